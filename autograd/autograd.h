@@ -1,0 +1,163 @@
+/* Gradients: a graph built as operations run, and sweeps back through it.
+ *
+ * A tensor requires a gradient if it was told to (a leaf) or came from one that does. Each result
+ * then carries a node that knows how to pass a gradient on to the operation's inputs and keeps only
+ * what that takes. A backward sweep frees what it has used unless told to retain the graph.
+ */
+#ifndef ITO_AUTOGRAD_H
+#define ITO_AUTOGRAD_H
+
+#include "../tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Make a leaf of t: gradients with respect to it are wanted, or no longer. f32 or f64. Returns t.
+ */
+ITO_API ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted);
+/** Whether t is such a leaf or was computed from one. */
+ITO_API bool ito_has_grad_path(const ito_tensor *t);
+/** The gradient that sweeps have accumulated in the leaf t; NULL if none. Borrowed from t. */
+ITO_API ito_tensor *ito_grad_of(const ito_tensor *t);
+/** Set the leaf's gradient to zero. */
+ITO_API void ito_zero_grad(ito_tensor *t);
+/** t's values without its history: a view that gradients do not pass. */
+ITO_API ito_tensor *ito_detach(ito_tensor *t);
+
+/** Until the matching end, operations in this thread record no history. They nest. */
+ITO_API void ito_no_grad_begin(void);
+ITO_API void ito_no_grad_end(void);
+/** Whether operations record history now. */
+ITO_API bool ito_grad_enabled(void);
+
+typedef struct ito_backward_options {
+    int reserved_;
+    ito_tensor
+        *cotangent;    /* dL/d(output), shaped as the output; by default 1 for a single number */
+    bool retain_graph; /* keep what backward needs, for another sweep */
+    bool create_graph; /* record the sweep itself, so that its result can be differentiated */
+} ito_backward_options;
+
+/**
+ * Add to the gradient of every leaf that output depends on: ito_backward(loss), or with options,
+ * ito_backward(y, .cotangent = dy).
+ * @return ITO_ERR_GRAD if nothing requires a gradient, the graph was freed, or a value that
+ * backward needs was changed in place; ITO_ERR_SHAPE if output is not one number and no cotangent
+ * is given.
+ */
+ITO_API ito_status ito_backward_with(ito_tensor *output, ito_backward_options options);
+#define ito_backward(output, ...)                                                                  \
+    ITO_AT(ito_backward_with(output, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+
+/**
+ * The gradient of output with respect to input (any tensor it was computed from), leaving every
+ * leaf's own gradient alone: ito_grad(y, x, .create_graph = true). The vector-Jacobian product if a
+ * cotangent is given.
+ * @return shaped as input, of the current scope; zeros if output does not depend on input.
+ */
+ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
+                                  ito_backward_options options);
+#define ito_grad(output, input, ...)                                                               \
+    ITO_AT(ito_grad_with(output, input, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+
+/** The same for n inputs in one sweep; grads[i] is written only on success. */
+ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
+                             ito_tensor **grads, ito_backward_options options);
+
+/** A function of tensors, for what takes one: checks, jvp, checkpoint. Pure: same inputs, same
+ * result. */
+typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *context);
+
+/** The Jacobian-vector product: the derivative of f(x) along v, by differentiating the vjp. */
+ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
+
+/**
+ * f(inputs) without keeping what its backward needs: it is computed again then (Chen et al. 2016,
+ * arXiv:1604.06174). Leaves that f uses besides its inputs get their gradients too, in
+ * ito_backward; f must draw random numbers from generators that it copies.
+ */
+ITO_API ito_tensor *ito_checkpoint(ito_function *f, void *context, ito_tensor *const *inputs,
+                                   int64_t n);
+
+/**
+ * Called with the gradient that reaches a tensor in each sweep, before it is passed on.
+ * @return the gradient to use instead: grad itself, or another of its shape; NULL after an error.
+ */
+typedef ito_tensor *ito_grad_hook(ito_tensor *grad, void *context);
+/** Add a hook to a tensor that requires a gradient. They run in the order they were added. */
+ITO_API ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context);
+
+/** Look for the first NaN or infinity that an operation or its backward makes in this thread, and
+ * fail there with the operation's name and the line that called it. Slow. */
+ITO_API void ito_set_anomaly_mode(bool on);
+
+/** Write the graph behind t to file in Graphviz's DOT language. */
+ITO_API ito_status ito_graph_dot(const ito_tensor *t, FILE *file);
+
+typedef struct ito_gradcheck_options {
+    int reserved_;
+    double eps;  /* step of the central difference; default 1e-6 */
+    double atol; /* default 1e-5 */
+    double rtol; /* default 1e-3 */
+} ito_gradcheck_options;
+
+/**
+ * Compare f's gradients with central differences, for every element of every input that requires a
+ * gradient. Inputs are f64; f's result may have any shape.
+ * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees.
+ */
+ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
+                                      int64_t n, ito_gradcheck_options options);
+#define ito_gradcheck(f, context, inputs, n, ...)                                                  \
+    ITO_AT(ito_gradcheck_with(f, context, inputs, n,                                               \
+                              ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+
+/** The same for the gradient of the gradient. */
+ITO_API ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
+                                          int64_t n, ito_gradcheck_options options);
+#define ito_gradgradcheck(f, context, inputs, n, ...)                                              \
+    ITO_AT(ito_gradgradcheck_with(f, context, inputs, n,                                           \
+                                  ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+
+/* ---- operations of one's own --------------------------------------------------------------------
+ */
+
+/** An operation defined outside the library. One such struct serves any number of calls. */
+typedef struct ito_custom_op {
+    const char *name;
+    /** The result, computed from the inputs' values; nothing is recorded meanwhile. A new tensor.
+     */
+    ito_tensor *(*forward)(ito_tensor *const *inputs, int64_t n, const void *params);
+    /** The gradient for input i, given that of the output. Written with operations of this library
+     * it can be differentiated again. NULL: the operation has no gradient, and refuses to need one.
+     */
+    ito_tensor *(*backward)(int64_t i, ito_tensor *const *inputs, int64_t n, ito_tensor *output,
+                            ito_tensor *dy, const void *params);
+    size_t params_size; /* of the plain data behind params, copied with each call */
+} ito_custom_op;
+
+/** Apply it. op must outlive the graph; params may be NULL if params_size is 0. */
+ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *inputs, int64_t n,
+                               const void *params);
+
+#ifdef __cplusplus
+}
+#endif
+
+/** ITO_NO_GRAD { ... }: a block in which nothing is recorded. Leave it at its end, not by return.
+ */
+#define ITO_NO_GRAD                                                                                \
+    for (int ito_once_ = (ito_no_grad_begin(), 1); ito_once_; ito_once_ = (ito_no_grad_end(), 0))
+
+#ifndef ITO_BUILD
+#define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))
+#define ito_detach(...) ITO_AT(ito_detach(__VA_ARGS__))
+#define ito_grads(...) ITO_AT(ito_grads(__VA_ARGS__))
+#define ito_jvp(...) ITO_AT(ito_jvp(__VA_ARGS__))
+#define ito_checkpoint(...) ITO_AT(ito_checkpoint(__VA_ARGS__))
+#define ito_add_grad_hook(...) ITO_AT(ito_add_grad_hook(__VA_ARGS__))
+#define ito_custom(...) ITO_AT(ito_custom(__VA_ARGS__))
+#endif
+
+#endif

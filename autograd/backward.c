@@ -1,0 +1,495 @@
+/* The sweep: gradients flow from one output back through the nodes behind it, latest first.
+ *
+ * Nodes are numbered as they are made, so descending numbers are an order in which every node comes
+ * after all that used its result. Only nodes that lead to something wanted are worked on. What a
+ * node saved is freed as soon as it has been used, unless the graph is retained. */
+#include "autograd/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct visit {
+    node *node;
+    ito_tensor *grad; /* reference; NULL until something arrives */
+    bool grad_owned;  /* a sum made here, so it may be added to in place */
+    bool needed;      /* leads to a wanted leaf or input */
+} visit;
+
+typedef struct sweep {
+    visit *visit;
+    int64_t count, capacity;
+    ito_tensor *const *inputs; /* gradients wanted for these; NULL: accumulate in leaves */
+    int64_t n;
+    ito_tensor **result; /* references; of the inputs */
+    ito_backward_options options;
+    bool anomaly; /* look at what each backward gives, rather than at what it is made of */
+} sweep;
+
+/* ---- the nodes behind the output
+ * ------------------------------------------------------------------ */
+
+static bool sweep_add(sweep *s, node *n)
+{
+    if (s->count == s->capacity) {
+        int64_t capacity = s->capacity > 0 ? 2 * s->capacity : 64;
+        visit *grown = struct_alloc((size_t)capacity * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        if (s->count > 0)
+            memcpy(grown, s->visit, (size_t)s->count * sizeof *grown);
+        free(s->visit);
+        s->visit = grown;
+        s->capacity = capacity;
+    }
+    s->visit[s->count++] = (visit){.node = n};
+    return true;
+}
+
+static int by_sequence(const void *a, const void *b)
+{
+    uint64_t x = ((const visit *)a)->node->sequence, y = ((const visit *)b)->node->sequence;
+    return x < y ? -1 : x > y;
+}
+
+/* All nodes behind root, in rising order. The list itself is the stack of the search. */
+static bool sweep_collect(sweep *s, node *root)
+{
+    uint64_t mark = graph_new_mark();
+    root->mark = mark;
+    if (!sweep_add(s, root))
+        return false;
+    for (int64_t next = 0; next < s->count; next++) {
+        node *n = s->visit[next].node;
+        for (int64_t i = 0; i < n->n; i++) {
+            node *from = n->edge[i].node;
+            if (from != NULL && from->mark != mark) {
+                from->mark = mark;
+                if (!sweep_add(s, from))
+                    return false;
+            }
+        }
+    }
+    qsort(s->visit, (size_t)s->count, sizeof *s->visit, by_sequence);
+    return true;
+}
+
+static visit *sweep_find(sweep *s, const node *n)
+{
+    int64_t low = 0, high = s->count;
+    while (low < high) {
+        int64_t middle = low + (high - low) / 2;
+        if (s->visit[middle].node->sequence < n->sequence)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return &s->visit[low];
+}
+
+static bool leaf_wanted(const sweep *s, const ito_tensor *leaf)
+{
+    if (leaf == NULL)
+        return false;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->inputs[i] == leaf)
+            return true;
+    return s->inputs == NULL && tensor_meta(leaf)->requires_grad;
+}
+
+static bool node_wanted(const sweep *s, const node *n)
+{
+    for (int64_t i = 0; i < s->n; i++)
+        if (tensor_node(s->inputs[i]) == n)
+            return true;
+    return false;
+}
+
+/* Whether input i of n leads to something wanted; nodes before it have been judged. */
+static bool edge_needed(sweep *s, const node *n, int64_t i)
+{
+    return leaf_wanted(s, n->edge[i].leaf) ||
+           (n->edge[i].node != NULL && sweep_find(s, n->edge[i].node)->needed);
+}
+
+static void sweep_judge(sweep *s)
+{
+    for (int64_t v = 0; v < s->count; v++) {
+        node *n = s->visit[v].node;
+        s->visit[v].needed = node_wanted(s, n);
+        for (int64_t i = 0; i < n->n && !s->visit[v].needed; i++)
+            s->visit[v].needed = edge_needed(s, n, i);
+    }
+}
+
+/* ---- adding up
+ * -------------------------------------------------------------------------------------- */
+
+/* *sum += g, where *owned says whether *sum may be written to. References are swapped as needed. */
+static bool add_up(const sweep *s, ito_tensor **sum, bool *owned, ito_tensor *g)
+{
+    if (*sum == NULL) {
+        *sum = ito_retain(g);
+        *owned = false;
+        return true;
+    }
+    if (*owned && !s->options.create_graph)
+        return ito_add_(*sum, g, 1) != NULL;
+    ito_tensor *total = ito_retain(ito_add(*sum, g));
+    if (total == NULL)
+        return false;
+    ito_release(*sum);
+    *sum = total;
+    *owned = true;
+    return true;
+}
+
+/* g itself where nobody else holds its memory, else a copy that the leaf can keep. */
+static ito_tensor *for_keeping(const sweep *s, ito_tensor *g)
+{
+    if (s->options.create_graph || (g->refs == 1 && g->storage->refs == 1 && tensor_is_dense(g)))
+        return ito_retain(g);
+    return ito_retain(ito_clone(g));
+}
+
+static bool accumulate_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *g)
+{
+    autograd_meta *m = tensor_meta(leaf);
+    if (m->grad == NULL) {
+        m->grad = for_keeping(s, g);
+        m->grad_stale = false;
+        return m->grad != NULL;
+    }
+    if (m->grad_stale) {
+        m->grad_stale = false;
+        tensor_copy(m->grad, g);
+        ito_touch(m->grad);
+        return true;
+    }
+    if (!s->options.create_graph)
+        return ito_add_(m->grad, g, 1) != NULL;
+    ito_tensor *total = ito_retain(ito_add(m->grad, g));
+    if (total == NULL)
+        return false;
+    ito_release(m->grad);
+    m->grad = total;
+    return true;
+}
+
+static ito_tensor *run_hooks(const grad_hooks *hooks, ito_tensor *g)
+{
+    for (int64_t i = 0; i < hooks->count && g != NULL; i++)
+        g = hooks->item[i].fn(g, hooks->item[i].context);
+    return g;
+}
+
+static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *g)
+{
+    g = run_hooks(&tensor_meta(leaf)->hooks, g);
+    if (g == NULL)
+        return false;
+    if (s->inputs == NULL)
+        return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->inputs[i] == leaf) {
+            bool owned = false;
+            if (!add_up(s, &s->result[i], &owned, g))
+                return false;
+        }
+    return true;
+}
+
+/* ---- one node
+ * ------------------------------------------------------------------------------------------ */
+
+static bool version_check(const node *n)
+{
+    for (int64_t i = 0; i < n->n; i++)
+        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i]) {
+            ito_error_set(ITO_ERR_GRAD,
+                          "backward: input %" PRId64
+                          " of %s, %s, was changed in place after it ran",
+                          i, n->info->name, shape_str(n->shape[i]));
+            return false;
+        }
+    if (n->out != NULL && n->out->storage->version != n->out_version) {
+        ito_error_set(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
+                      n->info->name, shape_str(n->out_shape));
+        return false;
+    }
+    return true;
+}
+
+/* The saved result with its history again, for a backward that is itself recorded. */
+static ito_tensor *output_with_history(node *n)
+{
+    if (n->out == NULL)
+        return NULL;
+    ito_tensor *out = ito_detach(n->out);
+    autograd_meta *m = out == NULL ? NULL : tensor_meta_make(out);
+    if (m == NULL)
+        return NULL;
+    atomic_fetch_add(&n->refs, 1);
+    m->node = n;
+    return out;
+}
+
+/* A fused operation's gradient as something differentiable: that of its composite form, between
+ * stand-ins for its inputs, so that inputs which depend on each other are kept apart. */
+static bool composite_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    ito_tensor *stand_in[8] = {NULL}, *wanted[8], *result[8];
+    int64_t n_wanted = 0;
+    for (int64_t i = 0; i < c->n; i++)
+        if (c->in[i] != NULL) {
+            stand_in[i] = ito_view_to(c->in[i], c->shape[i]);
+            if (c->needs[i])
+                wanted[n_wanted++] = stand_in[i];
+        }
+    ito_tensor *y = c->info->composite(stand_in, c->n, c->params);
+    ito_backward_options options = {.cotangent = dy, .create_graph = true};
+    if (y == NULL || ito_grads(y, wanted, n_wanted, result, options) != ITO_OK)
+        return false;
+    for (int64_t i = 0, w = 0; i < c->n; i++)
+        if (c->in[i] != NULL && c->needs[i])
+            dx[i] = result[w++];
+    return true;
+}
+
+static bool run_backward(sweep *s, node *n, ito_tensor *dy, ito_tensor **dx, bool *needs)
+{
+    if (n->freed) {
+        ito_error_set(ITO_ERR_GRAD,
+                      "backward: what %s saved is gone after one sweep; "
+                      "the first one needs .retain_graph = true",
+                      n->info->name);
+        return false;
+    }
+    if (!version_check(n))
+        return false;
+    for (int64_t i = 0; i < n->n; i++)
+        needs[i] = edge_needed(s, n, i);
+    op_call c = {.info = n->info,
+                 .n = n->n,
+                 .in = n->in,
+                 .shape = n->shape,
+                 .dtype = n->dtype,
+                 .params = n->params,
+                 .out = n->out,
+                 .needs = needs};
+    memcpy(c.extra, n->extra, sizeof c.extra);
+    if (s->options.create_graph) {
+        c.out = output_with_history(n);
+        if (n->out != NULL && c.out == NULL)
+            return false;
+        if (n->info->kind == KIND_FUSED)
+            return composite_backward(&c, dy, dx);
+    }
+    return n->info->backward(&c, dy, dx);
+}
+
+static bool check_gradients(const sweep *s, const node *n, ito_tensor *const *dx)
+{
+    for (int64_t i = 0; i < n->n; i++) {
+        if (dx[i] == NULL)
+            continue;
+        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i]) {
+            ito_error_set(ITO_ERR_GRAD, "backward: %s gave a gradient %s %s for its input %s %s",
+                          n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
+                          ito_dtype_name(n->dtype[i]), shape_str(n->shape[i]));
+            return false;
+        }
+        if (s->anomaly && !anomaly_check(dx[i], n->info->name, "gradient", n->file, n->line))
+            return false;
+    }
+    return true;
+}
+
+/* A result's own gradient is complete: hooks see it, and whoever asked for it gets it. */
+static ito_tensor *complete(sweep *s, visit *v)
+{
+    ito_tensor *g = run_hooks(&v->node->hooks, v->grad);
+    for (int64_t i = 0; g != NULL && i < s->n; i++)
+        if (tensor_node(s->inputs[i]) == v->node)
+            s->result[i] = ito_retain(g);
+    return g;
+}
+
+static bool pass_on(sweep *s, node *n, ito_tensor *const *dx)
+{
+    for (int64_t i = 0; i < n->n; i++) {
+        if (dx[i] == NULL)
+            continue;
+        if (n->edge[i].leaf != NULL) {
+            if (!reach_leaf(s, n->edge[i].leaf, dx[i]))
+                return false;
+        } else if (n->edge[i].node != NULL) {
+            visit *from = sweep_find(s, n->edge[i].node);
+            if (!add_up(s, &from->grad, &from->grad_owned, dx[i]))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Whether anything wanted lies behind n, rather than n itself being what is wanted. */
+static bool leads_on(sweep *s, const node *n)
+{
+    for (int64_t i = 0; i < n->n; i++)
+        if (edge_needed(s, n, i))
+            return true;
+    return false;
+}
+
+static bool sweep_node(sweep *s, visit *v)
+{
+    node *n = v->node;
+    ito_tensor *dy = complete(s, v);
+    if (dy == NULL)
+        return false;
+    if (!leads_on(s, n))
+        return true;
+    size_t count = (size_t)n->n;
+    ito_tensor **dx = struct_alloc(count * (sizeof *dx + sizeof(bool)));
+    if (dx == NULL)
+        return false;
+    bool done = run_backward(s, n, dy, dx, (bool *)(dx + count)) && check_gradients(s, n, dx);
+    if (done && !s->options.retain_graph && !s->options.create_graph)
+        node_free_saved(n);
+    done = done && pass_on(s, n, dx);
+    free(dx);
+    return done;
+}
+
+static bool sweep_run(sweep *s)
+{
+    bool done = true;
+    for (int64_t v = s->count - 1; v >= 0 && done; v--) {
+        visit *now = &s->visit[v];
+        if (!now->needed || now->grad == NULL)
+            continue;
+        ito_scope_begin();
+        done = sweep_node(s, now);
+        ito_scope_end();
+        ito_release(now->grad);
+        now->grad = NULL;
+    }
+    return done;
+}
+
+/* ---- the entrances
+ * --------------------------------------------------------------------------------------- */
+
+static ito_tensor *starting_gradient(const ito_tensor *output, const ito_backward_options *options)
+{
+    ito_tensor *dy = options->cotangent;
+    if (dy == NULL && ito_numel(output) != 1)
+        return error_null(ITO_ERR_SHAPE,
+                          "backward: the output %s is not one number; give a cotangent",
+                          tensor_shape_str(output));
+    if (dy == NULL)
+        return ito_ones_like(output);
+    if (!shape_equal(ito_shape_of(dy), ito_shape_of(output)) || dy->dtype != output->dtype)
+        return error_null(ITO_ERR_SHAPE,
+                          "backward: the cotangent %s %s is not like the output %s %s",
+                          ito_dtype_name(dy->dtype), tensor_shape_str(dy),
+                          ito_dtype_name(output->dtype), tensor_shape_str(output));
+    return dy;
+}
+
+/* An output that is a leaf itself: its gradient is the starting one. */
+static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
+{
+    node *root = tensor_node(output);
+    if (root == NULL)
+        return reach_leaf(s, output, dy);
+    if (!sweep_collect(s, root))
+        return false;
+    sweep_judge(s);
+    visit *last = &s->visit[s->count - 1];
+    last->grad = ito_retain(dy);
+    return sweep_run(s);
+}
+
+static _Thread_local const sweep *under_way;
+
+bool sweep_accumulates(void)
+{
+    return under_way != NULL && under_way->inputs == NULL;
+}
+
+static ito_status sweep_go(sweep *s, ito_tensor *output)
+{
+    if (!tensor_needs_grad(output))
+        return ito_error_set(ITO_ERR_GRAD, "backward: the output %s requires no gradient",
+                             tensor_shape_str(output));
+    const sweep *outer = under_way;
+    under_way = s;
+    s->anomaly = anomaly_mode();
+    ito_set_anomaly_mode(false);
+    ito_scope_begin();
+    ito_tensor *dy = starting_gradient(output, &s->options);
+    if (!s->options.create_graph)
+        ito_no_grad_begin();
+    bool done = dy != NULL && sweep_from(s, output, dy);
+    if (!s->options.create_graph)
+        ito_no_grad_end();
+    for (int64_t v = 0; v < s->count; v++)
+        ito_release(s->visit[v].grad);
+    free(s->visit);
+    ito_scope_end();
+    ito_set_anomaly_mode(s->anomaly);
+    under_way = outer;
+    return done ? ITO_OK
+           : ito_error_code() != ITO_OK
+               ? ito_error_code()
+               : ito_error_set(ITO_ERR_GRAD, "backward: a hook gave no gradient");
+}
+
+ito_status ito_backward_with(ito_tensor *output, ito_backward_options options)
+{
+    if (output == NULL)
+        return ITO_ERR_ARGUMENT;
+    sweep s = {.options = options};
+    return sweep_go(&s, output);
+}
+
+ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n, ito_tensor **grads,
+                     ito_backward_options options)
+{
+    if (output == NULL)
+        return ITO_ERR_ARGUMENT;
+    for (int64_t i = 0; i < n; i++) {
+        if (inputs[i] == NULL)
+            return ITO_ERR_ARGUMENT;
+        if (!tensor_needs_grad(inputs[i]))
+            return ito_error_set(ITO_ERR_GRAD, "grad: input %" PRId64 " %s requires no gradient", i,
+                                 tensor_shape_str(inputs[i]));
+    }
+    if (n == 0)
+        return ITO_OK;
+    sweep s = {.inputs = inputs, .n = n, .options = options};
+    s.result = struct_alloc((size_t)n * sizeof *s.result);
+    if (s.result == NULL)
+        return ITO_ERR_MEMORY;
+    ito_status status = sweep_go(&s, output);
+    for (int64_t i = 0; i < n && status == ITO_OK; i++) {
+        if (s.result[i] == NULL)
+            s.result[i] = ito_retain(ito_zeros_like(inputs[i]));
+        status = s.result[i] == NULL ? ITO_ERR_MEMORY : ITO_OK;
+    }
+    for (int64_t i = 0; i < n && status == ITO_OK; i++) {
+        grads[i] = tensor_adopt(s.result[i]);
+        s.result[i] = NULL;
+        status = grads[i] == NULL ? ITO_ERR_MEMORY : ITO_OK;
+    }
+    for (int64_t i = 0; i < n; i++)
+        ito_release(s.result[i]);
+    free(s.result);
+    return status;
+}
+
+ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input, ito_backward_options options)
+{
+    ito_tensor *grad = NULL;
+    return ito_grads(output, &input, 1, &grad, options) == ITO_OK ? grad : NULL;
+}

@@ -1,0 +1,205 @@
+/* Gradients against central differences, in f64; and the Jacobian-vector product.
+ *
+ * A function of any shape is checked through the number sum(u f(x)) with fixed random u. */
+#include "autograd/graph.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static ito_tensor *random_like(const ito_tensor *t, uint64_t stream)
+{
+    ito_generator g = ito_generator_make(20200619, stream);
+    return ito_randn(&g, ito_shape_of(t), ITO_F64);
+}
+
+/* The number under test; NULL if f fails. */
+static ito_tensor *project(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n)
+{
+    ito_tensor *y = f(inputs, n, context);
+    if (y == NULL)
+        return NULL;
+    if (y->dtype != ITO_F64)
+        return error_null(ITO_ERR_DTYPE, "gradcheck: the function gives %s, not f64",
+                          ito_dtype_name(y->dtype));
+    return ito_sum_with(ito_mul(y, random_like(y, 0)), (ito_reduce_options){0});
+}
+
+static bool value_at(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
+                     double *value)
+{
+    ito_scope_begin();
+    ito_tensor *y = project(f, context, inputs, n);
+    *value = ito_item(y);
+    ito_scope_end();
+    return y != NULL;
+}
+
+/* The address of t's i-th element in row-major order. */
+static double *element(ito_tensor *t, int64_t i)
+{
+    int64_t at = 0;
+    for (int axis = t->ndim - 1; axis >= 0; axis--) {
+        at += i % t->shape[axis] * t->stride[axis];
+        i /= t->shape[axis];
+    }
+    return (double *)tensor_data(t) + at;
+}
+
+/* (L(x + eps) - L(x - eps)) / 2 eps for element i of x; x is put back. */
+static bool slope(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
+                  ito_tensor *x, int64_t i, double eps, double *result)
+{
+    double *at = element(x, i), original = *at, above = 0, below = 0;
+    *at = original + eps;
+    bool done = value_at(f, context, inputs, n, &above);
+    *at = original - eps;
+    done = done && value_at(f, context, inputs, n, &below);
+    *at = original;
+    *result = (above - below) / (2 * eps);
+    return done;
+}
+
+static bool wants_check(const ito_tensor *t)
+{
+    return tensor_needs_grad(t);
+}
+
+/* The gradients that the graph gives, contiguous, in the current scope; zeros where there is no
+ * path. */
+static bool analytic(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
+                     ito_tensor **grads)
+{
+    ito_tensor *y = project(f, context, inputs, n);
+    if (y == NULL)
+        return false;
+    for (int64_t i = 0; i < n; i++) {
+        if (!wants_check(inputs[i]))
+            continue;
+        if (tensor_needs_grad(y))
+            grads[i] = ito_grad_with(y, inputs[i], (ito_backward_options){.retain_graph = true});
+        else
+            grads[i] = ito_zeros_like(inputs[i]);
+        if (grads[i] == NULL)
+            return false;
+    }
+    return true;
+}
+
+static ito_status compare(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
+                          ito_tensor *const *grads, ito_gradcheck_options o)
+{
+    for (int64_t k = 0; k < n; k++) {
+        for (int64_t i = 0; wants_check(inputs[k]) && i < ito_numel(inputs[k]); i++) {
+            double numeric, exact = *element(grads[k], i);
+            if (!slope(f, context, inputs, n, inputs[k], i, o.eps, &numeric))
+                return ito_error_code();
+            if (!(fabs(exact - numeric) <= o.atol + o.rtol * fabs(numeric)))
+                return ito_error_set(ITO_ERR_GRAD,
+                                     "gradcheck: element %" PRId64 " of input %" PRId64
+                                     " %s: the graph gives %.9g, differences %.9g",
+                                     i, k, tensor_shape_str(inputs[k]), exact, numeric);
+        }
+    }
+    return ITO_OK;
+}
+
+ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
+                              ito_gradcheck_options o)
+{
+    o.eps = o.eps > 0 ? o.eps : 1e-6;
+    o.atol = o.atol > 0 ? o.atol : 1e-5;
+    o.rtol = o.rtol > 0 ? o.rtol : 1e-3;
+    for (int64_t i = 0; i < n; i++) {
+        if (inputs[i] == NULL)
+            return ITO_ERR_ARGUMENT;
+        if (wants_check(inputs[i]) && inputs[i]->dtype != ITO_F64)
+            return ito_error_set(ITO_ERR_DTYPE, "gradcheck: input %" PRId64 " is %s, not f64", i,
+                                 ito_dtype_name(inputs[i]->dtype));
+    }
+    ito_tensor **grads = struct_alloc((size_t)(n + 1) * sizeof(ito_tensor *));
+    if (grads == NULL)
+        return ITO_ERR_MEMORY;
+    ito_scope_begin();
+    ito_status status = analytic(f, context, inputs, n, grads)
+                            ? compare(f, context, inputs, n, grads, o)
+                            : ito_error_code();
+    ito_scope_end();
+    free(grads);
+    return status;
+}
+
+/* ---- second derivatives
+ * ---------------------------------------------------------------------------------- */
+
+typedef struct second {
+    ito_function *f;
+    void *context;
+} second;
+
+/* sum over i of <w_i, df/dx_i (x; v)> with fixed random w: a function of x and the cotangent v. */
+static ito_tensor *first_derivative(ito_tensor *const *inputs, int64_t n, void *context)
+{
+    const second *s = context;
+    int saved = grad_mode_enable();
+    ito_tensor *y = s->f(inputs, n - 1, s->context), *total = ito_scalar(0, ITO_F64);
+    ito_backward_options options = {.cotangent = inputs[n - 1], .create_graph = true};
+    for (int64_t i = 0; i < n - 1 && y != NULL && total != NULL; i++) {
+        if (!tensor_needs_grad(y) || !wants_check(inputs[i]))
+            continue;
+        ito_tensor *g = ito_grad_with(y, inputs[i], options);
+        total = ito_add(total,
+                        ito_sum_with(ito_mul(g, g == NULL ? NULL : random_like(g, (uint64_t)i + 1)),
+                                     (ito_reduce_options){0}));
+    }
+    grad_mode_restore(saved);
+    return y == NULL ? NULL : total;
+}
+
+ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
+                                  int64_t n, ito_gradcheck_options options)
+{
+    ito_tensor **all = struct_alloc((size_t)(n + 1) * sizeof(ito_tensor *));
+    if (all == NULL)
+        return ITO_ERR_MEMORY;
+    ito_scope_begin();
+    for (int64_t i = 0; i < n; i++)
+        all[i] = inputs[i];
+    ito_tensor *y = f(inputs, n, context);
+    all[n] = y == NULL ? NULL : ito_requires_grad(random_like(y, 100), true);
+    second s = {f, context};
+    ito_status status = all[n] == NULL
+                            ? (ito_error_code() != ITO_OK ? ito_error_code() : ITO_ERR_ARGUMENT)
+                            : ito_gradcheck_with(first_derivative, &s, all, n + 1, options);
+    ito_scope_end();
+    free(all);
+    return status;
+}
+
+/* With g(u) = u^T J, linear in u, the derivative of <g(u), v> with respect to u is J v. */
+ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v)
+{
+    if (x == NULL || v == NULL)
+        return NULL;
+    if (!shape_equal(ito_shape_of(x), ito_shape_of(v)))
+        return error_null(ITO_ERR_SHAPE, "jvp: the direction %s is not shaped as the input %s",
+                          tensor_shape_str(v), tensor_shape_str(x));
+    ito_scope_begin();
+    int saved = grad_mode_enable();
+    ito_tensor *at = ito_requires_grad(ito_detach(x), true), *y = NULL, *u = NULL, *jvp = NULL;
+    if (at != NULL)
+        y = f(&at, 1, context);
+    if (y != NULL)
+        u = ito_requires_grad(ito_zeros_like(y), true);
+    if (u != NULL && tensor_needs_grad(y)) {
+        ito_backward_options recorded = {.cotangent = u, .create_graph = true};
+        ito_tensor *g = ito_grad_with(y, at, recorded);
+        if (g != NULL)
+            jvp = ito_grad_with(g, u, (ito_backward_options){.cotangent = v});
+    } else if (u != NULL) {
+        jvp = ito_zeros_like(y);
+    }
+    grad_mode_restore(saved);
+    ito_keep(jvp);
+    ito_scope_end();
+    return jvp;
+}

@@ -1,0 +1,301 @@
+/* Nodes: made when an operation is recorded, released with an explicit stack. Leaves, hooks, modes.
+ */
+#include "autograd/graph.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Thread_local int no_grad_depth;
+static _Thread_local bool anomaly;
+static _Atomic uint64_t last_sequence, last_mark;
+
+uint64_t graph_new_mark(void)
+{
+    return atomic_fetch_add(&last_mark, 1) + 1;
+}
+
+void ito_no_grad_begin(void)
+{
+    no_grad_depth++;
+}
+
+void ito_no_grad_end(void)
+{
+    no_grad_depth -= no_grad_depth > 0;
+}
+
+bool ito_grad_enabled(void)
+{
+    return no_grad_depth == 0;
+}
+
+int grad_mode_enable(void)
+{
+    int saved = no_grad_depth;
+    no_grad_depth = 0;
+    return saved;
+}
+
+void grad_mode_restore(int saved)
+{
+    no_grad_depth = saved;
+}
+
+void ito_set_anomaly_mode(bool on)
+{
+    anomaly = on;
+}
+
+bool anomaly_mode(void)
+{
+    return anomaly;
+}
+
+static bool all_finite(const ito_tensor *t)
+{
+    double *value = mem_alloc((size_t)ito_numel(t) * sizeof *value);
+    bool finite = value != NULL && ito_to_data(t, value, ITO_F64) == ITO_OK;
+    for (int64_t i = 0; finite && i < ito_numel(t); i++)
+        finite = isfinite(value[i]);
+    mem_free(value);
+    return finite;
+}
+
+bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
+                   int line)
+{
+    if (!ito_dtype_is_float(t->dtype) || all_finite(t))
+        return true;
+    if (file != NULL)
+        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op, what,
+                      file, line);
+    else
+        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
+    return false;
+}
+
+/* ---- nodes -------------------------------------------------------------------------------------
+ */
+
+void node_free_saved(node *n)
+{
+    for (int64_t i = 0; i < n->n; i++) {
+        ito_release(n->in[i]);
+        n->in[i] = NULL;
+    }
+    ito_release(n->out);
+    n->out = NULL;
+    for (int i = 0; i < OP_MAX_EXTRAS; i++) {
+        ito_release(n->extra[i]);
+        n->extra[i] = NULL;
+    }
+    n->freed = true;
+}
+
+/* Nodes whose last reference has gone and which wait for their turn in node_release. */
+static _Thread_local node *dead;
+static _Thread_local bool burying;
+
+/* Saved tensors hold nodes in turn, so releasing them may come back here: the chain of dead nodes
+ * is worked off by the outermost call alone. */
+void node_release(node *n)
+{
+    if (n == NULL || atomic_fetch_sub(&n->refs, 1) != 1)
+        return;
+    n->next_dead = dead;
+    dead = n;
+    if (burying)
+        return;
+    burying = true;
+    while (dead != NULL) {
+        node *d = dead;
+        dead = d->next_dead;
+        node_free_saved(d);
+        for (int64_t i = 0; i < d->n; i++) {
+            node_release(d->edge[i].node);
+            ito_release(d->edge[i].leaf);
+        }
+        free(d->hooks.item);
+        free(d->edge);
+        free(d);
+    }
+    burying = false;
+}
+
+static void meta_release(tensor_hook *self)
+{
+    autograd_meta *m = (autograd_meta *)self;
+    ito_release(m->grad);
+    node_release(m->node);
+    free(m->hooks.item);
+    free(m);
+}
+
+autograd_meta *tensor_meta_make(ito_tensor *t)
+{
+    if (t->autograd == NULL) {
+        autograd_meta *m = struct_alloc(sizeof *m);
+        if (m == NULL)
+            return NULL;
+        m->base.release = meta_release;
+        t->autograd = &m->base;
+    }
+    return tensor_meta(t);
+}
+
+/* One allocation behind edge holds all the per-input arrays. */
+static node *node_create(const op_call *c, size_t params_size)
+{
+    node *n = struct_alloc(sizeof *n);
+    if (n == NULL)
+        return NULL;
+    size_t count = (size_t)c->n,
+           arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
+                             sizeof(uint64_t) + sizeof(ito_dtype));
+    char *block = struct_alloc(arrays + params_size + 16);
+    if (block == NULL) {
+        free(n);
+        return NULL;
+    }
+    n->refs = 1;
+    n->info = c->info;
+    n->n = c->n;
+    n->edge = (edge *)block;
+    n->shape = (ito_shape *)(n->edge + count);
+    n->in = (ito_tensor **)(n->shape + count);
+    n->in_version = (uint64_t *)(n->in + count);
+    n->params = n->in_version + count; /* 8-byte aligned, and dtypes after it may be anywhere */
+    n->dtype = (ito_dtype *)((char *)n->params + (params_size + 7) / 8 * 8);
+    return n;
+}
+
+bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
+{
+    autograd_meta *meta = tensor_meta_make(out);
+    node *n = meta == NULL ? NULL : node_create(c, params_size);
+    if (n == NULL)
+        return false;
+    n->sequence = atomic_fetch_add(&last_sequence, 1) + 1;
+    for (int64_t i = 0; i < c->n; i++) {
+        ito_tensor *in = c->in[i];
+        n->shape[i] = c->shape[i];
+        n->dtype[i] = c->dtype[i];
+        if (in == NULL)
+            continue;
+        if (tensor_node(in) != NULL) {
+            n->edge[i].node = tensor_node(in);
+            atomic_fetch_add(&n->edge[i].node->refs, 1);
+        } else if (tensor_needs_grad(in)) {
+            n->edge[i].leaf = ito_retain(in);
+        }
+        if ((i < 3 && (c->info->saves >> i & 1) != 0) || (c->info->saves & SAVE_ALL_INPUTS) != 0) {
+            n->in[i] = ito_retain(in);
+            n->in_version[i] = in->storage->version;
+        }
+    }
+    if (params_size > 0)
+        memcpy(n->params, c->params, params_size);
+    if ((const void *)c->info == c->params)
+        n->info = n->params;
+    n->out_shape = ito_shape_of(out);
+    n->out_dtype = out->dtype;
+    for (int i = 0; i < OP_MAX_EXTRAS; i++)
+        n->extra[i] = ito_retain(c->extra[i]);
+    error_place(&n->file, &n->line);
+    if ((c->info->saves & SAVE_OUTPUT) != 0) {
+        n->out = tensor_disown(tensor_view(out, n->out_shape, out->stride, out->offset));
+        n->out_version = out->storage->version;
+        if (n->out == NULL) {
+            node_release(n);
+            return false;
+        }
+    }
+    meta->node = n;
+    return true;
+}
+
+/* ---- leaves
+ * -------------------------------------------------------------------------------------- */
+
+ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted)
+{
+    if (t == NULL)
+        return NULL;
+    if (tensor_node(t) != NULL)
+        return wanted ? t
+                      : error_null(ITO_ERR_GRAD,
+                                   "requires_grad: the tensor %s is a result; "
+                                   "ito_detach gives one without history",
+                                   tensor_shape_str(t));
+    if (wanted && t->dtype != ITO_F32 && t->dtype != ITO_F64)
+        return error_null(ITO_ERR_DTYPE, "requires_grad: gradients are f32 or f64, not %s",
+                          ito_dtype_name(t->dtype));
+    if (!wanted && t->autograd == NULL)
+        return t;
+    autograd_meta *m = tensor_meta_make(t);
+    if (m == NULL)
+        return NULL;
+    m->requires_grad = wanted;
+    return t;
+}
+
+bool ito_has_grad_path(const ito_tensor *t)
+{
+    return tensor_needs_grad(t);
+}
+
+ito_tensor *ito_grad_of(const ito_tensor *t)
+{
+    if (t == NULL || t->autograd == NULL)
+        return NULL;
+    autograd_meta *m = tensor_meta(t);
+    if (m->grad != NULL && m->grad_stale) {
+        tensor_fill(m->grad, 0);
+        m->grad_stale = false;
+    }
+    return m->grad;
+}
+
+void ito_zero_grad(ito_tensor *t)
+{
+    if (t != NULL && t->autograd != NULL)
+        tensor_meta(t)->grad_stale = true;
+}
+
+bool tensor_set_grad_buffer(ito_tensor *leaf, ito_tensor *grad)
+{
+    autograd_meta *m = tensor_meta_make(leaf);
+    if (m == NULL)
+        return false;
+    ito_retain(grad);
+    ito_release(m->grad);
+    m->grad = grad;
+    m->grad_stale = true;
+    return true;
+}
+
+ito_tensor *ito_detach(ito_tensor *t)
+{
+    return t == NULL ? NULL : tensor_view(t, ito_shape_of(t), t->stride, t->offset);
+}
+
+ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context)
+{
+    if (t == NULL)
+        return ITO_ERR_ARGUMENT;
+    if (!tensor_needs_grad(t))
+        return ito_error_set(ITO_ERR_GRAD, "add_grad_hook: the tensor %s requires no gradient",
+                             tensor_shape_str(t));
+    grad_hooks *hooks = tensor_node(t) != NULL ? &tensor_node(t)->hooks : &tensor_meta(t)->hooks;
+    void *grown = struct_alloc((size_t)(hooks->count + 1) * sizeof *hooks->item);
+    if (grown == NULL)
+        return ITO_ERR_MEMORY;
+    if (hooks->count > 0)
+        memcpy(grown, hooks->item, (size_t)hooks->count * sizeof *hooks->item);
+    free(hooks->item);
+    hooks->item = grown;
+    hooks->item[hooks->count].fn = hook;
+    hooks->item[hooks->count++].context = context;
+    return ITO_OK;
+}

@@ -1,0 +1,102 @@
+/* The graph: nodes behind results, and what autograd hangs on a tensor. Internal.
+ *
+ * Invariant: a node refers to the nodes behind its inputs and never to its own result's handle, so
+ * reference counts have no cycles; nodes are released with an explicit stack, so depth is no
+ * matter.
+ */
+#ifndef ITO_GRAPH_H
+#define ITO_GRAPH_H
+
+#include "autograd/op.h"
+
+typedef struct grad_hooks {
+    int64_t count;
+    struct {
+        ito_grad_hook *fn;
+        void *context;
+    } * item;
+} grad_hooks;
+
+/* Where an input came from: a node, a leaf that wants a gradient, or neither. Both are references.
+ */
+typedef struct edge {
+    struct node *node;
+    ito_tensor *leaf;
+} edge;
+
+typedef struct node {
+    _Atomic int64_t refs;
+    const op_info *info;
+    uint64_t sequence; /* rises along the graph: inputs' nodes have lower ones */
+    uint64_t mark;     /* of the sweep that saw it last */
+    int64_t n;
+    edge *edge;
+    ito_shape *shape;
+    ito_dtype *dtype;
+    ito_tensor **in; /* saved inputs, or NULL */
+    uint64_t *in_version;
+    ito_tensor *out; /* a view of the result without history, or NULL */
+    uint64_t out_version;
+    ito_shape out_shape;
+    ito_dtype out_dtype;
+    ito_tensor *extra[OP_MAX_EXTRAS];
+    void *params;
+    bool freed; /* a sweep has used up what was saved */
+    grad_hooks hooks;
+    const char *file; /* where the operation was called */
+    int line;
+    struct node *next_dead;
+} node;
+
+typedef struct autograd_meta {
+    tensor_hook base;
+    bool requires_grad; /* a leaf */
+    bool grad_stale;    /* the gradient counts as zero until written */
+    ito_tensor *grad;   /* of a leaf */
+    node *node;         /* of a result */
+    grad_hooks hooks;   /* of a leaf */
+} autograd_meta;
+
+static inline autograd_meta *tensor_meta(const ito_tensor *t)
+{
+    return (autograd_meta *)t->autograd;
+}
+
+/* The node behind t, or NULL. */
+static inline node *tensor_node(const ito_tensor *t)
+{
+    return t->autograd == NULL ? NULL : tensor_meta(t)->node;
+}
+
+/* Whether a gradient with respect to t can be wanted. */
+static inline bool tensor_needs_grad(const ito_tensor *t)
+{
+    return t != NULL && t->autograd != NULL &&
+           (tensor_meta(t)->requires_grad || tensor_meta(t)->node);
+}
+
+/* t's meta record, made if it has none; NULL with an error. */
+autograd_meta *tensor_meta_make(ito_tensor *t);
+/* A node for this call behind out; false with an error. */
+bool node_attach(const op_call *c, ito_tensor *out, size_t params_size);
+void node_release(node *n);
+/* Let go of what the node saved for its backward. */
+void node_free_saved(node *n);
+/* A number that no earlier search used, for node.mark. */
+uint64_t graph_new_mark(void);
+/* Record history from here on, whatever no-grad blocks are open; the value undoes it. */
+int grad_mode_enable(void);
+void grad_mode_restore(int saved);
+/* Whether the sweep under way in this thread adds to leaves (ito_backward) or not (ito_grad). */
+bool sweep_accumulates(void);
+/* Whether operations of this thread look for NaN. */
+bool anomaly_mode(void);
+/* Fail if an element of t is not finite. `what` and the place go into the message. */
+bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
+                   int line);
+
+/* Make grad (of the leaf's shape and strides) the place where the leaf's gradients accumulate; the
+ * leaf takes a reference. It counts as zero until written. */
+bool tensor_set_grad_buffer(ito_tensor *leaf, ito_tensor *grad);
+
+#endif

@@ -1,0 +1,130 @@
+/* Running one operation: checks its inputs against the table, calls forward in a scope of its own
+ * and hangs a node behind the result where a gradient can be wanted. */
+#include "autograd/op.h"
+#include "autograd/graph.h"
+
+const op_info op_table[OP_COUNT] = {
+#define OP_PRIMITIVE(op, arity, dtypes, saves)                                                     \
+    [OP_##op] = {#op, arity, KIND_PRIMITIVE, dtypes, saves, op_##op##_forward, op_##op##_backward, \
+                 NULL},
+#define OP_FUSED(op, arity, dtypes, saves)                                                         \
+    [OP_##op] = {#op,                                                                              \
+                 arity,                                                                            \
+                 KIND_FUSED,                                                                       \
+                 dtypes,                                                                           \
+                 saves,                                                                            \
+                 op_##op##_forward,                                                                \
+                 op_##op##_backward,                                                               \
+                 op_##op##_composite},
+#define OP_DISCRETE(op, arity, dtypes, saves)                                                      \
+    [OP_##op] = {#op, arity, KIND_DISCRETE, dtypes, saves, op_##op##_forward, NULL, NULL},
+#include "autograd/ops.def"
+#undef OP_PRIMITIVE
+#undef OP_FUSED
+#undef OP_DISCRETE
+};
+
+static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
+{
+    return allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64 ||
+           (allowed == NUMBER && !ito_dtype_is_float(dtype));
+}
+
+/* The inputs' dtypes are what the table says; the first NULL that is not optional fails quietly. */
+static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional)
+{
+    const ito_tensor *first = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
+            return false;
+        if (in[i] == NULL)
+            continue;
+        if (!dtype_allowed(info->dtypes, in[i]->dtype)) {
+            ito_error_set(ITO_ERR_DTYPE, "%s: takes f32 or f64, not %s (see ito_cast)", info->name,
+                          ito_dtype_name(in[i]->dtype));
+            return false;
+        }
+        if (first == NULL)
+            first = in[i];
+        if (info->dtypes != ANY && in[i]->dtype != first->dtype) {
+            ito_error_set(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)",
+                          info->name, ito_dtype_name(first->dtype), tensor_shape_str(first),
+                          ito_dtype_name(in[i]->dtype), tensor_shape_str(in[i]));
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool any_needs_grad(ito_tensor *const *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (tensor_needs_grad(in[i]))
+            return true;
+    return false;
+}
+
+/* Whether the call must be recorded; a gradient of a float result that cannot be had is refused. */
+static bool must_record(const op_info *info, ito_tensor *const *in, int64_t n,
+                        const ito_tensor *out)
+{
+    return info->kind != KIND_DISCRETE && ito_dtype_is_float(out->dtype) && ito_grad_enabled() &&
+           any_needs_grad(in, n);
+}
+
+static ito_tensor *run(op_call *c, size_t params_size)
+{
+    ito_tensor *out = c->info->forward(c);
+    if (out == NULL)
+        return NULL;
+    if (anomaly_mode() && !anomaly_check(out, c->info->name, "result", NULL, 0))
+        return NULL;
+    if (must_record(c->info, c->in, c->n, out)) {
+        if (c->info->backward == NULL)
+            return error_null(ITO_ERR_GRAD, "%s: has no gradient, and an input requires one",
+                              c->info->name);
+        if (!node_attach(c, out, params_size))
+            return NULL;
+    }
+    return out;
+}
+
+ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                          const void *params, size_t params_size)
+{
+    if (!check_inputs(info, in, n, optional))
+        return NULL;
+    enum { SMALL = 8 };
+    ito_shape small_shape[SMALL], *shape = small_shape;
+    ito_dtype small_dtype[SMALL], *dtype = small_dtype;
+    char *block = NULL;
+    if (n > SMALL) {
+        block = mem_alloc((size_t)n * (sizeof *shape + sizeof *dtype));
+        if (block == NULL)
+            return NULL;
+        shape = (ito_shape *)block;
+        dtype = (ito_dtype *)(block + (size_t)n * sizeof *shape);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        shape[i] = ito_shape_of(in[i]);
+        dtype[i] = ito_dtype_of(in[i]);
+    }
+    op_call c = {.info = info, .n = n, .in = in, .shape = shape, .dtype = dtype, .params = params};
+    ito_scope_begin();
+    ito_tensor *out = ito_keep(run(&c, params_size));
+    ito_scope_end();
+    mem_free(block);
+    return out;
+}
+
+ito_tensor *op_apply_optional(op_id id, ito_tensor *const *in, int64_t n, unsigned optional,
+                              const void *params, size_t params_size)
+{
+    return op_apply_info(&op_table[id], in, n, optional, params, params_size);
+}
+
+ito_tensor *op_apply(op_id id, ito_tensor *const *in, int64_t n, const void *params,
+                     size_t params_size)
+{
+    return op_apply_info(&op_table[id], in, n, 0, params, params_size);
+}

@@ -1,0 +1,260 @@
+/* Every operation on tensors, by family. Names, arguments and defaults are PyTorch's.
+ *
+ * All return a tensor of the current scope, or NULL with an error recorded; NULL in gives NULL out.
+ * Unless said otherwise they take f32 or f64 (all inputs the same), broadcast as NumPy does, and
+ * can be differentiated. bf16 and f16 are storage: ito_cast them first.
+ */
+#ifndef ITO_OPS_H
+#define ITO_OPS_H
+
+#include "../tensor/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- element by element
+ * -------------------------------------------------------------------------- */
+
+ITO_API ito_tensor *ito_neg(ito_tensor *x);
+ITO_API ito_tensor *ito_abs(ito_tensor *x); /* gradient at 0: 0 */
+ITO_API ito_tensor *ito_square(ito_tensor *x);
+ITO_API ito_tensor *ito_sqrt(ito_tensor *x);
+ITO_API ito_tensor *ito_rsqrt(ito_tensor *x);
+ITO_API ito_tensor *ito_reciprocal(ito_tensor *x);
+ITO_API ito_tensor *ito_exp(ito_tensor *x);
+ITO_API ito_tensor *ito_expm1(ito_tensor *x);
+ITO_API ito_tensor *ito_log(ito_tensor *x);
+ITO_API ito_tensor *ito_log1p(ito_tensor *x);
+ITO_API ito_tensor *ito_sin(ito_tensor *x);
+ITO_API ito_tensor *ito_cos(ito_tensor *x);
+ITO_API ito_tensor *ito_tanh(ito_tensor *x);
+ITO_API ito_tensor *ito_erf(ito_tensor *x);
+ITO_API ito_tensor *ito_sigmoid(ito_tensor *x);
+ITO_API ito_tensor *ito_floor(ito_tensor *x); /* gradient 0 */
+ITO_API ito_tensor *ito_round(ito_tensor *x); /* to nearest, ties to even; gradient 0 */
+ITO_API ito_tensor *ito_sign(ito_tensor *x);  /* gradient 0 */
+/** min(max(x, low), high); the gradient passes where low <= x <= high. NaN stays NaN. */
+ITO_API ito_tensor *ito_clamp(ito_tensor *x, double low, double high);
+
+ITO_API ito_tensor *ito_relu(ito_tensor *x); /* gradient at 0: 0 */
+/** x sigmoid(x), also called swish. */
+ITO_API ito_tensor *ito_silu(ito_tensor *x);
+/** x Phi(x), exact. */
+ITO_API ito_tensor *ito_gelu(ito_tensor *x);
+/** log(1 + exp(x)), without overflow. */
+ITO_API ito_tensor *ito_softplus(ito_tensor *x);
+
+/* add, sub, mul, neg and the comparisons take any dtype but bf16 and f16. */
+ITO_API ito_tensor *ito_add(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_sub(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_mul(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_div(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_pow(ito_tensor *a, ito_tensor *b);
+/** The gradient of a tie is shared half and half. A NaN in either gives NaN. */
+ITO_API ito_tensor *ito_maximum(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_minimum(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_add_scalar(ito_tensor *x, double c);
+ITO_API ito_tensor *ito_mul_scalar(ito_tensor *x, double c);
+ITO_API ito_tensor *ito_pow_scalar(ito_tensor *x, double exponent);
+/** a x + b y with numbers a, b. */
+ITO_API ito_tensor *ito_axpby(double a, ito_tensor *x, double b, ito_tensor *y);
+/** x + weight (y - x). */
+ITO_API ito_tensor *ito_lerp(ito_tensor *x, ito_tensor *y, double weight);
+
+/** Comparisons give bool, which has no gradient. NaN compares unequal. */
+ITO_API ito_tensor *ito_eq(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_ne(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_lt(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_le(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_gt(ito_tensor *a, ito_tensor *b);
+ITO_API ito_tensor *ito_ge(ito_tensor *a, ito_tensor *b);
+/** a where condition (bool) holds, else b. */
+ITO_API ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *b);
+/** x, and value where mask (bool) holds. */
+ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value);
+
+/* ---- reductions
+ * ---------------------------------------------------------------------------------- */
+
+typedef struct ito_reduce_options {
+    int reserved_;
+    ito_shape dims; /* axes to reduce, ITO_DIMS(1, 2); none: all */
+    bool keepdim;   /* leave them with size 1 */
+    bool biased;    /* var: divide by n, not n - 1 */
+} ito_reduce_options;
+
+ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
+ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
+ITO_API ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options);
+/** Gradients of ties are shared equally. A NaN gives NaN. Empty axes: ITO_ERR_SHAPE. */
+ITO_API ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options);
+ITO_API ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options);
+/** log(sum(exp(x))), without overflow. */
+ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options);
+/** ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true) */
+#define ito_sum(x, ...) ITO_AT(ito_sum_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_mean(x, ...) ITO_AT(ito_mean_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_var(x, ...) ITO_AT(ito_var_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_max(x, ...) ITO_AT(ito_max_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_min(x, ...) ITO_AT(ito_min_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_logsumexp(x, ...)                                                                      \
+    ITO_AT(ito_logsumexp_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+/** i64 index of the first largest element along axis, which goes. No gradient. */
+ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
+
+/* ---- shapes: any dtype; views share x's storage
+ * --------------------------------------------------- */
+
+/** A view where strides allow, else a copy. One size may be -1: what is left. */
+ITO_API ito_tensor *ito_reshape_to(ito_tensor *x, ito_shape shape);
+#define ito_reshape(x, ...) ITO_AT(ito_reshape_to(x, ITO_SHAPE(__VA_ARGS__)))
+/** As reshape, but never a copy: ITO_ERR_SHAPE where strides do not allow a view. */
+ITO_API ito_tensor *ito_view_to(ito_tensor *x, ito_shape shape);
+#define ito_view(x, ...) ITO_AT(ito_view_to(x, ITO_SHAPE(__VA_ARGS__)))
+/** A view whose axis i is x's axis axes[i]. */
+ITO_API ito_tensor *ito_permute_to(ito_tensor *x, ito_shape axes);
+#define ito_permute(x, ...) ITO_AT(ito_permute_to(x, ITO_SHAPE(__VA_ARGS__)))
+ITO_API ito_tensor *ito_transpose(ito_tensor *x, int axis0, int axis1);
+/** A view in which axes of size 1 repeat; new axes in front; -1 keeps a size. */
+ITO_API ito_tensor *ito_expand_to(ito_tensor *x, ito_shape shape);
+#define ito_expand(x, ...) ITO_AT(ito_expand_to(x, ITO_SHAPE(__VA_ARGS__)))
+/** Without the axis, whose size must be 1. */
+ITO_API ito_tensor *ito_squeeze(ito_tensor *x, int axis);
+/** With a new axis of size 1 at this place, counted in the result. */
+ITO_API ito_tensor *ito_unsqueeze(ito_tensor *x, int axis);
+/** Axes first to last, inclusive, made one. */
+ITO_API ito_tensor *ito_flatten(ito_tensor *x, int first, int last);
+/** A view of elements start, start + step, ... before end along axis. Bounds are clipped and count
+ * from the end if negative, as in Python; step > 0. */
+ITO_API ito_tensor *ito_slice(ito_tensor *x, int axis, int64_t start, int64_t end, int64_t step);
+/** A view of length elements from start along axis; out of bounds is an error. */
+ITO_API ito_tensor *ito_narrow(ito_tensor *x, int axis, int64_t start, int64_t length);
+/** A view without the axis, at this index. */
+ITO_API ito_tensor *ito_select(ito_tensor *x, int axis, int64_t index);
+/** The index-th of the pieces that x makes when cut along axis into n of (nearly) equal size. */
+ITO_API ito_tensor *ito_chunk(ito_tensor *x, int64_t n, int axis, int64_t index);
+/** The index-th of the pieces of this size, the last one maybe shorter. */
+ITO_API ito_tensor *ito_split(ito_tensor *x, int64_t size, int axis, int64_t index);
+/** Tensors side by side along axis: ito_cat(ITO_TENSORS(a, b), 1). */
+ITO_API ito_tensor *ito_cat(ito_tensor *const *tensors, int64_t n, int axis);
+#define ITO_TENSORS(...)                                                                           \
+    ((ito_tensor *const[]){__VA_ARGS__}),                                                          \
+        (int64_t)(sizeof((ito_tensor *const[]){__VA_ARGS__}) / sizeof(ito_tensor *))
+/** x itself made row-major; a copy if it was not. */
+ITO_API ito_tensor *ito_contiguous(ito_tensor *x);
+/** A copy, in x's memory order where x is dense. */
+ITO_API ito_tensor *ito_clone(ito_tensor *x);
+/** To another dtype; gradients pass between floats. A float to an integer drops the fraction. */
+ITO_API ito_tensor *ito_cast(ito_tensor *x, ito_dtype dtype);
+/** Constants around x: pads are (before, after) of the last axis, then of the one before it, ...;
+ * negative ones cut. ito_pad(x, 0.0, 0, 1, 0, 1) pads right and bottom by one. */
+ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
+#define ito_pad(x, value, ...) ITO_AT(ito_pad_with(x, value, ITO_SHAPE(__VA_ARGS__)))
+/** The order of elements along axis reversed. */
+ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
+
+/* ---- indexing: indices are i64 and checked
+ * ---------------------------------------------------------- */
+
+/** The entries of axis named by index [K]. */
+ITO_API ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index);
+/** y[i][j][k] = x[i][index[i][j][k]][k] for axis 1, as PyTorch's gather. */
+ITO_API ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index);
+/** x with entry k of src added to entry index[k] of axis; src is shaped as x but for index [K] there.
+ * f32, f64, i32 or i64. */
+ITO_API ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
+/** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
+ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
+/** Rows of weight [V, D] named by index [...]: [..., D]. */
+ITO_API ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index);
+/** index [...] to [..., classes] of 0 and 1. No gradient. */
+ITO_API ito_tensor *ito_one_hot(ito_tensor *index, int64_t classes, ito_dtype dtype);
+
+/* ---- products
+ * --------------------------------------------------------------------------------------- */
+
+/** Of matrices [.., M, K] [.., K, N], batches broadcast; vectors as in PyTorch. */
+ITO_API ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b);
+/** x [.., in] times weight [out, in] transposed, + bias [out] unless NULL. */
+ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias);
+
+typedef struct ito_conv2d_options {
+    int reserved_;
+    int64_t stride;      /* default 1 */
+    int64_t padding;     /* zeros on every side */
+    int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
+    int64_t dilation;    /* default 1 */
+    int64_t groups;      /* default 1 */
+} ito_conv2d_options;
+
+/** x [N, C, H, W], w [O, C / groups, KH, KW], b [O] or NULL: [N, O, OH, OW], channels-last in
+ * memory. */
+ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
+                                    ito_conv2d_options options);
+#define ito_conv2d(x, w, b, ...)                                                                   \
+    ITO_AT(ito_conv2d_with(x, w, b, ITO_OPTIONS(ito_conv2d_options, __VA_ARGS__)))
+/** Means of size x size windows, side by side. [N, C, H, W]; H and W are multiples of size. */
+ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
+/** Each pixel of [N, C, H, W] repeated scale x scale times. */
+ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
+
+/* ---- normalisation and attention
+ * ----------------------------------------------------------------------- */
+
+/**
+ * Zero mean and unit variance in each of the groups of channels, then scale and shift by channel.
+ * @param x      [N, C, ...]
+ * @param weight [C], or NULL for 1; bias [C], or NULL for 0.
+ * @param eps    added to the variance; 0 stands for the default, 1e-5.
+ * Source: Wu, He 2018, arXiv:1803.08494.
+ */
+ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight,
+                                   ito_tensor *bias, double eps);
+ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
+ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
+/**
+ * softmax(scale q k^T) v.
+ * @param q [.., T, D], k [.., S, D], v [.., S, E]; batches equal.
+ * @param scale  0 stands for the default, 1 / sqrt(D).
+ * @return [.., T, E].
+ */
+ITO_API ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *k, ito_tensor *v,
+                                                     double scale);
+
+/* ---- random
+ * -------------------------------------------------------------------------------------------- */
+
+/** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is
+ * drawn again in backward rather than stored. p in [0, 1). */
+ITO_API ito_tensor *ito_dropout(ito_tensor *x, double p, ito_generator *g);
+
+/* ---- losses: a single number, the mean over all elements
+ * ------------------------------------------------ */
+
+ITO_API ito_tensor *ito_mse_loss(ito_tensor *prediction, ito_tensor *target);
+ITO_API ito_tensor *ito_l1_loss(ito_tensor *prediction, ito_tensor *target);
+/** d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2). */
+ITO_API ito_tensor *ito_huber_loss(ito_tensor *prediction, ito_tensor *target, double delta);
+/** logits [N, classes], target i64 [N]: the mean of -log softmax(logits)[target]. */
+ITO_API ito_tensor *ito_cross_entropy(ito_tensor *logits, ito_tensor *target);
+/** target in [0, 1], shaped as logits. */
+ITO_API ito_tensor *ito_bce_with_logits(ito_tensor *logits, ito_tensor *target);
+
+/* ---- in place: no history; refused on a tensor that requires a gradient while history is recorded
+ * --------- */
+
+/** dst = src, broadcast and converted. Returns dst. */
+ITO_API ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src);
+ITO_API ito_tensor *ito_fill_(ito_tensor *dst, double value);
+/** dst += alpha src, shapes and dtypes equal. Returns dst. */
+ITO_API ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha);
+ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
+
+#ifdef __cplusplus
+}
+#endif
+
+#include "ops_at.h"
+
+#endif

@@ -1,0 +1,262 @@
+/* 2-D convolution. The form sum(dy conv(x, w)) is linear in each of dy, x and w, so three
+ * operations conv2d (x, w -> y),  conv2d_data (dy, w -> dx),  conv2d_weight (x, dy -> dw) are each
+ * other's derivatives, and convolution can be differentiated any number of times. Images and
+ * weights lie channels-last in memory; whatever does not is copied first.
+ */
+#include "autograd/op.h"
+#include "tensor/conv.h"
+
+/* The options with defaults filled in, and the sizes that cannot be told from two of x, w and y. */
+typedef struct conv_params {
+    int64_t stride, padding, padding_end, dilation, groups;
+    int64_t h, w;   /* of x, for conv2d_data */
+    int64_t kh, kw; /* for conv2d_weight */
+} conv_params;
+
+static conv_shape make_shape(const conv_params *p, ito_shape x, ito_shape w, ito_shape y)
+{
+    return (conv_shape){.n = x.dim[0],
+                        .h = x.dim[2],
+                        .w = x.dim[3],
+                        .ci = x.dim[1],
+                        .oh = y.dim[2],
+                        .ow = y.dim[3],
+                        .co = y.dim[1],
+                        .kh = w.dim[2],
+                        .kw = w.dim[3],
+                        .stride_h = p->stride,
+                        .stride_w = p->stride,
+                        .pad_top = p->padding,
+                        .pad_left = p->padding,
+                        .dilation_h = p->dilation,
+                        .dilation_w = p->dilation,
+                        .groups = p->groups};
+}
+
+/* How many places a kernel takes along an axis of this size; 0 if it does not fit. */
+static int64_t places(const conv_params *p, int64_t size, int64_t kernel)
+{
+    int64_t padded = size + 2 * p->padding + p->padding_end;
+    int64_t reach = checked_mul(kernel - 1, p->dilation);
+    return reach < 0 || reach >= padded ? 0 : (padded - reach - 1) / p->stride + 1;
+}
+
+static bool options_fit(const conv_params *p)
+{
+    bool fit = p->stride >= 1 && p->stride <= INT32_MAX && p->dilation >= 1 &&
+               p->dilation <= INT32_MAX && p->padding >= 0 && p->padding <= INT32_MAX &&
+               p->padding_end >= 0 && p->padding_end <= INT32_MAX && p->groups >= 1;
+    if (!fit)
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "conv2d: stride %" PRId64 ", padding %" PRId64 " and %" PRId64
+                      ", dilation %" PRId64 ", groups %" PRId64
+                      " are out of range: at least 1, padding 0",
+                      p->stride, p->padding, p->padding_end, p->dilation, p->groups);
+    return fit;
+}
+
+static bool shapes_fit(const conv_params *p, ito_shape x, ito_shape w)
+{
+    if (x.ndim != 4 || w.ndim != 4) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "conv2d: x %s and weight %s must be [N, C, H, W] and [O, C / groups, KH, KW]",
+                      shape_str(x), shape_str(w));
+        return false;
+    }
+    if (x.dim[1] % p->groups != 0 || w.dim[0] % p->groups != 0) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "conv2d: %" PRId64 " groups do not divide %" PRId64 " and %" PRId64
+                      " channels",
+                      p->groups, x.dim[1], w.dim[0]);
+        return false;
+    }
+    if (x.dim[1] / p->groups != w.dim[1]) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "conv2d: x has %" PRId64 " channels in %" PRId64
+                      " groups, weight takes %" PRId64 " a group",
+                      x.dim[1], p->groups, w.dim[1]);
+        return false;
+    }
+    if (w.dim[2] < 1 || w.dim[3] < 1 || places(p, x.dim[2], w.dim[2]) == 0 ||
+        places(p, x.dim[3], w.dim[3]) == 0) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "conv2d: a kernel of %" PRId64 " x %" PRId64 ", dilation %" PRId64
+                      ", does not fit an image of %" PRId64 " x %" PRId64 " with padding %" PRId64
+                      " and %" PRId64,
+                      w.dim[2], w.dim[3], p->dilation, x.dim[2], x.dim[3], p->padding,
+                      p->padding_end);
+        return false;
+    }
+    return true;
+}
+
+static bool bias_fits(const ito_tensor *bias, ito_shape w)
+{
+    if (bias == NULL || (bias->ndim == 1 && bias->shape[0] == w.dim[0]))
+        return true;
+    ito_error_set(ITO_ERR_SHAPE, "conv2d: bias %s does not fit weight %s", tensor_shape_str(bias),
+                  shape_str(w));
+    return false;
+}
+
+/* ---- conv2d
+ * -------------------------------------------------------------------------------------- */
+
+ito_tensor *op_conv2d_forward(op_call *c)
+{
+    const conv_params *p = c->params;
+    if (!shapes_fit(p, c->shape[0], c->shape[1]) || !bias_fits(c->in[2], c->shape[1]))
+        return NULL;
+    ito_shape shape = ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[0],
+                                places(p, c->shape[0].dim[2], c->shape[1].dim[2]),
+                                places(p, c->shape[0].dim[3], c->shape[1].dim[3]));
+    const ito_tensor *x = tensor_channels_last(c->in[0]), *w = tensor_channels_last(c->in[1]);
+    const ito_tensor *bias = tensor_contiguous(c->in[2]);
+    ito_tensor *y = tensor_empty_channels_last(shape, c->dtype[0]);
+    if (x == NULL || w == NULL || y == NULL || (c->in[2] != NULL && bias == NULL))
+        return NULL;
+    conv_shape s = make_shape(p, c->shape[0], c->shape[1], shape);
+    ito_status status = conv2d_forward(y->dtype, tensor_data(y), tensor_data(x), tensor_data(w),
+                                       bias == NULL ? NULL : tensor_data(bias), &s);
+    return status == ITO_OK ? y : NULL;
+}
+
+static ito_tensor *apply_conv2d(ito_tensor *x, ito_tensor *w, ito_tensor *bias,
+                                const conv_params *p)
+{
+    enum { BIAS_MAY_BE_NULL = 4 };
+    return op_apply_optional(OP_conv2d, (ito_tensor *[]){x, w, bias}, 3, BIAS_MAY_BE_NULL, p,
+                             sizeof *p);
+}
+
+static ito_tensor *apply_data(ito_tensor *dy, ito_tensor *w, const conv_params *p)
+{
+    return op_apply(OP_conv2d_data, (ito_tensor *[]){dy, w}, 2, p, sizeof *p);
+}
+
+static ito_tensor *apply_weight(ito_tensor *x, ito_tensor *dy, const conv_params *p)
+{
+    return op_apply(OP_conv2d_weight, (ito_tensor *[]){x, dy}, 2, p, sizeof *p);
+}
+
+/* dw and, unless NULL, dbias, from one pass over dy. */
+static ito_tensor *weight_gradient(const ito_tensor *x, const ito_tensor *dy, ito_shape w,
+                                   const conv_params *p, ito_tensor *dbias)
+{
+    ito_shape x_shape = ito_shape_of(x), y_shape = ito_shape_of(dy);
+    x = tensor_channels_last(x);
+    dy = tensor_channels_last(dy);
+    ito_tensor *dw = x == NULL ? NULL : tensor_empty_channels_last(w, x->dtype);
+    if (dy == NULL || dw == NULL)
+        return NULL;
+    conv_shape s = make_shape(p, x_shape, w, y_shape);
+    ito_status status = conv2d_backward_weight(dw->dtype, tensor_data(dw),
+                                               dbias == NULL ? NULL : tensor_data(dbias),
+                                               tensor_data(x), tensor_data(dy), &s);
+    return status == ITO_OK ? dw : NULL;
+}
+
+/* dw and dbias of the sweep that nobody differentiates: together. */
+static bool weight_and_bias(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    dx[2] = tensor_empty(c->shape[2], c->dtype[2]);
+    dx[1] = dx[2] == NULL ? NULL : weight_gradient(c->in[0], dy, c->shape[1], c->params, dx[2]);
+    return dx[1] != NULL;
+}
+
+bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    conv_params p = *(const conv_params *)c->params;
+    p.h = c->shape[0].dim[2];
+    p.w = c->shape[0].dim[3];
+    p.kh = c->shape[1].dim[2];
+    p.kw = c->shape[1].dim[3];
+    if (!ito_grad_enabled()) {
+        dy = tensor_channels_last(dy);
+        if (dy == NULL)
+            return false;
+    }
+    if (c->needs[0]) {
+        dx[0] = apply_data(dy, c->in[1], &p);
+        if (dx[0] == NULL)
+            return false;
+    }
+    if (c->needs[1] && c->needs[2] && !ito_grad_enabled())
+        return weight_and_bias(c, dy, dx);
+    if (c->needs[1]) {
+        dx[1] = apply_weight(c->in[0], dy, &p);
+        if (dx[1] == NULL)
+            return false;
+    }
+    if (c->needs[2]) {
+        dx[2] = ito_sum(dy, .dims = ITO_DIMS(0, 2, 3));
+        if (dx[2] == NULL)
+            return false;
+    }
+    return true;
+}
+
+ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_conv2d_options options)
+{
+    conv_params p = {.stride = options.stride == 0 ? 1 : options.stride,
+                     .padding = options.padding,
+                     .padding_end = options.padding_end,
+                     .dilation = options.dilation == 0 ? 1 : options.dilation,
+                     .groups = options.groups == 0 ? 1 : options.groups};
+    if (x == NULL || w == NULL || !options_fit(&p))
+        return NULL;
+    return apply_conv2d(x, w, b, &p);
+}
+
+/* ---- conv2d_data: the gradient of x, given that of y --------------------------------------------
+ */
+
+ito_tensor *op_conv2d_data_forward(op_call *c)
+{
+    const conv_params *p = c->params;
+    const ito_tensor *dy = tensor_channels_last(c->in[0]), *w = tensor_channels_last(c->in[1]);
+    ito_shape shape = ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[1] * p->groups, p->h, p->w);
+    ito_tensor *dx = tensor_empty_channels_last(shape, c->dtype[0]);
+    if (dy == NULL || w == NULL || dx == NULL)
+        return NULL;
+    conv_shape s = make_shape(p, shape, c->shape[1], c->shape[0]);
+    ito_status status =
+        conv2d_backward_data(dx->dtype, tensor_data(dx), tensor_data(dy), tensor_data(w), &s);
+    return status == ITO_OK ? dx : NULL;
+}
+
+/* For a gradient u that comes in: of dy it is conv2d(u, w), of w it is conv2d_weight(u, dy). */
+bool op_conv2d_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
+{
+    conv_params p = *(const conv_params *)c->params;
+    p.kh = c->shape[1].dim[2];
+    p.kw = c->shape[1].dim[3];
+    if (c->needs[0])
+        dx[0] = apply_conv2d(u, c->in[1], NULL, &p);
+    if (c->needs[1])
+        dx[1] = apply_weight(u, c->in[0], &p);
+    return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
+}
+
+/* ---- conv2d_weight: the gradient of w, given x and the gradient of y
+ * ------------------------------ */
+
+ito_tensor *op_conv2d_weight_forward(op_call *c)
+{
+    const conv_params *p = c->params;
+    ito_shape w = ITO_SHAPE(c->shape[1].dim[1], c->shape[0].dim[1] / p->groups, p->kh, p->kw);
+    return weight_gradient(c->in[0], c->in[1], w, p, NULL);
+}
+
+/* For a gradient v that comes in: of x it is conv2d_data(dy, v), of dy it is conv2d(x, v). */
+bool op_conv2d_weight_backward(const op_call *c, ito_tensor *v, ito_tensor **dx)
+{
+    conv_params p = *(const conv_params *)c->params;
+    p.h = c->shape[0].dim[2];
+    p.w = c->shape[0].dim[3];
+    if (c->needs[0])
+        dx[0] = apply_data(c->in[1], v, &p);
+    if (c->needs[1])
+        dx[1] = apply_conv2d(c->in[0], v, NULL, &p);
+    return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
+}

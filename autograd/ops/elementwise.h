@@ -1,0 +1,37 @@
+/* How element-wise operations run a kernel over tensors of any strides. Internal.
+ * f32 and f64 go through the kernels of tensor/kernels/elementwise.c; integers and bool through
+ * integer.c. */
+#ifndef ITO_OPS_ELEMENTWISE_H
+#define ITO_OPS_ELEMENTWISE_H
+
+#include "autograd/op.h"
+#include "tensor/iterate.h"
+#include "tensor/kernels/kernels.h"
+
+typedef void unary_kernel(void *y, const void *x, int64_t stride, int64_t n, double p, double q);
+typedef void binary_kernel(void *y, const void *a, int64_t a_stride, const void *b,
+                           int64_t b_stride, int64_t n, double p, double q);
+
+/* What an element costs a thread, in nanoseconds: see iterate. */
+enum { COST_PLAIN = 1, COST_MATH = 4 };
+
+/* y = f(x), a new tensor in x's memory order. */
+ito_tensor *map_unary(ito_tensor *x, unary_kernel *kernel, double p, double q, int64_t cost);
+/* y = f(a, b), broadcast. ITO_ERR_SHAPE in the name of op. */
+ito_tensor *map_binary(const char *op, ito_tensor *a, ito_tensor *b, binary_kernel *kernel,
+                       double p, double q, int64_t cost);
+/* The same with a row function over operands y, a, b; y is of this dtype. */
+ito_tensor *map_binary_rows(const char *op, ito_tensor *a, ito_tensor *b, ito_dtype dtype,
+                            iterate_row *row, const void *context, int64_t cost);
+
+/* Rows of add, sub and mul over i32, i64 and u8, wrapping, and bool (or, nothing, and). NULL where
+ * the operation does not exist, with an error recorded. */
+typedef enum integer_op { INTEGER_ADD, INTEGER_SUB, INTEGER_MUL } integer_op;
+iterate_row *integer_row(integer_op op, const char *name, ito_dtype dtype);
+
+/* dy where the bool mask holds, else 0: shaped as both broadcast. For gradients. */
+ito_tensor *grad_where(ito_tensor *mask, ito_tensor *dy);
+/* dy where the mask does not hold. */
+ito_tensor *grad_unless(ito_tensor *mask, ito_tensor *dy);
+
+#endif

@@ -1,0 +1,392 @@
+/* Group normalisation (Wu, He 2018, arXiv:1803.08494), fused: one image at a time, its pixels in
+ * chunks whose size depends on the number of channels alone. Chunks are merged in order, so results
+ * depend on neither threads nor batch. Works channels-last, and the result lies channels-last too.
+ */
+#include "autograd/op.h"
+#include "tensor/kernels/kernels.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct group_norm_params {
+    int64_t groups;
+    double eps;
+} group_norm_params;
+
+/* Memory is [images][pixels][channels]. */
+typedef struct norm_size {
+    const kernel_table *kernels;
+    int64_t images, pixels, channels, groups;
+    int64_t size;  /* of an element */
+    int64_t image; /* bytes of an image */
+} norm_size;
+
+enum {
+    STATS_CHUNK = 1 << 13,  /* elements: read twice, so they had better stay in the nearest cache */
+    STREAM_CHUNK = 1 << 15, /* elements: read once */
+};
+
+static int64_t chunk_pixels(const norm_size *s, int64_t elements)
+{
+    return s->channels >= elements ? 1 : elements / (s->channels > 0 ? s->channels : 1);
+}
+
+static int64_t chunk_count(const norm_size *s, int64_t elements)
+{
+    int64_t step = chunk_pixels(s, elements);
+    return (s->pixels + step - 1) / step;
+}
+
+/* The pixels of chunk i: from *first on. */
+static int64_t chunk_at(const norm_size *s, int64_t elements, int64_t i, int64_t *first)
+{
+    int64_t step = chunk_pixels(s, elements);
+    *first = i * step;
+    return s->pixels - *first < step ? s->pixels - *first : step;
+}
+
+static norm_size size_of(ito_shape x, ito_dtype dtype, int64_t groups)
+{
+    norm_size s = {.kernels = kernels(dtype),
+                   .images = x.dim[0],
+                   .pixels = 1,
+                   .channels = x.dim[1],
+                   .groups = groups,
+                   .size = (int64_t)ito_dtype_size(dtype)};
+    for (int i = 2; i < x.ndim; i++)
+        s.pixels *= x.dim[i];
+    s.image = s.pixels * s.channels * s.size;
+    return s;
+}
+
+/* Whether there is anything to compute: sizes of 0 leave no group to take a mean of. */
+static bool is_empty(const norm_size *s)
+{
+    return s->images == 0 || s->pixels == 0 || s->channels == 0;
+}
+
+/* ---- layout -------------------------------------------------------------------------------------
+ */
+
+/* t [N, C, ...] as [N, C, P, 1] lying as N P C; a copy if need be. */
+static ito_tensor *as_pixels(const ito_tensor *t, const norm_size *s)
+{
+    int64_t stride = 1, expected = 0;
+    bool collapses = true, seen = false;
+    for (int i = t->ndim - 1; i >= 2; i--) {
+        if (t->shape[i] == 1)
+            continue;
+        if (!seen)
+            stride = expected = t->stride[i];
+        seen = true;
+        collapses = collapses && t->stride[i] == expected;
+        expected *= t->shape[i];
+    }
+    if (!collapses) {
+        t = tensor_contiguous(t);
+        stride = 1;
+    }
+    ito_shape flat = ITO_SHAPE(s->images, s->channels, s->pixels, 1);
+    if (t == NULL)
+        return NULL;
+    ito_tensor *view =
+        tensor_view(t, flat, (int64_t[]){t->stride[0], t->stride[1], stride, 1}, t->offset);
+    return view == NULL ? NULL : tensor_channels_last(view);
+}
+
+/* What as_pixels made, or something like it, in the shape it came from. */
+static ito_tensor *from_pixels(ito_tensor *flat, ito_shape shape)
+{
+    if (flat == NULL)
+        return NULL;
+    ito_shape stride = {.ndim = shape.ndim};
+    int64_t step = flat->stride[2];
+    for (int i = shape.ndim - 1; i >= 2; i--) {
+        stride.dim[i] = step;
+        step *= shape.dim[i];
+    }
+    stride.dim[1] = flat->stride[1];
+    stride.dim[0] = flat->stride[0];
+    return tensor_view(flat, shape, stride.dim, flat->offset);
+}
+
+static ito_tensor *empty_pixels(const norm_size *s, ito_dtype dtype)
+{
+    return tensor_empty_channels_last(ITO_SHAPE(s->images, s->channels, s->pixels, 1), dtype);
+}
+
+/* Threads for the loop over images; with fewer images than threads, those inside work instead. */
+static int threads_for_images(const norm_size *s)
+{
+    return s->images < ito_threads() ? 1 : threads_for(s->images * s->pixels * s->channels);
+}
+
+/* ---- forward ------------------------------------------------------------------------------------
+ */
+
+/* Mean and rstd of each group of an image, from those of its chunks [chunks][3][groups]: Chan,
+ * Golub, LeVeque 1983, one chunk after another. */
+static void merge_stats(const norm_size *s, const double *stats, double eps, double *mean,
+                        double *rstd)
+{
+    int64_t chunks = chunk_count(s, STATS_CHUNK), of_group = s->channels / s->groups;
+    for (int64_t g = 0; g < s->groups; g++) {
+        double count = 0, average = 0, square = 0;
+        for (int64_t i = 0; i < chunks; i++) {
+            const double *chunk = stats + i * 3 * s->groups;
+            int64_t first;
+            double more = (double)(chunk_at(s, STATS_CHUNK, i, &first) * of_group);
+            double distance = chunk[g] - average, total = count + more;
+            average += distance * (more / total);
+            square += chunk[s->groups + g] + distance * distance * (count * more / total);
+            count = total;
+        }
+        mean[g] = average;
+        rstd[g] = 1.0 / sqrt((square < 0 ? 0 : square) / count + eps);
+    }
+}
+
+static size_t forward_scratch(const norm_size *s)
+{
+    return (size_t)(chunk_count(s, STATS_CHUNK) * 3 * s->groups) * sizeof(double) +
+           (size_t)(3 * s->channels * s->size);
+}
+
+static void forward_image(const norm_size *s, char *y, const char *x, const void *weight,
+                          const void *bias, double eps, double *mean, double *rstd, void *scratch)
+{
+    int64_t chunks = chunk_count(s, STATS_CHUNK), line = s->channels * s->size;
+    double *stats = scratch;
+    char *center = (char *)(stats + chunks * 3 * s->groups), *scale = center + line,
+         *shift = scale + line;
+#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t first, pixels = chunk_at(s, STATS_CHUNK, i, &first);
+        double *at = stats + i * 3 * s->groups;
+        s->kernels->group_norm_stats(x + first * line, pixels, s->channels, s->groups, at,
+                                     at + s->groups, at + 2 * s->groups);
+    }
+    merge_stats(s, stats, eps, mean, rstd);
+    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
+                                 bias);
+    chunks = chunk_count(s, STREAM_CHUNK);
+#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        s->kernels->group_norm_apply(y + first * line, x + first * line, pixels, s->channels,
+                                     center, scale, shift);
+    }
+}
+
+static bool group_norm_fits(const op_call *c, int64_t groups)
+{
+    const ito_shape *x = &c->shape[0];
+    if (x->ndim < 2) {
+        ito_error_set(ITO_ERR_SHAPE, "group_norm: x %s is not [N, C, ...]", shape_str(*x));
+        return false;
+    }
+    if (groups < 1 || x->dim[1] % groups != 0) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "group_norm: %" PRId64 " channels do not form %" PRId64 " groups", x->dim[1],
+                      groups);
+        return false;
+    }
+    for (int i = 1; i < 3; i++)
+        if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1]))) {
+            ito_error_set(ITO_ERR_SHAPE, "group_norm: %s %s does not fit %" PRId64 " channels",
+                          i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
+            return false;
+        }
+    return true;
+}
+
+/* The data of a vector of channels, dense; NULL if there is none or, with an error, no memory. */
+static const void *channel_data(const ito_tensor *t)
+{
+    const ito_tensor *dense = tensor_contiguous(t);
+    return dense == NULL ? NULL : tensor_data(dense);
+}
+
+static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *x, const op_call *c)
+{
+    const group_norm_params *p = c->params;
+    const void *weight = channel_data(c->in[1]), *bias = channel_data(c->in[2]);
+    if ((c->in[1] != NULL && weight == NULL) || (c->in[2] != NULL && bias == NULL))
+        return false;
+    int threads = threads_for_images(s);
+    size_t bytes = (forward_scratch(s) + 63) / 64 * 64;
+    char *scratch = mem_alloc((size_t)s->images * bytes);
+    if (scratch == NULL)
+        return false;
+    double *mean = tensor_data(c->extra[0]), *rstd = tensor_data(c->extra[1]);
+    char *to = tensor_data(y);
+    const char *from = tensor_data(x);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t i = 0; i < s->images; i++)
+        forward_image(s, to + i * s->image, from + i * s->image, weight, bias, p->eps,
+                      mean + i * s->groups, rstd + i * s->groups, scratch + (size_t)i * bytes);
+    mem_free(scratch);
+    return true;
+}
+
+ito_tensor *op_group_norm_forward(op_call *c)
+{
+    const group_norm_params *p = c->params;
+    if (!group_norm_fits(c, p->groups))
+        return NULL;
+    norm_size s = size_of(c->shape[0], c->dtype[0], p->groups);
+    ito_tensor *x = as_pixels(c->in[0], &s), *y = empty_pixels(&s, c->dtype[0]);
+    c->extra[0] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
+    c->extra[1] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
+    if (x == NULL || y == NULL || c->extra[0] == NULL || c->extra[1] == NULL)
+        return NULL;
+    if (!is_empty(&s) && !forward_images(&s, y, x, c))
+        return NULL;
+    return from_pixels(y, c->shape[0]);
+}
+
+/* ---- backward -----------------------------------------------------------------------------------
+ */
+
+/* What the loop over images needs. */
+typedef struct norm_backward {
+    norm_size size;
+    const char *x, *dy;
+    char *dx;     /* or NULL */
+    double *grad; /* [images][2][channels]: each image's part of dbias and dweight */
+    const double *mean, *rstd;
+    const void *weight;
+    char *scratch;
+    size_t scratch_bytes; /* for one image */
+} norm_backward;
+
+static size_t backward_scratch(const norm_size *s)
+{
+    return (size_t)((chunk_count(s, STREAM_CHUNK) * 2 + 6) * s->channels * s->size);
+}
+
+static void backward_image(const norm_backward *b, int64_t image)
+{
+    const norm_size *s = &b->size;
+    int64_t chunks = chunk_count(s, STREAM_CHUNK), line = s->channels * s->size;
+    const char *x = b->x + image * s->image, *dy = b->dy + image * s->image;
+    const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
+    char *center = b->scratch + (size_t)image * b->scratch_bytes, *unused = center + line;
+    char *a = unused + 2 * line, *slope = a + line, *level = slope + line, *sums = level + line;
+    s->kernels->group_norm_lines(center, unused, unused + line, s->channels, s->groups, mean, rstd,
+                                 NULL, NULL);
+#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        s->kernels->group_norm_sums(sums + i * 2 * line, x + first * line, dy + first * line,
+                                    pixels, s->channels, center);
+    }
+    s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
+                                  s->channels, s->groups, s->pixels * (s->channels / s->groups),
+                                  mean, rstd, b->weight);
+    if (b->dx == NULL)
+        return;
+#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        s->kernels->group_norm_dx(b->dx + image * s->image + first * line, x + first * line,
+                                  dy + first * line, pixels, s->channels, center, a, slope, level);
+    }
+}
+
+/* The images' parts of dbias or dweight, added up in order. */
+static ito_tensor *total(const norm_size *s, ito_dtype dtype, const double *grad)
+{
+    ito_tensor *t = tensor_empty(ITO_SHAPE(s->channels), dtype);
+    if (t != NULL)
+        s->kernels->group_norm_total(tensor_data(t), grad, s->images, 2 * s->channels, s->channels);
+    return t;
+}
+
+static bool backward_images(norm_backward *b, const op_call *c, ito_tensor **dx)
+{
+    const norm_size *s = &b->size;
+    int threads = threads_for_images(s);
+    size_t grad_bytes = (size_t)(s->images * 2 * s->channels) * sizeof(double);
+    b->scratch_bytes = (backward_scratch(s) + 63) / 64 * 64;
+    b->grad = mem_alloc(grad_bytes);
+    b->scratch = b->grad == NULL ? NULL : mem_alloc((size_t)s->images * b->scratch_bytes);
+    bool done = b->scratch != NULL;
+    if (done && !is_empty(s)) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (int64_t i = 0; i < s->images; i++)
+            backward_image(b, i);
+    } else if (done) {
+        memset(b->grad, 0, grad_bytes);
+    }
+    if (done && c->needs[1])
+        done = (dx[1] = total(s, c->dtype[0], b->grad + s->channels)) != NULL;
+    if (done && c->needs[2])
+        done = (dx[2] = total(s, c->dtype[0], b->grad)) != NULL;
+    mem_free(b->grad);
+    mem_free(b->scratch);
+    return done;
+}
+
+bool op_group_norm_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    const group_norm_params *p = c->params;
+    norm_backward b = {.size = size_of(c->shape[0], c->dtype[0], p->groups)};
+    ito_tensor *x = as_pixels(c->in[0], &b.size), *g = as_pixels(dy, &b.size), *out = NULL;
+    if (c->needs[0])
+        out = empty_pixels(&b.size, c->dtype[0]);
+    b.weight = channel_data(c->in[1]);
+    if (x == NULL || g == NULL || (c->needs[0] && out == NULL) ||
+        (c->in[1] != NULL && b.weight == NULL))
+        return false;
+    b.x = tensor_data(x);
+    b.dy = tensor_data(g);
+    b.dx = out == NULL ? NULL : tensor_data(out);
+    b.mean = tensor_data(c->extra[0]);
+    b.rstd = tensor_data(c->extra[1]);
+    if (!backward_images(&b, c, dx))
+        return false;
+    if (c->needs[0])
+        dx[0] = from_pixels(out, c->shape[0]);
+    return !c->needs[0] || dx[0] != NULL;
+}
+
+/* ---- the definition
+ * ------------------------------------------------------------------------------- */
+
+/* A vector of channels as [1, C, 1, ...]. */
+static ito_tensor *along_channels(ito_tensor *v, ito_shape x)
+{
+    ito_shape s = {.ndim = x.ndim};
+    for (int i = 0; i < x.ndim; i++)
+        s.dim[i] = i == 1 ? x.dim[1] : 1;
+    return ito_reshape_to(v, s);
+}
+
+ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void *params)
+{
+    (void)n;
+    const group_norm_params *p = params;
+    ito_shape shape = ito_shape_of(in[0]);
+    norm_size s = size_of(shape, in[0]->dtype, p->groups);
+    int64_t count = s.channels / s.groups * s.pixels;
+    ito_tensor *x = ito_reshape_to(in[0], ITO_SHAPE(s.images, s.groups, count));
+    ito_tensor *d = ito_sub(x, ito_mean(x, .dims = ITO_DIMS(2), .keepdim = true));
+    ito_tensor *var = ito_mean(ito_square(d), .dims = ITO_DIMS(2), .keepdim = true);
+    ito_tensor *y = ito_mul(d, ito_rsqrt(ito_add_scalar(var, p->eps)));
+    y = ito_reshape_to(y, shape);
+    if (in[1] != NULL)
+        y = ito_mul(y, along_channels(in[1], shape));
+    if (in[2] != NULL)
+        y = ito_add(y, along_channels(in[2], shape));
+    return y;
+}
+
+ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight, ito_tensor *bias,
+                           double eps)
+{
+    enum { WEIGHT_AND_BIAS_MAY_BE_NULL = 6 };
+    group_norm_params p = {.groups = groups, .eps = eps == 0 ? 1e-5 : eps};
+    return op_apply_optional(OP_group_norm, (ito_tensor *[]){x, weight, bias}, 3,
+                             WEIGHT_AND_BIAS_MAY_BE_NULL, &p, sizeof p);
+}

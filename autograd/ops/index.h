@@ -1,0 +1,13 @@
+/* What other operations need of indexing. Internal. */
+#ifndef ITO_OPS_INDEX_H
+#define ITO_OPS_INDEX_H
+
+#include "autograd/op.h"
+
+/* Whether index is i64 with every element in [0, size); records the error in op's name if not. */
+bool index_check(const char *op, const ito_tensor *index, int64_t size);
+/* Zeros of `size` entries along axis, to which entry k of src is added at index[k], in the order of
+ * k. index [K] has been checked. Differentiable. */
+ito_tensor *index_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index, int64_t size);
+
+#endif

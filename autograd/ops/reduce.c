@@ -1,0 +1,303 @@
+/* Reductions over axes: sum, max, min and what is composed of them, and argmax. */
+#include "autograd/ops/reduce.h"
+#include "autograd/ops/elementwise.h"
+
+#include <math.h>
+
+typedef struct reduce_params {
+    unsigned axes; /* a bit for each axis that is reduced */
+    bool keepdim;
+    double divisor; /* of the sum: how a mean is rounded once */
+} reduce_params;
+
+/* The options in op's name, resolved for x; false with an error. */
+static bool resolve(const char *op, const ito_tensor *x, const ito_reduce_options *options,
+                    reduce_params *params)
+{
+    *params = (reduce_params){.keepdim = options->keepdim, .divisor = 1};
+    if (options->dims.ndim == 0)
+        params->axes = (1u << x->ndim) - 1;
+    for (int i = 0; i < options->dims.ndim; i++) {
+        int axis = axis_normalize(op, options->dims.dim[i], x->ndim);
+        if (axis < 0)
+            return false;
+        if ((params->axes >> axis & 1) != 0) {
+            ito_error_set(ITO_ERR_ARGUMENT, "%s: axis %d appears twice in %s", op, axis,
+                          shape_str(options->dims));
+            return false;
+        }
+        params->axes |= 1u << axis;
+    }
+    return true;
+}
+
+/* How many terms each result has. */
+static int64_t terms(ito_shape shape, unsigned axes)
+{
+    int64_t n = 1;
+    for (int i = 0; i < shape.ndim; i++)
+        n *= (axes >> i & 1) != 0 ? shape.dim[i] : 1;
+    return n;
+}
+
+/* The result's shape if reduced axes stay with size 1. */
+static ito_shape kept_shape(ito_shape shape, unsigned axes)
+{
+    for (int i = 0; i < shape.ndim; i++)
+        if ((axes >> i & 1) != 0)
+            shape.dim[i] = 1;
+    return shape;
+}
+
+/* Uninitialised; the kept axes lie in memory as x's do. */
+static ito_tensor *result_for(const ito_tensor *x, const reduce_params *params, ito_dtype dtype)
+{
+    ito_shape shape = {0};
+    int64_t stride[ITO_MAX_DIMS];
+    for (int i = 0; i < x->ndim; i++) {
+        bool gone = (params->axes >> i & 1) != 0;
+        if (gone && !params->keepdim)
+            continue;
+        stride[shape.ndim] = x->stride[i];
+        shape.dim[shape.ndim++] = gone ? 1 : x->shape[i];
+    }
+    return tensor_empty_ordered(shape, stride, dtype);
+}
+
+static ito_tensor *reduce_forward(const op_call *c, const reducer *r)
+{
+    const reduce_params *params = c->params;
+    ito_tensor *y = result_for(c->in[0], params, c->dtype[0]);
+    return y != NULL && reduce_axes(y, c->in[0], params->axes, r) ? y : NULL;
+}
+
+static ito_tensor *reduce_apply(op_id id, const char *name, ito_tensor *x,
+                                const ito_reduce_options *options)
+{
+    reduce_params params;
+    if (x == NULL || !resolve(name, x, options, &params))
+        return NULL;
+    return op_apply(id, &x, 1, &params, sizeof params);
+}
+
+/* ---- sum ---------------------------------------------------------------------------------------
+ */
+
+static double combine_sum(double a, double b)
+{
+    return a + b;
+}
+
+ito_tensor *op_sum_forward(op_call *c)
+{
+    const kernel_table *k = kernels(c->dtype[0]);
+    const reduce_params *params = c->params;
+    reducer r = {0, combine_sum, k->sum_row, k->sum_columns, params->divisor};
+    return reduce_forward(c, &r);
+}
+
+bool op_sum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    const reduce_params *params = c->params;
+    if (params->divisor != 1)
+        dy = ito_mul_scalar(dy, 1 / params->divisor);
+    ito_tensor *kept = ito_reshape_to(dy, kept_shape(c->shape[0], params->axes));
+    dx[0] = ito_expand_to(kept, c->shape[0]);
+    return dx[0] != NULL;
+}
+
+ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options)
+{
+    return reduce_apply(OP_sum, "sum", x, &options);
+}
+
+/* ---- max, min ----------------------------------------------------------------------------------
+ */
+
+static double combine_max(double a, double b)
+{
+    return a != a || a > b ? a : b;
+}
+
+static double combine_min(double a, double b)
+{
+    return a != a || a < b ? a : b;
+}
+
+static ito_tensor *extreme_forward(const op_call *c, const reducer *r)
+{
+    const reduce_params *params = c->params;
+    if (terms(c->shape[0], params->axes) == 0)
+        return error_null(ITO_ERR_SHAPE, "%s: no elements along the axes of %s", c->info->name,
+                          shape_str(c->shape[0]));
+    return reduce_forward(c, r);
+}
+
+ito_tensor *op_max_forward(op_call *c)
+{
+    const kernel_table *k = kernels(c->dtype[0]);
+    reducer r = {-HUGE_VAL, combine_max, k->max_row, k->max_columns, 1};
+    return extreme_forward(c, &r);
+}
+
+ito_tensor *op_min_forward(op_call *c)
+{
+    const kernel_table *k = kernels(c->dtype[0]);
+    reducer r = {HUGE_VAL, combine_min, k->min_row, k->min_columns, 1};
+    return extreme_forward(c, &r);
+}
+
+/* The elements that equal the result share its gradient. */
+static bool extreme_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    const reduce_params *params = c->params;
+    ito_shape kept = kept_shape(c->shape[0], params->axes);
+    ito_dtype dtype = c->dtype[0];
+    ito_tensor *chosen = ito_eq(c->in[0], ito_reshape_to(c->out, kept));
+    ito_tensor *count = ito_where(chosen, ito_scalar(1, dtype), ito_scalar(0, dtype));
+    count = sum_to_shape(count, kept);
+    dx[0] = grad_where(chosen, ito_div(ito_reshape_to(dy, kept), count));
+    return dx[0] != NULL;
+}
+
+bool op_max_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    return extreme_backward(c, dy, dx);
+}
+
+bool op_min_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    return extreme_backward(c, dy, dx);
+}
+
+ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options)
+{
+    return reduce_apply(OP_max, "max", x, &options);
+}
+
+ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options)
+{
+    return reduce_apply(OP_min, "min", x, &options);
+}
+
+/* ---- composites --------------------------------------------------------------------------------
+ */
+
+static ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
+{
+    reduce_params p = *params;
+    p.divisor = divisor;
+    return op_apply(OP_sum, &x, 1, &p, sizeof p);
+}
+
+ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options)
+{
+    reduce_params params;
+    if (x == NULL || !resolve("mean", x, &options, &params))
+        return NULL;
+    return sum_over(x, &params, (double)terms(ito_shape_of(x), params.axes));
+}
+
+/* Two passes, since sum(x^2) - n mean^2 cancels. */
+ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options)
+{
+    reduce_params params;
+    if (x == NULL || !resolve("var", x, &options, &params))
+        return NULL;
+    double n = (double)terms(ito_shape_of(x), params.axes), freedom = options.biased ? n : n - 1;
+    reduce_params keep = params;
+    keep.keepdim = true;
+    ito_scope_begin();
+    ito_tensor *deviation = ito_sub(x, sum_over(x, &keep, n));
+    ito_tensor *y = sum_over(ito_square(deviation), &params, freedom > 0 ? freedom : 0);
+    y = ito_keep(y);
+    ito_scope_end();
+    return y;
+}
+
+/* The largest of the elements behind each result, or 0 where it is infinite: a constant that keeps
+ * exp from overflowing and cancels out. */
+static ito_tensor *finite_max(ito_tensor *x, const reduce_params *params)
+{
+    ito_tensor *m = op_apply(OP_max, (ito_tensor *[]){ito_detach(x)}, 1, params, sizeof *params);
+    ito_tensor *infinite = ito_eq(ito_abs(m), m == NULL ? NULL : ito_scalar(HUGE_VAL, m->dtype));
+    return m == NULL ? NULL : ito_where(infinite, ito_scalar(0, m->dtype), m);
+}
+
+ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options)
+{
+    reduce_params params;
+    if (x == NULL || !resolve("logsumexp", x, &options, &params))
+        return NULL;
+    reduce_params keep = params;
+    keep.keepdim = true;
+    ito_scope_begin();
+    ito_tensor *y;
+    if (terms(ito_shape_of(x), params.axes) == 0) {
+        y = ito_log(sum_over(x, &params, 1)); /* -infinity: log of an empty sum */
+    } else {
+        ito_tensor *m = finite_max(x, &keep);
+        ito_tensor *sum = sum_over(ito_exp(ito_sub(x, m)), &params, 1);
+        y = sum == NULL ? NULL : ito_add(ito_log(sum), ito_reshape_to(m, ito_shape_of(sum)));
+    }
+    y = ito_keep(y);
+    ito_scope_end();
+    return y;
+}
+
+/* ---- argmax ------------------------------------------------------------------------------------
+ */
+
+typedef struct axis_walk {
+    int64_t n, stride;
+} axis_walk;
+
+/* The first NaN counts as the largest, as in PyTorch. */
+#define ARGMAX_ROW(type)                                                                           \
+    static void argmax_##type(const void *context, char *const *data, const int64_t *s, int64_t n) \
+    {                                                                                              \
+        const axis_walk *axis = context;                                                           \
+        for (int64_t i = 0; i < n; i++) {                                                          \
+            const type *x = (const type *)data[1] + i * s[1];                                      \
+            int64_t best = 0;                                                                      \
+            for (int64_t k = 1; k < axis->n; k++) {                                                \
+                type largest = x[best * axis->stride], here = x[k * axis->stride];                 \
+                if (here > largest || (here != here && largest == largest))                        \
+                    best = k;                                                                      \
+            }                                                                                      \
+            ((int64_t *)data[0])[i * s[0]] = best;                                                 \
+        }                                                                                          \
+    }
+ARGMAX_ROW(float)
+ARGMAX_ROW(double)
+
+ito_tensor *op_argmax_forward(op_call *c)
+{
+    ito_tensor *x = c->in[0];
+    int axis = *(const int *)c->params;
+    reduce_params params = {.axes = 1u << axis};
+    axis_walk walk = {x->shape[axis], x->stride[axis]};
+    if (walk.n == 0)
+        return error_null(ITO_ERR_SHAPE, "argmax: no elements along axis %d of %s", axis,
+                          tensor_shape_str(x));
+    ito_tensor *y = result_for(x, &params, ITO_I64);
+    if (y == NULL)
+        return NULL;
+    int64_t stride[ITO_MAX_DIMS] = {0};
+    for (int i = 0; i < y->ndim; i++)
+        stride[i] = x->stride[i + (i >= axis)];
+    ito_tensor *first = tensor_view(x, ito_shape_of(y), stride, x->offset);
+    if (first == NULL)
+        return NULL;
+    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, first}, 2);
+    iterate(&plan, x->dtype == ITO_F64 ? argmax_double : argmax_float, &walk, walk.n);
+    return y;
+}
+
+ito_tensor *ito_argmax(ito_tensor *x, int axis)
+{
+    if (x == NULL)
+        return NULL;
+    axis = axis_normalize("argmax", axis, x->ndim);
+    return axis < 0 ? NULL : op_apply(OP_argmax, &x, 1, &axis, sizeof axis);
+}

@@ -1,0 +1,10 @@
+/* The subcommands of ito-ddpm: each takes its own arguments, argv[0] being its name, and returns
+ * the program's exit code. */
+#ifndef ITO_DDPM_COMMANDS_H
+#define ITO_DDPM_COMMANDS_H
+
+int command_train(int argc, char **argv);
+int command_sample(int argc, char **argv);
+int command_info(int argc, char **argv);
+
+#endif

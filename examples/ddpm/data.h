@@ -1,0 +1,26 @@
+/* The images that a training run learns from, by the name they have on the command line. */
+#ifndef ITO_DDPM_DATA_H
+#define ITO_DDPM_DATA_H
+
+#include "tensor/tensor.h"
+
+typedef struct data_options {
+    const char *spec; /* fashion-mnist, mnist:DIR, cifar10:DIR, folder:DIR, npy:FILE */
+    int64_t size;     /* folder: side of the squares that images are cut to */
+    bool grey;        /* folder: convert to grey */
+} data_options;
+
+/* Whether spec begins with a kind that there is and names a place where that needs one. */
+bool data_spec_valid(const char *spec);
+/* Whether a mirrored image of this kind is as good as the original: not so for digits. */
+bool data_flips(const char *spec);
+/* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */
+ito_tensor *data_load(data_options options);
+/* The images of a .npy file; also for info. */
+ito_tensor *data_load_npy(const char *path);
+/* The images of one IDX file, as [N, 1, H, W]. */
+ito_tensor *data_load_idx(const char *path);
+/* The training images of a directory of IDX files, or NULL without an error if it has none. */
+char *data_find_idx(const char *dir);
+
+#endif

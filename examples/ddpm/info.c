@@ -1,0 +1,357 @@
+/* ito-ddpm info: what a file or directory holds, having read and verified all of it.
+ * Invariant: what is said of a file was found in it, and a damaged one is an error. */
+#include "autograd/ops.h"
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/options.h"
+#include "examples/ddpm/run.h"
+#include "models/ddpm/settings.h"
+#include "nn/checkpoint.h"
+#include "tensor/io/cifar.h"
+#include "tensor/io/image.h"
+#include "tensor/io/npy.h"
+#include "tensor/io/safetensors.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct info_options {
+    bool json;
+} info_options;
+
+static const option_row rows[] = {
+    {OPTION_FLAG, "json", offsetof(info_options, json), NULL, "Print one JSON object", 0, 0, false},
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+};
+
+static const char doc[] =
+    "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
+    "npy, "
+    "IDX or image file, or a directory of images, of IDX files or of CIFAR-10."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm info run\n"
+    "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors\n"
+    "  ito-ddpm info photos/\n\n"
+    "Exit codes: 0 sound, 1 damaged or unknown, 2 wrong usage.";
+
+/* Each part below adds members to an object, which is printed at the end in either form. False with
+ * an error recorded. */
+
+static bool put_text(cJSON *o, const char *name, const char *value)
+{
+    return cJSON_AddStringToObject(o, name, value) != NULL;
+}
+
+static bool put_number(cJSON *o, const char *name, double value)
+{
+    return cJSON_AddNumberToObject(o, name, value) != NULL;
+}
+
+static bool no_memory(const char *path)
+{
+    ito_error_set(ITO_ERR_MEMORY, "%s: no memory to describe it", path);
+    return false;
+}
+
+static const char *shape_text(char text[160], ito_shape shape)
+{
+    int n = snprintf(text, 160, "[");
+    for (int i = 0; i < shape.ndim; i++)
+        n += snprintf(text + n, 160 - (size_t)n, "%s%" PRId64, i > 0 ? ", " : "", shape.dim[i]);
+    snprintf(text + n, 160 - (size_t)n, "]");
+    return text;
+}
+
+/* ---- tensors ---- */
+
+/* Least, largest and mean of x, unless it is empty. */
+static bool put_statistics(cJSON *o, ito_tensor *x)
+{
+    if (ito_numel(x) == 0)
+        return true;
+    ito_tensor *y = ito_cast(x, ITO_F64);
+    ito_tensor *low = ito_min(y), *high = ito_max(y), *mean = ito_mean(y);
+    if (low == NULL || high == NULL || mean == NULL)
+        return false;
+    return put_number(o, "least", ito_item(low)) && put_number(o, "largest", ito_item(high)) &&
+           put_number(o, "mean", ito_item(mean));
+}
+
+static bool put_tensor(cJSON *o, ito_tensor *x)
+{
+    char shape[160];
+    return put_text(o, "dtype", ito_dtype_name(ito_dtype_of(x))) &&
+           put_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
+}
+
+/* One tensor of a safetensors file, read so that its checksum is compared. */
+static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *numbers)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_safetensors_read(f, ito_safetensors_name(f, i));
+    bool good = x != NULL;
+    if (good) {
+        char shape[160], text[200];
+        snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_dtype_of(x)),
+                 shape_text(shape, ito_shape_of(x)));
+        *numbers += (double)ito_numel(x);
+        good = put_text(list, ito_safetensors_name(f, i), text);
+    }
+    ito_scope_end();
+    return good;
+}
+
+static bool describe_safetensors(cJSON *o, const char *path)
+{
+    ito_safetensors *f = ito_safetensors_open(path);
+    if (f == NULL)
+        return false;
+    double numbers = 0.0;
+    cJSON *list = cJSON_CreateObject(), *metadata = cJSON_CreateObject();
+    bool good = list != NULL && metadata != NULL;
+    int64_t n = ito_safetensors_count(f), checksums = 0;
+    for (int64_t i = 0; i < n && good; i++)
+        good = put_entry(list, f, i, &numbers);
+    for (int64_t i = 0; i < ito_safetensors_metadata_count(f) && good; i++) {
+        const char *key = ito_safetensors_metadata_key(f, i);
+        if (strncmp(key, "crc32:", 6) == 0)
+            checksums++;
+        else
+            good = put_text(metadata, key, ito_safetensors_metadata(f, key));
+    }
+    good = good && put_text(o, "kind", "safetensors file") && put_number(o, "tensors", (double)n) &&
+           put_number(o, "numbers", numbers) && put_number(o, "checksums", (double)checksums);
+    if (good && cJSON_AddItemToObject(o, "metadata", metadata))
+        metadata = NULL;
+    if (good && cJSON_AddItemToObject(o, "contents", list))
+        list = NULL;
+    cJSON_Delete(list);
+    cJSON_Delete(metadata);
+    ito_safetensors_close(f);
+    return good;
+}
+
+static bool describe_images(cJSON *o, const char *kind, ito_tensor *images)
+{
+    return images != NULL && put_text(o, "kind", kind) &&
+           put_number(o, "images", (double)ito_size(images, 0)) && put_tensor(o, images);
+}
+
+static bool describe_npy(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_npy_load(path);
+    return x != NULL && put_text(o, "kind", "npy file") && put_tensor(o, x);
+}
+
+static bool describe_image(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_image_load(path, 3);
+    return x != NULL && put_text(o, "kind", "image, as three channels") && put_tensor(o, x);
+}
+
+/* ---- checkpoints and runs ---- */
+
+static bool exists(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    bool there = path != NULL && access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+/* Verify one file of a checkpoint; its size goes into the object. */
+static bool put_part(cJSON *o, const char *dir, const char *name)
+{
+    if (!exists(dir, name))
+        return true;
+    char *path = path_join(dir, name);
+    cJSON *part = cJSON_AddObjectToObject(o, name);
+    bool good = path != NULL && part != NULL && describe_safetensors(part, path);
+    if (good && strcmp(name, "model.safetensors") != 0)
+        cJSON_DeleteItemFromObject(part, "contents");
+    free(path);
+    return good;
+}
+
+static bool put_settings(cJSON *o, const char *dir)
+{
+    char *source = path_join(dir, "state.json"), *text = ito_checkpoint_settings(dir);
+    ito_ddpm_settings settings;
+    bool good = source != NULL && text != NULL &&
+                ito_ddpm_settings_parse(text, source, &settings) == ITO_OK &&
+                cJSON_AddItemToObject(o, "settings", cJSON_Parse(text));
+    free(source);
+    free(text);
+    return good;
+}
+
+static bool describe_checkpoint(cJSON *o, const char *dir)
+{
+    int64_t step = ito_checkpoint_step(dir);
+    return step >= 0 && put_text(o, "kind", "checkpoint") && put_number(o, "step", (double)step) &&
+           put_settings(o, dir) && put_part(o, dir, "ema.safetensors") &&
+           put_part(o, dir, "optimizer.safetensors") && put_part(o, dir, "model.safetensors");
+}
+
+/* config.json, whose text is checked to be an object. */
+static bool put_config(cJSON *o, const char *dir)
+{
+    char *text = run_config(dir);
+    cJSON *config = text != NULL ? cJSON_Parse(text) : NULL;
+    if (text != NULL && !cJSON_IsObject(config))
+        ito_error_set(ITO_ERR_FORMAT, "%s/config.json: it is not a JSON object", dir);
+    bool good = cJSON_IsObject(config);
+    if (good)
+        good = cJSON_AddItemToObject(o, "config", config);
+    else
+        cJSON_Delete(config);
+    free(text);
+    return good;
+}
+
+static bool describe_run(cJSON *o, const char *dir)
+{
+    char *checkpoints = path_join(dir, "checkpoints");
+    char *newest = NULL;
+    bool good = checkpoints != NULL && put_text(o, "kind", "run") && put_config(o, dir);
+    if (good && access(checkpoints, F_OK) == 0)
+        newest = ito_checkpoint_latest(checkpoints);
+    if (good && newest != NULL) {
+        cJSON *part = cJSON_AddObjectToObject(o, "newest checkpoint");
+        good = part != NULL && put_text(part, "path", newest) && describe_checkpoint(part, newest);
+    } else {
+        good = good && ito_error_code() == ITO_OK && put_text(o, "newest checkpoint", "none yet");
+    }
+    free(newest);
+    free(checkpoints);
+    return good;
+}
+
+/* ---- what it is ---- */
+
+static bool describe_folder(cJSON *o, const char *dir)
+{
+    ito_tensor *images, *labels;
+    char **names;
+    int64_t n;
+    if (ito_image_folder_load(dir, 32, 3, &images, &labels, &names, &n) != ITO_OK)
+        return false;
+    bool good = put_text(o, "kind", "folder of images") &&
+                put_number(o, "images", (double)ito_size(images, 0)) &&
+                put_number(o, "classes", (double)n);
+    ito_image_class_names_free(names);
+    return good;
+}
+
+static bool describe_directory(cJSON *o, const char *dir)
+{
+    if (exists(dir, "config.json"))
+        return describe_run(o, dir);
+    if (exists(dir, "state.json"))
+        return describe_checkpoint(o, dir);
+    char *idx = data_find_idx(dir);
+    if (idx != NULL) {
+        bool good = describe_images(o, "IDX files, training images", data_load_idx(idx));
+        free(idx);
+        return good;
+    }
+    if (exists(dir, "data_batch_1.bin") || exists(dir, "cifar-10-batches-bin")) {
+        ito_tensor *images, *labels;
+        return ito_cifar10_load(dir, true, &images, &labels) == ITO_OK &&
+               describe_images(o, "CIFAR-10, training images", images);
+    }
+    return describe_folder(o, dir);
+}
+
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcmp(path + n - m, end) == 0;
+}
+
+static bool describe(cJSON *o, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+        return false;
+    }
+    if (!put_text(o, "path", path))
+        return false;
+    if (S_ISDIR(info.st_mode))
+        return describe_directory(o, path);
+    if (ends_with(path, ".npy"))
+        return describe_npy(o, path);
+    if (strstr(path, "idx3-ubyte") != NULL)
+        return describe_images(o, "IDX file of images", data_load_idx(path));
+    if (ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg") ||
+        ends_with(path, ".bmp"))
+        return describe_image(o, path);
+    return describe_safetensors(o, path);
+}
+
+/* ---- printing ---- */
+
+/* A line a member, those of objects indented below their name. */
+static void print_object(const cJSON *o, int indent)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, o)
+    {
+        printf("%*s%s:", indent, "", item->string);
+        if (cJSON_IsObject(item)) {
+            putchar('\n');
+            print_object(item, indent + 2);
+        } else if (cJSON_IsString(item)) {
+            printf(" %s\n", item->valuestring);
+        } else {
+            char *text = cJSON_PrintUnformatted(item);
+            printf(" %s\n", text != NULL ? text : "?");
+            free(text);
+        }
+    }
+}
+
+static bool print(const cJSON *o, bool json)
+{
+    if (json) {
+        char *text = cJSON_PrintUnformatted(o);
+        bool good = text != NULL && printf("%s\n", text) > 0;
+        free(text);
+        return good && fflush(stdout) == 0;
+    }
+    print_object(o, 0);
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
+int command_info(int argc, char **argv)
+{
+    info_options o = {.json = false};
+    command_line c = {
+        .command = "info", .arguments = "FILE|RUN|DIR", .doc = doc, .options = rows, .values = &o};
+    options_parse(&c, argc, argv);
+    if (c.argument == NULL)
+        options_refuse(&c, "there is no FILE, RUN or DIR");
+    ito_scope_begin();
+    cJSON *root = cJSON_CreateObject();
+    bool good = root != NULL && describe(root, c.argument);
+    if (!good && ito_error_code() == ITO_OK)
+        no_memory(c.argument);
+    if (!good)
+        fprintf(stderr, "ito-ddpm info: %s\n", ito_error_message());
+    else if (!print(root, o.json)) {
+        fprintf(stderr, "ito-ddpm info: stdout: cannot write to it\n");
+        good = false;
+    }
+    cJSON_Delete(root);
+    ito_scope_end();
+    return good ? 0 : 1;
+}

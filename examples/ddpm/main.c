@@ -1,0 +1,68 @@
+/* ito-ddpm: train a DDPM, sample from it, look into its files. */
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/options.h"
+#include "tensor/runtime.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *doc;
+} commands[] = {
+    {"train", command_train, "learn from images; leaves a run directory, goes on with one"},
+    {"sample", command_sample, "make images with a trained network"},
+    {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static void print_usage(FILE *file)
+{
+    fprintf(file, "Usage: ito-ddpm train|sample|info [OPTION...] (see ito-ddpm --help)\n");
+}
+
+static int print_help(void)
+{
+    printf("Usage: ito-ddpm COMMAND [OPTION...]\n"
+           "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.\n\n");
+    for (int i = 0; i < COMMANDS; i++)
+        printf("  %-8s %s\n", commands[i].name, commands[i].doc);
+    printf("\nito-ddpm COMMAND --help lists what a command takes.\n\n"
+           "  ito-ddpm train --data fashion-mnist --out run\n"
+           "  ito-ddpm sample --model run --out grid.png\n"
+           "  ito-ddpm info run\n\n"
+           "ITO_ISA=base|avx2|avx512|avx512bf16 in the environment asks for an instruction set.\n"
+           "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.\n");
+    return fflush(stdout) == 0 ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    /* A reader of stdout that goes away must not cost a checkpoint. */
+    signal(SIGPIPE, SIG_IGN);
+    if (argc < 2) {
+        fprintf(stderr, "ito-ddpm: there is no command\n");
+        print_usage(stderr);
+        return EXIT_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0)
+        return print_help();
+    if (strcmp(argv[1], "--version") == 0) {
+        printf("ito-ddpm %s\n", ito_version());
+        return fflush(stdout) == 0 ? 0 : 1;
+    }
+    if (ito_isa_check() != ITO_OK) {
+        fprintf(stderr, "ito-ddpm: %s\n", ito_error_message());
+        return EXIT_USAGE;
+    }
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(argv[1], commands[i].name) == 0)
+            return commands[i].run(argc - 1, argv + 1);
+    fprintf(stderr, "ito-ddpm: there is no command \"%s\"\n", argv[1]);
+    print_usage(stderr);
+    return EXIT_USAGE;
+}

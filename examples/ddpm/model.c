@@ -1,0 +1,114 @@
+/* A trained network by the name it has on the command line. */
+#include "examples/ddpm/model.h"
+
+#include "examples/ddpm/run.h"
+#include "nn/checkpoint.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool has(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    bool there = path != NULL && access(path, F_OK) == 0;
+    free(path);
+    return there;
+}
+
+/* The newest checkpoint of a run. */
+static char *newest(const char *run)
+{
+    char *dir = path_join(run, "checkpoints");
+    char *path = dir != NULL ? ito_checkpoint_latest(dir) : NULL;
+    if (path == NULL && ito_error_code() == ITO_OK)
+        ito_error_set(ITO_ERR_IO, "%s: the run has no checkpoint yet", run);
+    free(dir);
+    return path;
+}
+
+static bool find_in_directory(const char *path, bool plain, model_files *f)
+{
+    if (has(path, "state.json"))
+        f->checkpoint = strdup(path);
+    else if (has(path, "checkpoints"))
+        f->checkpoint = newest(path);
+    else
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "%s: it is neither a run (no checkpoints in it) nor a checkpoint (no "
+                      "state.json)",
+                      path);
+    if (f->checkpoint != NULL)
+        f->weights = path_join(f->checkpoint, plain ? "model.safetensors" : "ema.safetensors");
+    return f->weights != NULL;
+}
+
+static bool find_file(const char *path, model_files *f)
+{
+    const char *slash = strrchr(path, '/');
+    f->weights = strdup(path);
+    f->checkpoint = slash == NULL   ? strdup(".")
+                    : slash == path ? strdup("/")
+                                    : strndup(path, (size_t)(slash - path));
+    if (f->weights == NULL || f->checkpoint == NULL) {
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for the path", path);
+        return false;
+    }
+    if (has(f->checkpoint, "state.json"))
+        return true;
+    ito_error_set(ITO_ERR_IO,
+                  "%s: there is no state.json beside it, which would say what network it is for",
+                  path);
+    return false;
+}
+
+static bool read_settings(model_files *f)
+{
+    char *source = path_join(f->checkpoint, "state.json");
+    char *text = source != NULL ? ito_checkpoint_settings(f->checkpoint) : NULL;
+    bool good = text != NULL && ito_ddpm_settings_parse(text, source, &f->settings) == ITO_OK;
+    f->step = good ? ito_checkpoint_step(f->checkpoint) : -1;
+    free(text);
+    free(source);
+    return f->step >= 0;
+}
+
+bool model_find(const char *path, bool plain, model_files *out)
+{
+    struct stat info;
+    model_files f = {.step = -1};
+    bool good = false;
+    if (stat(path, &info) != 0)
+        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    else if (S_ISDIR(info.st_mode))
+        good = find_in_directory(path, plain, &f);
+    else
+        good = find_file(path, &f);
+    if (good && read_settings(&f)) {
+        *out = f;
+        return true;
+    }
+    model_files_free(&f);
+    return false;
+}
+
+void model_files_free(model_files *f)
+{
+    free(f->checkpoint);
+    free(f->weights);
+    f->checkpoint = f->weights = NULL;
+}
+
+ito_unet *model_load(const model_files *f)
+{
+    ito_unet *unet = ito_unet_create(&f->settings.model, NULL);
+    if (unet == NULL)
+        return NULL;
+    ito_module_train(&unet->base, false);
+    if (ito_module_load(&unet->base, f->weights, .prefix = NULL) == ITO_OK)
+        return unet;
+    ito_module_free(&unet->base);
+    return NULL;
+}

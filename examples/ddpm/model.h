@@ -1,0 +1,23 @@
+/* A trained network by the name it has on the command line: a run, a checkpoint or a file of
+ * weights. */
+#ifndef ITO_DDPM_MODEL_H
+#define ITO_DDPM_MODEL_H
+
+#include "models/ddpm/settings.h"
+
+/* Where a network's parts are; freed by model_files_free. */
+typedef struct model_files {
+    char *checkpoint; /* the directory that has state.json */
+    char *weights;    /* the safetensors file */
+    int64_t step;     /* of the checkpoint */
+    ito_ddpm_settings settings;
+} model_files;
+
+/* Find them for a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain
+ * weights if `plain`) or a file in one. False with an error recorded. */
+bool model_find(const char *path, bool plain, model_files *out);
+void model_files_free(model_files *files);
+/* The network with its weights, in evaluation mode; NULL with an error recorded. */
+ito_unet *model_load(const model_files *files);
+
+#endif

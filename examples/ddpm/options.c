@@ -1,0 +1,152 @@
+/* Command lines by table, on top of argp.
+ * Invariant: a number that is stored was written out in full and lies in its row's range. */
+#include "examples/ddpm/options.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { KEY_FIRST = 1000, KEY_HELP = 999 };
+
+static void print_usage(const command_line *c, FILE *file)
+{
+    fprintf(file, "Usage: ito-ddpm %s [OPTION...]%s%s (see ito-ddpm %s --help)\n", c->command,
+            c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "", c->command);
+}
+
+void options_refuse(const command_line *c, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "ito-ddpm %s: ", c->command);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    print_usage(c, stderr);
+    exit(EXIT_USAGE);
+}
+
+bool options_given(const command_line *c, const char *name)
+{
+    for (int i = 0; c->options[i].kind != OPTION_END; i++)
+        if (c->options[i].name != NULL && strcmp(c->options[i].name, name) == 0)
+            return c->given[i];
+    return false;
+}
+
+static void refuse_range(const command_line *c, const option_row *o, const char *text)
+{
+    if (o->low == ABOVE_0)
+        options_refuse(c, "--%s: \"%s\" is not a number above 0 and at most %g", o->name, text,
+                       o->high);
+    options_refuse(c, "--%s: \"%s\" is not a %snumber from %.16g to %.16g", o->name, text,
+                   o->kind == OPTION_INT ? "whole " : "", o->low, o->high);
+}
+
+static int64_t parse_int(const command_line *c, const option_row *o, const char *text)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(text, &end, 10);
+    bool starts_well = (text[0] >= '0' && text[0] <= '9') || text[0] == '-';
+    if (!starts_well || *end != '\0' || errno != 0 || (double)value < o->low ||
+        (double)value > o->high)
+        refuse_range(c, o, text);
+    return value;
+}
+
+static double parse_real(const command_line *c, const option_row *o, const char *text)
+{
+    char *end;
+    double value = strtod(text, &end);
+    if (text[0] == '\0' || text[0] == ' ' || *end != '\0' || !isfinite(value) ||
+        !(value >= o->low && value <= o->high))
+        refuse_range(c, o, text);
+    return value;
+}
+
+/* text if it is one of the words of "a|b|c". */
+static const char *parse_choice(const command_line *c, const option_row *o, const char *text)
+{
+    size_t length = strlen(text);
+    for (const char *word = o->metavar; word != NULL;) {
+        const char *bar = strchr(word, '|');
+        size_t n = bar != NULL ? (size_t)(bar - word) : strlen(word);
+        if (n == length && memcmp(word, text, n) == 0)
+            return text;
+        word = bar != NULL ? bar + 1 : NULL;
+    }
+    options_refuse(c, "--%s: \"%s\" is none of %s", o->name, text, o->metavar);
+}
+
+static void store(command_line *c, int row, const char *text)
+{
+    const option_row *o = &c->options[row];
+    void *place = (char *)c->values + o->offset;
+    if (o->kind == OPTION_FLAG)
+        *(bool *)place = true;
+    else if (o->kind == OPTION_INT)
+        *(int64_t *)place = parse_int(c, o, text);
+    else if (o->kind == OPTION_REAL)
+        *(double *)place = parse_real(c, o, text);
+    else if (o->kind == OPTION_CHOICE)
+        *(const char **)place = parse_choice(c, o, text);
+    else if (text[0] != '\0')
+        *(const char **)place = text;
+    else
+        options_refuse(c, "--%s: it is empty", o->name);
+    c->given[row] = true;
+}
+
+static error_t parse_key(int key, char *text, struct argp_state *state)
+{
+    command_line *c = state->input;
+    if (key == KEY_HELP) {
+        argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK);
+        exit(fflush(stdout) == 0 ? 0 : 1);
+    }
+    if (key >= KEY_FIRST && key < KEY_FIRST + MAX_OPTIONS) {
+        store(c, key - KEY_FIRST, text);
+        return 0;
+    }
+    if (key != ARGP_KEY_ARG)
+        return ARGP_ERR_UNKNOWN;
+    if (c->arguments == NULL || c->argument != NULL)
+        options_refuse(c, "\"%s\" is one argument too many", text);
+    c->argument = text;
+    return 0;
+}
+
+void options_parse(command_line *c, int argc, char **argv)
+{
+    struct argp_option rows[MAX_OPTIONS + 2] = {{.name = NULL}};
+    int n = 0, group = 0;
+    for (; c->options[n].kind != OPTION_END; n++) {
+        const option_row *o = &c->options[n];
+        bool heading = o->kind == OPTION_GROUP;
+        group += heading;
+        rows[n] = (struct argp_option){.name = heading ? NULL : o->name,
+                                       .key = heading ? 0 : KEY_FIRST + n,
+                                       .arg = o->metavar,
+                                       .doc = o->doc,
+                                       .group = group};
+    }
+    rows[n] = (struct argp_option){
+        .name = "help", .key = KEY_HELP, .doc = "Print this and exit", .group = group + 1};
+    struct argp argp = {rows, parse_key, c->arguments, c->doc, NULL, NULL, NULL};
+
+    char name[32];
+    snprintf(name, sizeof name, "ito-ddpm %s", c->command);
+    argv[0] = name;
+    /* getopt names what it does not know; argp would add where to find help, and end with 64. */
+    if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
+        print_usage(c, stderr);
+        exit(EXIT_USAGE);
+    }
+    argv[0] = NULL;
+}

@@ -1,0 +1,32 @@
+/* How far a long job is, on stderr: a bar that is redrawn on a terminal, a line every ten seconds
+ * elsewhere. It draws nothing that the result depends on. */
+#ifndef ITO_DDPM_PROGRESS_H
+#define ITO_DDPM_PROGRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct progress {
+    const char *what; /* "step", "sampling" */
+    const char *unit; /* of the rate: "images" */
+    bool quiet, terminal;
+    int64_t first, total;
+    double started, drawn, seen; /* seconds on the clock */
+    double seconds_a_step;       /* smoothed; 0 before the first */
+    double loss, loss_weight;    /* smoothed, and the weight that smoothing has gathered */
+} progress;
+
+/** A clock in seconds that only goes forward. */
+double progress_clock(void);
+/* Begin at step `first` of total. */
+void progress_begin(progress *p, const char *what, const char *unit, int64_t first, int64_t total);
+/* A step has ended: `done` of total, `units` in it. loss may be NaN: then none is shown. */
+void progress_step(progress *p, int64_t done, int64_t units, double loss);
+/* What went by since the last step does not count: samples were drawn, say. */
+void progress_skip(progress *p);
+/* Leave the bar, so that other lines can follow. */
+void progress_end(progress *p);
+/* The smoothed loss, NaN before the first. */
+double progress_loss(const progress *p);
+
+#endif

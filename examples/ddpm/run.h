@@ -1,0 +1,37 @@
+/* The directory of a training run: config.json, log.jsonl, checkpoints/, samples/, and a lock that
+ * one process holds while it trains. Functions give false with an error recorded. */
+#ifndef ITO_DDPM_RUN_H
+#define ITO_DDPM_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct training_run {
+    char *dir;
+    char *checkpoints;
+    int lock; /* -1 while not held */
+    FILE *log;
+} training_run;
+
+/* Whether dir is not there yet, or an empty directory; changes nothing. */
+bool run_check_new(const char *dir);
+/* Make dir with parents, take the lock, write config.json (a JSON text). */
+bool run_create(training_run *r, const char *dir, const char *config);
+/* Take the lock of a run that is there. */
+bool run_open(training_run *r, const char *dir);
+/* Its config.json, freed with free(); also of a run that is not open. */
+char *run_config(const char *dir);
+/* Open log.jsonl to append, without the lines of steps after `step`, which were not kept. seconds
+ * is set to what its last line says, or 0. */
+bool run_log_open(training_run *r, int64_t step, double *seconds);
+/* Append a line. */
+bool run_log(training_run *r, const char *line);
+/* DIR/samples/step-N.png, freed with free(). */
+char *run_sample_path(const training_run *r, int64_t step);
+/* Let go of everything. Accepts a run that is not open, zeroed with lock = -1. */
+void run_close(training_run *r);
+/* "DIR/NAME", freed with free(); NULL with an error recorded. */
+char *path_join(const char *dir, const char *name);
+
+#endif

@@ -1,0 +1,279 @@
+/* ito-ddpm sample: images from a trained network, as a PNG grid, as numbers, or both.
+ * Invariant: image i depends on the network, the settings, the seed and i alone; nothing is written
+ * unless all images are finite. */
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/model.h"
+#include "examples/ddpm/options.h"
+#include "examples/ddpm/progress.h"
+#include "models/ddpm/sampler.h"
+#include "tensor/io/image.h"
+#include "tensor/io/npy.h"
+#include "tensor/runtime.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef struct sample_options {
+    const char *model, *out, *npy, *weights;
+    const char *sampler, *spacing, *variance;
+    int64_t n, steps, seed, first, batch, columns, threads;
+    double eta;
+    bool no_clip, rederive_eps, json;
+} sample_options;
+
+#define AT(field) offsetof(sample_options, field)
+
+static const option_row rows[] = {
+    {OPTION_GROUP, NULL, 0, NULL, "What and where", 0, 0, false},
+    {OPTION_TEXT, "model", AT(model), "RUN|FILE",
+     "A run (its newest checkpoint), a checkpoint step-N, or a file of weights in one", 0, 0,
+     false},
+    {OPTION_TEXT, "out", AT(out), "GRID.png", "Write all images side by side to this file", 0, 0,
+     false},
+    {OPTION_TEXT, "npy", AT(npy), "FILE.npy", "Write them as float32 [N, C, H, W], about -1 to 1",
+     0, 0, false},
+    {OPTION_INT, "n", AT(n), "N", "How many images (64)", 1, 1e7, false},
+    {OPTION_INT, "columns", AT(columns), "N", "Images in a row of the grid (as a square)", 1, 1e7,
+     false},
+    {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
+     0, false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "How", 0, 0, false},
+    {OPTION_CHOICE, "sampler", AT(sampler), "ddpm|ddim", "Ancestral sampling, or DDIM (ddpm)", 0, 0,
+     false},
+    {OPTION_INT, "steps", AT(steps), "N",
+     "Steps taken, at most those of the diffusion (ddpm 250, ddim 50)", 1, 1e6, false},
+    {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing",
+     "Which steps those are (linspace)", 0, 0, false},
+    {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
+     false},
+    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
+     "ddpm: variance of a step (as the run was trained with)", 0, 0, false},
+    {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
+     "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
+    {OPTION_FLAG, "rederive-eps", AT(rederive_eps), NULL,
+     "ddim: take the noise from the clipped image, not from the network", 0, 0, false},
+    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
+    {OPTION_INT, "first", AT(first), "I", "Number of the first image: 64 goes on behind --n 64 (0)",
+     0, 1e12, false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
+    {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (16)", 1, 1e6,
+     false},
+    {OPTION_INT, "threads", AT(threads), "N",
+     "Threads; results do not depend on it (all processors)", 1, 1024, false},
+    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
+     false},
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+};
+
+static const char doc[] =
+    "Make images with a network that ito-ddpm train has trained."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm sample --model run --out grid.png\n"
+    "  ito-ddpm sample --model run --out grid.png --n 16 --sampler ddim --steps 50 --seed 7\n"
+    "  ito-ddpm sample --model run/checkpoints/step-3500 --npy images.npy --n 1000\n\n"
+    "The same model, settings and seed give the same image i, whatever --n, --batch and --threads "
+    "are.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+typedef struct job {
+    sample_options o;
+    model_files files;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    ito_tensor *images; /* [n, C, H, W] f32, row-major */
+    progress progress;
+    int64_t done; /* steps of batches that are complete */
+} job;
+
+static void parse(sample_options *o, int argc, char **argv)
+{
+    command_line c = {.command = "sample", .doc = doc, .options = rows, .values = o};
+    *o = (sample_options){
+        .n = 64, .batch = 16, .sampler = "ddpm", .spacing = "linspace", .weights = "ema"};
+    options_parse(&c, argc, argv);
+    if (o->model == NULL)
+        options_refuse(&c, "--model is missing: the network to use");
+    if (o->out == NULL && o->npy == NULL)
+        options_refuse(&c, "--out or --npy is missing: where the images go");
+}
+
+/* Whether a file can be made at path: known before hours of sampling, not behind them. */
+static bool can_write(const char *path)
+{
+    if (path == NULL)
+        return true;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL   ? strdup(".")
+                : slash == path ? strdup("/")
+                                : strndup(path, (size_t)(slash - path));
+    bool good = dir != NULL && access(dir, W_OK | X_OK) == 0;
+    if (!good)
+        ito_error_set(ITO_ERR_IO, "%s: cannot write it: %s", path, strerror(errno));
+    free(dir);
+    return good;
+}
+
+static bool prepare(job *j)
+{
+    sample_options *o = &j->o;
+    if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
+        return false;
+    if (!can_write(o->out) || !can_write(o->npy) ||
+        !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
+        return false;
+    ito_diffusion_options *d = &j->files.settings.diffusion;
+    if (o->variance != NULL)
+        d->variance = ito_ddpm_variance_find(o->variance);
+    int64_t usual = strcmp(o->sampler, "ddim") == 0 ? 50 : 250;
+    if (o->steps == 0)
+        o->steps = d->steps < usual ? d->steps : usual;
+    if (o->steps > d->steps) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                      o->steps, d->steps);
+        return false;
+    }
+    const ito_unet_config *c = &j->files.settings.model;
+    j->unet = model_load(&j->files);
+    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(*d) : NULL;
+    j->images = j->diffusion != NULL
+                    ? ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32)
+                    : NULL;
+    return j->images != NULL;
+}
+
+static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    job *j = context;
+    (void)steps;
+    progress_step(&j->progress, j->done + done, ito_size(x, 0), (double)NAN);
+    return true;
+}
+
+/* Images first .. first + n - 1 of the run, into their place. */
+static bool sample_batch(job *j, int64_t first, int64_t n)
+{
+    const sample_options *o = &j->o;
+    const ito_unet_config *c = &j->files.settings.model;
+    ito_ddpm_sample_options options = {.sampler = ito_ddpm_sampler_find(o->sampler),
+                                       .steps = o->steps,
+                                       .eta = o->eta,
+                                       .no_clip = o->no_clip,
+                                       .rederive_eps = o->rederive_eps,
+                                       .seed = (uint64_t)o->seed,
+                                       .first_image = o->first + first,
+                                       .progress = show,
+                                       .progress_context = j};
+    if (options.sampler == NULL || ito_ddpm_spacing_find(o->spacing, &options.spacing) != ITO_OK)
+        return false;
+    ito_tensor *x =
+        ito_ddpm_sample_with(j->diffusion, ito_unet_network, j->unet,
+                             ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+    if (x == NULL)
+        return false;
+    int64_t image = c->in_channels * c->height * c->width;
+    float *place = (float *)ito_data(j->images) + first * image;
+    if (ito_to_data(x, place, ITO_F32) != ITO_OK)
+        return false;
+    for (int64_t i = 0; i < n * image; i++) {
+        if (!isfinite(place[i])) {
+            ito_error_set(ITO_ERR_NUMERIC,
+                          "%s: image %" PRId64 " is not finite; nothing was written",
+                          j->files.weights, o->first + first + i / image);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool sample_all(job *j)
+{
+    int64_t n = j->o.n, batch = j->o.batch;
+    progress_begin(&j->progress, "sampling step", "image steps", 0,
+                   (n + batch - 1) / batch * j->o.steps);
+    for (int64_t first = 0; first < n; first += batch) {
+        ito_scope_begin();
+        bool good = sample_batch(j, first, n - first < batch ? n - first : batch);
+        ito_scope_end();
+        if (!good)
+            return false;
+        j->done += j->o.steps;
+    }
+    progress_end(&j->progress);
+    return true;
+}
+
+static bool write_images(job *j)
+{
+    const sample_options *o = &j->o;
+    int64_t columns = o->columns != 0 ? o->columns : (int64_t)ceil(sqrt((double)o->n));
+    if (o->npy != NULL && ito_npy_save(o->npy, j->images) != ITO_OK)
+        return false;
+    if (o->out == NULL)
+        return true;
+    ito_tensor *grid = ito_image_grid(j->images, columns, 2);
+    return grid != NULL && ito_png_save(o->out, grid) == ITO_OK;
+}
+
+static bool put_text(cJSON *root, const char *name, const char *value)
+{
+    return value == NULL || cJSON_AddStringToObject(root, name, value) != NULL;
+}
+
+static int report(const job *j, double seconds)
+{
+    const sample_options *o = &j->o;
+    if (o->out != NULL)
+        fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->out);
+    if (o->npy != NULL)
+        fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->npy);
+    if (!o->json)
+        return 0;
+    cJSON *root = cJSON_CreateObject();
+    bool good = put_text(root, "weights", j->files.weights) &&
+                cJSON_AddNumberToObject(root, "step", (double)j->files.step) != NULL &&
+                cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
+                cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
+                put_text(root, "sampler", o->sampler) && put_text(root, "out", o->out) &&
+                put_text(root, "npy", o->npy) &&
+                cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
+    char *text = good ? cJSON_PrintUnformatted(root) : NULL;
+    good = text != NULL && printf("%s\n", text) > 0 && fflush(stdout) == 0;
+    free(text);
+    cJSON_Delete(root);
+    if (good)
+        return 0;
+    fprintf(stderr, "ito-ddpm sample: stdout: cannot write to it\n");
+    return 1;
+}
+
+int command_sample(int argc, char **argv)
+{
+    job j = {.done = 0};
+    parse(&j.o, argc, argv);
+    double started = progress_clock();
+    int code;
+    ito_scope_begin();
+    if (prepare(&j) && sample_all(&j) && write_images(&j)) {
+        code = report(&j, progress_clock() - started);
+    } else {
+        progress_end(&j.progress);
+        const char *message = ito_error_message();
+        fprintf(stderr, "ito-ddpm sample: %s\n", message);
+        code = strncmp(message, "--", 2) == 0 ? EXIT_USAGE : 1;
+    }
+    ito_diffusion_free(j.diffusion);
+    if (j.unet != NULL)
+        ito_module_free(&j.unet->base);
+    model_files_free(&j.files);
+    ito_scope_end();
+    return code;
+}

@@ -1,0 +1,408 @@
+/* ito-ddpm train: the loop around models/ddpm/train.h, with everything that makes a run safe to
+ * interrupt.
+ * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
+ * resumed from any checkpoint goes on to the same bits. */
+#include "models/ddpm/train.h"
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/progress.h"
+#include "examples/ddpm/run.h"
+#include "examples/ddpm/stop.h"
+#include "examples/ddpm/train_options.h"
+#include "models/ddpm/sampler.h"
+#include "nn/checkpoint.h"
+#include "nn/data.h"
+#include "nn/schedule.h"
+#include "tensor/io/image.h"
+#include "tensor/runtime.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_FAILURES = 5 }; /* steps in a row that were not finite */
+
+typedef struct session {
+    train_options o;
+    cJSON *config; /* of the run that is resumed; o points into it */
+    ito_dataset *data;
+    ito_loader *loader;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    ito_optimizer *optimizer;
+    ito_ema *ema;
+    char *settings;
+    training_run run;
+    ito_ddpm_trainer trainer;
+    progress progress;
+    int64_t step;   /* steps done */
+    int64_t saved;  /* the step of the last checkpoint, or -1 */
+    int failures;   /* in a row */
+    double seconds; /* trained in former processes */
+    double started;
+    int64_t channels, height, width;
+} session;
+
+static int fail(session *s)
+{
+    progress_end(&s->progress);
+    const char *message = ito_error_message();
+    fprintf(stderr, "ito-ddpm train: %s\n", message);
+    return strncmp(message, "--", 2) == 0 ? EXIT_USAGE : 1;
+}
+
+/* ---- getting ready ---- */
+
+/* The data set, and a check that it is the one a run began with. */
+static bool open_data(session *s)
+{
+    const train_options *o = &s->o;
+    ito_tensor *images =
+        data_load((data_options){.spec = o->data, .size = o->size, .grey = o->grey});
+    if (images == NULL)
+        return false;
+    s->channels = ito_size(images, 1);
+    s->height = ito_size(images, 2);
+    s->width = ito_size(images, 3);
+    s->data = ito_image_dataset_create(images, .flip = strcmp(o->flip, "yes") == 0);
+    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
+    if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " images; the run began with %.0f",
+                      o->data, s->data->size, before->valuedouble);
+        return false;
+    }
+    return s->data != NULL;
+}
+
+static bool build(session *s, const ito_ddpm_settings *settings)
+{
+    ito_generator init = ito_ddpm_generator((uint64_t)s->o.seed, ITO_DDPM_DRAW_INIT, 0);
+    s->unet = ito_unet_create(&settings->model, &init);
+    s->diffusion = ito_diffusion_create_with(settings->diffusion);
+    if (s->unet == NULL || s->diffusion == NULL)
+        return false;
+    s->optimizer = ito_adam_create(&s->unet->base, .beta1 = 0.9);
+    if (s->optimizer == NULL)
+        return false;
+    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
+    s->trainer = (ito_ddpm_trainer){.diffusion = s->diffusion,
+                                    .network = ito_unet_network,
+                                    .context = s->unet,
+                                    .model = &s->unet->base,
+                                    .optimizer = s->optimizer,
+                                    .ema = s->ema,
+                                    .max_norm = s->o.clip,
+                                    .seed = (uint64_t)s->o.seed};
+    return s->ema != NULL;
+}
+
+static ito_training_state state_of(const session *s)
+{
+    return (ito_training_state){.model = &s->unet->base,
+                                .optimizer = s->optimizer,
+                                .ema = s->ema,
+                                .step = s->step,
+                                .position = s->step * s->o.batch,
+                                .settings = s->settings};
+}
+
+/* Bring everything to where the last checkpoint of the run is, if it has one. */
+static bool load_latest(session *s)
+{
+    if (access(s->run.checkpoints, F_OK) != 0)
+        return true;
+    char *path = ito_checkpoint_latest(s->run.checkpoints);
+    if (path == NULL)
+        return ito_error_code() == ITO_OK;
+    ito_training_state state = state_of(s);
+    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
+    if (good && state.position != state.step * s->o.batch) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
+                      " each",
+                      path, state.position, state.step, s->o.batch);
+        good = false;
+    }
+    free(path);
+    s->step = s->saved = state.step;
+    return good;
+}
+
+static void warn_of_other_isa(const session *s)
+{
+    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
+    if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
+        fprintf(stderr,
+                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
+                "differ in their last bits\n",
+                isa->valuestring, ito_isa());
+}
+
+static bool open_run(session *s, const ito_ddpm_settings *settings)
+{
+    s->settings = ito_ddpm_settings_format(settings);
+    if (s->settings == NULL)
+        return false;
+    if (s->o.resume) {
+        warn_of_other_isa(s);
+        if (!run_open(&s->run, s->o.out) || !load_latest(s))
+            return false;
+    } else {
+        char *config = train_options_format(&s->o, settings, s->data->size);
+        bool made = config != NULL && run_create(&s->run, s->o.out, config);
+        free(config);
+        if (!made)
+            return false;
+    }
+    if (!run_log_open(&s->run, s->step, &s->seconds))
+        return false;
+    s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
+                                  .position = s->step * s->o.batch, .prefetch = 2);
+    return s->loader != NULL;
+}
+
+static bool prepare(session *s)
+{
+    ito_ddpm_settings settings;
+    if (s->o.threads != 0 && ito_set_threads((int)s->o.threads) != ITO_OK)
+        return false;
+    if (!s->o.resume && !run_check_new(s->o.out))
+        return false;
+    if (!open_data(s) ||
+        !train_options_settings(&s->o, s->channels, s->height, s->width, &settings) ||
+        !build(s, &settings) || !open_run(s, &settings))
+        return false;
+    fprintf(stderr,
+            "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+            " parameters; %d threads, %s\n",
+            s->o.data, s->data->size, s->channels, s->height, s->width,
+            ito_module_parameter_count(&s->unet->base), ito_threads(), ito_isa());
+    return true;
+}
+
+/* ---- what is written on the way ---- */
+
+static bool save(session *s)
+{
+    if (s->saved == s->step)
+        return true;
+    ito_training_state state = state_of(s);
+    if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
+        return false;
+    s->saved = s->step;
+    return true;
+}
+
+static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    (void)done;
+    (void)steps;
+    (void)x;
+    (void)context;
+    return stop_signal() == 0;
+}
+
+/* A grid of samples at path. Ones that are not finite are no reason to stop: the averages are
+ * young. */
+static bool write_grid(session *s, const char *path)
+{
+    const train_options *o = &s->o;
+    ito_tensor *x =
+        ito_ddpm_sample(s->diffusion, ito_unet_network, s->unet,
+                        ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
+                        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
+    if (x == NULL)
+        return ito_error_code() == ITO_OK;
+    ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
+    if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
+        progress_end(&s->progress);
+        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
+        ito_error_clear();
+        return true;
+    }
+    return grid != NULL && ito_png_save(path, grid) == ITO_OK;
+}
+
+static bool sample(session *s)
+{
+    char *path = run_sample_path(&s->run, s->step);
+    if (path == NULL)
+        return false;
+    bool good = true;
+    if (access(path, F_OK) != 0) {
+        ito_scope_begin();
+        ito_ema_swap(s->ema);
+        ito_module_train(&s->unet->base, false);
+        good = write_grid(s, path);
+        ito_module_train(&s->unet->base, true);
+        ito_ema_swap(s->ema);
+        ito_scope_end();
+        progress_skip(&s->progress);
+    }
+    free(path);
+    return good;
+}
+
+/* A number as JSON has it: there is no NaN in it. */
+static const char *json_number(char text[32], double value)
+{
+    snprintf(text, 32, isfinite(value) ? "%.9g" : "null", value);
+    return text;
+}
+
+static bool log_step(session *s, const ito_ddpm_train_result *r, double lr)
+{
+    char loss[32], norm[32], rate[32], line[512];
+    const progress *p = &s->progress;
+    double images = p->seconds_a_step > 0.0 ? (double)s->o.batch / p->seconds_a_step : (double)NAN;
+    snprintf(line, sizeof line,
+             "{\"step\": %" PRId64 ", \"loss\": %s, \"grad_norm\": %s, \"lr\": %.9g, "
+             "\"images_per_second\": %s, \"seconds\": %.3f, \"peak_bytes\": %" PRId64 "%s}",
+             s->step, json_number(loss, r->loss), json_number(norm, r->grad_norm), lr,
+             json_number(rate, images), s->seconds + progress_clock() - s->started,
+             ito_memory_peak(), r->applied ? "" : ", \"applied\": false");
+    return run_log(&s->run, line);
+}
+
+/* ---- the loop ---- */
+
+static double learning_rate(const train_options *o, int64_t step)
+{
+    double lr = o->lr * (o->warmup > 0 ? ito_schedule_warmup(step, o->warmup) : 1.0);
+    return strcmp(o->decay, "cosine") == 0 ? lr * ito_schedule_cosine(step, o->steps, 0.0) : lr;
+}
+
+/* A step that was not applied: the run ends when there are too many. */
+static bool tolerate(session *s, const ito_ddpm_train_result *r, double lr)
+{
+    s->failures = r->applied ? 0 : s->failures + 1;
+    if (s->failures < MOST_FAILURES)
+        return true;
+    char kept[64] = "there is no checkpoint yet";
+    if (s->saved >= 0)
+        snprintf(kept, sizeof kept, "the last good checkpoint is step-%" PRId64, s->saved);
+    ito_error_set(ITO_ERR_NUMERIC,
+                  "step %" PRId64
+                  ": loss %g or gradient norm %g was not finite %d times in a row at "
+                  "learning rate %g; first not finite: %s; %s",
+                  s->step, r->loss, r->grad_norm, MOST_FAILURES, lr, r->culprit, kept);
+    return false;
+}
+
+static bool one_step(session *s)
+{
+    ito_batch batch;
+    ito_ddpm_train_result r;
+    double lr = learning_rate(&s->o, s->step);
+    ito_scope_begin();
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK &&
+                ito_ddpm_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
+    ito_scope_end();
+    if (!good)
+        return false;
+    s->step++;
+    progress_step(&s->progress, s->step, s->o.batch, r.loss);
+    if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
+        return false;
+    return tolerate(s, &r, lr);
+}
+
+static bool sample_due(const session *s)
+{
+    return s->o.sample_every > 0 && s->step > 0 &&
+           (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
+}
+
+/* Up to the last step wanted now, or to the end of the step in which a signal came. */
+static bool train(session *s)
+{
+    int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
+    progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
+    s->started = progress_clock();
+    /* A process that was stopped while it drew samples left them to this one. */
+    if (sample_due(s) && !sample(s))
+        return false;
+    while (s->step < last && stop_signal() == 0) {
+        if (!one_step(s))
+            return false;
+        if (s->step % s->o.checkpoint_every == 0) {
+            if (!save(s))
+                return false;
+            progress_skip(&s->progress);
+        }
+        if (sample_due(s) && stop_signal() == 0 && !sample(s))
+            return false;
+    }
+    progress_end(&s->progress);
+    return save(s);
+}
+
+/* ---- the end ---- */
+
+static int report(const session *s)
+{
+    if (s->step < s->o.steps)
+        fprintf(stderr,
+                "stopped after step %" PRId64 " of %" PRId64
+                "; go on with: ito-ddpm train --out %s --resume\n",
+                s->step, s->o.steps, s->o.out);
+    else
+        fprintf(stderr,
+                "%" PRId64 " steps done; images: ito-ddpm sample --model %s --out grid.png\n",
+                s->step, s->o.out);
+    if (!s->o.json)
+        return 0;
+    char loss[32];
+    cJSON *name = cJSON_CreateString(s->o.out);
+    char *quoted = name != NULL ? cJSON_PrintUnformatted(name) : NULL;
+    int n =
+        quoted == NULL
+            ? -1
+            : printf("{\"run\": %s, \"step\": %" PRId64 ", \"steps\": %" PRId64 ", \"loss\": %s, "
+                     "\"seconds\": %.3f, \"peak_bytes\": %" PRId64 ", \"signal\": %d}\n",
+                     quoted, s->step, s->o.steps, json_number(loss, progress_loss(&s->progress)),
+                     s->seconds + progress_clock() - s->started, ito_memory_peak(), stop_signal());
+    free(quoted);
+    cJSON_Delete(name);
+    if (n >= 0 && fflush(stdout) == 0)
+        return 0;
+    fprintf(stderr, "ito-ddpm train: stdout: cannot write to it\n");
+    return 1;
+}
+
+static void session_free(session *s)
+{
+    ito_loader_free(s->loader);
+    ito_dataset_free(s->data);
+    ito_ema_free(s->ema);
+    ito_optimizer_free(s->optimizer);
+    ito_diffusion_free(s->diffusion);
+    if (s->unet != NULL)
+        ito_module_free(&s->unet->base);
+    free(s->settings);
+    run_close(&s->run);
+    cJSON_Delete(s->config);
+}
+
+int command_train(int argc, char **argv)
+{
+    session s = {.saved = -1, .run = {.lock = -1}};
+    train_options_parse(&s.o, argc, argv, &s.config);
+    s.progress.quiet = false;
+    ito_scope_begin();
+    int code;
+    if (!prepare(&s)) {
+        code = fail(&s);
+    } else {
+        stop_on_signals();
+        bool good = train(&s);
+        code = good ? report(&s) : fail(&s);
+        if (good && stop_signal() != 0)
+            code = 128 + stop_signal();
+    }
+    session_free(&s);
+    ito_scope_end();
+    return code;
+}

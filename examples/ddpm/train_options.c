@@ -1,0 +1,419 @@
+/* What `ito-ddpm train` can be told.
+ * Invariant: after parsing every value is set, by the command line, the run or the preset. */
+#include "examples/ddpm/train_options.h"
+
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/run.h"
+#include "tensor/runtime.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AT(field) offsetof(train_options, field)
+
+static const option_row rows[] = {
+    {OPTION_GROUP, NULL, 0, NULL, "Data and directory", 0, 0, false},
+    {OPTION_TEXT, "data", AT(data), "SPEC",
+     "What to learn: fashion-mnist, mnist:DIR, cifar10:DIR, folder:DIR or npy:FILE", 0, 0, true},
+    {OPTION_TEXT, "out", AT(out), "RUN", "Directory of the run; made, and empty unless --resume", 0,
+     0, false},
+    {OPTION_FLAG, "resume", AT(resume), NULL,
+     "Go on with the run in --out from its last checkpoint, with its own settings", 0, 0, false},
+    {OPTION_INT, "size", AT(size), "PIXELS",
+     "folder: side of the squares that images are resized and cut to (32; lsun256: 256)", 1, 8192,
+     true},
+    {OPTION_FLAG, "grey", AT(grey), NULL, "folder: convert images to grey", 0, 0, true},
+    {OPTION_CHOICE, "flip", AT(flip), "yes|no",
+     "Mirror half of the images left to right (yes; no for mnist)", 0, 0, true},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Length and what is written", 0, 0, false},
+    {OPTION_INT, "steps", AT(steps), "N", "Steps in all (small 3500, else 800000)", 1, 1e12, false},
+    {OPTION_INT, "stop-at", AT(stop_at), "N",
+     "Write a checkpoint after step N and leave, to be resumed later", 1, 1e12, false},
+    {OPTION_INT, "checkpoint-every", AT(checkpoint_every), "N", "Steps between checkpoints (1000)",
+     1, 1e12, false},
+    {OPTION_INT, "keep", AT(keep), "N", "How many checkpoints stay (2)", 2, 1e6, false},
+    {OPTION_INT, "sample-every", AT(sample_every), "N",
+     "Steps between grids of samples; 0: none (500; cifar10, lsun256: 5000)", 0, 1e12, false},
+    {OPTION_INT, "sample-count", AT(sample_count), "N", "Images in such a grid (16)", 1, 10000,
+     false},
+    {OPTION_INT, "sample-steps", AT(sample_steps), "N", "Steps each of them takes (100)", 1, 1e6,
+     false},
+    {OPTION_INT, "log-every", AT(log_every), "N", "Steps between lines of log.jsonl (1)", 1, 1e12,
+     false},
+    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
+     false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Network", 0, 0, false},
+    {OPTION_CHOICE, "preset", AT(preset), "small|cifar10|lsun256",
+     "Network and recipe; all other settings default to it (small)", 0, 0, true},
+    {OPTION_INT, "channels", AT(channels), "N", "Width of the first level", 4, 8192, true},
+    {OPTION_TEXT, "multipliers", AT(multipliers), "LIST", "Width of each level over it: 1,2,2", 0,
+     0, true},
+    {OPTION_TEXT, "attention", AT(attention), "LIST",
+     "Heights at which there is attention: 7 or 16,8; none: in the middle only", 0, 0, true},
+    {OPTION_INT, "blocks", AT(blocks), "N", "Residual blocks a level", 1, 16, true},
+    {OPTION_REAL, "dropout", AT(dropout), "P", "Dropout in the residual blocks", 0, 0.999, true},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
+    {OPTION_CHOICE, "schedule", AT(schedule), "linear|cosine",
+     "Noise schedule (small: cosine, else linear)", 0, 0, true},
+    {OPTION_INT, "diffusion-steps", AT(diffusion_steps), "T", "Steps of the process (1000)", 1, 1e6,
+     true},
+    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
+     "Variance of a reverse step when sampling (small: fixedsmall, else fixedlarge)", 0, 0, true},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Optimiser", 0, 0, false},
+    {OPTION_INT, "batch", AT(batch), "N", "Images a step (small 32, cifar10 128, lsun256 64)", 1,
+     1e6, true},
+    {OPTION_REAL, "lr", AT(lr), "X", "Adam's learning rate (1e-3, 2e-4, 2e-5)", ABOVE_0, 1000,
+     true},
+    {OPTION_INT, "warmup", AT(warmup), "N", "Steps in which it rises to that (100; else 5000)", 0,
+     1e12, true},
+    {OPTION_CHOICE, "decay", AT(decay), "cosine|constant",
+     "What it does then: fall to 0 at --steps, or stay (small: cosine, else constant)", 0, 0, true},
+    {OPTION_REAL, "clip", AT(clip), "X", "Largest norm of the gradient; 0: any (1)", 0, 1e12, true},
+    {OPTION_REAL, "ema", AT(ema), "X",
+     "Decay of the averaged weights, warmed up as (1+n)/(10+n) (small .999, else .9999)", 0,
+     0.9999999, true},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
+    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, true},
+    {OPTION_INT, "threads", AT(threads), "N",
+     "Threads; results do not depend on it (all processors)", 1, 1024, false},
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+};
+
+static const char doc[] =
+    "Train a DDPM (Ho, Jain, Abbeel 2020) and leave everything in a run directory: config.json, "
+    "log.jsonl, samples/step-N.png, checkpoints/step-N."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm train --data fashion-mnist --out run\n"
+    "  ito-ddpm train --data cifar10:cifar-10-batches-bin --preset cifar10 --out run\n"
+    "  ito-ddpm train --data folder:photos --size 64 --preset cifar10 --batch 32 --out run\n"
+    "  ito-ddpm train --out run --resume\n\n"
+    "Ctrl-C (SIGINT), SIGTERM and SIGHUP end the current step, write a checkpoint and leave with "
+    "128 + the signal's number; --resume goes on as if nothing had happened, to the bit. A second "
+    "signal ends at once.\n"
+    "A step whose loss or gradient is not finite is not applied; after 5 in a row training stops, "
+    "and the last good checkpoint stays.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
+
+static void *value_at(const train_options *o, int row)
+{
+    return (char *)o + rows[row].offset;
+}
+
+/* ---- what a preset means ---- */
+
+static void set_defaults(train_options *o, const command_line *c)
+{
+    bool small = strcmp(o->preset, "small") == 0, large = strcmp(o->preset, "lsun256") == 0;
+    train_options d = {
+        .size = large ? 256 : 32,
+        .flip = o->data == NULL || data_flips(o->data) ? "yes" : "no",
+        .steps = small ? 3500 : 800000,
+        .checkpoint_every = 1000,
+        .keep = 2,
+        .sample_every = small ? 500 : 5000,
+        .sample_count = 16,
+        .sample_steps = 100,
+        .log_every = 1,
+        .dropout = -1.0, /* that of the preset's network */
+        .schedule = small ? "cosine" : "linear",
+        .variance = small ? "fixedsmall" : "fixedlarge",
+        .diffusion_steps = 1000,
+        .batch = small   ? 32
+                 : large ? 64
+                         : 128,
+        .lr = small   ? 1e-3
+              : large ? 2e-5
+                      : 2e-4,
+        .warmup = small ? 100 : 5000,
+        .decay = small ? "cosine" : "constant",
+        .clip = 1.0,
+        .ema = small ? 0.999 : 0.9999,
+        .preset = o->preset,
+    };
+    for (int i = 0; rows[i].kind != OPTION_END; i++) {
+        if (c->given[i] || rows[i].kind == OPTION_GROUP)
+            continue;
+        size_t size = rows[i].kind == OPTION_FLAG ? sizeof(bool) : 8;
+        memcpy(value_at(o, i), value_at(&d, i), size);
+    }
+}
+
+/* ---- config.json ---- */
+
+/* Whether the option belongs to one call of the program and not to the run. */
+static bool of_invocation(const char *name)
+{
+    static const char *const names[] = {"out", "resume", "json", "stop-at", "threads"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
+static bool put_option(cJSON *options, const train_options *o, int row)
+{
+    const void *value = value_at(o, row);
+    const char *text, *name = rows[row].name;
+    switch (rows[row].kind) {
+    case OPTION_FLAG:
+        return cJSON_AddBoolToObject(options, name, *(const bool *)value) != NULL;
+    case OPTION_INT:
+        return cJSON_AddNumberToObject(options, name, (double)*(const int64_t *)value) != NULL;
+    case OPTION_REAL:
+        return cJSON_AddNumberToObject(options, name, *(const double *)value) != NULL;
+    default:
+        text = *(const char *const *)value;
+        return text == NULL || cJSON_AddStringToObject(options, name, text) != NULL;
+    }
+}
+
+char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
+                           int64_t images)
+{
+    char *text = ito_ddpm_settings_format(settings);
+    cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
+    free(text);
+    cJSON *options = cJSON_AddObjectToObject(root, "options");
+    bool good = root != NULL && options != NULL &&
+                cJSON_AddStringToObject(root, "version", ito_version()) != NULL &&
+                cJSON_AddStringToObject(root, "isa", ito_isa()) != NULL &&
+                cJSON_AddNumberToObject(root, "images", (double)images) != NULL;
+    for (int i = 0; good && rows[i].kind != OPTION_END; i++)
+        if (rows[i].kind != OPTION_GROUP && !of_invocation(rows[i].name))
+            good = put_option(options, o, i);
+    text = good ? cJSON_Print(root) : NULL;
+    cJSON_Delete(root);
+    if (text == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "config.json: no memory for its text");
+    return text;
+}
+
+/* A number of the run within its row's range. */
+static bool stored_number(const cJSON *item, const option_row *row, double *out)
+{
+    if (!cJSON_IsNumber(item))
+        return false;
+    *out = item->valuedouble;
+    bool preset_dropout = strcmp(row->name, "dropout") == 0 && *out == -1.0;
+    bool unset = strcmp(row->name, "channels") == 0 || strcmp(row->name, "blocks") == 0;
+    return preset_dropout || (unset && *out == 0.0) ||
+           (*out >= row->low && *out <= row->high &&
+            (row->kind != OPTION_INT || floor(*out) == *out));
+}
+
+/* The row's value as the run has it; false if it cannot be used. */
+static bool get_option(const cJSON *options, train_options *o, int row)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(options, rows[row].name);
+    void *value = value_at(o, row);
+    double number;
+    switch (rows[row].kind) {
+    case OPTION_FLAG:
+        *(bool *)value = cJSON_IsTrue(item);
+        return cJSON_IsBool(item);
+    case OPTION_INT:
+        if (!stored_number(item, &rows[row], &number))
+            return false;
+        *(int64_t *)value = (int64_t)number;
+        return true;
+    case OPTION_REAL:
+        return stored_number(item, &rows[row], value);
+    default:
+        *(const char **)value = cJSON_IsString(item) ? item->valuestring : NULL;
+        return item == NULL || cJSON_IsString(item);
+    }
+}
+
+static bool same_value(const train_options *a, const train_options *b, int row)
+{
+    if (rows[row].kind == OPTION_FLAG)
+        return *(bool *)value_at(a, row) == *(bool *)value_at(b, row);
+    if (rows[row].kind == OPTION_INT || rows[row].kind == OPTION_REAL)
+        return memcmp(value_at(a, row), value_at(b, row), 8) == 0;
+    const char *x = *(const char **)value_at(a, row), *y = *(const char **)value_at(b, row);
+    return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
+static _Noreturn void fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+static _Noreturn void fail(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    fprintf(stderr, "ito-ddpm train: ");
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+    va_end(arguments);
+    exit(1);
+}
+
+/* Take from the run what the command line does not say, and refuse what it says differently. */
+static void take_from_run(train_options *o, const command_line *c, const cJSON *config)
+{
+    const cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
+    train_options stored = *o;
+    for (int i = 0; rows[i].kind != OPTION_END; i++) {
+        if (rows[i].kind == OPTION_GROUP)
+            continue;
+        const char *name = rows[i].name;
+        if (of_invocation(name))
+            continue;
+        if (!get_option(options, &stored, i))
+            fail("%s/config.json: the option \"%s\" is missing or not what it may be", o->out,
+                 name);
+        if (c->given[i] && rows[i].fixed && !same_value(o, &stored, i))
+            options_refuse(c,
+                           "--%s: it differs from that of the run in %s, which goes on with its "
+                           "own settings",
+                           name, o->out);
+        if (!c->given[i])
+            memcpy(value_at(o, i), value_at(&stored, i),
+                   rows[i].kind == OPTION_FLAG ? sizeof(bool) : 8);
+    }
+    if (o->data == NULL || !data_spec_valid(o->data) || o->preset == NULL || o->flip == NULL ||
+        o->schedule == NULL || o->variance == NULL || o->decay == NULL)
+        fail("%s/config.json: data, preset, flip, schedule, variance or decay is missing", o->out);
+}
+
+static cJSON *load_config(const char *dir)
+{
+    char *text = run_config(dir);
+    if (text == NULL)
+        fail("%s", ito_error_message());
+    cJSON *config = cJSON_Parse(text);
+    free(text);
+    if (!cJSON_IsObject(config)) {
+        cJSON_Delete(config);
+        fail("%s/config.json: it is not a JSON object", dir);
+    }
+    return config;
+}
+
+void train_options_parse(train_options *o, int argc, char **argv, cJSON **config)
+{
+    command_line c = {.command = "train", .doc = doc, .options = rows, .values = o};
+    *o = (train_options){.preset = "small"};
+    *config = NULL;
+    options_parse(&c, argc, argv);
+    if (o->out == NULL)
+        options_refuse(&c, "--out is missing: the directory of the run");
+    if (o->data == NULL && !o->resume)
+        options_refuse(&c, "--data is missing: what to learn");
+    if (o->data != NULL && !data_spec_valid(o->data))
+        options_refuse(&c,
+                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
+                       "folder:DIR, npy:FILE",
+                       o->data);
+    if (o->resume) {
+        *config = load_config(o->out);
+        take_from_run(o, &c, *config);
+    } else {
+        set_defaults(o, &c);
+    }
+    if (o->sample_steps > o->diffusion_steps) {
+        if (options_given(&c, "sample-steps"))
+            options_refuse(
+                &c, "--sample-steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                o->sample_steps, o->diffusion_steps);
+        o->sample_steps = o->diffusion_steps;
+    }
+}
+
+/* ---- the network ---- */
+
+/* The next whole number of a list "1,2,2" at *text, which moves behind it; -1 if there is none. */
+static int64_t next_number(const char **text)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(*text, &end, 10);
+    if (**text < '0' || **text > '9' || errno != 0 || (*end != ',' && *end != '\0') ||
+        (*end == ',' && end[1] == '\0'))
+        return -1;
+    *text = *end == ',' ? end + 1 : end;
+    return value;
+}
+
+static bool set_multipliers(const char *list, ito_unet_config *c)
+{
+    c->levels = 0;
+    for (const char *p = list; *p != '\0';) {
+        int64_t value = next_number(&p);
+        if (value < 1 || c->levels == ITO_UNET_MAX_LEVELS) {
+            ito_error_set(ITO_ERR_ARGUMENT,
+                          "--multipliers: \"%s\" is not a list like 1,2,2 of 1 to %d", list,
+                          ITO_UNET_MAX_LEVELS);
+            return false;
+        }
+        c->multipliers[c->levels++] = value;
+    }
+    return true;
+}
+
+static bool set_attention(const char *list, ito_unet_config *c)
+{
+    memset(c->attention, 0, sizeof c->attention);
+    if (strcmp(list, "none") == 0)
+        return true;
+    for (const char *p = list; *p != '\0';) {
+        int64_t height = next_number(&p), level = 0;
+        while (level < c->levels && c->height >> level != height)
+            level++;
+        if (level == c->levels) {
+            ito_error_set(ITO_ERR_ARGUMENT,
+                          "--attention: \"%s\" is not a list of heights that the %" PRId64
+                          " levels have, beginning with %" PRId64 " and halving",
+                          list, c->levels, c->height);
+            return false;
+        }
+        c->attention[level] = true;
+    }
+    return true;
+}
+
+bool train_options_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
+                            ito_ddpm_settings *out)
+{
+    ito_ddpm_settings s = {.model = {.levels = 0}};
+    ito_unet_config *c = &s.model;
+    /* With levels of its own a network need not fit the preset's: take that for any size. */
+    int64_t unit = 1 << (ITO_UNET_MAX_LEVELS - 1);
+    bool own = o->multipliers != NULL;
+    if (ito_unet_preset(o->preset, channels, own ? unit : height, own ? unit : width, c) != ITO_OK)
+        return false;
+    c->height = height;
+    c->width = width;
+    if (own) {
+        if (!set_multipliers(o->multipliers, c))
+            return false;
+        memset(c->attention, 0, sizeof c->attention);
+        c->attention[c->levels - 1] = true;
+    }
+    if (o->attention != NULL && !set_attention(o->attention, c))
+        return false;
+    if (o->channels != 0) {
+        c->channels = o->channels;
+        c->groups = 0;
+    }
+    if (o->blocks != 0)
+        c->blocks = o->blocks;
+    if (o->dropout >= 0.0)
+        c->dropout = o->dropout;
+    s.diffusion.steps = o->diffusion_steps;
+    s.diffusion.schedule = ito_ddpm_betas_find(o->schedule);
+    s.diffusion.variance = ito_ddpm_variance_find(o->variance);
+    if (s.diffusion.schedule == NULL || s.diffusion.variance == NULL || ito_unet_check(c) != ITO_OK)
+        return false;
+    *out = s;
+    return true;
+}

@@ -1,0 +1,213 @@
+/* Settings of a network and its diffusion, to JSON and back.
+ * Invariant: what was parsed is a network and a diffusion that can be built. */
+#include "models/ddpm/settings.h"
+
+#include "models/ddpm/unet_config.h"
+#include "tensor/internal.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The whole numbers of the model, by name. */
+typedef struct whole_number {
+    const char *name;
+    size_t offset; /* of an int64_t in ito_unet_config */
+} whole_number;
+
+static const whole_number numbers[] = {
+    {"in_channels", offsetof(ito_unet_config, in_channels)},
+    {"out_channels", offsetof(ito_unet_config, out_channels)},
+    {"height", offsetof(ito_unet_config, height)},
+    {"width", offsetof(ito_unet_config, width)},
+    {"channels", offsetof(ito_unet_config, channels)},
+    {"blocks", offsetof(ito_unet_config, blocks)},
+    {"groups", offsetof(ito_unet_config, groups)},
+};
+
+#define NUMBERS (sizeof numbers / sizeof numbers[0])
+
+static int64_t *number_at(const ito_unet_config *c, size_t i)
+{
+    return (int64_t *)(void *)((char *)c + numbers[i].offset);
+}
+
+/* ---- to JSON ---- */
+
+static bool put_number(cJSON *object, const char *name, double value)
+{
+    return cJSON_AddNumberToObject(object, name, value) != NULL;
+}
+
+static bool put_text(cJSON *object, const char *name, const char *value)
+{
+    return cJSON_AddStringToObject(object, name, value) != NULL;
+}
+
+static bool put_levels(cJSON *model, const ito_unet_config *c)
+{
+    cJSON *multipliers = cJSON_AddArrayToObject(model, "multipliers");
+    cJSON *attention = cJSON_AddArrayToObject(model, "attention");
+    bool good = multipliers != NULL && attention != NULL;
+    for (int64_t i = 0; i < c->levels && good; i++)
+        good = cJSON_AddItemToArray(multipliers, cJSON_CreateNumber((double)c->multipliers[i])) &&
+               cJSON_AddItemToArray(attention, cJSON_CreateBool(c->attention[i]));
+    return good;
+}
+
+static bool put_model(cJSON *root, const ito_unet_config *c)
+{
+    cJSON *model = cJSON_AddObjectToObject(root, "model");
+    bool good = model != NULL;
+    for (size_t i = 0; i < NUMBERS && good; i++)
+        good = put_number(model, numbers[i].name, (double)*number_at(c, i));
+    return good && put_levels(model, c) && put_number(model, "dropout", c->dropout);
+}
+
+static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
+{
+    const ito_ddpm_betas *schedule = o->schedule != NULL ? o->schedule : &ito_ddpm_linear;
+    const ito_ddpm_variance *variance = o->variance != NULL ? o->variance : &ito_ddpm_fixedlarge;
+    cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
+    if (d == NULL || !put_text(d, "schedule", schedule->name) ||
+        !put_number(d, "steps", o->steps == 0 ? 1000.0 : (double)o->steps))
+        return false;
+    if (schedule == &ito_ddpm_linear &&
+        (!put_number(d, "beta_start", o->betas.beta_start == 0.0 ? 1e-4 : o->betas.beta_start) ||
+         !put_number(d, "beta_end", o->betas.beta_end == 0.0 ? 0.02 : o->betas.beta_end)))
+        return false;
+    return put_text(d, "prediction", "eps") && put_text(d, "variance", variance->name);
+}
+
+char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
+{
+    ito_unet_config model = s->model;
+    if (unet_config_resolve(&model) != ITO_OK)
+        return NULL;
+    cJSON *root = cJSON_CreateObject();
+    char *text = NULL;
+    if (root != NULL && put_model(root, &model) && put_diffusion(root, &s->diffusion))
+        text = cJSON_Print(root);
+    cJSON_Delete(root);
+    return text != NULL ? text : error_null(ITO_ERR_MEMORY, "settings: no memory for their text");
+}
+
+/* ---- from JSON ---- */
+
+static ito_status wrong(const char *source, const char *name, const char *wanted)
+{
+    return error_status(ITO_ERR_FORMAT, "%s: \"%s\" is missing or not %s", source, name, wanted);
+}
+
+/* Whether item is a whole number that a double holds exactly. */
+static bool whole(const cJSON *item, int64_t *out)
+{
+    if (!cJSON_IsNumber(item) || !(fabs(item->valuedouble) <= 0x1p53) ||
+        floor(item->valuedouble) != item->valuedouble)
+        return false;
+    *out = (int64_t)item->valuedouble;
+    return true;
+}
+
+static ito_status get_levels(const cJSON *model, const char *source, ito_unet_config *c)
+{
+    const cJSON *multipliers = cJSON_GetObjectItemCaseSensitive(model, "multipliers");
+    const cJSON *attention = cJSON_GetObjectItemCaseSensitive(model, "attention");
+    c->levels = cJSON_IsArray(multipliers) ? cJSON_GetArraySize(multipliers) : 0;
+    if (c->levels < 1 || c->levels > ITO_UNET_MAX_LEVELS)
+        return wrong(source, "multipliers", "a list of 1 to 8 numbers");
+    if (!cJSON_IsArray(attention) || cJSON_GetArraySize(attention) != (int)c->levels)
+        return wrong(source, "attention", "a list as long as that of the multipliers");
+    for (int i = 0; i < (int)c->levels; i++) {
+        const cJSON *here = cJSON_GetArrayItem(attention, i);
+        if (!whole(cJSON_GetArrayItem(multipliers, i), &c->multipliers[i]))
+            return wrong(source, "multipliers", "a list of whole numbers");
+        if (!cJSON_IsBool(here))
+            return wrong(source, "attention", "a list of true and false");
+        c->attention[i] = cJSON_IsTrue(here);
+    }
+    return ITO_OK;
+}
+
+static ito_status get_model(const cJSON *root, const char *source, ito_unet_config *c)
+{
+    const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
+    if (!cJSON_IsObject(model))
+        return wrong(source, "model", "an object");
+    for (size_t i = 0; i < NUMBERS; i++)
+        if (!whole(cJSON_GetObjectItemCaseSensitive(model, numbers[i].name), number_at(c, i)))
+            return wrong(source, numbers[i].name, "a whole number");
+    const cJSON *dropout = cJSON_GetObjectItemCaseSensitive(model, "dropout");
+    if (!cJSON_IsNumber(dropout))
+        return wrong(source, "dropout", "a number");
+    c->dropout = dropout->valuedouble;
+    ito_status status = get_levels(model, source, c);
+    return status == ITO_OK ? unet_config_resolve(c) : status;
+}
+
+static const char *text_of(const cJSON *object, const char *name)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsString(item) ? item->valuestring : NULL;
+}
+
+static ito_status get_betas(const cJSON *d, const char *source, ito_diffusion_options *o)
+{
+    const cJSON *start = cJSON_GetObjectItemCaseSensitive(d, "beta_start");
+    const cJSON *end = cJSON_GetObjectItemCaseSensitive(d, "beta_end");
+    if (!cJSON_IsNumber(start))
+        return wrong(source, "beta_start", "a number");
+    if (!cJSON_IsNumber(end))
+        return wrong(source, "beta_end", "a number");
+    o->betas.beta_start = start->valuedouble;
+    o->betas.beta_end = end->valuedouble;
+    return ITO_OK;
+}
+
+static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffusion_options *o)
+{
+    const cJSON *d = cJSON_GetObjectItemCaseSensitive(root, "diffusion");
+    const char *schedule = text_of(d, "schedule"), *prediction = text_of(d, "prediction");
+    const char *variance = text_of(d, "variance");
+    if (!cJSON_IsObject(d))
+        return wrong(source, "diffusion", "an object");
+    if (schedule == NULL)
+        return wrong(source, "schedule", "a text");
+    if (variance == NULL)
+        return wrong(source, "variance", "a text");
+    if (prediction == NULL || strcmp(prediction, "eps") != 0)
+        return wrong(source, "prediction", "\"eps\"");
+    if (!whole(cJSON_GetObjectItemCaseSensitive(d, "steps"), &o->steps))
+        return wrong(source, "steps", "a whole number");
+    o->prediction = &ito_ddpm_predict_eps;
+    o->schedule = ito_ddpm_betas_find(schedule);
+    o->variance = ito_ddpm_variance_find(variance);
+    if (o->schedule == NULL || o->variance == NULL)
+        return ito_error_code();
+    if (o->schedule == &ito_ddpm_linear && get_betas(d, source, o) != ITO_OK)
+        return ito_error_code();
+    ito_diffusion *built = ito_diffusion_create_with(*o);
+    if (built == NULL)
+        return ito_error_code();
+    ito_diffusion_free(built);
+    return ITO_OK;
+}
+
+ito_status ito_ddpm_settings_parse(const char *text, const char *source, ito_ddpm_settings *out)
+{
+    ito_ddpm_settings s = {.model = {.levels = 0}};
+    cJSON *root = cJSON_Parse(text);
+    if (!cJSON_IsObject(root)) {
+        cJSON_Delete(root);
+        return error_status(ITO_ERR_FORMAT, "%s: the settings are not a JSON object", source);
+    }
+    ito_status status = get_model(root, source, &s.model);
+    if (status == ITO_OK)
+        status = get_diffusion(root, source, &s.diffusion);
+    cJSON_Delete(root);
+    if (status == ITO_OK)
+        *out = s;
+    return status;
+}

@@ -1,0 +1,115 @@
+/* One training step of a diffusion.
+ * Invariant: nothing is drawn from a generator that outlives the step, and parameters, optimiser
+ * and averages change together or not at all. */
+#include "models/ddpm/train.h"
+
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "tensor/internal.h"
+
+#include <math.h>
+#include <stdio.h>
+
+/* Room for the generators of a network: dropout in every block. */
+#define STREAMS_A_STEP 4096
+
+ito_generator ito_ddpm_generator(uint64_t seed, ito_ddpm_purpose purpose, int64_t step)
+{
+    return ito_generator_make(seed, (uint64_t)purpose << 56 | (uint64_t)step * STREAMS_A_STEP);
+}
+
+static bool all_finite(ito_tensor *t)
+{
+    bool finite = true;
+    ito_scope_begin();
+    ito_no_grad_begin();
+    ito_tensor *largest = t == NULL || ito_numel(t) == 0 ? NULL : ito_max(ito_abs(ito_detach(t)));
+    if (largest != NULL)
+        finite = isfinite(ito_item(largest));
+    ito_no_grad_end();
+    ito_scope_end();
+    return finite;
+}
+
+/* The name of the first parameter, or gradient if of_gradients, that is not finite. */
+static bool find_in_model(const ito_module *model, bool of_gradients, ito_ddpm_train_result *r)
+{
+    ito_named_tensors *p = ito_module_parameters(model);
+    bool found = false;
+    for (int64_t i = 0; p != NULL && i < p->n && !found; i++) {
+        found = !all_finite(of_gradients ? ito_grad_of(p->tensors[i]) : p->tensors[i]);
+        if (found)
+            snprintf(r->culprit, sizeof r->culprit, "%s%.120s",
+                     of_gradients ? "the gradient of " : "", p->names[i]);
+    }
+    ito_named_tensors_free(p);
+    return found;
+}
+
+/* Which tensor went wrong first, in the order in which a step makes them. */
+static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_ddpm_train_result *r)
+{
+    if (!all_finite(x_0))
+        snprintf(r->culprit, sizeof r->culprit, "the images of the batch");
+    else if (!find_in_model(model, false, r) &&
+             (!isfinite(r->loss) || !find_in_model(model, true, r)))
+        snprintf(r->culprit, sizeof r->culprit, "%s",
+                 isfinite(r->loss) ? "the norm of the gradient" : "the output of the network");
+}
+
+static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step)
+{
+    if (x_0->ndim < 1)
+        return error_null(ITO_ERR_SHAPE, "train_step: the images are %s, without an axis for them",
+                          tensor_shape_str(x_0));
+    ito_generator for_t = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_T, step);
+    ito_generator for_eps = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_EPS, step);
+    ito_tensor *t =
+        ito_randint(&for_t, 0, tr->diffusion->schedule->steps, ITO_SHAPE(x_0->shape[0]), ITO_I64);
+    ito_tensor *eps = ito_randn(&for_eps, ito_shape_of(x_0), x_0->dtype);
+    ito_generator for_dropout = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_DROPOUT, step);
+    ito_module_seed(tr->model, for_dropout.seed, for_dropout.stream);
+    return ito_ddpm_loss(tr->diffusion, tr->network, tr->context, x_0, t, eps);
+}
+
+/* Clip, update, average; unless the gradient is not finite. */
+static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_result *r)
+{
+    r->grad_norm =
+        ito_clip_grad_norm(tr->model, tr->max_norm > 0.0 ? tr->max_norm : (double)INFINITY);
+    if (isnan(r->grad_norm) && ito_error_code() != ITO_OK)
+        return ito_error_code();
+    r->applied = isfinite(r->grad_norm);
+    if (!r->applied)
+        return ITO_OK;
+    ito_status status = ito_optimizer_step(tr->optimizer, lr);
+    return status == ITO_OK && tr->ema != NULL ? ito_ema_update(tr->ema) : status;
+}
+
+ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, double lr,
+                               ito_ddpm_train_result *out)
+{
+    if (x_0 == NULL)
+        return ito_error_code();
+    ito_ddpm_train_result r = {.grad_norm = (double)NAN};
+    ito_status status = ITO_OK;
+    ito_scope_begin();
+    ito_module_zero_grad(tr->model);
+    ito_tensor *loss = loss_of(tr, x_0, step);
+    if (loss == NULL) {
+        status = error_status(ITO_ERR_ARGUMENT, "train_step: the network gave nothing");
+    } else {
+        r.loss = ito_item(loss);
+        if (isfinite(r.loss)) {
+            status = ito_backward(loss);
+            if (status == ITO_OK)
+                status = apply(tr, lr, &r);
+        }
+        if (status == ITO_OK && !r.applied)
+            find_culprit(tr->model, x_0, &r);
+    }
+    ito_scope_end();
+    if (status == ITO_OK)
+        *out = r;
+    return status;
+}

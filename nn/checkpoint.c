@@ -1,0 +1,171 @@
+/* Checkpoints: what is in one, written aside and renamed, read and checked before it is used. */
+#include "nn/checkpoint.h"
+#include "nn/checkpoint_dir.h"
+#include "nn/checkpoint_json.h"
+#include "nn/registry.h"
+#include "nn/state.h"
+#include "tensor/internal.h"
+#include "tensor/io/file.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- saving ------------------------------------------------------------------------------------
+ */
+
+/* Check the tensors of list for NaN and infinity, and free it. */
+static ito_status check_finite(ito_named_tensors *list, const char *what)
+{
+    if (list == NULL)
+        return ito_error_code();
+    ito_status status = named_tensors_check_finite(list, "checkpoint", what);
+    ito_named_tensors_free(list);
+    return status;
+}
+
+static ito_status check_swapped(const ito_training_state *s)
+{
+    return !ito_ema_is_swapped(s->ema)
+               ? ITO_OK
+               : ito_error_set(ITO_ERR_ARGUMENT,
+                               "checkpoint: the averages are in the model's place; swap them back");
+}
+
+static ito_status check_state(const ito_training_state *s)
+{
+    ito_status status = check_swapped(s);
+    if (status == ITO_OK && (s->step < 0 || s->position < 0))
+        status = ito_error_set(ITO_ERR_ARGUMENT,
+                               "checkpoint: step %" PRId64 ", position %" PRId64
+                               "; neither can be negative",
+                               s->step, s->position);
+    if (status == ITO_OK && s->settings != NULL)
+        status = checkpoint_json_check_settings(s->settings);
+    if (status == ITO_OK && s->model != NULL)
+        status = check_finite(ito_module_state(s->model), "parameter ");
+    if (status == ITO_OK && s->ema != NULL)
+        status = check_finite(ito_ema_state(s->ema), "average ");
+    if (status == ITO_OK && s->optimizer != NULL)
+        status = check_finite(ito_optimizer_state(s->optimizer), "optimizer state ");
+    return status;
+}
+
+static ito_status write_tensors(const char *dir, const char *name, ito_named_tensors *list)
+{
+    char *path = checkpoint_path(dir, name);
+    ito_status status = ITO_ERR_MEMORY;
+    if (path == NULL)
+        ito_named_tensors_free(list);
+    else
+        status = state_save(path, list);
+    free(path);
+    return status;
+}
+
+static ito_status write_text(const char *dir, const char *name, const char *text)
+{
+    char *path = checkpoint_path(dir, name);
+    ito_status status = ITO_ERR_MEMORY;
+    if (path != NULL && text != NULL)
+        status = file_write_atomic(path, text, strlen(text));
+    free(path);
+    return status;
+}
+
+/* All files of s into the directory dir. */
+static ito_status write_files(const char *dir, const ito_training_state *s)
+{
+    ito_status status = ITO_OK;
+    if (s->model != NULL)
+        status = write_tensors(dir, "model.safetensors", ito_module_state(s->model));
+    if (status == ITO_OK && s->ema != NULL)
+        status = write_tensors(dir, "ema.safetensors", ito_ema_state(s->ema));
+    if (status == ITO_OK && s->optimizer != NULL)
+        status = write_tensors(dir, "optimizer.safetensors", ito_optimizer_state(s->optimizer));
+    if (status == ITO_OK && s->settings != NULL)
+        status = write_text(dir, "settings.json", s->settings);
+    if (status != ITO_OK)
+        return status;
+    char *json = checkpoint_json_write(s);
+    status = write_text(dir, "state.json", json);
+    free(json);
+    return status;
+}
+
+ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *state,
+                                    ito_checkpoint_options options)
+{
+    if (dir == NULL || state == NULL)
+        return ITO_ERR_ARGUMENT;
+    ito_status status = check_state(state);
+    if (status != ITO_OK)
+        return status;
+    checkpoint_writing w;
+    status = checkpoint_begin(&w, dir, state->step);
+    if (status != ITO_OK)
+        return status;
+    status = write_files(w.temporary, state);
+    if (status == ITO_OK)
+        status = checkpoint_commit(&w);
+    else
+        checkpoint_abandon(&w);
+    if (status == ITO_OK && options.keep >= 0)
+        checkpoint_prune(dir, options.keep > 2 ? options.keep : 2, state->step);
+    return status;
+}
+
+/* ---- loading -----------------------------------------------------------------------------------
+ */
+
+typedef struct loading {
+    state_stage model, ema, optimizer;
+    checkpoint_json json;
+} loading;
+
+static ito_status stage(state_stage *s, const char *dir, const char *name, ito_named_tensors *list,
+                        const char *whose)
+{
+    char *path = checkpoint_path(dir, name);
+    if (path == NULL) {
+        ito_named_tensors_free(list);
+        return ITO_ERR_MEMORY;
+    }
+    ito_status status = state_stage_read(s, list, whose, path, &(ito_load_options){0});
+    free(path);
+    return status;
+}
+
+static ito_status read_all(loading *l, const char *dir, const ito_training_state *s)
+{
+    ito_status status = checkpoint_json_read(&l->json, dir, s);
+    if (status == ITO_OK && s->model != NULL)
+        status = stage(&l->model, dir, "model.safetensors", ito_module_state(s->model), "model");
+    if (status == ITO_OK && s->ema != NULL)
+        status = stage(&l->ema, dir, "ema.safetensors", ito_ema_state(s->ema), "averages");
+    if (status == ITO_OK && s->optimizer != NULL)
+        status = stage(&l->optimizer, dir, "optimizer.safetensors",
+                       ito_optimizer_state(s->optimizer), "optimizer");
+    return status;
+}
+
+ito_status ito_checkpoint_load(const char *path, ito_training_state *state)
+{
+    if (path == NULL || state == NULL)
+        return ITO_ERR_ARGUMENT;
+    ito_status status = check_swapped(state);
+    if (status != ITO_OK)
+        return status;
+    loading l = {0};
+    status = read_all(&l, path, state);
+    if (status == ITO_OK) {
+        state_stage_commit(&l.model);
+        state_stage_commit(&l.ema);
+        state_stage_commit(&l.optimizer);
+        checkpoint_json_commit(&l.json, state);
+    }
+    state_stage_free(&l.model);
+    state_stage_free(&l.ema);
+    state_stage_free(&l.optimizer);
+    checkpoint_json_free(&l.json);
+    return status;
+}

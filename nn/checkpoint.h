@@ -1,0 +1,89 @@
+/* Training state on disk: a directory step-N for each checkpoint, whole or not there at all.
+ *
+ *     checkpoints/step-3500/model.safetensors      parameters and buffers
+ *                           ema.safetensors        averages, under the parameters' names
+ *                           optimizer.safetensors  "exp_avg.<parameter>", ...
+ *                           state.json             step, counters, generators, position
+ *                           settings.json          the caller's own, byte for byte
+ *
+ * A checkpoint is written as step-N.tmp-PID, every file and the directory brought to the disk, then
+ * renamed. A process that dies at any point leaves the older ones as they were. Loading reads and
+ * checks everything before it changes anything. A checkpoint with a parameter or an average that is
+ * not finite is never written.
+ */
+#ifndef ITO_NN_CHECKPOINT_H
+#define ITO_NN_CHECKPOINT_H
+
+#include "ema.h"
+#include "optim.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** What a training run consists of: pointers to the live objects, all borrowed. Those that are NULL
+ * are neither saved nor loaded. */
+typedef struct ito_training_state {
+    ito_module *model; /* with its generators (dropout) */
+    ito_optimizer *optimizer;
+    ito_ema *ema;
+    int64_t step;     /* steps done */
+    int64_t position; /* of the loader: ito_loader_position */
+    int64_t n_generators;
+    const char *const *generator_names;
+    ito_generator *const *generators; /* the caller's own: for noise, steps, ... */
+    const char *settings;             /* a JSON object of the caller's, saved as it is; or NULL.
+                                         Not touched by loading: see ito_checkpoint_settings */
+} ito_training_state;
+
+typedef struct ito_checkpoint_options {
+    int reserved_;
+    int64_t keep; /* how many of the newest stay, at least 2; default 2; -1: all */
+} ito_checkpoint_options;
+
+/**
+ * Write DIR/step-N, then remove the oldest ones beyond those to keep, and temporaries of processes
+ * that are gone: ito_checkpoint_save(dir, &state, .keep = 5). DIR is made if it is not there (its
+ * parent must be). A step-N that is there already is replaced.
+ *
+ * @return  ITO_ERR_NUMERIC with the first parameter or average that is not finite; ITO_ERR_ARGUMENT
+ *          while averages are swapped in, for settings that are no JSON object or a negative step
+ * or position; ITO_ERR_IO, ITO_ERR_MEMORY. On failure no checkpoint has changed.
+ */
+ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *state,
+                                            ito_checkpoint_options options);
+#define ito_checkpoint_save(dir, state, ...)                                                       \
+    ITO_AT(ito_checkpoint_save_with(dir, state, ITO_OPTIONS(ito_checkpoint_options, __VA_ARGS__)))
+
+/**
+ * Bring model, optimiser, averages and generators to where the checkpoint has them, and set
+ * state->step and state->position. Generators are found by name.
+ *
+ * @param path  one checkpoint, DIR/step-N.
+ * @return      as ito_module_load; ITO_ERR_FORMAT for a state.json that is damaged or lacks
+ *              something, "PATH/state.json: ..."; ITO_ERR_ARGUMENT while averages are swapped in.
+ * On failure nothing has changed.
+ */
+ITO_API ito_status ito_checkpoint_load(const char *path, ito_training_state *state);
+
+/** The path of the newest checkpoint in DIR, the one with the highest step. Freed with free(). NULL
+ * without an error if there is none; NULL with ITO_ERR_IO if DIR cannot be read. */
+ITO_API char *ito_checkpoint_latest(const char *dir);
+/** The settings of one checkpoint as JSON text, to build the model from before its weights are
+ * loaded. Freed with free(). NULL: ITO_ERR_FORMAT if there are none, ITO_ERR_IO. */
+ITO_API char *ito_checkpoint_settings(const char *path);
+/** The step of one checkpoint; -1 and an error if it cannot be read. */
+ITO_API int64_t ito_checkpoint_step(const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_checkpoint_load(...) ITO_AT(ito_checkpoint_load(__VA_ARGS__))
+#define ito_checkpoint_latest(...) ITO_AT(ito_checkpoint_latest(__VA_ARGS__))
+#define ito_checkpoint_settings(...) ITO_AT(ito_checkpoint_settings(__VA_ARGS__))
+#define ito_checkpoint_step(...) ITO_AT(ito_checkpoint_step(__VA_ARGS__))
+#endif
+
+#endif

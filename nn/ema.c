@@ -1,0 +1,127 @@
+/* Exponential moving averages of parameters, in a block beside the flat parameters. */
+#include "nn/ema.h"
+#include "nn/flat.h"
+#include "nn/registry.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct ito_ema {
+    module_flat *flat;   /* the model's */
+    ito_tensor *average; /* [flat->n] a reference; the parameters while swapped */
+    double decay;
+    bool warmup, swapped;
+    int64_t updates;
+};
+
+ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options)
+{
+    if (options.decay == 0.0)
+        options.decay = 0.9999;
+    if (!(options.decay > 0 && options.decay < 1))
+        return error_null(ITO_ERR_RANGE, "ema: decay %g is not in (0, 1)", options.decay);
+    module_flat *flat = flat_of(model);
+    if (flat == NULL || !flat_check(flat, "ema"))
+        return NULL;
+    ito_ema *e = struct_alloc(sizeof *e);
+    if (e == NULL)
+        return NULL;
+    *e = (ito_ema){.flat = flat, .decay = options.decay, .warmup = options.warmup};
+    e->average = flat_zeros(flat);
+    if (e->average == NULL)
+        goto fail;
+    memcpy(tensor_data(e->average), tensor_data(flat->data),
+           (size_t)flat->n * ito_dtype_size(flat->dtype));
+    return e;
+fail:
+    ito_ema_free(e);
+    return NULL;
+}
+
+void ito_ema_free(ito_ema *ema)
+{
+    if (ema == NULL)
+        return;
+    ito_release(ema->average);
+    free(ema);
+}
+
+double ito_ema_decay(const ito_ema *ema)
+{
+    if (ema == NULL)
+        return 0;
+    double n = (double)ema->updates, warm = (1 + n) / (10 + n);
+    return ema->warmup && warm < ema->decay ? warm : ema->decay;
+}
+
+ito_status ito_ema_update(ito_ema *ema)
+{
+    if (ema == NULL)
+        return ITO_ERR_ARGUMENT;
+    if (ema->swapped)
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "ema: no update while the averages are in the model's place");
+    module_flat *f = ema->flat;
+    if (!flat_check(f, "ema"))
+        return ITO_ERR_ARGUMENT;
+    const kernel_table *k = kernels(f->dtype);
+    double weight = 1 - ito_ema_decay(ema);
+    int64_t pieces = flat_pieces(f, true);
+#pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
+    for (int64_t i = 0; i < pieces; i++)
+        k->ema_step(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),
+                    f->piece[i].end - f->piece[i].begin, weight);
+    ito_touch(ema->average);
+    ema->updates++;
+    return ITO_OK;
+}
+
+ito_status ito_ema_swap(ito_ema *ema)
+{
+    if (ema == NULL || !flat_check(ema->flat, "ema"))
+        return ITO_ERR_ARGUMENT;
+    module_flat *f = ema->flat;
+    const kernel_table *k = kernels(f->dtype);
+    int64_t pieces = flat_pieces(f, true);
+#pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
+    for (int64_t i = 0; i < pieces; i++)
+        k->exchange(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),
+                    f->piece[i].end - f->piece[i].begin);
+    ito_touch(ema->average);
+    ito_touch(f->data);
+    ema->swapped = !ema->swapped;
+    return ITO_OK;
+}
+
+bool ito_ema_is_swapped(const ito_ema *ema)
+{
+    return ema != NULL && ema->swapped;
+}
+
+int64_t ito_ema_updates(const ito_ema *ema)
+{
+    return ema == NULL ? 0 : ema->updates;
+}
+
+ito_status ito_ema_set_updates(ito_ema *ema, int64_t updates)
+{
+    if (ema == NULL)
+        return ITO_ERR_ARGUMENT;
+    if (updates < 0)
+        return ito_error_set(ITO_ERR_RANGE, "ema: %" PRId64 " updates", updates);
+    ema->updates = updates;
+    return ITO_OK;
+}
+
+ito_named_tensors *ito_ema_state(const ito_ema *ema)
+{
+    if (ema == NULL)
+        return NULL;
+    const module_flat *f = ema->flat;
+    ito_named_tensors *list = named_tensors_create(f->list->n, named_tensors_bytes(f->list));
+    if (list != NULL && !flat_list(f, list, "", ema->average)) {
+        ito_named_tensors_free(list);
+        list = NULL;
+    }
+    return list;
+}

@@ -1,0 +1,64 @@
+/* Exponential moving average of a model's parameters, whose samples are better than those of the
+ * parameters themselves. Buffers are not averaged.
+ *
+ *     ito_ema_update(ema);   // after each optimiser step
+ *     ito_ema_swap(ema);     // the model now has the averages: sample, evaluate
+ *     ito_ema_swap(ema);     // and goes on training
+ */
+#ifndef ITO_NN_EMA_H
+#define ITO_NN_EMA_H
+
+#include "module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ito_ema ito_ema;
+
+typedef struct ito_ema_options {
+    int reserved_;
+    double decay; /* in (0, 1); default 0.9999 */
+    bool warmup;  /* min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: forget the start */
+} ito_ema_options;
+
+/**
+ * Begin with the parameters as they are: ito_ema_create(&model->base, .decay = 0.999). Flattens the
+ * model.
+ * @param model  a root; borrowed, must outlive the averages.
+ * @return       owned by the caller. NULL: ITO_ERR_RANGE for the decay, whatever flatten records.
+ */
+ITO_API ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options);
+#define ito_ema_create(model, ...)                                                                 \
+    ITO_AT(ito_ema_create_with(model, ITO_OPTIONS(ito_ema_options, __VA_ARGS__)))
+/** Accepts NULL. Does not swap back. */
+ITO_API void ito_ema_free(ito_ema *ema);
+
+/** average += (1 - decay) (parameter - average). ITO_ERR_ARGUMENT while swapped. */
+ITO_API ito_status ito_ema_update(ito_ema *ema);
+/** Exchange the model's parameters and the averages; twice restores both to the bit.
+ * ITO_ERR_ARGUMENT if the model's parameters were moved to another one's flat memory. */
+ITO_API ito_status ito_ema_swap(ito_ema *ema);
+ITO_API bool ito_ema_is_swapped(const ito_ema *ema);
+
+/** The decay that the next update uses. */
+ITO_API double ito_ema_decay(const ito_ema *ema);
+/** How many updates there were. */
+ITO_API int64_t ito_ema_updates(const ito_ema *ema);
+/** Put the counter where a checkpoint says. ITO_ERR_RANGE below 0. */
+ITO_API ito_status ito_ema_set_updates(ito_ema *ema, int64_t updates);
+/** The averages under the parameters' names, as views: a state dict that ito_module_load reads.
+ * While swapped, the parameters. Owned by the caller. NULL: ITO_ERR_MEMORY. */
+ITO_API ito_named_tensors *ito_ema_state(const ito_ema *ema);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_ema_update(...) ITO_AT(ito_ema_update(__VA_ARGS__))
+#define ito_ema_swap(...) ITO_AT(ito_ema_swap(__VA_ARGS__))
+#define ito_ema_set_updates(...) ITO_AT(ito_ema_set_updates(__VA_ARGS__))
+#endif
+
+#endif

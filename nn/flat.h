@@ -1,0 +1,53 @@
+/* A model's parameters in one block of memory and their gradients in another, and passes over both.
+ * Internal.
+ *
+ * Invariant: parameter i occupies [offset[i], offset[i] + numel) of data, its gradient the same of
+ * grad; offsets are multiples of 16 and what lies between parameters is zero in both. Passes go
+ * over pieces whose bounds depend on the model alone, never on threads. */
+#ifndef ITO_NN_FLAT_H
+#define ITO_NN_FLAT_H
+
+#include "nn/module.h"
+#include "tensor/internal.h"
+#include "tensor/kernels/kernels.h"
+
+typedef struct flat_piece {
+    int64_t begin, end; /* elements of the block */
+} flat_piece;
+
+typedef struct ito_module_flat {
+    ito_dtype dtype;
+    int64_t n;               /* elements of each block */
+    ito_tensor *data, *grad; /* [n] references */
+    ito_named_tensors *list; /* the parameters */
+    ito_tensor **grad_view;  /* [list->n] references: views of grad shaped as the parameters */
+    int64_t *offset;         /* [list->n] */
+    flat_piece *piece;       /* room for those of a pass */
+    double *partial;         /* a sum for each of them */
+} module_flat;
+
+/* The flat memory of a root, made if there is none; NULL with an error. */
+module_flat *flat_of(ito_module *root);
+/* Accepts NULL. */
+void flat_free(module_flat *f);
+
+/* Whether all parameters still lie in f; else an error in op's name. */
+bool flat_check(const module_flat *f, const char *op);
+/* Bring the gradients of all parameters that are not frozen into f->grad, those that count as zero
+ * included. */
+void flat_gather_gradients(module_flat *f);
+/* Fill in f->piece and return how many: all of the block, or what is not frozen. */
+int64_t flat_pieces(module_flat *f, bool with_frozen);
+
+/* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */
+ito_tensor *flat_zeros(const module_flat *f);
+/* Views of t, made by flat_zeros, shaped as the parameters, added to list under prefix. */
+bool flat_list(const module_flat *f, ito_named_tensors *list, const char *prefix, ito_tensor *t);
+
+/* The address of element i of one of the blocks. */
+static inline void *flat_at(const ito_tensor *t, int64_t i)
+{
+    return (char *)tensor_data(t) + (size_t)i * ito_dtype_size(t->dtype);
+}
+
+#endif

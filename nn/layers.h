@@ -1,0 +1,206 @@
+/* Layers: modules for the operations that have parameters or a mode.
+ *
+ * Names of parameters, shapes and initial values are PyTorch's. Each create function takes the
+ * parent (NULL for a root) and the name within it, and returns a module that the parent owns. With
+ * .generator = &g the weights are drawn from g, which advances; without, weights are zero, to be
+ * loaded or initialised by other means (init.h). forward functions pass NULL on, return a tensor of
+ * the current scope and record the errors of the operations they are made of.
+ */
+#ifndef ITO_NN_LAYERS_H
+#define ITO_NN_LAYERS_H
+
+#include "module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- linear ------------------------------------------------------------------------------------
+ */
+
+typedef struct ito_linear_layer {
+    ito_module base;
+    ito_tensor *weight; /* [out, in] */
+    ito_tensor *bias;   /* [out], or NULL */
+} ito_linear_layer;
+
+typedef struct ito_linear_options {
+    int reserved_;
+    ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in) */
+    bool no_bias;
+} ito_linear_options;
+
+/** y = x weight^T + bias: ito_linear_create(&m->base, "proj", 128, 512, .generator = &g).
+ * ITO_ERR_ARGUMENT unless both sizes are positive. */
+ITO_API ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, int64_t in,
+                                                 int64_t out, ito_linear_options options);
+#define ito_linear_create(parent, name, in, out, ...)                                              \
+    ITO_AT(ito_linear_create_with(parent, name, in, out,                                           \
+                                  ITO_OPTIONS(ito_linear_options, __VA_ARGS__)))
+/** x [.., in] to [.., out]. */
+ITO_API ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x);
+
+/* ---- convolution -------------------------------------------------------------------------------
+ */
+
+typedef struct ito_conv2d_layer {
+    ito_module base;
+    ito_tensor *weight; /* [out, in / groups, k, k], channels-last in memory */
+    ito_tensor *bias;   /* [out], or NULL */
+    int64_t stride, padding, padding_end, dilation, groups;
+} ito_conv2d_layer;
+
+typedef struct ito_conv2d_layer_options {
+    int reserved_;
+    ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in / groups k k) */
+    int64_t stride;           /* default 1 */
+    int64_t padding;          /* zeros on every side */
+    int64_t padding_end;      /* further ones at the bottom and right */
+    int64_t dilation;         /* default 1 */
+    int64_t groups;           /* default 1 */
+    bool no_bias;
+} ito_conv2d_layer_options;
+
+/** ito_conv2d_create(&m->base, "conv1", 64, 128, 3, .padding = 1, .generator = &g).
+ * ITO_ERR_ARGUMENT for sizes below 1 (padding: 0), or channels that groups does not divide. */
+ITO_API ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, int64_t in,
+                                                 int64_t out, int64_t kernel,
+                                                 ito_conv2d_layer_options options);
+#define ito_conv2d_create(parent, name, in, out, kernel, ...)                                      \
+    ITO_AT(ito_conv2d_create_with(parent, name, in, out, kernel,                                   \
+                                  ITO_OPTIONS(ito_conv2d_layer_options, __VA_ARGS__)))
+/** x [N, in, H, W] to [N, out, OH, OW]. */
+ITO_API ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x);
+
+/* ---- group normalisation -----------------------------------------------------------------------
+ */
+
+typedef struct ito_group_norm_layer {
+    ito_module base;
+    ito_tensor *weight, *bias; /* [channels]: 1 and 0 at first */
+    int64_t groups;
+    double eps;
+} ito_group_norm_layer;
+
+typedef struct ito_group_norm_options {
+    int reserved_;
+    double eps; /* default 1e-5, PyTorch's; DDPM has 1e-6 */
+} ito_group_norm_options;
+
+/** ito_group_norm_create(&m->base, "norm1", 128, 32, .eps = 1e-6). ITO_ERR_SHAPE if the channels do
+ * not form so many groups. */
+ITO_API ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, const char *name,
+                                                         int64_t channels, int64_t groups,
+                                                         ito_group_norm_options options);
+#define ito_group_norm_create(parent, name, channels, groups, ...)                                 \
+    ITO_AT(ito_group_norm_create_with(parent, name, channels, groups,                              \
+                                      ITO_OPTIONS(ito_group_norm_options, __VA_ARGS__)))
+/** x [N, channels, ...], the same out. */
+ITO_API ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tensor *x);
+
+/* ---- embedding ---------------------------------------------------------------------------------
+ */
+
+typedef struct ito_embedding_layer {
+    ito_module base;
+    ito_tensor *weight; /* [count, dim] */
+} ito_embedding_layer;
+
+typedef struct ito_embedding_options {
+    int reserved_;
+    ito_generator *generator; /* weight: standard normal */
+} ito_embedding_options;
+
+/** A row of dim numbers for each index in [0, count). */
+ITO_API ito_embedding_layer *ito_embedding_create_with(ito_module *parent, const char *name,
+                                                       int64_t count, int64_t dim,
+                                                       ito_embedding_options options);
+#define ito_embedding_create(parent, name, count, dim, ...)                                        \
+    ITO_AT(ito_embedding_create_with(parent, name, count, dim,                                     \
+                                     ITO_OPTIONS(ito_embedding_options, __VA_ARGS__)))
+/** index [..] i64 to [.., dim]. */
+ITO_API ito_tensor *ito_embedding_forward(ito_embedding_layer *layer, ito_tensor *index);
+
+/* ---- dropout -----------------------------------------------------------------------------------
+ */
+
+typedef struct ito_dropout_layer {
+    ito_module base;
+    double p;
+    ito_generator generator; /* registered as "generator": part of checkpoints */
+} ito_dropout_layer;
+
+/** Zeroes elements with probability p in [0, 1) and divides the others by 1 - p, in training mode
+ * only. Each layer needs a stream of its own: give one, or call ito_module_seed on the finished
+ * network. */
+ITO_API ito_dropout_layer *ito_dropout_create(ito_module *parent, const char *name, double p,
+                                              ito_generator generator);
+/** x itself in evaluation mode or if p is 0. */
+ITO_API ito_tensor *ito_dropout_forward(ito_dropout_layer *layer, ito_tensor *x);
+
+/* ---- attention ---------------------------------------------------------------------------------
+ */
+
+/** Self-attention over the positions of an image with one head, a group norm before and the input
+ * added after: diffusers' Attention, as DDPM's U-Net uses it. */
+typedef struct ito_attention_layer {
+    ito_module base;
+    ito_group_norm_layer *group_norm;
+    ito_linear_layer *to_q, *to_k, *to_v; /* channels to channels */
+    ito_linear_layer *to_out;             /* registered as "to_out.0" */
+    int64_t channels;
+} ito_attention_layer;
+
+typedef struct ito_attention_options {
+    int reserved_;
+    ito_generator *generator; /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
+    double eps;               /* of the group norm; default 1e-5 */
+} ito_attention_options;
+
+ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
+                                                       int64_t channels, int64_t groups,
+                                                       ito_attention_options options);
+#define ito_attention_create(parent, name, channels, groups, ...)                                  \
+    ITO_AT(ito_attention_create_with(parent, name, channels, groups,                               \
+                                     ITO_OPTIONS(ito_attention_options, __VA_ARGS__)))
+/** x + to_out(attention(group_norm(x))) for x [N, channels, H, W] or [N, T, channels]. */
+ITO_API ito_tensor *ito_attention_forward(ito_attention_layer *layer, ito_tensor *x);
+
+/* ---- networks in a line ------------------------------------------------------------------------
+ */
+
+/** An operation of one input as a module, for sequential: ito_activation_create(s, "1", ito_silu).
+ */
+typedef struct ito_activation_layer {
+    ito_module base;
+    ito_tensor *(*function)(ito_tensor *x);
+} ito_activation_layer;
+
+ITO_API ito_activation_layer *ito_activation_create(ito_module *parent, const char *name,
+                                                    ito_tensor *(*function)(ito_tensor *x));
+ITO_API ito_tensor *ito_activation_forward(ito_activation_layer *layer, ito_tensor *x);
+
+/** Applies its children one after the other, in the order they were made with it as parent; each
+ * needs base.forward, which every layer of this header has. Returns a plain module. */
+ITO_API ito_module *ito_sequential_create(ito_module *parent, const char *name);
+ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_linear_forward(...) ITO_AT(ito_linear_forward(__VA_ARGS__))
+#define ito_conv2d_forward(...) ITO_AT(ito_conv2d_forward(__VA_ARGS__))
+#define ito_group_norm_forward(...) ITO_AT(ito_group_norm_forward(__VA_ARGS__))
+#define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
+#define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))
+#define ito_dropout_forward(...) ITO_AT(ito_dropout_forward(__VA_ARGS__))
+#define ito_attention_forward(...) ITO_AT(ito_attention_forward(__VA_ARGS__))
+#define ito_activation_create(...) ITO_AT(ito_activation_create(__VA_ARGS__))
+#define ito_activation_forward(...) ITO_AT(ito_activation_forward(__VA_ARGS__))
+#define ito_sequential_create(...) ITO_AT(ito_sequential_create(__VA_ARGS__))
+#define ito_sequential_forward(...) ITO_AT(ito_sequential_forward(__VA_ARGS__))
+#endif
+
+#endif

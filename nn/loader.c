@@ -1,0 +1,324 @@
+/* The loader: batches made one after the other, by the caller or ahead of it by a thread.
+ *
+ * Invariant: batch k is a function of the dataset, the seed, the batch size and the position where
+ * it begins. Whoever makes it runs the same code, so prefetching changes no byte. */
+#include "nn/data.h"
+#include "tensor/internal.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A finished batch, its tensors references; or the error that came instead. */
+typedef struct made_batch {
+    ito_batch batch;
+    ito_status status;
+    char message[512];
+} made_batch;
+
+struct ito_loader {
+    const ito_dataset *data;
+    int64_t batch_size;
+    bool once;
+    int64_t position; /* behind the last batch handed out */
+    made_batch last;  /* the error or the end that was handed out, to be given again */
+    bool ended;       /* whether there was one */
+
+    /* the maker's */
+    ito_sampler sampler; /* at the beginning of the next batch to be made */
+    ito_tensor *order;   /* a reference: the order of order_epoch */
+    int64_t order_epoch;
+
+    /* between the two, under the lock */
+    bool has_thread;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    made_batch *queue; /* a ring */
+    int64_t capacity, first, count;
+    bool stop;
+};
+
+/* ---- making a batch ----------------------------------------------------------------------------
+ */
+
+static bool stopped(ito_loader *l)
+{
+    if (!l->has_thread)
+        return false;
+    pthread_mutex_lock(&l->lock);
+    bool stop = l->stop;
+    pthread_mutex_unlock(&l->lock);
+    return stop;
+}
+
+/* Which example stands at this position of the endless sequence; -1 and an error. */
+static int64_t example_at(ito_loader *l, int64_t position)
+{
+    int64_t epoch = position / l->data->size;
+    if (l->order == NULL || l->order_epoch != epoch) {
+        ito_release(l->order);
+        l->order = tensor_disown(ito_sampler_order(&l->sampler, epoch));
+        l->order_epoch = epoch;
+    }
+    return l->order == NULL ? -1
+                            : ((const int64_t *)tensor_data(l->order))[position % l->data->size];
+}
+
+/* How many examples the next batch has. */
+static int64_t next_size(const ito_loader *l)
+{
+    int64_t left = l->data->size - l->sampler.position;
+    if (!l->once || left >= l->batch_size)
+        return l->batch_size;
+    return left > 0 ? left : 0;
+}
+
+static ito_status fill_batch(ito_loader *l, float *x, int64_t *labels, int64_t n)
+{
+    int64_t numel = shape_numel(l->data->shape);
+    for (int64_t i = 0; i < n && !stopped(l); i++) {
+        int64_t position = l->sampler.position + i, index = example_at(l, position);
+        if (index < 0)
+            return ito_error_code();
+        ito_example which = {index, position / l->data->size, l->sampler.seed};
+        ito_status status =
+            l->data->get(l->data, which, x + i * numel, labels == NULL ? NULL : labels + i);
+        if (status != ITO_OK)
+            return status;
+    }
+    return ITO_OK;
+}
+
+static ito_shape batch_shape(const ito_dataset *d, int64_t n)
+{
+    ito_shape shape = {.ndim = d->shape.ndim + 1, .dim = {n}};
+    for (int i = 0; i < d->shape.ndim; i++)
+        shape.dim[i + 1] = d->shape.dim[i];
+    return shape;
+}
+
+static void release_batch(ito_batch *b)
+{
+    ito_release(b->x);
+    ito_release(b->labels);
+    *b = (ito_batch){0};
+}
+
+/* The batch at the sampler's position, which moves on; at the end of a single pass one without x.
+ */
+static ito_status make_batch(ito_loader *l, ito_batch *out)
+{
+    int64_t n = next_size(l);
+    *out = (ito_batch){.epoch = l->sampler.position / l->data->size};
+    if (n == 0)
+        return ITO_OK;
+    out->x = tensor_disown(tensor_empty(batch_shape(l->data, n), ITO_F32));
+    if (l->data->has_labels)
+        out->labels = tensor_disown(tensor_empty(ITO_SHAPE(n), ITO_I64));
+    ito_status status = ITO_ERR_MEMORY;
+    if (out->x != NULL && (out->labels != NULL || !l->data->has_labels))
+        status = fill_batch(l, tensor_data(out->x),
+                            out->labels == NULL ? NULL : tensor_data(out->labels), n);
+    if (status != ITO_OK)
+        release_batch(out);
+    else
+        l->sampler.position += n;
+    return status;
+}
+
+/* The same, with the error's sentence. The scope is for holes that references leave behind. */
+static void make(ito_loader *l, made_batch *out)
+{
+    ito_scope_begin();
+    out->status = make_batch(l, &out->batch);
+    ito_scope_end();
+    snprintf(out->message, sizeof out->message, "%s",
+             out->status == ITO_OK ? "" : ito_error_message());
+}
+
+static bool is_last(const made_batch *made)
+{
+    return made->status != ITO_OK || made->batch.x == NULL;
+}
+
+/* ---- the thread --------------------------------------------------------------------------------
+ */
+
+/* Put a batch into the queue when there is room; false if the loader is to stop. */
+static bool hand_over(ito_loader *l, const made_batch *made)
+{
+    pthread_mutex_lock(&l->lock);
+    while (l->count == l->capacity && !l->stop)
+        pthread_cond_wait(&l->changed, &l->lock);
+    bool stop = l->stop;
+    if (!stop) {
+        l->queue[(l->first + l->count) % l->capacity] = *made;
+        l->count++;
+        pthread_cond_signal(&l->changed);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return !stop;
+}
+
+/* An error, or the end of a single pass, is the last thing in the queue. */
+static void *run(void *context)
+{
+    ito_loader *l = context;
+    for (;;) {
+        made_batch made;
+        make(l, &made);
+        bool last = is_last(&made);
+        if (!hand_over(l, &made)) {
+            release_batch(&made.batch);
+            return NULL;
+        }
+        if (last)
+            return NULL;
+    }
+}
+
+/* Signals are the program's own business: its threads get them, not this one. */
+static bool start(ito_loader *l)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    l->has_thread = true;
+    int failure = pthread_create(&l->thread, NULL, run, l);
+    if (failure != 0)
+        l->has_thread = false;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (failure != 0)
+        ito_error_set(ITO_ERR_MEMORY, "loader: the system gave no thread for prefetching");
+    return failure == 0;
+}
+
+/* Wait for the oldest batch. Not to be called after the last one. */
+static void take(ito_loader *l, made_batch *out)
+{
+    pthread_mutex_lock(&l->lock);
+    while (l->count == 0)
+        pthread_cond_wait(&l->changed, &l->lock);
+    *out = l->queue[l->first];
+    l->first = (l->first + 1) % l->capacity;
+    l->count--;
+    pthread_cond_signal(&l->changed);
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* ---- the caller's side -------------------------------------------------------------------------
+ */
+
+static bool check(const ito_dataset *data, int64_t batch_size, const ito_loader_options *o)
+{
+    if (data->size < 1 || batch_size < 1)
+        ito_error_set(ITO_ERR_RANGE,
+                      "loader: batches of %" PRId64 " from %" PRId64
+                      " examples; both must be positive",
+                      batch_size, data->size);
+    else if (o->position < 0 || o->prefetch < 0)
+        ito_error_set(ITO_ERR_RANGE,
+                      "loader: position %" PRId64 ", prefetch %" PRId64 "; neither can be negative",
+                      o->position, o->prefetch);
+    else if (data->shape.ndim >= ITO_MAX_DIMS ||
+             checked_mul(shape_numel(batch_shape(data, batch_size)), sizeof(float)) < 0)
+        ito_error_set(ITO_ERR_SHAPE, "loader: no batch holds %" PRId64 " examples of shape %s",
+                      batch_size, shape_str(data->shape));
+    else
+        return true;
+    return false;
+}
+
+ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, uint64_t seed,
+                                   ito_loader_options options)
+{
+    if (data == NULL || !check(data, batch_size, &options))
+        return NULL;
+    ito_loader *l = struct_alloc(sizeof *l);
+    if (l == NULL)
+        return NULL;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_cond_init(&l->changed, NULL);
+    l->data = data;
+    l->batch_size = batch_size;
+    l->once = options.once;
+    l->position = options.position;
+    l->sampler = (ito_sampler){.size = data->size,
+                               .seed = seed,
+                               .position = options.position,
+                               .sequential = options.sequential};
+    if (options.prefetch > 0) {
+        l->capacity = options.prefetch;
+        int64_t bytes = checked_mul(l->capacity, sizeof *l->queue);
+        l->queue = struct_alloc(bytes < 0 ? SIZE_MAX : (size_t)bytes);
+        if (l->queue == NULL || !start(l))
+            goto fail;
+    }
+    return l;
+fail:
+    ito_loader_free(l);
+    return NULL;
+}
+
+void ito_loader_free(ito_loader *l)
+{
+    if (l == NULL)
+        return;
+    if (l->has_thread) {
+        pthread_mutex_lock(&l->lock);
+        l->stop = true;
+        pthread_cond_broadcast(&l->changed);
+        pthread_mutex_unlock(&l->lock);
+        pthread_join(l->thread, NULL);
+    }
+    for (; l->count > 0; l->count--, l->first = (l->first + 1) % l->capacity)
+        release_batch(&l->queue[l->first].batch);
+    ito_release(l->order);
+    pthread_cond_destroy(&l->changed);
+    pthread_mutex_destroy(&l->lock);
+    free(l->queue);
+    free(l);
+}
+
+/* References to the scope of the caller; both or neither. */
+static ito_status adopt(ito_batch *b)
+{
+    ito_tensor *x = b->x, *labels = b->labels;
+    b->x = tensor_adopt(x);
+    if (x != NULL && b->x == NULL) {
+        ito_release(labels);
+        return ITO_ERR_MEMORY;
+    }
+    b->labels = labels == NULL ? NULL : tensor_adopt(labels);
+    return labels != NULL && b->labels == NULL ? ITO_ERR_MEMORY : ITO_OK;
+}
+
+ito_status ito_loader_next(ito_loader *l, ito_batch *out)
+{
+    if (l == NULL || out == NULL)
+        return ITO_ERR_ARGUMENT;
+    made_batch made = l->last;
+    if (!l->ended && l->has_thread)
+        take(l, &made);
+    else if (!l->ended)
+        make(l, &made);
+    if (is_last(&made)) {
+        l->ended = true;
+        l->last = made;
+    }
+    if (made.status != ITO_OK)
+        return ito_error_set(made.status, "%s", made.message);
+    if (made.batch.x != NULL)
+        l->position += made.batch.x->shape[0];
+    ito_status status = adopt(&made.batch);
+    if (status == ITO_OK)
+        *out = made.batch;
+    return status;
+}
+
+int64_t ito_loader_position(const ito_loader *l)
+{
+    return l == NULL ? 0 : l->position;
+}

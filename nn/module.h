@@ -1,0 +1,194 @@
+/* Modules: plain structs with a registry of named parameters, buffers, generators and children.
+ *
+ * A module of one's own embeds ito_module as its first member and registers what it is made of:
+ *     typedef struct net { ito_module base; ito_linear_layer *first, *second; } net;
+ *     net *m = ito_module_create(NULL, "net", sizeof *m);
+ *     m->first = ito_linear_create(&m->base, "first", 784, 100, .generator = &g);
+ * Its parameters are then called "first.weight", ... in state dicts, as PyTorch would call them.
+ *
+ * Registry order: a module's own entries in the order they were registered, then its children in
+ * the order they were made. Modules are not thread-safe; one thread at a time uses a tree.
+ */
+#ifndef ITO_NN_MODULE_H
+#define ITO_NN_MODULE_H
+
+#include "../autograd/autograd.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ito_module ito_module;
+
+/** What a module does to one input. */
+typedef ito_tensor *ito_module_forward_fn(ito_module *self, ito_tensor *x);
+
+struct ito_module {
+    char *name;         /* within the parent; may itself contain dots; "" for a nameless root */
+    ito_module *parent; /* NULL for a root */
+    ito_module *first_child, *last_child, *next; /* next: the parent's next child */
+    struct ito_module_entry *entries, *last_entry;
+    struct ito_module_flat *flat; /* of a root, once flattened */
+    bool training;                /* true at first, or as the parent's */
+    /** For ito_module_forward and sequential; NULL if one input is not enough. */
+    ito_module_forward_fn *forward;
+    /** Frees what the struct owns besides registered tensors, children and itself. May be NULL. */
+    void (*destroy)(ito_module *self);
+};
+
+/* ---- building ----------------------------------------------------------------------------------
+ */
+
+/**
+ * A zeroed struct of this size whose first member is an ito_module, linked into parent.
+ *
+ * @param parent  owns the new module from now on; NULL makes a root, which the caller frees.
+ * @param name    not empty unless the module is a root, and not taken within parent. "down.0" is
+ *                one name.
+ * @param size    at least sizeof(ito_module).
+ * @return        borrowed from parent, or the caller's. NULL: ITO_ERR_ARGUMENT, ITO_ERR_MEMORY.
+ */
+ITO_API void *ito_module_create(ito_module *parent, const char *name, size_t size);
+/** Free a module with all below it and take it out of its parent. Accepts NULL and half-built
+ * modules. Tensors that others hold a reference to live on. */
+ITO_API void ito_module_free(ito_module *m);
+
+/**
+ * Make t a parameter of m: it leaves its scope, m holds it, and it becomes a leaf that requires a
+ * gradient. A tensor may be registered several times in one tree: it is then shared.
+ *
+ * @param t  f32 or f64, dense in any order of axes (see tensor_empty_channels_last).
+ * @return   t, borrowed from m; NULL if t is NULL. ITO_ERR_ARGUMENT for a name that is empty or
+ *           taken or a tree that is flattened, ITO_ERR_GRAD for the result of a recorded operation,
+ *           ITO_ERR_DTYPE, ITO_ERR_SHAPE, ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_module_parameter(ito_module *m, const char *name, ito_tensor *t);
+/** The same for a tensor of any dtype that is saved and loaded but not trained. */
+ITO_API ito_tensor *ito_module_buffer(ito_module *m, const char *name, ito_tensor *t);
+/** Register a generator that lives in m's struct, so that checkpoints save where it stands. */
+ITO_API ito_status ito_module_generator(ito_module *m, const char *name, ito_generator *g);
+
+/* ---- using -------------------------------------------------------------------------------------
+ */
+
+/** m->forward(m, x). NULL in gives NULL out; ITO_ERR_ARGUMENT if m has no such function. */
+ITO_API ito_tensor *ito_module_forward(ito_module *m, ito_tensor *x);
+/** Training mode (dropout is active) or evaluation mode, for m and all below it. */
+ITO_API void ito_module_train(ito_module *m, bool training);
+/** Stop or resume asking for gradients of all parameters of m and below. Optimisers leave frozen
+ * parameters and their own state for them alone. */
+ITO_API ito_status ito_module_freeze(ito_module *m, bool frozen);
+/** Set the gradients of all parameters to zero: before each step, but not between the backward
+ * passes whose gradients shall add up. */
+ITO_API void ito_module_zero_grad(ito_module *m);
+/** Put the k-th generator of m and below, in registry order, at the beginning of stream
+ * first_stream + k of this seed. */
+ITO_API void ito_module_seed(ito_module *m, uint64_t seed, uint64_t first_stream);
+
+/* ---- what is in it -----------------------------------------------------------------------------
+ */
+
+/** Tensors with their full names, "down_blocks.0.resnets.1.conv1.weight". */
+typedef struct ito_named_tensors {
+    int64_t n;
+    const char **names;
+    ito_tensor **tensors;
+} ito_named_tensors;
+
+/** Generators with their full names. */
+typedef struct ito_named_generators {
+    int64_t n;
+    const char **names;
+    ito_generator **generators;
+} ito_named_generators;
+
+/** All parameters of m and below in registry order, a shared one once, by its first name. Owned by
+ * the caller; the tensors are retained. NULL: ITO_ERR_MEMORY. */
+ITO_API ito_named_tensors *ito_module_parameters(const ito_module *m);
+/** The state dict: parameters and buffers in registry order, shared ones under each name. */
+ITO_API ito_named_tensors *ito_module_state(const ito_module *m);
+/** Accepts NULL. */
+ITO_API void ito_named_tensors_free(ito_named_tensors *list);
+/** Generators in registry order; the pointers are borrowed from the modules. */
+ITO_API ito_named_generators *ito_module_generators(const ito_module *m);
+/** Accepts NULL. */
+ITO_API void ito_named_generators_free(ito_named_generators *list);
+
+/** The parameter or buffer of this full name, borrowed. NULL and ITO_ERR_ARGUMENT if there is none.
+ */
+ITO_API ito_tensor *ito_module_find(const ito_module *m, const char *name);
+/** How many numbers the parameters hold, shared ones counted once. -1 and ITO_ERR_MEMORY. */
+ITO_API int64_t ito_module_parameter_count(const ito_module *m);
+/** ITO_OK, or ITO_ERR_NUMERIC with the name of the first parameter or buffer that holds a NaN or an
+ * infinity. */
+ITO_API ito_status ito_module_check_finite(const ito_module *m);
+
+/* ---- state dicts in files ----------------------------------------------------------------------
+ */
+
+/** Write all parameters and buffers to a safetensors file, row-major, as PyTorch would. An older
+ * file is untouched on failure. ITO_ERR_IO, ITO_ERR_MEMORY. */
+ITO_API ito_status ito_module_save(const ito_module *m, const char *path);
+
+/** Part of a name between dots, in a file and in the model: {"query", "to_q"}. Both may span
+ * several parts, {"proj_attn", "to_out.0"}. */
+typedef struct ito_rename {
+    const char *in_file, *in_model;
+} ito_rename;
+
+typedef struct ito_load_options {
+    int reserved_;
+    bool partial;              /* names that are in the file or in the model only are no error */
+    const char *prefix;        /* look only at names that begin with it, and cut it off: "unet." */
+    const ito_rename *renames; /* [n_renames] for files of other origin; borrowed */
+    int64_t n_renames;
+} ito_load_options;
+
+/**
+ * Read a state dict from a safetensors file: ito_module_load(&m->base, path, .partial = true).
+ *
+ * All of it is read and checked before anything changes. Floats are converted to the model's dtype;
+ * other dtypes must agree.
+ * @return  ITO_ERR_SHAPE or ITO_ERR_DTYPE for the first tensor that disagrees, "FILE:
+ *          conv_in.weight is [128, 3, 3, 3] in the file and [32, 1, 3, 3] in the model";
+ *          ITO_ERR_FORMAT for the first name that is missing or unexpected, two names of the file
+ *          that mean one tensor, and a damaged file; ITO_ERR_IO, ITO_ERR_MEMORY.
+ */
+ITO_API ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options);
+#define ito_module_load(m, path, ...)                                                              \
+    ITO_AT(ito_module_load_with(m, path, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
+
+/* ---- flat memory -------------------------------------------------------------------------------
+ */
+
+/**
+ * Move all parameters of a root into one buffer, and their gradients into another, so that
+ * clipping, optimisers and averages are one pass over memory. They call it themselves; calling it
+ * again does nothing. Handles, values, gradients and strides stay; views taken of a parameter
+ * before do not follow. Afterwards no parameter can be added to the tree.
+ *
+ * Each parameter begins at a multiple of 16 elements; what lies between is zero. Since all share
+ * one storage, a change of one in place between forward and backward counts as a change of all.
+ * @return  ITO_ERR_ARGUMENT if m is no root, ITO_ERR_DTYPE unless all have one dtype,
+ * ITO_ERR_MEMORY; then nothing has changed.
+ */
+ITO_API ito_status ito_module_flatten(ito_module *m);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_module_create(...) ITO_AT(ito_module_create(__VA_ARGS__))
+#define ito_module_parameter(...) ITO_AT(ito_module_parameter(__VA_ARGS__))
+#define ito_module_buffer(...) ITO_AT(ito_module_buffer(__VA_ARGS__))
+#define ito_module_generator(...) ITO_AT(ito_module_generator(__VA_ARGS__))
+#define ito_module_forward(...) ITO_AT(ito_module_forward(__VA_ARGS__))
+#define ito_module_freeze(...) ITO_AT(ito_module_freeze(__VA_ARGS__))
+#define ito_module_find(...) ITO_AT(ito_module_find(__VA_ARGS__))
+#define ito_module_check_finite(...) ITO_AT(ito_module_check_finite(__VA_ARGS__))
+#define ito_module_save(...) ITO_AT(ito_module_save(__VA_ARGS__))
+#define ito_module_flatten(...) ITO_AT(ito_module_flatten(__VA_ARGS__))
+#endif
+
+#endif

@@ -1,0 +1,113 @@
+/* Optimisers and gradient clipping, each one pass over a model's flat memory.
+ *
+ *     ito_module_zero_grad(model);
+ *     ... ito_backward(loss) ...
+ *     double norm = ito_clip_grad_norm(model, 1.0);
+ *     if (isfinite(norm))
+ *         ito_optimizer_step(opt, lr);
+ *
+ * Several backward passes before one step add their gradients up: scale each loss by 1 / n for the
+ * mean of n. What to do about a gradient that is not finite is the caller's decision; the norm says
+ * whether there is one. Parameters that no gradient reached count as having gradient 0; frozen ones
+ * are left alone. Results do not depend on the number of threads.
+ */
+#ifndef ITO_NN_OPTIM_H
+#define ITO_NN_OPTIM_H
+
+#include "module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ito_optimizer ito_optimizer;
+
+typedef struct ito_adam_options {
+    int reserved_;
+    double beta1; /* default 0.9 */
+    double beta2; /* default 0.999 */
+    double eps;   /* default 1e-8 */
+    double
+        weight_decay; /* adam: lambda p is added to the gradient; adamw: p shrinks by lr lambda */
+} ito_adam_options;
+
+/**
+ * Adam: m += (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
+ *     p -= lr m_hat / (sqrt(v_hat) + eps), m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t).
+ * ito_adam_create(&model->base, .beta2 = 0.99). Flattens the model; state (zeros) exists at once.
+ *
+ * @param model  a root; borrowed, must outlive the optimiser.
+ * @return       owned by the caller. NULL: ITO_ERR_RANGE for betas outside [0, 1), eps or decay
+ *               below 0 or not finite; whatever ito_module_flatten records; ITO_ERR_MEMORY.
+ * Source: Kingma, Ba 2014, arXiv:1412.6980, algorithm 1; as in PyTorch.
+ */
+ITO_API ito_optimizer *ito_adam_create_with(ito_module *model, ito_adam_options options);
+#define ito_adam_create(model, ...)                                                                \
+    ITO_AT(ito_adam_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
+/** The same with decoupled weight decay, p *= 1 - lr weight_decay before the step; its default is 0
+ * here, not PyTorch's 0.01. Source: Loshchilov, Hutter 2017, arXiv:1711.05101. */
+ITO_API ito_optimizer *ito_adamw_create_with(ito_module *model, ito_adam_options options);
+#define ito_adamw_create(model, ...)                                                               \
+    ITO_AT(ito_adamw_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
+
+typedef struct ito_sgd_options {
+    int reserved_;
+    double momentum;     /* in [0, 1); default 0 */
+    bool nesterov;       /* needs momentum */
+    double weight_decay; /* lambda p is added to the gradient */
+} ito_sgd_options;
+
+/** Stochastic gradient descent: b = momentum b + g, p -= lr b, or p -= lr (g + momentum b) with
+ * nesterov; as in PyTorch, without dampening. Errors as for Adam; ITO_ERR_ARGUMENT for nesterov
+ * without momentum. */
+ITO_API ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options options);
+#define ito_sgd_create(model, ...)                                                                 \
+    ITO_AT(ito_sgd_create_with(model, ITO_OPTIONS(ito_sgd_options, __VA_ARGS__)))
+
+/** Accepts NULL. */
+ITO_API void ito_optimizer_free(ito_optimizer *opt);
+
+/**
+ * One update of all parameters that are not frozen, with the gradients as they stand.
+ * @param lr  the learning rate of this step, at least 0.
+ * @return    ITO_ERR_RANGE for an lr that is negative or not finite; ITO_ERR_ARGUMENT if a
+ * parameter was moved, having been put into another model that was flattened later. Then nothing
+ *            has changed.
+ */
+ITO_API ito_status ito_optimizer_step(ito_optimizer *opt, double lr);
+
+/** How many steps were taken: t in Adam's corrections. */
+ITO_API int64_t ito_optimizer_steps(const ito_optimizer *opt);
+/** Put the counter where a checkpoint says. ITO_ERR_RANGE below 0. */
+ITO_API ito_status ito_optimizer_set_steps(ito_optimizer *opt, int64_t steps);
+/** "adam", "adamw" or "sgd". */
+ITO_API const char *ito_optimizer_kind(const ito_optimizer *opt);
+/**
+ * The state by name, as views shaped as the parameters: "exp_avg.<parameter>" and
+ * "exp_avg_sq.<parameter>" for Adam, "momentum_buffer.<parameter>" for SGD with momentum. Writing
+ * to a tensor changes the optimiser.
+ * @return  owned by the caller (ito_named_tensors_free). NULL: ITO_ERR_MEMORY.
+ */
+ITO_API ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt);
+
+/**
+ * Scale all gradients of a root by max_norm / (norm + 1e-6) if their joint norm exceeds max_norm,
+ * as PyTorch does. Frozen parameters do not count. The sum is taken in double in a fixed order.
+ *
+ * @param max_norm  above 0; INFINITY only measures.
+ * @return          the norm before clipping. If it is not finite the gradients are left alone. NaN
+ *                  with an error recorded: ITO_ERR_RANGE for max_norm, whatever flatten records.
+ */
+ITO_API double ito_clip_grad_norm(ito_module *model, double max_norm);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_optimizer_step(...) ITO_AT(ito_optimizer_step(__VA_ARGS__))
+#define ito_optimizer_set_steps(...) ITO_AT(ito_optimizer_set_steps(__VA_ARGS__))
+#define ito_clip_grad_norm(...) ITO_AT(ito_clip_grad_norm(__VA_ARGS__))
+#endif
+
+#endif

@@ -1,0 +1,262 @@
+/* State dicts in safetensors files. */
+#include "nn/state.h"
+#include "nn/registry.h"
+#include "tensor/internal.h"
+#include "tensor/io/file.h"
+#include "tensor/io/safetensors.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what a name of the file is in the model ---------------------------------------------------
+ */
+
+/* The rename whose in_file stands at the beginning of `at`, up to a dot or the end; or NULL. */
+static const ito_rename *rename_at(const ito_load_options *o, const char *at)
+{
+    for (int64_t i = 0; i < o->n_renames; i++) {
+        size_t length = strlen(o->renames[i].in_file);
+        if (strncmp(at, o->renames[i].in_file, length) == 0 &&
+            (at[length] == '.' || at[length] == '\0'))
+            return &o->renames[i];
+    }
+    return NULL;
+}
+
+/* Write the model's name, unless out is NULL, and return its bytes, the 0 included; 0 if the name
+ * does not have the prefix. */
+static size_t model_name(const ito_load_options *o, const char *name, char *out)
+{
+    size_t prefix = o->prefix == NULL ? 0 : strlen(o->prefix), used = 0;
+    if (prefix > 0 && strncmp(name, o->prefix, prefix) != 0)
+        return 0;
+    const char *at = name + prefix;
+    while (*at != '\0') {
+        const ito_rename *r = rename_at(o, at);
+        const char *from = r != NULL ? r->in_model : at;
+        size_t skip = r != NULL ? strlen(r->in_file) : strcspn(at, ".");
+        size_t length = r != NULL ? strlen(r->in_model) : skip;
+        if (out != NULL)
+            memcpy(out + used, from, length);
+        used += length;
+        at += skip;
+        if (*at == '.') {
+            if (out != NULL)
+                out[used] = '.';
+            used++;
+            at++;
+        }
+    }
+    if (out != NULL)
+        out[used] = '\0';
+    return used + 1;
+}
+
+/* ---- matching ----------------------------------------------------------------------------------
+ */
+
+typedef struct named_index {
+    const char *name;
+    int64_t index; /* in the target */
+} named_index;
+
+typedef struct match {
+    const char *path, *whose;
+    const ito_load_options *options;
+    const ito_safetensors *file;
+    const ito_named_tensors *target;
+    named_index *order; /* [target->n] by name */
+    int64_t *source;    /* [target->n] the tensor of the file that has the value, or -1 */
+    char *name;         /* room for the longest model_name */
+    int64_t unexpected; /* the first tensor of the file that the target does not have, or -1 */
+} match;
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const named_index *)a)->name, ((const named_index *)b)->name);
+}
+
+static bool match_allocate(match *m)
+{
+    size_t longest = 1;
+    for (int64_t i = 0; i < ito_safetensors_count(m->file); i++) {
+        size_t size = model_name(m->options, ito_safetensors_name(m->file, i), NULL);
+        longest = size > longest ? size : longest;
+    }
+    size_t n = (size_t)m->target->n;
+    m->name = struct_alloc(longest);
+    m->order = struct_alloc(n * sizeof *m->order + 1);
+    m->source = struct_alloc(n * sizeof *m->source + 1);
+    if (m->name == NULL || m->order == NULL || m->source == NULL)
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        m->order[i] = (named_index){m->target->names[i], (int64_t)i};
+        m->source[i] = -1;
+    }
+    qsort(m->order, n, sizeof *m->order, by_name);
+    return true;
+}
+
+static void match_free(match *m)
+{
+    free(m->name);
+    free(m->order);
+    free(m->source);
+}
+
+/* Tensor i of the file goes to the target of its name. */
+static ito_status match_one(match *m, int64_t i)
+{
+    const char *in_file = ito_safetensors_name(m->file, i);
+    if (model_name(m->options, in_file, m->name) == 0)
+        return ITO_OK;
+    named_index key = {m->name, 0};
+    const named_index *found = bsearch(&key, m->order, (size_t)m->target->n, sizeof key, by_name);
+    if (found == NULL) {
+        m->unexpected = m->unexpected < 0 ? i : m->unexpected;
+        return ITO_OK;
+    }
+    int64_t *source = &m->source[found->index];
+    if (*source >= 0)
+        return file_error(ITO_ERR_FORMAT, m->path, "%s and %s are both %s of the %s",
+                          ito_safetensors_name(m->file, *source), in_file, m->name, m->whose);
+    *source = i;
+    return ITO_OK;
+}
+
+static bool dtypes_agree(ito_dtype a, ito_dtype b)
+{
+    return a == b || (ito_dtype_is_float(a) && ito_dtype_is_float(b));
+}
+
+/* Whether what was found for target j is there, of its shape and of its kind of dtype. */
+static ito_status match_check(const match *m, int64_t j)
+{
+    const char *name = m->target->names[j];
+    const ito_tensor *t = m->target->tensors[j];
+    int64_t i = m->source[j];
+    if (i < 0)
+        return m->options->partial
+                   ? ITO_OK
+                   : file_error(ITO_ERR_FORMAT, m->path, "lacks %s of the %s", name, m->whose);
+    ito_shape shape = ito_safetensors_shape(m->file, i);
+    if (!shape_equal(shape, ito_shape_of(t)))
+        return file_error(ITO_ERR_SHAPE, m->path, "%s is %s in the file and %s in the %s", name,
+                          shape_str(shape), tensor_shape_str(t), m->whose);
+    ito_dtype dtype = ito_safetensors_dtype(m->file, i);
+    if (!dtypes_agree(dtype, t->dtype))
+        return file_error(ITO_ERR_DTYPE, m->path, "%s is %s in the file and %s in the %s", name,
+                          ito_dtype_name(dtype), ito_dtype_name(t->dtype), m->whose);
+    return ITO_OK;
+}
+
+/* A tensor that disagrees tells more than names that are too many because of it, so the target is
+ * gone through first. */
+static ito_status match_all(match *m)
+{
+    ito_status status = ITO_OK;
+    for (int64_t i = 0; i < ito_safetensors_count(m->file) && status == ITO_OK; i++)
+        status = match_one(m, i);
+    for (int64_t j = 0; j < m->target->n && status == ITO_OK; j++)
+        status = match_check(m, j);
+    if (status == ITO_OK && m->unexpected >= 0 && !m->options->partial)
+        status = file_error(ITO_ERR_FORMAT, m->path, "holds %s, which the %s does not have",
+                            ito_safetensors_name(m->file, m->unexpected), m->whose);
+    return status;
+}
+
+/* ---- staging -----------------------------------------------------------------------------------
+ */
+
+static ito_status read_values(state_stage *s, const match *m)
+{
+    for (int64_t j = 0; j < s->target->n; j++) {
+        if (m->source[j] < 0)
+            continue;
+        const char *name = ito_safetensors_name(m->file, m->source[j]);
+        s->value[j] = tensor_disown(ito_safetensors_read(m->file, name));
+        if (s->value[j] == NULL)
+            return ito_error_code();
+    }
+    return ITO_OK;
+}
+
+static ito_status read_file(state_stage *s, match *m)
+{
+    ito_safetensors *file = ito_safetensors_open(m->path);
+    if (file == NULL)
+        return ito_error_code();
+    m->file = file;
+    ito_status status = match_allocate(m) ? match_all(m) : ITO_ERR_MEMORY;
+    if (status == ITO_OK)
+        status = read_values(s, m);
+    match_free(m);
+    ito_safetensors_close(file);
+    return status;
+}
+
+ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const char *whose,
+                            const char *path, const ito_load_options *options)
+{
+    *s = (state_stage){.target = target};
+    if (target == NULL)
+        return ito_error_code();
+    s->value = struct_alloc((size_t)target->n * sizeof *s->value + 1);
+    ito_status status = ITO_ERR_MEMORY;
+    match m = {
+        .path = path, .whose = whose, .options = options, .target = target, .unexpected = -1};
+    if (s->value != NULL)
+        status = read_file(s, &m);
+    if (status != ITO_OK)
+        state_stage_free(s);
+    return status;
+}
+
+void state_stage_commit(state_stage *s)
+{
+    for (int64_t i = 0; s->target != NULL && i < s->target->n; i++)
+        if (s->value[i] != NULL) {
+            tensor_copy(s->target->tensors[i], s->value[i]);
+            ito_touch(s->target->tensors[i]);
+        }
+}
+
+void state_stage_free(state_stage *s)
+{
+    for (int64_t i = 0; s->value != NULL && i < s->target->n; i++)
+        ito_release(s->value[i]);
+    free(s->value);
+    ito_named_tensors_free(s->target);
+    *s = (state_stage){0};
+}
+
+/* ---- the module's own --------------------------------------------------------------------------
+ */
+
+ito_status state_save(const char *path, ito_named_tensors *list)
+{
+    if (list == NULL)
+        return ito_error_code();
+    ito_status status =
+        ito_safetensors_save(path, list->n, list->names, list->tensors, 0, NULL, NULL);
+    ito_named_tensors_free(list);
+    return status;
+}
+
+ito_status ito_module_save(const ito_module *m, const char *path)
+{
+    return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m));
+}
+
+ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
+{
+    if (m == NULL)
+        return ITO_ERR_ARGUMENT;
+    state_stage stage;
+    ito_status status = state_stage_read(&stage, ito_module_state(m), "model", path, &options);
+    if (status != ITO_OK)
+        return status;
+    state_stage_commit(&stage);
+    state_stage_free(&stage);
+    return ITO_OK;
+}

@@ -1,0 +1,36 @@
+/* 2-D convolution (cross-correlation, as everywhere in deep learning) over channels-last memory, as
+ * implicit GEMM: patches are gathered while packing, nothing of the size of an im2col matrix
+ * exists. f32 and f64. Internal; shapes are checked by the caller.
+ *
+ * Memory: x [n][h][w][ci], y [n][oh][ow][co], w [co][kh][kw][ci / groups], all dense. Determinism
+ * as in gemm.h: bits depend on neither threads nor n.
+ */
+#ifndef ITO_CONV_H
+#define ITO_CONV_H
+
+#include "tensor/internal.h"
+
+/* y[.., i, j, o] = bias[o] + sum over (p, q, c) of
+ *     x[.., i * stride_h + p * dilation_h - pad_top, j * stride_w + q * dilation_w - pad_left, c]
+ * w[o, p, q, c] with 0 outside x. Padding at the bottom and right is whatever oh and ow ask for. */
+typedef struct conv_shape {
+    int64_t n, h, w, ci;
+    int64_t oh, ow, co;
+    int64_t kh, kw;
+    int64_t stride_h, stride_w;
+    int64_t pad_top, pad_left;
+    int64_t dilation_h, dilation_w;
+    int64_t groups;
+} conv_shape;
+
+/* bias [co] or NULL. */
+ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w, const void *bias,
+                          const conv_shape *s);
+/* dx = the gradient of sum(y dy) with respect to x; overwritten. */
+ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
+                                const conv_shape *s);
+/* dw and, unless NULL, dbias [co]: the gradients with respect to w and bias; overwritten. */
+ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const void *x,
+                                  const void *dy, const conv_shape *s);
+
+#endif

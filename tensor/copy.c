@@ -1,0 +1,196 @@
+/* Element-wise copies between any strides and dtypes.
+ *
+ * Axes are sorted by the destination's strides and neighbours that join are merged, so that a copy
+ * between dense tensors becomes one run and a transpose a loop over rows. */
+#include "tensor/convert.h"
+#include "tensor/internal.h"
+
+#include <string.h>
+
+typedef struct copy_plan {
+    int ndim; /* axis ndim - 1 is the fastest */
+    int64_t size[ITO_MAX_DIMS], to[ITO_MAX_DIMS], from[ITO_MAX_DIMS];
+} copy_plan;
+
+static void plan_swap(copy_plan *p, int i, int j)
+{
+    int64_t size = p->size[i], to = p->to[i], from = p->from[i];
+    p->size[i] = p->size[j], p->to[i] = p->to[j], p->from[i] = p->from[j];
+    p->size[j] = size, p->to[j] = to, p->from[j] = from;
+}
+
+static copy_plan plan_copy(const ito_tensor *dst, const ito_tensor *src)
+{
+    copy_plan p = {0};
+    for (int i = 0; i < dst->ndim; i++)
+        if (dst->shape[i] != 1) {
+            p.size[p.ndim] = dst->shape[i];
+            p.to[p.ndim] = dst->stride[i];
+            p.from[p.ndim++] = src->stride[i];
+        }
+    for (int i = 1; i < p.ndim; i++)
+        for (int j = i; j > 0 && p.to[j - 1] < p.to[j]; j--)
+            plan_swap(&p, j - 1, j);
+    for (int i = p.ndim - 2; i >= 0; i--) /* merge i + 1 into i where both sides run on */
+        if (p.to[i] == p.size[i + 1] * p.to[i + 1] && p.from[i] == p.size[i + 1] * p.from[i + 1]) {
+            p.size[i] *= p.size[i + 1];
+            p.to[i] = p.to[i + 1];
+            p.from[i] = p.from[i + 1];
+            for (int j = i + 1; j + 1 < p.ndim; j++)
+                plan_swap(&p, j, j + 1);
+            p.ndim--;
+        }
+    if (p.ndim == 0) {
+        p.ndim = 1;
+        p.size[0] = 1;
+        p.to[0] = p.from[0] = 1;
+    }
+    return p;
+}
+
+typedef void row_fn(void *to, int64_t to_stride, const void *from, int64_t from_stride, int64_t n);
+
+/* Rows of one type: moves, no conversion. */
+#define COPY_ROW(type)                                                                             \
+    static void copy_row_##type(void *to, int64_t ts, const void *from, int64_t fs, int64_t n)     \
+    {                                                                                              \
+        type *y = to;                                                                              \
+        const type *x = from;                                                                      \
+        if (ts == 1 && fs == 1)                                                                    \
+            memcpy(y, x, (size_t)n * sizeof *y);                                                   \
+        else                                                                                       \
+            for (int64_t i = 0; i < n; i++)                                                        \
+                y[i * ts] = x[i * fs];                                                             \
+    }
+COPY_ROW(uint8_t)
+COPY_ROW(uint16_t)
+COPY_ROW(uint32_t)
+COPY_ROW(uint64_t)
+
+static row_fn *move_row(size_t size)
+{
+    return size == 1   ? copy_row_uint8_t
+           : size == 2 ? copy_row_uint16_t
+           : size == 4 ? copy_row_uint32_t
+                       : copy_row_uint64_t;
+}
+
+/* Conversions go through double, which holds every f32, bf16, f16, i32, u8 exactly; i64 to i64 is
+ * a move. A float to an integer drops the fraction; NaN becomes 0, out of range the nearest bound.
+ */
+static double load_element(const void *p, ito_dtype dtype, int64_t i)
+{
+    switch (dtype) {
+    case ITO_F32:
+        return (double)((const float *)p)[i];
+    case ITO_F64:
+        return ((const double *)p)[i];
+    case ITO_BF16:
+        return (double)bf16_to_f32(((const uint16_t *)p)[i]);
+    case ITO_F16:
+        return (double)f16_to_f32(((const uint16_t *)p)[i]);
+    case ITO_I32:
+        return ((const int32_t *)p)[i];
+    case ITO_I64:
+        return (double)((const int64_t *)p)[i];
+    default:
+        return ((const uint8_t *)p)[i];
+    }
+}
+
+static int64_t to_integer(double v, double low, double high, int64_t low_value, int64_t high_value)
+{
+    return v != v ? 0 : v <= low ? low_value : v >= high ? high_value : (int64_t)v;
+}
+
+static void store_element(void *p, ito_dtype dtype, int64_t i, double v)
+{
+    switch (dtype) {
+    case ITO_F32:
+        ((float *)p)[i] = (float)v;
+        break;
+    case ITO_F64:
+        ((double *)p)[i] = v;
+        break;
+    case ITO_BF16:
+        ((uint16_t *)p)[i] = f32_to_bf16((float)v);
+        break;
+    case ITO_F16:
+        ((uint16_t *)p)[i] = f32_to_f16((float)v);
+        break;
+    case ITO_I32:
+        ((int32_t *)p)[i] = (int32_t)to_integer(v, -0x1p31, 0x1p31, INT32_MIN, INT32_MAX);
+        break;
+    case ITO_I64:
+        ((int64_t *)p)[i] = to_integer(v, -0x1p63, 0x1p63, INT64_MIN, INT64_MAX);
+        break;
+    case ITO_U8:
+        ((uint8_t *)p)[i] = (uint8_t)to_integer(v, 0, 255, 0, 255);
+        break;
+    default:
+        ((uint8_t *)p)[i] = v != 0;
+    }
+}
+
+static void convert_row(void *to, ito_dtype td, int64_t ts, const void *from, ito_dtype fd,
+                        int64_t fs, int64_t n)
+{
+    if (fd == ITO_U8 && td == ITO_F32) {
+        for (int64_t i = 0; i < n; i++)
+            ((float *)to)[i * ts] = ((const uint8_t *)from)[i * fs];
+    } else if (fd == ITO_F32 && td == ITO_BF16) {
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)to)[i * ts] = f32_to_bf16(((const float *)from)[i * fs]);
+    } else if (fd == ITO_BF16 && td == ITO_F32) {
+        for (int64_t i = 0; i < n; i++)
+            ((float *)to)[i * ts] = bf16_to_f32(((const uint16_t *)from)[i * fs]);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            store_element(to, td, i * ts, load_element(from, fd, i * fs));
+    }
+}
+
+void tensor_copy(ito_tensor *dst, const ito_tensor *src)
+{
+    copy_plan p = plan_copy(dst, src);
+    int inner = p.ndim - 1;
+    int64_t rows = 1, n = p.size[inner];
+    for (int i = 0; i < inner; i++)
+        rows *= p.size[i];
+    size_t to_size = ito_dtype_size(dst->dtype), from_size = ito_dtype_size(src->dtype);
+    bool move = dst->dtype == src->dtype;
+    row_fn *copy_row = move_row(to_size);
+    char *to = tensor_data(dst);
+    const char *from = tensor_data(src);
+    int64_t chunk = rows == 1 ? (1 << 16) : n, chunks = n > 0 ? (n + chunk - 1) / chunk : 0;
+#pragma omp parallel for num_threads(threads_for(rows *n)) schedule(static)
+    for (int64_t r = 0; r < rows * chunks; r++) {
+        int64_t rest = r / chunks, first = r % chunks * chunk;
+        int64_t t = first * p.to[inner], f = first * p.from[inner];
+        int64_t count = n - first < chunk ? n - first : chunk;
+        for (int i = inner - 1; i >= 0; i--) {
+            t += rest % p.size[i] * p.to[i];
+            f += rest % p.size[i] * p.from[i];
+            rest /= p.size[i];
+        }
+        void *row_to = to + (size_t)t * to_size;
+        const void *row_from = from + (size_t)f * from_size;
+        if (move)
+            copy_row(row_to, p.to[inner], row_from, p.from[inner], count);
+        else
+            convert_row(row_to, dst->dtype, p.to[inner], row_from, src->dtype, p.from[inner],
+                        count);
+    }
+}
+
+void tensor_fill(ito_tensor *t, double value)
+{
+    uint64_t element = 0;
+    store_element(&element, t->dtype, 0, value);
+    storage s = {.data = &element, .refs = 1};
+    ito_tensor source = *t; /* the value itself, with stride 0 along every axis */
+    memset(source.stride, 0, sizeof source.stride);
+    source.offset = 0;
+    source.storage = &s;
+    tensor_copy(t, &source);
+}

@@ -1,0 +1,122 @@
+/* Inside the library: the tensor itself, raw views, memory, errors, threads. Not installed.
+ *
+ * Functions here have no ito_ prefix, know nothing of gradients and follow the rules of base.h:
+ * NULL on failure with an error recorded. Tensors they return are owned by the current scope.
+ */
+#ifndef ITO_TENSOR_INTERNAL_H
+#define ITO_TENSOR_INTERNAL_H
+
+#include "tensor/base.h"
+#include "tensor/runtime.h"
+#include "tensor/tensor.h"
+
+#include <inttypes.h>
+#include <stdatomic.h>
+
+/* ---- memory ------------------------------------------------------------------------------------
+ */
+
+/* Bytes aligned to 64, or NULL with ITO_ERR_MEMORY recorded. mem_free accepts NULL. Size 0 gives a
+ * valid pointer. These serve tensor storage and scratch buffers; thread-safe. */
+void *mem_alloc(size_t bytes);
+void mem_free(void *p);
+/* a * b, or -1 where it does not fit in int64_t or either is negative: every product of sizes. */
+int64_t checked_mul(int64_t a, int64_t b);
+/* The product of sizes, or -1. */
+int64_t shape_numel(ito_shape shape);
+/* calloc that records ITO_ERR_MEMORY and takes part in ito_memory_fail_nth: for small structs;
+ * released with free(). */
+void *struct_alloc(size_t bytes);
+
+/* ---- errors ------------------------------------------------------------------------------------
+ */
+
+/* Record an error and give NULL: return error_null(ITO_ERR_SHAPE, "add: ...", ...). */
+void *error_null(ito_status code, const char *format, ...) ITO_PRINTF(2, 3);
+#define error_status ito_error_set
+/* Where the operation under way was called. */
+void error_place(const char **file, int *line);
+/* "[2, 3]" of a shape, in one of a few rotating thread-local buffers, for error messages. */
+const char *shape_str(ito_shape shape);
+const char *tensor_shape_str(const ito_tensor *t);
+
+/* ---- threads -----------------------------------------------------------------------------------
+ */
+
+/* For tests: use this instruction set from now on; false if it does not exist or the processor
+ * lacks it. */
+bool isa_use(const char *name);
+/* How many threads a loop of this much work (elements touched, about one per nanosecond) deserves:
+ *     #pragma omp parallel for num_threads(threads_for(n)) schedule(static)
+ * Results never depend on it: sums use fixed chunks, outputs have one writer. */
+int threads_for(int64_t work);
+
+/* ---- the tensor --------------------------------------------------------------------------------
+ */
+
+typedef struct storage {
+    _Atomic int64_t refs;
+    _Atomic uint64_t version; /* raised by every change in place */
+    void *data;               /* from mem_alloc */
+    size_t bytes;
+} storage;
+
+/* What autograd hangs on a tensor; tensor/ only knows how to let go of it. */
+typedef struct tensor_hook {
+    void (*release)(struct tensor_hook *self);
+} tensor_hook;
+
+struct ito_tensor {
+    _Atomic int64_t refs;
+    ito_dtype dtype;
+    int ndim;
+    int64_t shape[ITO_MAX_DIMS];
+    int64_t stride[ITO_MAX_DIMS]; /* in elements; 0 where broadcast */
+    int64_t offset;               /* of the first element, in elements */
+    storage *storage;
+    tensor_hook *autograd; /* NULL unless it takes part in a graph */
+    struct scope *scope;   /* that owns one of the references, or NULL */
+    int64_t slot;          /* where in that scope's list */
+};
+
+/* The address of the first element. */
+static inline void *tensor_data(const ito_tensor *t)
+{
+    return (char *)t->storage->data + (size_t)t->offset * ito_dtype_size(t->dtype);
+}
+
+/* A tensor with uninitialised storage of its own; row-major. */
+ito_tensor *tensor_empty(ito_shape shape, ito_dtype dtype);
+/* The same for [N, C, H, W] laid out in memory as N H W C. */
+ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype);
+/* Uninitialised, shaped as t; memory order as t's if t is dense (see tensor_is_dense), else
+ * row-major. */
+ito_tensor *tensor_empty_as(const ito_tensor *t, ito_dtype dtype);
+/* A tensor on the same storage. No bounds are checked: the caller has. */
+ito_tensor *tensor_view(const ito_tensor *t, ito_shape shape, const int64_t *stride,
+                        int64_t offset);
+/* Whether the elements fill a block of memory without gaps or overlap, in whatever axis order. */
+bool tensor_is_dense(const ito_tensor *t);
+/* Whether a and b have the same shape and strides. Axes of size 1 do not count. */
+bool tensor_same_layout(const ito_tensor *a, const ito_tensor *b);
+/* t itself if row-major, else a row-major copy. */
+ito_tensor *tensor_contiguous(const ito_tensor *t);
+/* t itself if its [N, C, H, W] lies as N H W C, else such a copy. */
+ito_tensor *tensor_channels_last(const ito_tensor *t);
+/* dst = src element by element, converting; shapes are equal (the caller has checked). src may
+ * have stride 0. Any strides. dst and src do not overlap. */
+void tensor_copy(ito_tensor *dst, const ito_tensor *src);
+/* Every element = value. */
+void tensor_fill(ito_tensor *t, double value);
+/* Owned by nobody but the caller: taken out of the current scope without changing the count. */
+ito_tensor *tensor_disown(ito_tensor *t);
+/* The contrary: hand a reference of the caller's to the current scope, or drop it if a scope, which
+ * lives at least as long, owns t already. NULL, without t, if there is no memory. */
+ito_tensor *tensor_adopt(ito_tensor *t);
+/* The result of broadcasting two shapes, or false if they do not fit. */
+bool shape_broadcast(ito_shape a, ito_shape b, ito_shape *out);
+bool shape_equal(ito_shape a, ito_shape b);
+/* axis in [-ndim, ndim) made non-negative, or -1 with ITO_ERR_RANGE recorded in op's name. */
+int axis_normalize(const char *op, int64_t axis, int ndim);
+
+#endif

@@ -1,0 +1,200 @@
+/* Single images in and out, and grids of them.
+ * Invariant: nothing is written, and no output set, before everything has been checked. */
+#include "tensor/io/image.h"
+#include "tensor/internal.h"
+#include "tensor/io/file.h"
+#include "tensor/io/image_check.h"
+#include "tensor/io/image_stb.h"
+
+#include <math.h>
+#include <string.h>
+
+/* out[c][i] = in[i][c] */
+static void split_channels(unsigned char *out, const unsigned char *in, int64_t pixels,
+                           int channels)
+{
+    for (int c = 0; c < channels; c++)
+        for (int64_t i = 0; i < pixels; i++)
+            out[c * pixels + i] = in[i * channels + c];
+}
+
+ito_tensor *ito_image_load(const char *path, int channels)
+{
+    if (channels != 1 && channels != 3)
+        return error_null(ITO_ERR_ARGUMENT, "image_load: %d channels; there can be 1 or 3",
+                          channels);
+    unsigned char *pixels = NULL;
+    int64_t width, height;
+    if (image_decode(path, channels, &pixels, &width, &height) != ITO_OK)
+        return NULL;
+    ito_tensor *t = tensor_empty(ITO_SHAPE(channels, height, width), ITO_U8);
+    if (t != NULL)
+        split_channels(tensor_data(t), pixels, width * height, channels);
+    mem_free(pixels);
+    return t;
+}
+
+/* ---- grids -------------------------------------------------------------------------------------
+ */
+
+typedef struct grid {
+    int64_t n, channels, height, width; /* of the images */
+    int64_t columns, padding;
+    int64_t rows_out, columns_out; /* pixels of the grid */
+} grid;
+
+static bool plan_grid(grid *g, const ito_tensor *images, int64_t columns, int64_t padding)
+{
+    if (images->ndim != 4 || images->shape[0] < 1 ||
+        (images->shape[1] != 1 && images->shape[1] != 3)) {
+        error_status(ITO_ERR_SHAPE,
+                     "image_grid: shape %s is not [N, C, H, W] with N > 0 and C 1 or 3",
+                     tensor_shape_str(images));
+        return false;
+    }
+    if (images->dtype != ITO_U8 && !ito_dtype_is_float(images->dtype)) {
+        error_status(ITO_ERR_DTYPE, "image_grid: %s is neither u8 nor floating point",
+                     ito_dtype_name(images->dtype));
+        return false;
+    }
+    if (columns < 1 || padding < 0) {
+        error_status(ITO_ERR_ARGUMENT,
+                     "image_grid: %" PRId64 " columns and padding of %" PRId64 " pixels", columns,
+                     padding);
+        return false;
+    }
+    int64_t n = images->shape[0], rows, down, across;
+    *g = (grid){n, images->shape[1], images->shape[2], images->shape[3], columns, padding, 0, 0};
+    g->columns = columns < n ? columns : n;
+    rows = (n - 1) / g->columns + 1;
+    if (__builtin_add_overflow(g->height, padding, &down) ||
+        __builtin_add_overflow(g->width, padding, &across) ||
+        (down = checked_mul(down, rows)) < 0 || (across = checked_mul(across, g->columns)) < 0 ||
+        __builtin_add_overflow(down, padding, &g->rows_out) ||
+        __builtin_add_overflow(across, padding, &g->columns_out)) {
+        error_status(ITO_ERR_SHAPE, "image_grid: padding of %" PRId64 " pixels is too much",
+                     padding);
+        return false;
+    }
+    return true;
+}
+
+/* [-1, 1] to 0..255. NaN and infinity are the caller's to refuse. */
+static unsigned char to_byte(double x)
+{
+    double level = round((x + 1) * 127.5);
+    return (unsigned char)(level < 0 ? 0 : level > 255 ? 255 : level);
+}
+
+static ito_status fill_floats(unsigned char *out, const double *in, int64_t n, int64_t image)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(in[i]))
+            return error_status(ITO_ERR_NUMERIC, "image_grid: image %" PRId64 " holds %g", image,
+                                in[i]);
+        out[i] = to_byte(in[i]);
+    }
+    return ITO_OK;
+}
+
+/* Image number i as bytes, row-major, by way of whole, [C, H, W] u8 or f64. */
+static ito_status image_bytes(const ito_tensor *images, int64_t i, ito_tensor *whole,
+                              unsigned char *out)
+{
+    ito_tensor *image = tensor_view(images, ito_shape_of(whole), images->stride + 1,
+                                    images->offset + i * images->stride[0]);
+    if (image == NULL)
+        return ito_error_code();
+    tensor_copy(whole, image);
+    ito_release(tensor_disown(image));
+    int64_t n = ito_numel(whole);
+    if (whole->dtype == ITO_F64)
+        return fill_floats(out, tensor_data(whole), n, i);
+    memcpy(out, tensor_data(whole), (size_t)n);
+    return ITO_OK;
+}
+
+static void place(const grid *g, int64_t i, const unsigned char *image, unsigned char *out)
+{
+    int64_t y = g->padding + i / g->columns * (g->height + g->padding);
+    int64_t x = g->padding + i % g->columns * (g->width + g->padding);
+    for (int64_t c = 0; c < g->channels; c++)
+        for (int64_t row = 0; row < g->height; row++)
+            memcpy(out + (c * g->rows_out + y + row) * g->columns_out + x,
+                   image + (c * g->height + row) * g->width, (size_t)g->width);
+}
+
+ito_tensor *ito_image_grid(ito_tensor *images, int64_t columns, int64_t padding)
+{
+    grid g;
+    if (images == NULL || !plan_grid(&g, images, columns, padding))
+        return NULL;
+    ito_tensor *out = tensor_empty(ITO_SHAPE(g.channels, g.rows_out, g.columns_out), ITO_U8);
+    ito_tensor *whole = out == NULL ? NULL
+                                    : tensor_empty(ITO_SHAPE(g.channels, g.height, g.width),
+                                                   images->dtype == ITO_U8 ? ITO_U8 : ITO_F64);
+    unsigned char *image = whole == NULL ? NULL : mem_alloc((size_t)ito_numel(whole));
+    ito_status status = image == NULL ? ITO_ERR_MEMORY : ITO_OK;
+    if (status == ITO_OK)
+        memset(tensor_data(out), 0, (size_t)ito_numel(out));
+    for (int64_t i = 0; i < g.n && status == ITO_OK; i++) {
+        status = image_bytes(images, i, whole, image);
+        if (status == ITO_OK)
+            place(&g, i, image, tensor_data(out));
+    }
+    mem_free(image);
+    ito_release(tensor_disown(whole));
+    if (status == ITO_OK)
+        return out;
+    ito_release(tensor_disown(out));
+    return NULL;
+}
+
+/* ---- PNG ---------------------------------------------------------------------------------------
+ */
+
+/* The image's elements with channels last and interleaved, from mem_alloc. */
+static unsigned char *interleaved(const ito_tensor *image, int64_t channels)
+{
+    int64_t n = ito_numel(image), pixels = n / channels;
+    ito_tensor *rows = tensor_contiguous(image);
+    unsigned char *out = rows == NULL ? NULL : mem_alloc((size_t)n);
+    if (out != NULL) {
+        const unsigned char *in = tensor_data(rows);
+        for (int64_t i = 0; i < pixels; i++)
+            for (int64_t c = 0; c < channels; c++)
+                out[i * channels + c] = in[c * pixels + i];
+    }
+    if (rows != image)
+        ito_release(tensor_disown(rows));
+    return out;
+}
+
+ito_status ito_png_save(const char *path, const ito_tensor *image)
+{
+    if (image == NULL)
+        return error_status(ITO_ERR_ARGUMENT, "png_save: there is no image");
+    if (image->dtype != ITO_U8)
+        return error_status(ITO_ERR_DTYPE, "png_save: %s is not u8", ito_dtype_name(image->dtype));
+    int64_t channels = image->ndim == 3 ? image->shape[0] : 1;
+    if ((image->ndim != 2 && image->ndim != 3) || (channels != 1 && channels != 3))
+        return error_status(ITO_ERR_SHAPE,
+                            "png_save: shape %s is not [H, W], [1, H, W] or [3, H, W]",
+                            tensor_shape_str(image));
+    int64_t height = image->shape[image->ndim - 2], width = image->shape[image->ndim - 1];
+    if (height < 1 || width < 1 || height > IMAGE_MAX_SIDE || width > IMAGE_MAX_SIDE ||
+        height * width > IMAGE_MAX_PIXELS)
+        return error_status(ITO_ERR_SHAPE,
+                            "png_save: %" PRId64 " x %" PRId64
+                            " pixels: at most %d a side and %" PRId64 " in all are written",
+                            width, height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
+    unsigned char *pixels = interleaved(image, channels), *file = NULL;
+    int64_t size = 0;
+    if (pixels != NULL)
+        file = stb_encode_png(pixels, width, height, (int)channels, &size);
+    ito_status status =
+        file == NULL ? ito_error_code() : file_write_atomic(path, file, (size_t)size);
+    mem_free(pixels);
+    mem_free(file);
+    return status;
+}

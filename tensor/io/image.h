@@ -1,0 +1,83 @@
+/* Image files: PNG, JPEG and BMP in, PNG out, folders of images, and grids to look at samples. */
+#ifndef ITO_IO_IMAGE_H
+#define ITO_IO_IMAGE_H
+
+#include "../tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * Read a PNG, JPEG or BMP file, whatever its name ends in.
+ *
+ * An image has at most 16384 pixels a side and 2^26 in all. Transparency is dropped, and an
+ * orientation noted by a camera is not applied. Not read: CMYK, arithmetic-coded and
+ * lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
+ * @param channels  3, or 1 for grey; the image is converted where it has the other.
+ * @return          u8 [channels, H, W], owned by the current scope. NULL on error: ITO_ERR_IO if
+ *                  the system refuses, ITO_ERR_FORMAT if the file is damaged, truncated or of a
+ *                  kind that is not read, ITO_ERR_ARGUMENT for other channels, ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_image_load(const char *path, int channels);
+
+/**
+ * Read a folder of images, each sub-folder a class; without sub-folders the folder is one class.
+ *
+ * Classes and the files of each are taken in the order of their names' bytes. Files count that end
+ * in .png, .jpg, .jpeg or .bmp in any case; names that begin with a dot do not. Of each
+ * image the middle square is taken, as wide as the shorter side, and resized to `size` pixels
+ * (Mitchell's filter down, Catmull-Rom up); one that has that size already keeps its pixels.
+ *
+ * @param size         side of the squares, 1 to 8192.
+ * @param channels     3, or 1 for grey.
+ * @param images       receives u8 [N, channels, size, size], owned by the current scope.
+ * @param labels       receives i64 [N], the index of each image's class; owned by the current
+ * scope.
+ * @param class_names  receives n_classes names, to be given to ito_image_class_names_free; or NULL
+ *                     if they are not wanted.
+ * @param n_classes    receives their number; or NULL.
+ * @return             ITO_ERR_IO if a folder cannot be read, ITO_ERR_FORMAT for a bad file or a
+ *                     class without images, ITO_ERR_ARGUMENT, ITO_ERR_MEMORY. Outputs are set only
+ *                     on success.
+ */
+ITO_API ito_status ito_image_folder_load(const char *dir, int64_t size, int channels,
+                                         ito_tensor **images, ito_tensor **labels,
+                                         char ***class_names, int64_t *n_classes);
+/** Free the names that ito_image_folder_load gave. Accepts NULL. */
+ITO_API void ito_image_class_names_free(char **class_names);
+
+/**
+ * Lay images out in rows, with black lines between them and around.
+ *
+ * @param images   [N, C, H, W], N >= 1, C 1 or 3: u8, or floating point, where x in [-1, 1] becomes
+ *                 round((x + 1) * 127.5), clamped to 0..255. Borrowed.
+ * @param columns  images in a row, at least 1; no more than N are used.
+ * @param padding  pixels between images and around them, at least 0.
+ * @return         u8 [C, rows * (H + padding) + padding, columns * (W + padding) + padding], owned
+ *                 by the current scope. NULL on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE,
+ *                 ITO_ERR_ARGUMENT, ITO_ERR_NUMERIC if a number is not finite, ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_image_grid(ito_tensor *images, int64_t columns, int64_t padding);
+
+/**
+ * Write a PNG file. It is written aside and renamed: on failure an older one at path is untouched.
+ *
+ * @param image  u8 [C, H, W] or [H, W], C 1 or 3, within the bounds of ito_image_load; any strides;
+ *               borrowed.
+ * @return       ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_IO, ITO_ERR_MEMORY.
+ */
+ITO_API ito_status ito_png_save(const char *path, const ito_tensor *image);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_image_load(...) ITO_AT(ito_image_load(__VA_ARGS__))
+#define ito_image_folder_load(...) ITO_AT(ito_image_folder_load(__VA_ARGS__))
+#define ito_image_grid(...) ITO_AT(ito_image_grid(__VA_ARGS__))
+#define ito_png_save(...) ITO_AT(ito_png_save(__VA_ARGS__))
+#endif
+
+#endif

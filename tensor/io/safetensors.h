@@ -1,0 +1,109 @@
+/* safetensors: named tensors in one file, read singly and in any order.
+ *
+ * A file is a JSON header, which gives each tensor's dtype, shape and place, and their bytes. What
+ * is written here carries a checksum of each tensor in the header's metadata, under
+ * "crc32:<name>", and reading compares it where it is present. Other readers ignore it.
+ *
+ *     ito_safetensors *f = ito_safetensors_open("model.safetensors");
+ *     ito_tensor *w = ito_safetensors_read(f, "conv_in.weight");
+ *     ito_safetensors_close(f);
+ *
+ * Source: huggingface/safetensors, "Format" in its README.
+ */
+#ifndef ITO_IO_SAFETENSORS_H
+#define ITO_IO_SAFETENSORS_H
+
+#include "../tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** An open file. Nothing in it changes while it is open, so threads may read through it at once. */
+typedef struct ito_safetensors ito_safetensors;
+
+/**
+ * Open a file and check its whole header: bounds, JSON, keys that occur once, dtypes, shapes, and
+ * tensors that fill the rest of the file without gap or overlap. No tensor is read yet.
+ *
+ * dtypes are F32 F64 BF16 F16 I32 I64 U8 BOOL; files that hold others are refused.
+ * @return  owned by the caller, who closes it with ito_safetensors_close. NULL on error: ITO_ERR_IO
+ *          if the system refuses, ITO_ERR_FORMAT if the file breaks a rule, ITO_ERR_MEMORY.
+ */
+ITO_API ito_safetensors *ito_safetensors_open(const char *path);
+/** Close the file; tensors that were read from it stay. Accepts NULL. */
+ITO_API void ito_safetensors_close(ito_safetensors *f);
+
+/** How many tensors it holds; 0 for NULL. */
+ITO_API int64_t ito_safetensors_count(const ito_safetensors *f);
+/** The name of tensor i, in the order of the header. Borrowed from f. NULL and ITO_ERR_RANGE unless
+ * 0 <= i < count. */
+ITO_API const char *ito_safetensors_name(const ito_safetensors *f, int64_t i);
+/** The index of the tensor of that name, or -1; not finding it is no error. */
+ITO_API int64_t ito_safetensors_find(const ito_safetensors *f, const char *name);
+/** The dtype of tensor i. ITO_DTYPES and ITO_ERR_RANGE unless 0 <= i < count. */
+ITO_API ito_dtype ito_safetensors_dtype(const ito_safetensors *f, int64_t i);
+/** The shape of tensor i. No axes and ITO_ERR_RANGE unless 0 <= i < count. */
+ITO_API ito_shape ito_safetensors_shape(const ito_safetensors *f, int64_t i);
+/** The metadata's text under key, or NULL; not finding it is no error. Borrowed from f. */
+ITO_API const char *ito_safetensors_metadata(const ito_safetensors *f, const char *key);
+/** How many entries the metadata has, checksums among them; 0 for NULL. */
+ITO_API int64_t ito_safetensors_metadata_count(const ito_safetensors *f);
+/** The key of metadata entry i, in alphabetical order. Borrowed from f. NULL and ITO_ERR_RANGE
+ * unless 0 <= i < metadata_count. */
+ITO_API const char *ito_safetensors_metadata_key(const ito_safetensors *f, int64_t i);
+
+/**
+ * Read one tensor; only its bytes of the file are touched.
+ *
+ * @return  a row-major tensor of the file's dtype and shape, owned by the current scope. NULL on
+ *          error: ITO_ERR_ARGUMENT if there is no such tensor, ITO_ERR_FORMAT if the checksum does
+ *          not match, the file has become shorter or a bool is neither 0 nor 1, ITO_ERR_IO,
+ *          ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_safetensors_read(const ito_safetensors *f, const char *name);
+
+/**
+ * Read one tensor into dst, converting it to dst's dtype. dst is unchanged on failure.
+ *
+ * @param dst  of the file's shape, any dtype, any strides but 0.
+ * @return     as ito_safetensors_read records them, and ITO_ERR_SHAPE if the shapes differ.
+ */
+ITO_API ito_status ito_safetensors_read_into(const ito_safetensors *f, const char *name,
+                                             ito_tensor *dst);
+
+/**
+ * Write tensors to a file, with their checksums. The file is written aside, synced and renamed: on
+ * failure an older one at path is untouched.
+ *
+ * @param n            tensors; 0 is allowed.
+ * @param names        [n] UTF-8 names, all different, none of them "__metadata__".
+ * @param tensors      [n] of any dtype and strides; borrowed. They are stored row-major, those with
+ *                     the larger elements first, so that each is aligned to its elements.
+ * @param n_meta       entries of metadata; 0 is allowed.
+ * @param meta_keys    [n_meta] UTF-8 keys, all different, none beginning with "crc32:".
+ * @param meta_values  [n_meta] UTF-8 texts.
+ * @return             ITO_ERR_ARGUMENT for names, keys or texts that are not allowed, ITO_ERR_IO,
+ *                     ITO_ERR_MEMORY.
+ */
+ITO_API ito_status ito_safetensors_save(const char *path, int64_t n, const char *const *names,
+                                        ito_tensor *const *tensors, int64_t n_meta,
+                                        const char *const *meta_keys,
+                                        const char *const *meta_values);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_safetensors_open(...) ITO_AT(ito_safetensors_open(__VA_ARGS__))
+#define ito_safetensors_name(...) ITO_AT(ito_safetensors_name(__VA_ARGS__))
+#define ito_safetensors_dtype(...) ITO_AT(ito_safetensors_dtype(__VA_ARGS__))
+#define ito_safetensors_shape(...) ITO_AT(ito_safetensors_shape(__VA_ARGS__))
+#define ito_safetensors_metadata_key(...) ITO_AT(ito_safetensors_metadata_key(__VA_ARGS__))
+#define ito_safetensors_read(...) ITO_AT(ito_safetensors_read(__VA_ARGS__))
+#define ito_safetensors_read_into(...) ITO_AT(ito_safetensors_read_into(__VA_ARGS__))
+#define ito_safetensors_save(...) ITO_AT(ito_safetensors_save(__VA_ARGS__))
+#endif
+
+#endif

@@ -1,0 +1,21 @@
+/* Dropout: elements whose random word lies below a threshold become 0, whatever they were; the
+ * others are scaled. Words are 32 bits for both real types, so that both drop the same elements. */
+#include "tensor/kernels/kernels.h"
+#include "tensor/kernels/vec.h"
+
+#define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
+#include "tensor/kernels/dropout.def"
+#undef KERNEL_ROW
+
+void KERNEL(dropout)(void *y_, int64_t y_step, const void *x_, int64_t x_step, const uint32_t *bits,
+                     uint32_t threshold, double scale_, int64_t n)
+{
+    real *y = y_, scale = (real)scale_;
+    const real *x = x_;
+    if (y_step == 1 && x_step == 1) /* the compiler's own vectors: a comparison of integers */
+        for (int64_t i = 0; i < n; i++)
+            y[i] = bits[i] < threshold ? (real)0 : x[i] * scale;
+    else
+        for (int64_t i = 0; i < n; i++)
+            y[i * y_step] = bits[i] < threshold ? (real)0 : x[i * x_step] * scale;
+}

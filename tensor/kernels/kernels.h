@@ -1,0 +1,23 @@
+/* The table of kernels: one row in kernels.def for each, one table for each instruction set and
+ * real type, the right one chosen at start-up. Call a kernel through it:
+ *     kernels(x->dtype)->silu_forward(y, x, n);
+ * Real arrays travel as void * so that f32 and f64 share a row; a kernel casts them to `real *`.
+ * Kernels get checked shapes, allocate nothing, cannot fail and use one thread.
+ */
+#ifndef ITO_KERNELS_H
+#define ITO_KERNELS_H
+
+#include "tensor/base.h"
+#include "tensor/tensor.h"
+
+typedef struct kernel_table {
+    const char *isa;
+#define KERNEL_ROW(result, name, arguments) result(*name) arguments;
+#include "tensor/kernels/kernels.def"
+#undef KERNEL_ROW
+} kernel_table;
+
+/* The table in use for ITO_F32 or ITO_F64. */
+const kernel_table *kernels(ito_dtype dtype);
+
+#endif

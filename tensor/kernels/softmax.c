@@ -1,0 +1,128 @@
+/* Softmax over dense rows, each on its own: y = exp(x - max) / sum(exp(x - max)). A NaN, an
+ * infinity at the top or nothing but minus infinity in a row make that row NaN, as the formula has
+ * it. Sums run over lanes and then over their halves, so a row's bits depend on the row alone.
+ */
+#include "tensor/kernels/kernels.h"
+#include "tensor/kernels/vec.h"
+
+#define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
+#include "tensor/kernels/softmax.def"
+#undef KERNEL_ROW
+
+/* v, and `fill` from lane n on. */
+V_FN vec keep(vec v, int64_t n, real fill)
+{
+    static const real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    if (n >= VL)
+        return v;
+    return v_select(v_lt(v_loadu(lane), v_set1((real)n)), v, v_set1(fill));
+}
+
+/* The largest of scale x. It may miss a NaN among numbers: the sum of exponentials does not. */
+static real row_peak(const real *x, int64_t n, real scale)
+{
+    const real lowest = (real)-__builtin_inf();
+    vec m0 = v_set1(lowest), m1 = m0, s = v_set1(scale);
+    int64_t i = 0;
+    for (; i + 2 * VL <= n; i += 2 * VL) {
+        m0 = v_max(m0, v_loadu(x + i) * s);
+        m1 = v_max(m1, v_loadu(x + i + VL) * s);
+    }
+    for (; i < n; i += VL)
+        m0 = v_max(m0, keep(v_load(x + i, n - i) * s, n - i, lowest));
+    return v_hmax(v_max(m0, m1));
+}
+
+void KERNEL(softmax)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_, void *peak_,
+                     void *inverse_)
+{
+    real *y = y_, *peaks = peak_, *inverses = inverse_;
+    const real *x = x_;
+    const vec scale = v_set1((real)scale_);
+    for (int64_t row = 0; row < rows; row++, x += n, y += n) {
+        real peak = row_peak(x, n, (real)scale_);
+        vec sum = v_zero();
+        for (int64_t i = 0; i < n; i += VL) {
+            vec e = v_exp(v_load(x + i, n - i) * scale - v_set1(peak));
+            sum = sum + keep(e, n - i, 0);
+            v_store(y + i, e, n - i);
+        }
+        real inverse = (real)1 / v_hsum(sum);
+        for (int64_t i = 0; i < n; i += VL)
+            v_store(y + i, v_load(y + i, n - i) * v_set1(inverse), n - i);
+        if (peaks != NULL) {
+            peaks[row] = peak;
+            inverses[row] = inverse;
+        }
+    }
+}
+
+void KERNEL(softmax_again)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_,
+                           const void *peak_, const void *inverse_)
+{
+    real *y = y_;
+    const real *x = x_, *peaks = peak_, *inverses = inverse_;
+    const vec scale = v_set1((real)scale_);
+    for (int64_t row = 0; row < rows; row++, x += n, y += n) {
+        const vec peak = v_set1(peaks[row]), inverse = v_set1(inverses[row]);
+        for (int64_t i = 0; i < n; i += VL)
+            v_store(y + i, v_exp(v_load(x + i, n - i) * scale - peak) * inverse, n - i);
+    }
+}
+
+/* With y = softmax(scale x): dy_j/dx_i = scale y_j ([i = j] - y_i). */
+void KERNEL(softmax_backward)(void *dx_, const void *y_, const void *dy_, int64_t rows, int64_t n,
+                              double scale_)
+{
+    real *dx = dx_;
+    const real *y = y_, *dy = dy_;
+    const vec scale = v_set1((real)scale_);
+    for (int64_t row = 0; row < rows; row++, dx += n, y += n, dy += n) {
+        vec sum0 = v_zero(), sum1 = v_zero();
+        int64_t i = 0;
+        for (; i + 2 * VL <= n; i += 2 * VL) {
+            sum0 = v_fma(v_loadu(y + i), v_loadu(dy + i), sum0);
+            sum1 = v_fma(v_loadu(y + i + VL), v_loadu(dy + i + VL), sum1);
+        }
+        for (; i < n; i += VL)
+            sum0 = v_fma(v_load(y + i, n - i), v_load(dy + i, n - i), sum0);
+        const vec dot = v_set1(v_hsum(sum0 + sum1));
+        for (i = 0; i < n; i += VL) {
+            vec d = (v_load(dy + i, n - i) - dot) * v_load(y + i, n - i);
+            v_store(dx + i, d * scale, n - i);
+        }
+    }
+}
+
+void KERNEL(log_softmax)(void *y_, const void *x_, int64_t rows, int64_t n)
+{
+    real *y = y_;
+    const real *x = x_;
+    for (int64_t row = 0; row < rows; row++, x += n, y += n) {
+        const vec peak = v_set1(row_peak(x, n, 1));
+        vec sum = v_zero();
+        for (int64_t i = 0; i < n; i += VL)
+            sum = sum + keep(v_exp(v_load(x + i, n - i) - peak), n - i, 0);
+        const vec log_sum = v_log(v_set1(v_hsum(sum)));
+        for (int64_t i = 0; i < n; i += VL)
+            v_store(y + i, v_load(x + i, n - i) - peak - log_sum, n - i);
+    }
+}
+
+/* dy_j/dx_i = [i = j] - exp(y_i). */
+void KERNEL(log_softmax_backward)(void *dx_, const void *y_, const void *dy_, int64_t rows,
+                                  int64_t n)
+{
+    real *dx = dx_;
+    const real *y = y_, *dy = dy_;
+    for (int64_t row = 0; row < rows; row++, dx += n, y += n, dy += n) {
+        vec sum = v_zero();
+        for (int64_t i = 0; i < n; i += VL)
+            sum = sum + v_load(dy + i, n - i);
+        const vec total = v_set1(v_hsum(sum));
+        for (int64_t i = 0; i < n; i += VL) {
+            vec p = v_exp(v_load(y + i, n - i));
+            v_store(dx + i, v_load(dy + i, n - i) - p * total, n - i);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+/* vec.h for AVX2 with FMA: 256-bit vectors, tails by maskload and maskstore. */
+#define VEC_REGISTERS 16
+
+#if KERNEL_F64
+#define VL 4
+typedef __m256d vec;
+typedef __m256d mask;
+#define V_(op) _mm256_##op##_pd
+#else
+#define VL 8
+typedef __m256 vec;
+typedef __m256 mask;
+#define V_(op) _mm256_##op##_ps
+#endif
+
+V_FN __m256i v_tail(int64_t n)
+{
+#if KERNEL_F64
+    return _mm256_cmpgt_epi64(_mm256_set1_epi64x(n), _mm256_setr_epi64x(0, 1, 2, 3));
+#else
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+#endif
+}
+
+V_FN vec v_loadu(const real *p)
+{
+    return V_(loadu)(p);
+}
+
+V_FN void v_storeu(real *p, vec a)
+{
+    V_(storeu)(p, a);
+}
+
+V_FN vec v_load(const real *p, int64_t n)
+{
+    return n >= VL ? v_loadu(p) : V_(maskload)(p, v_tail(n));
+}
+
+V_FN void v_store(real *p, vec a, int64_t n)
+{
+    if (n >= VL)
+        v_storeu(p, a);
+    else
+        V_(maskstore)(p, v_tail(n), a);
+}
+
+V_FN vec v_set1(real a)
+{
+    return V_(set1)(a);
+}
+
+/* a * b + c and c - a * b, rounded once. */
+V_FN vec v_fma(vec a, vec b, vec c)
+{
+    return V_(fmadd)(a, b, c);
+}
+
+V_FN vec v_fnma(vec a, vec b, vec c)
+{
+    return V_(fnmadd)(a, b, c);
+}
+
+/* The second operand where either is NaN, as the instructions have it. */
+V_FN vec v_max(vec a, vec b)
+{
+    return V_(max)(a, b);
+}
+
+V_FN vec v_min(vec a, vec b)
+{
+    return V_(min)(a, b);
+}
+
+V_FN vec v_sqrt(vec a)
+{
+    return V_(sqrt)(a);
+}
+
+V_FN vec v_floor(vec a)
+{
+    return V_(floor)(a);
+}
+
+V_FN vec v_round(vec a) /* to nearest, ties to even */
+{
+    return V_(round)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+V_FN mask v_lt(vec a, vec b)
+{
+    return V_(cmp)(a, b, _CMP_LT_OQ);
+}
+
+V_FN mask v_le(vec a, vec b)
+{
+    return V_(cmp)(a, b, _CMP_LE_OQ);
+}
+
+V_FN mask v_eq(vec a, vec b)
+{
+    return V_(cmp)(a, b, _CMP_EQ_OQ);
+}
+
+V_FN mask v_ne(vec a, vec b)
+{
+    return V_(cmp)(a, b, _CMP_NEQ_UQ);
+}
+
+/* a where m holds, else b. */
+V_FN vec v_select(mask m, vec a, vec b)
+{
+    return V_(blendv)(b, a, m);
+}
+
+#define V_SLEEF_ISA avx2

@@ -1,0 +1,111 @@
+/* vec.h for AVX-512 (F, BW, DQ, VL): 512-bit vectors, tails by mask registers. */
+#define VEC_REGISTERS 32
+
+#if KERNEL_F64
+#define VL 8
+typedef __m512d vec;
+typedef __mmask8 mask;
+#define V_(op) _mm512_##op##_pd
+#define V_CMP _mm512_cmp_pd_mask
+#else
+#define VL 16
+typedef __m512 vec;
+typedef __mmask16 mask;
+#define V_(op) _mm512_##op##_ps
+#define V_CMP _mm512_cmp_ps_mask
+#endif
+
+V_FN mask v_tail(int64_t n)
+{
+    return n >= VL ? (mask)~0u : (mask)((1u << n) - 1u);
+}
+
+V_FN vec v_load(const real *p, int64_t n)
+{
+    return V_(maskz_loadu)(v_tail(n), p);
+}
+
+V_FN void v_store(real *p, vec a, int64_t n)
+{
+    V_(mask_storeu)(p, v_tail(n), a);
+}
+
+V_FN vec v_loadu(const real *p)
+{
+    return V_(loadu)(p);
+}
+
+V_FN void v_storeu(real *p, vec a)
+{
+    V_(storeu)(p, a);
+}
+
+V_FN vec v_set1(real a)
+{
+    return V_(set1)(a);
+}
+
+/* a * b + c and c - a * b, rounded once. */
+V_FN vec v_fma(vec a, vec b, vec c)
+{
+    return V_(fmadd)(a, b, c);
+}
+
+V_FN vec v_fnma(vec a, vec b, vec c)
+{
+    return V_(fnmadd)(a, b, c);
+}
+
+/* The second operand where either is NaN, as the instructions have it. */
+V_FN vec v_max(vec a, vec b)
+{
+    return V_(max)(a, b);
+}
+
+V_FN vec v_min(vec a, vec b)
+{
+    return V_(min)(a, b);
+}
+
+V_FN vec v_sqrt(vec a)
+{
+    return V_(sqrt)(a);
+}
+
+V_FN vec v_floor(vec a)
+{
+    return V_(roundscale)(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+
+V_FN vec v_round(vec a) /* to nearest, ties to even */
+{
+    return V_(roundscale)(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+V_FN mask v_lt(vec a, vec b)
+{
+    return V_CMP(a, b, _CMP_LT_OQ);
+}
+
+V_FN mask v_le(vec a, vec b)
+{
+    return V_CMP(a, b, _CMP_LE_OQ);
+}
+
+V_FN mask v_eq(vec a, vec b)
+{
+    return V_CMP(a, b, _CMP_EQ_OQ);
+}
+
+V_FN mask v_ne(vec a, vec b)
+{
+    return V_CMP(a, b, _CMP_NEQ_UQ);
+}
+
+/* a where m holds, else b. */
+V_FN vec v_select(mask m, vec a, vec b)
+{
+    return V_(mask_blend)(m, b, a);
+}
+
+#define V_SLEEF_ISA avx512f

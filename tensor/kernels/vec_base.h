@@ -1,0 +1,130 @@
+/* vec.h for any CPU the compiler targets: 128-bit GNU vectors, a few operations lane by lane.
+ * On x86-64 this is SSE2, on AArch64 NEON. There is no fused multiply-add: v_fma rounds twice. */
+#define VEC_REGISTERS 16
+
+#if KERNEL_F64
+#define VL 2
+typedef double vec __attribute__((vector_size(16)));
+typedef int64_t mask __attribute__((vector_size(16)));
+#else
+#define VL 4
+typedef float vec __attribute__((vector_size(16)));
+typedef int32_t mask __attribute__((vector_size(16)));
+#endif
+
+V_FN vec v_loadu(const real *p)
+{
+    vec a;
+    memcpy(&a, p, sizeof a);
+    return a;
+}
+
+V_FN void v_storeu(real *p, vec a)
+{
+    memcpy(p, &a, sizeof a);
+}
+
+V_FN vec v_load(const real *p, int64_t n)
+{
+    if (n >= VL)
+        return v_loadu(p);
+    vec a = {0};
+    for (int64_t i = 0; i < n; i++)
+        a[i] = p[i];
+    return a;
+}
+
+V_FN void v_store(real *p, vec a, int64_t n)
+{
+    if (n >= VL)
+        v_storeu(p, a);
+    else
+        for (int64_t i = 0; i < n; i++)
+            p[i] = a[i];
+}
+
+V_FN vec v_set1(real a)
+{
+#if KERNEL_F64
+    return (vec){a, a};
+#else
+    return (vec){a, a, a, a};
+#endif
+}
+
+/* a * b + c and c - a * b, rounded twice here. */
+V_FN vec v_fma(vec a, vec b, vec c)
+{
+    return a * b + c;
+}
+
+V_FN vec v_fnma(vec a, vec b, vec c)
+{
+    return c - a * b;
+}
+
+V_FN mask v_lt(vec a, vec b)
+{
+    return a < b;
+}
+
+V_FN mask v_le(vec a, vec b)
+{
+    return a <= b;
+}
+
+V_FN mask v_eq(vec a, vec b)
+{
+    return a == b;
+}
+
+V_FN mask v_ne(vec a, vec b)
+{
+    return a != b;
+}
+
+/* a where m holds, else b. */
+V_FN vec v_select(mask m, vec a, vec b)
+{
+    return (vec)((m & (mask)a) | (~m & (mask)b));
+}
+
+/* The second operand where either is NaN, as x86's instructions have it. */
+V_FN vec v_max(vec a, vec b)
+{
+    return v_select(v_lt(b, a), a, b);
+}
+
+V_FN vec v_min(vec a, vec b)
+{
+    return v_select(v_lt(a, b), a, b);
+}
+
+#if KERNEL_F64
+#define V_LANES(f, a) ((vec){f((a)[0]), f((a)[1])})
+#define V_LIBM(op) __builtin_##op
+#else
+#define V_LANES(f, a) ((vec){f((a)[0]), f((a)[1]), f((a)[2]), f((a)[3])})
+#define V_LIBM(op) __builtin_##op##f
+#endif
+
+V_FN vec v_sqrt(vec a)
+{
+    return V_LANES(V_LIBM(sqrt), a);
+}
+
+V_FN vec v_floor(vec a)
+{
+    return V_LANES(V_LIBM(floor), a);
+}
+
+V_FN vec v_round(vec a) /* to nearest, ties to even */
+{
+    return V_LANES(V_LIBM(rint), a);
+}
+
+#if defined(__aarch64__)
+#define V_SLEEF_ISA advsimd
+#else
+#define V_SLEEF_ISA sse2
+#endif

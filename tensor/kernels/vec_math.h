@@ -1,0 +1,49 @@
+/* The transcendental functions of vec.h: the one place where SLEEF is met.
+ * Accuracy is SLEEF's u10 level (1.0 ulp; u15 for erfc) in both real types. A result depends on its
+ * lane alone, so chunk boundaries never show. Different instruction sets may differ in the last
+ * bit. */
+#ifdef __clang__
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wstrict-prototypes"
+#endif
+#include <sleef.h>
+#ifdef __clang__
+#pragma clang diagnostic pop
+#endif
+
+#if KERNEL_F64
+#define V_SLEEF_REAL d
+#else
+#define V_SLEEF_REAL f
+#endif
+#define V_SLEEF__(f, r, lanes, level, isa) Sleef_##f##r##lanes##_##level##isa
+#define V_SLEEF_(f, r, lanes, level, isa) V_SLEEF__(f, r, lanes, level, isa)
+#define V_SLEEF(f, level) V_SLEEF_(f, V_SLEEF_REAL, VL, level, V_SLEEF_ISA)
+
+#define V_UNARY(name, level)                                                                       \
+    V_FN vec v_##name(vec a)                                                                       \
+    {                                                                                              \
+        return V_SLEEF(name, level)(a);                                                            \
+    }
+V_UNARY(exp, u10)
+V_UNARY(exp2, u10)
+V_UNARY(expm1, u10)
+V_UNARY(log, u10)
+V_UNARY(log2, u10)
+V_UNARY(log1p, u10)
+V_UNARY(sin, u10)
+V_UNARY(cos, u10)
+V_UNARY(tanh, u10)
+V_UNARY(erf, u10)
+#undef V_UNARY
+
+V_FN vec v_pow(vec a, vec b)
+{
+    return V_SLEEF(pow, u10)(a, b);
+}
+
+/* 1 / (1 + exp(-a)): finite for every a, 0 and 1 at the ends. */
+V_FN vec v_sigmoid(vec a)
+{
+    return v_set1((real)1) / (v_set1((real)1) + v_exp(v_set1((real)0) - a));
+}

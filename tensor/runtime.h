@@ -1,0 +1,53 @@
+/* The machine and the memory: threads, instruction set, allocator. */
+#ifndef ITO_RUNTIME_H
+#define ITO_RUNTIME_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/**
+ * How many threads operations use from now on, in every thread of the program. The default is
+ * OMP_NUM_THREADS or the number of processors. Results do not depend on it.
+ * @return ITO_ERR_RANGE unless 1 <= n <= 1024.
+ */
+ITO_API ito_status ito_set_threads(int n);
+ITO_API int ito_threads(void);
+
+/**
+ * The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". The best that the processor
+ * has is chosen at the first use; the environment variable ITO_ISA asks for a lesser one.
+ */
+ITO_API const char *ito_isa(void);
+/**
+ * ITO_OK, or ITO_ERR_ARGUMENT if ITO_ISA names an instruction set that does not exist or that this
+ * processor lacks (the best one it has is used then). Programs call it first and report.
+ */
+ITO_API ito_status ito_isa_check(void);
+
+/** Bytes of tensor memory in use: now, and at most since ito_memory_reset_peak. */
+ITO_API int64_t ito_memory_current(void);
+ITO_API int64_t ito_memory_peak(void);
+ITO_API void ito_memory_reset_peak(void);
+/** Bytes held: in use, and freed ones kept for the next request. */
+ITO_API int64_t ito_memory_held(void);
+/** Blocks in use: 0 when nothing is leaked. */
+ITO_API int64_t ito_memory_blocks(void);
+/** Refuse what would take memory in use above this many bytes, with ITO_ERR_MEMORY. 0: no limit. */
+ITO_API void ito_memory_limit(int64_t bytes);
+/** Give the kept blocks back to the system. */
+ITO_API void ito_memory_trim(void);
+/** For tests: the n-th request from now fails (1: the next). 0: none. */
+ITO_API void ito_memory_fail_nth(int64_t n);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_set_threads(...) ITO_AT(ito_set_threads(__VA_ARGS__))
+#endif
+
+#endif

@@ -1,0 +1,48 @@
+/* Who owns what: a thread's stack of scopes, and reference counts.
+ *
+ * A tensor belongs to the scope it was made in and goes when that scope ends, unless someone else
+ * holds it: a module its parameters, the graph what backward needs, a caller who took a reference.
+ *
+ *     ito_scope_begin();
+ *     ito_tensor *loss = ...;           // and all that it took to compute it
+ *     printf("%g\n", ito_item(loss));
+ *     ito_scope_end();                  // all of it goes
+ *
+ * Outside any scope a thread has an outermost one that never ends: what is made there is freed when
+ * the thread ends or by ito_scope_clear.
+ */
+#ifndef ITO_SCOPE_H
+#define ITO_SCOPE_H
+
+#include "base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ito_tensor ito_tensor;
+
+/** Open a scope in this thread. */
+ITO_API void ito_scope_begin(void);
+/** Close the innermost scope and let go of what it owns. Without an open one it does nothing. */
+ITO_API void ito_scope_end(void);
+/** Let go of everything that the innermost scope owns and leave it open: one call per training
+ * step. */
+ITO_API void ito_scope_clear(void);
+/**
+ * Hand t on to the scope around the innermost one: what a function does with its result before it
+ * closes its scope. Within the outermost scope it stays there. Does nothing to a tensor that the
+ * innermost scope does not own.
+ * @return t; NULL if t is NULL.
+ */
+ITO_API ito_tensor *ito_keep(ito_tensor *t);
+/** Take a reference: t lives until the matching ito_release, whatever scopes end. Returns t. */
+ITO_API ito_tensor *ito_retain(ito_tensor *t);
+/** Give back a reference taken by ito_retain. Accepts NULL. */
+ITO_API void ito_release(ito_tensor *t);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

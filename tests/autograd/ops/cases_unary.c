@@ -1,0 +1,398 @@
+/* Cases of the functions of one array: each meets libm in double on dense, strided, empty and
+ * zero-dimensional inputs, then the checks that every operation passes. */
+#include "tests/autograd/op_check.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+typedef ito_tensor *unary_fn(ito_tensor *x);
+typedef double oracle_fn(double x);
+
+/* The kernels' mathematics is accurate to 1 ulp, so results of this size may be off by 2^-22 where
+ * the formula takes a few steps, and by 2^-50 in double. */
+static const double f32_tolerance = 0x1p-21, f64_tolerance = 0x1p-49;
+
+typedef struct unary_case {
+    const char *name;
+    unary_fn *f;
+    oracle_fn *oracle;
+    double low, high;
+} unary_case;
+
+static ito_tensor *apply(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    return ((const unary_case *)context)->f(in[0]);
+}
+
+static void meets_oracle(const unary_case *c, ito_tensor *x, double tolerance)
+{
+    int64_t n = ito_numel(x);
+    double *want = mem_alloc((size_t)n * sizeof *want);
+    cr_assert_eq(ito_to_data(x, want, ITO_F64), ITO_OK);
+    for (int64_t i = 0; i < n; i++)
+        want[i] = c->oracle(want[i]);
+    ito_tensor *y = c->f(x);
+    assert_elements(y, want, n, tolerance, c->name);
+    cr_assert(shape_equal(ito_shape_of(y), ito_shape_of(x)), "%s", c->name);
+    cr_assert_eq(y->dtype, x->dtype, "%s", c->name);
+    mem_free(want);
+}
+
+static void forward_checks(const unary_case *c, ito_dtype dtype, double tolerance)
+{
+    ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(5, 7, 11), c->low, c->high, 3), dtype);
+    meets_oracle(c, x, tolerance);
+    meets_oracle(c, ito_permute_to(x, ITO_DIMS(2, 0, 1)), tolerance);
+    meets_oracle(c, ito_slice(x, 2, 1, 11, 3), tolerance);
+    meets_oracle(c, ito_slice(x, 1, 0, 7, 2), tolerance);
+    meets_oracle(c, ito_expand_to(ito_slice(x, 0, 0, 1, 1), ITO_DIMS(4, 7, 11)), tolerance);
+    meets_oracle(c, ito_select(ito_select(ito_select(x, 0, 1), 0, 2), 0, 3), tolerance);
+    meets_oracle(c, ito_zeros(ITO_SHAPE(2, 0, 3), dtype), tolerance);
+}
+
+/* An element gives the same bits alone and among others, wherever it stands in a vector. */
+static void lanes_are_independent(const unary_case *c, ito_dtype dtype)
+{
+    ito_tensor *x = random_tensor(ITO_SHAPE(67), c->low, c->high, 5);
+    ((double *)ito_data(x))[13] = c->high * 1000; /* a lane that takes another path in SLEEF */
+    x = ito_cast(x, dtype);
+    ito_tensor *y = c->f(x);
+    cr_assert_not_null(y);
+    size_t size = ito_dtype_size(dtype);
+    for (int64_t i = 0; i < 67; i++) {
+        ito_tensor *alone = c->f(ito_narrow(x, 0, i, 1));
+        cr_assert_eq(memcmp(ito_data(alone), (char *)ito_data(y) + (size_t)i * size, size), 0,
+                     "%s of element %lld depends on its neighbours", c->name, (long long)i);
+    }
+}
+
+static void check(const char *name, unary_fn *f, oracle_fn *oracle, double low, double high)
+{
+    unary_case c = {name, f, oracle, low, high};
+    ito_scope_begin();
+    forward_checks(&c, ITO_F64, f64_tolerance);
+    forward_checks(&c, ITO_F32, f32_tolerance);
+    lanes_are_independent(&c, ITO_F32);
+    lanes_are_independent(&c, ITO_F64);
+    cr_assert_null(f(ito_zeros(ITO_SHAPE(2), ITO_BF16)));
+    cr_assert(strstr(ito_error_message(), ": takes f32 or f64, not bf16 (see ito_cast)") != NULL);
+    ito_error_clear();
+    ito_scope_end();
+    op_check_run((op_check){.what = name,
+                            .f = apply,
+                            .context = &c,
+                            .n = 1,
+                            .shape = {ITO_SHAPE(3, 1, 5)},
+                            .low = low,
+                            .high = high,
+                            .large = {ITO_SHAPE(3, 50000)}});
+}
+
+/* f of these numbers is exactly those, in both types. */
+static void exactly(unary_fn *f, const double *x, const double *want, int n, const char *name)
+{
+    ito_scope_begin();
+    for (int d = 0; d < 2; d++) {
+        ito_tensor *t = ito_cast(ito_from_data(x, ITO_SHAPE(n), ITO_F64), d ? ITO_F64 : ITO_F32);
+        assert_elements(f(t), want, n, 0, name);
+    }
+    ito_scope_end();
+}
+#define EXACTLY(f, x, want) exactly(f, x, want, (int)(sizeof(x) / sizeof *(x)), #f)
+
+/* The gradient of f at these numbers is exactly those. */
+static void slopes(unary_fn *f, const double *x, const double *want, int n, const char *name)
+{
+    ito_scope_begin();
+    ito_tensor *t = ito_requires_grad(ito_from_data(x, ITO_SHAPE(n), ITO_F64), true);
+    assert_elements(ito_grad(ito_sum(f(t)), t), want, n, 0, name);
+    ito_scope_end();
+}
+#define SLOPES(f, x, want) slopes(f, x, want, (int)(sizeof(x) / sizeof *(x)), #f)
+
+/* ---- oracles -----------------------------------------------------------------------------------
+ */
+
+static double neg(double x)
+{
+    return -x;
+}
+static double square(double x)
+{
+    return x * x;
+}
+static double rsqrt(double x)
+{
+    return 1 / sqrt(x);
+}
+static double reciprocal(double x)
+{
+    return 1 / x;
+}
+static double sigmoid(double x)
+{
+    return 1 / (1 + exp(-x));
+}
+static double sign(double x)
+{
+    return x > 0 ? 1 : x < 0 ? -1 : 0;
+}
+static double relu(double x)
+{
+    return x > 0 ? x : 0;
+}
+static double silu(double x)
+{
+    return x / (1 + exp(-x));
+}
+static double gelu(double x)
+{
+    return 0.5 * x * erfc(-x / sqrt(2));
+}
+static double softplus(double x)
+{
+    return log(1 + exp(x));
+}
+
+/* ---- cases -------------------------------------------------------------------------------------
+ */
+
+void case_abs(void)
+{
+    check("abs", ito_abs, fabs, -2, 2);
+    EXACTLY(ito_abs, ((double[]){-0.0, NAN, -INFINITY}), ((double[]){0, NAN, INFINITY}));
+    SLOPES(ito_abs, ((double[]){-3, 0, 3}), ((double[]){-1, 0, 1}));
+}
+
+void case_neg(void)
+{
+    check("neg", ito_neg, neg, -2, 2);
+    ito_scope_begin();
+    cr_assert(signbit(ito_item(ito_neg(ito_scalar(0, ITO_F32)))));
+    ito_tensor *x = ito_from_data((int32_t[]){INT32_MIN, -5, 7}, ITO_SHAPE(3), ITO_I32);
+    assert_elements(ito_neg(x), (double[]){INT32_MIN, 5, -7}, 3, 0, "neg of i32");
+    assert_elements(ito_neg(ito_scalar(1, ITO_U8)), (double[]){255}, 1, 0, "neg of u8");
+    cr_assert_null(ito_neg(ito_scalar(1, ITO_BOOL)));
+    assert_error(ITO_ERR_DTYPE, "neg: not defined for bool (see ito_cast and ito_ne)");
+    ito_scope_end();
+}
+
+void case_square(void)
+{
+    check("square", ito_square, square, -2, 2);
+}
+
+void case_sqrt(void)
+{
+    check("sqrt", ito_sqrt, sqrt, 0.5, 4);
+    EXACTLY(ito_sqrt, ((double[]){0, 4, -1, INFINITY}), ((double[]){0, 2, NAN, INFINITY}));
+}
+
+void case_rsqrt(void)
+{
+    check("rsqrt", ito_rsqrt, rsqrt, 0.5, 4);
+}
+
+void case_reciprocal(void)
+{
+    check("reciprocal", ito_reciprocal, reciprocal, 0.5, 4);
+    EXACTLY(ito_reciprocal, ((double[]){0, -0.0, 4}), ((double[]){INFINITY, -INFINITY, 0.25}));
+}
+
+void case_exp(void)
+{
+    check("exp", ito_exp, exp, -2, 2);
+    EXACTLY(ito_exp, ((double[]){0, -INFINITY, INFINITY, NAN, 1000}),
+            ((double[]){1, 0, INFINITY, NAN, INFINITY}));
+}
+
+void case_expm1(void)
+{
+    check("expm1", ito_expm1, expm1, -2, 2);
+    EXACTLY(ito_expm1, ((double[]){0x1p-60, -INFINITY}), ((double[]){0x1p-60, -1}));
+}
+
+void case_log(void)
+{
+    check("log", ito_log, log, 0.5, 4);
+    EXACTLY(ito_log, ((double[]){1, 0, -1, INFINITY}), ((double[]){0, -INFINITY, NAN, INFINITY}));
+}
+
+void case_log1p(void)
+{
+    check("log1p", ito_log1p, log1p, -0.5, 4);
+    EXACTLY(ito_log1p, ((double[]){0x1p-60, -1}), ((double[]){0x1p-60, -INFINITY}));
+}
+
+void case_sin(void)
+{
+    check("sin", ito_sin, sin, -4, 4);
+    check("sin", ito_sin, sin, -1000, 1000);
+}
+
+void case_cos(void)
+{
+    check("cos", ito_cos, cos, -4, 4);
+    check("cos", ito_cos, cos, -1000, 1000);
+}
+
+void case_tanh(void)
+{
+    check("tanh", ito_tanh, tanh, -2, 2);
+    EXACTLY(ito_tanh, ((double[]){-100, 0, 100}), ((double[]){-1, 0, 1}));
+}
+
+void case_erf(void)
+{
+    check("erf", ito_erf, erf, -2, 2);
+}
+
+void case_sigmoid(void)
+{
+    check("sigmoid", ito_sigmoid, sigmoid, -4, 4);
+    EXACTLY(ito_sigmoid, ((double[]){-1000, 0, 1000}), ((double[]){0, 0.5, 1}));
+}
+
+void case_floor(void)
+{
+    check("floor", ito_floor, floor, -3, 3);
+    SLOPES(ito_floor, ((double[]){-1.5, 2}), ((double[]){0, 0}));
+}
+
+void case_round(void)
+{
+    check("round", ito_round, rint, -3, 3);
+    EXACTLY(ito_round, ((double[]){0.5, 1.5, 2.5, -0.5}), ((double[]){0, 2, 2, 0}));
+}
+
+void case_sign(void)
+{
+    check("sign", ito_sign, sign, -3, 3);
+    EXACTLY(ito_sign, ((double[]){0, -0.0, INFINITY, NAN}), ((double[]){0, 0, 1, 0}));
+}
+
+void case_relu(void)
+{
+    check("relu", ito_relu, relu, -3, 3);
+    EXACTLY(ito_relu, ((double[]){0, NAN, -INFINITY}), ((double[]){0, NAN, 0}));
+    SLOPES(ito_relu, ((double[]){-1, 0, 1}), ((double[]){0, 0, 1}));
+}
+
+void case_silu(void)
+{
+    check("silu", ito_silu, silu, -4, 4);
+    EXACTLY(ito_silu, ((double[]){0, -1000, 1000}), ((double[]){0, 0, 1000}));
+    SLOPES(ito_silu, ((double[]){0, -1000, 1000}), ((double[]){0.5, 0, 1}));
+}
+
+void case_gelu(void)
+{
+    check("gelu", ito_gelu, gelu, -4, 4);
+    EXACTLY(ito_gelu, ((double[]){0, -100, 100}), ((double[]){0, 0, 100}));
+    SLOPES(ito_gelu, ((double[]){0, -100, 100}), ((double[]){0.5, 0, 1}));
+}
+
+void case_softplus(void)
+{
+    check("softplus", ito_softplus, softplus, -4, 4);
+    EXACTLY(ito_softplus, ((double[]){-1000, 1000, NAN}), ((double[]){0, 1000, NAN}));
+}
+
+/* ---- with numbers ------------------------------------------------------------------------------
+ */
+
+static ito_tensor *clamp(ito_tensor *x)
+{
+    return ito_clamp(x, -0.5, 1.25);
+}
+static double clamp_oracle(double x)
+{
+    return x < -0.5 ? -0.5 : x > 1.25 ? 1.25 : x;
+}
+
+void case_clamp(void)
+{
+    check("clamp", clamp, clamp_oracle, -2, 2);
+    EXACTLY(clamp, ((double[]){NAN, -INFINITY, INFINITY}), ((double[]){NAN, -0.5, 1.25}));
+    SLOPES(clamp, ((double[]){-1, -0.5, 0, 1.25, 2}), ((double[]){0, 1, 1, 1, 0}));
+}
+
+static double exponent;
+static ito_tensor *power(ito_tensor *x)
+{
+    return ito_pow_scalar(x, exponent);
+}
+static double power_oracle(double x)
+{
+    return pow(x, exponent);
+}
+
+void case_pow_scalar(void)
+{
+    static const double exponents[] = {2.5, -1.75, 2, 3, 1, 0, 0.5, -0.5, -1};
+    for (size_t i = 0; i < sizeof exponents / sizeof *exponents; i++) {
+        exponent = exponents[i];
+        check("pow_scalar", power, power_oracle, 0.5, 2);
+    }
+    exponent = 3;
+    EXACTLY(power, ((double[]){-2, 0}), ((double[]){-8, 0}));
+    SLOPES(power, ((double[]){-2, 0}), ((double[]){12, 0}));
+    exponent = 1;
+    SLOPES(power, ((double[]){-2, 0}), ((double[]){1, 1}));
+    exponent = 0;
+    EXACTLY(power, ((double[]){0, NAN}), ((double[]){1, 1}));
+}
+
+static ito_tensor *shift(ito_tensor *x)
+{
+    return ito_add_scalar(x, 1.5);
+}
+static double shift_oracle(double x)
+{
+    return x + 1.5;
+}
+static ito_tensor *scale(ito_tensor *x)
+{
+    return ito_mul_scalar(x, -2.5);
+}
+static double scale_oracle(double x)
+{
+    return x * -2.5;
+}
+
+void case_scale_shift(void)
+{
+    check("add_scalar", shift, shift_oracle, -2, 2);
+    check("mul_scalar", scale, scale_oracle, -2, 2);
+    ito_scope_begin();
+    cr_assert(signbit(ito_item(ito_mul_scalar(ito_scalar(-0.0, ITO_F32), 2))), "-0 stays -0");
+    ito_scope_end();
+}
+
+/* ---- laws and layouts --------------------------------------------------------------------------
+ */
+
+Test(ops_unary, results_keep_the_memory_order)
+{
+    ito_scope_begin();
+    ito_tensor *x =
+        ito_permute_to(random_tensor(ITO_SHAPE(2, 4, 5, 3), -1, 1, 1), ITO_DIMS(0, 3, 1, 2));
+    cr_assert(ito_is_channels_last(ito_exp(x)));
+    cr_assert(ito_is_channels_last(ito_exp(ito_narrow(x, 1, 0, 2))), "of a part of the channels");
+    ito_scope_end();
+}
+
+Test(ops_unary, fused_backward_is_the_composite_s)
+{
+    unary_fn *const fused[] = {ito_silu, ito_gelu};
+    for (int i = 0; i < 2; i++) {
+        ito_scope_begin();
+        ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(3, 41), -6, 6, 1), true);
+        ito_tensor *y = ito_sum(fused[i](x));
+        ito_tensor *by_kernel = ito_grad(y, x, .retain_graph = true);
+        assert_close(by_kernel, ito_grad(y, x, .create_graph = true), 1e-13, "composite");
+        ito_scope_end();
+    }
+}

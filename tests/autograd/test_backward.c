@@ -1,0 +1,356 @@
+/* The graph and its sweeps: what accumulates, what is freed, what is refused. */
+#include "autograd/graph.h"
+#include "tests/autograd/op_check.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+static ito_tensor *leaf(double value)
+{
+    return ito_requires_grad(ito_scalar(value, ITO_F64), true);
+}
+
+Test(backward, the_product_rule)
+{
+    ito_tensor *x = leaf(3), *y = leaf(5);
+    cr_assert_eq(ito_backward(ito_mul(x, y)), ITO_OK, "%s", ito_error());
+    cr_assert_eq(ito_item(ito_grad_of(x)), 5);
+    cr_assert_eq(ito_item(ito_grad_of(y)), 3);
+}
+
+Test(backward, gradients_add_up_until_zeroed)
+{
+    ito_tensor *x = leaf(3);
+    ito_backward(ito_square(x));
+    ito_backward(ito_square(x));
+    cr_assert_eq(ito_item(ito_grad_of(x)), 12);
+    ito_zero_grad(x);
+    cr_assert_eq(ito_item(ito_grad_of(x)), 0);
+    ito_backward(ito_square(x));
+    cr_assert_eq(ito_item(ito_grad_of(x)), 6);
+}
+
+Test(backward, a_tensor_used_twice_gets_both_shares)
+{
+    ito_tensor *x = leaf(2), *y = ito_square(x);
+    ito_backward(ito_add(ito_mul(y, x), y)); /* x^3 + x^2 */
+    cr_assert_eq(ito_item(ito_grad_of(x)), 16);
+    ito_tensor *z = leaf(2);
+    ito_backward(ito_mul(z, z));
+    cr_assert_eq(ito_item(ito_grad_of(z)), 4);
+}
+
+Test(backward, the_output_may_be_a_leaf)
+{
+    ito_tensor *x = leaf(2);
+    cr_assert_eq(ito_backward(x), ITO_OK);
+    cr_assert_eq(ito_item(ito_grad_of(x)), 1);
+    cr_assert_eq(ito_item(ito_grad(x, x)), 1);
+}
+
+Test(backward, a_gradient_shared_by_two_leaves_is_not_one_memory)
+{
+    ito_tensor *x = leaf(1), *y = leaf(1);
+    ito_backward(ito_add(x, y)); /* both get the very same dy */
+    ito_backward(ito_square(x));
+    cr_assert_eq(ito_item(ito_grad_of(x)), 3);
+    cr_assert_eq(ito_item(ito_grad_of(y)), 1);
+}
+
+Test(backward, needs_a_number_or_a_cotangent)
+{
+    ito_tensor *x = ito_requires_grad(ito_ones(ITO_SHAPE(2, 3), ITO_F64), true);
+    ito_tensor *y = ito_square(x);
+    cr_assert_eq(ito_backward(y), ITO_ERR_SHAPE);
+    assert_error(ITO_ERR_SHAPE, "backward: the output [2, 3] is not one number; give a cotangent");
+    cr_assert_eq(ito_backward(y, .cotangent = ito_ones(ITO_SHAPE(3), ITO_F64)), ITO_ERR_SHAPE);
+    assert_error(ITO_ERR_SHAPE,
+                 "backward: the cotangent f64 [3] is not like the output f64 [2, 3]");
+    cr_assert_eq(ito_backward(y, .cotangent = ito_full_like(y, 3)), ITO_OK);
+    assert_elements(ito_grad_of(x), (double[]){6, 6, 6, 6, 6, 6}, 6, 0, "2 x 3");
+}
+
+Test(backward, nothing_that_requires_a_gradient_is_an_error)
+{
+    cr_assert_eq(ito_backward(ito_scalar(1, ITO_F64)), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "backward: the output [] requires no gradient");
+    ito_tensor *x = leaf(1), *other = ito_scalar(1, ITO_F64);
+    cr_assert_null(ito_grad(ito_square(x), other));
+    assert_error(ITO_ERR_GRAD, "grad: input 0 [] requires no gradient");
+}
+
+Test(backward, an_error_names_the_users_line)
+{
+    ito_at("train.c", 7);
+    ito_backward_with(ito_scalar(1, ITO_F64), (ito_backward_options){0});
+    cr_assert_str_eq(ito_error(), "backward: the output [] requires no gradient (train.c:7)");
+}
+
+Test(backward, a_used_graph_is_gone_unless_retained)
+{
+    ito_tensor *x = leaf(3), *y = ito_exp(x);
+    cr_assert_eq(ito_backward(y, .retain_graph = true), ITO_OK);
+    cr_assert_eq(ito_backward(y), ITO_OK);
+    cr_assert_eq(ito_backward(y), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "backward: what exp saved is gone after one sweep; the first one "
+                               "needs .retain_graph = true");
+}
+
+Test(backward, frees_what_was_saved_as_it_goes)
+{
+    ito_tensor *x = ito_requires_grad(ito_ones(ITO_SHAPE(1000), ITO_F64), true);
+    ito_scope_begin();
+    ito_tensor *y = ito_square(ito_square(ito_square(x)));
+    ito_tensor *loss = ito_retain(ito_sum(y));
+    ito_scope_end();
+    int64_t before = ito_memory_current();
+    cr_assert_eq(ito_backward(loss), ITO_OK);
+    cr_assert_lt(ito_memory_current(), before); /* two squares gone, one gradient come */
+    ito_release(loss);
+}
+
+Test(backward, a_value_changed_in_place_is_noticed)
+{
+    ito_tensor *x = leaf(3), *c = ito_scalar(2, ITO_F64), *y = ito_mul(x, c);
+    ito_fill_(c, 5);
+    cr_assert_eq(ito_backward(y), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "backward: input 1 of mul, [], was changed in place after it ran");
+    ito_tensor *e = ito_exp(x);
+    ito_touch(e);
+    cr_assert_eq(ito_backward(e), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "backward: the result of exp, [], was changed in place");
+}
+
+Test(backward, no_grad_records_nothing)
+{
+    ito_tensor *x = leaf(3), *y = NULL;
+    ITO_NO_GRAD
+    {
+        cr_assert_not(ito_grad_enabled());
+        y = ito_square(x);
+    }
+    cr_assert(ito_grad_enabled());
+    cr_assert_not(ito_has_grad_path(y));
+    cr_assert(ito_has_grad_path(ito_square(x)));
+}
+
+Test(backward, detach_cuts_the_history_and_shares_the_values)
+{
+    ito_tensor *x = leaf(3), *y = ito_detach(ito_square(x));
+    cr_assert_not(ito_has_grad_path(y));
+    ito_backward(ito_mul(x, y));
+    cr_assert_eq(ito_item(ito_grad_of(x)), 9);
+}
+
+Test(backward, grad_leaves_the_leaves_alone)
+{
+    ito_tensor *x = leaf(3), *y = ito_square(x), *z = ito_mul(y, y);
+    cr_assert_eq(ito_item(ito_grad(z, x, .retain_graph = true)), 4 * 27);
+    cr_assert_eq(ito_item(ito_grad(z, y)), 18); /* with respect to a result on the way */
+    cr_assert_null(ito_grad_of(x));
+}
+
+Test(backward, grad_of_something_unrelated_is_zero)
+{
+    ito_tensor *x = leaf(3), *y = leaf(4);
+    cr_assert_eq(ito_item(ito_grad(ito_square(x), y)), 0);
+}
+
+Test(backward, grads_of_several_inputs_come_from_one_sweep)
+{
+    ito_tensor *x = leaf(3), *y = leaf(4), *grads[2];
+    ito_tensor *z = ito_mul(ito_square(x), y);
+    cr_assert_eq(ito_grads(z, (ito_tensor *[]){x, y}, 2, grads, (ito_backward_options){0}), ITO_OK);
+    cr_assert_eq(ito_item(grads[0]), 24);
+    cr_assert_eq(ito_item(grads[1]), 9);
+}
+
+Test(backward, create_graph_differentiates_again)
+{
+    ito_tensor *x = leaf(2);
+    ito_tensor *d = ito_mul(ito_square(x), ito_square(x)); /* x^4 */
+    const double want[] = {32, 48, 48, 24, 0};
+    for (int order = 0; order < 4; order++) {
+        d = ito_grad(d, x, .create_graph = true);
+        cr_assert_not_null(d, "%s", ito_error());
+        cr_assert_float_eq(ito_item(d), want[order], 1e-12, "derivative %d", order + 1);
+    }
+}
+
+Test(backward, a_penalty_on_a_gradient_trains)
+{
+    ito_tensor *w = leaf(3), *x = leaf(2);
+    ito_tensor *g = ito_grad(ito_mul(ito_square(w), x), x, .create_graph = true); /* w^2 */
+    cr_assert_eq(ito_backward(ito_square(g)), ITO_OK, "%s", ito_error());         /* w^4 */
+    cr_assert_float_eq(ito_item(ito_grad_of(w)), 4 * 27, 1e-9);
+    cr_assert_null(ito_grad_of(x));
+}
+
+Test(backward, fused_operations_differentiate_again_through_their_composite)
+{
+    ito_tensor *x = leaf(0.7);
+    ito_tensor *g = ito_grad(ito_silu(x), x, .create_graph = true);
+    ito_tensor *gg = ito_grad(g, x);
+    double s = 1 / (1 + exp(-0.7)), d = s * (1 - s);
+    cr_assert_float_eq(ito_item(g), s + 0.7 * d, 1e-12);
+    cr_assert_float_eq(ito_item(gg), 2 * d + 0.7 * d * (1 - 2 * s), 1e-12);
+}
+
+static ito_tensor *halve(ito_tensor *g, void *calls)
+{
+    ++*(int *)calls;
+    return ito_mul_scalar(g, 0.5);
+}
+
+static ito_tensor *refuse(ito_tensor *g, void *unused)
+{
+    (void)g, (void)unused;
+    return NULL;
+}
+
+Test(backward, hooks_see_and_change_gradients)
+{
+    int calls = 0;
+    ito_tensor *x = leaf(3), *y = ito_square(x);
+    cr_assert_eq(ito_add_grad_hook(y, halve, &calls), ITO_OK);
+    cr_assert_eq(ito_add_grad_hook(x, halve, &calls), ITO_OK);
+    ito_backward(ito_mul_scalar(y, 8));
+    cr_assert_eq(calls, 2);
+    cr_assert_eq(ito_item(ito_grad_of(x)), 8 * 6 * 0.25);
+    cr_assert_eq(ito_add_grad_hook(ito_scalar(1, ITO_F64), halve, &calls), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "add_grad_hook: the tensor [] requires no gradient");
+    ito_tensor *z = ito_square(x);
+    ito_add_grad_hook(z, refuse, NULL);
+    cr_assert_eq(ito_backward(z), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD, "backward: a hook gave no gradient");
+}
+
+Test(backward, requires_grad_is_for_real_leaves)
+{
+    cr_assert_null(ito_requires_grad(ito_zeros(ITO_SHAPE(1), ITO_I64), true));
+    assert_error(ITO_ERR_DTYPE, "requires_grad: gradients are f32 or f64, not i64");
+    ito_tensor *y = ito_square(leaf(2));
+    cr_assert_null(ito_requires_grad(y, false));
+    assert_error(ITO_ERR_GRAD, "requires_grad: the tensor [] is a result; ito_detach gives one "
+                               "without history");
+    ito_tensor *x = leaf(1);
+    ito_requires_grad(x, false);
+    cr_assert_not(ito_has_grad_path(ito_square(x)));
+}
+
+Test(backward, a_frozen_leaf_gets_no_gradient)
+{
+    ito_tensor *x = leaf(2), *w = leaf(3), *y = ito_mul(x, w);
+    ito_requires_grad(w, false); /* after it was recorded */
+    cr_assert_eq(ito_backward(y), ITO_OK);
+    cr_assert_null(ito_grad_of(w));
+    cr_assert_eq(ito_item(ito_grad_of(x)), 3);
+}
+
+/* A chain this long would overflow the stack if nodes were freed or visited by recursion. */
+Test(backward, depth_is_no_matter)
+{
+    ito_tensor *x = leaf(1);
+    ito_scope_begin();
+    ito_tensor *y = x;
+    for (int i = 0; i < 200000; i++)
+        y = ito_add_scalar(y, 1e-6);
+    cr_assert_eq(ito_backward(y), ITO_OK);
+    cr_assert_eq(ito_item(ito_grad_of(x)), 1);
+    ito_tensor *z = x;
+    for (int i = 0; i < 200000; i++)
+        z = ito_exp(ito_mul_scalar(z, 1e-9));
+    ito_scope_end();
+}
+
+Test(backward, a_step_returns_memory_to_its_value)
+{
+    ito_tensor *w = ito_requires_grad(ito_ones(ITO_SHAPE(8, 8), ITO_F32), true);
+    int64_t after_first = 0;
+    for (int step = 0; step < 4; step++) {
+        ito_scope_begin();
+        ito_tensor *y = ito_sum(ito_square(ito_matmul(w, w)));
+        cr_assert_eq(ito_backward(y), ITO_OK, "%s", ito_error());
+        ito_scope_end();
+        if (step == 0)
+            after_first = ito_memory_current();
+        cr_assert_eq(ito_memory_current(), after_first);
+    }
+}
+
+Test(backward, anomaly_mode_names_the_operation_and_its_line)
+{
+    ito_set_anomaly_mode(true);
+    cr_assert_null(ito_log(ito_scalar(-1, ITO_F64)));
+    assert_error(ITO_ERR_NUMERIC, "log: its result is not finite");
+    ito_at("model.c", 12);
+    ito_tensor *x = leaf(0), *y = ito_sqrt(x);
+    cr_assert_eq(ito_backward_with(y, (ito_backward_options){0}), ITO_ERR_NUMERIC);
+    assert_error(ITO_ERR_NUMERIC, "sqrt: its gradient is not finite; it was called at model.c:12");
+    ito_set_anomaly_mode(false);
+}
+
+Test(backward, operations_refuse_mixed_and_storage_dtypes)
+{
+    ito_tensor *a = ito_zeros(ITO_SHAPE(2), ITO_F32), *b = ito_zeros(ITO_SHAPE(2), ITO_F64);
+    cr_assert_null(ito_add(a, b));
+    assert_error(ITO_ERR_DTYPE, "add: f32 [2] and f64 [2] do not mix (see ito_cast)");
+    cr_assert_null(ito_exp(ito_zeros(ITO_SHAPE(2), ITO_BF16)));
+    assert_error(ITO_ERR_DTYPE, "exp: takes f32 or f64, not bf16 (see ito_cast)");
+}
+
+/* ---- checkpoint
+ * --------------------------------------------------------------------------------------- */
+
+static ito_tensor *deep(ito_tensor *const *in, int64_t n, void *weight)
+{
+    (void)n;
+    ito_tensor *h = in[0];
+    for (int i = 0; i < 5; i++)
+        h = ito_tanh(ito_mul(h, weight));
+    return h;
+}
+
+Test(backward, a_checkpoint_gives_the_same_gradients)
+{
+    ito_tensor *x[2], *w[2];
+    for (int k = 0; k < 2; k++) {
+        x[k] = ito_requires_grad(random_tensor(ITO_SHAPE(50), -1, 1, 1), true);
+        w[k] = ito_requires_grad(random_tensor(ITO_SHAPE(50), -1, 1, 2), true);
+        ito_tensor *y = k == 0 ? deep(&x[k], 1, w[k]) : ito_checkpoint(deep, w[k], &x[k], 1);
+        cr_assert_eq(ito_backward(ito_sum(ito_square(y))), ITO_OK, "%s", ito_error());
+    }
+    assert_close(ito_grad_of(x[1]), ito_grad_of(x[0]), 0, "input");
+    assert_close(ito_grad_of(w[1]), ito_grad_of(w[0]), 0, "captured weight");
+}
+
+Test(backward, a_checkpoint_keeps_less)
+{
+    ito_tensor *x = ito_requires_grad(ito_ones(ITO_SHAPE(10000), ITO_F64), true);
+    ito_tensor *w = ito_ones(ITO_SHAPE(10000), ITO_F64);
+    int64_t held[2];
+    for (int k = 0; k < 2; k++) {
+        int64_t before = ito_memory_current();
+        ito_scope_begin();
+        ito_tensor *y = ito_retain(k == 0 ? deep(&x, 1, w) : ito_checkpoint(deep, w, &x, 1));
+        ito_scope_end();
+        held[k] = ito_memory_current() - before;
+        ito_release(y);
+    }
+    cr_assert_leq(3 * held[1], held[0]);
+}
+
+Test(backward, a_checkpoint_serves_grad_and_second_derivatives)
+{
+    ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(3), -1, 1, 3), true);
+    ito_tensor *w = ito_requires_grad(random_tensor(ITO_SHAPE(3), -1, 1, 4), true);
+    ito_tensor *plain = ito_grad(ito_sum(deep(&x, 1, w)), x, .create_graph = true);
+    ito_tensor *saved = ito_grad(ito_sum(ito_checkpoint(deep, w, &x, 1)), x, .create_graph = true);
+    assert_close(saved, plain, 1e-14, "first");
+    assert_close(ito_grad(ito_sum(saved), x), ito_grad(ito_sum(plain), x), 1e-14, "second");
+    cr_assert_null(ito_grad_of(w));
+    cr_assert_null(ito_checkpoint(NULL, NULL, &x, 1));
+    assert_error(ITO_ERR_ARGUMENT, "checkpoint: no function");
+    cr_assert_null(ito_checkpoint(deep, w, &x, 0));
+    assert_error(ITO_ERR_ARGUMENT, "checkpoint: takes 1 to 32 inputs, not 0");
+}

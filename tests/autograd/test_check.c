@@ -1,0 +1,119 @@
+/* gradcheck finds right gradients right and wrong ones wrong; jvp. */
+#include "tests/autograd/op_check.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static ito_tensor *product(ito_tensor *const *in, int64_t n, void *unused)
+{
+    (void)n, (void)unused;
+    return ito_mul(ito_sin(in[0]), ito_exp(in[1]));
+}
+
+static ito_tensor *same(ito_tensor *const *in, int64_t n, const void *unused)
+{
+    (void)n, (void)unused;
+    return ito_clone(in[0]);
+}
+
+/* Off by one part in a hundred. */
+static ito_tensor *wrong(int64_t i, ito_tensor *const *in, int64_t n, ito_tensor *y, ito_tensor *dy,
+                         const void *unused)
+{
+    (void)i, (void)in, (void)n, (void)y, (void)unused;
+    return ito_mul_scalar(dy, 1.01);
+}
+
+/* Right at first, but with no dependence of the gradient on x where there should be one. */
+static ito_tensor *square_forward(ito_tensor *const *in, int64_t n, const void *unused)
+{
+    (void)n, (void)unused;
+    return ito_square(in[0]);
+}
+
+static ito_tensor *square_detached(int64_t i, ito_tensor *const *in, int64_t n, ito_tensor *y,
+                                   ito_tensor *dy, const void *unused)
+{
+    (void)i, (void)n, (void)y, (void)unused;
+    return ito_mul(dy, ito_mul_scalar(ito_detach(in[0]), 2));
+}
+
+static ito_tensor *apply_custom(ito_tensor *const *in, int64_t n, void *op)
+{
+    return ito_custom(op, in, n, NULL);
+}
+
+static void two_inputs(ito_tensor **in)
+{
+    in[0] = ito_requires_grad(random_tensor(ITO_SHAPE(2, 3), -1, 1, 1), true);
+    in[1] = ito_requires_grad(random_tensor(ITO_SHAPE(3), -1, 1, 2), true);
+}
+
+Test(check, right_gradients_pass)
+{
+    ito_tensor *in[2];
+    two_inputs(in);
+    cr_assert_eq(ito_gradcheck(product, NULL, in, 2), ITO_OK, "%s", ito_error());
+    cr_assert_eq(ito_gradgradcheck(product, NULL, in, 2), ITO_OK, "%s", ito_error());
+}
+
+Test(check, a_wrong_gradient_fails_and_is_named)
+{
+    const ito_custom_op op = {.name = "off", .forward = same, .backward = wrong};
+    ito_tensor *in[2];
+    two_inputs(in);
+    cr_assert_eq(ito_gradcheck(apply_custom, (void *)(uintptr_t)&op, in, 1), ITO_ERR_GRAD);
+    cr_assert_eq(strncmp(ito_error_message(),
+                         "gradcheck: element 0 of input 0 [2, 3]: the graph gives ", 56),
+                 0, "%s", ito_error());
+}
+
+Test(check, a_wrong_second_derivative_fails)
+{
+    const ito_custom_op op = {
+        .name = "square", .forward = square_forward, .backward = square_detached};
+    ito_tensor *in[2];
+    two_inputs(in);
+    cr_assert_eq(ito_gradcheck(apply_custom, (void *)(uintptr_t)&op, in, 1), ITO_OK, "%s",
+                 ito_error());
+    cr_assert_eq(ito_gradgradcheck(apply_custom, (void *)(uintptr_t)&op, in, 1), ITO_ERR_GRAD);
+}
+
+Test(check, inputs_come_back_unchanged)
+{
+    ito_tensor *in[2], *copy;
+    two_inputs(in);
+    copy = ito_clone(ito_detach(in[0]));
+    ito_gradcheck(product, NULL, in, 2);
+    assert_close(in[0], copy, 0, "input");
+}
+
+Test(check, wants_f64)
+{
+    ito_tensor *x = ito_requires_grad(ito_ones(ITO_SHAPE(2), ITO_F32), true);
+    cr_assert_eq(ito_gradcheck(product, NULL, ((ito_tensor *[]){x, x}), 2), ITO_ERR_DTYPE);
+    assert_error(ITO_ERR_DTYPE, "gradcheck: input 0 is f32, not f64");
+}
+
+static ito_tensor *curve(ito_tensor *const *in, int64_t n, void *unused)
+{
+    (void)n, (void)unused;
+    return ito_mul(ito_sin(in[0]), ito_sum(in[0]));
+}
+
+/* d/dh of sin(x + h v) sum(x + h v) at 0, worked out by hand. */
+Test(check, jvp_is_the_derivative_along_a_direction)
+{
+    const double xs[3] = {0.3, -0.7, 1.1}, vs[3] = {1, 2, -0.5};
+    ito_tensor *x = ito_from_data(xs, ITO_SHAPE(3), ITO_F64);
+    ito_tensor *v = ito_from_data(vs, ITO_SHAPE(3), ITO_F64);
+    double want[3], sum = 0, sum_v = 0;
+    for (int i = 0; i < 3; i++)
+        sum += xs[i], sum_v += vs[i];
+    for (int i = 0; i < 3; i++)
+        want[i] = cos(xs[i]) * vs[i] * sum + sin(xs[i]) * sum_v;
+    assert_elements(ito_jvp(curve, NULL, x, v), want, 3, 1e-12, "jvp");
+    cr_assert_null(ito_jvp(curve, NULL, x, ito_ones(ITO_SHAPE(2), ITO_F64)));
+    assert_error(ITO_ERR_SHAPE, "jvp: the direction [2] is not shaped as the input [3]");
+}

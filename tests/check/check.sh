@@ -1,0 +1,82 @@
+# The steps of ./run check, which sources this file. All are done; the end says which ones failed.
+
+sources() { # tracked or to be: patterns
+    git -c safe.directory='*' ls-files -co --exclude-standard -- "$@"
+}
+
+failed_steps=()
+step() { # name, command...
+    say "$1"
+    "${@:2}" || { failed_steps+=("$1"); say "$1: FAILED"; }
+}
+
+# A build directory of its own for each compiler, all of them under build/.
+build_in() { # directory, compiler, options...
+    [ -f "$1/build.ninja" ] || CC=$2 meson setup "$1" "${@:3}" || return
+    ninja -C "$1"
+}
+
+check_format() {
+    sources '*.c' '*.h' | xargs clang-format --dry-run -Werror
+}
+
+check_includes() {
+    sources '*.c' '*.h' '*.def' | xargs awk -f tests/check/include_direction.awk
+}
+
+check_build_and_test() { # directory, compiler, options...
+    build_in "$@" && run_tests "$1"
+}
+
+# Each instruction set below the best one.
+check_isa() { # build directory, instruction set
+    if [ "$2" != base ] && ! grep -qw "$2" /proc/cpuinfo; then
+        say "this processor lacks $2"
+        return 0
+    fi
+    ITO_ISA=$2 run_tests "$1"
+}
+
+check_sanitized() {
+    ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+        check_build_and_test "$@" --buildtype=debugoptimized -Dwerror=true \
+        -Db_sanitize=address,undefined -Db_lundef=false
+}
+
+check_cppcheck() {
+    sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' 'examples/*.c' |
+        cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+            --enable=warning,performance,portability -j "$(nproc)" \
+            --suppressions-list=tests/check/cppcheck.txt \
+            -I. -D_GNU_SOURCE -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_F64=0 -D__x86_64__
+}
+
+# The kernels' other variants differ in the vector header only.
+check_tidy() { # build directory of clang
+    sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' 'examples/*.c' |
+        grep -v '^tensor/kernels/' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$1"
+}
+
+check() { # quick or full
+    step 'format' check_format
+    step 'includes point one way' check_includes
+    step 'public headers alone, in C and C++' tests/check/public_headers.sh
+    if [ "$1" != quick ]; then
+        step 'gcc: build and tests' \
+            check_build_and_test build/gcc gcc -Dwerror=true
+        step 'calls point one way' tests/check/link_direction.sh build/gcc
+        step 'the installed library' tests/check/installed.sh build/gcc
+        step 'tests with ITO_ISA=base' check_isa build/gcc base
+        step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2
+        step 'clang: build and tests' \
+            check_build_and_test build/clang clang -Dwerror=true
+        step 'AddressSanitizer, UBSan: build and tests' check_sanitized build/sanitized gcc
+        step 'cppcheck' check_cppcheck
+        step 'clang-tidy' check_tidy build/clang
+    fi
+    if [ ${#failed_steps[@]} -gt 0 ]; then
+        printf 'failed: %s\n' "${failed_steps[@]}" >&2
+        return 1
+    fi
+    say 'everything passed'
+}

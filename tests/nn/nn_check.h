@@ -1,0 +1,108 @@
+/* What the tests of nn/ share: error sentences, temporary directories, small tensors. */
+#ifndef TESTS_NN_CHECK_H
+#define TESTS_NN_CHECK_H
+
+#include "nn/module.h"
+#include "tensor/runtime.h"
+
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* The code and the whole sentence; the record is cleared. */
+static inline void expect_error(ito_status code, const char *message)
+{
+    cr_expect_eq(ito_error_code(), code, "code %d, not %d: %s", (int)ito_error_code(), (int)code,
+                 ito_error_message());
+    cr_expect_str_eq(ito_error_message(), message);
+    ito_error_clear();
+}
+
+/* The code, and a part of the sentence that a path stands before. */
+static inline void expect_error_with(ito_status code, const char *part)
+{
+    cr_expect_eq(ito_error_code(), code, "code %d, not %d: %s", (int)ito_error_code(), (int)code,
+                 ito_error_message());
+    cr_expect_not_null(strstr(ito_error_message(), part), "\"%s\" lacks \"%s\"",
+                       ito_error_message(), part);
+    ito_error_clear();
+}
+
+/* A directory of its own for a test, as long as the test lasts. */
+static inline const char *temporary_directory(void)
+{
+    static char path[256];
+    const char *base = getenv("TMPDIR");
+    snprintf(path, sizeof path, "%.200s/ito-nn-XXXXXX", base != NULL ? base : "/tmp");
+    cr_assert_not_null(mkdtemp(path));
+    return path;
+}
+
+static inline void remove_tree(const char *path)
+{
+    DIR *d = opendir(path);
+    if (d == NULL) {
+        unlink(path);
+        return;
+    }
+    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
+        char inner[1024];
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
+            continue;
+        snprintf(inner, sizeof inner, "%.600s/%.300s", path, e->d_name);
+        remove_tree(inner);
+    }
+    closedir(d);
+    rmdir(path);
+}
+
+/* "DIR/NAME" in one of a few rotating buffers. */
+static inline const char *in_directory(const char *dir, const char *name)
+{
+    static char path[8][512];
+    static int next;
+    char *p = path[next++ % 8];
+    snprintf(p, sizeof path[0], "%.250s/%.250s", dir, name);
+    return p;
+}
+
+static inline bool path_exists(const char *path)
+{
+    struct stat s;
+    return stat(path, &s) == 0;
+}
+
+/* 0.5, 1.5, ... scaled: different values everywhere, exact in f32. */
+static inline ito_tensor *ramp(ito_shape shape, double scale)
+{
+    float value[4096];
+    int64_t n = 1;
+    for (int i = 0; i < shape.ndim; i++)
+        n *= shape.dim[i];
+    cr_assert(n <= 4096);
+    for (int64_t i = 0; i < n; i++)
+        value[i] = (float)(((double)i + 0.5) * scale);
+    return ito_from_data(value, shape, ITO_F32);
+}
+
+/* Element i in row-major order. */
+static inline double element(const ito_tensor *t, int64_t i)
+{
+    static double value[1 << 16];
+    cr_assert(ito_numel(t) <= 1 << 16);
+    cr_assert_eq(ito_to_data(t, value, ITO_F64), ITO_OK);
+    return value[i];
+}
+
+static inline void fill_gradient(ito_tensor *parameter, const float *values)
+{
+    ito_tensor *g = ito_grad_of(parameter);
+    cr_assert_not_null(g);
+    memcpy(ito_data(g), values, (size_t)ito_numel(g) * sizeof *values);
+}
+
+#endif

@@ -1,0 +1,382 @@
+/* Optimisers against the published formulas in plain double loops. */
+#include "autograd/ops.h"
+#include "nn/optim.h"
+#include "tensor/kernels/kernels.h"
+#include "tests/nn/nn_check.h"
+
+#include <math.h>
+
+enum { STEPS = 20, SIZE = 37 };
+
+/* A step rounds p a few times, each by at most half an ulp of numbers below 4; over 20 steps the
+ * errors of f32 add up to less than this. f64 has 29 more bits. */
+#define TOLERANCE_F32 1e-5
+#define TOLERANCE_F64 1e-13
+
+typedef struct sums {
+    double p[SIZE], m[SIZE], v[SIZE];
+} sums;
+
+/* Values and gradients that the model and the loop both take: exact in f32. */
+static double start(int i)
+{
+    return (double)(i % 9 - 4) / 4;
+}
+
+static double gradient(int step, int i)
+{
+    return (double)((step * 7 + i * 5) % 23 - 11) / 8;
+}
+
+/* A model of two parameters of 30 and 7 numbers. */
+static ito_module *model(ito_dtype dtype)
+{
+    double value[SIZE];
+    for (int i = 0; i < SIZE; i++)
+        value[i] = start(i);
+    ito_module *m = ito_module_create(NULL, "", sizeof *m);
+    ito_tensor *a = ito_from_data(value, ITO_SHAPE(5, 6), ITO_F64);
+    ito_tensor *b = ito_from_data(value + 30, ITO_SHAPE(7), ITO_F64);
+    ito_module_parameter(m, "a", ito_cast(a, dtype));
+    ito_module_parameter(m, "b", ito_cast(b, dtype));
+    cr_assert_eq(ito_error_code(), ITO_OK, "%s", ito_error());
+    return m;
+}
+
+static void set(ito_tensor *t, int64_t i, double value)
+{
+    if (ito_dtype_of(t) == ITO_F64)
+        ((double *)ito_data(t))[i] = value;
+    else
+        ((float *)ito_data(t))[i] = (float)value;
+}
+
+static void set_gradients(ito_module *m, int step)
+{
+    ito_tensor *a = ito_grad_of(ito_module_find(m, "a"));
+    ito_tensor *b = ito_grad_of(ito_module_find(m, "b"));
+    for (int i = 0; i < SIZE; i++)
+        set(i < 30 ? a : b, i < 30 ? i : i - 30, gradient(step, i));
+}
+
+typedef void loop_step(sums *s, int i, double g, int t, double lr);
+
+static void run(ito_module *m, ito_optimizer *opt, loop_step *loop)
+{
+    cr_assert_not_null(opt, "%s", ito_error());
+    double tolerance =
+        ito_dtype_of(ito_module_find(m, "a")) == ITO_F64 ? TOLERANCE_F64 : TOLERANCE_F32;
+    sums s = {{0}, {0}, {0}};
+    for (int i = 0; i < SIZE; i++)
+        s.p[i] = start(i);
+    for (int t = 1; t <= STEPS; t++) {
+        double lr = 0.05 / t;
+        set_gradients(m, t);
+        cr_assert_eq(ito_optimizer_step(opt, lr), ITO_OK, "%s", ito_error());
+        cr_assert_eq(ito_optimizer_steps(opt), t);
+        for (int i = 0; i < SIZE; i++)
+            loop(&s, i, gradient(t, i), t, lr);
+    }
+    ito_tensor *a = ito_module_find(m, "a"), *b = ito_module_find(m, "b");
+    for (int i = 0; i < SIZE; i++) {
+        double value = i < 30 ? element(a, i) : element(b, i - 30);
+        cr_expect(fabs(value - s.p[i]) <= tolerance, "[%d] %.17g, not %.17g", i, value, s.p[i]);
+    }
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+static void adam_loop(sums *s, int i, double g, int t, double lr)
+{
+    s->m[i] = 0.9 * s->m[i] + (1 - 0.9) * g;
+    s->v[i] = 0.99 * s->v[i] + (1 - 0.99) * g * g;
+    double m_hat = s->m[i] / (1 - pow(0.9, t)), v_hat = s->v[i] / (1 - pow(0.99, t));
+    s->p[i] -= lr * m_hat / (sqrt(v_hat) + 1e-8);
+}
+
+static void adam_decay_loop(sums *s, int i, double g, int t, double lr)
+{
+    adam_loop(s, i, g + 0.1 * s->p[i], t, lr);
+}
+
+static void adamw_loop(sums *s, int i, double g, int t, double lr)
+{
+    s->p[i] *= 1 - lr * 0.1;
+    adam_loop(s, i, g, t, lr);
+}
+
+static void sgd_loop(sums *s, int i, double g, int t, double lr)
+{
+    (void)t;
+    s->p[i] -= lr * (g + 0.1 * s->p[i]);
+}
+
+static void momentum_loop(sums *s, int i, double g, int t, double lr)
+{
+    (void)t;
+    s->m[i] = 0.8 * s->m[i] + g;
+    s->p[i] -= lr * s->m[i];
+}
+
+static void nesterov_loop(sums *s, int i, double g, int t, double lr)
+{
+    (void)t;
+    g += 0.1 * s->p[i];
+    s->m[i] = 0.8 * s->m[i] + g;
+    s->p[i] -= lr * (g + 0.8 * s->m[i]);
+}
+
+Test(optim, adam_follows_its_formula)
+{
+    for (int k = 0; k < 2; k++) {
+        ito_module *m = model(k == 0 ? ITO_F32 : ITO_F64);
+        run(m, ito_adam_create(m, .beta2 = 0.99), adam_loop);
+        m = model(k == 0 ? ITO_F32 : ITO_F64);
+        run(m, ito_adam_create(m, .beta2 = 0.99, .weight_decay = 0.1), adam_decay_loop);
+    }
+}
+
+Test(optim, adamw_decays_apart_from_the_gradient)
+{
+    for (int k = 0; k < 2; k++) {
+        ito_module *m = model(k == 0 ? ITO_F32 : ITO_F64);
+        run(m, ito_adamw_create(m, .beta2 = 0.99, .weight_decay = 0.1), adamw_loop);
+    }
+}
+
+Test(optim, sgd_follows_its_formulas)
+{
+    for (int k = 0; k < 2; k++) {
+        ito_dtype dtype = k == 0 ? ITO_F32 : ITO_F64;
+        ito_module *m = model(dtype);
+        run(m, ito_sgd_create(m, .weight_decay = 0.1), sgd_loop);
+        m = model(dtype);
+        run(m, ito_sgd_create(m, .momentum = 0.8), momentum_loop);
+        m = model(dtype);
+        run(m, ito_sgd_create(m, .momentum = 0.8, .nesterov = true, .weight_decay = 0.1),
+            nesterov_loop);
+    }
+}
+
+/* By hand: with m and v corrected the first step is lr g / (|g| + eps). */
+Test(optim, adams_first_step_is_the_sign_of_the_gradient)
+{
+    ito_module *m = model(ITO_F64);
+    ito_optimizer *opt = ito_adam_create(m);
+    set_gradients(m, 1);
+    cr_assert_eq(ito_optimizer_step(opt, 0.25), ITO_OK);
+    ito_tensor *a = ito_module_find(m, "a");
+    for (int i = 0; i < 30; i++) {
+        double g = gradient(1, i);
+        cr_expect(fabs(element(a, i) - (start(i) - 0.25 * g / (fabs(g) + 1e-8))) < 1e-14);
+    }
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+Test(optim, state_is_there_from_the_start_under_pytorchs_names)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_adam_create(m);
+    ito_named_tensors *state = ito_optimizer_state(opt);
+    const char *names[] = {"exp_avg.a", "exp_avg.b", "exp_avg_sq.a", "exp_avg_sq.b"};
+    cr_assert_eq(state->n, 4);
+    for (int i = 0; i < 4; i++)
+        cr_expect_str_eq(state->names[i], names[i]);
+    cr_expect_eq(ito_size(state->tensors[2], 1), 6);
+    cr_expect_eq(element(state->tensors[2], 29), 0);
+    set_gradients(m, 1);
+    cr_assert_eq(ito_optimizer_step(opt, 0.1), ITO_OK);
+    cr_expect(fabs(element(state->tensors[0], 3) - 0.1 * gradient(1, 3)) < 1e-7); /* the view */
+    ito_named_tensors_free(state);
+    cr_expect_str_eq(ito_optimizer_kind(opt), "adam");
+    ito_optimizer_free(opt);
+
+    opt = ito_sgd_create(m, .momentum = 0.5);
+    state = ito_optimizer_state(opt);
+    cr_assert_eq(state->n, 2);
+    cr_expect_str_eq(state->names[1], "momentum_buffer.b");
+    ito_named_tensors_free(state);
+    ito_optimizer_free(opt);
+    opt = ito_sgd_create(m);
+    state = ito_optimizer_state(opt);
+    cr_expect_eq(state->n, 0);
+    ito_named_tensors_free(state);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+Test(optim, frozen_parameters_and_their_state_stay)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_adam_create(m, .weight_decay = 0.5);
+    ito_tensor *a = ito_module_find(m, "a"), *b = ito_module_find(m, "b");
+    set_gradients(m, 1);
+    ito_requires_grad(a, false);
+    cr_assert_eq(ito_optimizer_step(opt, 0.1), ITO_OK);
+    ito_named_tensors *state = ito_optimizer_state(opt);
+    for (int i = 0; i < 30; i++) {
+        cr_expect_eq(element(a, i), start(i));
+        cr_expect_eq(element(state->tensors[0], i), 0);
+    }
+    cr_expect_neq(element(b, 1), start(31));
+    ito_named_tensors_free(state);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+Test(optim, parameters_that_no_gradient_reached_count_as_zero)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_sgd_create(m);
+    ito_tensor *a = ito_module_find(m, "a"), *b = ito_module_find(m, "b");
+    set_gradients(m, 1); /* of a step before */
+    ito_module_zero_grad(m);
+    cr_assert_eq(ito_backward(ito_sum(b)), ITO_OK);
+    cr_assert_eq(ito_optimizer_step(opt, 0.5), ITO_OK);
+    cr_expect_eq(element(a, 5), start(5));
+    cr_expect_eq(element(b, 2), start(32) - 0.5);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+Test(optim, a_step_after_forward_is_noticed_by_backward)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_sgd_create(m);
+    ito_tensor *loss = ito_sum(ito_square(ito_module_find(m, "b")));
+    cr_assert_eq(ito_optimizer_step(opt, 0.5), ITO_OK);
+    cr_expect_eq(ito_backward(loss), ITO_ERR_GRAD);
+    ito_error_clear();
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+/* 100,003 numbers: several pieces, and a last one that is not whole. */
+static void many_steps(int threads, float *out)
+{
+    ito_set_threads(threads);
+    ito_scope_begin();
+    ito_generator g = ito_generator_make(8, 0);
+    ito_module *m = ito_module_create(NULL, "", sizeof *m);
+    ito_tensor *p = ito_module_parameter(m, "p", ito_randn(&g, ITO_SHAPE(100003), ITO_F32));
+    ito_optimizer *opt = ito_adam_create(m);
+    for (int t = 0; t < 3; t++) {
+        ito_tensor *random = ito_randn(&g, ITO_SHAPE(100003), ITO_F32);
+        memcpy(ito_data(ito_grad_of(p)), ito_data(random), 100003 * sizeof(float));
+        cr_assert(isfinite(ito_clip_grad_norm(m, 1)));
+        cr_assert_eq(ito_optimizer_step(opt, 0.1), ITO_OK);
+    }
+    memcpy(out, ito_data(p), 100003 * sizeof(float));
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+    ito_scope_end();
+}
+
+Test(optim, bits_do_not_depend_on_threads)
+{
+    float *one = malloc(100003 * sizeof *one), *more = malloc(100003 * sizeof *more);
+    many_steps(1, one);
+    for (int threads = 2; threads <= 7; threads += 5) {
+        many_steps(threads, more);
+        cr_expect_arr_eq(one, more, 100003 * sizeof *one);
+    }
+    free(one);
+    free(more);
+}
+
+extern const kernel_table kernel_table_base_f32, kernel_table_base_f64;
+
+/* Every operation of these kernels is rounded once in all instruction sets. */
+Test(optim, instruction_sets_agree_to_the_bit)
+{
+    enum { N = 45 };
+    const kernel_table *table[2] = {&kernel_table_base_f32, kernels(ITO_F32)};
+    ito_generator g = ito_generator_make(8, 0);
+    for (int64_t n = 0; n <= N; n += 5) {
+        float x[2][5][N];
+        double sum[2];
+        for (int64_t i = 0; i < N; i++)
+            for (int k = 0; k < 5; k++)
+                x[0][k][i] = x[1][k][i] = (float)(ito_uniform(&g) + (k == 3 ? 0 : -0.5));
+        for (int s = 0; s < 2; s++) {
+            table[s]->adam_step(x[s][0], x[s][1], x[s][2], x[s][3], n, 0.9, 0.999, 1e-8, 0.1, 0.99,
+                                0.01, 0.7);
+            table[s]->sgd_step(x[s][0], x[s][1], x[s][2], n, 0.1, 0.9, 0.1, true);
+            table[s]->ema_step(x[s][4], x[s][0], n, 0.01);
+            table[s]->scale(x[s][1], n, 0.3);
+            table[s]->exchange(x[s][1], x[s][2], n);
+            sum[s] = table[s]->square_sum(x[s][0], n);
+        }
+        cr_expect_arr_eq(x[0], x[1], sizeof x[0]);
+        cr_expect_eq(sum[0], sum[1]);
+    }
+}
+
+Test(optim, kernels_write_no_further_than_their_end)
+{
+    for (int64_t n = 0; n < 20; n++) {
+        float x[4][21];
+        for (int k = 0; k < 4; k++)
+            for (int i = 0; i < 21; i++)
+                x[k][i] = 1;
+        kernels(ITO_F32)->adam_step(x[0], x[1], x[2], x[3], n, 0.9, 0.999, 1e-8, 0, 1, 0.01, 0.7);
+        kernels(ITO_F32)->exchange(x[0], x[1], n);
+        kernels(ITO_F32)->scale(x[0], n, 3);
+        for (int k = 0; k < 4; k++)
+            for (int64_t i = n; i < 21; i++)
+                cr_expect_eq(x[k][i], 1);
+    }
+}
+
+Test(optim, finds_what_is_not_finite_wherever_it_is)
+{
+    const float bad[] = {NAN, INFINITY, -INFINITY};
+    for (int64_t n = 1; n < 40; n++)
+        for (int64_t i = 0; i < n; i++) {
+            float x[40];
+            for (int k = 0; k < 40; k++)
+                x[k] = k < n ? 3e38f : NAN; /* sums of these would overflow */
+            cr_expect(kernels(ITO_F32)->all_finite(x, n));
+            x[i] = bad[i % 3];
+            cr_expect_not(kernels(ITO_F32)->all_finite(x, n));
+        }
+}
+
+Test(optim, refuses_settings_out_of_range)
+{
+    ito_module *m = model(ITO_F32);
+    cr_expect_null(ito_adam_create(m, .beta1 = 1));
+    expect_error(ITO_ERR_RANGE, "adam: beta1 1 is not in [0, 1)");
+    cr_expect_null(ito_adamw_create(m, .beta2 = -0.5));
+    expect_error(ITO_ERR_RANGE, "adamw: beta2 -0.5 is not in [0, 1)");
+    cr_expect_null(ito_adam_create(m, .eps = (double)INFINITY));
+    expect_error(ITO_ERR_RANGE, "adam: eps inf is negative or not finite");
+    cr_expect_null(ito_adam_create(m, .weight_decay = (double)NAN));
+    expect_error(ITO_ERR_RANGE, "adam: weight decay nan is negative or not finite");
+    cr_expect_null(ito_sgd_create(m, .momentum = 2));
+    expect_error(ITO_ERR_RANGE, "sgd: momentum 2 is not in [0, 1)");
+    cr_expect_null(ito_sgd_create(m, .weight_decay = -1));
+    expect_error(ITO_ERR_RANGE, "sgd: weight decay -1 is negative or not finite");
+    cr_expect_null(ito_sgd_create(m, .nesterov = true));
+    expect_error(ITO_ERR_ARGUMENT, "sgd: nesterov needs momentum");
+    ito_module_free(m);
+}
+
+Test(optim, refuses_bad_rates_and_counts_and_changes_nothing)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_sgd_create(m);
+    set_gradients(m, 1);
+    cr_expect_eq(ito_optimizer_step(opt, -0.1), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "sgd: learning rate -0.1 is negative or not finite");
+    cr_expect_eq(ito_optimizer_step(opt, (double)NAN), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "sgd: learning rate nan is negative or not finite");
+    cr_expect_eq(ito_optimizer_set_steps(opt, -1), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "sgd: -1 steps");
+    cr_expect_eq(ito_optimizer_steps(opt), 0);
+    cr_expect_eq(element(ito_module_find(m, "b"), 3), start(33));
+    ito_optimizer_free(opt);
+    ito_optimizer_free(NULL);
+    ito_module_free(m);
+}

@@ -1,0 +1,642 @@
+/* Image files against hand-made bytes and damage; grids against their definition. */
+#include "pictures.h"
+#include "tensor/io/image.h"
+
+#include <math.h>
+
+TestSuite(image, .init = make_directory, .fini = remove_directory);
+
+static void expect_refused(const char *path, const char *fault)
+{
+    int open_files = count_entries("/proc/self/fd");
+    cr_assert_null(ito_image_load(path, 3), "not refused: %s", fault);
+    expect_error(ITO_ERR_FORMAT, "%s: %s", path, fault);
+    expect_nothing_left(open_files);
+}
+
+/* ---- PNG ---------------------------------------------------------------------------------------
+ */
+
+Test(image, png_of_every_colour_type_is_read)
+{
+    const ito_shape colour = ITO_SHAPE(3, 1, 2), grey = ITO_SHAPE(1, 1, 2);
+    const char *path = write_png(2, 1, 8, 2, "\0\1\2\3\4\5\6", 7);
+    expect_tensor(ito_image_load(path, 3), "\1\4\2\5\3\6", colour, ITO_U8);
+    path = write_png(2, 1, 8, 6, "\0\1\2\3\0\4\5\6\xff", 9); /* transparency is dropped */
+    expect_tensor(ito_image_load(path, 3), "\1\4\2\5\3\6", colour, ITO_U8);
+    path = write_png(2, 1, 8, 0, "\0\7\x9", 3);
+    expect_tensor(ito_image_load(path, 1), "\7\x9", grey, ITO_U8);
+    expect_tensor(ito_image_load(path, 3), "\7\x9\7\x9\7\x9", colour, ITO_U8);
+    path = write_png(2, 1, 8, 4, "\0\7\0\x9\xff", 5);
+    expect_tensor(ito_image_load(path, 1), "\7\x9", grey, ITO_U8);
+    path = write_png(2, 1, 8, 3, "\0\1\0", 3);
+    expect_tensor(ito_image_load(path, 3), "\4\1\5\2\6\3", colour, ITO_U8);
+    path = write_png(2, 1, 1, 3, "\0\x80", 2);
+    expect_tensor(ito_image_load(path, 3), "\4\1\5\2\6\3", colour, ITO_U8);
+    path = write_png(2, 1, 1, 0, "\0\x40", 2);
+    expect_tensor(ito_image_load(path, 1), "\0\xff", grey, ITO_U8);
+    path = write_png(2, 1, 16, 0, "\0\x12\x34\xab\xcd", 5); /* the upper byte of each */
+    expect_tensor(ito_image_load(path, 1), "\x12\xab", grey, ITO_U8);
+}
+
+Test(image, png_rows_filters_and_pieces_are_read)
+{
+    picture p;
+    png_begin(&p);
+    png_header(&p, 3, 2, 8, 0, 0);
+    png_chunk(&p, "tEXt", "Comment\0x", 9);
+    png_data(&p, "\0\1\2\3\2\1\1\1", 8, 5); /* filter 2: difference to the row above */
+    png_chunk(&p, "tIME", "\0\0\0\0\0\0\0", 7);
+    png_chunk(&p, "IEND", "", 0);
+    expect_tensor(ito_image_load(write_picture("a", &p), 1), "\1\2\3\2\3\4", ITO_SHAPE(1, 2, 3),
+                  ITO_U8);
+}
+
+/* Three rows of three in the order of the passes: 1 has [0,0]; 2, 3 none; 4 [0,2]; 5 the rest of
+ * row 2 at even columns; 6 odd columns of even rows; 7 odd rows. */
+Test(image, interlaced_png_is_read)
+{
+    picture p;
+    png_begin(&p);
+    png_header(&p, 3, 3, 8, 0, 1);
+    png_data(&p, "\0\1\0\3\0\7\x9\0\2\0\x8\0\4\5\6", 15, 1000);
+    png_chunk(&p, "IEND", "", 0);
+    expect_tensor(ito_image_load(write_picture("a", &p), 1), "\1\2\3\4\5\6\7\x8\x9",
+                  ITO_SHAPE(1, 3, 3), ITO_U8);
+}
+
+Test(image, png_indices_beyond_a_short_palette_are_black)
+{
+    expect_tensor(ito_image_load(write_png(2, 1, 8, 3, "\0\xc8\0", 3), 3), "\0\1\0\2\0\3",
+                  ITO_SHAPE(3, 1, 2), ITO_U8);
+}
+
+Test(image, bad_png_headers_are_refused)
+{
+    static const struct {
+        uint32_t width, height;
+        int depth, colour, interlace;
+        const char *fault;
+    } cases[] = {
+        {0, 1, 8, 0, 0, "image of 0 x 1 pixels: at most 16384 a side and 67108864 in all are read"},
+        {1, 16385, 8, 0, 0,
+         "image of 1 x 16385 pixels: at most 16384 a side and 67108864 in all are read"},
+        {8193, 8193, 8, 0, 0,
+         "image of 8193 x 8193 pixels: at most 16384 a side and 67108864 in all are read"},
+        {4294967295, 4294967295, 8, 0, 0,
+         "image of 4294967295 x 4294967295 pixels: at most 16384 a side and 67108864 in all are "
+         "read"},
+        {8000, 8000, 16, 6, 0, "PNG of 8000 x 8000 pixels cannot fit in 67 bytes"},
+        {1, 1, 3, 0, 0, "PNG colour type 0 with 3 bits"},
+        {1, 1, 16, 3, 0, "PNG colour type 3 with 16 bits"},
+        {1, 1, 0, 0, 0, "PNG colour type 0 with 0 bits"},
+        {1, 1, 8, 1, 0, "PNG colour type 1 with 8 bits"},
+        {1, 1, 8, 7, 0, "PNG colour type 7 with 8 bits"},
+        {1, 1, 8, 0, 2, "PNG uses a method that is not defined"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        picture p;
+        png_begin(&p);
+        png_header(&p, cases[i].width, cases[i].height, cases[i].depth, cases[i].colour,
+                   cases[i].interlace);
+        png_data(&p, "\0\1", 2, 1000);
+        png_chunk(&p, "IEND", "", 0);
+        expect_refused(write_picture("a", &p), cases[i].fault);
+    }
+}
+
+Test(image, bad_png_chunks_are_refused)
+{
+    picture p, good;
+    png_begin(&good);
+    png_header(&good, 2, 1, 8, 3, 0);
+
+    p = good;
+    png_data(&p, "\0\1\0", 3, 1000);
+    png_chunk(&p, "IEND", "", 0);
+    expect_refused(write_picture("a", &p), "PNG has no palette");
+    p = good;
+    png_chunk(&p, "PLTE", "abcd", 4);
+    expect_refused(write_picture("a", &p), "PNG palette of 4 bytes");
+    png_chunk(&good, "PLTE", "abcdef", 6);
+    p = good;
+    png_chunk(&p, "PLTE", "abcdef", 6);
+    expect_refused(write_picture("a", &p), "PNG palette is out of place");
+    p = good;
+    png_data(&p, "\0\1\0", 3, 4);
+    png_chunk(&p, "tEXt", "", 0);
+    png_data(&p, "\0\1\0", 3, 1000);
+    expect_refused(write_picture("a", &p), "PNG pixel data are not in one piece");
+    p = good;
+    png_chunk(&p, "CgBI", "", 0);
+    expect_refused(write_picture("a", &p), "PNG chunk CgBI is not known");
+    p = good;
+    png_chunk(&p, "I1AT", "", 0);
+    expect_refused(write_picture("a", &p), "PNG chunk has no valid type");
+    p = good;
+    png_chunk(&p, "IEND", "x", 1);
+    expect_refused(write_picture("a", &p), "PNG end is not empty");
+    p = good;
+    png_chunk(&p, "IEND", "", 0);
+    expect_refused(write_picture("a", &p), "PNG pixel data are truncated");
+    p = good;
+    png_data(&p, "\0\1\0", 3, 1000);
+    p.bytes[p.n - 1] ^= 1;
+    expect_refused(write_picture("a", &p), "PNG chunk IDAT at byte 51: checksum does not match");
+    p.bytes[p.n - 1] ^= 1;
+    png_chunk(&p, "IEND", "", 0);
+    add(&p, "x", 1);
+    expect_refused(write_picture("a", &p), "PNG file goes on after its end");
+    png_begin(&p);
+    png_chunk(&p, "IDAT", "0123456789abc", 13);
+    expect_refused(write_picture("a", &p), "PNG does not begin with its header");
+}
+
+Test(image, png_pixel_data_must_be_exactly_those_of_the_size)
+{
+    expect_refused(write_png(2, 1, 8, 0, "\0\1", 2), "PNG pixel data are truncated");
+    expect_refused(write_png(2, 1, 8, 0, "\0\1\2\3", 4),
+                   "PNG pixel data are more than its size takes");
+    picture p;
+    png_begin(&p);
+    png_header(&p, 1, 1, 8, 0, 0);
+    png_data(&p, "\0\1", 2, 1000);
+    picture q = p;
+    png_chunk(&q, "IDAT", "x", 1);
+    png_chunk(&q, "IEND", "", 0);
+    expect_refused(write_picture("a", &q), "PNG pixel data are followed by something else");
+    png_begin(&q);
+    png_header(&q, 1, 1, 8, 0, 0);
+    png_chunk(&q, "IDAT", "no zlib stream", 14);
+    png_chunk(&q, "IEND", "", 0);
+    expect_refused(write_picture("a", &q), "PNG pixel data are damaged");
+    /* A filter that does not exist is left for the decoder to find. */
+    expect_refused(write_png(1, 1, 8, 0, "\5\1", 2), "cannot be decoded: invalid filter");
+}
+
+/* 4 MB of zeros for a picture of 100 bytes. */
+Test(image, a_png_bomb_stops_early)
+{
+    enum { N = 4000000 };
+    unsigned char *zeros = calloc(1, N), *packed = malloc(N / 100);
+    uLongf size = N / 100;
+    cr_assert_eq(compress2(packed, &size, zeros, N, 9), Z_OK);
+    picture p;
+    png_begin(&p);
+    png_header(&p, 10, 10, 8, 0, 0);
+    png_chunk(&p, "IDAT", packed, size);
+    png_chunk(&p, "IEND", "", 0);
+    ito_memory_limit(1 << 20);
+    expect_refused(write_picture("a", &p), "PNG pixel data are more than its size takes");
+    free(zeros);
+    free(packed);
+}
+
+/* ---- JPEG --------------------------------------------------------------------------------------
+ */
+
+static void expect_grey(const char *path, int channels, int64_t height, int64_t width)
+{
+    ito_tensor *t = ito_image_load(path, channels);
+    cr_assert_not_null(t, "%s", ito_error_message());
+    cr_assert(shape_equal(ito_shape_of(t), ITO_SHAPE(channels, height, width)));
+    const unsigned char *pixel = tensor_data(t);
+    for (int64_t i = 0; i < ito_numel(t); i++)
+        cr_assert_eq(pixel[i], JPEG_GREY, "pixel %" PRId64 " is %d", i, pixel[i]);
+}
+
+Test(image, baseline_jpeg_is_read)
+{
+    picture p;
+    jpeg_whole(&p);
+    expect_grey(write_picture("a.jpg", &p), 1, 8, 8);
+    expect_grey(write_picture("a.jpg", &p), 3, 8, 8);
+    add(&p, "a preview that a camera left", 28);
+    expect_grey(write_picture("a.jpg", &p), 1, 8, 8);
+}
+
+/* Two blocks, the second like the first, of which 13 x 5 pixels are seen; restarts between; a
+ * comment and bytes of filling before markers. */
+Test(image, jpeg_restarts_comments_and_cut_blocks_are_read)
+{
+    picture p;
+    jpeg_begin(&p);
+    jpeg_segment(&p, 0xe0, "JFIF\0\1\1\0\0\1\0\1\0\0", 14);
+    jpeg_segment(&p, 0xfe, "\xff\xd9", 2);
+    jpeg_tables(&p);
+    add(&p, "\xff\xff", 2);
+    jpeg_segment(&p, 0xdd, "\0\1", 2);
+    jpeg_frame(&p, 0xc1, 5, 13, 1);
+    jpeg_segment(&p, 0xda, "\1\1\0\0\77\0", 6);
+    add(&p, "\x7b\xff\xd0\x7b\xff\xff\xd9", 7);
+    expect_grey(write_picture("a.jpg", &p), 1, 5, 13);
+}
+
+/* Y Cb Cr, the latter two at their middle: grey. DC 0 is '10'. */
+Test(image, jpeg_in_colour_is_read)
+{
+    picture p;
+    jpeg_begin(&p);
+    jpeg_tables(&p);
+    jpeg_frame(&p, 0xc0, 8, 8, 3);
+    jpeg_segment(&p, 0xda, "\3\1\0\2\0\3\0\0\77\0", 10);
+    add(&p, "\x7a\x4f\xff\xd9", 4); /* 011110 100 100 1111 */
+    expect_grey(write_picture("a.jpg", &p), 3, 8, 8);
+}
+
+/* DC at half its value, its last bit refined, then the (empty) AC coefficients. */
+Test(image, progressive_jpeg_is_read)
+{
+    picture p;
+    jpeg_begin(&p);
+    jpeg_tables(&p);
+    jpeg_frame(&p, 0xc2, 8, 8, 1);
+    jpeg_segment(&p, 0xc4, "\x01\1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\3", 18);
+    jpeg_segment(&p, 0xda, "\1\1\x10\0\0\1", 6);   /* table 1: '0' for 3 bits */
+    add(&p, "\x7f", 1);                            /* 0 111: 7, doubled 14 */
+    jpeg_segment(&p, 0xda, "\1\1\x30\0\0\x10", 6); /* refinement needs no table */
+    add(&p, "\xff\0", 2);                          /* 1 */
+    jpeg_segment(&p, 0xda, "\1\1\0\1\77\0", 6);
+    add(&p, "\x7f\xff\xd9", 3);
+    expect_grey(write_picture("a.jpg", &p), 1, 8, 8);
+}
+
+Test(image, every_truncation_of_a_jpeg_is_refused)
+{
+    picture p;
+    jpeg_whole(&p);
+    for (size_t n = 1; n < p.n; n++) {
+        cr_assert_null(ito_image_load(write_file("a", p.bytes, n), 3), "%zu bytes", n);
+        cr_assert_eq(ito_error_code(), ITO_ERR_FORMAT);
+        ito_error_clear();
+    }
+}
+
+/* A JPEG whose tables or headers are replaced by one bad segment. */
+Test(image, bad_jpeg_segments_are_refused)
+{
+#define COUNTS_16 "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+    static const struct {
+        int marker;
+        const char *data;
+        size_t n;
+        const char *fault;
+    } cases[] = {
+        {0xdb, "\4", 1, "JPEG quantisation table is malformed before byte 7"},
+        {0xdb, "\x20", 1, "JPEG quantisation table is malformed before byte 7"},
+        {0xdb, "\0\1", 2, "JPEG quantisation table is malformed before byte 7"},
+        {0xc4, "\4", 1, "JPEG Huffman table is malformed before byte 7"},
+        {0xc4, "\x20" COUNTS_16 "\0", 17, "JPEG Huffman table is malformed before byte 7"},
+        {0xc4, "\0\3" COUNTS_16, 17, "JPEG Huffman table has too many codes before byte 8"},
+        {0xc4, "\x10\0\0\0\0\0\0\0\0\0\xff\2\0\0\0\0\0", 17,
+         "JPEG Huffman table has too many codes before byte 23"},
+        {0xc4, "\0\1" COUNTS_16, 17, "JPEG Huffman table has too many codes before byte 23"},
+        {0xc4, "\0\1" COUNTS_16 "\14", 18,
+         "JPEG Huffman table has a symbol too large before byte 24"},
+        {0xdd, "\0\0\0", 3, "JPEG restart interval is malformed before byte 6"},
+        {0xc0, "\10\0\10\0", 4, "JPEG frame header is truncated before byte 6"},
+        {0xc0, "\14\0\10\0\10\1\1\x11\0", 9, "JPEG of 12 bits a sample is not read"},
+        {0xc0, "\10\0\10\0\10\4\1\x11\0\2\x11\0\3\x11\0\4\x11\0", 18,
+         "JPEG of 4 components is not read"},
+        {0xc0, "\10\0\10\0\10\1\1\x11", 8, "JPEG of 1 components is not read"},
+        {0xc0, "\10\0\10\0\10\1\1\x01\0", 9, "JPEG frame header is malformed before byte 15"},
+        {0xc0, "\10\0\10\0\10\1\1\x15\0", 9, "JPEG frame header is malformed before byte 15"},
+        {0xc0, "\10\0\10\0\10\1\1\x11\4", 9, "JPEG frame header is malformed before byte 15"},
+        {0xc0, "\10\0\10\0\10\3\1\x11\0\1\x11\0\3\x11\0", 15,
+         "JPEG frame header names a component twice before byte 18"},
+        {0xc0, "\10\0\10\0\10\3\1\x31\0\2\x21\0\3\x11\0", 15,
+         "JPEG sampling factors are not whole ratios before byte 21"},
+        {0xc0, "\10\0\0\0\10\1\1\x11\0", 9,
+         "image of 8 x 0 pixels: at most 16384 a side and 67108864 in all are read"},
+        {0xc0, "\10\x10\0\x10\0\1\1\x11\0", 9, "JPEG of 4096 x 4096 pixels cannot fit in 15 bytes"},
+        {0xc2, "\10\x10\0\x10\0\1\1\x11\0", 9, "JPEG of 4096 x 4096 pixels cannot fit in 15 bytes"},
+        {0xc3, "\10\0\10\0\10\1\1\x11\0", 9, "JPEG marker 0xc3 is not read"},
+        {0xc9, "\10\0\10\0\10\1\1\x11\0", 9, "JPEG marker 0xc9 is not read"},
+        {0xda, "\1\1\0\0\77\0", 6, "JPEG has a scan without a frame before byte 6"},
+        {0xd8, "", 0, "JPEG marker 0xd8 is not read"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        picture p;
+        jpeg_begin(&p);
+        jpeg_segment(&p, cases[i].marker, cases[i].data, cases[i].n);
+        expect_refused(write_picture("a", &p), cases[i].fault);
+    }
+}
+
+Test(image, bad_jpeg_scans_are_refused)
+{
+    static const struct {
+        int frame;
+        const char *scan;
+        size_t n;
+        const char *fault;
+    } cases[] = {
+        {0xc0, "\0\0\77\0", 4, "scan header is malformed"},
+        {0xc0, "\2\1\0\1\0\0\77\0", 8, "scan header is malformed"},
+        {0xc0, "\1\1\0\0\77\0\0", 7, "scan header is malformed"},
+        {0xc0, "\1\2\0\0\77\0", 6, "scan names a component that the frame lacks"},
+        {0xc0, "\1\1\x40\0\77\0", 6, "scan uses a table that is not there"},
+        {0xc0, "\1\1\x10\0\77\0", 6, "scan uses a table that is not there"},
+        {0xc0, "\1\1\1\0\77\0", 6, "scan uses a table that is not there"},
+        {0xc0, "\1\1\0\1\77\0", 6, "scan header is malformed"},
+        {0xc0, "\1\1\0\0\77\1", 6, "scan header is malformed"},
+        {0xc2, "\1\1\0\0\77\0", 6, "scan header is malformed"},
+        {0xc2, "\1\1\0\5\4\0", 6, "scan header is malformed"},
+        {0xc2, "\1\1\0\1\100\0", 6, "scan header is malformed"},
+        {0xc2, "\1\1\0\1\77\x0e", 6, "scan header is malformed"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        picture p;
+        jpeg_begin(&p);
+        jpeg_tables(&p);
+        jpeg_frame(&p, cases[i].frame, 8, 8, 1);
+        jpeg_segment(&p, 0xda, cases[i].scan, cases[i].n);
+        add(&p, "\x7b\xff\xd9", 3);
+        const char *path = write_picture("a", &p);
+        cr_assert_null(ito_image_load(path, 3), "case %zu is not refused", i);
+        char start[256];
+        int length =
+            snprintf(start, sizeof start, "%s: JPEG %s before byte ", path, cases[i].fault);
+        cr_assert_eq(strncmp(ito_error_message(), start, (size_t)length), 0, "%s instead of %s",
+                     ito_error_message(), start);
+        ito_error_clear();
+    }
+}
+
+Test(image, bad_jpeg_structure_is_refused)
+{
+    picture p;
+    jpeg_begin(&p);
+    add(&p, "\xff\xd9", 2);
+    expect_refused(write_picture("a", &p), "JPEG ends without an image before byte 4");
+    jpeg_begin(&p);
+    jpeg_segment(&p, 0xfe, "", 0);
+    add(&p, "x", 1);
+    expect_refused(write_picture("a", &p), "JPEG file is truncated before byte 6");
+    add(&p, "xx", 2);
+    expect_refused(write_picture("a", &p), "JPEG has no marker before byte 7");
+    jpeg_begin(&p);
+    add(&p, "\xff\xfe\0\1", 4);
+    expect_refused(write_picture("a", &p), "JPEG segment is truncated before byte 6");
+    jpeg_begin(&p);
+    jpeg_frame(&p, 0xc0, 8, 8, 1);
+    picture q = p;
+    add(&q, "\xff\xd9", 2);
+    expect_refused(write_picture("a", &q), "JPEG ends without all its scans before byte 17");
+    jpeg_frame(&p, 0xc0, 8, 8, 1);
+    expect_refused(write_picture("a", &p), "JPEG has a second frame before byte 19");
+    jpeg_begin(&p);
+    jpeg_tables(&p);
+    jpeg_frame(&p, 0xc2, 8, 8, 1);
+    for (int i = 0; i < 101; i++) {
+        jpeg_segment(&p, 0xda, "\1\1\0\1\77\0", 6);
+        add(&p, "\x7f", 1);
+    }
+    add(&p, "\xff\xd9", 2);
+    cr_assert_null(ito_image_load(write_picture("a", &p), 1));
+    cr_assert_not_null(strstr(ito_error_message(), "JPEG has too many scans"));
+}
+
+/* ---- BMP ---------------------------------------------------------------------------------------
+ */
+
+Test(image, bmp_of_24_and_32_bits_is_read)
+{
+    picture p; /* blue, green, red; the lowest row first; rows padded to four bytes */
+    bmp_header(&p, (bmp_fields){54, 40, 1, 2, 1, 24, 0});
+    add(&p, "\1\2\3\0\4\5\6\0", 8);
+    expect_tensor(ito_image_load(write_picture("a.bmp", &p), 3), "\6\3\5\2\4\1", ITO_SHAPE(3, 2, 1),
+                  ITO_U8);
+    bmp_header(&p, (bmp_fields){54, 40, 1, -2, 1, 32, 0});
+    add(&p, "\1\2\3\0\4\5\6\0", 8);
+    expect_tensor(ito_image_load(write_picture("a.bmp", &p), 3), "\3\6\2\5\1\4", ITO_SHAPE(3, 2, 1),
+                  ITO_U8);
+}
+
+Test(image, bmp_with_a_palette_is_read)
+{
+    picture p;
+    bmp_header(&p, (bmp_fields){62, 40, 2, 1, 1, 8, 0});
+    add(&p, "\1\2\3\0\4\5\6\0\1\0\0\0", 12);
+    expect_tensor(ito_image_load(write_picture("a.bmp", &p), 3), "\6\3\5\2\4\1", ITO_SHAPE(3, 1, 2),
+                  ITO_U8);
+    ito_scope_clear();
+    p.bytes[62] = 2;
+    expect_refused(write_picture("a.bmp", &p), "BMP pixel 2 has none of the 2 colours");
+}
+
+Test(image, bad_bmp_headers_are_refused)
+{
+    static const struct {
+        bmp_fields fields;
+        const char *fault;
+    } cases[] = {
+        {{26, 12, 1, 1, 1, 24, 0}, "BMP header of 12 bytes is not read"},
+        {{54, -1, 1, 1, 1, 24, 0}, "BMP header of -1 bytes is not read"},
+        {{54, 40, 1, 1, 2, 24, 0},
+         "BMP of 24 bits, compression 0: only uncompressed 8, 24 and 32 bits are read"},
+        {{54, 40, 1, 1, 1, 8, 1},
+         "BMP of 8 bits, compression 1: only uncompressed 8, 24 and 32 bits are read"},
+        {{54, 40, 1, 1, 1, 4, 0},
+         "BMP of 4 bits, compression 0: only uncompressed 8, 24 and 32 bits are read"},
+        {{54, 40, -1, 1, 1, 24, 0},
+         "image of -1 x 1 pixels: at most 16384 a side and 67108864 in all are read"},
+        {{54, 40, 1, INT32_MIN, 1, 24, 0},
+         "image of 1 x 2147483648 pixels: at most 16384 a side and 67108864 in all are read"},
+        {{54, 40, 2, 1, 1, 24, 0},
+         "BMP file of 58 bytes does not hold its 2 x 1 pixels from byte 54 on"},
+        {{53, 40, 1, 1, 1, 24, 0},
+         "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte 53 on"},
+        {{59, 40, 1, 1, 1, 24, 0},
+         "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte 59 on"},
+        {{-9, 40, 1, 1, 1, 24, 0},
+         "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte -9 on"},
+        {{54, 40, 1, 1, 1, 8, 0}, "BMP palette of 0 colours"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        picture p;
+        bmp_header(&p, cases[i].fields);
+        add(&p, "\0\0\0\0", 4);
+        expect_refused(write_picture("a", &p), cases[i].fault);
+    }
+    picture p;
+    bmp_header(&p, (bmp_fields){58, 40, 1, 1, 1, 24, 0});
+    expect_refused(write_file("a", p.bytes, 53), "BMP file is truncated");
+    add(&p, "\0\0\0\0\0\0\0\0", 8);
+    expect_refused(write_picture("a", &p), "BMP has a gap before its pixels");
+}
+
+Test(image, what_is_no_image_is_refused)
+{
+    expect_refused(write_file("a.png", "GIF89a", 6), "is not a PNG, JPEG or BMP image");
+    expect_refused(write_file("a.png", "\x89PNG\r\n\x1a\n", 8), "PNG file is truncated");
+    expect_refused(write_file("a.png", "", 0), "is empty");
+    cr_assert_null(ito_image_load(directory, 3));
+    expect_error(ITO_ERR_IO, "%s: is a directory, not a file", directory);
+    cr_assert_null(ito_image_load("x", 2));
+    expect_error(ITO_ERR_ARGUMENT, "image_load: 2 channels; there can be 1 or 3");
+}
+
+/* ---- writing -----------------------------------------------------------------------------------
+ */
+
+Test(image, what_is_written_as_png_is_read_back)
+{
+    enum { H = 37, W = 53 };
+    unsigned char bytes[3 * H * W];
+    uint32_t state = 1;
+    for (int i = 0; i < 3 * H * W; i++)
+        bytes[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    const char *path = in_directory("a.png");
+    ito_tensor *t = tensor_of(bytes, ITO_SHAPE(3, H, W), ITO_U8);
+    cr_assert_eq(ito_png_save(path, t), ITO_OK, "%s", ito_error_message());
+    expect_tensor(ito_image_load(path, 3), bytes, ITO_SHAPE(3, H, W), ITO_U8);
+    cr_assert_eq(ito_png_save(path, transposed_view(t)), ITO_OK);
+    ito_tensor *turned = ito_image_load(path, 3);
+    cr_assert_eq(((unsigned char *)tensor_data(turned))[5 * H + 7], bytes[7 * W + 5]);
+    cr_assert_eq(ito_png_save(path, tensor_of(bytes, ITO_SHAPE(H, W), ITO_U8)), ITO_OK);
+    expect_tensor(ito_image_load(path, 1), bytes, ITO_SHAPE(1, H, W), ITO_U8);
+    cr_assert_eq(ito_png_save(path, tensor_of(bytes, ITO_SHAPE(1, 1, 1), ITO_U8)), ITO_OK);
+    expect_tensor(ito_image_load(path, 1), bytes, ITO_SHAPE(1, 1, 1), ITO_U8);
+}
+
+Test(image, what_is_no_picture_is_not_written)
+{
+    const char *path = in_directory("a.png");
+    static const float zeros[64];
+    cr_assert_eq(ito_png_save(path, NULL), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "png_save: there is no image");
+    cr_assert_eq(ito_png_save(path, tensor_of(zeros, ITO_SHAPE(2, 2), ITO_F32)), ITO_ERR_DTYPE);
+    expect_error(ITO_ERR_DTYPE, "png_save: f32 is not u8");
+    cr_assert_eq(ito_png_save(path, tensor_of(zeros, ITO_SHAPE(2, 2, 2), ITO_U8)), ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE, "png_save: shape [2, 2, 2] is not [H, W], [1, H, W] or [3, H, W]");
+    cr_assert_eq(ito_png_save(path, tensor_of(zeros, ITO_SHAPE(4), ITO_U8)), ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE, "png_save: shape [4] is not [H, W], [1, H, W] or [3, H, W]");
+    cr_assert_eq(ito_png_save(path, tensor_of(zeros, ITO_SHAPE(3, 0, 2), ITO_U8)), ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE,
+                 "png_save: 2 x 0 pixels: at most 16384 a side and 67108864 in all are "
+                 "written");
+    cr_assert_eq(count_entries(directory), 2);
+}
+
+Test(image, a_full_disk_leaves_the_old_picture)
+{
+    const char *path = in_directory("a.png");
+    unsigned char noise[3 * 32 * 32];
+    uint32_t state = 1;
+    for (size_t i = 0; i < sizeof noise; i++)
+        noise[i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    cr_assert_eq(ito_png_save(path, tensor_of("\7", ITO_SHAPE(1, 1), ITO_U8)), ITO_OK);
+    limit_file_size(1000);
+    cr_assert_eq(ito_png_save(path, tensor_of(noise, ITO_SHAPE(3, 32, 32), ITO_U8)), ITO_ERR_IO);
+    limit_file_size(RLIM_INFINITY);
+    expect_error(ITO_ERR_IO, "%s: cannot write: File too large", path);
+    expect_tensor(ito_image_load(path, 1), "\7", ITO_SHAPE(1, 1, 1), ITO_U8);
+    cr_assert_eq(count_entries(directory), 3);
+}
+
+/* ---- grids -------------------------------------------------------------------------------------
+ */
+
+Test(image, a_grid_lays_images_out_in_rows)
+{
+    const unsigned char bytes[6] = {1, 2, 3, 4, 5, 6}; /* three images of 1 x 2 */
+    ito_tensor *t = tensor_of(bytes, ITO_SHAPE(3, 1, 1, 2), ITO_U8);
+    static const unsigned char padded[5 * 7] = {
+        0, 0, 0, 0, 0, 0, 0, //
+        0, 1, 2, 0, 3, 4, 0, //
+        0, 0, 0, 0, 0, 0, 0, //
+        0, 5, 6, 0, 0, 0, 0, //
+        0, 0, 0, 0, 0, 0, 0,
+    };
+    expect_tensor(ito_image_grid(t, 2, 1), padded, ITO_SHAPE(1, 5, 7), ITO_U8);
+    expect_tensor(ito_image_grid(t, 9, 0), bytes, ITO_SHAPE(1, 1, 6), ITO_U8);
+    expect_tensor(ito_image_grid(t, 1, 0), bytes, ITO_SHAPE(1, 3, 2), ITO_U8);
+    ito_tensor *colour = tensor_of(bytes, ITO_SHAPE(2, 3, 1, 1), ITO_U8);
+    expect_tensor(ito_image_grid(colour, 2, 0), "\1\4\2\5\3\6", ITO_SHAPE(3, 1, 2), ITO_U8);
+    expect_tensor(ito_image_grid(transposed_view(t), 3, 0), "\1\3\5\2\4\6", ITO_SHAPE(1, 2, 3),
+                  ITO_U8);
+}
+
+Test(image, floating_point_images_are_mapped_and_clamped)
+{
+    const double x[8] = {-1, 1, 0, -1e300, 1e300, -0.75, 0.5, -0.5};
+    const unsigned char levels[8] = {0, 255, 128, 0, 255, 32, 191, 64};
+    ito_tensor *t = tensor_of(x, ITO_SHAPE(1, 1, 2, 4), ITO_F64);
+    expect_tensor(ito_image_grid(t, 1, 0), levels, ITO_SHAPE(1, 2, 4), ITO_U8);
+    const float y[2] = {-1, 0.25f}; /* 1.25 * 127.5 = 159.375 */
+    expect_tensor(ito_image_grid(tensor_of(y, ITO_SHAPE(1, 1, 1, 2), ITO_F32), 1, 0), "\0\x9f",
+                  ITO_SHAPE(1, 1, 2), ITO_U8);
+    const uint16_t half[2] = {0xbf80, 0x3f80}; /* bf16 -1 and 1 */
+    expect_tensor(ito_image_grid(tensor_of(half, ITO_SHAPE(1, 1, 1, 2), ITO_BF16), 1, 0), "\0\xff",
+                  ITO_SHAPE(1, 1, 2), ITO_U8);
+}
+
+Test(image, grids_of_anything_else_are_refused)
+{
+    static const float x[4] = {0, 0, NAN, 0};
+    static const double y[2] = {0, -HUGE_VAL};
+    ito_tensor *t = tensor_of(x, ITO_SHAPE(2, 1, 1, 2), ITO_F32);
+    cr_assert_null(ito_image_grid(t, 2, 0));
+    cr_assert_eq(strncmp(ito_error_message(), "image_grid: image 1 holds", 25), 0);
+    cr_assert_eq(ito_error_code(), ITO_ERR_NUMERIC);
+    ito_error_clear();
+    cr_assert_null(ito_image_grid(tensor_of(y, ITO_SHAPE(1, 1, 1, 2), ITO_F64), 1, 0));
+    expect_error(ITO_ERR_NUMERIC, "image_grid: image 0 holds -inf");
+    cr_assert_null(ito_image_grid(t, 0, 0));
+    expect_error(ITO_ERR_ARGUMENT, "image_grid: 0 columns and padding of 0 pixels");
+    cr_assert_null(ito_image_grid(t, 1, -1));
+    expect_error(ITO_ERR_ARGUMENT, "image_grid: 1 columns and padding of -1 pixels");
+    cr_assert_null(ito_image_grid(t, 1, INT64_MAX / 2));
+    expect_error(ITO_ERR_SHAPE, "image_grid: padding of 4611686018427387903 pixels is too much");
+    cr_assert_null(ito_image_grid(tensor_of(x, ITO_SHAPE(1, 2, 1, 2), ITO_F32), 1, 0));
+    expect_error(ITO_ERR_SHAPE,
+                 "image_grid: shape [1, 2, 1, 2] is not [N, C, H, W] with N > 0 and C 1 or 3");
+    cr_assert_null(ito_image_grid(tensor_of(x, ITO_SHAPE(0, 1, 1, 2), ITO_F32), 1, 0));
+    expect_error(ITO_ERR_SHAPE,
+                 "image_grid: shape [0, 1, 1, 2] is not [N, C, H, W] with N > 0 and C 1 or 3");
+    cr_assert_null(ito_image_grid(tensor_of(x, ITO_SHAPE(1, 1, 1, 2), ITO_I32), 1, 0));
+    expect_error(ITO_ERR_DTYPE, "image_grid: i32 is neither u8 nor floating point");
+    cr_assert_null(ito_image_grid(NULL, 1, 0));
+    cr_assert_eq(ito_error_code(), ITO_OK);
+}
+
+/* ---- memory ------------------------------------------------------------------------------------
+ */
+
+static bool load_png(void *path)
+{
+    return ito_image_load(path, 3) != NULL;
+}
+
+static bool load_jpeg(void *path)
+{
+    return ito_image_load(path, 1) != NULL;
+}
+
+static bool grid_and_save(void *path)
+{
+    ito_tensor *t = tensor_empty(ITO_SHAPE(2, 3, 4, 4), ITO_F32);
+    if (t == NULL)
+        return false;
+    memset(tensor_data(t), 0, 96 * sizeof(float));
+    ito_tensor *grid = ito_image_grid(t, 2, 1);
+    return grid != NULL && ito_png_save(path, grid) == ITO_OK;
+}
+
+Test(image, every_failing_allocation_is_an_error)
+{
+    char path[PATH_MAX + 512];
+    picture p;
+    snprintf(path, sizeof path, "%s", write_png(2, 1, 8, 3, "\0\1\0", 3));
+    expect_clean_failures(load_png, path);
+    jpeg_begin(&p);
+    jpeg_tables(&p);
+    jpeg_frame(&p, 0xc2, 8, 8, 1);
+    jpeg_segment(&p, 0xda, "\1\1\0\0\0\0", 6);
+    add(&p, "\x7f\xff\xd9", 3);
+    snprintf(path, sizeof path, "%s", write_picture("a.jpg", &p));
+    expect_clean_failures(load_jpeg, path);
+    snprintf(path, sizeof path, "%s", in_directory("b.png"));
+    expect_clean_failures(grid_and_save, path);
+}

@@ -1,0 +1,106 @@
+/* Copies between strides and dtypes, against a loop over indices. */
+#include "tensor/convert.h"
+#include "tensor/internal.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+static float at(const ito_tensor *t, int64_t i, int64_t j, int64_t k)
+{
+    return ((const float *)tensor_data(t))[i * t->stride[0] + j * t->stride[1] + k * t->stride[2]];
+}
+
+Test(copy, any_strides_to_any_strides)
+{
+    ito_tensor *base = ito_arange(0, 4 * 5 * 6, 1, ITO_F32);
+    const int64_t from[][4] = {
+        {30, 6, 1, 0}, {1, 4, 20, 0}, {-30, 6, 1, 90}, {0, 6, 1, 0}, {30, 0, 2, 1}};
+    for (size_t f = 0; f < sizeof from / sizeof *from; f++) {
+        ito_shape shape = ITO_SHAPE(4, 5, f == 4 ? 3 : 6);
+        ito_tensor *src = tensor_view(base, shape, from[f], from[f][3]);
+        for (int order = 0; order < 2; order++) {
+            ito_tensor *dst = order == 0 ? tensor_empty(shape, ITO_F32)
+                                         : tensor_view(ito_zeros(ITO_SHAPE(120), ITO_F32), shape,
+                                                       (int64_t[]){1, 4, 20}, 0);
+            tensor_copy(dst, src);
+            for (int64_t i = 0; i < 4; i++)
+                for (int64_t j = 0; j < 5; j++)
+                    for (int64_t k = 0; k < shape.dim[2]; k++)
+                        cr_assert_eq(at(dst, i, j, k), at(src, i, j, k), "case %zu", f);
+        }
+    }
+}
+
+Test(copy, threads_do_not_change_a_large_one)
+{
+    ito_tensor *src = ito_arange(0, 1000 * 300, 1, ITO_F32);
+    ito_tensor *turned = tensor_view(src, ITO_SHAPE(300, 1000), (int64_t[]){1, 300}, 0);
+    ito_set_threads(3);
+    ito_tensor *copy = tensor_contiguous(turned);
+    const float *v = tensor_data(copy);
+    for (int64_t i = 0; i < 300; i++)
+        for (int64_t j = 0; j < 1000; j++)
+            cr_assert_eq(v[i * 1000 + j], (float)(j * 300 + i));
+}
+
+Test(copy, fill_writes_every_element_of_a_view_and_no_other)
+{
+    ito_tensor *t = ito_zeros(ITO_SHAPE(3, 4), ITO_I32);
+    tensor_fill(tensor_view(t, ITO_SHAPE(3, 2), (int64_t[]){4, 1}, 1), 7);
+    const int32_t want[12] = {0, 7, 7, 0, 0, 7, 7, 0, 0, 7, 7, 0};
+    cr_assert_eq(memcmp(tensor_data(t), want, sizeof want), 0);
+}
+
+Test(copy, converts_between_all_dtypes)
+{
+    for (ito_dtype from = 0; from < ITO_DTYPES; from++)
+        for (ito_dtype to = 0; to < ITO_DTYPES; to++) {
+            ito_tensor *a = ito_zeros(ITO_SHAPE(2), from), *b = ito_zeros(ITO_SHAPE(2), to);
+            tensor_fill(a, 1);
+            tensor_copy(b, a);
+            double v[2];
+            cr_assert_eq(ito_to_data(b, v, ITO_F64), ITO_OK);
+            cr_assert_eq(v[1], 1, "%s to %s", ito_dtype_name(from), ito_dtype_name(to));
+        }
+}
+
+Test(copy, integers_saturate_and_drop_fractions)
+{
+    const double values[] = {-1.9, 3.7, 300, -5, NAN, 1e30, -1e30};
+    ito_tensor *t = ito_from_data(values, ITO_SHAPE(7), ITO_F64);
+    uint8_t bytes[7];
+    int64_t longs[7];
+    ito_to_data(t, bytes, ITO_U8);
+    ito_to_data(t, longs, ITO_I64);
+    const uint8_t want_bytes[7] = {0, 3, 255, 0, 0, 255, 0};
+    const int64_t want_longs[7] = {-1, 3, 300, -5, 0, INT64_MAX, INT64_MIN};
+    cr_assert_eq(memcmp(bytes, want_bytes, sizeof bytes), 0);
+    cr_assert_eq(memcmp(longs, want_longs, sizeof longs), 0);
+}
+
+/* Every 16-bit float goes to f32 and back unchanged, and halfway cases round to even. */
+Test(copy, sixteen_bit_floats_round_to_nearest_even)
+{
+    for (uint32_t h = 0; h < 65536; h++) {
+        float b = bf16_to_f32((uint16_t)h), f = f16_to_f32((uint16_t)h);
+        if (b == b)
+            cr_assert_eq(f32_to_bf16(b), h);
+        else
+            cr_assert(isnan(bf16_to_f32(f32_to_bf16(b))));
+        if (f == f)
+            cr_assert_eq(f32_to_f16(f), h);
+        else
+            cr_assert(isnan(f16_to_f32(f32_to_f16(f))));
+    }
+    cr_assert_eq(f16_to_f32(f32_to_f16(1.0f + 0x1p-11f)), 1.0f);
+    cr_assert_eq(f16_to_f32(f32_to_f16(1.0f + 0x3p-11f)), 1.0f + 0x1p-9f);
+    cr_assert_eq(bf16_to_f32(f32_to_bf16(1.0f + 0x1p-8f)), 1.0f);
+    cr_assert_eq(bf16_to_f32(f32_to_bf16(1.0f + 0x3p-8f)), 1.0f + 0x1p-6f);
+    cr_assert_eq(f16_to_f32(f32_to_f16(65519.0f)), 65504.0f);
+    cr_assert(isinf(f16_to_f32(f32_to_f16(65520.0f))));
+    cr_assert_eq(f16_to_f32(f32_to_f16(0x1p-25f)), 0.0f);
+    cr_assert_eq(f16_to_f32(f32_to_f16(0x3p-25f)), 0x1p-23f);
+    cr_assert_eq(f16_to_f32(0x3c00), 1.0f);
+    cr_assert_eq(bf16_to_f32(0x3f80), 1.0f);
+}

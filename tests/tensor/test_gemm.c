@@ -1,0 +1,351 @@
+/* Matrix products against a plain double loop. Operands are small integers wherever values are
+ * compared: every product and sum is exact then, in any order, so equality is asked for. Operands
+ * with fractions serve where bits or rounding are the question. */
+#include "tensor/gemm.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t seed;
+
+static int64_t draw(int64_t n) /* in [0, n) */
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (int64_t)((seed >> 33) % (uint64_t)n);
+}
+
+static double get(ito_dtype dtype, const void *p, int64_t i)
+{
+    return dtype == ITO_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
+}
+
+static void set(ito_dtype dtype, void *p, int64_t i, double value)
+{
+    if (dtype == ITO_F64)
+        ((double *)p)[i] = value;
+    else
+        ((float *)p)[i] = (float)value;
+}
+
+static void *integers(ito_dtype dtype, int64_t n)
+{
+    void *p = malloc((size_t)(n + 1) * ito_dtype_size(dtype));
+    for (int64_t i = 0; i < n; i++)
+        set(dtype, p, i, (double)(draw(9) - 4));
+    return p;
+}
+
+static void *fractions(ito_dtype dtype, int64_t n)
+{
+    void *p = malloc((size_t)(n + 1) * ito_dtype_size(dtype));
+    for (int64_t i = 0; i < n; i++)
+        set(dtype, p, i, (double)(draw(2000001) - 1000000) / 1e6);
+    return p;
+}
+
+/* A problem and the memory behind it. */
+typedef struct data {
+    ito_dtype dtype;
+    gemm_problem p;
+    void *a, *b, *c, *bias;
+    int64_t c_numel;
+} data;
+
+typedef struct options {
+    bool a_t, b_t, strided, bias, accumulate, share_b;
+    int64_t batch;
+} options;
+
+static data make(ito_dtype dtype, int64_t m, int64_t n, int64_t k, options o,
+                 void *(*fill)(ito_dtype, int64_t))
+{
+    int64_t step = o.strided ? 3 : 1, batch = o.batch > 0 ? o.batch : 1;
+    data d = {.dtype = dtype};
+    d.p = (gemm_problem){.m = m, .n = n, .k = k, .accumulate = o.accumulate, .batch = o.batch};
+    d.p.a_row = o.a_t ? step : k * step + (o.strided ? 2 : 0);
+    d.p.a_col = o.a_t ? m * step + (o.strided ? 1 : 0) : step;
+    d.p.b_row = o.b_t ? step : n * step + (o.strided ? 1 : 0);
+    d.p.b_col = o.b_t ? k * step + (o.strided ? 2 : 0) : step;
+    d.p.c_row = n + (o.strided ? 5 : 0);
+    d.p.a_batch = m * d.p.a_row + k * d.p.a_col;
+    d.p.b_batch = o.share_b ? 0 : k * d.p.b_row + n * d.p.b_col;
+    d.p.c_batch = m * d.p.c_row;
+    if (!o.strided && !o.a_t)
+        d.p.a_batch = m * k; /* dense, as tensors are */
+    d.c_numel = batch * d.p.c_batch;
+    d.a = fill(dtype, batch * d.p.a_batch + m * d.p.a_row + k * d.p.a_col);
+    d.b = fill(dtype, batch * d.p.b_batch + k * d.p.b_row + n * d.p.b_col);
+    d.c = fill(dtype, d.c_numel);
+    d.bias = o.bias ? fill(dtype, n) : NULL;
+    d.p.a = d.a;
+    d.p.b = d.b;
+    d.p.c = d.c;
+    d.p.bias = d.bias;
+    return d;
+}
+
+static void release(data *d)
+{
+    free(d->a);
+    free(d->b);
+    free(d->c);
+    free(d->bias);
+}
+
+static void *copy_of(const data *d)
+{
+    size_t bytes = (size_t)d->c_numel * ito_dtype_size(d->dtype);
+    void *p = malloc(bytes + 1);
+    memcpy(p, d->c, bytes);
+    return p;
+}
+
+/* What element (t, i, j) should be, and the sum of the magnitudes that went into it. */
+static double expected(const data *d, const void *before, int64_t t, int64_t i, int64_t j,
+                       double *magnitude)
+{
+    const gemm_problem *p = &d->p;
+    double sum = 0.0, sizes = 0.0;
+    for (int64_t q = 0; q < p->k; q++) {
+        double product = get(d->dtype, p->a, t * p->a_batch + i * p->a_row + q * p->a_col) *
+                         get(d->dtype, p->b, t * p->b_batch + q * p->b_row + j * p->b_col);
+        sum += product;
+        sizes += fabs(product);
+    }
+    double old = get(d->dtype, before, t * p->c_batch + i * p->c_row + j);
+    double bias = p->bias != NULL ? get(d->dtype, p->bias, j) : 0.0;
+    *magnitude = sizes + fabs(old) + fabs(bias);
+    return sum + (p->accumulate ? old : 0.0) + bias;
+}
+
+/* Runs d; each element must be within tolerance * its magnitude, gaps between rows untouched. */
+static void check(data *d, double tolerance, const char *what)
+{
+    void *before = copy_of(d);
+    cr_assert_eq(gemm(d->dtype, &d->p), ITO_OK);
+    const gemm_problem *p = &d->p;
+    int64_t batch = p->batch > 0 ? p->batch : 1;
+    for (int64_t t = 0; t < batch; t++)
+        for (int64_t i = 0; i < p->m; i++)
+            for (int64_t j = 0; j < p->c_row; j++) {
+                int64_t at = t * p->c_batch + i * p->c_row + j;
+                double got = get(d->dtype, p->c, at), magnitude = 0.0;
+                double want =
+                    j < p->n ? expected(d, before, t, i, j, &magnitude) : get(d->dtype, before, at);
+                cr_assert(fabs(got - want) <= tolerance * magnitude,
+                          "%s: %s %dx%dx%d at (%d, %d, %d): %.9g, not %.9g", what,
+                          ito_dtype_name(d->dtype), (int)p->m, (int)p->n, (int)p->k, (int)t, (int)i,
+                          (int)j, got, want);
+            }
+    free(before);
+}
+
+static void check_exactly(int64_t m, int64_t n, int64_t k, options o, const char *what)
+{
+    static const ito_dtype dtypes[] = {ITO_F32, ITO_F64};
+    for (int i = 0; i < 2; i++) {
+        data d = make(dtypes[i], m, n, k, o, integers);
+        check(&d, 0.0, what);
+        release(&d);
+    }
+}
+
+Test(gemm, equals_the_plain_loop_at_odd_sizes)
+{
+    static const int64_t sizes[] = {1, 2, 3, 5, 7, 17, 31, 63, 65};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    for (int m = 0; m < SIZES; m++)
+        for (int n = 0; n < SIZES; n++)
+            check_exactly(sizes[m], sizes[n], sizes[(m * 5 + n * 2) % SIZES], (options){0},
+                          "plain");
+}
+
+Test(gemm, takes_every_layout_and_option)
+{
+    for (int bits = 0; bits < 32; bits++) {
+        options o = {.a_t = bits & 1,
+                     .b_t = bits & 2,
+                     .strided = bits & 4,
+                     .bias = bits & 8,
+                     .accumulate = bits & 16};
+        check_exactly(19, 37, 23, o, "options");
+        check_exactly(1, 5, 9, o, "options");
+    }
+}
+
+Test(gemm, sums_many_blocks_of_k)
+{
+    static const int64_t depths[] = {255, 256, 257, 384, 385, 800, 1153};
+    for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
+        check_exactly(13, 35, depths[i], (options){.bias = true, .accumulate = true}, "deep");
+        check_exactly(35, 13, depths[i], (options){.bias = true, .a_t = true}, "deep");
+    }
+}
+
+Test(gemm, crosses_tiles_of_both_dimensions)
+{
+    check_exactly(900, 40, 20, (options){.bias = true}, "tall");
+    check_exactly(40, 900, 20, (options){.b_t = true, .accumulate = true}, "wide");
+    check_exactly(200, 210, 400, (options){0}, "square");
+    check_exactly(1000, 3, 50, (options){.bias = true, .accumulate = true}, "narrow");
+    check_exactly(500, 17, 450, (options){.bias = true, .a_t = true}, "narrow");
+}
+
+/* Too large for the plain loop: C v = A (B v) for a random v, exactly on integers. */
+Test(gemm, goes_more_than_one_round_when_the_shared_operand_is_big)
+{
+    enum { N = 2100, K = 288 };
+    check_exactly(2, 2, 40000, (options){.accumulate = true}, "long");
+    data d = make(ITO_F64, N, N + 1, K, (options){.bias = false}, integers);
+    cr_assert_eq(gemm(ITO_F64, &d.p), ITO_OK);
+    double *v = integers(ITO_F64, N + 1), bv[K] = {0};
+    for (int64_t q = 0; q < K; q++)
+        for (int64_t j = 0; j < N + 1; j++)
+            bv[q] += ((double *)d.b)[q * (N + 1) + j] * v[j];
+    for (int64_t i = 0; i < N; i++) {
+        double left = 0.0, right = 0.0;
+        for (int64_t j = 0; j < N + 1; j++)
+            left += ((double *)d.c)[i * (N + 1) + j] * v[j];
+        for (int64_t q = 0; q < K; q++)
+            right += ((double *)d.a)[i * K + q] * bv[q];
+        cr_assert_eq(left, right, "row %d", (int)i);
+    }
+    free(v);
+    release(&d);
+}
+
+Test(gemm, multiplies_batches_and_repeats_a_shared_operand)
+{
+    static const int64_t batches[] = {1, 2, 3, 7, 16};
+    for (size_t i = 0; i < sizeof batches / sizeof *batches; i++) {
+        options o = {.batch = batches[i], .bias = true};
+        check_exactly(9, 21, 33, o, "batch");
+        check_exactly(64, 64, 64, o, "batch");
+        o.share_b = true;
+        check_exactly(9, 21, 33, o, "shared");
+        o.a_t = true;
+        check_exactly(9, 21, 33, o, "shared, transposed");
+    }
+}
+
+Test(gemm, of_no_depth_is_c_and_bias)
+{
+    check_exactly(7, 9, 0, (options){0}, "k = 0");
+    check_exactly(7, 9, 0, (options){.bias = true}, "k = 0");
+    check_exactly(7, 9, 0, (options){.bias = true, .accumulate = true}, "k = 0");
+}
+
+Test(gemm, of_nothing_does_nothing)
+{
+    check_exactly(0, 9, 5, (options){0}, "m = 0");
+    check_exactly(9, 0, 5, (options){0}, "n = 0");
+    check_exactly(0, 0, 0, (options){.bias = true, .batch = 3}, "empty");
+}
+
+/* k multiply-adds round at most 2 k times (twice each without a fused one), joining C and bias a
+ * few times more, each by half a unit in the last place of at most the sum of magnitudes. */
+Test(gemm, rounds_no_more_than_a_chain_of_multiply_adds)
+{
+    static const struct {
+        ito_dtype dtype;
+        double unit;
+    } types[] = {{ITO_F32, 0x1p-24}, {ITO_F64, 0x1p-53}};
+    for (int i = 0; i < 2; i++) {
+        data d = make(types[i].dtype, 33, 47, 500, (options){.bias = true, .accumulate = true},
+                      fractions);
+        /* the reference rounds in double as well */
+        check(&d, (2 * 500 + 8) * types[i].unit * (i == 1 ? 2.0 : 1.0), "fractions");
+        release(&d);
+    }
+}
+
+static void run_with(int threads, data *d)
+{
+    cr_assert_eq(ito_set_threads(threads), ITO_OK);
+    cr_assert_eq(gemm(d->dtype, &d->p), ITO_OK);
+}
+
+Test(gemm, gives_the_same_bits_for_any_number_of_threads)
+{
+    static const int64_t sizes[][4] = {{300, 70, 500, 1},
+                                       {70, 300, 500, 1},
+                                       {130, 130, 1000, 1},
+                                       {40, 50, 60, 16},
+                                       {90, 90, 90, 3}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        data d = make(ITO_F32, sizes[i][0], sizes[i][1], sizes[i][2],
+                      (options){.bias = true, .batch = sizes[i][3]}, fractions);
+        size_t bytes = (size_t)d.c_numel * sizeof(float);
+        run_with(1, &d);
+        void *one = copy_of(&d);
+        static const int threads[] = {2, 3, 7};
+        for (int t = 0; t < 3; t++) {
+            memset(d.c, 0x55, bytes);
+            run_with(threads[t], &d);
+            cr_assert_eq(memcmp(one, d.c, bytes), 0, "%d threads", threads[t]);
+        }
+        free(one);
+        release(&d);
+    }
+}
+
+Test(gemm, gives_a_row_and_a_column_the_same_bits_alone)
+{
+    data d = make(ITO_F32, 200, 90, 700, (options){.bias = true}, fractions);
+    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_OK);
+    float row[90], column[200];
+    gemm_problem p = d.p;
+    p.m = 1;
+    p.a = (const float *)d.a + 77 * p.a_row;
+    p.c = row;
+    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    cr_assert_eq(memcmp(row, (float *)d.c + 77 * d.p.c_row, sizeof row), 0);
+    p = d.p;
+    p.n = 1;
+    p.b = (const float *)d.b + 33;
+    p.bias = (const float *)d.bias + 33;
+    p.c = column;
+    p.c_row = 1;
+    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    for (int i = 0; i < 200; i++)
+        cr_assert_eq(memcmp(&column[i], (float *)d.c + i * d.p.c_row + 33, sizeof(float)), 0);
+    release(&d);
+}
+
+Test(gemm, passes_nan_and_infinity_on)
+{
+    float a[4] = {1.0f, 2.0f, INFINITY, 0.0f}, b[4] = {NAN, 0.0f, 1.0f, 1.0f}, c[4];
+    gemm_problem p = {.m = 2,
+                      .n = 2,
+                      .k = 2,
+                      .a = a,
+                      .a_row = 2,
+                      .a_col = 1,
+                      .b = b,
+                      .b_row = 2,
+                      .b_col = 1,
+                      .c = c,
+                      .c_row = 2};
+    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    cr_assert(isnan(c[0]) && c[1] == 2.0f && isnan(c[2]) && isnan(c[3]));
+}
+
+Test(gemm, reports_refused_memory_and_leaves_c_alone)
+{
+    data d = make(ITO_F32, 30, 40, 50, (options){.bias = true}, fractions);
+    void *before = copy_of(&d);
+    int64_t blocks = ito_memory_blocks();
+    ito_memory_fail_nth(1);
+    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_ERR_MEMORY);
+    ito_memory_fail_nth(0);
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    cr_assert_eq(memcmp(before, d.c, (size_t)d.c_numel * sizeof(float)), 0);
+    cr_assert_eq(ito_memory_blocks(), blocks);
+    ito_error_clear();
+    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_OK);
+    cr_assert_eq(ito_memory_blocks(), blocks);
+    free(before);
+    release(&d);
+}

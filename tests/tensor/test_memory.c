@@ -1,0 +1,116 @@
+/* The allocator: alignment, counters, reuse, limit, failure on request. */
+#include "tensor/internal.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+#include <string.h>
+
+Test(memory, blocks_are_aligned_and_hold_what_was_asked_for)
+{
+    for (size_t size = 0; size < 5000000; size = size * 3 + 1) {
+        char *p = mem_alloc(size);
+        cr_assert_not_null(p);
+        cr_assert_eq((uintptr_t)p % 64, 0, "%zu bytes", size);
+        memset(p, 7, size);
+        mem_free(p);
+    }
+    cr_assert_eq(ito_memory_blocks(), 0);
+    cr_assert_eq(ito_memory_current(), 0);
+}
+
+Test(memory, a_freed_block_is_used_again)
+{
+    void *a = mem_alloc(100000);
+    int64_t held = ito_memory_held();
+    mem_free(a);
+    void *b = mem_alloc(100000);
+    cr_assert_eq(a, b);
+    cr_assert_eq(ito_memory_held(), held);
+    mem_free(b);
+}
+
+Test(memory, waste_is_at_most_an_eighth_beyond_one_line)
+{
+    for (size_t size = 1; size < 3000000; size = size * 5 / 4 + 1) {
+        void *p = mem_alloc(size);
+        int64_t used = ito_memory_current();
+        cr_assert_geq(used, (int64_t)size);
+        cr_assert_leq(used, (int64_t)(size + size / 8 + 64), "%zu took %lld", size,
+                      (long long)used);
+        mem_free(p);
+    }
+}
+
+Test(memory, the_peak_is_the_most_in_use)
+{
+    ito_memory_reset_peak();
+    void *a = mem_alloc(1 << 20), *b = mem_alloc(1 << 20);
+    mem_free(a);
+    mem_free(b);
+    cr_assert_eq(ito_memory_peak(), 2 << 20);
+    ito_memory_reset_peak();
+    cr_assert_eq(ito_memory_peak(), 0);
+}
+
+Test(memory, trim_gives_kept_blocks_back)
+{
+    mem_free(mem_alloc(1 << 22));
+    cr_assert_gt(ito_memory_held(), 0);
+    ito_memory_trim();
+    cr_assert_eq(ito_memory_held(), 0);
+}
+
+Test(memory, a_limit_is_an_error_and_not_a_crash)
+{
+    ito_memory_limit(1 << 20);
+    cr_assert_null(ito_zeros(ITO_SHAPE(1 << 20), ITO_F32));
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    cr_assert_str_eq(ito_error_message(),
+                     "memory: 4194304 bytes more than the 0 in use are refused (limit 1048576)");
+    ito_error_clear();
+    cr_assert_not_null(ito_zeros(ITO_SHAPE(1 << 10), ITO_F32));
+    ito_memory_limit(0);
+    cr_assert_not_null(ito_zeros(ITO_SHAPE(1 << 20), ITO_F32));
+}
+
+Test(memory, the_nth_request_fails_once)
+{
+    ito_memory_fail_nth(2);
+    void *a = mem_alloc(10), *b = mem_alloc(10), *c = mem_alloc(10);
+    cr_assert_not_null(a);
+    cr_assert_null(b);
+    cr_assert_not_null(c);
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    mem_free(a);
+    mem_free(c);
+}
+
+Test(memory, absurd_sizes_are_refused)
+{
+    cr_assert_null(mem_alloc((size_t)1 << 62));
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    ito_error_clear();
+    cr_assert_null(ito_empty(ITO_SHAPE(INT64_MAX, 4), ITO_F32));
+    cr_assert_eq(ito_error_code(), ITO_ERR_SHAPE);
+}
+
+static void *churn(void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < 2000; i++) {
+        char *p = mem_alloc(i * 37 % 9000 + 1);
+        *p = 1;
+        mem_free(p);
+    }
+    return NULL;
+}
+
+Test(memory, threads_may_allocate_together)
+{
+    pthread_t t[4];
+    for (int i = 0; i < 4; i++)
+        pthread_create(&t[i], NULL, churn, NULL);
+    for (int i = 0; i < 4; i++)
+        pthread_join(t[i], NULL);
+    cr_assert_eq(ito_memory_blocks(), 0);
+}

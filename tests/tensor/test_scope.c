@@ -1,0 +1,130 @@
+/* Scopes and reference counts: what lives, what goes, and when. */
+#include "tensor/internal.h"
+
+#include <criterion/criterion.h>
+#include <pthread.h>
+
+Test(scope, the_end_frees_what_was_made_inside)
+{
+    ito_scope_begin();
+    for (int i = 0; i < 100; i++)
+        cr_assert_not_null(ito_zeros(ITO_SHAPE(3), ITO_F32));
+    cr_assert_eq(ito_memory_blocks(), 100);
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, keep_hands_on_to_the_scope_around)
+{
+    ito_scope_begin();
+    ito_scope_begin();
+    ito_tensor *t = ito_keep(ito_ones(ITO_SHAPE(2), ITO_F32));
+    ito_zeros(ITO_SHAPE(2), ITO_F32);
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 1);
+    cr_assert_eq(ito_item(ito_full(ITO_SHAPE(), 3, ITO_F64)), 3);
+    cr_assert_eq(*(float *)ito_data(t), 1.0f);
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, keep_passes_null_and_strangers_by)
+{
+    cr_assert_null(ito_keep(NULL));
+    ito_tensor *outer = ito_ones(ITO_SHAPE(2), ITO_F32);
+    ito_scope_begin();
+    ito_scope_begin();
+    cr_assert_eq(ito_keep(outer), outer);
+    ito_scope_end();
+    ito_scope_end();
+    cr_assert_eq(*(float *)ito_data(outer), 1.0f);
+}
+
+Test(scope, a_reference_outlives_the_scope)
+{
+    ito_scope_begin();
+    ito_tensor *t = ito_retain(ito_ones(ITO_SHAPE(2), ITO_F32));
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 1);
+    cr_assert_eq(*(float *)ito_data(t), 1.0f);
+    ito_release(t);
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, a_view_keeps_its_storage)
+{
+    ito_scope_begin();
+    ito_tensor *t = ito_ones(ITO_SHAPE(4), ITO_F32);
+    ito_tensor *v = ito_retain(tensor_view(t, ITO_SHAPE(2), (int64_t[]){2}, 1));
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 1);
+    ito_release(v);
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, clear_leaves_it_open)
+{
+    ito_scope_begin();
+    for (int step = 0; step < 3; step++) {
+        ito_zeros(ITO_SHAPE(5), ITO_F32);
+        ito_scope_clear();
+        cr_assert_eq(ito_memory_blocks(), 0);
+    }
+    ito_scope_end();
+}
+
+Test(scope, end_without_begin_does_nothing)
+{
+    ito_tensor *t = ito_ones(ITO_SHAPE(2), ITO_F32);
+    ito_scope_end();
+    cr_assert_eq(*(float *)ito_data(t), 1.0f);
+}
+
+static void *make_some(void *unused)
+{
+    (void)unused;
+    ito_zeros(ITO_SHAPE(9), ITO_F32);
+    ito_scope_begin();
+    ito_zeros(ITO_SHAPE(9), ITO_F32);
+    return NULL; /* both scopes are still open */
+}
+
+Test(scope, a_threads_scopes_end_with_it)
+{
+    pthread_t thread;
+    pthread_create(&thread, NULL, make_some, NULL);
+    pthread_join(thread, NULL);
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+static void *read_one(void *t)
+{
+    return ito_item(t) == 5 ? t : NULL;
+}
+
+Test(scope, a_retained_tensor_passes_between_threads)
+{
+    ito_scope_begin();
+    ito_tensor *t = ito_retain(ito_full(ITO_SHAPE(), 5, ITO_F64));
+    ito_scope_end();
+    pthread_t thread;
+    void *seen;
+    pthread_create(&thread, NULL, read_one, t);
+    pthread_join(thread, &seen);
+    cr_assert_eq(seen, t);
+    ito_release(t);
+}
+
+Test(scope, an_allocation_failure_leaks_nothing)
+{
+    for (int64_t nth = 1; nth < 10; nth++) {
+        ito_scope_begin();
+        ito_memory_fail_nth(nth);
+        ito_tensor *t = ito_zeros(ITO_SHAPE(3), ITO_F32);
+        ito_memory_fail_nth(0);
+        cr_assert_eq(t == NULL, ito_error_code() == ITO_ERR_MEMORY);
+        ito_error_clear();
+        ito_scope_end();
+        cr_assert_eq(ito_memory_blocks(), 0);
+    }
+}

@@ -175,6 +175,28 @@ void checkpoint_abandon(checkpoint_writing *w)
     forget(w);
 }
 
+static ito_status sync_directory(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    ito_status status = ITO_OK;
+    if (fd < 0 || fsync(fd) != 0)
+        status = file_system_error(path, "bring the directory to the disk");
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+/* Make DIR, and bring its name to the disk, unless it is there. */
+static ito_status make_directory(const char *dir)
+{
+    if (mkdir(dir, 0777) != 0)
+        return errno == EEXIST ? ITO_OK : file_system_error(dir, "make the directory");
+    char *around = checkpoint_path(dir, "..");
+    ito_status status = around == NULL ? ITO_ERR_MEMORY : sync_directory(around);
+    free(around);
+    return status;
+}
+
 ito_status checkpoint_begin(checkpoint_writing *w, const char *dir, int64_t step)
 {
     *w = (checkpoint_writing){.parent = checkpoint_path(dir, "."),
@@ -183,9 +205,7 @@ ito_status checkpoint_begin(checkpoint_writing *w, const char *dir, int64_t step
     ito_status status = ITO_ERR_MEMORY;
     if (w->parent == NULL || w->final == NULL || w->temporary == NULL)
         goto fail;
-    status = ITO_OK;
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        status = file_system_error(dir, "make the directory");
+    status = make_directory(dir);
     if (status == ITO_OK)
         remove_stale(dir);
     if (status == ITO_OK && mkdir(w->temporary, 0777) != 0)
@@ -195,17 +215,6 @@ ito_status checkpoint_begin(checkpoint_writing *w, const char *dir, int64_t step
     return ITO_OK;
 fail:
     forget(w);
-    return status;
-}
-
-static ito_status sync_directory(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    ito_status status = ITO_OK;
-    if (fd < 0 || fsync(fd) != 0)
-        status = file_system_error(path, "bring the directory to the disk");
-    if (fd >= 0)
-        close(fd);
     return status;
 }
 

@@ -295,6 +295,13 @@ static ito_status adopt(ito_batch *b)
     return labels != NULL && b->labels == NULL ? ITO_ERR_MEMORY : ITO_OK;
 }
 
+/* Nothing comes after an error or the end of a single pass. */
+static void note_end(ito_loader *l, const made_batch *made)
+{
+    l->ended = true;
+    l->last = *made;
+}
+
 ito_status ito_loader_next(ito_loader *l, ito_batch *out)
 {
     if (l == NULL || out == NULL)
@@ -304,18 +311,20 @@ ito_status ito_loader_next(ito_loader *l, ito_batch *out)
         take(l, &made);
     else if (!l->ended)
         make(l, &made);
-    if (is_last(&made)) {
-        l->ended = true;
-        l->last = made;
-    }
+    if (is_last(&made))
+        note_end(l, &made);
     if (made.status != ITO_OK)
         return ito_error_set(made.status, "%s", made.message);
-    if (made.batch.x != NULL)
-        l->position += made.batch.x->shape[0];
-    ito_status status = adopt(&made.batch);
-    if (status == ITO_OK)
-        *out = made.batch;
-    return status;
+    int64_t size = made.batch.x == NULL ? 0 : made.batch.x->shape[0];
+    if (adopt(&made.batch) != ITO_OK) { /* this batch is lost, and there can be no gap */
+        made = (made_batch){.status = ITO_ERR_MEMORY};
+        snprintf(made.message, sizeof made.message, "loader: no memory to hand over a batch");
+        note_end(l, &made);
+        return ITO_ERR_MEMORY;
+    }
+    l->position += size;
+    *out = made.batch;
+    return ITO_OK;
 }
 
 int64_t ito_loader_position(const ito_loader *l)

@@ -173,8 +173,8 @@ void tensor_copy(ito_tensor *dst, const ito_tensor *src)
             f += rest % p.size[i] * p.from[i];
             rest /= p.size[i];
         }
-        void *row_to = to + (size_t)t * to_size;
-        const void *row_from = from + (size_t)f * from_size;
+        void *row_to = to + t * (int64_t)to_size;
+        const void *row_from = from + f * (int64_t)from_size;
         if (move)
             copy_row(row_to, p.to[inner], row_from, p.from[inner], count);
         else

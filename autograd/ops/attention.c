@@ -72,8 +72,7 @@ typedef struct block {
 /* Softmax rows over the threads there are. */
 enum { ROWS = 16 };
 
-/* ---- forward
- * ------------------------------------------------------------------------------------- */
+/* ---- forward ---- */
 
 typedef struct attention_forward {
     ito_dtype dtype;
@@ -195,8 +194,7 @@ ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
     return forward_blocks(&a, batch_of(shape)) ? out : NULL;
 }
 
-/* ---- backward
- * ------------------------------------------------------------------------------------ */
+/* ---- backward ---- */
 
 typedef struct attention_backward {
     attention_forward forward;
@@ -339,8 +337,7 @@ bool op_scaled_dot_product_attention_backward(const op_call *c, ito_tensor *dy, 
     return backward_matrices(&w, batch_of(c->shape[0]));
 }
 
-/* ---- the definition
- * -------------------------------------------------------------------------------- */
+/* ---- the definition ---- */
 
 ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int64_t n,
                                                       const void *params)

@@ -138,8 +138,7 @@ bool op_minimum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return true;
 }
 
-/* ---- a x + b y ---------------------------------------------------------------------------------
- */
+/* ---- a x + b y ------------------------------------------------------------------------------- */
 
 typedef struct axpby_params {
     double a, b;

@@ -99,8 +99,7 @@ static bool bias_fits(const ito_tensor *bias, ito_shape w)
     return false;
 }
 
-/* ---- conv2d
- * -------------------------------------------------------------------------------------- */
+/* ---- conv2d ---- */
 
 ito_tensor *op_conv2d_forward(op_call *c)
 {
@@ -208,8 +207,7 @@ ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_con
     return apply_conv2d(x, w, b, &p);
 }
 
-/* ---- conv2d_data: the gradient of x, given that of y --------------------------------------------
- */
+/* ---- conv2d_data: the gradient of x, given that of y ---- */
 
 ito_tensor *op_conv2d_data_forward(op_call *c)
 {
@@ -238,8 +236,7 @@ bool op_conv2d_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
 }
 
-/* ---- conv2d_weight: the gradient of w, given x and the gradient of y
- * ------------------------------ */
+/* ---- conv2d_weight: the gradient of w, given x and the gradient of y ---- */
 
 ito_tensor *op_conv2d_weight_forward(op_call *c)
 {

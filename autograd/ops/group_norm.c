@@ -1,11 +1,11 @@
 /* Group normalisation (Wu, He 2018, arXiv:1803.08494), fused: one image at a time, its pixels in
- * chunks whose size depends on the number of channels alone. Chunks are merged in order, so results
- * depend on neither threads nor batch. Works channels-last, and the result lies channels-last too.
+ * chunks whose size depends on the number of channels alone. Their sums are added in order, so
+ * results depend on neither threads nor batch. Works channels-last, and the result lies
+ * channels-last too.
  */
 #include "autograd/op.h"
 #include "tensor/kernels/kernels.h"
 
-#include <math.h>
 #include <string.h>
 
 typedef struct group_norm_params {
@@ -21,28 +21,31 @@ typedef struct norm_size {
     int64_t image; /* bytes of an image */
 } norm_size;
 
-enum {
-    STATS_CHUNK = 1 << 13,  /* elements: read twice, so they had better stay in the nearest cache */
-    STREAM_CHUNK = 1 << 15, /* elements: read once */
-};
-
-static int64_t chunk_pixels(const norm_size *s, int64_t elements)
+/* Sums are taken over chunks of so many pixels: a number that depends on the channels alone. */
+static int64_t chunk_pixels(const norm_size *s)
 {
-    return s->channels >= elements ? 1 : elements / (s->channels > 0 ? s->channels : 1);
+    enum { ELEMENTS = 1 << 15 };
+    return s->channels >= ELEMENTS ? 1 : ELEMENTS / (s->channels > 0 ? s->channels : 1);
 }
 
-static int64_t chunk_count(const norm_size *s, int64_t elements)
+static int64_t chunk_count(const norm_size *s)
 {
-    int64_t step = chunk_pixels(s, elements);
+    int64_t step = chunk_pixels(s);
     return (s->pixels + step - 1) / step;
 }
 
 /* The pixels of chunk i: from *first on. */
-static int64_t chunk_at(const norm_size *s, int64_t elements, int64_t i, int64_t *first)
+static int64_t chunk_at(const norm_size *s, int64_t i, int64_t *first)
 {
-    int64_t step = chunk_pixels(s, elements);
+    int64_t step = chunk_pixels(s);
     *first = i * step;
     return s->pixels - *first < step ? s->pixels - *first : step;
+}
+
+/* Elements of a group in an image. */
+static int64_t group_count(const norm_size *s)
+{
+    return s->pixels * (s->channels / s->groups);
 }
 
 static norm_size size_of(ito_shape x, ito_dtype dtype, int64_t groups)
@@ -65,8 +68,7 @@ static bool is_empty(const norm_size *s)
     return s->images == 0 || s->pixels == 0 || s->channels == 0;
 }
 
-/* ---- layout -------------------------------------------------------------------------------------
- */
+/* ---- layout ---- */
 
 /* t [N, C, ...] as [N, C, P, 1] lying as N P C; a copy if need be. */
 static ito_tensor *as_pixels(const ito_tensor *t, const norm_size *s)
@@ -121,58 +123,35 @@ static int threads_for_images(const norm_size *s)
     return s->images < ito_threads() ? 1 : threads_for(s->images * s->pixels * s->channels);
 }
 
-/* ---- forward ------------------------------------------------------------------------------------
- */
-
-/* Mean and rstd of each group of an image, from those of its chunks [chunks][3][groups]: Chan,
- * Golub, LeVeque 1983, one chunk after another. */
-static void merge_stats(const norm_size *s, const double *stats, double eps, double *mean,
-                        double *rstd)
-{
-    int64_t chunks = chunk_count(s, STATS_CHUNK), of_group = s->channels / s->groups;
-    for (int64_t g = 0; g < s->groups; g++) {
-        double count = 0, average = 0, square = 0;
-        for (int64_t i = 0; i < chunks; i++) {
-            const double *chunk = stats + i * 3 * s->groups;
-            int64_t first;
-            double more = (double)(chunk_at(s, STATS_CHUNK, i, &first) * of_group);
-            double distance = chunk[g] - average, total = count + more;
-            average += distance * (more / total);
-            square += chunk[s->groups + g] + distance * distance * (count * more / total);
-            count = total;
-        }
-        mean[g] = average;
-        rstd[g] = 1.0 / sqrt((square < 0 ? 0 : square) / count + eps);
-    }
-}
+/* ---- forward ---- */
 
 static size_t forward_scratch(const norm_size *s)
 {
-    return (size_t)(chunk_count(s, STATS_CHUNK) * 3 * s->groups) * sizeof(double) +
-           (size_t)(3 * s->channels * s->size);
+    return (size_t)((chunk_count(s) * 2 + 3) * s->channels * s->size);
 }
 
 static void forward_image(const norm_size *s, char *y, const char *x, const void *weight,
-                          const void *bias, double eps, double *mean, double *rstd, void *scratch)
+                          const void *bias, double eps, double *mean, double *rstd, char *scratch)
 {
-    int64_t chunks = chunk_count(s, STATS_CHUNK), line = s->channels * s->size;
-    double *stats = scratch;
-    char *center = (char *)(stats + chunks * 3 * s->groups), *scale = center + line,
-         *shift = scale + line;
+    enum { SAMPLE = 16 };
+    int64_t sample = s->pixels < SAMPLE ? s->pixels : SAMPLE;
+    int64_t chunks = chunk_count(s), line = s->channels * s->size;
+    char *center = scratch, *scale = center + line, *shift = scale + line, *sums = shift + line;
+    s->kernels->group_norm_center(center, mean, x, sample, s->pixels / sample, s->channels,
+                                  s->groups);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, STATS_CHUNK, i, &first);
-        double *at = stats + i * 3 * s->groups;
-        s->kernels->group_norm_stats(x + first * line, pixels, s->channels, s->groups, at,
-                                     at + s->groups, at + 2 * s->groups);
+        int64_t first, pixels = chunk_at(s, i, &first);
+        s->kernels->group_norm_squares(sums + i * 2 * line, x + first * line, pixels, s->channels,
+                                       center);
     }
-    merge_stats(s, stats, eps, mean, rstd);
+    s->kernels->group_norm_moments(mean, rstd, sums, chunks, s->channels, s->groups, group_count(s),
+                                   eps, center);
     s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
                                  bias);
-    chunks = chunk_count(s, STREAM_CHUNK);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        int64_t first, pixels = chunk_at(s, i, &first);
         s->kernels->group_norm_apply(y + first * line, x + first * line, pixels, s->channels,
                                      center, scale, shift);
     }
@@ -245,8 +224,7 @@ ito_tensor *op_group_norm_forward(op_call *c)
     return from_pixels(y, c->shape[0]);
 }
 
-/* ---- backward -----------------------------------------------------------------------------------
- */
+/* ---- backward ---- */
 
 /* What the loop over images needs. */
 typedef struct norm_backward {
@@ -262,13 +240,13 @@ typedef struct norm_backward {
 
 static size_t backward_scratch(const norm_size *s)
 {
-    return (size_t)((chunk_count(s, STREAM_CHUNK) * 2 + 6) * s->channels * s->size);
+    return (size_t)((chunk_count(s) * 2 + 6) * s->channels * s->size);
 }
 
 static void backward_image(const norm_backward *b, int64_t image)
 {
     const norm_size *s = &b->size;
-    int64_t chunks = chunk_count(s, STREAM_CHUNK), line = s->channels * s->size;
+    int64_t chunks = chunk_count(s), line = s->channels * s->size;
     const char *x = b->x + image * s->image, *dy = b->dy + image * s->image;
     const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
     char *center = b->scratch + (size_t)image * b->scratch_bytes, *unused = center + line;
@@ -277,7 +255,7 @@ static void backward_image(const norm_backward *b, int64_t image)
                                  NULL, NULL);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        int64_t first, pixels = chunk_at(s, i, &first);
         s->kernels->group_norm_sums(sums + i * 2 * line, x + first * line, dy + first * line,
                                     pixels, s->channels, center);
     }
@@ -288,7 +266,7 @@ static void backward_image(const norm_backward *b, int64_t image)
         return;
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, STREAM_CHUNK, i, &first);
+        int64_t first, pixels = chunk_at(s, i, &first);
         s->kernels->group_norm_dx(b->dx + image * s->image + first * line, x + first * line,
                                   dy + first * line, pixels, s->channels, center, a, slope, level);
     }
@@ -351,8 +329,7 @@ bool op_group_norm_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return !c->needs[0] || dx[0] != NULL;
 }
 
-/* ---- the definition
- * ------------------------------------------------------------------------------- */
+/* ---- the definition ---- */
 
 /* A vector of channels as [1, C, 1, ...]. */
 static ito_tensor *along_channels(ito_tensor *v, ito_shape x)

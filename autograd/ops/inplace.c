@@ -25,7 +25,8 @@ static bool writable(const char *op, const ito_tensor *dst)
 
 static bool same_elements(const ito_tensor *a, const ito_tensor *b)
 {
-    return a->offset == b->offset && a->dtype == b->dtype && tensor_same_layout(a, b);
+    return a->storage == b->storage && a->offset == b->offset && a->dtype == b->dtype &&
+           tensor_same_layout(a, b);
 }
 
 /* src, or a copy of it where dst might overwrite elements before they have been read. */
@@ -78,8 +79,7 @@ ito_tensor *ito_fill_(ito_tensor *dst, double value)
     return dst;
 }
 
-/* ---- arithmetic --------------------------------------------------------------------------------
- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 enum { CHUNK = 512 };
 

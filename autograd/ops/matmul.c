@@ -5,8 +5,7 @@
 #include "autograd/op.h"
 #include "tensor/gemm.h"
 
-/* ---- bmm: [B, M, K] [B, K, N] -> [B, M, N] ------------------------------------------------------
- */
+/* ---- bmm: [B, M, K] [B, K, N] -> [B, M, N] ---- */
 
 ito_tensor *op_bmm_forward(op_call *c)
 {
@@ -45,8 +44,7 @@ bool op_bmm_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
 }
 
-/* ---- matmul -------------------------------------------------------------------------------------
- */
+/* ---- matmul ---- */
 
 /* The batch axes of both and then rows x columns; an axis that a vector lacked is left out. */
 static ito_shape product_shape(ito_shape batch, int64_t rows, bool has_rows, int64_t columns,
@@ -113,8 +111,7 @@ ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b)
     return ito_reshape_to(multiply(left, right, batch), shape);
 }
 
-/* ---- linear: x [.., in], weight [out, in], bias [out] or NULL
- * ------------------------------------- */
+/* ---- linear: x [.., in], weight [out, in], bias [out] or NULL ---- */
 
 /* How many rows of the last axis a shape has. */
 static int64_t rows_of(ito_shape s)

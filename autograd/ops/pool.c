@@ -20,8 +20,7 @@ static bool is_image(const char *op, const ito_tensor *x)
     return x->ndim == 4;
 }
 
-/* ---- avg_pool2d
- * ----------------------------------------------------------------------------------- */
+/* ---- avg_pool2d ---- */
 
 ito_tensor *op_avg_pool2d_forward(op_call *c)
 {
@@ -62,8 +61,7 @@ ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size)
     return op_apply(OP_avg_pool2d, &x, 1, &p, sizeof p);
 }
 
-/* ---- upsample_nearest2d
- * ----------------------------------------------------------------------------- */
+/* ---- upsample_nearest2d ---- */
 
 ito_tensor *op_upsample_nearest2d_forward(op_call *c)
 {

@@ -80,8 +80,7 @@ static ito_tensor *reduce_apply(op_id id, const char *name, ito_tensor *x,
     return op_apply(id, &x, 1, &params, sizeof params);
 }
 
-/* ---- sum ---------------------------------------------------------------------------------------
- */
+/* ---- sum ------------------------------------------------------------------------------------- */
 
 static double combine_sum(double a, double b)
 {
@@ -111,8 +110,7 @@ ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options)
     return reduce_apply(OP_sum, "sum", x, &options);
 }
 
-/* ---- max, min ----------------------------------------------------------------------------------
- */
+/* ---- max, min -------------------------------------------------------------------------------- */
 
 static double combine_max(double a, double b)
 {
@@ -180,8 +178,7 @@ ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options)
     return reduce_apply(OP_min, "min", x, &options);
 }
 
-/* ---- composites --------------------------------------------------------------------------------
- */
+/* ---- composites ------------------------------------------------------------------------------ */
 
 static ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
 {
@@ -245,8 +242,7 @@ ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options)
     return y;
 }
 
-/* ---- argmax ------------------------------------------------------------------------------------
- */
+/* ---- argmax ---------------------------------------------------------------------------------- */
 
 typedef struct axis_walk {
     int64_t n, stride;

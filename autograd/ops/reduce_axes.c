@@ -186,8 +186,8 @@ bool reduce_axes(ito_tensor *y, const ito_tensor *x, unsigned reduced, const red
             return false;
     }
     int64_t items = p.outer * p.tiles * p.parts;
-#pragma omp parallel for num_threads(threads_for(ito_numel(x) / 4 + items * ITEM_COST / 4))        \
-    schedule(static)
+    int64_t work = (ito_numel(x) + items * ITEM_COST) / 4; /* a term takes a quarter nanosecond */
+#pragma omp parallel for num_threads(threads_for(work)) schedule(static)
     for (int64_t item = 0; item < items; item++)
         reduce_item(&p, item);
     if (p.parts > 1)

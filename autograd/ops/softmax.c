@@ -91,8 +91,7 @@ static ito_tensor *run(const ito_tensor *y, const ito_tensor *x, int axis, bool 
     return from_rows(out, axis, shape);
 }
 
-/* ---- softmax
- * ------------------------------------------------------------------------------------- */
+/* ---- softmax ---- */
 
 ito_tensor *op_softmax_forward(op_call *c)
 {
@@ -115,8 +114,7 @@ bool op_softmax_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-/* ---- log_softmax
- * ---------------------------------------------------------------------------------- */
+/* ---- log_softmax ---- */
 
 ito_tensor *op_log_softmax_forward(op_call *c)
 {

@@ -80,8 +80,7 @@ BACKWARD_ZERO(round)
 UNARY(sign, COST_PLAIN)
 BACKWARD_ZERO(sign)
 
-/* ---- neg: of integers too ----------------------------------------------------------------------
- */
+/* ---- neg: of integers too -------------------------------------------------------------------- */
 
 ito_tensor *op_neg_forward(op_call *c)
 {
@@ -100,8 +99,7 @@ ito_tensor *ito_neg(ito_tensor *x)
     return OP1(neg, x);
 }
 
-/* ---- with numbers ------------------------------------------------------------------------------
- */
+/* ---- with numbers ---------------------------------------------------------------------------- */
 
 typedef struct two_numbers {
     double p, q;

@@ -300,18 +300,29 @@ static bool describe(cJSON *o, const char *path)
 
 /* ---- printing ---- */
 
+/* Text from a file: control characters, which could command a terminal, are shown as '?'. */
+static void print_text(const char *text)
+{
+    for (; *text != '\0'; text++)
+        putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+}
+
 /* A line a member, those of objects indented below their name. */
 static void print_object(const cJSON *o, int indent)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, o)
     {
-        printf("%*s%s:", indent, "", item->string);
+        printf("%*s", indent, "");
+        print_text(item->string);
+        putchar(':');
         if (cJSON_IsObject(item)) {
             putchar('\n');
             print_object(item, indent + 2);
         } else if (cJSON_IsString(item)) {
-            printf(" %s\n", item->valuestring);
+            putchar(' ');
+            print_text(item->valuestring);
+            putchar('\n');
         } else {
             char *text = cJSON_PrintUnformatted(item);
             printf(" %s\n", text != NULL ? text : "?");
@@ -345,13 +356,12 @@ int command_info(int argc, char **argv)
     bool good = root != NULL && describe(root, c.argument);
     if (!good && ito_error_code() == ITO_OK)
         no_memory(c.argument);
-    if (!good)
-        fprintf(stderr, "ito-ddpm info: %s\n", ito_error_message());
-    else if (!print(root, o.json)) {
+    int code = good ? 0 : options_report("info");
+    if (good && !print(root, o.json)) {
         fprintf(stderr, "ito-ddpm info: stdout: cannot write to it\n");
-        good = false;
+        code = 1;
     }
     cJSON_Delete(root);
     ito_scope_end();
-    return good ? 0 : 1;
+    return code;
 }

@@ -41,8 +41,10 @@ static int print_help(void)
 
 int main(int argc, char **argv)
 {
-    /* A reader of stdout that goes away must not cost a checkpoint. */
+    /* A reader of stdout that goes away must not cost a checkpoint, and a limit on the size of
+     * files is an error like a full disk. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {
         fprintf(stderr, "ito-ddpm: there is no command\n");
         print_usage(stderr);

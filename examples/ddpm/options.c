@@ -2,6 +2,8 @@
  * Invariant: a number that is stored was written out in full and lies in its row's range. */
 #include "examples/ddpm/options.h"
 
+#include "tensor/base.h"
+
 #include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -13,10 +15,20 @@
 
 enum { KEY_FIRST = 1000, KEY_HELP = 999 };
 
-static void print_usage(const command_line *c, FILE *file)
+static void print_usage(const char *command, const char *arguments)
 {
-    fprintf(file, "Usage: ito-ddpm %s [OPTION...]%s%s (see ito-ddpm %s --help)\n", c->command,
-            c->arguments != NULL ? " " : "", c->arguments != NULL ? c->arguments : "", c->command);
+    fprintf(stderr, "Usage: ito-ddpm %s [OPTION...]%s%s (see ito-ddpm %s --help)\n", command,
+            arguments != NULL ? " " : "", arguments != NULL ? arguments : "", command);
+}
+
+int options_report(const char *command)
+{
+    const char *message = ito_error_message();
+    fprintf(stderr, "ito-ddpm %s: %s\n", command, message);
+    if (strncmp(message, "--", 2) != 0)
+        return 1;
+    print_usage(command, NULL);
+    return EXIT_USAGE;
 }
 
 void options_refuse(const command_line *c, const char *format, ...)
@@ -27,7 +39,7 @@ void options_refuse(const command_line *c, const char *format, ...)
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
-    print_usage(c, stderr);
+    print_usage(c->command, c->arguments);
     exit(EXIT_USAGE);
 }
 
@@ -145,7 +157,7 @@ void options_parse(command_line *c, int argc, char **argv)
     argv[0] = name;
     /* getopt names what it does not know; argp would add where to find help, and end with 64. */
     if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
-        print_usage(c, stderr);
+        print_usage(c->command, c->arguments);
         exit(EXIT_USAGE);
     }
     argv[0] = NULL;

@@ -51,6 +51,10 @@ void options_parse(command_line *c, int argc, char **argv);
 /* End the program on account of what the command line asks for. */
 _Noreturn void options_refuse(const command_line *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Print the recorded error as the program's one line and return the exit code: that of wrong usage,
+ * with the usage line, if it begins with an option's name, which only became wrong with the data.
+ */
+int options_report(const char *command);
 /* Whether the option of this name was given. */
 bool options_given(const command_line *c, const char *name);
 

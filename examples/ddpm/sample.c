@@ -266,9 +266,7 @@ int command_sample(int argc, char **argv)
         code = report(&j, progress_clock() - started);
     } else {
         progress_end(&j.progress);
-        const char *message = ito_error_message();
-        fprintf(stderr, "ito-ddpm sample: %s\n", message);
-        code = strncmp(message, "--", 2) == 0 ? EXIT_USAGE : 1;
+        code = options_report("sample");
     }
     ito_diffusion_free(j.diffusion);
     if (j.unet != NULL)

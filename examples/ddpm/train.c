@@ -48,9 +48,7 @@ typedef struct session {
 static int fail(session *s)
 {
     progress_end(&s->progress);
-    const char *message = ito_error_message();
-    fprintf(stderr, "ito-ddpm train: %s\n", message);
-    return strncmp(message, "--", 2) == 0 ? EXIT_USAGE : 1;
+    return options_report("train");
 }
 
 /* ---- getting ready ---- */
@@ -274,6 +272,12 @@ static double learning_rate(const train_options *o, int64_t step)
     return strcmp(o->decay, "cosine") == 0 ? lr * ito_schedule_cosine(step, o->steps, 0.0) : lr;
 }
 
+/* Any NaN as printf shows the usual one, without a sign. */
+static double plain(double value)
+{
+    return isnan(value) ? (double)NAN : value;
+}
+
 /* A step that was not applied: the run ends when there are too many. */
 static bool tolerate(session *s, const ito_ddpm_train_result *r, double lr)
 {
@@ -283,11 +287,11 @@ static bool tolerate(session *s, const ito_ddpm_train_result *r, double lr)
     char kept[64] = "there is no checkpoint yet";
     if (s->saved >= 0)
         snprintf(kept, sizeof kept, "the last good checkpoint is step-%" PRId64, s->saved);
-    ito_error_set(ITO_ERR_NUMERIC,
-                  "step %" PRId64
-                  ": loss %g or gradient norm %g was not finite %d times in a row at "
-                  "learning rate %g; first not finite: %s; %s",
-                  s->step, r->loss, r->grad_norm, MOST_FAILURES, lr, r->culprit, kept);
+    ito_error_set(
+        ITO_ERR_NUMERIC,
+        "step %" PRId64 ": loss %g or gradient norm %g was not finite %d times in a row at "
+        "learning rate %g; first not finite: %s; %s",
+        s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit, kept);
     return false;
 }
 
@@ -327,7 +331,8 @@ static bool train(session *s)
     while (s->step < last && stop_signal() == 0) {
         if (!one_step(s))
             return false;
-        if (s->step % s->o.checkpoint_every == 0) {
+        /* None while steps fail: the one before is as good, and resuming it counts them again. */
+        if (s->step % s->o.checkpoint_every == 0 && s->failures == 0) {
             if (!save(s))
                 return false;
             progress_skip(&s->progress);

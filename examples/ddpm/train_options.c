@@ -71,7 +71,7 @@ static const option_row rows[] = {
     {OPTION_GROUP, NULL, 0, NULL, "Optimiser", 0, 0, false},
     {OPTION_INT, "batch", AT(batch), "N", "Images a step (small 32, cifar10 128, lsun256 64)", 1,
      1e6, true},
-    {OPTION_REAL, "lr", AT(lr), "X", "Adam's learning rate (1e-3, 2e-4, 2e-5)", ABOVE_0, 1000,
+    {OPTION_REAL, "lr", AT(lr), "X", "Adam's learning rate (1e-3, 2e-4, 2e-5)", ABOVE_0, 1e30,
      true},
     {OPTION_INT, "warmup", AT(warmup), "N", "Steps in which it rises to that (100; else 5000)", 0,
      1e12, true},

@@ -86,10 +86,15 @@ ito_status ito_ddpm_timesteps(ito_ddpm_spacing spacing, int64_t T, int64_t S, in
 
 /* ---- a step ---- */
 
-/* x where it exists, with more added to it. */
-static ito_tensor *add_scaled(ito_tensor *x, double factor, ito_tensor *more)
+/* eps-hat: what the output says, or what the image it implies says. */
+static ito_tensor *eps_of(const ito_diffusion *d, const ito_ddpm_step *step, ito_tensor *x_t,
+                          ito_tensor *x_0, ito_tensor *output, ito_ddpm_sample_options o)
 {
-    return x == NULL ? ito_mul_scalar(more, factor) : ito_axpby(1.0, x, factor, more);
+    double ab = step->alpha_bar;
+    if (o.rederive_eps)
+        return ito_axpby(1.0 / sqrt(1.0 - ab), x_t, -sqrt(ab / (1.0 - ab)), x_0);
+    ito_ddpm_pair p = d->prediction->eps(step);
+    return p.a == 0.0 && p.b == 1.0 ? output : ito_axpby(p.a, x_t, p.b, output);
 }
 
 ito_tensor *ito_ddpm_sample_step(const ito_diffusion *d, const ito_ddpm_step *step, ito_tensor *x_t,
@@ -107,27 +112,15 @@ ito_tensor *ito_ddpm_sample_step(const ito_diffusion *d, const ito_ddpm_step *st
                           step->t);
 
     ito_ddpm_pair p = d->prediction->x_0(step);
-    ito_tensor *x_0 = ito_axpby(p.a, x_t, p.b, output), *x = NULL;
+    ito_tensor *x_0 = ito_axpby(p.a, x_t, p.b, output);
     if (!o.no_clip)
         x_0 = ito_clamp(x_0, -1.0, 1.0);
-    if (x_0 == NULL)
-        return NULL;
-    x = add_scaled(x, move.x_0, x_0);
+    ito_tensor *x = ito_mul_scalar(x_0, move.x_0);
     if (move.x_t != 0.0)
-        x = add_scaled(x, move.x_t, x_t);
-    if (move.eps != 0.0) {
-        ito_tensor *eps;
-        double ab = step->alpha_bar;
-        p = d->prediction->eps(step);
-        if (o.rederive_eps)
-            eps = ito_axpby(1.0 / sqrt(1.0 - ab), x_t, -sqrt(ab / (1.0 - ab)), x_0);
-        else
-            eps = p.a == 0.0 && p.b == 1.0 ? output : ito_axpby(p.a, x_t, p.b, output);
-        x = eps == NULL ? NULL : add_scaled(x, move.eps, eps);
-    }
-    if (move.noise != 0.0 && x != NULL)
-        x = add_scaled(x, move.noise, noise);
-    return x;
+        x = ito_axpby(1.0, x, move.x_t, x_t);
+    if (move.eps != 0.0)
+        x = ito_axpby(1.0, x, move.eps, eps_of(d, step, x_t, x_0, output, o));
+    return move.noise != 0.0 ? ito_axpby(1.0, x, move.noise, noise) : x;
 }
 
 /* ---- the loop ---- */
@@ -198,10 +191,11 @@ static ito_status advance(sampling *s, int64_t i)
     ito_tensor *t = ito_full(ITO_SHAPE(s->x->shape[0]), (double)step.t, ITO_I64);
     ito_tensor *output = t == NULL ? NULL : s->network(s->x, t, s->context);
     ito_tensor *x = ito_ddpm_sample_step(s->d, &step, s->x, output, s->noise, s->o);
-    if (x == NULL)
-        return ito_error_code() != ITO_OK
-                   ? ito_error_code()
-                   : error_status(ITO_ERR_ARGUMENT, "sample: the network gave nothing");
+    if (x == NULL) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "sample: the network gave nothing"); /* if it said nothing */
+        return ito_error_code();
+    }
     tensor_copy(s->x, x);
     ito_touch(s->x);
     return ITO_OK;

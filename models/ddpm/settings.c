@@ -181,6 +181,9 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
         return wrong(source, "prediction", "\"eps\"");
     if (!whole(cJSON_GetObjectItemCaseSensitive(d, "steps"), &o->steps))
         return wrong(source, "steps", "a whole number");
+    if (o->steps == 0) /* the options would take it for the default */
+        return error_status(ITO_ERR_FORMAT,
+                            "%s: the diffusion has 0 steps; it must have at least 1", source);
     o->prediction = &ito_ddpm_predict_eps;
     o->schedule = ito_ddpm_betas_find(schedule);
     o->variance = ito_ddpm_variance_find(variance);

@@ -97,7 +97,9 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
     ito_module_zero_grad(tr->model);
     ito_tensor *loss = loss_of(tr, x_0, step);
     if (loss == NULL) {
-        status = error_status(ITO_ERR_ARGUMENT, "train_step: the network gave nothing");
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "train_step: the network gave nothing"); /* if it said nothing */
+        status = ito_error_code();
     } else {
         r.loss = ito_item(loss);
         if (isfinite(r.loss)) {

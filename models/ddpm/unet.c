@@ -190,7 +190,11 @@ ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
     u->base.destroy = unet_destroy;
     u->base.forward = no_forward;
     u->layers = struct_alloc(sizeof *u->layers);
-    if (u->layers == NULL || !add_layers(u) || (init != NULL && initialise(u, init) != ITO_OK)) {
+    ito_scope_begin(); /* for tensors whose registration fails */
+    bool good =
+        u->layers != NULL && add_layers(u) && (init == NULL || initialise(u, init) == ITO_OK);
+    ito_scope_end();
+    if (!good) {
         ito_module_free(&u->base);
         return NULL;
     }

@@ -29,7 +29,8 @@ ito_status file_error(ito_status code, const char *path, const char *format, ...
     for (char *c = line; *c != '\0'; c++)
         if ((unsigned char)*c < 0x20 || *c == 0x7f)
             *c = '?';
-    return error_status(code, "%s", line);
+    error_status(code, "%s", line);
+    return code;
 }
 
 ito_status file_system_error(const char *path, const char *action)
@@ -112,7 +113,7 @@ ito_status file_read_all(const char *path, int64_t max_size, void **data, int64_
     else
         status = file_read(&f, bytes, f.size, 0);
     file_close(&f);
-    if (status != ITO_OK) {
+    if (bytes == NULL || status != ITO_OK) {
         mem_free(bytes);
         return status;
     }
@@ -134,8 +135,10 @@ int64_t file_bool_fault(const void *elements, int64_t n)
 ito_status file_write_begin(file_writer *w, const char *path)
 {
     *w = (file_writer){.fd = -1};
-    if (path == NULL)
-        return error_status(ITO_ERR_ARGUMENT, "file: no path is given");
+    if (path == NULL) {
+        error_status(ITO_ERR_ARGUMENT, "file: no path is given");
+        return ITO_ERR_ARGUMENT;
+    }
     struct stat info;
     if (stat(path, &info) == 0 && check_regular(path, info.st_mode) != ITO_OK)
         return ITO_ERR_IO;

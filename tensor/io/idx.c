@@ -131,7 +131,7 @@ static ito_status check_claim(const source *s, ito_shape shape, int64_t n)
 
 static ito_status read_shape(source *s, ito_shape *shape)
 {
-    unsigned char start[4], sizes[4 * MAX_AXES];
+    unsigned char start[4] = {0}, sizes[4 * MAX_AXES] = {0};
     if (!s->gzipped && s->file.size < 4)
         return file_error(ITO_ERR_FORMAT, s->file.path, "is not an IDX file");
     ito_status status = source_read(s, start, 4);
@@ -157,7 +157,7 @@ static ito_status read_shape(source *s, ito_shape *shape)
 
 static ito_status load(source *s, ito_tensor **out)
 {
-    ito_shape shape;
+    ito_shape shape = {0};
     ito_status status = read_shape(s, &shape);
     if (status != ITO_OK)
         return status;

@@ -54,8 +54,10 @@ static ito_status next_chunk(png *p, chunk *c)
 {
     int64_t left = p->file->size - p->next;
     const unsigned char *b = p->file->bytes + p->next;
-    if (left < CHUNK_OVERHEAD || big(b) > left - CHUNK_OVERHEAD)
-        return refuse(p, "file is truncated");
+    if (left < CHUNK_OVERHEAD || big(b) > left - CHUNK_OVERHEAD) {
+        refuse(p, "file is truncated");
+        return ITO_ERR_FORMAT;
+    }
     *c = (chunk){.length = big(b), .type = (const char *)b + 4, .data = b + 8};
     for (int i = 0; i < 4; i++)
         if ((c->type[i] | 0x20) < 'a' || (c->type[i] | 0x20) > 'z')
@@ -114,7 +116,7 @@ static int64_t interlaced_size(const png *p, int64_t w, int64_t h)
 
 static ito_status read_header(png *p)
 {
-    chunk c;
+    chunk c = {0};
     ito_status status = next_chunk(p, &c);
     if (status != ITO_OK)
         return status;
@@ -240,7 +242,7 @@ static ito_status walk(png *p)
 {
     ito_status status = read_header(p);
     while (status == ITO_OK && !p->ended) {
-        chunk c;
+        chunk c = {0};
         status = next_chunk(p, &c);
         if (status == ITO_OK)
             status = read_chunk(p, &c);

@@ -97,6 +97,7 @@ ito_status stb_resize_square(const unsigned char *pixels, int64_t stride, int64_
 
 static unsigned char *deflate_bytes(unsigned char *data, int size, int *out_size, int quality)
 {
+    *out_size = 0;
     z_stream z = ZSTREAM_INIT;
     if (deflateInit(&z, quality > 9 ? 9 : quality) != Z_OK)
         return error_null(ITO_ERR_MEMORY, "image: no memory to deflate with");

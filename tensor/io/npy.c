@@ -251,7 +251,7 @@ static ito_status load_elements(const file_reader *f, const npy_header *h, int64
 ito_tensor *ito_npy_load(const char *path)
 {
     file_reader f;
-    npy_header h;
+    npy_header h = {0};
     int64_t begin = 0;
     ito_tensor *t = NULL;
     if (file_open(&f, path) == ITO_OK && load_header(&f, &h, &begin) == ITO_OK)
@@ -272,7 +272,8 @@ static size_t format_header(const ito_tensor *t, char *out, size_t room)
     size_t total = (n + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     memset(out + n, ' ', total - n);
     out[total - 1] = '\n';
-    memcpy(out, "\x93NUMPY\x01\x00", 8);
+    static const char magic[8] = {'\x93', 'N', 'U', 'M', 'P', 'Y', 1, 0}; /* version 1.0 */
+    memcpy(out, magic, sizeof magic);
     out[8] = (char)((total - 10) & 255);
     out[9] = (char)((total - 10) >> 8);
     return total;

@@ -289,7 +289,8 @@ static bool check_header(const char *path, safetensors_header *h, int64_t buffer
 ito_status safetensors_header_parse(safetensors_header *h, const char *path, char *text,
                                     int64_t size, int64_t buffer_size)
 {
-    *h = (safetensors_header){.text = text};
+    *h = (safetensors_header){0};
+    h->text = text;
     json_cursor j = {.path = path, .start = text, .next = text, .end = text + size};
     if (read_header(&j, h) && check_header(path, h, buffer_size))
         return ITO_OK;

@@ -64,8 +64,7 @@ V_FN void map2(real *y, const real *a, int64_t as, const real *b, int64_t bs, in
         map2(y, a, as, b, bs, n, v_set1((real)p), v_set1((real)q), name##_of);                     \
     }
 
-/* ---- pieces ------------------------------------------------------------------------------------
- */
+/* ---- pieces ---------------------------------------------------------------------------------- */
 
 V_FN vec num(double x)
 {
@@ -101,8 +100,7 @@ V_FN vec normal_cdf(vec x)
     return num(0.5) + num(0.5) * v_erf(x * num(0.70710678118654752440));
 }
 
-/* ---- one array ---------------------------------------------------------------------------------
- */
+/* ---- one array ------------------------------------------------------------------------------- */
 
 UNARY(abs, v_abs(x))
 UNARY(clamp, v_min(q, v_max(p, x))) /* NaN stays NaN: min and max return their second operand */
@@ -111,7 +109,7 @@ UNARY(erf, v_erf(x))
 UNARY(exp, v_exp(x))
 UNARY(expm1, v_expm1(x))
 UNARY(floor, v_floor(x))
-UNARY(gelu, x *normal_cdf(x))
+UNARY(gelu, (x * normal_cdf(x)))
 UNARY(log, v_log(x))
 UNARY(log1p, v_log1p(x))
 UNARY(neg, num(-0.0) - x)
@@ -128,11 +126,10 @@ UNARY(sin, trig(x, v_sin))
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), whose exp cannot overflow. */
 UNARY(softplus, v_max(v_zero(), x) + v_log1p(v_exp(v_zero() - v_abs(x))))
 UNARY(sqrt, v_sqrt(x))
-UNARY(square, x *x)
+UNARY(square, (x * x))
 UNARY(tanh, v_tanh(x))
 
-/* ---- two arrays --------------------------------------------------------------------------------
- */
+/* ---- two arrays ------------------------------------------------------------------------------ */
 
 /* With s = sigmoid(x): (x s)' = s + x s (1 - s). */
 V_FN vec silu_slope(vec x)
@@ -149,12 +146,12 @@ V_FN vec gelu_slope(vec x)
 }
 
 BINARY(add, a + b)
-BINARY(axpby, v_fma(p, a, q *b))
+BINARY(axpby, v_fma(p, a, (q * b)))
 BINARY(div, a / b)
-BINARY(gelu_backward, b *gelu_slope(a))
+BINARY(gelu_backward, (b * gelu_slope(a)))
 BINARY(maximum, v_max_nan(a, b))
 BINARY(minimum, v_min_nan(a, b))
-BINARY(mul, a *b)
+BINARY(mul, (a * b))
 BINARY(pow, v_pow(a, b))
-BINARY(silu_backward, b *silu_slope(a))
+BINARY(silu_backward, (b * silu_slope(a)))
 BINARY(sub, a - b)

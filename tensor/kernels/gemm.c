@@ -246,9 +246,9 @@ void KERNEL(gemm_pack_strided)(void *panel, int64_t width, const void *src, int6
     const real *from = src;
     real *to = panel;
     if (stride_k == 1) {
-        const void *rows[TILE_ROWS > TILE_COLUMNS ? TILE_ROWS : TILE_COLUMNS];
-        for (int64_t j = 0; j < width; j++)
-            rows[j] = j < n ? from + j * stride_n : NULL;
+        const void *rows[TILE_ROWS > TILE_COLUMNS ? TILE_ROWS : TILE_COLUMNS] = {NULL};
+        for (int64_t j = 0; j < n; j++)
+            rows[j] = from + j * stride_n;
         KERNEL(gemm_pack_rows)(panel, width, rows, k);
         return;
     }

@@ -17,7 +17,7 @@ typedef __mmask16 mask;
 
 V_FN mask v_tail(int64_t n)
 {
-    return n >= VL ? (mask)~0u : (mask)((1u << n) - 1u);
+    return (mask)(n >= VL ? ~0u : (1u << n) - 1u);
 }
 
 V_FN vec v_load(const real *p, int64_t n)

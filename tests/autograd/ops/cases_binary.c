@@ -141,8 +141,7 @@ static void exactly(const char *name, binary_fn *f, int n, const double *a, cons
     ito_scope_end();
 }
 
-/* ---- arithmetic --------------------------------------------------------------------------------
- */
+/* ---- arithmetic ------------------------------------------------------------------------------ */
 
 static double add(double a, double b)
 {
@@ -217,22 +216,22 @@ void case_mul(void)
 void case_div(void)
 {
     check("div", "div", ito_div, divide, 0.5, 2);
-    exactly("div", ito_div, 3, (double[]){1, 0, -1}, (double[]){0, 0, INFINITY},
-            (double[]){INFINITY, NAN, -0.0}, NULL, NULL);
+    exactly("div", ito_div, 3, (double[]){1, 0, -1}, (double[]){0, 0, HUGE_VAL},
+            (double[]){HUGE_VAL, nan(""), -0.0}, NULL, NULL);
 }
 
 void case_maximum(void)
 {
     check("maximum", "maximum", ito_maximum, maximum, -2, 2);
-    exactly("maximum", ito_maximum, 4, (double[]){1, 2, 3, NAN}, (double[]){2, 2, NAN, 3},
-            (double[]){2, 2, NAN, NAN}, (double[]){0, 0.5, 1, 1}, (double[]){1, 0.5, 1, 1});
+    exactly("maximum", ito_maximum, 4, (double[]){1, 2, 3, nan("")}, (double[]){2, 2, nan(""), 3},
+            (double[]){2, 2, nan(""), nan("")}, (double[]){0, 0.5, 1, 1}, (double[]){1, 0.5, 1, 1});
 }
 
 void case_minimum(void)
 {
     check("minimum", "minimum", ito_minimum, minimum, -2, 2);
-    exactly("minimum", ito_minimum, 4, (double[]){1, 2, 3, NAN}, (double[]){2, 2, NAN, 3},
-            (double[]){1, 2, NAN, NAN}, (double[]){1, 0.5, 1, 1}, (double[]){0, 0.5, 1, 1});
+    exactly("minimum", ito_minimum, 4, (double[]){1, 2, 3, nan("")}, (double[]){2, 2, nan(""), 3},
+            (double[]){1, 2, nan(""), nan("")}, (double[]){1, 0.5, 1, 1}, (double[]){0, 0.5, 1, 1});
 }
 
 void case_pow(void)
@@ -249,7 +248,7 @@ void case_pow(void)
     grad_a = ito_grad(y, a, .cotangent = ito_ones_like(y), .create_graph = true);
     grad_b = ito_grad(y, b, .cotangent = ito_ones_like(y), .create_graph = true);
     assert_elements(grad_a, (double[]){0, 0, 1, 12}, 4, 1e-14, "base");
-    assert_elements(grad_b, (double[]){0, 0, 0, NAN}, 4, 0, "exponent");
+    assert_elements(grad_b, (double[]){0, 0, 0, nan("")}, 4, 0, "exponent");
     ito_tensor *second = ito_grad(grad_a, a, .cotangent = ito_ones_like(y));
     assert_elements(second, (double[]){0, 2, 0, -12}, 4, 1e-14, "second derivative");
     ito_scope_end();
@@ -278,8 +277,7 @@ void case_axpby(void)
     check("lerp", "axpby", lerp, lerp_oracle, -2, 2);
 }
 
-/* ---- comparisons -------------------------------------------------------------------------------
- */
+/* ---- comparisons ----------------------------------------------------------------------------- */
 
 /* Whole numbers, so that equal ones occur; NaN and infinity besides. */
 static ito_tensor *whole_numbers(ito_shape shape, ito_dtype dtype, uint64_t seed)
@@ -298,8 +296,9 @@ static void compare(const char *name, binary_fn *f, oracle_fn *oracle)
             meets_oracle(name, y, a, b, oracle, pairs[k].y, 0);
             cr_assert_eq(y->dtype, ITO_BOOL);
         }
-    ito_tensor *a = ito_from_data((double[]){NAN, NAN, INFINITY, -0.0}, ITO_SHAPE(4), ITO_F64);
-    ito_tensor *b = ito_from_data((double[]){NAN, 1, INFINITY, 0}, ITO_SHAPE(4), ITO_F64);
+    ito_tensor *a =
+        ito_from_data((double[]){nan(""), nan(""), HUGE_VAL, -0.0}, ITO_SHAPE(4), ITO_F64);
+    ito_tensor *b = ito_from_data((double[]){nan(""), 1, HUGE_VAL, 0}, ITO_SHAPE(4), ITO_F64);
     meets_oracle(name, f(a, b), a, b, oracle, ITO_SHAPE(4), 0);
     error_checks(name, f);
     cr_assert_null(f(a, NULL));
@@ -359,8 +358,7 @@ void case_ge(void)
     compare("ge", ito_ge, ge);
 }
 
-/* ---- layouts -----------------------------------------------------------------------------------
- */
+/* ---- layouts --------------------------------------------------------------------------------- */
 
 Test(ops_binary, the_first_dense_operand_of_full_shape_gives_the_memory_order)
 {

@@ -167,6 +167,15 @@ Test(ops_group_norm, chunks_far_apart_merge_right)
                  "two halves");
 }
 
+/* The first pixels are 0, the others lie about 1000: nothing may hang on where the image begins. */
+Test(ops_group_norm, a_border_unlike_the_rest_costs_no_digits)
+{
+    ito_tensor *z = ito_add_scalar(random_tensor(ITO_SHAPE(1, 8, 255, 128), -1, 1, 1), 1000);
+    ito_tensor *x = ito_cast(ito_pad(z, 0, 0, 0, 1, 0), ITO_F32);
+    ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 2, NULL, NULL, 0);
+    assert_close(ito_cast(ito_group_norm(x, 2, NULL, NULL, 0), ITO_F64), want, F32_STATS, "border");
+}
+
 Test(ops_group_norm, an_image_gives_the_same_bits_alone_and_in_a_batch)
 {
     ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(5, 32, 33, 31), -1, 3, 1), ITO_F32);

@@ -1,0 +1,445 @@
+/* Samplers: the fixture of diffusers' scheduler tests, Gaussian data with its best network, where
+ * everything has a closed form, and the laws of a batch. */
+#include "models/ddpm/sampler.h"
+
+#include "autograd/ops.h"
+#include "models/ddpm/unet.h"
+#include "tensor/runtime.h"
+#include "tests/reference/formula.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- the fixture: x counts up, the "network" scales it by t / (t + 1) ---- */
+
+static ito_tensor *fixture(double scale)
+{
+    ito_tensor *x = ito_empty(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
+    double *values = ito_data(x);
+    for (int b = 0; b < 4; b++)
+        for (int i = 0; i < 192; i++)
+            values[b * 192 + i] = scale * (i * 4 + b) / 768.0;
+    return x;
+}
+
+static ito_tensor *scaling(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)context;
+    double step = (double)((const int64_t *)ito_const_data(t))[0];
+    return ito_mul_scalar(x, step / (step + 1.0));
+}
+
+static double sum_of_magnitudes(ito_tensor *x)
+{
+    cr_assert_not_null(x, "%s", ito_error());
+    return ito_item(ito_sum(ito_abs(x)));
+}
+
+static const double SUM_TOLERANCE = 1e-2; /* that of the tests the fixture comes from */
+
+Test(sampler, ddim_agrees_with_the_reference)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    ito_tensor *x = ito_ddpm_sample_from(d, scaling, NULL, fixture(1.0), .sampler = &ito_ddpm_ddim,
+                                         .steps = 10, .spacing = ITO_SPACING_LEADING);
+    double sum = sum_of_magnitudes(x);
+    cr_assert_float_eq(sum, 172.0067, SUM_TOLERANCE);
+    cr_assert_float_eq(sum / 768.0, 0.223967, 1e-3);
+    ito_diffusion_free(d);
+}
+
+/* The walk with noise of the fixture's own, step by step. */
+static double walk(const ito_diffusion *d, double scale, const int64_t *times, int64_t n,
+                   bool finish, bool noisy, ito_ddpm_sample_options options)
+{
+    ito_tensor *x = fixture(scale);
+    for (int64_t i = 0; i < n - !finish; i++) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, times[i], i + 1 < n ? times[i + 1] : -1);
+        ito_tensor *noise = ito_zeros(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
+        for (uint32_t k = 0; noisy && k < 768; k++)
+            ((double *)ito_data(noise))[k] =
+                (double)(formula_uniform((uint32_t)(20000 + times[i]), k) * (float)sqrt(3.0));
+        ito_tensor *t = ito_full(ITO_SHAPE(4), (double)times[i], ITO_I64);
+        x = ito_ddpm_sample_step(d, &step, x, scaling(x, t, NULL), noise, options);
+    }
+    return sum_of_magnitudes(x);
+}
+
+Test(sampler, ddim_options_agree_with_the_reference)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    int64_t times[10];
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LEADING, 1000, 10, times), ITO_OK);
+    ito_ddpm_sample_options o = {.sampler = &ito_ddpm_ddim};
+    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 559.057648, SUM_TOLERANCE);
+    o.rederive_eps = true;
+    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 562.270277, SUM_TOLERANCE);
+    o = (ito_ddpm_sample_options){.sampler = &ito_ddpm_ddim, .no_clip = true};
+    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 687.992439, SUM_TOLERANCE);
+    o = (ito_ddpm_sample_options){.sampler = &ito_ddpm_ddim, .eta = 1.0};
+    cr_assert_float_eq(walk(d, 1.0, times, 10, true, true, o), 236.813486, SUM_TOLERANCE);
+    ito_diffusion_free(d);
+}
+
+Test(sampler, ancestral_agrees_with_the_reference)
+{
+    ito_diffusion *large = ito_diffusion_create();
+    ito_diffusion *small = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    int64_t times[1000];
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 1000, times), ITO_OK);
+    ito_ddpm_sample_options o = {.steps = 0};
+    cr_assert_float_eq(walk(small, 1.0, times, 1000, true, true, o), 269.808350, SUM_TOLERANCE);
+    cr_assert_float_eq(walk(large, 1.0, times, 1000, true, true, o), 271.734016, SUM_TOLERANCE);
+    cr_assert_float_eq(walk(small, 1.0, times, 1000, true, false, o), 0.660936, SUM_TOLERANCE);
+    ito_diffusion_free(large);
+    ito_diffusion_free(small);
+}
+
+Test(sampler, ddim_variances_are_those_of_the_reference)
+{
+    static const double tolerance = 1e-6; /* the reference's tables are f32 */
+    ito_diffusion *d = ito_diffusion_create();
+    ito_ddpm_step a = ito_ddpm_step_at(d->schedule, 420, 400);
+    ito_ddpm_step b = ito_ddpm_step_at(d->schedule, 980, 960);
+    double sigma = ito_ddpm_ddim.move(d, &a, 1.0).noise;
+    cr_assert_float_eq(sigma * sigma, 0.1477195, tolerance);
+    sigma = ito_ddpm_ddim.move(d, &b, 1.0).noise;
+    cr_assert_float_eq(sigma * sigma, 0.3246053, tolerance);
+    /* eta 1 is ancestral sampling with the small variance. */
+    d->variance = &ito_ddpm_fixedsmall;
+    cr_assert_float_eq(sigma, ito_ddpm_ancestral.move(d, &b, 0.0).noise, 1e-12);
+    ito_diffusion_free(d);
+}
+
+/* ---- Gaussian data x_0 ~ N(0, 1/4) and its best network, eps = k(t) x ---- */
+
+static double best_factor(const ito_ddpm_schedule *s, int64_t t)
+{
+    double ab = s->alpha_bar[t];
+    return sqrt(1.0 - ab) / (0.25 * ab + 1.0 - ab);
+}
+
+static ito_tensor *best_eps(ito_tensor *x, ito_tensor *t, void *context)
+{
+    return ito_mul_scalar(x, best_factor(context, ((const int64_t *)ito_const_data(t))[0]));
+}
+
+/* The variance of ancestral samples by eq. (11): mean (x - beta eps / sqrt(1 - ab)) / sqrt(alpha).
+ */
+static double exact_variance(const ito_ddpm_schedule *s, const int64_t *times, int64_t n,
+                             bool large)
+{
+    double v = 1.0;
+    for (int64_t i = 0; i < n; i++) {
+        double ab = s->alpha_bar[times[i]], to = i + 1 < n ? s->alpha_bar[times[i + 1]] : 1.0;
+        double alpha = ab / to, beta = 1.0 - alpha;
+        double gain = (1.0 - beta / sqrt(1.0 - ab) * best_factor(s, times[i])) / sqrt(alpha);
+        v *= gain * gain;
+        if (to < 1.0)
+            v += large ? beta : (1.0 - to) / (1.0 - ab) * beta;
+    }
+    return v;
+}
+
+/* The same through the moves that the sampler makes. */
+static double moved_variance(const ito_diffusion *d, const int64_t *times, int64_t n)
+{
+    double v = 1.0;
+    for (int64_t i = 0; i < n; i++) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, times[i], i + 1 < n ? times[i + 1] : -1);
+        ito_ddpm_move m = ito_ddpm_ancestral.move(d, &step, 0.0);
+        ito_ddpm_pair p = d->prediction->x_0(&step);
+        double gain = m.x_t + m.x_0 * (p.a + p.b * best_factor(d->schedule, times[i]));
+        v = gain * gain * v + m.noise * m.noise;
+    }
+    return v;
+}
+
+Test(sampler, variance_of_ancestral_samples_of_gaussian_data)
+{
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    int64_t times[1000];
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 1000, times), ITO_OK);
+    cr_assert_float_eq(moved_variance(d, times, 1000), 0.246125211, 0.51e-9);
+    cr_assert_float_eq(exact_variance(d->schedule, times, 1000, false), 0.246125211, 0.51e-9);
+    d->variance = &ito_ddpm_fixedlarge;
+    cr_assert_float_eq(moved_variance(d, times, 1000), 0.250752075, 0.51e-9);
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 37, times), ITO_OK);
+    cr_assert_float_eq(moved_variance(d, times, 37), exact_variance(d->schedule, times, 37, true),
+                       1e-12);
+    ito_diffusion_free(d);
+}
+
+/* n values of a normal distribution have a variance within 5 sqrt(2 / n) of the true one but for
+ * one case in a million. */
+static void drawn_variance(const ito_diffusion *d, int64_t steps, int64_t side, double expected)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(4, 1, side, side),
+                                    .steps = steps, .no_clip = true, .seed = 1);
+    cr_assert_not_null(x, "%s", ito_error());
+    double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
+    cr_assert(fabs(variance / expected - 1.0) < 5.0 * sqrt(2.0 / n), "%g for %g", variance,
+              expected);
+    cr_assert(fabs(ito_item(ito_mean(x))) < 5.0 * sqrt(expected / n));
+    ito_scope_end();
+}
+
+Test(sampler, samples_drawn_have_that_variance)
+{
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    int64_t times[20];
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 20, times), ITO_OK);
+    drawn_variance(d, 1000, 40, 0.246125211);
+    drawn_variance(d, 20, 200, exact_variance(d->schedule, times, 20, false));
+    d->variance = &ito_ddpm_fixedlarge;
+    drawn_variance(d, 20, 200, exact_variance(d->schedule, times, 20, true));
+    ito_diffusion_free(d);
+}
+
+Test(sampler, ddim_scales_gaussian_noise_by_the_closed_form)
+{
+    static const struct {
+        int64_t steps;
+        double gain;
+    } cases[] = {{10, 0.374128494}, {50, 0.472439113}, {100, 0.485980567}, {1000, 0.498495283}};
+    ito_diffusion *d = ito_diffusion_create();
+    for (int i = 0; i < 4; i++) {
+        ito_tensor *x_T = ito_full(ITO_SHAPE(1, 1, 1, 2), 1.0, ITO_F64);
+        ito_tensor *x = ito_ddpm_sample_from(d, best_eps, d->schedule, x_T, .steps = cases[i].steps,
+                                             .sampler = &ito_ddpm_ddim, .no_clip = true,
+                                             .spacing = ITO_SPACING_LEADING);
+        cr_assert_not_null(x, "%s", ito_error());
+        cr_assert_float_eq(((const double *)ito_const_data(x))[1], cases[i].gain, 0.51e-9);
+        cr_assert_eq(ito_item(ito_max(x_T)), 1.0, "x_T is left as it was");
+    }
+    ito_diffusion_free(d);
+}
+
+/* ---- respacing ---- */
+
+Test(sampler, spacings_are_those_of_the_tables)
+{
+    static const struct {
+        ito_ddpm_spacing spacing;
+        int64_t T, S, times[10];
+    } cases[] = {
+        {ITO_SPACING_LEADING, 1000, 10, {900, 800, 700, 600, 500, 400, 300, 200, 100, 0}},
+        {ITO_SPACING_LEADING, 1000, 3, {666, 333, 0}},
+        {ITO_SPACING_LINSPACE, 1000, 10, {999, 888, 777, 666, 555, 444, 333, 222, 111, 0}},
+        {ITO_SPACING_LINSPACE, 1000, 5, {999, 749, 500, 250, 0}},
+        {ITO_SPACING_LINSPACE, 1000, 1, {999}},
+        {ITO_SPACING_TRAILING, 1000, 10, {999, 899, 799, 699, 599, 499, 399, 299, 199, 99}},
+        {ITO_SPACING_TRAILING, 1000, 7, {999, 856, 713, 570, 428, 285, 142}},
+        {ITO_SPACING_LEADING, 1000, 1, {0}},
+        {ITO_SPACING_TRAILING, 1000, 1, {999}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        int64_t times[10];
+        cr_assert_eq(ito_ddpm_timesteps(cases[i].spacing, cases[i].T, cases[i].S, times), ITO_OK);
+        for (int64_t k = 0; k < cases[i].S; k++)
+            cr_assert_eq(times[k], cases[i].times[k], "case %zu, step %ld: %ld", i, (long)k,
+                         (long)times[k]);
+    }
+}
+
+Test(sampler, spacings_fall_within_the_schedule)
+{
+    int64_t times[300];
+    for (int spacing = 0; spacing < 3; spacing++) {
+        for (int64_t T = 1; T <= 300; T += 23) {
+            for (int64_t S = 1; S <= T; S++) {
+                cr_assert_eq(ito_ddpm_timesteps((ito_ddpm_spacing)spacing, T, S, times), ITO_OK);
+                cr_assert(times[0] < T && times[S - 1] >= 0);
+                for (int64_t i = 1; i < S; i++)
+                    cr_assert(times[i] < times[i - 1]);
+                cr_assert(S < T || times[0] == T - 1);
+            }
+        }
+    }
+    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LEADING, 10, 11, times), ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(), "timesteps: 11 steps; the schedule has 1 to 10");
+}
+
+/* ---- batches ---- */
+
+static ito_unet *small_unet(void)
+{
+    ito_unet_config config = {.in_channels = 1,
+                              .height = 8,
+                              .width = 8,
+                              .channels = 16,
+                              .levels = 2,
+                              .multipliers = {1, 2},
+                              .attention = {false, true},
+                              .blocks = 1};
+    ito_generator g = ito_generator_make(9, 0);
+    ito_unet *unet = ito_unet_create(&config, &g);
+    cr_assert_not_null(unet, "%s", ito_error());
+    /* The initial network is almost zero: make every weight count. */
+    ito_named_tensors *p = ito_module_parameters(&unet->base);
+    for (int64_t i = 0; i < p->n; i++) {
+        ito_tensor *noise = ito_randn(&g, ito_shape_of(p->tensors[i]), ITO_F32);
+        ito_copy_(ito_requires_grad(p->tensors[i], false), ito_mul_scalar(noise, 0.1));
+    }
+    ito_named_tensors_free(p);
+    ito_module_train(&unet->base, false);
+    return unet;
+}
+
+Test(sampler, an_image_alone_is_that_image_in_a_batch)
+{
+    static const struct {
+        const ito_ddpm_sampler *sampler;
+        double eta;
+    } cases[] = {{&ito_ddpm_ancestral, 0.0}, {&ito_ddpm_ddim, 0.0}, {&ito_ddpm_ddim, 0.7}};
+    ito_diffusion *d = ito_diffusion_create();
+    ito_unet *unet = small_unet();
+    for (int k = 0; k < 3; k++) {
+        float batch[8][64], alone[64];
+        ito_scope_begin();
+        ito_tensor *x =
+            ito_ddpm_sample(d, ito_unet_network, unet, ITO_SHAPE(8, 1, 8, 8), .steps = 5,
+                            .sampler = cases[k].sampler, .eta = cases[k].eta, .seed = 3);
+        cr_assert_not_null(x, "%s", ito_error());
+        cr_assert_eq(ito_to_data(x, batch, ITO_F32), ITO_OK);
+        for (int64_t i = 0; i < 8; i++) {
+            x = ito_ddpm_sample(d, ito_unet_network, unet, ITO_SHAPE(1, 1, 8, 8), .steps = 5,
+                                .sampler = cases[k].sampler, .eta = cases[k].eta, .seed = 3,
+                                .first_image = i);
+            cr_assert_eq(ito_to_data(x, alone, ITO_F32), ITO_OK);
+            cr_assert_eq(memcmp(alone, batch[i], sizeof alone), 0, "sampler %d, image %d", k,
+                         (int)i);
+        }
+        cr_assert_neq(memcmp(batch[0], batch[1], sizeof alone), 0);
+        ito_scope_end();
+    }
+    ito_module_free(&unet->base);
+    ito_diffusion_free(d);
+}
+
+Test(sampler, threads_change_no_bit)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    ito_unet *unet = small_unet();
+    float one[128], three[128];
+    for (int k = 0; k < 2; k++) {
+        cr_assert_eq(ito_set_threads(k == 0 ? 1 : 3), ITO_OK);
+        ito_tensor *x =
+            ito_ddpm_sample(d, ito_unet_network, unet, ITO_SHAPE(2, 1, 8, 8), .steps = 3);
+        cr_assert_eq(ito_to_data(x, k == 0 ? one : three, ITO_F32), ITO_OK);
+    }
+    cr_assert_eq(memcmp(one, three, sizeof one), 0);
+    ito_module_free(&unet->base);
+    ito_diffusion_free(d);
+}
+
+/* ---- options, progress, errors ---- */
+
+static bool stop_at_two(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    cr_assert_eq(steps, 6);
+    cr_assert_eq(ito_numel(x), 4);
+    *(int64_t *)context = done;
+    return done < 2;
+}
+
+Test(sampler, progress_can_stop_it_without_an_error)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    int64_t done = 0, bytes = ito_memory_current();
+    cr_assert_null(ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(1, 1, 2, 2), .steps = 6,
+                                   .progress = stop_at_two, .progress_context = &done));
+    cr_assert_eq(done, 2);
+    cr_assert_eq(ito_error_code(), ITO_OK);
+    cr_assert_eq(ito_memory_current(), bytes);
+    ito_diffusion_free(d);
+}
+
+Test(sampler, an_explicit_list_is_followed)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100, 0};
+    ito_tensor *x = ito_ddpm_sample_from(d, scaling, NULL, fixture(1.0), .sampler = &ito_ddpm_ddim,
+                                         .steps = 10, .times = times);
+    cr_assert_float_eq(sum_of_magnitudes(x), 172.0067, SUM_TOLERANCE);
+    ito_diffusion_free(d);
+}
+
+static void refused(const void *result, ito_status code, const char *message)
+{
+    cr_assert_null(result);
+    cr_assert_eq(ito_error_code(), code, "%s", ito_error());
+    cr_assert_str_eq(ito_error_message(), message);
+    ito_error_clear();
+}
+
+static ito_tensor *flattening(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t;
+    (void)context;
+    return ito_flatten(x, 0, -1);
+}
+
+Test(sampler, refuses_what_makes_no_sense)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    ito_shape shape = ITO_SHAPE(1, 1, 2, 2);
+    static const int64_t rising[] = {3, 7}, high[] = {20, 1}, low[] = {4, -1};
+    ito_ddpm_network *net = best_eps;
+    void *s = d->schedule;
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = 21), ITO_ERR_RANGE,
+            "sample: 21 steps; the schedule has 1 to 20");
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = -1), ITO_ERR_RANGE,
+            "sample: -1 steps; the schedule has 1 to 20");
+    refused(ito_ddpm_sample(d, net, s, shape, .eta = 1.5), ITO_ERR_RANGE,
+            "sample: eta is 1.5; it must be in [0, 1]");
+    refused(ito_ddpm_sample(d, net, s, shape, .eta = (double)NAN), ITO_ERR_RANGE,
+            "sample: eta is nan; it must be in [0, 1]");
+    refused(ito_ddpm_sample(d, net, s, ITO_SHAPE(2, 2)), ITO_ERR_SHAPE,
+            "sample: [2, 2] is not [N, C, H, W]");
+    refused(ito_ddpm_sample(d, net, s, shape, .dtype = ITO_U8), ITO_ERR_DTYPE,
+            "sample: images are f32 or f64, not u8");
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = 2, .times = rising), ITO_ERR_RANGE,
+            "sample: step 1 of the list is 7; they must fall from at most 19 to at least 0");
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = 2, .times = high), ITO_ERR_RANGE,
+            "sample: step 0 of the list is 20; they must fall from at most 19 to at least 0");
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = 2, .times = low), ITO_ERR_RANGE,
+            "sample: step 1 of the list is -1; they must fall from at most 19 to at least 0");
+    refused(ito_ddpm_sample(d, flattening, s, shape), ITO_ERR_SHAPE,
+            "sample: the network made [4] of [1, 1, 2, 2]");
+    ito_ddpm_step step = ito_ddpm_step_at(d->schedule, 5, 4);
+    ito_tensor *x = ito_zeros(shape, ITO_F32);
+    refused(ito_ddpm_sample_step(d, &step, x, x, NULL, (ito_ddpm_sample_options){.steps = 0}),
+            ITO_ERR_ARGUMENT, "sample: the step from 5 needs noise");
+    refused(ito_ddpm_sampler_find("euler"), ITO_ERR_ARGUMENT,
+            "sampler: there is no \"euler\"; there are ddpm and ddim");
+    cr_assert_eq(ito_ddpm_sampler_find("ddim"), &ito_ddpm_ddim);
+    ito_ddpm_spacing spacing;
+    cr_assert_eq(ito_ddpm_spacing_find("trailing", &spacing), ITO_OK);
+    cr_assert_eq(spacing, ITO_SPACING_TRAILING);
+    cr_assert_eq(ito_ddpm_spacing_find("random", &spacing), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(),
+                     "spacing: there is no \"random\"; there are linspace, leading and trailing");
+    ito_diffusion_free(d);
+}
+
+Test(sampler, failed_allocations_are_errors_and_leak_nothing)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    int64_t blocks = ito_memory_blocks(), n = 0;
+    ito_tensor *x = NULL;
+    for (n = 1; x == NULL; n++) {
+        ito_scope_begin();
+        ito_memory_fail_nth(n);
+        x = ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(2, 1, 2, 2), .steps = 2);
+        ito_memory_fail_nth(0);
+        cr_assert_eq(ito_error_code(), x == NULL ? ITO_ERR_MEMORY : ITO_OK);
+        ito_error_clear();
+        ito_scope_end();
+        cr_assert_eq(ito_memory_blocks(), blocks);
+    }
+    cr_assert(n > 8);
+    ito_diffusion_free(d);
+}

@@ -1,0 +1,130 @@
+/* Settings as JSON: there and back, and what of a file is refused. */
+#include "models/ddpm/settings.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+
+static ito_ddpm_settings example(void)
+{
+    ito_ddpm_settings s = {.diffusion = {.schedule = &ito_ddpm_cosine,
+                                         .steps = 321,
+                                         .variance = &ito_ddpm_fixedsmall}};
+    cr_assert_eq(ito_unet_preset("small", 1, 28, 28, &s.model), ITO_OK);
+    s.model.dropout = 0.125;
+    return s;
+}
+
+Test(settings, what_is_written_is_read_back)
+{
+    ito_ddpm_settings s = example(), back;
+    char *text = ito_ddpm_settings_format(&s);
+    cr_assert_not_null(text);
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
+    cr_assert_eq(back.model.in_channels, 1);
+    cr_assert_eq(back.model.out_channels, 1);
+    cr_assert_eq(back.model.height, 28);
+    cr_assert_eq(back.model.width, 28);
+    cr_assert_eq(back.model.channels, 32);
+    cr_assert_eq(back.model.levels, 3);
+    cr_assert_eq(back.model.multipliers[2], 2);
+    cr_assert(back.model.attention[2] && !back.model.attention[0]);
+    cr_assert_eq(back.model.blocks, 2);
+    cr_assert_eq(back.model.groups, 32);
+    cr_assert_eq(back.model.dropout, 0.125);
+    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_cosine);
+    cr_assert_eq(back.diffusion.steps, 321);
+    cr_assert_eq(back.diffusion.variance, &ito_ddpm_fixedsmall);
+    free(text);
+}
+
+Test(settings, defaults_are_written_out)
+{
+    ito_ddpm_settings s = example(), back;
+    s.diffusion = (ito_diffusion_options){.steps = 0};
+    char *text = ito_ddpm_settings_format(&s);
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
+    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_linear);
+    cr_assert_eq(back.diffusion.steps, 1000);
+    cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
+    cr_assert_eq(back.diffusion.betas.beta_end, 0.02);
+    cr_assert_eq(back.diffusion.variance, &ito_ddpm_fixedlarge);
+    free(text);
+}
+
+/* The example's text with one occurrence of `old` replaced. */
+static char *with(const char *old, const char *new)
+{
+    ito_ddpm_settings s = example();
+    char *text = ito_ddpm_settings_format(&s), *at = strstr(text, old);
+    cr_assert_not_null(at, "%s is not in %s", old, text);
+    char *changed = malloc(strlen(text) + strlen(new) + 1);
+    size_t before = (size_t)(at - text);
+    memcpy(changed, text, before);
+    strcpy(changed + before, new);
+    strcat(changed, at + strlen(old));
+    free(text);
+    return changed;
+}
+
+Test(settings, damaged_ones_are_refused)
+{
+    static const struct {
+        const char *old, *new, *message;
+    } cases[] = {
+        {"\"model\"", "\"modell\"", "a.json: \"model\" is missing or not an object"},
+        {"\"diffusion\"", "\"d\"", "a.json: \"diffusion\" is missing or not an object"},
+        {"\"height\":\t28", "\"height\":\t28.5",
+         "a.json: \"height\" is missing or not a whole number"},
+        {"\"height\":\t28", "\"height\":\t1e999",
+         "a.json: \"height\" is missing or not a whole number"},
+        {"\"height\":\t28", "\"height\":\t27",
+         "unet: images of 27x28 cannot be halved 2 times; 3 levels need sides that are multiples "
+         "of "
+         "4"},
+        {"\"blocks\":\t2", "\"blocks\":\t9007199254740992",
+         "unet: the number of blocks is 9007199254740992; it must be 1 to 16"},
+        {"\"channels\":\t32", "\"channels\":\t\"32\"",
+         "a.json: \"channels\" is missing or not a whole number"},
+        {"\"dropout\":\t0.125", "\"dropout\":\tnull",
+         "a.json: \"dropout\" is missing or not a number"},
+        {"[1, 2, 2]", "[]", "a.json: \"multipliers\" is missing or not a list of 1 to 8 numbers"},
+        {"[1, 2, 2]", "[1, 2, {}]",
+         "a.json: \"multipliers\" is missing or not a list of whole numbers"},
+        {"[1, 2, 2]", "[1, 2]",
+         "a.json: \"attention\" is missing or not a list as long as that of the multipliers"},
+        {"[false, false, true]", "[false, false, 1]",
+         "a.json: \"attention\" is missing or not a list of true and false"},
+        {"\"cosine\"", "\"cosinus\"",
+         "schedule: there is no \"cosinus\"; there are linear and cosine"},
+        {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
+        {"\"eps\"", "\"v\"", "a.json: \"prediction\" is missing or not \"eps\""},
+        {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"},
+        {"\"steps\":\t321", "\"steps\":\t0",
+         "a.json: the diffusion has 0 steps; it must have at least 1"},
+        {"\"steps\":\t321", "\"steps\":\t-1", "schedule: -1 steps; there are 1 to 1000000"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ito_ddpm_settings back;
+        char *text = with(cases[i].old, cases[i].new);
+        cr_assert_neq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "case %zu", i);
+        cr_assert_str_eq(ito_error_message(), cases[i].message);
+        ito_error_clear();
+        free(text);
+    }
+    ito_ddpm_settings back;
+    cr_assert_eq(ito_ddpm_settings_parse("[1]", "a.json", &back), ITO_ERR_FORMAT);
+    cr_assert_str_eq(ito_error_message(), "a.json: the settings are not a JSON object");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_settings_parse("{", "a.json", &back), ITO_ERR_FORMAT);
+}
+
+Test(settings, deep_nesting_is_refused)
+{
+    char *text = malloc(200001);
+    memset(text, '[', 200000);
+    text[200000] = '\0';
+    ito_ddpm_settings back;
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_ERR_FORMAT);
+    free(text);
+}

@@ -1,0 +1,274 @@
+/* A training step: what it draws, that it is a function of its number, and that it is applied
+ * wholly or not at all. */
+#include "models/ddpm/train.h"
+
+#include "autograd/ops.h"
+#include "models/ddpm/unet.h"
+#include "tensor/runtime.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct world {
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    ito_optimizer *optimizer;
+    ito_ema *ema;
+    ito_ddpm_trainer trainer;
+    ito_tensor *x_0;
+} world;
+
+static world begin(double dropout)
+{
+    world w = {.unet = NULL};
+    ito_unet_config c = {.in_channels = 1,
+                         .height = 8,
+                         .width = 8,
+                         .channels = 8,
+                         .levels = 2,
+                         .multipliers = {1, 2},
+                         .blocks = 1,
+                         .dropout = dropout};
+    ito_generator init = ito_ddpm_generator(4, ITO_DDPM_DRAW_INIT, 0);
+    w.unet = ito_unet_create(&c, &init);
+    w.diffusion = ito_diffusion_create();
+    w.optimizer = ito_adam_create(&w.unet->base, .beta1 = 0.9);
+    w.ema = ito_ema_create(&w.unet->base, .decay = 0.9);
+    cr_assert_not_null(w.ema, "%s", ito_error());
+    w.trainer = (ito_ddpm_trainer){.diffusion = w.diffusion,
+                                   .network = ito_unet_network,
+                                   .context = w.unet,
+                                   .model = &w.unet->base,
+                                   .optimizer = w.optimizer,
+                                   .ema = w.ema,
+                                   .max_norm = 1.0,
+                                   .seed = 4};
+    ito_generator g = ito_generator_make(8, 8);
+    w.x_0 = ito_clamp(ito_randn(&g, ITO_SHAPE(4, 1, 8, 8), ITO_F32), -1.0, 1.0);
+    return w;
+}
+
+static void end(world *w)
+{
+    ito_ema_free(w->ema);
+    ito_optimizer_free(w->optimizer);
+    ito_diffusion_free(w->diffusion);
+    ito_module_free(&w->unet->base);
+}
+
+/* All parameters and averages in a row; freed with free(). */
+static float *weights(const world *w, int64_t *n)
+{
+    ito_named_tensors *lists[] = {ito_module_parameters(&w->unet->base), ito_ema_state(w->ema)};
+    float *all = malloc(1 << 22);
+    *n = 0;
+    for (int k = 0; k < 2; k++) {
+        for (int64_t i = 0; i < lists[k]->n; i++) {
+            cr_assert(*n + ito_numel(lists[k]->tensors[i]) <= 1 << 20);
+            ito_to_data(lists[k]->tensors[i], all + *n, ITO_F32);
+            *n += ito_numel(lists[k]->tensors[i]);
+        }
+        ito_named_tensors_free(lists[k]);
+    }
+    return all;
+}
+
+static bool equal_weights(const world *a, const world *b)
+{
+    int64_t n, m;
+    float *x = weights(a, &n), *y = weights(b, &m);
+    bool equal = n == m && memcmp(x, y, (size_t)n * sizeof *x) == 0;
+    free(x);
+    free(y);
+    return equal;
+}
+
+static ito_ddpm_train_result step(world *w, int64_t number)
+{
+    ito_ddpm_train_result r;
+    cr_assert_eq(ito_ddpm_train_step(&w->trainer, w->x_0, number, 1e-3, &r), ITO_OK, "%s",
+                 ito_error());
+    return r;
+}
+
+Test(train, loss_falls)
+{
+    world w = begin(0.0);
+    double first = 0.0, last = 0.0;
+    for (int64_t i = 0; i < 120; i++) {
+        ito_ddpm_train_result r = step(&w, i);
+        cr_assert(r.applied);
+        first += i < 20 ? r.loss / 20.0 : 0.0;
+        last += i >= 100 ? r.loss / 20.0 : 0.0;
+    }
+    cr_assert_float_eq(first, 1.0, 0.2, "the network begins as 0 and the noise has variance 1");
+    cr_assert(last < 0.6 * first, "%g, then %g", first, last);
+    end(&w);
+}
+
+Test(train, a_step_is_a_function_of_its_number)
+{
+    world a = begin(0.3), b = begin(0.3);
+    for (int64_t i = 0; i < 3; i++)
+        cr_assert_eq(step(&a, i).loss, step(&b, i).loss);
+    cr_assert(equal_weights(&a, &b));
+    step(&a, 3);
+    step(&b, 4);
+    cr_assert(!equal_weights(&a, &b));
+    end(&a);
+    end(&b);
+}
+
+Test(train, threads_change_no_bit)
+{
+    world a = begin(0.3), b = begin(0.3);
+    for (int64_t i = 0; i < 4; i++) {
+        ito_set_threads(1);
+        step(&a, i);
+        ito_set_threads(3);
+        step(&b, i);
+    }
+    cr_assert(equal_weights(&a, &b));
+    end(&a);
+    end(&b);
+}
+
+Test(train, memory_returns_after_each_step)
+{
+    world w = begin(0.3);
+    step(&w, 0);
+    int64_t bytes = ito_memory_current(), blocks = ito_memory_blocks();
+    for (int64_t i = 1; i < 4; i++) {
+        step(&w, i);
+        cr_assert_eq(ito_memory_current(), bytes);
+        cr_assert_eq(ito_memory_blocks(), blocks);
+    }
+    end(&w);
+}
+
+Test(train, steps_and_noise_are_drawn_from_their_streams)
+{
+    ito_generator a = ito_ddpm_generator(7, ITO_DDPM_DRAW_T, 5);
+    ito_generator b = ito_ddpm_generator(7, ITO_DDPM_DRAW_EPS, 5);
+    ito_generator c = ito_ddpm_generator(7, ITO_DDPM_DRAW_T, 6);
+    cr_assert_eq(a.seed, 7);
+    cr_assert(a.offset == 0 && a.stream != b.stream && a.stream != c.stream &&
+              b.stream != c.stream);
+    cr_assert(c.stream - a.stream >= 4096, "room for the generators of one step");
+}
+
+/* A parameter is broken: the loss cannot be finite, and nothing may change. */
+Test(train, a_loss_that_is_not_finite_changes_nothing)
+{
+    world w = begin(0.0), before = begin(0.0);
+    ITO_NO_GRAD
+    {
+        ito_fill_(ito_module_find(&w.unet->base, "conv_out.bias"), (double)NAN);
+        ito_fill_(ito_module_find(&before.unet->base, "conv_out.bias"), (double)NAN);
+    }
+    ito_ddpm_train_result r = step(&w, 0);
+    cr_assert(!r.applied && isnan(r.loss) && isnan(r.grad_norm));
+    cr_assert_str_eq(r.culprit, "conv_out.bias");
+    cr_assert(equal_weights(&w, &before));
+    cr_assert_eq(ito_optimizer_steps(w.optimizer), 0);
+    cr_assert_eq(ito_ema_updates(w.ema), 0);
+    end(&w);
+    end(&before);
+}
+
+Test(train, images_that_are_not_finite_are_named)
+{
+    world w = begin(0.0);
+    ito_fill_(w.x_0, (double)INFINITY);
+    ito_ddpm_train_result r = step(&w, 0);
+    cr_assert(!r.applied);
+    cr_assert_str_eq(r.culprit, "the images of the batch");
+    end(&w);
+}
+
+/* The loss is finite, its gradient is not. */
+static ito_tensor *break_gradient(ito_tensor *grad, void *context)
+{
+    (void)context;
+    return ito_mul_scalar(grad, (double)INFINITY);
+}
+
+Test(train, a_gradient_that_is_not_finite_changes_nothing)
+{
+    world w = begin(0.0), before = begin(0.0);
+    ito_tensor *p = ito_module_find(&w.unet->base, "conv_norm_out.weight");
+    cr_assert_eq(ito_add_grad_hook(p, break_gradient, NULL), ITO_OK);
+    ito_ddpm_train_result r = step(&w, 0);
+    cr_assert(!r.applied && isfinite(r.loss) && !isfinite(r.grad_norm));
+    cr_assert_str_eq(r.culprit, "the gradient of conv_norm_out.weight");
+    cr_assert(equal_weights(&w, &before));
+    end(&w);
+    end(&before);
+}
+
+static ito_tensor *huge_output(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t;
+    ito_tensor *bias = ito_module_find(context, "conv_out.bias");
+    return ito_add(ito_mul_scalar(x, 1e30), ito_reshape(bias, 1, 1, 1, 1));
+}
+
+Test(train, an_output_that_overflows_is_named)
+{
+    world w = begin(0.0);
+    w.trainer.network = huge_output;
+    ito_ddpm_train_result r = step(&w, 0);
+    cr_assert(!r.applied);
+    cr_assert_str_eq(r.culprit, "the output of the network");
+    end(&w);
+}
+
+static ito_tensor *nothing(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)x;
+    (void)t;
+    (void)context;
+    return NULL;
+}
+
+Test(train, errors_are_passed_on_and_the_result_is_untouched)
+{
+    world w = begin(0.0);
+    ito_ddpm_train_result r = {.loss = 42.0};
+    ito_tensor *x = ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32);
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, x, 0, 1e-3, &r), ITO_ERR_SHAPE);
+    cr_assert_not_null(strstr(ito_error_message(), "unet: x is [2, 3, 8, 8]"));
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, ito_scalar(1.0, ITO_F32), 0, 1e-3, &r),
+                 ITO_ERR_SHAPE);
+    cr_assert_str_eq(ito_error_message(),
+                     "train_step: the images are [], without an axis for them");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, -1.0, &r), ITO_ERR_RANGE);
+    ito_error_clear();
+    w.trainer.network = nothing;
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "train_step: the network gave nothing");
+    cr_assert_eq(r.loss, 42.0);
+    end(&w);
+}
+
+Test(train, memory_that_runs_out_is_an_error)
+{
+    world w = begin(0.0), before = begin(0.0);
+    ito_ddpm_train_result r;
+    int64_t blocks = ito_memory_blocks();
+    ito_memory_limit(ito_memory_current() + 100000);
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_MEMORY);
+    ito_memory_limit(0);
+    ito_error_clear();
+    cr_assert_eq(ito_memory_blocks(), blocks);
+    cr_assert(equal_weights(&w, &before));
+    step(&w, 0);
+    step(&before, 0);
+    cr_assert(equal_weights(&w, &before));
+    end(&w);
+    end(&before);
+}

@@ -1,0 +1,259 @@
+/* The loader: what is in a batch, and that threads, prefetching and resuming change no byte. */
+#include "nn/data.h"
+#include "tests/nn/nn_check.h"
+
+#include <pthread.h>
+#include <unistd.h>
+
+/* An example is its index, its epoch and the seed; the label is its index plus 100. */
+typedef struct counting {
+    ito_dataset base;
+    int64_t bad_index; /* fails with an error of its own; -1: none */
+    useconds_t delay;
+} counting;
+
+static ito_status get(const ito_dataset *d, ito_example which, float *x, int64_t *label)
+{
+    const counting *c = (const counting *)d;
+    if (which.index == c->bad_index)
+        return ito_error_set(ITO_ERR_FORMAT, "image 0007.png: broken");
+    usleep(c->delay);
+    x[0] = (float)which.index;
+    x[1] = (float)which.epoch;
+    x[2] = (float)which.seed;
+    if (label != NULL)
+        *label = which.index + 100;
+    return ITO_OK;
+}
+
+static counting dataset(int64_t size)
+{
+    return (counting){.base = {.size = size, .shape = ITO_SHAPE(3), .has_labels = true, .get = get},
+                      .bad_index = -1};
+}
+
+static ito_batch next(ito_loader *l)
+{
+    ito_batch b = {NULL, NULL, -1};
+    cr_assert_eq(ito_loader_next(l, &b), ITO_OK, "%s", ito_error());
+    return b;
+}
+
+Test(loader, batches_hold_each_example_once_an_epoch)
+{
+    counting data = dataset(10);
+    ito_loader *l = ito_loader_create(&data.base, 4, 5);
+    cr_assert_not_null(l, "%s", ito_error());
+    int64_t count[3][10] = {{0}};
+    for (int64_t k = 0; k < 7; k++) { /* 28 of 30 */
+        ito_batch b = next(l);
+        cr_expect_eq(ito_size(b.x, 0), 4);
+        cr_expect_eq(b.epoch, 4 * k / 10);
+        for (int64_t i = 0; i < 4; i++) {
+            int64_t index = (int64_t)element(b.x, 3 * i);
+            int64_t epoch = (int64_t)element(b.x, 3 * i + 1);
+            cr_expect_eq(epoch, (4 * k + i) / 10); /* a batch runs on into the next epoch */
+            cr_expect_eq(element(b.x, 3 * i + 2), 5);
+            cr_expect_eq(element(b.labels, i), (double)(index + 100));
+            count[epoch][index]++;
+        }
+        cr_expect_eq(ito_loader_position(l), 4 * (k + 1));
+    }
+    for (int64_t i = 0; i < 10; i++)
+        cr_expect(count[0][i] == 1 && count[1][i] == 1 && count[2][i] <= 1);
+    ito_loader_free(l);
+}
+
+static void read_batches(const ito_dataset *d, int64_t position, int64_t prefetch, float *out,
+                         int64_t batches)
+{
+    ito_loader *l = ito_loader_create(d, 4, 5, .position = position, .prefetch = prefetch);
+    cr_assert_not_null(l, "%s", ito_error());
+    for (int64_t k = 0; k < batches; k++) {
+        ito_scope_begin();
+        ito_batch b = next(l);
+        memcpy(out + 12 * k, ito_const_data(b.x), 12 * sizeof *out);
+        ito_scope_end();
+    }
+    ito_loader_free(l);
+}
+
+Test(loader, prefetching_changes_no_byte)
+{
+    counting data = dataset(10);
+    float plain[40 * 12], ahead[40 * 12];
+    read_batches(&data.base, 0, 0, plain, 40);
+    for (int64_t prefetch = 1; prefetch < 5; prefetch += 3) {
+        read_batches(&data.base, 0, prefetch, ahead, 40);
+        cr_expect_arr_eq(plain, ahead, sizeof plain);
+    }
+}
+
+Test(loader, resumes_where_a_position_says)
+{
+    counting data = dataset(10);
+    float whole[20 * 12], rest[13 * 12];
+    read_batches(&data.base, 0, 2, whole, 20);
+    read_batches(&data.base, 7 * 4, 2, rest, 13);
+    cr_expect_arr_eq(whole + 7 * 12, rest, sizeof rest);
+}
+
+Test(loader, the_position_counts_what_was_handed_out_not_what_was_prefetched)
+{
+    counting data = dataset(10);
+    ito_loader *l = ito_loader_create(&data.base, 4, 5, .prefetch = 8, .position = 3);
+    cr_expect_eq(ito_loader_position(l), 3);
+    next(l);
+    usleep(2000);
+    cr_expect_eq(ito_loader_position(l), 7);
+    ito_loader_free(l);
+}
+
+Test(loader, once_gives_every_example_and_ends)
+{
+    counting data = dataset(10);
+    for (int64_t prefetch = 0; prefetch < 3; prefetch++) {
+        ito_loader *l = ito_loader_create(&data.base, 4, 5, .once = true, .sequential = true,
+                                          .prefetch = prefetch);
+        for (int64_t k = 0; k < 3; k++) {
+            ito_batch b = next(l);
+            cr_assert_eq(ito_size(b.x, 0), k < 2 ? 4 : 2);
+            for (int64_t i = 0; i < ito_size(b.x, 0); i++)
+                cr_expect_eq(element(b.x, 3 * i), (double)(4 * k + i));
+        }
+        for (int again = 0; again < 2; again++) {
+            ito_batch b = next(l);
+            cr_expect(b.x == NULL && b.labels == NULL);
+        }
+        cr_expect_eq(ito_loader_position(l), 10);
+        ito_loader_free(l);
+    }
+}
+
+Test(loader, gives_no_labels_where_there_are_none)
+{
+    counting data = dataset(10);
+    data.base.has_labels = false;
+    ito_loader *l = ito_loader_create(&data.base, 4, 5);
+    cr_expect_null(next(l).labels);
+    ito_loader_free(l);
+}
+
+Test(loader, errors_in_the_thread_reach_the_caller_and_stay)
+{
+    counting data = dataset(10);
+    data.bad_index = 6;
+    for (int64_t prefetch = 0; prefetch < 3; prefetch += 2) {
+        ito_loader *l =
+            ito_loader_create(&data.base, 4, 5, .sequential = true, .prefetch = prefetch);
+        next(l);
+        for (int again = 0; again < 2; again++) {
+            ito_batch b = {.epoch = 77};
+            cr_expect_eq(ito_loader_next(l, &b), ITO_ERR_FORMAT);
+            expect_error(ITO_ERR_FORMAT, "image 0007.png: broken");
+            cr_expect(b.epoch == 77 && b.x == NULL);
+        }
+        cr_expect_eq(ito_loader_position(l), 4);
+        ito_loader_free(l);
+    }
+}
+
+/* Freed before its first batch, with a full queue, and while a batch is under way. */
+Test(loader, can_be_freed_at_any_time)
+{
+    counting data = dataset(1000);
+    int64_t blocks = ito_memory_blocks();
+    for (useconds_t wait = 0; wait < 3000; wait += 1000)
+        for (int k = 0; k < 2; k++) {
+            data.delay = k == 0 ? 0 : 100;
+            ito_loader *l = ito_loader_create(&data.base, 50, 5, .prefetch = 2);
+            cr_assert_not_null(l);
+            usleep(wait);
+            ito_loader_free(l);
+            cr_expect_eq(ito_memory_blocks(), blocks);
+        }
+    ito_loader_free(NULL);
+}
+
+Test(loader, batches_belong_to_the_callers_scope)
+{
+    counting data = dataset(10);
+    int64_t blocks = ito_memory_blocks();
+    ito_loader *l = ito_loader_create(&data.base, 4, 5, .prefetch = 2);
+    for (int k = 0; k < 20; k++) {
+        ito_scope_begin();
+        next(l);
+        ito_scope_end();
+    }
+    ito_loader_free(l);
+    cr_expect_eq(ito_memory_blocks(), blocks);
+}
+
+static void *consume(void *context)
+{
+    ito_scope_begin();
+    for (int k = 0; k < 50; k++)
+        next(context);
+    ito_scope_end();
+    return NULL;
+}
+
+Test(loader, serves_another_thread_than_the_one_that_made_it)
+{
+    counting data = dataset(10);
+    ito_loader *l = ito_loader_create(&data.base, 4, 5, .prefetch = 2);
+    pthread_t thread;
+    cr_assert_eq(pthread_create(&thread, NULL, consume, l), 0);
+    pthread_join(thread, NULL);
+    cr_expect_eq(ito_loader_position(l), 200);
+    ito_loader_free(l);
+}
+
+Test(loader, leaves_an_error_recorded_before_alone)
+{
+    counting data = dataset(10);
+    ito_loader *l = ito_loader_create(&data.base, 4, 5);
+    ito_error_set(ITO_ERR_SHAPE, "an error of before");
+    next(l);
+    expect_error(ITO_ERR_SHAPE, "an error of before");
+    ito_loader_free(l);
+}
+
+Test(loader, survives_every_failing_allocation)
+{
+    counting data = dataset(10);
+    int64_t blocks = ito_memory_blocks();
+    ito_status status = ITO_ERR_MEMORY;
+    for (int64_t n = 1; status != ITO_OK; n++) {
+        cr_assert(n < 100);
+        ito_scope_begin();
+        ito_memory_fail_nth(n);
+        ito_loader *l = ito_loader_create(&data.base, 4, 5);
+        ito_batch b;
+        status = l == NULL ? ITO_ERR_MEMORY : ito_loader_next(l, &b);
+        ito_memory_fail_nth(0);
+        cr_expect_eq(ito_error_code(), status);
+        ito_error_clear();
+        ito_loader_free(l);
+        ito_scope_end();
+        cr_expect_eq(ito_memory_blocks(), blocks);
+    }
+}
+
+Test(loader, refuses_sizes_that_make_no_sense)
+{
+    counting data = dataset(10), none = dataset(0), huge = dataset(10);
+    huge.base.shape = ITO_SHAPE(INT64_MAX / 8, 2);
+    cr_expect_null(ito_loader_create(&data.base, 0, 5));
+    expect_error(ITO_ERR_RANGE, "loader: batches of 0 from 10 examples; both must be positive");
+    cr_expect_null(ito_loader_create(&none.base, 4, 5));
+    expect_error(ITO_ERR_RANGE, "loader: batches of 4 from 0 examples; both must be positive");
+    cr_expect_null(ito_loader_create(&data.base, 4, 5, .position = -1));
+    expect_error(ITO_ERR_RANGE, "loader: position -1, prefetch 0; neither can be negative");
+    cr_expect_null(ito_loader_create(&data.base, 4, 5, .prefetch = -2));
+    expect_error(ITO_ERR_RANGE, "loader: position 0, prefetch -2; neither can be negative");
+    cr_expect_null(ito_loader_create(&huge.base, 4, 5));
+    expect_error(ITO_ERR_SHAPE,
+                 "loader: no batch holds 4 examples of shape [1152921504606846975, 2]");
+    cr_expect_null(ito_loader_create(NULL, 4, 5));
+}

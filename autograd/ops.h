@@ -148,7 +148,8 @@ ITO_API ito_tensor *ito_clone(ito_tensor *x);
 /** To another dtype; gradients pass between floats. A float to an integer drops the fraction. */
 ITO_API ito_tensor *ito_cast(ito_tensor *x, ito_dtype dtype);
 /** Constants around x: pads are (before, after) of the last axis, then of the one before it, ...;
- * negative ones cut. ito_pad(x, 0.0, 0, 1, 0, 1) pads right and bottom by one. */
+ * negative ones cut; a view if none is positive. ito_pad(x, 0.0, 0, 1, 0, 1) pads right and bottom
+ * by one. */
 ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
 #define ito_pad(x, value, ...) ITO_AT(ito_pad_with(x, value, ITO_SHAPE(__VA_ARGS__)))
 /** The order of elements along axis reversed. */
@@ -225,8 +226,9 @@ ITO_API ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *
 /* ---- random
  * -------------------------------------------------------------------------------------------- */
 
-/** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is
- * drawn again in backward rather than stored. p in [0, 1). */
+/** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is drawn
+ * again in backward rather than stored. p in [0, 1); 0 gives a view and leaves g alone. Which element
+ * takes which number depends on its coordinates only: row-major order, N H W C for 4 axes. */
 ITO_API ito_tensor *ito_dropout(ito_tensor *x, double p, ito_generator *g);
 
 /* ---- losses: a single number, the mean over all elements

@@ -82,18 +82,17 @@ static double parse_real(const command_line *c, const option_row *o, const char 
     return value;
 }
 
-/* text if it is one of the words of "a|b|c". */
-static const char *parse_choice(const command_line *c, const option_row *o, const char *text)
+bool options_has_word(const char *words, const char *word)
 {
-    size_t length = strlen(text);
-    for (const char *word = o->metavar; word != NULL;) {
-        const char *bar = strchr(word, '|');
-        size_t n = bar != NULL ? (size_t)(bar - word) : strlen(word);
-        if (n == length && memcmp(word, text, n) == 0)
-            return text;
-        word = bar != NULL ? bar + 1 : NULL;
+    size_t length = strlen(word);
+    while (words != NULL) {
+        const char *bar = strchr(words, '|');
+        size_t n = bar != NULL ? (size_t)(bar - words) : strlen(words);
+        if (n == length && memcmp(words, word, n) == 0)
+            return true;
+        words = bar != NULL ? bar + 1 : NULL;
     }
-    options_refuse(c, "--%s: \"%s\" is none of %s", o->name, text, o->metavar);
+    return false;
 }
 
 static void store(command_line *c, int row, const char *text)
@@ -106,18 +105,20 @@ static void store(command_line *c, int row, const char *text)
         *(int64_t *)place = parse_int(c, o, text);
     else if (o->kind == OPTION_REAL)
         *(double *)place = parse_real(c, o, text);
-    else if (o->kind == OPTION_CHOICE)
-        *(const char **)place = parse_choice(c, o, text);
-    else if (text[0] != '\0')
+    else if (o->kind == OPTION_CHOICE || text[0] != '\0')
         *(const char **)place = text;
     else
         options_refuse(c, "--%s: it is empty", o->name);
+    if (o->kind == OPTION_CHOICE && !options_has_word(o->metavar, text))
+        options_refuse(c, "--%s: \"%s\" is none of %s", o->name, text, o->metavar);
     c->given[row] = true;
 }
 
 static error_t parse_key(int key, char *text, struct argp_state *state)
 {
     command_line *c = state->input;
+    if (key == ARGP_KEY_INIT)
+        state->err_stream = NULL; /* argp would add where to find help, which the usage line says */
     if (key == KEY_HELP) {
         argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK);
         exit(fflush(stdout) == 0 ? 0 : 1);
@@ -155,7 +156,7 @@ void options_parse(command_line *c, int argc, char **argv)
     char name[32];
     snprintf(name, sizeof name, "ito-ddpm %s", c->command);
     argv[0] = name;
-    /* getopt names what it does not know; argp would add where to find help, and end with 64. */
+    /* What is unknown getopt has named on stderr; argp on its own would end with 64. */
     if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
         print_usage(c->command, c->arguments);
         exit(EXIT_USAGE);

@@ -55,6 +55,8 @@ _Noreturn void options_refuse(const command_line *c, const char *format, ...)
  * with the usage line, if it begins with an option's name, which only became wrong with the data.
  */
 int options_report(const char *command);
+/* Whether word is one of those in "a|b|c". */
+bool options_has_word(const char *words, const char *word);
 /* Whether the option of this name was given. */
 bool options_given(const command_line *c, const char *name);
 

@@ -161,21 +161,33 @@ static bool of_invocation(const char *name)
     return false;
 }
 
+/* Whether the option is left to the preset when it is not given; 0, or -1 for dropout, says so. */
+static bool of_preset(const char *name)
+{
+    static const char *const names[] = {"channels", "multipliers", "attention", "blocks",
+                                        "dropout"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return false;
+}
+
 static bool put_option(cJSON *options, const train_options *o, int row)
 {
     const void *value = value_at(o, row);
     const char *text, *name = rows[row].name;
-    switch (rows[row].kind) {
-    case OPTION_FLAG:
+    double number;
+    if (rows[row].kind == OPTION_FLAG)
         return cJSON_AddBoolToObject(options, name, *(const bool *)value) != NULL;
-    case OPTION_INT:
-        return cJSON_AddNumberToObject(options, name, (double)*(const int64_t *)value) != NULL;
-    case OPTION_REAL:
-        return cJSON_AddNumberToObject(options, name, *(const double *)value) != NULL;
-    default:
+    if (rows[row].kind == OPTION_TEXT || rows[row].kind == OPTION_CHOICE) {
         text = *(const char *const *)value;
         return text == NULL || cJSON_AddStringToObject(options, name, text) != NULL;
     }
+    number =
+        rows[row].kind == OPTION_INT ? (double)*(const int64_t *)value : *(const double *)value;
+    if (of_preset(name) && number < rows[row].low)
+        return true;
+    return cJSON_AddNumberToObject(options, name, number) != NULL;
 }
 
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
@@ -199,40 +211,34 @@ char *train_options_format(const train_options *o, const ito_ddpm_settings *sett
     return text;
 }
 
-/* A number of the run within its row's range. */
-static bool stored_number(const cJSON *item, const option_row *row, double *out)
-{
-    if (!cJSON_IsNumber(item))
-        return false;
-    *out = item->valuedouble;
-    bool preset_dropout = strcmp(row->name, "dropout") == 0 && *out == -1.0;
-    bool unset = strcmp(row->name, "channels") == 0 || strcmp(row->name, "blocks") == 0;
-    return preset_dropout || (unset && *out == 0.0) ||
-           (*out >= row->low && *out <= row->high &&
-            (row->kind != OPTION_INT || floor(*out) == *out));
-}
-
 /* The row's value as the run has it; false if it cannot be used. */
 static bool get_option(const cJSON *options, train_options *o, int row)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(options, rows[row].name);
+    const option_row *r = &rows[row];
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(options, r->name);
     void *value = value_at(o, row);
-    double number;
-    switch (rows[row].kind) {
-    case OPTION_FLAG:
+    if (r->kind == OPTION_FLAG) {
         *(bool *)value = cJSON_IsTrue(item);
         return cJSON_IsBool(item);
-    case OPTION_INT:
-        if (!stored_number(item, &rows[row], &number))
-            return false;
-        *(int64_t *)value = (int64_t)number;
-        return true;
-    case OPTION_REAL:
-        return stored_number(item, &rows[row], value);
-    default:
-        *(const char **)value = cJSON_IsString(item) ? item->valuestring : NULL;
-        return item == NULL || cJSON_IsString(item);
     }
+    if (r->kind == OPTION_TEXT || r->kind == OPTION_CHOICE) {
+        *(const char **)value = cJSON_IsString(item) ? item->valuestring : NULL;
+        if (item == NULL)
+            return of_preset(r->name);
+        return cJSON_IsString(item) &&
+               (r->kind == OPTION_TEXT || options_has_word(r->metavar, item->valuestring));
+    }
+    double number = item == NULL && of_preset(r->name) ? r->low : (double)NAN;
+    if (cJSON_IsNumber(item))
+        number = item->valuedouble;
+    if (!(number >= r->low && number <= r->high) ||
+        (r->kind == OPTION_INT && floor(number) != number))
+        return false;
+    if (r->kind == OPTION_INT)
+        *(int64_t *)value = item != NULL ? (int64_t)number : 0;
+    else
+        *(double *)value = item != NULL ? number : -1.0;
+    return true;
 }
 
 static bool same_value(const train_options *a, const train_options *b, int row)
@@ -280,9 +286,8 @@ static void take_from_run(train_options *o, const command_line *c, const cJSON *
             memcpy(value_at(o, i), value_at(&stored, i),
                    rows[i].kind == OPTION_FLAG ? sizeof(bool) : 8);
     }
-    if (o->data == NULL || !data_spec_valid(o->data) || o->preset == NULL || o->flip == NULL ||
-        o->schedule == NULL || o->variance == NULL || o->decay == NULL)
-        fail("%s/config.json: data, preset, flip, schedule, variance or decay is missing", o->out);
+    if (!data_spec_valid(o->data))
+        fail("%s/config.json: the data \"%s\" is of no kind there is", o->out, o->data);
 }
 
 static cJSON *load_config(const char *dir)

@@ -117,7 +117,7 @@ void node_release(node *n)
             ito_release(d->edge[i].leaf);
         }
         free(d->hooks.item);
-        free(d->edge);
+        free(d->params);
         free(d);
     }
     burying = false;
@@ -144,7 +144,7 @@ autograd_meta *tensor_meta_make(ito_tensor *t)
     return tensor_meta(t);
 }
 
-/* One allocation behind edge holds all the per-input arrays. */
+/* One allocation behind params holds them and all the per-input arrays. */
 static node *node_create(const op_call *c, size_t params_size)
 {
     node *n = struct_alloc(sizeof *n);
@@ -153,7 +153,8 @@ static node *node_create(const op_call *c, size_t params_size)
     size_t count = (size_t)c->n,
            arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
                              sizeof(uint64_t) + sizeof(ito_dtype));
-    char *block = struct_alloc(arrays + params_size + 16);
+    size_t head = (params_size + 15) / 16 * 16; /* params first: aligned for any type */
+    char *block = struct_alloc(head + arrays);
     if (block == NULL) {
         free(n);
         return NULL;
@@ -161,12 +162,12 @@ static node *node_create(const op_call *c, size_t params_size)
     n->refs = 1;
     n->info = c->info;
     n->n = c->n;
-    n->edge = (edge *)block;
+    n->params = block;
+    n->edge = (edge *)(block + head);
     n->shape = (ito_shape *)(n->edge + count);
     n->in = (ito_tensor **)(n->shape + count);
     n->in_version = (uint64_t *)(n->in + count);
-    n->params = n->in_version + count; /* 8-byte aligned, and dtypes after it may be anywhere */
-    n->dtype = (ito_dtype *)((char *)n->params + (params_size + 7) / 8 * 8);
+    n->dtype = (ito_dtype *)(n->in_version + count);
     return n;
 }
 

@@ -34,7 +34,7 @@ ITO_API ito_tensor *ito_sigmoid(ito_tensor *x);
 ITO_API ito_tensor *ito_floor(ito_tensor *x); /* gradient 0 */
 ITO_API ito_tensor *ito_round(ito_tensor *x); /* to nearest, ties to even; gradient 0 */
 ITO_API ito_tensor *ito_sign(ito_tensor *x);  /* gradient 0 */
-/** min(max(x, low), high); the gradient passes where low <= x <= high. NaN stays NaN. */
+/** min(max(x, low), high); the gradient passes where low < x < high. NaN stays NaN. */
 ITO_API ito_tensor *ito_clamp(ito_tensor *x, double low, double high);
 
 ITO_API ito_tensor *ito_relu(ito_tensor *x); /* gradient at 0: 0 */

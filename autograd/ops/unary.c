@@ -136,8 +136,8 @@ bool op_clamp_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     const two_numbers *n = c->params;
     ito_tensor *x = c->in[0];
-    ito_tensor *above = ito_ge(x, ito_scalar(n->p, x->dtype));
-    ito_tensor *below = ito_le(x, ito_scalar(n->q, x->dtype));
+    ito_tensor *above = ito_gt(x, ito_scalar(n->p, x->dtype));
+    ito_tensor *below = ito_lt(x, ito_scalar(n->q, x->dtype));
     dx[0] = grad_where(ito_mul(above, below), dy);
     return dx[0] != NULL;
 }

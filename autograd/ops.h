@@ -162,8 +162,8 @@ ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
 ITO_API ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index);
 /** y[i][j][k] = x[i][index[i][j][k]][k] for axis 1, as PyTorch's gather. */
 ITO_API ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index);
-/** x with entry k of src added to entry index[k] of axis; src is shaped as x but for index [K] there.
- * f32, f64, i32 or i64. */
+/** x with entry k of src added to entry index[k] of axis; src is shaped as x but for index [K]
+ * there. f32, f64, i32 or i64. */
 ITO_API ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
 /** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
 ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
@@ -226,9 +226,10 @@ ITO_API ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *
 /* ---- random
  * -------------------------------------------------------------------------------------------- */
 
-/** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is drawn
- * again in backward rather than stored. p in [0, 1); 0 gives a view and leaves g alone. Which element
- * takes which number depends on its coordinates only: row-major order, N H W C for 4 axes. */
+/** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is
+ * drawn again in backward rather than stored. p in [0, 1); 0 gives a view and leaves g alone. Which
+ * element takes which number depends on its coordinates only: row-major order, N H W C for 4 axes.
+ */
 ITO_API ito_tensor *ito_dropout(ito_tensor *x, double p, ito_generator *g);
 
 /* ---- losses: a single number, the mean over all elements

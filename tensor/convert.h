@@ -50,7 +50,8 @@ static inline uint16_t f32_to_f16(float x)
         return (uint16_t)(sign | 0x7e00 | ((magnitude >> 13) & 0x3ff));
     if (magnitude >= 0x477ff000) /* 65520 and more round to infinity */
         return (uint16_t)(sign | 0x7c00);
-    if (magnitude < 0x38800000) { /* below 2^-14: a subnormal counts 2^-24, added to 0.5 it rounds */
+    if (magnitude <
+        0x38800000) { /* below 2^-14: a subnormal counts 2^-24, added to 0.5 it rounds */
         uint32_t count = float_bits(bits_float(magnitude) + 0.5f) - float_bits(0.5f);
         return (uint16_t)(sign | count);
     }

@@ -138,6 +138,45 @@ static void warn_of_other_isa(const session *s)
                 isa->valuestring, ito_isa());
 }
 
+/* One forward and backward pass on black images; nothing is kept. */
+static bool trial_step(session *s)
+{
+    ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
+    ito_tensor *t = ito_zeros(ITO_SHAPE(s->o.batch), ITO_I64);
+    ito_tensor *loss = ito_ddpm_loss(s->diffusion, ito_unet_network, s->unet, x_0, t, x_0);
+    return loss != NULL && ito_backward(loss) == ITO_OK;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Set the number of steps from --minutes: by the median of some passes after a first one, which
+ * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints. */
+static bool plan_steps(session *s)
+{
+    enum { TRIALS = 7 };
+    double seconds[TRIALS];
+    for (int i = -1; i < TRIALS; i++) {
+        double started = progress_clock();
+        ito_scope_begin();
+        bool good = trial_step(s);
+        ito_scope_end();
+        if (!good)
+            return false;
+        seconds[i < 0 ? 0 : i] = progress_clock() - started;
+    }
+    ito_module_zero_grad(&s->unet->base);
+    qsort(seconds, TRIALS, sizeof seconds[0], by_value);
+    double steps = 0.9 * 60.0 * s->o.minutes / seconds[TRIALS / 2];
+    s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
+    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n",
+            seconds[TRIALS / 2] / 0.9, s->o.steps, s->o.minutes);
+    return true;
+}
+
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
     s->settings = ito_ddpm_settings_format(settings);
@@ -170,7 +209,7 @@ static bool prepare(session *s)
         return false;
     if (!open_data(s) ||
         !train_options_settings(&s->o, s->channels, s->height, s->width, &settings) ||
-        !build(s, &settings) || !open_run(s, &settings))
+        !build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
         return false;
     fprintf(stderr,
             "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64

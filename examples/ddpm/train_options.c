@@ -33,6 +33,9 @@ static const option_row rows[] = {
 
     {OPTION_GROUP, NULL, 0, NULL, "Length and what is written", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N", "Steps in all (small 3500, else 800000)", 1, 1e12, false},
+    {OPTION_REAL, "minutes", AT(minutes), "M",
+     "Instead of --steps: as many as this machine does in about M minutes, by a short trial",
+     ABOVE_0, 1e6, false},
     {OPTION_INT, "stop-at", AT(stop_at), "N",
      "Write a checkpoint after step N and leave, to be resumed later", 1, 1e12, false},
     {OPTION_INT, "checkpoint-every", AT(checkpoint_every), "N", "Steps between checkpoints (1000)",
@@ -154,7 +157,7 @@ static void set_defaults(train_options *o, const command_line *c)
 /* Whether the option belongs to one call of the program and not to the run. */
 static bool of_invocation(const char *name)
 {
-    static const char *const names[] = {"out", "resume", "json", "stop-at", "threads"};
+    static const char *const names[] = {"out", "resume", "json", "minutes", "stop-at", "threads"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0)
             return true;
@@ -319,6 +322,9 @@ void train_options_parse(train_options *o, int argc, char **argv, cJSON **config
                        "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
                        "folder:DIR, npy:FILE",
                        o->data);
+    if (o->minutes > 0.0 && (o->resume || options_given(&c, "steps")))
+        options_refuse(&c, "--minutes: how long the run is, %s says already",
+                       o->resume ? "the run itself" : "--steps");
     if (o->resume) {
         *config = load_config(o->out);
         take_from_run(o, &c, *config);

@@ -85,9 +85,10 @@ static bool add_down(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
     }
     if (i == c->levels - 1)
         return true;
-    strcat(name, ".downsamplers.0.conv");
+    char conv[64];
+    snprintf(conv, sizeof conv, "%s.downsamplers.0.conv", name);
     l->resample =
-        ito_conv2d_create(&u->base, name, *width, *width, 3, .stride = 2, .padding_end = 1);
+        ito_conv2d_create(&u->base, conv, *width, *width, 3, .stride = 2, .padding_end = 1);
     skips->width[skips->n++] = *width;
     return l->resample != NULL;
 }
@@ -107,8 +108,9 @@ static bool add_up(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
     }
     if (i == 0)
         return true;
-    strcat(name, ".upsamplers.0.conv");
-    l->resample = ito_conv2d_create(&u->base, name, *width, *width, 3, .padding = 1);
+    char conv[64];
+    snprintf(conv, sizeof conv, "%s.upsamplers.0.conv", name);
+    l->resample = ito_conv2d_create(&u->base, conv, *width, *width, 3, .padding = 1);
     return l->resample != NULL;
 }
 

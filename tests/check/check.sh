@@ -44,6 +44,14 @@ check_sanitized() {
         -Db_sanitize=address,undefined -Db_lundef=false
 }
 
+# Criterion does not start under ThreadSanitizer, so this is the plain program of tests/threads; with
+# Clang, whose OpenMP library tells the sanitizer about its locks.
+check_threads() { # build directory
+    [ -f "$1/build.ninja" ] || CC=clang meson setup "$1" --buildtype=debugoptimized -Dwerror=true \
+        -Db_sanitize=thread -Db_lundef=false || return
+    ninja -C "$1" tests/threads && TSAN_OPTIONS=ignore_noninstrumented_modules=1 "$1/tests/threads"
+}
+
 check_cppcheck() {
     sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' 'examples/*.c' |
         cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
@@ -72,6 +80,7 @@ check() { # quick or full
         step 'clang: build and tests' \
             check_build_and_test build/clang clang -Dwerror=true
         step 'AddressSanitizer, UBSan: build and tests' check_sanitized build/sanitized clang
+        step 'ThreadSanitizer' check_threads build/tsan
         step 'cppcheck' check_cppcheck
         step 'clang-tidy' check_tidy build/clang
     fi

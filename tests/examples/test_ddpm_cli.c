@@ -208,6 +208,10 @@ Test(ddpm_cli, words_are_checked)
                    "--multipliers: \"1,,2\"");
     is_usage_error("train --data npy:data.npy --out r --multipliers 1,2 --attention 5",
                    "--attention: \"5\"");
+    is_usage_error("train --data npy:data.npy --out r --minutes 1 --steps 5",
+                   "--minutes: how long the run is, --steps says already");
+    is_usage_error("train --out r --resume --minutes 1",
+                   "--minutes: how long the run is, the run itself says already");
     is_usage_error("train --data npy:data.npy --out r --diffusion-steps 10 --sample-steps 11",
                    "--sample-steps: 11 is more than the 10");
     cr_assert(!there("r"));
@@ -385,6 +389,15 @@ Test(ddpm_cli, a_resumed_run_ends_in_the_same_bytes)
     cr_assert_eq(lines(log), 10);
     succeeds(run("train --out parts --resume"));
     cr_assert_not_null(strstr(complained, "10 steps done"));
+}
+
+Test(ddpm_cli, minutes_become_a_number_of_steps_that_the_run_keeps)
+{
+    succeeds(run("train --data npy:data.npy --out r " TINY " " QUIET " --minutes 1e-6"));
+    cr_assert_not_null(strstr(complained, ": 10 steps in about 1e-06 minutes"), "%s", complained);
+    cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
+    succeeds(run("train --out r --resume"));
+    cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
 }
 
 /* A process that dies leaves lines of steps that no checkpoint has, and a line that is cut off. */

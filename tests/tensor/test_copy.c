@@ -67,7 +67,7 @@ Test(copy, converts_between_all_dtypes)
 
 Test(copy, integers_saturate_and_drop_fractions)
 {
-    const double values[] = {-1.9, 3.7, 300, -5, NAN, 1e30, -1e30};
+    const double values[] = {-1.9, 3.7, 300, -5, (double)NAN, 1e30, -1e30};
     ito_tensor *t = ito_from_data(values, ITO_SHAPE(7), ITO_F64);
     uint8_t bytes[7];
     int64_t longs[7];

@@ -13,6 +13,7 @@
 
 #include "tensor/gemm.h"
 #include "tensor/gemm_blocks.h"
+#include "tensor/winograd.h"
 
 #include <string.h>
 
@@ -195,6 +196,24 @@ static void pack_patch_columns(const void *source, int64_t group, char *panels, 
     }
 }
 
+/* ---- the choice ----------------------------------------------------------------------------- */
+
+typedef enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_pass;
+
+/* Where Winograd convolution is the faster way, as bench_conv measures it: channels enough to fill
+ * vectors, tiles of which half or more is in use, and in the forward pass, which alone is run for
+ * single images, tiles enough to pay for transforming the filters. Nothing here may depend on n or
+ * on threads: an image must give the same bits in any batch. */
+static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *s)
+{
+    enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8, FORWARD_TILES = 4 };
+    int64_t h = pass == CONV_DATA ? s->h : s->oh, w = pass == CONV_DATA ? s->w : s->ow;
+    int64_t tiles = (h + TILE - 1) / TILE * ((w + TILE - 1) / TILE);
+    return dtype == ITO_F32 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
+           s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles &&
+           tiles >= (pass == CONV_FORWARD ? FORWARD_TILES : 1);
+}
+
 /* ---- forward -------------------------------------------------------------------------------- */
 
 static int64_t output_pixels(const conv_shape *s)
@@ -222,6 +241,8 @@ static bool is_pointwise(const conv_shape *s)
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w, const void *bias,
                           const conv_shape *s)
 {
+    if (prefers_winograd(CONV_FORWARD, dtype, s))
+        return winograd_forward(y, x, w, bias, s);
     int64_t ci = s->ci / s->groups, co = s->co / s->groups, k = s->kh * s->kw * ci;
     int64_t m = output_pixels(s);
     patches gathered = forward_patches(dtype, x, s);
@@ -352,6 +373,8 @@ static void make_phase(phase_product *f, ito_dtype dtype, void *dx, const void *
 ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
                                 const conv_shape *s)
 {
+    if (prefers_winograd(CONV_DATA, dtype, s))
+        return winograd_backward_data(dx, dy, w, s);
     /* All memory is had before the first phase writes: a failure leaves dx as it was. */
     int64_t phases = s->stride_h * s->stride_w;
     phase_product *products = mem_alloc((size_t)phases * sizeof *products);
@@ -386,11 +409,11 @@ static void sum_pixels(ito_dtype dtype, void *dbias, const char *dy, char *parti
     t->gemm_column_sum(dbias, partial, co, chunks, co);
 }
 
-ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const void *x,
-                                  const void *dy, const conv_shape *s)
+/* dw by implicit GEMM. */
+static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
+                                          const conv_shape *s)
 {
     int64_t ci = s->ci / s->groups, co = s->co / s->groups, n = s->kh * s->kw * ci;
-    int64_t pixels = output_pixels(s), chunks = (pixels + SUM_ROWS - 1) / SUM_ROWS;
     patches gathered = forward_patches(dtype, x, s);
     gemm_matrix flat = {dtype, x, 1, s->ci, ci};
     gemm_matrix gradient = {dtype, dy, 1, s->co, co};
@@ -398,21 +421,31 @@ ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const 
                      .items = s->groups,
                      .m = co,
                      .n = n,
-                     .k = pixels,
+                     .k = output_pixels(s),
                      .a = {gemm_pack_matrix, &gradient},
                      .b = {pack_patch_columns, &gathered},
                      .c = dw,
                      .layout = {.item = co * n, .grid_h = 1, .grid_w = co, .pixel_stride = n}};
     if (is_pointwise(s))
         p.b = (gemm_operand){gemm_pack_matrix, &flat};
-    size_t product_bytes = gemm_blocks_plan(&p);
-    size_t partial_bytes = dbias != NULL ? (size_t)(chunks * s->co) * ito_dtype_size(dtype) : 0;
-    char *scratch = mem_alloc(product_bytes + partial_bytes);
-    if (scratch == NULL)
-        return ITO_ERR_MEMORY;
-    gemm_blocks_run(&p, scratch);
-    if (dbias != NULL)
-        sum_pixels(dtype, dbias, dy, scratch + product_bytes, pixels, s->co);
-    mem_free(scratch);
-    return ITO_OK;
+    return run(&p);
+}
+
+ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const void *x,
+                                  const void *dy, const conv_shape *s)
+{
+    int64_t pixels = output_pixels(s), chunks = (pixels + SUM_ROWS - 1) / SUM_ROWS;
+    char *partial = NULL;
+    if (dbias != NULL) {
+        partial = mem_alloc((size_t)(chunks * s->co) * ito_dtype_size(dtype));
+        if (partial == NULL)
+            return ITO_ERR_MEMORY;
+    }
+    ito_status status = prefers_winograd(CONV_WEIGHT, dtype, s)
+                            ? winograd_backward_weight(dw, x, dy, s)
+                            : product_backward_weight(dtype, dw, x, dy, s);
+    if (status == ITO_OK && dbias != NULL)
+        sum_pixels(dtype, dbias, dy, partial, pixels, s->co);
+    mem_free(partial);
+    return status;
 }

@@ -1,6 +1,8 @@
 /* 2-D convolution (cross-correlation, as everywhere in deep learning) over channels-last memory, as
  * implicit GEMM: patches are gathered while packing, nothing of the size of an im2col matrix
- * exists. f32 and f64. Internal; shapes are checked by the caller.
+ * exists. f32 and f64. Internal; shapes are checked by the caller. In f32, most 3x3 convolutions of
+ * stride 1 go by way of Winograd (winograd.h) instead, which rounds more coarsely; ITO_WINOGRAD=0
+ * in the environment, read at the first convolution, keeps to implicit GEMM.
  *
  * Memory: x [n][h][w][ci], y [n][oh][ow][co], w [co][kh][kw][ci / groups], all dense. Determinism
  * as in gemm.h: bits depend on neither threads nor n.

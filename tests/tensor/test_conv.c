@@ -1,12 +1,21 @@
 /* Convolution and its two gradients against loops straight from the definition in conv.h. Values
  * are small integers, so that every sum is exact in any order and equality is asked for; fractions
- * serve where bits or rounding are the question. */
+ * serve where bits or rounding are the question. All of it is about implicit GEMM, so Winograd,
+ * which is not exact on integers, is switched off; it has test_winograd.c. */
 #include "tensor/conv.h"
+#include "tensor/winograd.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+static void implicit_gemm_alone(void)
+{
+    winograd_enable(false);
+}
+
+TestSuite(conv, .init = implicit_gemm_alone);
 
 static uint64_t seed;
 

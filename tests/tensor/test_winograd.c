@@ -1,0 +1,435 @@
+/* Winograd convolution against a plain sum in double, straight from the definition in conv.h, and
+ * against implicit GEMM; the laws of its bits; the switch. */
+#include "tensor/winograd.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The transforms multiply rounding errors: with points up to 2, about 2e-6 of the result's
+ * root-mean-square in measurements, which grow slowly with the number of channels. */
+static const double RMS_TOLERANCE = 1e-5;
+/* The largest of up to a million errors is some six times their root-mean-square. */
+static const double WORST_TOLERANCE = 6e-5;
+
+static uint64_t seed;
+
+static float *filled(int64_t n) /* uniform in [-1, 1) */
+{
+    float *p = malloc((size_t)(n + 1) * sizeof *p);
+    for (int64_t i = 0; i < n; i++) {
+        seed = seed * 6364136223846793005u + 1442695040888963407u;
+        p[i] = (float)(seed >> 40) / (float)(1 << 23) - 1.0f;
+    }
+    return p;
+}
+
+static conv_shape shape_of(int64_t n, int64_t h, int64_t w, int64_t ci, int64_t co, int64_t pad)
+{
+    return (conv_shape){.n = n,
+                        .h = h,
+                        .w = w,
+                        .ci = ci,
+                        .oh = h + 2 * pad - 2,
+                        .ow = w + 2 * pad - 2,
+                        .co = co,
+                        .kh = 3,
+                        .kw = 3,
+                        .stride_h = 1,
+                        .stride_w = 1,
+                        .pad_top = pad,
+                        .pad_left = pad,
+                        .dilation_h = 1,
+                        .dilation_w = 1,
+                        .groups = 1};
+}
+
+static int64_t x_numel(const conv_shape *s)
+{
+    return s->n * s->h * s->w * s->ci;
+}
+
+static int64_t y_numel(const conv_shape *s)
+{
+    return s->n * s->oh * s->ow * s->co;
+}
+
+static int64_t w_numel(const conv_shape *s)
+{
+    return s->co * 9 * s->ci;
+}
+
+typedef struct data {
+    conv_shape s;
+    float *x, *w, *bias, *dy; /* given */
+    float *y, *dx, *dw;       /* wanted */
+} data;
+
+static data make(conv_shape s)
+{
+    return (data){s,
+                  filled(x_numel(&s)),
+                  filled(w_numel(&s)),
+                  filled(s.co),
+                  filled(y_numel(&s)),
+                  filled(y_numel(&s)),
+                  filled(x_numel(&s)),
+                  filled(w_numel(&s))};
+}
+
+static void release(data *d)
+{
+    float *all[] = {d->x, d->w, d->bias, d->dy, d->y, d->dx, d->dw};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+static void run(data *d)
+{
+    cr_assert_eq(winograd_forward(d->y, d->x, d->w, d->bias, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_data(d->dx, d->dy, d->w, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_weight(d->dw, d->x, d->dy, &d->s), ITO_OK);
+}
+
+/* y, dx and dw as the definition has them. */
+typedef struct reference {
+    double *y, *dx, *dw;
+} reference;
+
+static void add_pixel(reference *r, const data *d, int64_t y, int64_t x, int64_t tap)
+{
+    int64_t ci = d->s.ci, co = d->s.co;
+    for (int64_t o = 0; o < co; o++)
+        for (int64_t c = 0; c < ci; c++) {
+            int64_t at = (o * 9 + tap) * ci + c;
+            double xv = (double)d->x[x * ci + c], wv = (double)d->w[at];
+            double dyv = (double)d->dy[y * co + o];
+            r->y[y * co + o] += xv * wv;
+            r->dx[x * ci + c] += dyv * wv;
+            r->dw[at] += dyv * xv;
+        }
+}
+
+static reference refer(const data *d)
+{
+    const conv_shape *s = &d->s;
+    reference r = {calloc((size_t)y_numel(s) + 1, sizeof(double)),
+                   calloc((size_t)x_numel(s) + 1, sizeof(double)),
+                   calloc((size_t)w_numel(s) + 1, sizeof(double))};
+    for (int64_t i = 0; i < y_numel(s); i++)
+        r.y[i] = (double)d->bias[i % s->co];
+    for (int64_t y = 0; y < s->n * s->oh * s->ow; y++)
+        for (int64_t tap = 0; tap < 9; tap++) {
+            int64_t i = y / s->ow % s->oh + tap / 3 - s->pad_top;
+            int64_t j = y % s->ow + tap % 3 - s->pad_left;
+            if (i >= 0 && i < s->h && j >= 0 && j < s->w)
+                add_pixel(&r, d, y, (y / s->ow / s->oh * s->h + i) * s->w + j, tap);
+        }
+    return r;
+}
+
+static void compare(const char *what, const conv_shape *s, const float *got, const double *want,
+                    int64_t n)
+{
+    double error = 0.0, size = 0.0, worst = 0.0;
+    for (int64_t i = 0; i < n; i++) {
+        double e = (double)got[i] - want[i];
+        cr_assert(isfinite(e));
+        error += e * e;
+        size += want[i] * want[i];
+        worst = fmax(worst, fabs(e));
+    }
+    double rms = sqrt(size / (double)(n > 0 ? n : 1));
+    cr_assert(sqrt(error) <= RMS_TOLERANCE * sqrt(size) && worst <= WORST_TOLERANCE * rms,
+              "%s is off by %.2g of its rms, at worst %.2g: n%d %dx%dx%d -> %dx%dx%d pad %d %d",
+              what, size > 0.0 ? sqrt(error / size) : error, rms > 0.0 ? worst / rms : worst,
+              (int)s->n, (int)s->h, (int)s->w, (int)s->ci, (int)s->oh, (int)s->ow, (int)s->co,
+              (int)s->pad_top, (int)s->pad_left);
+}
+
+static void check(conv_shape s)
+{
+    data d = make(s);
+    reference r = refer(&d);
+    run(&d);
+    compare("y", &s, d.y, r.y, y_numel(&s));
+    compare("dx", &s, d.dx, r.dx, x_numel(&s));
+    compare("dw", &s, d.dw, r.dw, w_numel(&s));
+    free(r.y);
+    free(r.dx);
+    free(r.dw);
+    release(&d);
+}
+
+Test(winograd, equals_the_definition_for_every_size_and_padding)
+{
+    for (int64_t size = 1; size <= 9; size++)
+        for (int64_t pad = 0; pad <= 2; pad++)
+            if (size + 2 * pad >= 3)
+                check(shape_of(2, size, 10 - size + (pad == 0 ? 2 : 0), 5, 7, pad));
+}
+
+Test(winograd, equals_the_definition_for_odd_channels)
+{
+    static const int64_t channels[][2] = {{1, 1},   {1, 33},  {33, 1},   {7, 17},  {17, 7},
+                                          {16, 48}, {65, 70}, {100, 20}, {20, 100}};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++)
+        check(shape_of(2, 6, 5, channels[i][0], channels[i][1], 1));
+}
+
+Test(winograd, equals_the_definition_for_sides_padded_differently)
+{
+    conv_shape s = shape_of(2, 8, 9, 12, 10, 0);
+    s.pad_left = 2; /* none at the right */
+    s.ow += 2;
+    check(s);
+    s = shape_of(2, 8, 9, 12, 10, 1);
+    s.oh -= 3; /* outputs that nobody asked for */
+    s.ow += 2; /* and some that see nothing of the image */
+    check(s);
+    s = shape_of(1, 3, 4, 5, 6, 6); /* whole windows in the padding */
+    check(s);
+}
+
+Test(winograd, crosses_panels_and_blocks)
+{
+    check(shape_of(3, 28, 28, 32, 32, 1));
+    check(shape_of(1, 8, 8, 300, 140, 1)); /* more than a block of k */
+    check(shape_of(9, 13, 17, 20, 40, 1));
+}
+
+Test(winograd, stays_accurate_for_the_shapes_of_the_networks)
+{
+    static const int64_t shapes[][3] = {{128, 128, 8}, {384, 128, 4}, {512, 256, 4}, {256, 256, 8},
+                                        {96, 32, 14},  {128, 64, 14}, {64, 64, 7}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check(shape_of(1, shapes[i][2], shapes[i][2], shapes[i][0], shapes[i][1], 1));
+}
+
+Test(winograd, of_nothing_gives_zeros)
+{
+    check(shape_of(0, 5, 5, 3, 4, 1)); /* no images: dw is zero */
+    conv_shape s = shape_of(2, 5, 5, 3, 4, 1);
+    s.oh = 0;
+    check(s); /* no outputs: dx is zero too */
+}
+
+Test(winograd, is_the_same_on_every_instruction_set)
+{
+    static const char *isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+    const char *best = ito_isa();
+    for (int i = 0; i < 4; i++)
+        if (isa_use(isas[i])) {
+            check(shape_of(2, 7, 9, 37, 19, 1));
+            check(shape_of(1, 8, 8, 64, 40, 1));
+        }
+    isa_use(best);
+}
+
+/* ---- bits ----------------------------------------------------------------------------------- */
+
+static bool same(const float *a, const float *b, int64_t n)
+{
+    return memcmp(a, b, (size_t)n * sizeof *a) == 0;
+}
+
+Test(winograd, gives_the_same_bits_for_any_number_of_threads)
+{
+    static const int64_t shapes[][5] = {{9, 14, 14, 40, 48}, {4, 7, 7, 64, 64}, {1, 5, 5, 300, 72}};
+    for (size_t i = 0; i < 3; i++) {
+        const int64_t *q = shapes[i];
+        data one = make(shape_of(q[0], q[1], q[2], q[3], q[4], 1)), d = one;
+        ito_set_threads(1);
+        run(&one);
+        d.y = filled(y_numel(&d.s));
+        d.dx = filled(x_numel(&d.s));
+        d.dw = filled(w_numel(&d.s));
+        static const int counts[] = {2, 7};
+        for (int t = 0; t < 2; t++) {
+            ito_set_threads(counts[t]);
+            run(&d);
+            cr_assert(same(one.y, d.y, y_numel(&d.s)));
+            cr_assert(same(one.dx, d.dx, x_numel(&d.s)));
+            cr_assert(same(one.dw, d.dw, w_numel(&d.s)));
+        }
+        free(d.y);
+        free(d.dx);
+        free(d.dw);
+        release(&one);
+    }
+}
+
+Test(winograd, gives_an_image_the_same_bits_alone_and_in_a_batch)
+{
+    static const int64_t sizes[] = {7, 8, 14};
+    for (size_t i = 0; i < 3; i++) {
+        data d = make(shape_of(8, sizes[i], sizes[i] + 1, 300, 40, 1));
+        conv_shape single = d.s;
+        single.n = 1;
+        run(&d);
+        int64_t x_image = x_numel(&single), y_image = y_numel(&single);
+        float *y = filled(y_image), *dx = filled(x_image);
+        for (int64_t n = 0; n < 8; n++) {
+            cr_assert_eq(winograd_forward(y, d.x + n * x_image, d.w, d.bias, &single), ITO_OK);
+            cr_assert_eq(winograd_backward_data(dx, d.dy + n * y_image, d.w, &single), ITO_OK);
+            cr_assert(same(y, d.y + n * y_image, y_image));
+            cr_assert(same(dx, d.dx + n * x_image, x_image));
+        }
+        free(y);
+        free(dx);
+        release(&d);
+    }
+}
+
+/* ---- laws ----------------------------------------------------------------------------------- */
+
+static double dot(const float *a, const float *b, int64_t n)
+{
+    double sum = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        sum += (double)a[i] * (double)b[i];
+    return sum;
+}
+
+/* <dy, conv(x, w)> = <dx, x> = <dw, w>, to the error of a vector as long as y. */
+Test(winograd, gradients_are_adjoint_to_the_convolution)
+{
+    data d = make(shape_of(3, 11, 10, 48, 36, 1));
+    memset(d.bias, 0, (size_t)d.s.co * sizeof *d.bias);
+    run(&d);
+    int64_t n = y_numel(&d.s);
+    double size = sqrt(dot(d.y, d.y, n) * dot(d.dy, d.dy, n));
+    double forward = dot(d.y, d.dy, n);
+    cr_assert_float_eq(dot(d.dx, d.x, x_numel(&d.s)), forward, RMS_TOLERANCE * size);
+    cr_assert_float_eq(dot(d.dw, d.w, w_numel(&d.s)), forward, RMS_TOLERANCE * size);
+    release(&d);
+}
+
+/* ---- the choice and the switch -------------------------------------------------------------- */
+
+static void run_conv(data *d, float *dbias)
+{
+    cr_assert_eq(conv2d_forward(ITO_F32, d->y, d->x, d->w, d->bias, &d->s), ITO_OK);
+    cr_assert_eq(conv2d_backward_data(ITO_F32, d->dx, d->dy, d->w, &d->s), ITO_OK);
+    cr_assert_eq(conv2d_backward_weight(ITO_F32, d->dw, dbias, d->x, d->dy, &d->s), ITO_OK);
+}
+
+static double distance(const float *a, const float *b, int64_t n)
+{
+    double error = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        error += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
+    return sqrt(error / dot(b, b, n));
+}
+
+Test(winograd, serves_convolutions_until_it_is_switched_off)
+{
+    data d = make(shape_of(2, 14, 14, 64, 64, 1)), direct = d;
+    conv_shape *s = &d.s;
+    float dbias[2][64];
+    direct.y = filled(y_numel(s));
+    direct.dx = filled(x_numel(s));
+    direct.dw = filled(w_numel(s));
+    winograd_enable(false);
+    cr_assert_not(winograd_enabled());
+    run_conv(&direct, dbias[0]);
+    winograd_enable(true);
+    run_conv(&d, dbias[1]);
+    cr_assert(same(dbias[0], dbias[1], 64)); /* the bias has no part in it */
+    float *from_conv[] = {d.y, d.dx, d.dw};
+    d.y = filled(y_numel(s));
+    d.dx = filled(x_numel(s));
+    d.dw = filled(w_numel(s));
+    run(&d);
+    cr_assert(same(from_conv[0], d.y, y_numel(s)));
+    cr_assert(same(from_conv[1], d.dx, x_numel(s)));
+    cr_assert(same(from_conv[2], d.dw, w_numel(s)));
+    double apart[] = {distance(d.y, direct.y, y_numel(s)), distance(d.dx, direct.dx, x_numel(s)),
+                      distance(d.dw, direct.dw, w_numel(s))};
+    for (int i = 0; i < 3; i++)
+        cr_assert(apart[i] > 0.0 && apart[i] < RMS_TOLERANCE, "%d: %g", i, apart[i]);
+    float *others[] = {direct.y, direct.dx, direct.dw, from_conv[0], from_conv[1], from_conv[2]};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        free(others[i]);
+    release(&d);
+}
+
+/* Few channels, mostly empty tiles and, forward, a single tile. */
+Test(winograd, leaves_what_it_does_not_speed_up_to_implicit_gemm)
+{
+    static const int64_t shapes[][3] = {{15, 64, 14}, {64, 15, 14}, {64, 64, 5}, {64, 64, 4}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        data d = make(shape_of(1, shapes[i][2], shapes[i][2], shapes[i][0], shapes[i][1], 1));
+        float *direct = filled(y_numel(&d.s));
+        winograd_enable(false);
+        cr_assert_eq(conv2d_forward(ITO_F32, direct, d.x, d.w, d.bias, &d.s), ITO_OK);
+        winograd_enable(true);
+        cr_assert_eq(conv2d_forward(ITO_F32, d.y, d.x, d.w, d.bias, &d.s), ITO_OK);
+        cr_assert(same(d.y, direct, y_numel(&d.s)), "shape %d", (int)i);
+        free(direct);
+        release(&d);
+    }
+}
+
+Test(winograd, is_off_if_the_environment_says_so)
+{
+    setenv("ITO_WINOGRAD", "0", 1);
+    cr_assert_not(winograd_enabled());
+    setenv("ITO_WINOGRAD", "1", 1);
+    cr_assert_not(winograd_enabled(), "it is read once");
+}
+
+Test(winograd, takes_3x3_convolutions_of_stride_1_alone)
+{
+    conv_shape s = shape_of(1, 8, 8, 4, 4, 1);
+    cr_assert(winograd_fits(&s));
+    int64_t *fields[] = {&s.kh,         &s.kw,         &s.stride_h, &s.stride_w,
+                         &s.dilation_h, &s.dilation_w, &s.groups};
+    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
+        int64_t before = *fields[i];
+        *fields[i] = 2;
+        cr_assert_not(winograd_fits(&s), "field %d", (int)i);
+        *fields[i] = before;
+    }
+}
+
+/* ---- errors --------------------------------------------------------------------------------- */
+
+Test(winograd, reports_refused_memory_and_leaves_outputs_alone)
+{
+    data d = make(shape_of(2, 9, 9, 40, 40, 1)), before = d;
+    float dbias[40] = {0}, zeros[40] = {0};
+    int64_t ny = y_numel(&d.s), nx = x_numel(&d.s), nw = w_numel(&d.s);
+    before.y = malloc((size_t)ny * sizeof(float));
+    before.dx = malloc((size_t)nx * sizeof(float));
+    before.dw = malloc((size_t)nw * sizeof(float));
+    memcpy(before.y, d.y, (size_t)ny * sizeof(float));
+    memcpy(before.dx, d.dx, (size_t)nx * sizeof(float));
+    memcpy(before.dw, d.dw, (size_t)nw * sizeof(float));
+    int64_t blocks = ito_memory_blocks(), failures = 0;
+    for (int pass = 0; pass < 3; pass++)
+        for (int64_t nth = 1;; nth++) {
+            ito_memory_fail_nth(nth);
+            ito_status status = pass == 0 ? conv2d_forward(ITO_F32, d.y, d.x, d.w, d.bias, &d.s)
+                                : pass == 1
+                                    ? conv2d_backward_data(ITO_F32, d.dx, d.dy, d.w, &d.s)
+                                    : conv2d_backward_weight(ITO_F32, d.dw, dbias, d.x, d.dy, &d.s);
+            ito_memory_fail_nth(0);
+            cr_assert_eq(ito_memory_blocks(), blocks);
+            if (status == ITO_OK)
+                break;
+            failures++;
+            cr_assert_eq(status, ITO_ERR_MEMORY);
+            cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+            ito_error_clear();
+            cr_assert(pass != 0 || same(before.y, d.y, ny));
+            cr_assert(pass != 1 || same(before.dx, d.dx, nx));
+            cr_assert(pass != 2 || (same(before.dw, d.dw, nw) && same(dbias, zeros, 40)));
+        }
+    cr_assert_eq(failures, 4); /* one request each, and one for dbias */
+    free(before.y);
+    free(before.dx);
+    free(before.dw);
+    release(&d);
+}

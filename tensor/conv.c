@@ -34,11 +34,6 @@ typedef struct patches {
     int64_t tap_h, tap_w;
 } patches;
 
-static int64_t min_of(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The patches that y = conv(x) reads. */
 static patches forward_patches(ito_dtype dtype, const void *x, const conv_shape *s)
 {

@@ -11,6 +11,27 @@
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
 
+/* Sizes of blocks. */
+static inline int64_t ceil_div(int64_t a, int64_t b)
+{
+    return (a + b - 1) / b;
+}
+
+static inline int64_t round_up(int64_t a, int64_t b)
+{
+    return ceil_div(a, b) * b;
+}
+
+static inline int64_t min_of(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int64_t max_of(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Packs rows of A (columns of B) [first, first + count) at depth [k0, k0 + k) into panels
  * [k][width], one behind the other, the last filled up with zeros. width is one of the two sides of
  * the kernel's tile, first a multiple of it, k > 0. */

@@ -11,7 +11,7 @@
  */
 #include "tensor/winograd.h"
 
-#include "tensor/kernels/kernels.h"
+#include "tensor/gemm_blocks.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -35,26 +35,6 @@ enum {
     PRODUCTS_A_NANOSECOND = 32, /* multiply-adds, to tell threads_for about the work */
     LINE = 16                   /* floats in a cache line */
 };
-
-static int64_t ceil_div(int64_t a, int64_t b)
-{
-    return (a + b - 1) / b;
-}
-
-static int64_t round_up(int64_t a, int64_t b)
-{
-    return ceil_div(a, b) * b;
-}
-
-static int64_t min_of(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max_of(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
 
 bool winograd_fits(const conv_shape *s)
 {

@@ -4,22 +4,11 @@
  * bias, whatever its place in the tile and whatever part of the tile is in use.
  */
 #include "tensor/kernels/kernels.h"
-#include "tensor/kernels/vec.h"
+#include "tensor/kernels/tile.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
 #include "tensor/kernels/gemm.def"
 #undef KERNEL_ROW
-
-/* With 16 registers: 12 sums, 2 vectors of B, one element of A, one to spare. With 32, 24 sums
- * hide the latency as well as 28 would, and 12 rows divide 128, 256 and 512 with less waste. */
-#define TILE_ROWS (VEC_REGISTERS == 32 ? 12 : 6)
-#define TILE_COLUMNS (2 * VL)
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 int64_t KERNEL(gemm_tile_rows)(void)
 {

@@ -7,19 +7,11 @@
  * Invariant: a result depends on its own tile and channel only, and sums over k run in order.
  */
 #include "tensor/kernels/kernels.h"
-#include "tensor/kernels/vec.h"
+#include "tensor/kernels/tile.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
 #include "tensor/kernels/winograd.def"
 #undef KERNEL_ROW
-
-#define TILE_ROWS (VEC_REGISTERS == 32 ? 12 : 6) /* as gemm_micro has them */
-
-#if defined(__clang__)
-#define UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define UNROLL _Pragma("GCC unroll 16")
-#endif
 
 /* ---- one axis ------------------------------------------------------------------------------- */
 

@@ -1,4 +1,4 @@
-/* .npy files against bytes that NumPy 1.24 wrote, and against damage. */
+/* .npy files against bytes that NumPy 2.4.6 wrote, and against damage. */
 #include "files.h"
 #include "tensor/io/npy.h"
 

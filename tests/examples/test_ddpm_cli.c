@@ -400,6 +400,15 @@ Test(ddpm_cli, minutes_become_a_number_of_steps_that_the_run_keeps)
     cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
 }
 
+/* Neither the weights nor a generator of dropout may show that there was a trial. */
+Test(ddpm_cli, the_trial_behind_minutes_leaves_no_trace)
+{
+    train_tiny("planned", "--dropout 0.2 --minutes 1e-6 " QUIET);
+    train_tiny("told", "--dropout 0.2 --steps 10 " QUIET);
+    same_directory("planned/checkpoints/step-10", "told/checkpoints/step-10");
+    cr_assert(same_file("planned/config.json", "told/config.json"));
+}
+
 /* A process that dies leaves lines of steps that no checkpoint has, and a line that is cut off. */
 Test(ddpm_cli, resuming_drops_the_log_of_lost_steps)
 {

@@ -243,7 +243,9 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
     patches gathered = forward_patches(dtype, x, s);
     gemm_matrix pixels = {dtype, x, s->ci, 1, ci};
     gemm_matrix weights = {dtype, w, k, 1, co * k};
-    gemm_blocks p = {.dtype = dtype,
+    gemm_blocks p = {.a_dtype = dtype,
+                     .b_dtype = dtype,
+                     .c_dtype = dtype,
                      .items = s->groups,
                      .m = m,
                      .n = co,
@@ -349,7 +351,9 @@ static void make_phase(phase_product *f, ito_dtype dtype, void *dx, const void *
                             .tap_w = f->fw.tap};
     f->weights = (phase_weights){dtype, w, s, &f->fh, &f->fw};
     size_t at = (size_t)((start_h * s->w + start_w) * s->ci) * ito_dtype_size(dtype);
-    f->blocks = (gemm_blocks){.dtype = dtype,
+    f->blocks = (gemm_blocks){.a_dtype = dtype,
+                              .b_dtype = dtype,
+                              .c_dtype = dtype,
                               .items = s->groups,
                               .m = s->n * f->fh.positions * f->fw.positions,
                               .n = ci,
@@ -412,7 +416,9 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
     patches gathered = forward_patches(dtype, x, s);
     gemm_matrix flat = {dtype, x, 1, s->ci, ci};
     gemm_matrix gradient = {dtype, dy, 1, s->co, co};
-    gemm_blocks p = {.dtype = dtype,
+    gemm_blocks p = {.a_dtype = dtype,
+                     .b_dtype = dtype,
+                     .c_dtype = dtype,
                      .items = s->groups,
                      .m = co,
                      .n = n,

@@ -27,6 +27,12 @@ enum {
 
 /* ---- the plan ------------------------------------------------------------------------------- */
 
+/* What panels hold and sums are made in. */
+static ito_dtype panel_dtype(const gemm_blocks *p)
+{
+    return p->c_dtype == ITO_F64 ? ITO_F64 : ITO_F32;
+}
+
 static int wanted_threads(const gemm_blocks *p)
 {
     double work =
@@ -37,7 +43,7 @@ static int wanted_threads(const gemm_blocks *p)
 /* Panels as the kernel has them, or exchanged where that leaves a good deal less padding. */
 static void plan_panels(gemm_plan *q, const gemm_blocks *p)
 {
-    const kernel_table *t = kernels(p->dtype);
+    const kernel_table *t = kernels(panel_dtype(p));
     int64_t rows = t->gemm_tile_rows(), columns = t->gemm_tile_columns();
     int64_t tiles = ceil_div(p->m, rows) * ceil_div(p->n, columns);
     int64_t flipped_tiles = ceil_div(p->n, rows) * ceil_div(p->m, columns);
@@ -56,13 +62,19 @@ static void plan_tiles(gemm_plan *q, int64_t extent, int64_t width, int64_t byte
     q->tiles = ceil_div(extent, q->tile);
 }
 
+/* Scratch memory of one thread. */
+static int64_t own_bytes(const gemm_blocks *p)
+{
+    return p->plan.private_bytes + (p->add != NULL ? 2 : 1) * p->plan.rows_bytes;
+}
+
 size_t gemm_blocks_plan(gemm_blocks *p)
 {
     gemm_plan *q = &p->plan;
     *q = (gemm_plan){0};
     if (p->items <= 0 || p->m <= 0 || p->n <= 0)
         return 0;
-    int64_t size = (int64_t)ito_dtype_size(p->dtype);
+    int64_t size = (int64_t)ito_dtype_size(panel_dtype(p));
     plan_panels(q, p);
     int64_t depth_most =
         PANELS_BYTES / ((q->a_width + q->b_width) * size) / DEPTH_STEP * DEPTH_STEP;
@@ -88,7 +100,7 @@ size_t gemm_blocks_plan(gemm_blocks *p)
     q->rows_bytes =
         round_up((q->share_a ? q->span : q->tile) * (int64_t)sizeof(int64_t), CACHE_LINE);
     int64_t copies = q->by_item ? q->threads : 1;
-    return (size_t)(copies * q->shared_bytes + q->threads * (q->private_bytes + q->rows_bytes));
+    return (size_t)(copies * q->shared_bytes + q->threads * own_bytes(p));
 }
 
 /* ---- the work ------------------------------------------------------------------------------- */
@@ -134,10 +146,9 @@ static void pack_shared(const round *r, int64_t unit)
                    d * p->plan.depth, k);
 }
 
-static void find_rows(const gemm_blocks *p, int64_t item, int64_t first, int64_t count,
+static void find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t count,
                       int64_t *rows)
 {
-    const gemm_layout *l = &p->layout;
     int64_t j = first % l->grid_w, line = first / l->grid_w;
     int64_t i = line % l->grid_h, image = line / l->grid_h;
     for (int64_t r = 0; r < count; r++) {
@@ -153,48 +164,79 @@ static void find_rows(const gemm_blocks *p, int64_t item, int64_t first, int64_t
     }
 }
 
-/* c[m][n] at column n0, with its rows' places, from packed panels of depth block d. */
-static void multiply(const round *r, int64_t d, const char *a, const char *b, const int64_t *rows,
-                     int64_t m, int64_t n, int64_t n0)
+/* The part of C that two packed blocks make: m rows, whose places are known, from column n0 on. */
+typedef struct block {
+    int64_t m, n, n0;
+    const int64_t *rows, *add_rows;
+} block;
+
+/* What happens to the first row and column of it after depth block d. */
+static gemm_tile tile_of(const round *r, int64_t d, const block *c)
 {
     const gemm_blocks *p = r->p;
-    int64_t k = depth_of(p, d), a_width = p->plan.a_width, b_width = p->plan.b_width;
-    bool add = d > 0 || p->accumulate;
-    const char *bias = NULL;
-    if (p->bias != NULL && d == p->plan.depths - 1)
-        bias = (const char *)p->bias + (r->item * p->bias_item + n0) * r->size;
-    char *c = (char *)p->c + n0 * r->size;
-    for (int64_t j = 0; j < n; j += b_width)
-        for (int64_t i = 0; i < m; i += a_width) {
+    bool last = d == p->plan.depths - 1;
+    gemm_tile t = {.c = (char *)p->c + c->n0 * r->size, .accumulate = d > 0 || p->accumulate};
+    if (last && p->bias != NULL)
+        t.bias = (const char *)p->bias + (r->item * p->bias_item + c->n0) * r->size;
+    if (last && p->add != NULL)
+        t.add = (const char *)p->add + c->n0 * r->size;
+    return t;
+}
+
+static const void *after(const void *p, int64_t bytes)
+{
+    return p != NULL ? (const char *)p + bytes : NULL;
+}
+
+/* c from packed panels of depth block d. */
+static void multiply(const round *r, int64_t d, const char *a, const char *b, const block *c)
+{
+    const gemm_plan *q = &r->p->plan;
+    int64_t k = depth_of(r->p, d);
+    gemm_tile first = tile_of(r, d, c);
+    for (int64_t j = 0; j < c->n; j += q->b_width)
+        for (int64_t i = 0; i < c->m; i += q->a_width) {
             const char *a_panel = a + i * k * r->size, *b_panel = b + j * k * r->size;
-            const char *bias_part = bias != NULL ? bias + j * r->size : NULL;
-            int64_t tile_m = min_of(a_width, m - i), tile_n = min_of(b_width, n - j);
-            if (p->plan.flipped)
-                r->kernels->gemm_micro_flipped(k, b_panel, a_panel, c + j * r->size, rows + i,
-                                               tile_m, tile_n, add, bias_part);
+            gemm_tile t = {.m = min_of(q->a_width, c->m - i),
+                           .n = min_of(q->b_width, c->n - j),
+                           .c = (char *)first.c + j * r->size,
+                           .rows = c->rows + i,
+                           .accumulate = first.accumulate,
+                           .bias = after(first.bias, j * r->size),
+                           .add = after(first.add, j * r->size),
+                           .add_rows = c->add_rows + i};
+            if (q->flipped)
+                r->kernels->gemm_micro_flipped(k, b_panel, a_panel, &t);
             else
-                r->kernels->gemm_micro(k, a_panel, b_panel, c + j * r->size, rows + i, tile_m,
-                                       tile_n, add, bias_part);
+                r->kernels->gemm_micro(k, a_panel, b_panel, &t);
         }
 }
 
-static void run_tile(const round *r, int64_t tile, char *private, int64_t *rows)
+/* own: scratch memory of the thread, for panels and then for the places of rows. */
+static void run_tile(const round *r, int64_t tile, char *own)
 {
     const gemm_blocks *p = r->p;
     const gemm_plan *q = &p->plan;
     const gemm_operand *from = q->share_a ? &p->b : &p->a;
     int64_t first = tile * q->tile, count = min_of(q->tile, (q->share_a ? p->n : p->m) - first);
-    int64_t m0 = q->share_a ? r->first : first, m = q->share_a ? r->count : count;
-    int64_t n0 = q->share_a ? first : r->first, n = q->share_a ? count : r->count;
-    find_rows(p, r->item, m0, m, rows);
+    int64_t m0 = q->share_a ? r->first : first;
+    int64_t *rows = (int64_t *)(void *)(own + q->private_bytes);
+    int64_t *add_rows = rows + q->rows_bytes / (int64_t)sizeof *rows;
+    block c = {.m = q->share_a ? r->count : count,
+               .n = q->share_a ? count : r->count,
+               .n0 = q->share_a ? first : r->first,
+               .rows = rows,
+               .add_rows = p->add != NULL ? add_rows : rows};
+    find_rows(&p->layout, r->item, m0, c.m, rows);
+    if (p->add != NULL)
+        find_rows(&p->add_layout, r->item, m0, c.m, add_rows);
     for (int64_t d = r->depth_first; d < r->depth_end; d++) {
         int64_t k = depth_of(p, d);
         if (k > 0)
-            from->pack(from->source, r->item, private, q->share_a ? q->b_width : q->a_width, first,
+            from->pack(from->source, r->item, own, q->share_a ? q->b_width : q->a_width, first,
                        count, d * q->depth, k);
         const char *shared = shared_block(r, d);
-        multiply(r, d, q->share_a ? shared : private, q->share_a ? private : shared, rows, m, n,
-                 n0);
+        multiply(r, d, q->share_a ? shared : own, q->share_a ? own : shared, &c);
     }
 }
 
@@ -219,15 +261,15 @@ static bool next_round(round *r)
 static round first_round(const gemm_blocks *p, int64_t item, char *shared)
 {
     return (round){.p = p,
-                   .kernels = kernels(p->dtype),
-                   .size = (int64_t)ito_dtype_size(p->dtype),
+                   .kernels = kernels(panel_dtype(p)),
+                   .size = (int64_t)ito_dtype_size(panel_dtype(p)),
                    .item = item,
                    .depth_end = p->plan.depths,
                    .shared = shared};
 }
 
 /* One thread does all of an item. */
-static void run_item(const gemm_blocks *p, int64_t item, char *shared, char *private, int64_t *rows)
+static void run_item(const gemm_blocks *p, int64_t item, char *shared, char *own)
 {
     round r = first_round(p, item, shared);
     while (next_round(&r)) {
@@ -235,13 +277,12 @@ static void run_item(const gemm_blocks *p, int64_t item, char *shared, char *pri
         for (int64_t u = 0; u < units; u++)
             pack_shared(&r, u);
         for (int64_t tile = 0; tile < p->plan.tiles; tile++)
-            run_tile(&r, tile, private, rows);
+            run_tile(&r, tile, own);
     }
 }
 
 /* A team does an item together. The rounds are the same in every thread. */
-static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared, char *private,
-                             int64_t *rows)
+static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared, char *own)
 {
     round r = first_round(p, item, shared);
     while (next_round(&r)) {
@@ -251,7 +292,7 @@ static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared, c
             pack_shared(&r, u);
 #pragma omp for schedule(dynamic)
         for (int64_t tile = 0; tile < p->plan.tiles; tile++)
-            run_tile(&r, tile, private, rows);
+            run_tile(&r, tile, own);
     }
 }
 
@@ -260,26 +301,24 @@ void gemm_blocks_run(const gemm_blocks *p, void *scratch)
     const gemm_plan *q = &p->plan;
     if (q->tiles == 0)
         return;
-    int64_t own_bytes = q->private_bytes + q->rows_bytes;
     char *shared = scratch;
     if (q->threads == 1) {
-        char *own = shared + q->shared_bytes;
         for (int64_t item = 0; item < p->items; item++)
-            run_item(p, item, shared, own, (int64_t *)(void *)(own + q->private_bytes));
+            run_item(p, item, shared, shared + q->shared_bytes);
         return;
     }
 #pragma omp parallel num_threads(q->threads)
     {
         int64_t me = omp_get_thread_num();
         if (q->by_item) {
-            char *mine = shared + me * (q->shared_bytes + own_bytes), *own = mine + q->shared_bytes;
+            char *mine = shared + me * (q->shared_bytes + own_bytes(p));
 #pragma omp for schedule(dynamic)
             for (int64_t item = 0; item < p->items; item++)
-                run_item(p, item, mine, own, (int64_t *)(void *)(own + q->private_bytes));
+                run_item(p, item, mine, mine + q->shared_bytes);
         } else {
-            char *own = shared + q->shared_bytes + me * own_bytes;
+            char *own = shared + q->shared_bytes + me * own_bytes(p);
             for (int64_t item = 0; item < p->items; item++)
-                run_item_in_team(p, item, shared, own, (int64_t *)(void *)(own + q->private_bytes));
+                run_item_in_team(p, item, shared, own);
         }
     }
 }
@@ -299,7 +338,7 @@ void gemm_pack_matrix(const void *source, int64_t item, char *panels, int64_t wi
                              x->stride_k, min_of(width, count - i), k);
 }
 
-ito_status gemm(ito_dtype dtype, const gemm_problem *problem)
+ito_status gemm(const gemm_problem *problem)
 {
     gemm_problem q = *problem;
     q.batch = q.batch == 0 ? 1 : q.batch;
@@ -307,9 +346,11 @@ ito_status gemm(ito_dtype dtype, const gemm_problem *problem)
         q.m *= q.batch; /* rows on rows against one B: one tall product, bit for bit */
         q.batch = 1;
     }
-    gemm_matrix a = {dtype, q.a, q.a_row, q.a_col, q.a_batch};
-    gemm_matrix b = {dtype, q.b, q.b_col, q.b_row, q.b_batch};
-    gemm_blocks p = {.dtype = dtype,
+    gemm_matrix a = {q.a_dtype, q.a, q.a_row, q.a_col, q.a_batch};
+    gemm_matrix b = {q.b_dtype, q.b, q.b_col, q.b_row, q.b_batch};
+    gemm_blocks p = {.a_dtype = q.a_dtype,
+                     .b_dtype = q.b_dtype,
+                     .c_dtype = q.c_dtype,
                      .items = q.batch,
                      .m = q.m,
                      .n = q.n,

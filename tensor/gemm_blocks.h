@@ -65,18 +65,20 @@ typedef struct gemm_plan {
     int64_t tile, tiles;   /* rows or columns of the other operand in a tile, and how many tiles */
     int64_t shared_bytes;  /* of the scratch memory */
     int64_t private_bytes;
-    int64_t rows_bytes;
+    int64_t rows_bytes; /* places of the rows of C, and as many of add */
 } gemm_plan;
 
-/* C = A B for items of the same shape, + C if accumulate, + bias[n] unless NULL. */
+/* C = A B for items of the same shape, + C if accumulate, + bias[n] and + add[m, n] unless NULL. */
 typedef struct gemm_blocks {
-    ito_dtype dtype;
+    ito_dtype a_dtype, b_dtype, c_dtype; /* as in gemm_problem */
     int64_t items, m, n, k;
     gemm_operand a, b;
     void *c;
     gemm_layout layout;
     const void *bias;
     int64_t bias_item; /* from the bias of one item to that of the next */
+    const void *add;   /* elements of c_dtype; a row may serve many rows of C (strides of 0) */
+    gemm_layout add_layout;
     bool accumulate;
     gemm_plan plan;
 } gemm_blocks;

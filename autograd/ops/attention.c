@@ -98,7 +98,10 @@ static void block_softmax(const attention_forward *a, const block *b, char *scor
 static bool forward_block(const attention_forward *a, const block *b, char *scores)
 {
     int64_t keys = a->k.rows;
-    gemm_problem qk = {.m = b->count,
+    gemm_problem qk = {.a_dtype = a->dtype,
+                       .b_dtype = a->dtype,
+                       .c_dtype = a->dtype,
+                       .m = b->count,
                        .n = keys,
                        .k = a->q.columns,
                        .a = matrix_row(&a->q, b->i, b->first),
@@ -109,10 +112,13 @@ static bool forward_block(const attention_forward *a, const block *b, char *scor
                        .b_col = a->k.row,
                        .c = scores,
                        .c_row = keys};
-    if (gemm(a->dtype, &qk) != ITO_OK)
+    if (gemm(&qk) != ITO_OK)
         return false;
     block_softmax(a, b, scores);
-    gemm_problem pv = {.m = b->count,
+    gemm_problem pv = {.a_dtype = a->dtype,
+                       .b_dtype = a->dtype,
+                       .c_dtype = a->dtype,
+                       .m = b->count,
                        .n = a->v.columns,
                        .k = keys,
                        .a = scores,
@@ -123,7 +129,7 @@ static bool forward_block(const attention_forward *a, const block *b, char *scor
                        .b_col = a->v.column,
                        .c = matrix_row(&a->out, b->i, b->first),
                        .c_row = a->out.row};
-    return gemm(a->dtype, &pv) == ITO_OK;
+    return gemm(&pv) == ITO_OK;
 }
 
 /* An error in a thread of the team was recorded there: say it in the caller's. */
@@ -224,7 +230,10 @@ static bool rows_product(ito_dtype dtype, const block *at, const void *a, int64_
                          int64_t a_column, const matrices *b, bool transposed, void *c,
                          int64_t c_row)
 {
-    gemm_problem p = {.m = at->count,
+    gemm_problem p = {.a_dtype = dtype,
+                      .b_dtype = dtype,
+                      .c_dtype = dtype,
+                      .m = at->count,
                       .n = transposed ? b->rows : b->columns,
                       .k = transposed ? b->columns : b->rows,
                       .a = a,
@@ -235,14 +244,17 @@ static bool rows_product(ito_dtype dtype, const block *at, const void *a, int64_
                       .b_col = transposed ? b->row : b->column,
                       .c = c,
                       .c_row = c_row};
-    return gemm(dtype, &p) == ITO_OK;
+    return gemm(&p) == ITO_OK;
 }
 
 /* to += p^T from, with p [count, keys] dense and from a block's rows: what queries add to keys. */
 static bool add_to_keys(ito_dtype dtype, const block *at, const void *p, const matrices *from,
                         const matrices *to)
 {
-    gemm_problem g = {.m = to->rows,
+    gemm_problem g = {.a_dtype = dtype,
+                      .b_dtype = dtype,
+                      .c_dtype = dtype,
+                      .m = to->rows,
                       .n = to->columns,
                       .k = at->count,
                       .a = p,
@@ -254,7 +266,7 @@ static bool add_to_keys(ito_dtype dtype, const block *at, const void *p, const m
                       .c = matrix_row(to, at->i, 0),
                       .c_row = to->row,
                       .accumulate = at->first > 0};
-    return gemm(dtype, &g) == ITO_OK;
+    return gemm(&g) == ITO_OK;
 }
 
 static bool backward_block(const attention_backward *w, const block *b, char *scores, char *dp)

@@ -16,7 +16,10 @@ ito_tensor *op_bmm_forward(op_call *c)
         return NULL;
     if (a->shape[0] == 0)
         return y;
-    gemm_problem p = {.m = m,
+    gemm_problem p = {.a_dtype = a->dtype,
+                      .b_dtype = b->dtype,
+                      .c_dtype = y->dtype,
+                      .m = m,
                       .n = n,
                       .k = k,
                       .a = tensor_data(a),
@@ -31,7 +34,7 @@ ito_tensor *op_bmm_forward(op_call *c)
                       .a_batch = a->stride[0],
                       .b_batch = b->stride[0],
                       .c_batch = m * n};
-    return gemm(a->dtype, &p) == ITO_OK ? y : NULL;
+    return gemm(&p) == ITO_OK ? y : NULL;
 }
 
 /* da = dy b^T, db = a^T dy. */
@@ -150,7 +153,10 @@ ito_tensor *op_linear_forward(op_call *c)
     ito_tensor *y = tensor_empty(shape, w->dtype);
     if (x == NULL || y == NULL || (c->in[2] != NULL && bias == NULL))
         return NULL;
-    gemm_problem p = {.m = m,
+    gemm_problem p = {.a_dtype = x->dtype,
+                      .b_dtype = w->dtype,
+                      .c_dtype = y->dtype,
+                      .m = m,
                       .n = n,
                       .k = k,
                       .a = tensor_data(x),
@@ -162,7 +168,7 @@ ito_tensor *op_linear_forward(op_call *c)
                       .c = tensor_data(y),
                       .c_row = n,
                       .bias = bias == NULL ? NULL : tensor_data(bias)};
-    return gemm(w->dtype, &p) == ITO_OK ? y : NULL;
+    return gemm(&p) == ITO_OK ? y : NULL;
 }
 
 /* With rows flattened: dx = dy w, dw = dy^T x, db = the sum of dy's rows. */

@@ -1,7 +1,7 @@
 /* The inner loops of matrix products: one register tile of C, and packing of panels for it.
  *
- * Invariant: an element of C is one chain of v_fma over k, then one sum with C and one with the
- * bias, whatever its place in the tile and whatever part of the tile is in use.
+ * Invariant: an element of C is one chain of v_fma over k, then one sum with each of C, the bias
+ * and add, whatever its place in the tile and whatever part of the tile is in use.
  */
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/tile.h"
@@ -22,15 +22,18 @@ int64_t KERNEL(gemm_tile_columns)(void)
 
 /* A tile that is cut off or flipped goes through memory; it is rounded as whole tiles are. Element
  * (i, j) of C is sums[i * row][j * column] of the tile. */
-static void store_part(const real *sums, int64_t row, int64_t column, real *c, const int64_t *rows,
-                       int64_t m, int64_t n, bool accumulate, const real *bias)
+static void store_part(const real *sums, int64_t row, int64_t column, const gemm_tile *to)
 {
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++) {
+    const real *bias = to->bias, *add = to->add;
+    for (int64_t i = 0; i < to->m; i++) {
+        real *c = (real *)to->c + to->rows[i];
+        for (int64_t j = 0; j < to->n; j++) {
             real sum = sums[i * row + j * column];
-            sum = accumulate ? c[rows[i] + j] + sum : sum;
-            c[rows[i] + j] = bias != NULL ? sum + bias[j] : sum;
+            sum = to->accumulate ? c[j] + sum : sum;
+            sum = bias != NULL ? sum + bias[j] : sum;
+            c[j] = add != NULL ? sum + add[to->add_rows[i] + j] : sum;
         }
+    }
 }
 
 V_FN void spill(real sums[TILE_ROWS * TILE_COLUMNS], vec acc[TILE_ROWS][2])
@@ -58,50 +61,48 @@ V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const real *a, const re
     }
 }
 
-void KERNEL(gemm_micro)(int64_t k, const void *a, const void *b, void *c_base, const int64_t *rows,
-                        int64_t m, int64_t n, bool accumulate, const void *bias_row)
+/* acc[i] = p[rows[i]] + acc[i]; p may be any row for all (rows of 0). */
+V_FN void join_rows(vec acc[TILE_ROWS][2], const real *p, const int64_t *rows)
 {
-    const real *bias = bias_row;
-    real *c = c_base;
-    vec acc[TILE_ROWS][2];
-    sum_products(acc, k, a, b);
-    if (m < TILE_ROWS || n < TILE_COLUMNS) {
-        real sums[TILE_ROWS * TILE_COLUMNS];
-        spill(sums, acc);
-        store_part(sums, TILE_COLUMNS, 1, c, rows, m, n, accumulate, bias);
-        return;
-    }
-    if (accumulate) {
-        UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
-            acc[i][0] = v_loadu(c + rows[i]) + acc[i][0];
-            acc[i][1] = v_loadu(c + rows[i] + VL) + acc[i][1];
-        }
-    }
-    if (bias != NULL) {
-        vec bias0 = v_loadu(bias), bias1 = v_loadu(bias + VL);
-        UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
-            acc[i][0] = acc[i][0] + bias0;
-            acc[i][1] = acc[i][1] + bias1;
-        }
-    }
     UNROLL
     for (int i = 0; i < TILE_ROWS; i++) {
-        v_storeu(c + rows[i], acc[i][0]);
-        v_storeu(c + rows[i] + VL, acc[i][1]);
+        acc[i][0] = v_loadu(p + rows[i]) + acc[i][0];
+        acc[i][1] = v_loadu(p + rows[i] + VL) + acc[i][1];
     }
 }
 
-void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, const void *a, void *c,
-                                const int64_t *rows, int64_t m, int64_t n, bool accumulate,
-                                const void *bias)
+void KERNEL(gemm_micro)(int64_t k, const void *a, const void *b, const gemm_tile *to)
+{
+    real *c = to->c;
+    vec acc[TILE_ROWS][2];
+    sum_products(acc, k, a, b);
+    if (to->m < TILE_ROWS || to->n < TILE_COLUMNS) {
+        real sums[TILE_ROWS * TILE_COLUMNS];
+        spill(sums, acc);
+        store_part(sums, TILE_COLUMNS, 1, to);
+        return;
+    }
+    static const int64_t same_row[TILE_ROWS];
+    if (to->accumulate)
+        join_rows(acc, c, to->rows);
+    if (to->bias != NULL)
+        join_rows(acc, to->bias, same_row);
+    if (to->add != NULL)
+        join_rows(acc, to->add, to->add_rows);
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++) {
+        v_storeu(c + to->rows[i], acc[i][0]);
+        v_storeu(c + to->rows[i] + VL, acc[i][1]);
+    }
+}
+
+void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, const void *a, const gemm_tile *to)
 {
     vec acc[TILE_ROWS][2];
     real sums[TILE_ROWS * TILE_COLUMNS];
     sum_products(acc, k, b, a);
     spill(sums, acc);
-    store_part(sums, 1, TILE_COLUMNS, c, rows, m, n, accumulate, bias);
+    store_part(sums, 1, TILE_COLUMNS, to);
 }
 
 /* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */

@@ -8,6 +8,7 @@
 #define ITO_KERNELS_H
 
 #include "tensor/base.h"
+#include "tensor/kernels/gemm.h"
 #include "tensor/tensor.h"
 
 typedef struct kernel_table {

@@ -20,15 +20,10 @@ static const shape shapes[] = {
     {1024, 1024, 1024, 1, "nn f64"},
 };
 
-typedef struct job {
-    ito_dtype dtype;
-    gemm_problem problem;
-} job;
-
 static void run(void *argument)
 {
-    job *j = argument;
-    if (gemm(j->dtype, &j->problem) != ITO_OK)
+    const gemm_problem *p = argument;
+    if (gemm(p) != ITO_OK)
         exit(1);
 }
 
@@ -52,30 +47,32 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         const shape *s = &shapes[i];
         bool a_t = s->layout[0] == 't', b_t = s->layout[1] == 't', f64 = strstr(s->layout, "f64");
-        job j = {.dtype = f64 ? ITO_F64 : ITO_F32};
-        void *a = filled(j.dtype, s->batch * s->m * s->k),
-             *b = filled(j.dtype, s->batch * s->k * s->n);
-        void *c = filled(j.dtype, s->batch * s->m * s->n);
-        j.problem = (gemm_problem){.m = s->m,
-                                   .n = s->n,
-                                   .k = s->k,
-                                   .a = a,
-                                   .a_row = a_t ? 1 : s->k,
-                                   .a_col = a_t ? s->m : 1,
-                                   .b = b,
-                                   .b_row = b_t ? 1 : s->n,
-                                   .b_col = b_t ? s->k : 1,
-                                   .c = c,
-                                   .c_row = s->n,
-                                   .batch = s->batch,
-                                   .a_batch = s->m * s->k,
-                                   .b_batch = s->k * s->n,
-                                   .c_batch = s->m * s->n};
+        ito_dtype dtype = f64 ? ITO_F64 : ITO_F32;
+        void *a = filled(dtype, s->batch * s->m * s->k), *b = filled(dtype, s->batch * s->k * s->n);
+        void *c = filled(dtype, s->batch * s->m * s->n);
+        gemm_problem p = {.a_dtype = dtype,
+                          .b_dtype = dtype,
+                          .c_dtype = dtype,
+                          .m = s->m,
+                          .n = s->n,
+                          .k = s->k,
+                          .a = a,
+                          .a_row = a_t ? 1 : s->k,
+                          .a_col = a_t ? s->m : 1,
+                          .b = b,
+                          .b_row = b_t ? 1 : s->n,
+                          .b_col = b_t ? s->k : 1,
+                          .c = c,
+                          .c_row = s->n,
+                          .batch = s->batch,
+                          .a_batch = s->m * s->k,
+                          .b_batch = s->k * s->n,
+                          .c_batch = s->m * s->n};
         char name[64];
         snprintf(name, sizeof name, "gemm %s %" PRId64 " x %" PRId64 "x%" PRId64 "x%" PRId64,
                  s->layout, s->batch, s->m, s->n, s->k);
         double flops = 2.0 * (double)(s->batch * s->m) * (double)(s->n * s->k);
-        bench_row(&o, name, flops, f64 ? o.peak / 2.0 : o.peak, run, &j);
+        bench_row(&o, name, flops, f64 ? o.peak / 2.0 : o.peak, run, &p);
         mem_free(a);
         mem_free(b);
         mem_free(c);

@@ -2,6 +2,7 @@
  * compared: every product and sum is exact then, in any order, so equality is asked for. Operands
  * with fractions serve where bits or rounding are the question. */
 #include "tensor/gemm.h"
+#include "tensor/gemm_blocks.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -63,7 +64,14 @@ static data make(ito_dtype dtype, int64_t m, int64_t n, int64_t k, options o,
 {
     int64_t step = o.strided ? 3 : 1, batch = o.batch > 0 ? o.batch : 1;
     data d = {.dtype = dtype};
-    d.p = (gemm_problem){.m = m, .n = n, .k = k, .accumulate = o.accumulate, .batch = o.batch};
+    d.p = (gemm_problem){.a_dtype = dtype,
+                         .b_dtype = dtype,
+                         .c_dtype = dtype,
+                         .m = m,
+                         .n = n,
+                         .k = k,
+                         .accumulate = o.accumulate,
+                         .batch = o.batch};
     d.p.a_row = o.a_t ? step : k * step + (o.strided ? 2 : 0);
     d.p.a_col = o.a_t ? m * step + (o.strided ? 1 : 0) : step;
     d.p.b_row = o.b_t ? step : n * step + (o.strided ? 1 : 0);
@@ -124,7 +132,7 @@ static double expected(const data *d, const void *before, int64_t t, int64_t i, 
 static void check(data *d, double tolerance, const char *what)
 {
     void *before = copy_of(d);
-    cr_assert_eq(gemm(d->dtype, &d->p), ITO_OK);
+    cr_assert_eq(gemm(&d->p), ITO_OK);
     const gemm_problem *p = &d->p;
     int64_t batch = p->batch > 0 ? p->batch : 1;
     for (int64_t t = 0; t < batch; t++)
@@ -199,7 +207,7 @@ Test(gemm, goes_more_than_one_round_when_the_shared_operand_is_big)
     enum { N = 2100, K = 288 };
     check_exactly(2, 2, 40000, (options){.accumulate = true}, "long");
     data d = make(ITO_F64, N, N + 1, K, (options){.bias = false}, integers);
-    cr_assert_eq(gemm(ITO_F64, &d.p), ITO_OK);
+    cr_assert_eq(gemm(&d.p), ITO_OK);
     double *v = integers(ITO_F64, N + 1), bv[K] = {0};
     for (int64_t q = 0; q < K; q++)
         for (int64_t j = 0; j < N + 1; j++)
@@ -261,10 +269,94 @@ Test(gemm, rounds_no_more_than_a_chain_of_multiply_adds)
     }
 }
 
+/* ---- add: C = A B + bias + add, where rows of add lie as they like ---- */
+
+enum { GRID_H = 3, GRID_W = 5 };
+
+/* Rows of C are pixels of images, side by side; groups lie side by side in a pixel. */
+static gemm_layout pixels(int64_t channels, int64_t group)
+{
+    return (gemm_layout){.item = group,
+                         .grid_h = GRID_H,
+                         .grid_w = GRID_W,
+                         .image_stride = GRID_H * GRID_W * channels,
+                         .line_stride = GRID_W * channels,
+                         .pixel_stride = channels};
+}
+
+/* A product of `groups` items whose C has `images` images of n channels a group, with add as
+ * add_layout has it; must equal the product without add (checked above), and add on top. */
+static void check_add(int64_t images, int64_t groups, int64_t n, int64_t k, ito_dtype dtype,
+                      gemm_layout add_layout, bool accumulate)
+{
+    int64_t m = images * GRID_H * GRID_W, c_numel = m * groups * n;
+    void *a = integers(dtype, groups * m * k), *b = integers(dtype, groups * k * n);
+    void *c = integers(dtype, c_numel), *bias = integers(dtype, groups * n);
+    void *add = integers(dtype, c_numel), *plain = malloc((size_t)c_numel * ito_dtype_size(dtype));
+    memcpy(plain, c, (size_t)c_numel * ito_dtype_size(dtype));
+    gemm_matrix a_rows = {dtype, a, k, 1, m * k}, b_columns = {dtype, b, 1, n, k * n};
+    gemm_blocks p = {.a_dtype = dtype,
+                     .b_dtype = dtype,
+                     .c_dtype = dtype,
+                     .items = groups,
+                     .m = m,
+                     .n = n,
+                     .k = k,
+                     .a = {gemm_pack_matrix, &a_rows},
+                     .b = {gemm_pack_matrix, &b_columns},
+                     .c = plain,
+                     .layout = pixels(groups * n, n),
+                     .bias = bias,
+                     .bias_item = n,
+                     .accumulate = accumulate};
+    void *scratch = mem_alloc(gemm_blocks_plan(&p));
+    gemm_blocks_run(&p, scratch);
+    mem_free(scratch);
+    p.c = c;
+    p.add = add;
+    p.add_layout = add_layout;
+    scratch = mem_alloc(gemm_blocks_plan(&p));
+    gemm_blocks_run(&p, scratch);
+    mem_free(scratch);
+    for (int64_t g = 0; g < groups; g++)
+        for (int64_t r = 0; r < m; r++)
+            for (int64_t j = 0; j < n; j++) {
+                int64_t at = (r * groups + g) * n + j, pixel = r % (GRID_H * GRID_W);
+                int64_t from = g * add_layout.item +
+                               r / (GRID_H * GRID_W) * add_layout.image_stride +
+                               pixel / GRID_W * add_layout.line_stride +
+                               pixel % GRID_W * add_layout.pixel_stride + j;
+                cr_assert_eq(get(dtype, c, at), get(dtype, plain, at) + get(dtype, add, from),
+                             "%s group %d, row %d, column %d, k = %d", ito_dtype_name(dtype),
+                             (int)g, (int)r, (int)j, (int)k);
+            }
+    free(a);
+    free(b);
+    free(c);
+    free(bias);
+    free(add);
+    free(plain);
+}
+
+Test(gemm, adds_an_operand_shaped_as_c_or_one_row_for_all_pixels_of_an_image)
+{
+    static const int64_t sizes[][4] = {{2, 1, 16, 9},   {7, 1, 37, 400}, {3, 2, 5, 800},
+                                       {1, 3, 130, 20}, {40, 1, 48, 17}, {2, 1, 7, 0}};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int bits = 0; bits < 8; bits++) {
+            const int64_t *s = sizes[i];
+            gemm_layout as_c = pixels(s[1] * s[2], s[2]);
+            gemm_layout per_image = {
+                .item = s[2], .grid_h = GRID_H, .grid_w = GRID_W, .image_stride = s[1] * s[2]};
+            check_add(s[0], s[1], s[2], s[3], bits & 1 ? ITO_F64 : ITO_F32,
+                      bits & 2 ? per_image : as_c, bits & 4);
+        }
+}
+
 static void run_with(int threads, data *d)
 {
     cr_assert_eq(ito_set_threads(threads), ITO_OK);
-    cr_assert_eq(gemm(d->dtype, &d->p), ITO_OK);
+    cr_assert_eq(gemm(&d->p), ITO_OK);
 }
 
 Test(gemm, gives_the_same_bits_for_any_number_of_threads)
@@ -299,13 +391,13 @@ static bool same_bits(const void *a, const void *b, size_t bytes)
 Test(gemm, gives_a_row_and_a_column_the_same_bits_alone)
 {
     data d = make(ITO_F32, 200, 90, 700, (options){.bias = true}, fractions);
-    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_OK);
+    cr_assert_eq(gemm(&d.p), ITO_OK);
     float row[90], column[200];
     gemm_problem p = d.p;
     p.m = 1;
     p.a = (const float *)d.a + 77 * p.a_row;
     p.c = row;
-    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    cr_assert_eq(gemm(&p), ITO_OK);
     cr_assert(same_bits(row, (float *)d.c + 77 * d.p.c_row, sizeof row));
     p = d.p;
     p.n = 1;
@@ -313,7 +405,7 @@ Test(gemm, gives_a_row_and_a_column_the_same_bits_alone)
     p.bias = (const float *)d.bias + 33;
     p.c = column;
     p.c_row = 1;
-    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    cr_assert_eq(gemm(&p), ITO_OK);
     for (int i = 0; i < 200; i++)
         cr_assert(same_bits(&column[i], (float *)d.c + i * d.p.c_row + 33, sizeof(float)));
     release(&d);
@@ -333,7 +425,7 @@ Test(gemm, passes_nan_and_infinity_on)
                       .b_col = 1,
                       .c = c,
                       .c_row = 2};
-    cr_assert_eq(gemm(ITO_F32, &p), ITO_OK);
+    cr_assert_eq(gemm(&p), ITO_OK);
     cr_assert(isnan(c[0]) && c[1] == 2.0f && isnan(c[2]) && isnan(c[3]));
 }
 
@@ -343,13 +435,13 @@ Test(gemm, reports_refused_memory_and_leaves_c_alone)
     void *before = copy_of(&d);
     int64_t blocks = ito_memory_blocks();
     ito_memory_fail_nth(1);
-    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_ERR_MEMORY);
+    cr_assert_eq(gemm(&d.p), ITO_ERR_MEMORY);
     ito_memory_fail_nth(0);
     cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
     cr_assert_eq(memcmp(before, d.c, (size_t)d.c_numel * sizeof(float)), 0);
     cr_assert_eq(ito_memory_blocks(), blocks);
     ito_error_clear();
-    cr_assert_eq(gemm(ITO_F32, &d.p), ITO_OK);
+    cr_assert_eq(gemm(&d.p), ITO_OK);
     cr_assert_eq(ito_memory_blocks(), blocks);
     free(before);
     release(&d);

@@ -187,10 +187,12 @@ typedef struct ito_conv2d_options {
     int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
     int64_t dilation;    /* default 1 */
     int64_t groups;      /* default 1 */
+    ito_tensor *add;     /* added to the result: shaped as it, or [N, O, 1, 1] */
 } ito_conv2d_options;
 
 /** x [N, C, H, W], w [O, C / groups, KH, KW], b [O] or NULL: [N, O, OH, OW], channels-last in
- * memory. */
+ * memory. With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask for
+ * an error where t may have failed. */
 ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
                                     ito_conv2d_options options);
 #define ito_conv2d(x, w, b, ...)                                                                   \

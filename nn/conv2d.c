@@ -79,11 +79,21 @@ fail:
     return NULL;
 }
 
-ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x)
+static ito_tensor *convolve(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *add)
 {
     if (layer == NULL)
         return NULL;
     return ito_conv2d(x, layer->weight, layer->bias, .stride = layer->stride,
                       .padding = layer->padding, .padding_end = layer->padding_end,
-                      .dilation = layer->dilation, .groups = layer->groups);
+                      .dilation = layer->dilation, .groups = layer->groups, .add = add);
+}
+
+ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x)
+{
+    return convolve(layer, x, NULL);
+}
+
+ito_tensor *ito_conv2d_forward_add(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *add)
+{
+    return add == NULL ? NULL : convolve(layer, x, add);
 }

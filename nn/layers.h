@@ -71,6 +71,8 @@ ITO_API ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char 
                                   ITO_OPTIONS(ito_conv2d_layer_options, __VA_ARGS__)))
 /** x [N, in, H, W] to [N, out, OH, OW]. */
 ITO_API ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x);
+/** The same + add, [N, out, OH, OW] or [N, out, 1, 1], in one pass over memory. */
+ITO_API ito_tensor *ito_conv2d_forward_add(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *add);
 
 /* ---- group normalisation -----------------------------------------------------------------------
  */
@@ -192,6 +194,7 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 #ifndef ITO_BUILD
 #define ito_linear_forward(...) ITO_AT(ito_linear_forward(__VA_ARGS__))
 #define ito_conv2d_forward(...) ITO_AT(ito_conv2d_forward(__VA_ARGS__))
+#define ito_conv2d_forward_add(...) ITO_AT(ito_conv2d_forward_add(__VA_ARGS__))
 #define ito_group_norm_forward(...) ITO_AT(ito_group_norm_forward(__VA_ARGS__))
 #define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
 #define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))

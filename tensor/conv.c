@@ -233,11 +233,21 @@ static bool is_pointwise(const conv_shape *s)
            s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
 }
 
-ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w, const void *bias,
-                          const conv_shape *s)
+/* y = add, for the product to be summed onto. */
+static void spread_addend(ito_dtype dtype, char *y, const conv_addends *e, const conv_shape *s)
+{
+    size_t row = (size_t)s->co * ito_dtype_size(dtype);
+    int64_t pixels = output_pixels(s), image = s->oh * s->ow;
+    for (int64_t i = 0; i < pixels; i++)
+        memcpy(y + (size_t)i * row,
+               (const char *)e->add + (size_t)(e->add_per_image ? i / image : i) * row, row);
+}
+
+ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
+                          const conv_addends *e, const conv_shape *s)
 {
     if (prefers_winograd(CONV_FORWARD, dtype, s))
-        return winograd_forward(y, x, w, bias, s);
+        return winograd_forward(y, x, w, e, s);
     int64_t ci = s->ci / s->groups, co = s->co / s->groups, k = s->kh * s->kw * ci;
     int64_t m = output_pixels(s);
     patches gathered = forward_patches(dtype, x, s);
@@ -254,10 +264,13 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
                      .b = {gemm_pack_matrix, &weights},
                      .c = y,
                      .layout = {.item = co, .grid_h = 1, .grid_w = m, .pixel_stride = s->co},
-                     .bias = bias,
-                     .bias_item = co};
+                     .bias = e->bias,
+                     .bias_item = co,
+                     .accumulate = e->add != NULL};
     if (is_pointwise(s))
         p.a = (gemm_operand){gemm_pack_matrix, &pixels};
+    if (e->add != NULL)
+        spread_addend(dtype, y, e, s);
     return run(&p);
 }
 
@@ -395,19 +408,6 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
 
 /* ---- backward: weight ----------------------------------------------------------------------- */
 
-/* dbias = the column sums of dy [pixels][co]: in chunks of SUM_ROWS, then the chunks in order. */
-static void sum_pixels(ito_dtype dtype, void *dbias, const char *dy, char *partial, int64_t pixels,
-                       int64_t co)
-{
-    const kernel_table *t = kernels(dtype);
-    int64_t size = (int64_t)ito_dtype_size(dtype), chunks = (pixels + SUM_ROWS - 1) / SUM_ROWS;
-#pragma omp parallel for num_threads(threads_for(pixels *co / ADDS_A_NANOSECOND)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++)
-        t->gemm_column_sum(partial + i * co * size, dy + i * SUM_ROWS * co * size, co,
-                           min_of(SUM_ROWS, pixels - i * SUM_ROWS), co);
-    t->gemm_column_sum(dbias, partial, co, chunks, co);
-}
-
 /* dw by implicit GEMM. */
 static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
                                           const conv_shape *s)
@@ -432,21 +432,39 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
     return run(&p);
 }
 
-ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const void *x,
-                                  const void *dy, const conv_shape *s)
+ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
+                                  const conv_shape *s)
 {
-    int64_t pixels = output_pixels(s), chunks = (pixels + SUM_ROWS - 1) / SUM_ROWS;
-    char *partial = NULL;
-    if (dbias != NULL) {
-        partial = mem_alloc((size_t)(chunks * s->co) * ito_dtype_size(dtype));
-        if (partial == NULL)
-            return ITO_ERR_MEMORY;
+    if (prefers_winograd(CONV_WEIGHT, dtype, s))
+        return winograd_backward_weight(dw, x, dy, s);
+    return product_backward_weight(dtype, dw, x, dy, s);
+}
+
+/* ---- backward: what was added ---------------------------------------------------------------- */
+
+/* The column sums of each image of dy [n][pixels][co], in chunks of SUM_ROWS pixels, which are then
+ * added in order; the sums of the images, added in order, are dbias. */
+ito_status conv2d_backward_addends(ito_dtype dtype, void *dbias, void *dimage, const void *dy,
+                                   const conv_shape *s)
+{
+    const kernel_table *t = kernels(dtype);
+    int64_t size = (int64_t)ito_dtype_size(dtype), row = s->co * size, pixels = s->oh * s->ow;
+    int64_t chunks = ceil_div(pixels, SUM_ROWS), units = s->n * chunks;
+    char *partial = mem_alloc((size_t)((units + s->n) * row));
+    if (partial == NULL)
+        return ITO_ERR_MEMORY;
+    char *images = dimage != NULL ? dimage : partial + units * row;
+#pragma omp parallel for num_threads(threads_for(s->n *pixels * s->co / ADDS_A_NANOSECOND))
+    for (int64_t i = 0; i < units; i++) {
+        int64_t first = i % chunks * SUM_ROWS;
+        t->gemm_column_sum(partial + i * row,
+                           (const char *)dy + (i / chunks * pixels + first) * row, s->co,
+                           min_of(SUM_ROWS, pixels - first), s->co);
     }
-    ito_status status = prefers_winograd(CONV_WEIGHT, dtype, s)
-                            ? winograd_backward_weight(dw, x, dy, s)
-                            : product_backward_weight(dtype, dw, x, dy, s);
-    if (status == ITO_OK && dbias != NULL)
-        sum_pixels(dtype, dbias, dy, partial, pixels, s->co);
+    for (int64_t n = 0; n < s->n; n++)
+        t->gemm_column_sum(images + n * row, partial + n * chunks * row, s->co, chunks, s->co);
+    if (dbias != NULL)
+        t->gemm_column_sum(dbias, images, s->co, s->n, s->co);
     mem_free(partial);
-    return status;
+    return ITO_OK;
 }

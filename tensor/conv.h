@@ -25,14 +25,24 @@ typedef struct conv_shape {
     int64_t groups;
 } conv_shape;
 
-/* bias [co] or NULL. */
-ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w, const void *bias,
-                          const conv_shape *s);
+/* What a convolution adds to its result on the way out, each unless NULL. */
+typedef struct conv_addends {
+    const void *bias;   /* [co] */
+    const void *add;    /* as y, or [n][co]: the same for all pixels of an image */
+    bool add_per_image; /* the latter */
+} conv_addends;
+
+ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
+                          const conv_addends *e, const conv_shape *s);
 /* dx = the gradient of sum(y dy) with respect to x; overwritten. */
 ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
                                 const conv_shape *s);
-/* dw and, unless NULL, dbias [co]: the gradients with respect to w and bias; overwritten. */
-ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, void *dbias, const void *x,
-                                  const void *dy, const conv_shape *s);
+/* dw = the gradient with respect to w; overwritten. */
+ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
+                                  const conv_shape *s);
+/* The gradients with respect to what is added, each unless NULL: dbias [co] and, of an addend that
+ * is the same for all pixels, dimage [n][co]; both in one pass over dy. Overwritten. */
+ito_status conv2d_backward_addends(ito_dtype dtype, void *dbias, void *dimage, const void *dy,
+                                   const conv_shape *s);
 
 #endif

@@ -149,7 +149,7 @@ static winograd_plan make_plan(const conv_shape *s, bool turned)
     p.m_step = p.block * CHUNK + LINE;
     p.u = p.n / p.columns * p.u_panel;
     p.own = max_of(NUMBERS * COLUMNS_MOST * FILTER_CHUNK, NUMBERS * (p.v_step + p.m_step) + CHUNK);
-    p.zeros = round_up(s->ci, LINE);
+    p.zeros = round_up(max_of(s->ci, s->co), LINE);
     return p;
 }
 
@@ -205,8 +205,9 @@ static void transform_panel(const winograd_plan *p, float *u, const float *w, in
 
 typedef struct winograd_work {
     const winograd_plan *p;
-    const float *u, *bias;
-    windows x, y;
+    const float *u;
+    const conv_addends *e;
+    windows x, y, add;
 } winograd_work;
 
 static void transform_block(const winograd_work *q, int64_t first, int64_t count, float *v)
@@ -236,6 +237,30 @@ static void multiply(const winograd_work *q, const float *v, float *m, int64_t c
         }
 }
 
+/* Columns [n0, n0 + n) of the outputs of a tile. */
+static void transform_outputs(const winograd_work *q, int64_t tile, const float *m, int64_t n0,
+                              int64_t n, float *spare)
+{
+    const winograd_plan *p = q->p;
+    const void *pixels[TILE * TILE], *add[TILE * TILE];
+    windows y = q->y;
+    y.data += n0;
+    y.outside = spare;
+    aim(&y, &p->grid, tile, pixels);
+    if (q->e->add_per_image) {
+        const float *image = (const float *)q->e->add + tile / (p->grid.h * p->grid.w) * p->s.co;
+        for (int i = 0; i < TILE * TILE; i++)
+            add[i] = image + n0;
+    } else if (q->e->add != NULL) {
+        windows from = q->add;
+        from.data += n0;
+        aim(&from, &p->grid, tile, add);
+    }
+    const float *bias = q->e->bias;
+    p->kernels->winograd_output((void *const *)pixels, m, p->m_step,
+                                bias != NULL ? bias + n0 : NULL, q->e->add != NULL ? add : NULL, n);
+}
+
 /* One span of columns of one block. With several spans V is made several times; it is cheap. */
 static void run_unit(const winograd_work *q, int64_t unit, float *own)
 {
@@ -247,20 +272,12 @@ static void run_unit(const winograd_work *q, int64_t unit, float *own)
     transform_block(q, first, count, v);
     for (int64_t n0 = left; n0 < right; n0 += CHUNK) {
         multiply(q, v, m, count, n0, min_of(CHUNK, right - n0));
-        windows y = q->y;
-        y.data += n0;
-        y.outside = spare;
-        for (int64_t t = 0; t < count; t++) {
-            const void *pixels[TILE * TILE];
-            aim(&y, &p->grid, first + t, pixels);
-            p->kernels->winograd_output((void *const *)pixels, m + t * CHUNK, p->m_step,
-                                        q->bias != NULL ? q->bias + n0 : NULL,
-                                        min_of(CHUNK, p->s.co - n0));
-        }
+        for (int64_t t = 0; t < count; t++)
+            transform_outputs(q, first + t, m + t * CHUNK, n0, min_of(CHUNK, p->s.co - n0), spare);
     }
 }
 
-static ito_status convolve(float *y, const float *x, const float *w, const float *bias,
+static ito_status convolve(float *y, const float *x, const float *w, const conv_addends *e,
                            const conv_shape *s, bool turned)
 {
     winograd_plan p = make_plan(s, turned);
@@ -271,9 +288,10 @@ static ito_status convolve(float *y, const float *x, const float *w, const float
         return ITO_ERR_MEMORY;
     float *u = zeros + p.zeros, *scratch = u + p.u;
     memset(zeros, 0, (size_t)p.zeros * sizeof *zeros);
-    winograd_work q = {.p = &p, .u = u, .bias = bias};
+    winograd_work q = {.p = &p, .u = u, .e = e};
     q.x = (windows){x, s->h, s->w, s->ci, -s->pad_top, -s->pad_left, WINDOW, zeros};
     q.y = (windows){y, s->oh, s->ow, s->co, 0, 0, TILE, NULL};
+    q.add = (windows){e->add, s->oh, s->ow, s->co, 0, 0, TILE, zeros};
     int64_t panels = p.n / p.columns, units = p.blocks * p.spans;
 #pragma omp parallel num_threads(p.threads)
     {
@@ -289,10 +307,10 @@ static ito_status convolve(float *y, const float *x, const float *w, const float
     return ITO_OK;
 }
 
-ito_status winograd_forward(float *y, const float *x, const float *w, const float *bias,
+ito_status winograd_forward(float *y, const float *x, const float *w, const conv_addends *e,
                             const conv_shape *s)
 {
-    return convolve(y, x, w, bias, s, false);
+    return convolve(y, x, w, e, s, false);
 }
 
 /* dx[i] = the sum over p of dy[i + pad - p] w[p], which is dy[i + p' - (2 - pad)] w[2 - p']. */
@@ -307,7 +325,7 @@ ito_status winograd_backward_data(float *dx, const float *dy, const float *w, co
     back.co = s->ci;
     back.pad_top = 2 - s->pad_top;
     back.pad_left = 2 - s->pad_left;
-    return convolve(dx, dy, w, NULL, &back, true);
+    return convolve(dx, dy, w, &(conv_addends){0}, &back, true);
 }
 
 /* ---- the gradient of the weights ------------------------------------------------------------ */

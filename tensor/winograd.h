@@ -20,7 +20,7 @@ bool winograd_enabled(void);
 /* For tests: overrides the environment from now on. */
 void winograd_enable(bool enabled);
 
-ito_status winograd_forward(float *y, const float *x, const float *w, const float *bias,
+ito_status winograd_forward(float *y, const float *x, const float *w, const conv_addends *e,
                             const conv_shape *s);
 ito_status winograd_backward_data(float *dx, const float *dy, const float *w, const conv_shape *s);
 ito_status winograd_backward_weight(float *dw, const float *x, const float *dy,

@@ -99,6 +99,25 @@ static bool bias_fits(const ito_tensor *bias, ito_shape w)
     return false;
 }
 
+/* Of [N, O, 1, 1], which all pixels of an image share. */
+static bool is_per_image(ito_shape add, ito_shape y)
+{
+    return add.ndim == 4 && add.dim[2] == 1 && add.dim[3] == 1 && !shape_equal(add, y);
+}
+
+static bool add_fits(const ito_tensor *add, ito_shape y)
+{
+    ito_shape shape = ito_shape_of(add);
+    if (add == NULL || shape_equal(shape, y) ||
+        shape_equal(shape, ITO_SHAPE(y.dim[0], y.dim[1], 1, 1)))
+        return true;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "conv2d: add is %s; it can be %s, as the result, or [%" PRId64 ", %" PRId64
+                  ", 1, 1]",
+                  shape_str(shape), shape_str(y), y.dim[0], y.dim[1]);
+    return false;
+}
+
 /* ---- conv2d ---- */
 
 ito_tensor *op_conv2d_forward(op_call *c)
@@ -109,23 +128,29 @@ ito_tensor *op_conv2d_forward(op_call *c)
     ito_shape shape = ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[0],
                                 places(p, c->shape[0].dim[2], c->shape[1].dim[2]),
                                 places(p, c->shape[0].dim[3], c->shape[1].dim[3]));
+    if (!add_fits(c->in[3], shape))
+        return NULL;
     const ito_tensor *x = tensor_channels_last(c->in[0]), *w = tensor_channels_last(c->in[1]);
-    const ito_tensor *bias = tensor_contiguous(c->in[2]);
+    const ito_tensor *bias = tensor_contiguous(c->in[2]), *add = tensor_channels_last(c->in[3]);
     ito_tensor *y = tensor_empty_channels_last(shape, c->dtype[0]);
-    if (x == NULL || w == NULL || y == NULL || (c->in[2] != NULL && bias == NULL))
+    if (x == NULL || w == NULL || y == NULL || (c->in[2] != NULL && bias == NULL) ||
+        (c->in[3] != NULL && add == NULL))
         return NULL;
     conv_shape s = make_shape(p, c->shape[0], c->shape[1], shape);
-    ito_status status = conv2d_forward(y->dtype, tensor_data(y), tensor_data(x), tensor_data(w),
-                                       bias == NULL ? NULL : tensor_data(bias), &s);
+    conv_addends e = {bias == NULL ? NULL : tensor_data(bias),
+                      add == NULL ? NULL : tensor_data(add),
+                      add != NULL && is_per_image(c->shape[3], shape)};
+    ito_status status =
+        conv2d_forward(y->dtype, tensor_data(y), tensor_data(x), tensor_data(w), &e, &s);
     return status == ITO_OK ? y : NULL;
 }
 
-static ito_tensor *apply_conv2d(ito_tensor *x, ito_tensor *w, ito_tensor *bias,
+static ito_tensor *apply_conv2d(ito_tensor *x, ito_tensor *w, ito_tensor *bias, ito_tensor *add,
                                 const conv_params *p)
 {
-    enum { BIAS_MAY_BE_NULL = 4 };
-    return op_apply_optional(OP_conv2d, (ito_tensor *[]){x, w, bias}, 3, BIAS_MAY_BE_NULL, p,
-                             sizeof *p);
+    enum { BIAS_AND_ADD_MAY_BE_NULL = 12 };
+    return op_apply_optional(OP_conv2d, (ito_tensor *[]){x, w, bias, add}, 4,
+                             BIAS_AND_ADD_MAY_BE_NULL, p, sizeof *p);
 }
 
 static ito_tensor *apply_data(ito_tensor *dy, ito_tensor *w, const conv_params *p)
@@ -138,9 +163,8 @@ static ito_tensor *apply_weight(ito_tensor *x, ito_tensor *dy, const conv_params
     return op_apply(OP_conv2d_weight, (ito_tensor *[]){x, dy}, 2, p, sizeof *p);
 }
 
-/* dw and, unless NULL, dbias, from one pass over dy. */
 static ito_tensor *weight_gradient(const ito_tensor *x, const ito_tensor *dy, ito_shape w,
-                                   const conv_params *p, ito_tensor *dbias)
+                                   const conv_params *p)
 {
     ito_shape x_shape = ito_shape_of(x), y_shape = ito_shape_of(dy);
     x = tensor_channels_last(x);
@@ -149,18 +173,40 @@ static ito_tensor *weight_gradient(const ito_tensor *x, const ito_tensor *dy, it
     if (dy == NULL || dw == NULL)
         return NULL;
     conv_shape s = make_shape(p, x_shape, w, y_shape);
-    ito_status status = conv2d_backward_weight(dw->dtype, tensor_data(dw),
-                                               dbias == NULL ? NULL : tensor_data(dbias),
-                                               tensor_data(x), tensor_data(dy), &s);
+    ito_status status =
+        conv2d_backward_weight(dw->dtype, tensor_data(dw), tensor_data(x), tensor_data(dy), &s);
     return status == ITO_OK ? dw : NULL;
 }
 
-/* dw and dbias of the sweep that nobody differentiates: together. */
-static bool weight_and_bias(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+/* The gradients of the bias and of what else was added, as differentiable operations. */
+static bool addend_sums(const op_call *c, ito_tensor *dy, ito_tensor **dx, bool per_image)
 {
-    dx[2] = tensor_empty(c->shape[2], c->dtype[2]);
-    dx[1] = dx[2] == NULL ? NULL : weight_gradient(c->in[0], dy, c->shape[1], c->params, dx[2]);
-    return dx[1] != NULL;
+    if (c->needs[2])
+        dx[2] = ito_sum(dy, .dims = ITO_DIMS(0, 2, 3));
+    if (per_image)
+        dx[3] = ito_sum(dy, .dims = ITO_DIMS(2, 3), .keepdim = true);
+    return (!c->needs[2] || dx[2] != NULL) && (!per_image || dx[3] != NULL);
+}
+
+/* The same, where nobody differentiates them: from one pass over dy. */
+static bool addend_gradients(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    ito_shape y = ito_shape_of(dy);
+    bool per_image = c->needs[3] && is_per_image(c->shape[3], y);
+    if (c->needs[3] && !per_image)
+        dx[3] = dy;
+    if (!c->needs[2] && !per_image)
+        return true;
+    if (ito_grad_enabled())
+        return addend_sums(c, dy, dx, per_image);
+    dx[2] = c->needs[2] ? tensor_empty(c->shape[2], c->dtype[2]) : NULL;
+    dx[3] = per_image ? tensor_empty(c->shape[3], c->dtype[3]) : dx[3];
+    if ((c->needs[2] && dx[2] == NULL) || (per_image && dx[3] == NULL))
+        return false;
+    conv_shape s = make_shape(c->params, c->shape[0], c->shape[1], y);
+    return conv2d_backward_addends(dy->dtype, dx[2] == NULL ? NULL : tensor_data(dx[2]),
+                                   per_image ? tensor_data(dx[3]) : NULL, tensor_data(dy),
+                                   &s) == ITO_OK;
 }
 
 bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
@@ -180,19 +226,12 @@ bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
         if (dx[0] == NULL)
             return false;
     }
-    if (c->needs[1] && c->needs[2] && !ito_grad_enabled())
-        return weight_and_bias(c, dy, dx);
     if (c->needs[1]) {
         dx[1] = apply_weight(c->in[0], dy, &p);
         if (dx[1] == NULL)
             return false;
     }
-    if (c->needs[2]) {
-        dx[2] = ito_sum(dy, .dims = ITO_DIMS(0, 2, 3));
-        if (dx[2] == NULL)
-            return false;
-    }
-    return true;
+    return addend_gradients(c, dy, dx);
 }
 
 ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_conv2d_options options)
@@ -204,7 +243,7 @@ ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_con
                      .groups = options.groups == 0 ? 1 : options.groups};
     if (x == NULL || w == NULL || !options_fit(&p))
         return NULL;
-    return apply_conv2d(x, w, b, &p);
+    return apply_conv2d(x, w, b, options.add, &p);
 }
 
 /* ---- conv2d_data: the gradient of x, given that of y ---- */
@@ -230,7 +269,7 @@ bool op_conv2d_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
     p.kh = c->shape[1].dim[2];
     p.kw = c->shape[1].dim[3];
     if (c->needs[0])
-        dx[0] = apply_conv2d(u, c->in[1], NULL, &p);
+        dx[0] = apply_conv2d(u, c->in[1], NULL, NULL, &p);
     if (c->needs[1])
         dx[1] = apply_weight(u, c->in[0], &p);
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
@@ -242,7 +281,7 @@ ito_tensor *op_conv2d_weight_forward(op_call *c)
 {
     const conv_params *p = c->params;
     ito_shape w = ITO_SHAPE(c->shape[1].dim[1], c->shape[0].dim[1] / p->groups, p->kh, p->kw);
-    return weight_gradient(c->in[0], c->in[1], w, p, NULL);
+    return weight_gradient(c->in[0], c->in[1], w, p);
 }
 
 /* For a gradient v that comes in: of x it is conv2d_data(dy, v), of dy it is conv2d(x, v). */
@@ -254,6 +293,6 @@ bool op_conv2d_weight_backward(const op_call *c, ito_tensor *v, ito_tensor **dx)
     if (c->needs[0])
         dx[0] = apply_data(c->in[1], v, &p);
     if (c->needs[1])
-        dx[1] = apply_conv2d(c->in[0], v, NULL, &p);
+        dx[1] = apply_conv2d(c->in[0], v, NULL, NULL, &p);
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
 }

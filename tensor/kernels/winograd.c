@@ -150,7 +150,7 @@ void KERNEL(winograd_input)(void *v, int64_t v_step, const void *const *pixels, 
 }
 
 V_FN void transform_output(void *const *pixels, const real *m, int64_t m_step, const real *bias,
-                           int64_t c, int64_t n)
+                           const void *const *add, int64_t c, int64_t n)
 {
     vec d[6], columns[4][6], y[4];
     vec shift = bias != NULL ? v_load(bias + c, n) : v_zero();
@@ -165,15 +165,22 @@ V_FN void transform_output(void *const *pixels, const real *m, int64_t m_step, c
     for (int i = 0; i < 4; i++) {
         output_axis(y, 1, columns[i], 1);
         UNROLL
-        for (int j = 0; j < 4; j++)
-            v_store((real *)pixels[i * 4 + j] + c, y[j] + shift, n);
+        for (int j = 0; j < 4; j++) {
+            y[j] = y[j] + shift;
+            if (add != NULL)
+                y[j] = y[j] + v_load((const real *)add[i * 4 + j] + c, n);
+            v_store((real *)pixels[i * 4 + j] + c, y[j], n);
+        }
     }
 }
 
 void KERNEL(winograd_output)(void *const *pixels, const void *m, int64_t m_step, const void *bias,
-                             int64_t n)
+                             const void *const *add, int64_t n)
 {
-    EACH_VECTOR(c, n, transform_output, pixels, m, m_step, bias);
+    if (add == NULL)
+        EACH_VECTOR(c, n, transform_output, pixels, m, m_step, bias, NULL);
+    else
+        EACH_VECTOR(c, n, transform_output, pixels, m, m_step, bias, add);
 }
 
 V_FN void transform_gradient(real *v, int64_t v_step, const void *const *pixels, int64_t c,

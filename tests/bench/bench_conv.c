@@ -1,5 +1,5 @@
 /* Convolutions of the U-Nets: time, rate (counted as a direct convolution) and share of the peak of
- * forward, gradient of the data and gradient of the weights with bias; where Winograd could serve,
+ * forward, gradient of the data and gradient of the weights; where Winograd could serve,
  * beside implicit GEMM ("direct").
  * Usage: bench_conv [--json] [--threads N] */
 #include "tensor/conv.h"
@@ -28,7 +28,8 @@ typedef struct job {
 static void forward(void *argument)
 {
     job *j = argument;
-    if (conv2d_forward(ITO_F32, j->y, j->x, j->w, j->bias, &j->shape) != ITO_OK)
+    conv_addends e = {.bias = j->bias};
+    if (conv2d_forward(ITO_F32, j->y, j->x, j->w, &e, &j->shape) != ITO_OK)
         exit(1);
 }
 
@@ -42,7 +43,7 @@ static void backward_data(void *argument)
 static void backward_weight(void *argument)
 {
     job *j = argument;
-    if (conv2d_backward_weight(ITO_F32, j->w, j->bias, j->x, j->y, &j->shape) != ITO_OK)
+    if (conv2d_backward_weight(ITO_F32, j->w, j->x, j->y, &j->shape) != ITO_OK)
         exit(1);
 }
 

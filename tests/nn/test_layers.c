@@ -54,6 +54,20 @@ Test(layers, without_a_generator_weights_are_zero)
     ito_module_free(&e->base);
 }
 
+Test(layers, conv2d_adds_on_the_way_out)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    ito_conv2d_layer *l = ito_conv2d_create(NULL, "", 4, 6, 3, .padding = 1, .generator = &g);
+    ito_tensor *x = ito_randn(&g, ITO_SHAPE(2, 4, 3, 3), ITO_F32);
+    ito_tensor *row = ito_randn(&g, ITO_SHAPE(2, 6, 1, 1), ITO_F32);
+    ito_tensor *y = ito_conv2d_forward_add(l, x, row);
+    ito_tensor *apart = ito_sub(y, ito_add(ito_conv2d_forward(l, x), row));
+    cr_assert_not_null(apart, "%s", ito_error());
+    cr_expect(largest(apart) < 1e-6);
+    cr_expect_null(ito_conv2d_forward_add(l, x, NULL), "what failed before stays failed");
+    ito_module_free(&l->base);
+}
+
 /* Stride 2 with a pad at the bottom and right: the downsampling of a U-Net. */
 Test(layers, conv2d_passes_its_settings_on)
 {

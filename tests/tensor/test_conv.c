@@ -153,9 +153,11 @@ static void release(data *d)
 static void run(data *d)
 {
     const conv_shape *s = &d->s;
-    cr_assert_eq(conv2d_forward(d->dtype, d->y, d->x, d->w, d->bias, s), ITO_OK);
+    conv_addends e = {.bias = d->bias};
+    cr_assert_eq(conv2d_forward(d->dtype, d->y, d->x, d->w, &e, s), ITO_OK);
     cr_assert_eq(conv2d_backward_data(d->dtype, d->dx, d->dy, d->w, s), ITO_OK);
-    cr_assert_eq(conv2d_backward_weight(d->dtype, d->dw, d->dbias, d->x, d->dy, s), ITO_OK);
+    cr_assert_eq(conv2d_backward_weight(d->dtype, d->dw, d->x, d->dy, s), ITO_OK);
+    cr_assert_eq(conv2d_backward_addends(d->dtype, d->dbias, NULL, d->dy, s), ITO_OK);
 }
 
 static void compare(const data *d, const char *what, const void *got, const double *want,
@@ -351,6 +353,64 @@ Test(conv, gradients_are_the_adjoints)
         }
 }
 
+/* ---- what is added --------------------------------------------------------------------------- */
+
+/* y + add for every kind of addend, at widths that fill panels and that do not. Exact on integers.
+ */
+Test(conv, adds_an_image_or_a_row_for_each_image_to_the_result)
+{
+    conv_shape shapes[] = {
+        shape_of(3, 9, 7, 5, 19, 3, 1, 1, 1, 1), shape_of(2, 8, 8, 40, 32, 1, 1, 0, 1, 1),
+        shape_of(2, 9, 9, 6, 12, 3, 2, 1, 1, 3), shape_of(2, 6, 5, 130, 1, 3, 1, 1, 1, 1)};
+    for (size_t i = 0; i < 8 * sizeof shapes / sizeof *shapes; i++) {
+        conv_shape s = shapes[i / 8];
+        ito_dtype dtype = i % 2 == 0 ? ITO_F32 : ITO_F64;
+        bool per_image = i / 2 % 2 != 0, bias = i / 4 % 2 != 0;
+        data d = make(dtype, s, false);
+        void *plain = filled(dtype, y_numel(&s), true);
+        void *add = filled(dtype, y_numel(&s), false);
+        conv_addends none = {0}, all = {bias ? d.bias : NULL, add, per_image};
+        cr_assert_eq(conv2d_forward(dtype, plain, d.x, d.w, &none, &s), ITO_OK);
+        cr_assert_eq(conv2d_forward(dtype, d.y, d.x, d.w, &all, &s), ITO_OK);
+        for (int64_t j = 0; j < y_numel(&s); j++) {
+            int64_t channel = j % s.co, image = j / (s.oh * s.ow * s.co);
+            double want = get(dtype, plain, j) + (bias ? get(dtype, d.bias, channel) : 0.0) +
+                          get(dtype, add, per_image ? image * s.co + channel : j);
+            cr_assert_eq(get(dtype, d.y, j), want, "case %d, element %d", (int)i, (int)j);
+        }
+        free(plain);
+        free(add);
+        release(&d);
+    }
+}
+
+/* Both gradients from one pass, in chunks of pixels, which 33 x 33 crosses. */
+Test(conv, sums_gradients_over_pixels_for_each_image_and_for_the_bias)
+{
+    static const int64_t sizes[] = {0, 1, 5, 33};
+    for (size_t i = 0; i < 4; i++) {
+        conv_shape s = shape_of(3, sizes[i], sizes[i], 1, 21, 1, 1, 0, 1, 1);
+        data d = make(ITO_F32, s, false);
+        float *images = filled(ITO_F32, 3 * 21, true), *alone = filled(ITO_F32, 3 * 21, true);
+        float want_bias[21] = {0};
+        cr_assert_eq(conv2d_backward_addends(ITO_F32, d.dbias, images, d.dy, &s), ITO_OK);
+        cr_assert_eq(conv2d_backward_addends(ITO_F32, NULL, alone, d.dy, &s), ITO_OK);
+        cr_assert_eq(memcmp(images, alone, 3 * 21 * sizeof *images), 0);
+        for (int64_t n = 0; n < 3; n++)
+            for (int64_t o = 0; o < 21; o++) {
+                float want = 0.0f;
+                for (int64_t p = 0; p < s.oh * s.ow; p++)
+                    want += ((float *)d.dy)[(n * s.oh * s.ow + p) * 21 + o];
+                cr_assert_eq(images[n * 21 + o], want);
+                want_bias[o] += want;
+            }
+        cr_assert_eq(memcmp(d.dbias, want_bias, sizeof want_bias), 0);
+        free(images);
+        free(alone);
+        release(&d);
+    }
+}
+
 /* ---- bits ----------------------------------------------------------------------------------- */
 
 Test(conv, gives_the_same_bits_for_any_number_of_threads)
@@ -395,7 +455,8 @@ Test(conv, gives_an_image_the_same_bits_alone_as_in_a_batch)
         float *y = filled(ITO_F32, y_image, true), *dx = filled(ITO_F32, x_image, true);
         for (int64_t i = 0; i < s.n; i++) {
             float *x_i = (float *)d.x + i * x_image, *dy_i = (float *)d.dy + i * y_image;
-            cr_assert_eq(conv2d_forward(ITO_F32, y, x_i, d.w, d.bias, &single), ITO_OK);
+            conv_addends e = {.bias = d.bias};
+            cr_assert_eq(conv2d_forward(ITO_F32, y, x_i, d.w, &e, &single), ITO_OK);
             cr_assert_eq(conv2d_backward_data(ITO_F32, dx, dy_i, d.w, &single), ITO_OK);
             cr_assert_eq(memcmp(y, (float *)d.y + i * y_image, (size_t)y_image * sizeof *y), 0);
             cr_assert_eq(memcmp(dx, (float *)d.dx + i * x_image, (size_t)x_image * sizeof *dx), 0);
@@ -420,16 +481,19 @@ Test(conv, reports_refused_memory_and_leaves_outputs_alone)
     memcpy(before.dw, d.dw, w_bytes);
     memcpy(before.dbias, d.dbias, b_bytes);
     int64_t blocks = ito_memory_blocks(), failures = 0;
-    for (int pass = 0; pass < 3; pass++)
+    conv_addends e = {.bias = d.bias};
+    for (int pass = 0; pass < 4; pass++)
         for (int64_t nth = 1;; nth++) {
             ito_memory_fail_nth(nth);
             ito_status status = ITO_OK;
             if (pass == 0)
-                status = conv2d_forward(ITO_F32, d.y, d.x, d.w, d.bias, &s);
+                status = conv2d_forward(ITO_F32, d.y, d.x, d.w, &e, &s);
             else if (pass == 1)
                 status = conv2d_backward_data(ITO_F32, d.dx, d.dy, d.w, &s);
+            else if (pass == 2)
+                status = conv2d_backward_weight(ITO_F32, d.dw, d.x, d.dy, &s);
             else
-                status = conv2d_backward_weight(ITO_F32, d.dw, d.dbias, d.x, d.dy, &s);
+                status = conv2d_backward_addends(ITO_F32, d.dbias, NULL, d.dy, &s);
             ito_memory_fail_nth(0);
             cr_assert_eq(ito_memory_blocks(), blocks);
             if (status == ITO_OK)
@@ -441,9 +505,9 @@ Test(conv, reports_refused_memory_and_leaves_outputs_alone)
             cr_assert(pass != 0 || memcmp(before.y, d.y, y_bytes) == 0);
             cr_assert(pass != 1 || memcmp(before.dx, d.dx, x_bytes) == 0);
             cr_assert(pass != 2 || memcmp(before.dw, d.dw, w_bytes) == 0);
-            cr_assert(pass != 2 || memcmp(before.dbias, d.dbias, b_bytes) == 0);
+            cr_assert(pass != 3 || memcmp(before.dbias, d.dbias, b_bytes) == 0);
         }
-    cr_assert_geq(failures, 3);
+    cr_assert_geq(failures, 4);
     release(&d);
     release(&before);
 }

@@ -122,6 +122,14 @@ static ito_tensor *conv2d(ito_tensor *const *in, int64_t n, void *context)
     return ito_conv2d_with(in[0], in[1], n > 2 ? in[2] : NULL, s->options);
 }
 
+/* in[3] is .add, which may be absent, but not a failure here. */
+static ito_tensor *conv2d_add(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    (void)context;
+    return in[3] == NULL ? NULL : ito_conv2d(in[0], in[1], in[2], .padding = 1, .add = in[3]);
+}
+
 void case_conv2d(void)
 {
     for (int i = 0; i < SETTINGS; i++)
@@ -140,6 +148,18 @@ void case_conv2d(void)
                             .context = (void *)(uintptr_t)&grouped,
                             .n = 2,
                             .shape = {ITO_SHAPE(2, 2, 2, 3), ITO_SHAPE(2, 1, 3, 2)}});
+    op_check add = {.what = "conv2d with an addend",
+                    .f = conv2d_add,
+                    .n = 4,
+                    .shape = {ITO_SHAPE(2, 2, 3, 3), ITO_SHAPE(3, 2, 3, 3), ITO_SHAPE(3),
+                              ITO_SHAPE(2, 3, 3, 3)},
+                    .large = {ITO_SHAPE(3, 32, 20, 20), ITO_SHAPE(40, 32, 3, 3), ITO_SHAPE(40),
+                              ITO_SHAPE(3, 40, 20, 20)}};
+    op_check_run(add);
+    add.what = "conv2d with an addend for each image";
+    add.shape[3] = ITO_SHAPE(2, 3, 1, 1);
+    add.large[3] = ITO_SHAPE(3, 40, 1, 1);
+    op_check_run(add);
 }
 
 /* dx as a function of dy and w: what conv2d's backward computes is differentiated by itself here.
@@ -203,6 +223,54 @@ Test(ops_conv2d, an_image_gives_the_same_bits_alone_and_in_a_batch)
     ito_tensor *y = ito_conv2d(x, w, NULL, .padding = 1);
     ito_tensor *alone = ito_conv2d(ito_narrow(x, 0, 3, 1), w, NULL, .padding = 1);
     assert_close(alone, ito_narrow(y, 0, 3, 1), 0, "batch");
+}
+
+/* What .add stands for, forward and backward, with and without a bias. */
+Test(ops_conv2d, an_addend_is_a_sum_afterwards)
+{
+    ito_shape shapes[] = {ITO_SHAPE(2, 3, 5, 4), ITO_SHAPE(2, 3, 1, 1)};
+    for (int i = 0; i < 4; i++) {
+        ito_tensor *x = random_tensor(ITO_SHAPE(2, 4, 5, 4), -1, 1, 1);
+        ito_tensor *w = random_tensor(ITO_SHAPE(3, 4, 3, 3), -1, 1, 2);
+        ito_tensor *b = i / 2 == 0 ? NULL : random_tensor(ITO_SHAPE(3), -1, 1, 3);
+        ito_tensor *t = ito_requires_grad(random_tensor(shapes[i % 2], -1, 1, 4), true);
+        ito_tensor *u = ito_requires_grad(random_tensor(shapes[i % 2], -1, 1, 4), true);
+        ito_tensor *dy = random_tensor(shapes[0], -1, 1, 5);
+        ito_tensor *fused = ito_conv2d(x, w, b, .padding = 1, .add = t);
+        ito_tensor *plain = ito_add(ito_conv2d(x, w, b, .padding = 1), u);
+        assert_close(fused, plain, EXACT, "add");
+        cr_assert_eq(ito_backward(fused, .cotangent = dy), ITO_OK, "%s", ito_error());
+        cr_assert_eq(ito_backward(plain, .cotangent = dy), ITO_OK, "%s", ito_error());
+        assert_close(ito_grad_of(t), ito_grad_of(u), EXACT, "dadd");
+    }
+}
+
+/* Where the result is [N, C, 1, 1] itself the two meanings are one. */
+Test(ops_conv2d, an_addend_fits_a_result_of_one_pixel)
+{
+    ito_tensor *x = random_tensor(ITO_SHAPE(2, 4, 3, 3), -1, 1, 1);
+    ito_tensor *w = random_tensor(ITO_SHAPE(5, 4, 3, 3), -1, 1, 2);
+    ito_tensor *t = ito_requires_grad(random_tensor(ITO_SHAPE(2, 5, 1, 1), -1, 1, 3), true);
+    ito_tensor *y = ito_conv2d(x, w, NULL, .add = t);
+    assert_close(y, ito_add(ito_conv2d(x, w, NULL), t), EXACT, "add");
+    cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK);
+    assert_close(ito_grad_of(t), ito_ones(ITO_SHAPE(2, 5, 1, 1), ITO_F64), EXACT, "dadd");
+}
+
+Test(ops_conv2d, refuses_addends_that_do_not_fit)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(2, 4, 5, 5), ITO_F32);
+    ito_tensor *w = ito_zeros(ITO_SHAPE(3, 4, 3, 3), ITO_F32);
+    ito_shape wrong[] = {ITO_SHAPE(2, 3, 5, 5), ITO_SHAPE(1, 3, 1, 1), ITO_SHAPE(3),
+                         ITO_SHAPE(2, 3, 3, 1)};
+    for (int i = 0; i < 4; i++) {
+        char sentence[128];
+        snprintf(sentence, sizeof sentence,
+                 "conv2d: add is %s; it can be [2, 3, 3, 3], as the result, or [2, 3, 1, 1]",
+                 shape_str(wrong[i]));
+        cr_assert_null(ito_conv2d(x, w, NULL, .add = ito_zeros(wrong[i], ITO_F32)));
+        assert_error(ITO_ERR_SHAPE, sentence);
+    }
 }
 
 static void refused(ito_shape x, ito_shape w, ito_shape b, ito_conv2d_options options,

@@ -214,6 +214,9 @@ ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
  */
 ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight,
                                    ito_tensor *bias, double eps);
+/** ito_silu(ito_group_norm(...)) to the bit, in one operation that keeps and reads less memory. */
+ITO_API ito_tensor *ito_group_norm_silu(ito_tensor *x, int64_t groups, ito_tensor *weight,
+                                        ito_tensor *bias, double eps);
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
 ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
 /**

@@ -34,6 +34,7 @@
 #define ito_ge(...) ITO_AT(ito_ge(__VA_ARGS__))
 #define ito_gelu(...) ITO_AT(ito_gelu(__VA_ARGS__))
 #define ito_group_norm(...) ITO_AT(ito_group_norm(__VA_ARGS__))
+#define ito_group_norm_silu(...) ITO_AT(ito_group_norm_silu(__VA_ARGS__))
 #define ito_gt(...) ITO_AT(ito_gt(__VA_ARGS__))
 #define ito_huber_loss(...) ITO_AT(ito_huber_loss(__VA_ARGS__))
 #define ito_index_add(...) ITO_AT(ito_index_add(__VA_ARGS__))

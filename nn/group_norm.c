@@ -37,3 +37,10 @@ ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tensor *x)
     return layer == NULL ? NULL
                          : ito_group_norm(x, layer->groups, layer->weight, layer->bias, layer->eps);
 }
+
+ito_tensor *ito_group_norm_silu_forward(ito_group_norm_layer *layer, ito_tensor *x)
+{
+    return layer == NULL
+               ? NULL
+               : ito_group_norm_silu(x, layer->groups, layer->weight, layer->bias, layer->eps);
+}

@@ -99,6 +99,8 @@ ITO_API ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, con
                                       ITO_OPTIONS(ito_group_norm_options, __VA_ARGS__)))
 /** x [N, channels, ...], the same out. */
 ITO_API ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tensor *x);
+/** ito_silu of that, in one operation. */
+ITO_API ito_tensor *ito_group_norm_silu_forward(ito_group_norm_layer *layer, ito_tensor *x);
 
 /* ---- embedding ---------------------------------------------------------------------------------
  */
@@ -196,6 +198,7 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 #define ito_conv2d_forward(...) ITO_AT(ito_conv2d_forward(__VA_ARGS__))
 #define ito_conv2d_forward_add(...) ITO_AT(ito_conv2d_forward_add(__VA_ARGS__))
 #define ito_group_norm_forward(...) ITO_AT(ito_group_norm_forward(__VA_ARGS__))
+#define ito_group_norm_silu_forward(...) ITO_AT(ito_group_norm_silu_forward(__VA_ARGS__))
 #define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
 #define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))
 #define ito_dropout_forward(...) ITO_AT(ito_dropout_forward(__VA_ARGS__))

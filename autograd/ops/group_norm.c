@@ -1,7 +1,10 @@
-/* Group normalisation (Wu, He 2018, arXiv:1803.08494), fused: one image at a time, its pixels in
- * chunks whose size depends on the number of channels alone. Their sums are added in order, so
- * results depend on neither threads nor batch. Works channels-last, and the result lies
- * channels-last too.
+/* Group normalisation (Wu, He 2018, arXiv:1803.08494), alone or with silu behind it, fused: one
+ * image at a time, its pixels in chunks whose size depends on the number of channels alone. Their
+ * sums are added in order, so results depend on neither threads nor batch. Works channels-last, and
+ * the result lies channels-last too.
+ *
+ * With silu, y = silu(z) of the normalised z: z is never in memory. Backward makes it again from x
+ * and the statistics.
  */
 #include "autograd/op.h"
 #include "tensor/kernels/kernels.h"
@@ -11,6 +14,7 @@
 typedef struct group_norm_params {
     int64_t groups;
     double eps;
+    bool silu;
 } group_norm_params;
 
 /* Memory is [images][pixels][channels]. */
@@ -19,6 +23,7 @@ typedef struct norm_size {
     int64_t images, pixels, channels, groups;
     int64_t size;  /* of an element */
     int64_t image; /* bytes of an image */
+    bool silu;     /* follows */
 } norm_size;
 
 /* Sums are taken over chunks of so many pixels: a number that depends on the channels alone. */
@@ -48,14 +53,15 @@ static int64_t group_count(const norm_size *s)
     return s->pixels * (s->channels / s->groups);
 }
 
-static norm_size size_of(ito_shape x, ito_dtype dtype, int64_t groups)
+static norm_size size_of(ito_shape x, ito_dtype dtype, const group_norm_params *p)
 {
     norm_size s = {.kernels = kernels(dtype),
                    .images = x.dim[0],
                    .pixels = 1,
                    .channels = x.dim[1],
-                   .groups = groups,
-                   .size = (int64_t)ito_dtype_size(dtype)};
+                   .groups = p->groups,
+                   .size = (int64_t)ito_dtype_size(dtype),
+                   .silu = p->silu};
     for (int i = 2; i < x.ndim; i++)
         s.pixels *= x.dim[i];
     s.image = s.pixels * s.channels * s.size;
@@ -153,26 +159,26 @@ static void forward_image(const norm_size *s, char *y, const char *x, const void
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
         s->kernels->group_norm_apply(y + first * line, x + first * line, pixels, s->channels,
-                                     center, scale, shift);
+                                     center, scale, shift, s->silu);
     }
 }
 
 static bool group_norm_fits(const op_call *c, int64_t groups)
 {
     const ito_shape *x = &c->shape[0];
+    const char *op = c->info->name;
     if (x->ndim < 2) {
-        ito_error_set(ITO_ERR_SHAPE, "group_norm: x %s is not [N, C, ...]", shape_str(*x));
+        ito_error_set(ITO_ERR_SHAPE, "%s: x %s is not [N, C, ...]", op, shape_str(*x));
         return false;
     }
     if (groups < 1 || x->dim[1] % groups != 0) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "group_norm: %" PRId64 " channels do not form %" PRId64 " groups", x->dim[1],
-                      groups);
+        ito_error_set(ITO_ERR_SHAPE, "%s: %" PRId64 " channels do not form %" PRId64 " groups", op,
+                      x->dim[1], groups);
         return false;
     }
     for (int i = 1; i < 3; i++)
         if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1]))) {
-            ito_error_set(ITO_ERR_SHAPE, "group_norm: %s %s does not fit %" PRId64 " channels",
+            ito_error_set(ITO_ERR_SHAPE, "%s: %s %s does not fit %" PRId64 " channels", op,
                           i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
             return false;
         }
@@ -213,7 +219,7 @@ ito_tensor *op_group_norm_forward(op_call *c)
     const group_norm_params *p = c->params;
     if (!group_norm_fits(c, p->groups))
         return NULL;
-    norm_size s = size_of(c->shape[0], c->dtype[0], p->groups);
+    norm_size s = size_of(c->shape[0], c->dtype[0], p);
     ito_tensor *x = as_pixels(c->in[0], &s), *y = empty_pixels(&s, c->dtype[0]);
     c->extra[0] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
     c->extra[1] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
@@ -233,7 +239,7 @@ typedef struct norm_backward {
     char *dx;     /* or NULL */
     double *grad; /* [images][2][channels]: each image's part of dbias and dweight */
     const double *mean, *rstd;
-    const void *weight;
+    const void *weight, *bias;
     char *scratch;
     size_t scratch_bytes; /* for one image */
 } norm_backward;
@@ -249,26 +255,33 @@ static void backward_image(const norm_backward *b, int64_t image)
     int64_t chunks = chunk_count(s), line = s->channels * s->size;
     const char *x = b->x + image * s->image, *dy = b->dy + image * s->image;
     const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
-    char *center = b->scratch + (size_t)image * b->scratch_bytes, *unused = center + line;
-    char *a = unused + 2 * line, *slope = a + line, *level = slope + line, *sums = level + line;
-    s->kernels->group_norm_lines(center, unused, unused + line, s->channels, s->groups, mean, rstd,
-                                 NULL, NULL);
+    char *center = b->scratch + (size_t)image * b->scratch_bytes, *scale = center + line;
+    char *shift = scale + line, *a = shift + line, *slope = a + line, *level = slope + line;
+    char *sums = level + line, *dx = b->dx == NULL ? NULL : b->dx + image * s->image;
+    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd,
+                                 b->weight, b->bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_sums(sums + i * 2 * line, x + first * line, dy + first * line,
-                                    pixels, s->channels, center);
+        if (s->silu)
+            s->kernels->group_norm_silu_sums(
+                sums + i * 2 * line, dx == NULL ? NULL : dx + first * line, x + first * line,
+                dy + first * line, pixels, s->channels, center, scale, shift);
+        else
+            s->kernels->group_norm_sums(sums + i * 2 * line, x + first * line, dy + first * line,
+                                        pixels, s->channels, center);
     }
     s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
                                   s->channels, s->groups, s->pixels * (s->channels / s->groups),
                                   mean, rstd, b->weight);
-    if (b->dx == NULL)
+    if (dx == NULL)
         return;
+    const char *dz = s->silu ? dx : dy;
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_dx(b->dx + image * s->image + first * line, x + first * line,
-                                  dy + first * line, pixels, s->channels, center, a, slope, level);
+        s->kernels->group_norm_dx(dx + first * line, x + first * line, dz + first * line, pixels,
+                                  s->channels, center, a, slope, level);
     }
 }
 
@@ -309,13 +322,14 @@ static bool backward_images(norm_backward *b, const op_call *c, ito_tensor **dx)
 bool op_group_norm_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     const group_norm_params *p = c->params;
-    norm_backward b = {.size = size_of(c->shape[0], c->dtype[0], p->groups)};
+    norm_backward b = {.size = size_of(c->shape[0], c->dtype[0], p)};
     ito_tensor *x = as_pixels(c->in[0], &b.size), *g = as_pixels(dy, &b.size), *out = NULL;
     if (c->needs[0])
         out = empty_pixels(&b.size, c->dtype[0]);
     b.weight = channel_data(c->in[1]);
+    b.bias = channel_data(c->in[2]);
     if (x == NULL || g == NULL || (c->needs[0] && out == NULL) ||
-        (c->in[1] != NULL && b.weight == NULL))
+        (c->in[1] != NULL && b.weight == NULL) || (c->in[2] != NULL && b.bias == NULL))
         return false;
     b.x = tensor_data(x);
     b.dy = tensor_data(g);
@@ -345,7 +359,7 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
     (void)n;
     const group_norm_params *p = params;
     ito_shape shape = ito_shape_of(in[0]);
-    norm_size s = size_of(shape, in[0]->dtype, p->groups);
+    norm_size s = size_of(shape, in[0]->dtype, p);
     int64_t count = s.channels / s.groups * s.pixels;
     ito_tensor *x = ito_reshape_to(in[0], ITO_SHAPE(s.images, s.groups, count));
     ito_tensor *d = ito_sub(x, ito_mean(x, .dims = ITO_DIMS(2), .keepdim = true));
@@ -356,14 +370,42 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
         y = ito_mul(y, along_channels(in[1], shape));
     if (in[2] != NULL)
         y = ito_add(y, along_channels(in[2], shape));
-    return y;
+    return p->silu ? ito_silu(y) : y;
+}
+
+ito_tensor *op_group_norm_silu_forward(op_call *c)
+{
+    return op_group_norm_forward(c);
+}
+
+bool op_group_norm_silu_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    return op_group_norm_backward(c, dy, dx);
+}
+
+ito_tensor *op_group_norm_silu_composite(ito_tensor *const *in, int64_t n, const void *params)
+{
+    return op_group_norm_composite(in, n, params);
+}
+
+static ito_tensor *norm_apply(op_id id, ito_tensor *x, int64_t groups, ito_tensor *weight,
+                              ito_tensor *bias, double eps)
+{
+    enum { WEIGHT_AND_BIAS_MAY_BE_NULL = 6 };
+    group_norm_params p = {
+        .groups = groups, .eps = eps == 0 ? 1e-5 : eps, .silu = id == OP_group_norm_silu};
+    return op_apply_optional(id, (ito_tensor *[]){x, weight, bias}, 3, WEIGHT_AND_BIAS_MAY_BE_NULL,
+                             &p, sizeof p);
 }
 
 ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight, ito_tensor *bias,
                            double eps)
 {
-    enum { WEIGHT_AND_BIAS_MAY_BE_NULL = 6 };
-    group_norm_params p = {.groups = groups, .eps = eps == 0 ? 1e-5 : eps};
-    return op_apply_optional(OP_group_norm, (ito_tensor *[]){x, weight, bias}, 3,
-                             WEIGHT_AND_BIAS_MAY_BE_NULL, &p, sizeof p);
+    return norm_apply(OP_group_norm, x, groups, weight, bias, eps);
+}
+
+ito_tensor *ito_group_norm_silu(ito_tensor *x, int64_t groups, ito_tensor *weight, ito_tensor *bias,
+                                double eps)
+{
+    return norm_apply(OP_group_norm_silu, x, groups, weight, bias, eps);
 }

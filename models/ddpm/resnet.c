@@ -36,8 +36,8 @@ ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb
     ito_scope_begin();
     ito_tensor *temb = ito_linear_forward(b->time_emb_proj, silu_temb);
     temb = ito_reshape(temb, x->shape[0], b->conv1->weight->shape[0], 1, 1);
-    ito_tensor *h = ito_conv2d_forward(b->conv1, ito_silu(ito_group_norm_forward(b->norm1, x)));
-    h = ito_silu(ito_group_norm_forward(b->norm2, ito_add(h, temb)));
+    ito_tensor *h = ito_conv2d_forward(b->conv1, ito_group_norm_silu_forward(b->norm1, x));
+    h = ito_group_norm_silu_forward(b->norm2, ito_add(h, temb));
     if (b->dropout != NULL)
         h = ito_dropout_forward(b->dropout, h);
     h = ito_conv2d_forward(b->conv2, h);

@@ -311,7 +311,7 @@ ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
         return NULL;
     ito_scope_begin();
     x = down_and_up(u, x, embed(u, t));
-    x = ito_silu(ito_group_norm_forward(u->layers->conv_norm_out, x));
+    x = ito_group_norm_silu_forward(u->layers->conv_norm_out, x);
     x = ito_keep(ito_conv2d_forward(u->layers->conv_out, x));
     ito_scope_end();
     return x;

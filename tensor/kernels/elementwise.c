@@ -121,7 +121,7 @@ UNARY(rsqrt, num(1) / v_sqrt(x))
 UNARY(scale_shift, v_fma(p, x, q))
 UNARY(sigmoid, v_sigmoid(x))
 UNARY(sign, sign_of_lanes(x))
-UNARY(silu, x / (num(1) + v_exp(v_zero() - x)))
+UNARY(silu, v_silu(x))
 UNARY(sin, trig(x, v_sin))
 /* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)), whose exp cannot overflow. */
 UNARY(softplus, v_max(v_zero(), x) + v_log1p(v_exp(v_zero() - v_abs(x))))
@@ -130,13 +130,6 @@ UNARY(square, (x * x))
 UNARY(tanh, v_tanh(x))
 
 /* ---- two arrays ------------------------------------------------------------------------------ */
-
-/* With s = sigmoid(x): (x s)' = s + x s (1 - s). */
-V_FN vec silu_slope(vec x)
-{
-    vec s = v_sigmoid(x);
-    return s * v_fma(x, num(1) - s, num(1));
-}
 
 /* (x Phi(x))' = Phi(x) + x phi(x), phi the normal density. */
 V_FN vec gelu_slope(vec x)
@@ -153,5 +146,5 @@ BINARY(maximum, v_max_nan(a, b))
 BINARY(minimum, v_min_nan(a, b))
 BINARY(mul, (a * b))
 BINARY(pow, v_pow(a, b))
-BINARY(silu_backward, (b * silu_slope(a)))
+BINARY(silu_backward, (b * v_silu_slope(a)))
 BINARY(sub, a - b)

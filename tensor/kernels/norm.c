@@ -1,4 +1,5 @@
-/* Group normalisation of channels-last images [pixels][channels], vectors along the channels.
+/* Group normalisation of channels-last images [pixels][channels], vectors along the channels; with
+ * silu behind it if asked.
  *
  * Statistics are sums of d = x - center and of d^2, where the center is the mean of a sample of
  * the image's pixels: a mean of 1000 beside a deviation of 1 costs no digits. Sums over pixels are
@@ -115,61 +116,94 @@ void KERNEL(group_norm_lines)(void *center_, void *scale_, void *shift_, int64_t
 }
 
 V_FN void apply_rows(real *y, const real *x, int64_t rows, int64_t channels, const real *center,
-                     const real *scale, const real *shift)
+                     const real *scale, const real *shift, bool silu)
 {
     for (int64_t c = 0; c < channels; c += VL) {
         int64_t n = channels - c;
         vec m = v_load(center + c, n), a = v_load(scale + c, n), b = v_load(shift + c, n);
         for (int64_t p = 0; p < rows; p++) {
             prefetch_next(x + p * channels + c, channels);
-            vec d = v_load(x + p * channels + c, n) - m;
-            v_store(y + p * channels + c, v_fma(d, a, b), n);
+            vec z = v_fma(v_load(x + p * channels + c, n) - m, a, b);
+            v_store(y + p * channels + c, silu ? v_silu(z) : z, n);
         }
     }
 }
 
-void KERNEL(group_norm_apply)(void *y_, const void *x_, int64_t pixels, int64_t channels,
-                              const void *center, const void *scale, const void *shift)
+V_FN void apply(real *y, const real *x, int64_t pixels, int64_t channels, const real *center,
+                const real *scale, const real *shift, bool silu)
 {
-    real *y = y_;
-    const real *x = x_;
     int64_t p = 0;
     for (; p + 4 <= pixels; p += 4)
-        apply_rows(y + p * channels, x + p * channels, 4, channels, center, scale, shift);
+        apply_rows(y + p * channels, x + p * channels, 4, channels, center, scale, shift, silu);
     for (; p < pixels; p++)
-        apply_rows(y + p * channels, x + p * channels, 1, channels, center, scale, shift);
+        apply_rows(y + p * channels, x + p * channels, 1, channels, center, scale, shift, silu);
+}
+
+void KERNEL(group_norm_apply)(void *y, const void *x, int64_t pixels, int64_t channels,
+                              const void *center, const void *scale, const void *shift, bool silu)
+{
+    if (silu)
+        apply(y, x, pixels, channels, center, scale, shift, true);
+    else
+        apply(y, x, pixels, channels, center, scale, shift, false);
 }
 
 /* ---- backward
  * ------------------------------------------------------------------------------------
  */
 
-V_FN void sum_rows(real *sum, const real *x, const real *dy, int64_t rows, int64_t channels,
-                   const real *center)
+/* What a channel's sums are over: dz of the norm's result z, which is dy unless silu follows. */
+typedef struct sums_from {
+    const real *x, *dy, *center;
+    const real *scale, *shift; /* with silu */
+    real *dz;                  /* with silu: where to write it, or NULL */
+} sums_from;
+
+V_FN void sum_rows(real *sum, const sums_from *from, int64_t first, int64_t rows, int64_t channels,
+                   bool silu)
 {
     for (int64_t c = 0; c < channels; c += VL) {
-        int64_t n = channels - c;
-        vec m = v_load(center + c, n), part = v_zero(), product = v_zero();
-        for (int64_t p = 0; p < rows; p++) {
-            vec g = v_load(dy + p * channels + c, n);
+        int64_t n = channels - c, at = first * channels + c;
+        vec m = v_load(from->center + c, n), part = v_zero(), product = v_zero();
+        for (int64_t p = 0; p < rows; p++, at += channels) {
+            vec g = v_load(from->dy + at, n), d = v_load(from->x + at, n) - m;
+            if (silu) {
+                vec z = v_fma(d, v_load(from->scale + c, n), v_load(from->shift + c, n));
+                g = g * v_silu_slope(z);
+                if (from->dz != NULL)
+                    v_store(from->dz + at, g, n);
+            }
             part = part + g;
-            product = v_fma(g, v_load(x + p * channels + c, n) - m, product);
+            product = v_fma(g, d, product);
         }
         v_store(sum + c, v_load(sum + c, n) + part, n);
         v_store(sum + channels + c, v_load(sum + channels + c, n) + product, n);
     }
 }
 
-void KERNEL(group_norm_sums)(void *sum, const void *x_, const void *dy_, int64_t pixels,
-                             int64_t channels, const void *center)
+V_FN void sum_up(real *sum, const sums_from *from, int64_t pixels, int64_t channels, bool silu)
 {
-    const real *x = x_, *dy = dy_;
     memset(sum, 0, (size_t)(2 * channels) * sizeof(real));
     int64_t p = 0;
     for (; p + 4 <= pixels; p += 4)
-        sum_rows(sum, x + p * channels, dy + p * channels, 4, channels, center);
+        sum_rows(sum, from, p, 4, channels, silu);
     for (; p < pixels; p++)
-        sum_rows(sum, x + p * channels, dy + p * channels, 1, channels, center);
+        sum_rows(sum, from, p, 1, channels, silu);
+}
+
+void KERNEL(group_norm_sums)(void *sum, const void *x, const void *dy, int64_t pixels,
+                             int64_t channels, const void *center)
+{
+    sums_from from = {.x = x, .dy = dy, .center = center};
+    sum_up(sum, &from, pixels, channels, false);
+}
+
+void KERNEL(group_norm_silu_sums)(void *sum, void *dz, const void *x, const void *dy,
+                                  int64_t pixels, int64_t channels, const void *center,
+                                  const void *scale, const void *shift)
+{
+    sums_from from = {x, dy, center, scale, shift, dz};
+    sum_up(sum, &from, pixels, channels, true);
 }
 
 /* With xhat = (x - mean) rstd and dxhat = weight dy, over the n elements of a group:

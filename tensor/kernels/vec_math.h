@@ -47,3 +47,15 @@ V_FN vec v_sigmoid(vec a)
 {
     return v_set1((real)1) / (v_set1((real)1) + v_exp(v_set1((real)0) - a));
 }
+
+V_FN vec v_silu(vec a)
+{
+    return a / (v_set1((real)1) + v_exp(v_set1((real)0) - a));
+}
+
+/* With s = sigmoid(a): (a s)' = s + a s (1 - s). */
+V_FN vec v_silu_slope(vec a)
+{
+    vec s = v_sigmoid(a), one = v_set1((real)1);
+    return s * v_fma(a, one - s, one);
+}

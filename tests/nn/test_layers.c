@@ -118,6 +118,9 @@ Test(layers, group_norm_normalises_each_group)
             expect_near(y, group * 6 + i,
                         (element(x, group * 6 + i) - sum) / sqrt(squares - sum * sum + 0.5) + 3);
     }
+    ito_tensor *want = ito_silu(y), *fused = ito_group_norm_silu_forward(l, x);
+    for (int64_t i = 0; i < 12; i++)
+        cr_expect_eq(element(fused, i), element(want, i));
     ito_module_free(&l->base);
 }
 

@@ -1,4 +1,5 @@
-/* group_norm against the definition in long double, its moments, and what a large mean costs. */
+/* group_norm, alone and with silu, against the definition in long double, its moments, and what a
+ * large mean costs. */
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -11,7 +12,7 @@ static const double EPS = 1e-5;
 
 typedef struct setting {
     int64_t groups;
-    bool has_weight, has_bias;
+    bool has_weight, has_bias, silu;
 } setting;
 
 static ito_tensor *group_norm(ito_tensor *const *in, int64_t n, void *context)
@@ -20,10 +21,11 @@ static ito_tensor *group_norm(ito_tensor *const *in, int64_t n, void *context)
     const setting *s = context;
     ito_tensor *weight = s->has_weight ? in[1] : NULL;
     ito_tensor *bias = s->has_bias ? in[s->has_weight ? 2 : 1] : NULL;
-    return ito_group_norm(in[0], s->groups, weight, bias, 0);
+    return s->silu ? ito_group_norm_silu(in[0], s->groups, weight, bias, 0)
+                   : ito_group_norm(in[0], s->groups, weight, bias, 0);
 }
 
-/* y of x [N, C, L], all row-major; weight and bias may be NULL. */
+/* y of x [N, C, L], all row-major, before any silu; weight and bias may be NULL. */
 static void reference(double *y, const double *x, int64_t n, int64_t c, int64_t length,
                       int64_t groups, const double *weight, const double *bias)
 {
@@ -45,7 +47,7 @@ static void reference(double *y, const double *x, int64_t n, int64_t c, int64_t 
     }
 }
 
-static void check_sizes(ito_shape shape, int64_t groups, bool weighted)
+static void check_sizes(ito_shape shape, int64_t groups, bool weighted, bool silu)
 {
     int64_t n = shape.dim[0], c = shape.dim[1], numel = shape_numel(shape);
     ito_tensor *x = random_tensor(shape, -2, 5, 1);
@@ -55,23 +57,28 @@ static void check_sizes(ito_shape shape, int64_t groups, bool weighted)
     if (numel > 0)
         reference(want, ito_const_data(x), n, c, numel / (n * c), groups,
                   weighted ? ito_const_data(weight) : NULL, weighted ? ito_const_data(bias) : NULL);
-    assert_elements(ito_group_norm(x, groups, weight, bias, 0), want, numel, EXACT, "group_norm");
+    for (int64_t i = 0; i < numel && silu; i++)
+        want[i] /= 1 + exp(-want[i]);
+    ito_tensor *y = silu ? ito_group_norm_silu(x, groups, weight, bias, 0)
+                         : ito_group_norm(x, groups, weight, bias, 0);
+    assert_elements(y, want, numel, EXACT, "group_norm");
     free(want);
 }
 
-void case_group_norm(void)
+static void check_all(bool silu)
 {
-    check_sizes(ITO_SHAPE(2, 6, 3, 5), 3, true);
-    check_sizes(ITO_SHAPE(2, 6, 3, 5), 6, false);
-    check_sizes(ITO_SHAPE(1, 7, 31, 3), 1, true);
-    check_sizes(ITO_SHAPE(2, 300, 63), 2, true); /* groups longer than a block of channels */
-    check_sizes(ITO_SHAPE(3, 520, 2, 1, 3), 4, false);
-    check_sizes(ITO_SHAPE(3, 8), 2, true);
-    check_sizes(ITO_SHAPE(1, 32, 40, 50), 8, true); /* more than one chunk */
-    check_sizes(ITO_SHAPE(2, 9000, 2), 3, true);    /* a pixel longer than a chunk */
-    check_sizes(ITO_SHAPE(0, 4, 3), 2, true);
-    check_sizes(ITO_SHAPE(2, 4, 0), 2, true);
-    setting full = {2, true, true}, no_weight = {2, false, true}, plain = {1, false, false};
+    check_sizes(ITO_SHAPE(2, 6, 3, 5), 3, true, silu);
+    check_sizes(ITO_SHAPE(2, 6, 3, 5), 6, false, silu);
+    check_sizes(ITO_SHAPE(1, 7, 31, 3), 1, true, silu);
+    check_sizes(ITO_SHAPE(2, 300, 63), 2, true, silu); /* groups longer than a block of channels */
+    check_sizes(ITO_SHAPE(3, 520, 2, 1, 3), 4, false, silu);
+    check_sizes(ITO_SHAPE(3, 8), 2, true, silu);
+    check_sizes(ITO_SHAPE(1, 32, 40, 50), 8, true, silu); /* more than one chunk */
+    check_sizes(ITO_SHAPE(2, 9000, 2), 3, true, silu);    /* a pixel longer than a chunk */
+    check_sizes(ITO_SHAPE(0, 4, 3), 2, true, silu);
+    check_sizes(ITO_SHAPE(2, 4, 0), 2, true, silu);
+    setting full = {2, true, true, silu}, no_weight = {2, false, true, silu};
+    setting plain = {1, false, false, silu};
     op_check_run((op_check){.what = "group_norm",
                             .f = group_norm,
                             .context = &full,
@@ -94,8 +101,18 @@ void case_group_norm(void)
                             .tolerance = 1e-3});
 }
 
+void case_group_norm(void)
+{
+    check_all(false);
+}
+
+void case_group_norm_silu(void)
+{
+    check_all(true);
+}
+
 /* The fused backward against the composite form's, which create_graph takes. */
-static void check_backward(ito_shape shape, int64_t groups)
+static void check_backward(ito_shape shape, int64_t groups, bool silu)
 {
     ito_tensor *x = random_tensor(shape, -2, 5, 1), *dy = random_tensor(shape, -1, 1, 2);
     ito_tensor *weight = random_tensor(ITO_SHAPE(shape.dim[1]), -2, 2, 3);
@@ -103,7 +120,8 @@ static void check_backward(ito_shape shape, int64_t groups)
     ito_tensor *in[3] = {x, weight, bias};
     for (int i = 0; i < 3; i++)
         ito_requires_grad(in[i], true);
-    ito_tensor *y = ito_group_norm(x, groups, weight, bias, 0);
+    setting s = {groups, true, true, silu};
+    ito_tensor *y = group_norm(in, 3, &s);
     ito_backward_options options = {.cotangent = dy, .retain_graph = true};
     cr_assert_eq(ito_grads(y, in, 3, fused, options), ITO_OK, "%s", ito_error());
     options.create_graph = true;
@@ -114,10 +132,33 @@ static void check_backward(ito_shape shape, int64_t groups)
 
 Test(ops_group_norm, fused_and_composite_gradients_agree)
 {
-    check_backward(ITO_SHAPE(2, 6, 5, 7), 3);
-    check_backward(ITO_SHAPE(1, 32, 50, 40), 8);
-    check_backward(ITO_SHAPE(3, 300, 5), 2);
-    check_backward(ITO_SHAPE(2, 12, 1, 3, 1), 4);
+    for (int silu = 0; silu < 2; silu++) {
+        check_backward(ITO_SHAPE(2, 6, 5, 7), 3, silu);
+        check_backward(ITO_SHAPE(1, 32, 50, 40), 8, silu);
+        check_backward(ITO_SHAPE(3, 300, 5), 2, silu);
+        check_backward(ITO_SHAPE(2, 12, 1, 3, 1), 4, silu);
+    }
+}
+
+/* The separate operations round where the fused one does. */
+Test(ops_group_norm, silu_behind_it_gives_the_bits_of_both_operations)
+{
+    for (int wanted = 1; wanted < 8; wanted++) { /* the inputs, as bits, that want a gradient */
+        ito_tensor *in[3] = {ito_cast(random_tensor(ITO_SHAPE(3, 64, 33, 31), -3, 3, 1), ITO_F32),
+                             ito_cast(random_tensor(ITO_SHAPE(64), -2, 2, 2), ITO_F32),
+                             ito_cast(random_tensor(ITO_SHAPE(64), -2, 2, 3), ITO_F32)};
+        ito_tensor *dy = ito_cast(random_tensor(ITO_SHAPE(3, 64, 33, 31), -1, 1, 4), ITO_F32);
+        for (int i = 0; i < 3; i++)
+            ito_requires_grad(in[i], (wanted >> i & 1) != 0);
+        ito_tensor *fused = ito_group_norm_silu(in[0], 8, in[1], in[2], 0);
+        ito_tensor *apart = ito_silu(ito_group_norm(in[0], 8, in[1], in[2], 0));
+        assert_close(fused, apart, 0, "forward");
+        for (int i = 0; i < 3; i++)
+            if ((wanted >> i & 1) != 0)
+                assert_close(ito_grad(fused, in[i], .cotangent = dy, .retain_graph = true),
+                             ito_grad(apart, in[i], .cotangent = dy, .retain_graph = true), 0,
+                             "backward");
+    }
 }
 
 Test(ops_group_norm, the_gradients_of_nothing_are_zero)
@@ -207,4 +248,6 @@ Test(ops_group_norm, refuses_what_does_not_fit)
     assert_error(ITO_ERR_SHAPE, "group_norm: weight [5] does not fit 6 channels");
     cr_assert_null(ito_group_norm(x, 2, NULL, five, 0));
     assert_error(ITO_ERR_SHAPE, "group_norm: bias [5] does not fit 6 channels");
+    cr_assert_null(ito_group_norm_silu(x, 4, NULL, NULL, 0));
+    assert_error(ITO_ERR_SHAPE, "group_norm_silu: 6 channels do not form 4 groups");
 }

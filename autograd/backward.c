@@ -4,6 +4,7 @@
  * after all that used its result. Only nodes that lead to something wanted are worked on. What a
  * node saved is freed as soon as it has been used, unless the graph is retained. */
 #include "autograd/graph.h"
+#include "autograd/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -284,7 +285,11 @@ static bool run_backward(sweep *s, node *n, ito_tensor *dy, ito_tensor **dx, boo
         if (n->info->kind == KIND_FUSED)
             return composite_backward(&c, dy, dx);
     }
-    return n->info->backward(&c, dy, dx);
+    profile_frame frame;
+    profile_begin_backward(&frame);
+    bool done = n->info->backward(&c, dy, dx);
+    profile_end_backward(&frame, &c, dy, dx);
+    return done;
 }
 
 static bool check_gradients(const sweep *s, const node *n, ito_tensor *const *dx)
@@ -422,6 +427,9 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     if (!tensor_needs_grad(output))
         return ito_error_set(ITO_ERR_GRAD, "backward: the output %s requires no gradient",
                              tensor_shape_str(output));
+    static profile_row row = PROFILE_ROW("sweep");
+    profile_frame frame;
+    profile_begin_backward(&frame);
     const sweep *outer = under_way;
     under_way = s;
     s->anomaly = anomaly_mode();
@@ -439,6 +447,7 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     ito_scope_end();
     ito_set_anomaly_mode(s->anomaly);
     under_way = outer;
+    profile_end(&frame, &row);
     return done ? ITO_OK
            : ito_error_code() != ITO_OK
                ? ito_error_code()

@@ -2,6 +2,7 @@
  * and hangs a node behind the result where a gradient can be wanted. */
 #include "autograd/op.h"
 #include "autograd/graph.h"
+#include "autograd/profile.h"
 
 const op_info op_table[OP_COUNT] = {
 #define OP_PRIMITIVE(op, arity, dtypes, saves)                                                     \
@@ -110,9 +111,12 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
         dtype[i] = ito_dtype_of(in[i]);
     }
     op_call c = {.info = info, .n = n, .in = in, .shape = shape, .dtype = dtype, .params = params};
+    profile_frame frame;
+    profile_begin(&frame);
     ito_scope_begin();
     ito_tensor *out = ito_keep(run(&c, params_size));
     ito_scope_end();
+    profile_end_forward(&frame, &c, out);
     mem_free(block);
     return out;
 }

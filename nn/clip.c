@@ -1,6 +1,7 @@
 /* Clipping of gradients by their joint norm. */
 #include "nn/flat.h"
 #include "nn/optim.h"
+#include "tensor/profile.h"
 
 #include <math.h>
 
@@ -36,10 +37,14 @@ double ito_clip_grad_norm(ito_module *model, double max_norm)
     module_flat *f = flat_of(model);
     if (f == NULL || !flat_check(f, "clip_grad_norm"))
         return (double)NAN;
+    static profile_row row = PROFILE_ROW("clip");
+    profile_frame frame;
+    profile_begin(&frame);
     flat_gather_gradients(f);
     int64_t pieces = flat_pieces(f, false);
     double norm = gradient_norm(f, pieces);
     if (isfinite(norm) && max_norm / (norm + 1e-6) < 1)
         scale_gradients(f, pieces, max_norm / (norm + 1e-6));
+    profile_end(&frame, &row);
     return norm;
 }

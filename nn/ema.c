@@ -2,6 +2,7 @@
 #include "nn/ema.h"
 #include "nn/flat.h"
 #include "nn/registry.h"
+#include "tensor/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -64,6 +65,9 @@ ito_status ito_ema_update(ito_ema *ema)
     module_flat *f = ema->flat;
     if (!flat_check(f, "ema"))
         return ITO_ERR_ARGUMENT;
+    static profile_row row = PROFILE_ROW("averages");
+    profile_frame frame;
+    profile_begin(&frame);
     const kernel_table *k = kernels(f->dtype);
     double weight = 1 - ito_ema_decay(ema);
     int64_t pieces = flat_pieces(f, true);
@@ -73,6 +77,7 @@ ito_status ito_ema_update(ito_ema *ema)
                     f->piece[i].end - f->piece[i].begin, weight);
     ito_touch(ema->average);
     ema->updates++;
+    profile_end(&frame, &row);
     return ITO_OK;
 }
 

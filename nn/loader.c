@@ -4,6 +4,7 @@
  * it begins. Whoever makes it runs the same code, so prefetching changes no byte. */
 #include "nn/data.h"
 #include "tensor/internal.h"
+#include "tensor/profile.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -198,6 +199,9 @@ static bool start(ito_loader *l)
 /* Wait for the oldest batch. Not to be called after the last one. */
 static void take(ito_loader *l, made_batch *out)
 {
+    static profile_row row = PROFILE_ROW("waiting for data");
+    profile_frame frame;
+    profile_begin(&frame);
     pthread_mutex_lock(&l->lock);
     while (l->count == 0)
         pthread_cond_wait(&l->changed, &l->lock);
@@ -206,6 +210,7 @@ static void take(ito_loader *l, made_batch *out)
     l->count--;
     pthread_cond_signal(&l->changed);
     pthread_mutex_unlock(&l->lock);
+    profile_end(&frame, &row);
 }
 
 /* ---- the caller's side -------------------------------------------------------------------------

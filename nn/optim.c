@@ -2,6 +2,7 @@
 #include "nn/optim.h"
 #include "nn/flat.h"
 #include "nn/registry.h"
+#include "tensor/profile.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -164,6 +165,9 @@ ito_status ito_optimizer_step(ito_optimizer *opt, double lr)
         return ITO_ERR_RANGE;
     if (!flat_check(opt->flat, kind))
         return ITO_ERR_ARGUMENT;
+    static profile_row row = PROFILE_ROW("optimiser");
+    profile_frame frame;
+    profile_begin(&frame);
     module_flat *f = opt->flat;
     flat_gather_gradients(f);
     opt->steps++;
@@ -173,6 +177,7 @@ ito_status ito_optimizer_step(ito_optimizer *opt, double lr)
     for (int64_t i = 0; i < pieces; i++)
         opt->algorithm->update(opt, k, f->piece[i], lr);
     ito_touch(f->data);
+    profile_end(&frame, &row);
     return ITO_OK;
 }
 

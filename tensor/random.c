@@ -2,6 +2,7 @@
  * offset, so chunks can be filled in any order by any thread. */
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
+#include "tensor/profile.h"
 
 ito_generator ito_generator_make(uint64_t seed, uint64_t stream)
 {
@@ -59,6 +60,8 @@ static void fill(ito_generator *g, ito_tensor *y, fill_fn *fill_chunk)
     int64_t n = ito_numel(y), per_block = y->dtype == ITO_F64 ? 2 : 4, size = 16 / per_block;
     int64_t blocks = (n + per_block - 1) / per_block;
     char *data = tensor_data(y);
+    profile_frame frame;
+    profile_begin(&frame);
 #pragma omp parallel for num_threads(threads_for(8 * n)) schedule(static)
     for (int64_t b = 0; b < blocks; b += CHUNK_BLOCKS) {
         uint32_t bits[4 * CHUNK_BLOCKS];
@@ -69,6 +72,8 @@ static void fill(ito_generator *g, ito_tensor *y, fill_fn *fill_chunk)
                    n - first < count * per_block ? n - first : count * per_block);
     }
     g->offset += (uint64_t)blocks;
+    static profile_row row = PROFILE_ROW("random numbers");
+    profile_end(&frame, &row);
 }
 
 ito_tensor *ito_rand(ito_generator *g, ito_shape shape, ito_dtype dtype)

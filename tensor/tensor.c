@@ -1,5 +1,6 @@
 /* The tensor: storage with a reference count, and strided views of it. */
 #include "tensor/internal.h"
+#include "tensor/profile.h"
 #include "tensor/scope_internal.h"
 
 #include <math.h>
@@ -247,16 +248,25 @@ double ito_item(const ito_tensor *t)
     return ito_to_data(t, &value, ITO_F64) == ITO_OK ? value : (double)NAN;
 }
 
+/* Fill `copy` (may be NULL), which is laid out as an operation wants its input, from t. */
+static ito_tensor *copy_into(ito_tensor *copy, const ito_tensor *t)
+{
+    static profile_row row = PROFILE_ROW("copies to another layout");
+    profile_frame frame;
+    profile_begin(&frame);
+    if (copy != NULL)
+        tensor_copy(copy, t);
+    profile_end(&frame, &row);
+    return copy;
+}
+
 ito_tensor *tensor_contiguous(const ito_tensor *t)
 {
     if (t == NULL)
         return NULL;
     if (ito_is_contiguous(t))
         return (ito_tensor *)(uintptr_t)t;
-    ito_tensor *copy = tensor_empty(ito_shape_of(t), t->dtype);
-    if (copy != NULL)
-        tensor_copy(copy, t);
-    return copy;
+    return copy_into(tensor_empty(ito_shape_of(t), t->dtype), t);
 }
 
 ito_tensor *tensor_channels_last(const ito_tensor *t)
@@ -265,8 +275,5 @@ ito_tensor *tensor_channels_last(const ito_tensor *t)
         return NULL;
     if (ito_is_channels_last(t))
         return (ito_tensor *)(uintptr_t)t;
-    ito_tensor *copy = tensor_empty_channels_last(ito_shape_of(t), t->dtype);
-    if (copy != NULL)
-        tensor_copy(copy, t);
-    return copy;
+    return copy_into(tensor_empty_channels_last(ito_shape_of(t), t->dtype), t);
 }

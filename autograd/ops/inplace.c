@@ -3,6 +3,7 @@
  * the old values says so instead of using the new ones. */
 #include "autograd/graph.h"
 #include "autograd/ops/elementwise.h"
+#include "tensor/profile.h"
 
 /* Whether op may write to dst. */
 static bool writable(const char *op, const ito_tensor *dst)
@@ -142,13 +143,20 @@ static bool is_real(const char *op, const ito_tensor *t)
     return false;
 }
 
+/* In backward it is the sweep that adds in place: gradients that arrive at the same tensor. */
+static profile_row in_place = PROFILE_ROW("in place");
+static profile_row gradient_sums = PROFILE_ROW("sums of gradients");
+
 static void update_rows(ito_tensor *dst, ito_tensor *src, int operands, iterate_row *row,
                         double scale)
 {
+    profile_frame frame;
+    profile_begin(&frame);
     update u = {kernels(dst->dtype), ito_dtype_size(dst->dtype), scale};
     iterate_plan plan = iterate_plan_make((ito_tensor *[]){dst, src}, operands);
     iterate(&plan, row, &u, COST_PLAIN);
     ito_touch(dst);
+    profile_end(&frame, profile_on && frame.in_backward ? &gradient_sums : &in_place);
 }
 
 ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)

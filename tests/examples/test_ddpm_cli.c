@@ -162,6 +162,22 @@ Test(ddpm_cli, unknown_commands_and_options_are_usage_errors)
     is_usage_error("train --out", "--out");
 }
 
+Test(ddpm_cli, a_profile_is_printed_beside_the_usual_output)
+{
+    setenv("ITO_PROFILE", "1", 1);
+    succeeds(run("train --data npy:data.npy --out r --steps 2 --json " TINY " " QUIET));
+    cJSON *o = cJSON_Parse(said);
+    cr_assert_not_null(o, "%s", said);
+    cJSON_Delete(o);
+    static const char *const rows[] = {"\nconv2d ",   "\noptimiser ", "\nclip ",
+                                       "\naverages ", "\nother ",     "\ntotal "};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_assert_not_null(strstr(complained, rows[i]), "%s: %s", rows[i], complained);
+    setenv("ITO_PROFILE", "0", 1);
+    succeeds(run("info r"));
+    cr_assert_str_eq(complained, "");
+}
+
 Test(ddpm_cli, options_that_are_needed_are_named)
 {
     is_usage_error("train --out r", "--data is missing");

@@ -6,5 +6,6 @@
 int command_train(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_report(int argc, char **argv);
 
 #endif

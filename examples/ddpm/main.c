@@ -15,13 +15,14 @@ static const struct {
     {"train", command_train, "learn from images; leaves a run directory, goes on with one"},
     {"sample", command_sample, "make images with a trained network"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
+    {"report", command_report, "write report.html of a run: its curves, samples and settings"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *file)
 {
-    fprintf(file, "Usage: ito-ddpm train|sample|info [OPTION...] (see ito-ddpm --help)\n");
+    fprintf(file, "Usage: ito-ddpm train|sample|info|report [OPTION...] (see ito-ddpm --help)\n");
 }
 
 static int print_help(void)

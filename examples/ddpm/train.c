@@ -6,6 +6,7 @@
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/progress.h"
+#include "examples/ddpm/report.h"
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/stop.h"
 #include "examples/ddpm/train_options.h"
@@ -371,16 +372,19 @@ static bool train(session *s)
         if (!one_step(s))
             return false;
         /* None while steps fail: the one before is as good, and resuming it counts them again. */
-        if (s->step % s->o.checkpoint_every == 0 && s->failures == 0) {
-            if (!save(s))
+        bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
+        if (checkpoint_due && !save(s))
+            return false;
+        if (sample_due(s) && stop_signal() == 0 && !sample(s))
+            return false;
+        if (checkpoint_due) {
+            if (!report_write(s->o.out))
                 return false;
             progress_skip(&s->progress);
         }
-        if (sample_due(s) && stop_signal() == 0 && !sample(s))
-            return false;
     }
     progress_end(&s->progress);
-    return save(s);
+    return save(s) && report_write(s->o.out);
 }
 
 /* ---- the end ---- */

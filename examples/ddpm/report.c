@@ -1,0 +1,454 @@
+/* report.html of a run.
+ * Invariant: the file stands alone (style, script, charts and images are inside), every text from
+ * the run is escaped, and it is replaced as a whole. */
+#include "examples/ddpm/report.h"
+
+#include "examples/ddpm/chart.h"
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/options.h"
+#include "examples/ddpm/run.h"
+#include "examples/ddpm/run_log.h"
+#include "models/ddpm/settings.h"
+#include "tensor/internal.h"
+#include "tensor/io/file.h"
+
+#include <cjson/cJSON.h>
+#include <dirent.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST_GRIDS = 40, MAX_IMAGE = 64 << 20 };
+
+/* ---- text ---- */
+
+static void write_text(FILE *out, const char *text)
+{
+    for (; *text != '\0'; text++)
+        if (*text == '&')
+            fputs("&amp;", out);
+        else if (*text == '<')
+            fputs("&lt;", out);
+        else if (*text == '>')
+            fputs("&gt;", out);
+        else if (*text == '"')
+            fputs("&quot;", out);
+        else
+            fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
+}
+
+static void write_base64(FILE *out, const unsigned char *data, int64_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (int64_t i = 0; i < size; i += 3) {
+        uint32_t bits = (uint32_t)data[i] << 16;
+        bits |= i + 1 < size ? (uint32_t)data[i + 1] << 8 : 0;
+        bits |= i + 2 < size ? (uint32_t)data[i + 2] : 0;
+        fputc(digits[bits >> 18], out);
+        fputc(digits[bits >> 12 & 63], out);
+        fputc(i + 1 < size ? digits[bits >> 6 & 63] : '=', out);
+        fputc(i + 2 < size ? digits[bits & 63] : '=', out);
+    }
+}
+
+static const char style[] =
+    ":root{color-scheme:light dark;--ink:#1f2328;--paper:#fff;--rule:#d8dee4;--card:#f6f8fa;"
+    "--c0:#1f6feb;--c1:#d1242f;--c2:#1a7f37;--c3:#9a6700}"
+    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--rule:#30363d;"
+    "--card:#161b22;--c0:#58a6ff;--c1:#ff7b72;--c2:#3fb950;--c3:#d29922}}"
+    "body{margin:0 auto;padding:1rem;max-width:64rem;font:16px/1.5 system-ui,sans-serif;"
+    "color:var(--ink);background:var(--paper)}"
+    "h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.1rem;margin-top:2rem}"
+    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem}"
+    ".figures div{background:var(--card);border-radius:.5rem;padding:.5rem .8rem}"
+    ".figures b{display:block;font-size:1.2rem}"
+    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));"
+    "gap:1rem}"
+    ".grids figure{margin:0}.grids "
+    "img{width:100%;max-width:36rem;image-rendering:pixelated;display:block}"
+    ".grids input{width:100%;max-width:36rem}"
+    "table{border-collapse:collapse}td{border-bottom:1px solid var(--rule);padding:.15rem .8rem "
+    ".15rem 0;vertical-align:top;overflow-wrap:anywhere}"
+    "pre{background:var(--card);border-radius:.5rem;padding:.8rem;white-space:pre-wrap;"
+    "overflow-wrap:anywhere}";
+
+/* ---- figures ---- */
+
+typedef struct run_report {
+    const char *dir;
+    cJSON *config;
+    run_history log;
+    FILE *out;
+} run_report;
+
+static const cJSON *option_of(const run_report *r, const char *name)
+{
+    return cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(r->config, "options"),
+                                            name);
+}
+
+static double latest(const run_report *r, const double *column)
+{
+    return r->log.n > 0 ? column[r->log.n - 1] : (double)NAN;
+}
+
+static void write_figure(FILE *out, const char *label, const char *format, double value)
+{
+    fprintf(out, "<div>%s<b>", label);
+    if (isfinite(value))
+        fprintf(out, format, value);
+    else
+        fputs("none yet", out);
+    fputs("</b></div>\n", out);
+}
+
+static void write_figures(const run_report *r)
+{
+    const run_history *h = &r->log;
+    const cJSON *steps = option_of(r, "steps"), *isa;
+    double seconds = latest(r, h->column[LOG_SECONDS]);
+    FILE *out = r->out;
+    fputs("<div class=\"figures\">\n", out);
+    write_figure(out, "step", "%.0f", latest(r, h->column[LOG_STEP]));
+    if (cJSON_IsNumber(steps))
+        write_figure(out, "of", "%.0f", steps->valuedouble);
+    write_figure(out, "loss, smoothed", "%.4g", latest(r, h->smoothed));
+    write_figure(out, "images a second", "%.4g", latest(r, h->column[LOG_IMAGES_PER_SECOND]));
+    write_figure(out, seconds < 7200.0 ? "minutes of training" : "hours of training", "%.1f",
+                 seconds / (seconds < 7200.0 ? 60.0 : 3600.0));
+    write_figure(out, "peak memory, MiB", "%.0f", latest(r, h->column[LOG_PEAK_BYTES]) / 0x1p20);
+    isa = cJSON_GetObjectItemCaseSensitive(r->config, "isa");
+    if (cJSON_IsString(isa)) {
+        fputs("<div>instruction set<b>", out);
+        write_text(out, isa->valuestring);
+        fputs("</b></div>\n", out);
+    }
+    fputs("</div>\n", out);
+}
+
+/* ---- curves ---- */
+
+static void write_curve(const run_report *r, const char *title, const double *y, bool log_y,
+                        bool from_zero)
+{
+    const run_history *h = &r->log;
+    chart_series line = {.x = h->column[LOG_STEP], .y = y, .n = h->n};
+    chart_write(r->out, &(chart){.title = title,
+                                 .x_label = "step",
+                                 .log_y = log_y,
+                                 .from_zero = from_zero,
+                                 .series = &line,
+                                 .count = 1});
+}
+
+static void write_curves(const run_report *r)
+{
+    const run_history *h = &r->log;
+    chart_series loss[] = {
+        {.name = "each step",
+         .x = h->column[LOG_STEP],
+         .y = h->column[LOG_LOSS],
+         .n = h->n,
+         .faint = true},
+        {.name = "smoothed", .x = h->column[LOG_STEP], .y = h->smoothed, .n = h->n},
+    };
+    fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", r->out);
+    chart_write(
+        r->out,
+        &(chart){.title = "Loss", .x_label = "step", .log_y = true, .series = loss, .count = 2});
+    write_curve(r, "Learning rate", h->column[LOG_LR], false, true);
+    write_curve(r, "Norm of the gradient", h->column[LOG_GRAD_NORM], true, false);
+    write_curve(r, "Images a second", h->column[LOG_IMAGES_PER_SECOND], false, true);
+    for (int64_t i = 0; i < h->n; i++)
+        h->column[LOG_PEAK_BYTES][i] /= 0x1p20;
+    write_curve(r, "Peak memory, MiB", h->column[LOG_PEAK_BYTES], false, true);
+    fputs("</div>\n", r->out);
+}
+
+/* ---- the schedule ---- */
+
+static void write_schedule(const run_report *r, const ito_ddpm_schedule *s)
+{
+    double *x = malloc((size_t)s->steps * 2 * sizeof *x), *snr = x + s->steps;
+    if (x == NULL)
+        return;
+    for (int64_t t = 0; t < s->steps; t++) {
+        x[t] = (double)t;
+        snr[t] = s->alpha_bar[t] / (1.0 - s->alpha_bar[t]);
+    }
+    const struct {
+        const char *title;
+        const double *y;
+        bool log_y;
+    } plots[] = {{"beta", s->beta, false},
+                 {"alpha_bar: what is left of the image", s->alpha_bar, false},
+                 {"SNR = alpha_bar / (1 - alpha_bar)", snr, true}};
+    fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
+    for (int i = 0; i < 3; i++) {
+        chart_series line = {.x = x, .y = plots[i].y, .n = s->steps};
+        chart_write(r->out, &(chart){.title = plots[i].title,
+                                     .x_label = "t",
+                                     .log_y = plots[i].log_y,
+                                     .from_zero = true,
+                                     .series = &line,
+                                     .count = 1});
+    }
+    fputs("</div>\n", r->out);
+    free(x);
+}
+
+/* Settings that this program does not know leave the charts out; the table shows them all. */
+static void write_schedule_of(const run_report *r, const char *text)
+{
+    ito_ddpm_settings settings;
+    ito_diffusion *d = NULL;
+    if (ito_ddpm_settings_parse(text, r->dir, &settings) == ITO_OK)
+        d = ito_diffusion_create_with(settings.diffusion);
+    if (d != NULL)
+        write_schedule(r, d->schedule);
+    else
+        ito_error_clear();
+    ito_diffusion_free(d);
+}
+
+/* ---- grids of samples ---- */
+
+static int64_t grid_step(const char *name)
+{
+    int64_t step;
+    int end = 0;
+    return sscanf(name, "step-%" SCNd64 ".png%n", &step, &end) == 1 && end > 0 && name[end] == '\0'
+               ? step
+               : -1;
+}
+
+static int by_step(const void *a, const void *b)
+{
+    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The steps that have a grid, in order; their number, or 0. Freed with free(). */
+static int64_t list_grids(const char *dir, int64_t **steps)
+{
+    char *path = path_join(dir, "samples");
+    DIR *d = path != NULL ? opendir(path) : NULL;
+    int64_t n = 0, room = 0;
+    *steps = NULL;
+    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
+        if (grid_step(e->d_name) < 0)
+            continue;
+        if (n == room) {
+            room = room > 0 ? 2 * room : 64;
+            int64_t *grown = realloc(*steps, (size_t)room * sizeof *grown);
+            if (grown == NULL)
+                break;
+            *steps = grown;
+        }
+        (*steps)[n++] = grid_step(e->d_name);
+    }
+    if (d != NULL)
+        closedir(d);
+    free(path);
+    if (n > 0)
+        qsort(*steps, (size_t)n, sizeof **steps, by_step);
+    return n;
+}
+
+static bool write_grid(const run_report *r, int64_t step, bool shown)
+{
+    training_run run = {.dir = (char *)r->dir};
+    char *path = run_sample_path(&run, step);
+    void *data;
+    int64_t size;
+    bool good = path != NULL && file_read_all(path, MAX_IMAGE, &data, &size) == ITO_OK;
+    free(path);
+    if (!good)
+        return false;
+    fprintf(r->out,
+            "<figure%s><img alt=\"samples after step %" PRId64 "\" src=\"data:image/png;base64,",
+            shown ? "" : " hidden", step);
+    write_base64(r->out, data, size);
+    fprintf(r->out, "\"><figcaption>after step %" PRId64 "</figcaption></figure>\n", step);
+    mem_free(data);
+    return true;
+}
+
+static bool write_grids(const run_report *r)
+{
+    int64_t *steps, n = list_grids(r->dir, &steps), shown = n < MOST_GRIDS ? n : MOST_GRIDS;
+    bool good = true;
+    if (n > 0)
+        fputs("<h2>Samples over time</h2>\n<div class=\"grids\">\n", r->out);
+    for (int64_t i = 0; i < shown && good; i++) {
+        int64_t at = shown > 1 ? i * (n - 1) / (shown - 1) : 0;
+        good = write_grid(r, steps[at], i == shown - 1);
+    }
+    if (shown > 1)
+        fprintf(r->out,
+                "<input type=\"range\" aria-label=\"which grid\" min=\"0\" max=\"%" PRId64
+                "\" value=\"%" PRId64 "\">\n<script>\n"
+                "const grids = document.querySelectorAll('.grids figure');\n"
+                "document.querySelector('.grids input').oninput = e =>\n"
+                "    grids.forEach((g, i) => g.hidden = i != e.target.value);\n</script>\n",
+                shown - 1, shown - 1);
+    if (n > 0)
+        fputs("</div>\n", r->out);
+    free(steps);
+    return good;
+}
+
+/* ---- settings ---- */
+
+static void write_rows(FILE *out, const cJSON *object, const char *prefix)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, object)
+    {
+        char name[160];
+        snprintf(name, sizeof name, "%s%s%s", prefix, prefix[0] != '\0' ? "." : "", item->string);
+        if (cJSON_IsObject(item)) {
+            write_rows(out, item, name);
+            continue;
+        }
+        char *value = cJSON_PrintUnformatted(item);
+        fputs("<tr><td>", out);
+        write_text(out, name);
+        fputs("</td><td>", out);
+        write_text(out, cJSON_IsString(item) ? item->valuestring : value != NULL ? value : "");
+        fputs("</td></tr>\n", out);
+        free(value);
+    }
+}
+
+/* A word of a shell's command line, in quotes unless it is plain. */
+static void write_word(FILE *out, const char *word)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                                "-_.,:/+=@";
+    if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
+        write_text(out, word);
+        return;
+    }
+    fputc('\'', out);
+    for (; *word != '\0'; word++) {
+        char one[2] = {*word, '\0'};
+        write_text(out, *word == '\'' ? "'\\''" : one);
+    }
+    fputc('\'', out);
+}
+
+/* Every option as the run has it, so that the defaults of another version do not matter. */
+static void write_command(const run_report *r)
+{
+    const cJSON *item;
+    fputs("<h2>To do it again</h2>\n<pre>ito-ddpm train --out ", r->out);
+    write_word(r->out, r->dir);
+    cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(r->config, "options"))
+    {
+        if (cJSON_IsFalse(item))
+            continue;
+        fputs(" --", r->out);
+        write_text(r->out, item->string);
+        if (cJSON_IsTrue(item))
+            continue;
+        char *value = cJSON_PrintUnformatted(item);
+        fputc(' ', r->out);
+        write_word(r->out, cJSON_IsString(item) ? item->valuestring : value != NULL ? value : "");
+        free(value);
+    }
+    fputs("</pre>\n", r->out);
+}
+
+/* ---- the page ---- */
+
+static bool write_page(run_report *r, const char *config)
+{
+    char when[64] = "";
+    time_t now = time(NULL);
+    struct tm local;
+    if (localtime_r(&now, &local) != NULL)
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M", &local);
+    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
+          r->out);
+    write_text(r->out, r->dir);
+    fprintf(
+        r->out,
+        "</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>%s\n%s</style>\n</head>\n<body>\n"
+        "<h1>",
+        style, chart_style);
+    write_text(r->out, r->dir);
+    fprintf(r->out, "</h1>\n<p>A training run of ito-ddpm; written %s.</p>\n", when);
+    write_figures(r);
+    write_curves(r);
+    if (!write_grids(r))
+        return false;
+    write_schedule_of(r, config);
+    write_command(r);
+    fputs("<h2>Settings</h2>\n<table>\n", r->out);
+    write_rows(r->out, r->config, "");
+    fputs("</table>\n</body>\n</html>\n", r->out);
+    return true;
+}
+
+static bool write_report(run_report *r, const char *config)
+{
+    char *page = NULL, *path = path_join(r->dir, "report.html");
+    size_t size = 0;
+    r->out = open_memstream(&page, &size);
+    bool good = r->out != NULL && path != NULL && write_page(r, config);
+    if (r->out != NULL && fclose(r->out) != 0)
+        good = false;
+    if (good)
+        good = file_write_atomic(path, page, size) == ITO_OK;
+    else
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its report", r->dir);
+    free(page);
+    free(path);
+    return good;
+}
+
+bool report_write(const char *dir)
+{
+    run_report r = {.dir = dir};
+    char *config = run_config(dir);
+    if (config == NULL)
+        return false;
+    r.config = cJSON_Parse(config);
+    bool good = cJSON_IsObject(r.config);
+    if (!good)
+        ito_error_set(ITO_ERR_FORMAT, "%s/config.json: it is not a JSON object", dir);
+    good = good && run_history_read(dir, &r.log) && write_report(&r, config);
+    run_history_free(&r.log);
+    cJSON_Delete(r.config);
+    free(config);
+    return good;
+}
+
+/* ---- the command ---- */
+
+static const option_row rows[] = {{OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}};
+
+static const char doc[] =
+    "Write report.html into a run directory: curves, sample grids, noise schedule, settings and "
+    "the command that does it again, in one file for any browser. Training writes it too, at every "
+    "checkpoint."
+    "\v"
+    "Example:\n"
+    "  ito-ddpm report run && xdg-open run/report.html\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+int command_report(int argc, char **argv)
+{
+    command_line c = {
+        .command = "report", .arguments = "RUN", .doc = doc, .options = rows, .values = NULL};
+    options_parse(&c, argc, argv);
+    if (c.argument == NULL)
+        options_refuse(&c, "there is no RUN");
+    if (!report_write(c.argument))
+        return options_report("report");
+    return printf("%s/report.html\n", c.argument) > 0 && fflush(stdout) == 0 ? 0 : 1;
+}

@@ -13,7 +13,8 @@
 extern "C" {
 #endif
 
-/** Make a leaf of t: gradients with respect to it are wanted, or no longer. f32 or f64. Returns t.
+/** Make a leaf of t: gradients with respect to it are wanted, or no longer. f32, f64 or bf16.
+ * Returns t.
  */
 ITO_API ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted);
 /** Whether t is such a leaf or was computed from one. */

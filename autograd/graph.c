@@ -229,8 +229,8 @@ ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted)
                                    "requires_grad: the tensor %s is a result; "
                                    "ito_detach gives one without history",
                                    tensor_shape_str(t));
-    if (wanted && t->dtype != ITO_F32 && t->dtype != ITO_F64)
-        return error_null(ITO_ERR_DTYPE, "requires_grad: gradients are f32 or f64, not %s",
+    if (wanted && t->dtype != ITO_F32 && t->dtype != ITO_F64 && t->dtype != ITO_BF16)
+        return error_null(ITO_ERR_DTYPE, "requires_grad: gradients are f32, f64 or bf16, not %s",
                           ito_dtype_name(t->dtype));
     if (!wanted && t->autograd == NULL)
         return t;

@@ -27,8 +27,29 @@ const op_info op_table[OP_COUNT] = {
 
 static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
 {
-    return allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64 ||
-           (allowed == NUMBER && !ito_dtype_is_float(dtype));
+    if (allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64)
+        return true;
+    if (dtype == ITO_BF16)
+        return allowed != WIDE;
+    return allowed == NUMBER && !ito_dtype_is_float(dtype);
+}
+
+/* Input i has the dtype that goes with the first one's. */
+static bool check_pair(const op_info *info, const ito_tensor *first, const ito_tensor *t, int64_t i)
+{
+    bool parameter = info->dtypes == MIXED && (i == 1 || i == 2);
+    bool narrow = parameter && first->dtype == ITO_BF16;
+    if (info->dtypes == ANY || t->dtype == (narrow ? ITO_F32 : first->dtype))
+        return true;
+    if (narrow)
+        ito_error_set(ITO_ERR_DTYPE,
+                      "%s: beside bf16 %s parameters are f32, not %s %s (see ito_cast)", info->name,
+                      tensor_shape_str(first), ito_dtype_name(t->dtype), tensor_shape_str(t));
+    else
+        ito_error_set(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", info->name,
+                      ito_dtype_name(first->dtype), tensor_shape_str(first),
+                      ito_dtype_name(t->dtype), tensor_shape_str(t));
+    return false;
 }
 
 /* The inputs' dtypes are what the table says; the first NULL that is not optional fails quietly. */
@@ -41,18 +62,14 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
         if (in[i] == NULL)
             continue;
         if (!dtype_allowed(info->dtypes, in[i]->dtype)) {
-            ito_error_set(ITO_ERR_DTYPE, "%s: takes f32 or f64, not %s (see ito_cast)", info->name,
+            ito_error_set(ITO_ERR_DTYPE, "%s: takes %s, not %s (see ito_cast)", info->name,
+                          info->dtypes == WIDE ? "f32 or f64" : "f32, f64 or bf16",
                           ito_dtype_name(in[i]->dtype));
             return false;
         }
-        if (first == NULL)
-            first = in[i];
-        if (info->dtypes != ANY && in[i]->dtype != first->dtype) {
-            ito_error_set(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)",
-                          info->name, ito_dtype_name(first->dtype), tensor_shape_str(first),
-                          ito_dtype_name(in[i]->dtype), tensor_shape_str(in[i]));
+        first = first == NULL ? in[i] : first;
+        if (!check_pair(info, first, in[i], i))
             return false;
-        }
     }
     return true;
 }

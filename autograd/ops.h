@@ -1,8 +1,9 @@
 /* Every operation on tensors, by family. Names, arguments and defaults are PyTorch's.
  *
  * All return a tensor of the current scope, or NULL with an error recorded; NULL in gives NULL out.
- * Unless said otherwise they take f32 or f64 (all inputs the same), broadcast as NumPy does, and
- * can be differentiated. bf16 and f16 are storage: ito_cast them first.
+ * Unless said otherwise they take f32, f64 or bf16 (all inputs the same), broadcast as NumPy does,
+ * and can be differentiated. f16 is storage: ito_cast it first. Operations on bf16 compute in f32
+ * and round their result once.
  */
 #ifndef ITO_OPS_H
 #define ITO_OPS_H

@@ -4,6 +4,7 @@
  * between dense tensors becomes one run and a transpose a loop over rows. */
 #include "tensor/convert.h"
 #include "tensor/internal.h"
+#include "tensor/kernels/kernels.h"
 
 #include <string.h>
 
@@ -135,7 +136,12 @@ static void store_element(void *p, ito_dtype dtype, int64_t i, double v)
 static void convert_row(void *to, ito_dtype td, int64_t ts, const void *from, ito_dtype fd,
                         int64_t fs, int64_t n)
 {
-    if (fd == ITO_U8 && td == ITO_F32) {
+    bool dense = ts == 1 && fs == 1;
+    if (dense && td == ITO_F32 && (fd == ITO_BF16 || fd == ITO_F64)) {
+        kernels(fd)->to_f32(to, from, n);
+    } else if (dense && fd == ITO_F32 && (td == ITO_BF16 || td == ITO_F64)) {
+        kernels(td)->from_f32(to, from, n);
+    } else if (fd == ITO_U8 && td == ITO_F32) {
         for (int64_t i = 0; i < n; i++)
             ((float *)to)[i * ts] = ((const uint8_t *)from)[i * fs];
     } else if (fd == ITO_F32 && td == ITO_BF16) {

@@ -41,7 +41,9 @@ int threads_for(int64_t work)
 /* ---- instruction sets --------------------------------------------------------------------------
  */
 
-#define DECLARE(isa) extern const kernel_table kernel_table_##isa##_f32, kernel_table_##isa##_f64;
+#define DECLARE(isa)                                                                               \
+    extern const kernel_table kernel_table_##isa##_f32, kernel_table_##isa##_f64,                  \
+        kernel_table_##isa##_bf16;
 DECLARE(base)
 #if defined(__x86_64__)
 DECLARE(avx2)
@@ -51,16 +53,21 @@ DECLARE(avx512bf16)
 
 typedef struct isa_choice {
     const char *name;
-    const kernel_table *f32, *f64;
+    const kernel_table *f32, *f64, *bf16;
 } isa_choice;
+
+#define CHOICE(isa)                                                                                \
+    {                                                                                              \
+#isa, &kernel_table_##isa##_f32, &kernel_table_##isa##_f64, &kernel_table_##isa##_bf16     \
+    }
 
 /* From the least to the best. */
 static const isa_choice isas[] = {
-    {"base", &kernel_table_base_f32, &kernel_table_base_f64},
+    CHOICE(base),
 #if defined(__x86_64__)
-    {"avx2", &kernel_table_avx2_f32, &kernel_table_avx2_f64},
-    {"avx512", &kernel_table_avx512_f32, &kernel_table_avx512_f64},
-    {"avx512bf16", &kernel_table_avx512bf16_f32, &kernel_table_avx512bf16_f64},
+    CHOICE(avx2),
+    CHOICE(avx512),
+    CHOICE(avx512bf16),
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas };
@@ -109,7 +116,7 @@ bool isa_use(const char *name)
 const kernel_table *kernels(ito_dtype dtype)
 {
     pthread_once(&isa_once, choose_isa);
-    return dtype == ITO_F64 ? chosen->f64 : chosen->f32;
+    return dtype == ITO_F64 ? chosen->f64 : dtype == ITO_BF16 ? chosen->bf16 : chosen->f32;
 }
 
 const char *ito_isa(void)

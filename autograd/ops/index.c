@@ -186,9 +186,26 @@ static bool can_add(const char *op, ito_dtype dtype)
 {
     if (dtype == ITO_F32 || dtype == ITO_F64 || dtype == ITO_I32 || dtype == ITO_I64)
         return true;
-    ito_error_set(ITO_ERR_DTYPE, "%s: adds f32, f64, i32 or i64, not %s", op,
+    ito_error_set(ITO_ERR_DTYPE, "%s: adds f32, f64, bf16, i32 or i64, not %s", op,
                   ito_dtype_name(dtype));
     return false;
+}
+
+static ito_tensor *converted(const ito_tensor *t, ito_dtype dtype)
+{
+    ito_tensor *y = t == NULL ? NULL : tensor_empty_as(t, dtype);
+    if (y != NULL)
+        tensor_copy(y, t);
+    return y;
+}
+
+/* A forward that adds, of bf16: sums run in f32 and are rounded once. */
+static ito_tensor *add_bf16(const op_call *c, op_forward_fn *forward)
+{
+    ito_tensor *wide = converted(c->in[0], ITO_F32);
+    op_call f32 = *c;
+    f32.in = (ito_tensor *[]){wide, c->in[1]};
+    return wide == NULL ? NULL : converted(forward(&f32), ITO_BF16);
 }
 
 /* y[k[j]][..] += x[j][..] for j < count, in this order, where k[j] lies in [low, high). */
@@ -207,6 +224,8 @@ ito_tensor *op_index_add_forward(op_call *c)
 {
     const index_add_params *p = c->params;
     const ito_tensor *x = c->in[0], *index = tensor_contiguous(c->in[1]);
+    if (x->dtype == ITO_BF16)
+        return add_bf16(c, op_index_add_forward);
     if (!can_add("index_add", x->dtype))
         return NULL;
     ito_shape shape = c->shape[0];
@@ -403,6 +422,8 @@ ito_tensor *op_scatter_add_forward(op_call *c)
 {
     const scatter_add_params *p = c->params;
     const ito_tensor *x = c->in[0], *index = c->in[1];
+    if (x->dtype == ITO_BF16)
+        return add_bf16(c, op_scatter_add_forward);
     if (!can_add("scatter_add", x->dtype))
         return NULL;
     ito_tensor *out = tensor_empty(p->shape, x->dtype);

@@ -95,6 +95,9 @@ static void put_row(char *y, int64_t stride, size_t element, const void *from, i
     if (element == sizeof(double))
         for (int64_t i = 0; i < n; i++)
             ((double *)y)[i * stride] = ((const double *)from)[i];
+    else if (element == sizeof(uint16_t))
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)y)[i * stride] = ((const uint16_t *)from)[i];
     else
         for (int64_t i = 0; i < n; i++)
             ((float *)y)[i * stride] = ((const float *)from)[i];
@@ -136,9 +139,9 @@ static void scale_row(const void *context, char *const *data, const int64_t *s, 
 
 static bool is_real(const char *op, const ito_tensor *t)
 {
-    if (t->dtype == ITO_F32 || t->dtype == ITO_F64)
+    if (t->dtype == ITO_F32 || t->dtype == ITO_F64 || t->dtype == ITO_BF16)
         return true;
-    ito_error_set(ITO_ERR_DTYPE, "%s: takes f32 or f64, not %s (see ito_cast)", op,
+    ito_error_set(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", op,
                   ito_dtype_name(t->dtype));
     return false;
 }

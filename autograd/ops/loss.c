@@ -2,6 +2,7 @@
  * mistake. mse_loss has kernels of its own; the others are composed of operations. */
 #include "autograd/op.h"
 #include "autograd/ops/index.h"
+#include "tensor/convert.h"
 #include "tensor/kernels/kernels.h"
 
 static bool same_shape(const char *op, const ito_tensor *a, const ito_tensor *b)
@@ -81,8 +82,10 @@ static ito_tensor *scaled_difference(const ito_tensor *a, const ito_tensor *b, d
 
 static double number(const ito_tensor *t)
 {
-    return t->dtype == ITO_F64 ? *(const double *)tensor_data(t)
-                               : (double)*(const float *)tensor_data(t);
+    const void *p = tensor_data(t);
+    return t->dtype == ITO_F64    ? *(const double *)p
+           : t->dtype == ITO_BF16 ? (double)bf16_to_f32(*(const uint16_t *)p)
+                                  : (double)*(const float *)p;
 }
 
 /* d/da of the mean of (a - b)^2 is 2 (a - b) / n, d/db its negative. */

@@ -1,6 +1,7 @@
 /* Reductions over axes: sum, max, min and what is composed of them, and argmax. */
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/elementwise.h"
+#include "tensor/convert.h"
 
 #include <math.h>
 
@@ -249,7 +250,7 @@ typedef struct axis_walk {
 } axis_walk;
 
 /* The first NaN counts as the largest, as in PyTorch. */
-#define ARGMAX_ROW(type)                                                                           \
+#define ARGMAX_ROW(type, wide, value)                                                              \
     static void argmax_##type(const void *context, char *const *data, const int64_t *s, int64_t n) \
     {                                                                                              \
         const axis_walk *axis = context;                                                           \
@@ -257,15 +258,16 @@ typedef struct axis_walk {
             const type *x = (const type *)data[1] + i * s[1];                                      \
             int64_t best = 0;                                                                      \
             for (int64_t k = 1; k < axis->n; k++) {                                                \
-                type largest = x[best * axis->stride], here = x[k * axis->stride];                 \
+                wide largest = value(x[best * axis->stride]), here = value(x[k * axis->stride]);   \
                 if (here > largest || (here != here && largest == largest))                        \
                     best = k;                                                                      \
             }                                                                                      \
             ((int64_t *)data[0])[i * s[0]] = best;                                                 \
         }                                                                                          \
     }
-ARGMAX_ROW(float)
-ARGMAX_ROW(double)
+ARGMAX_ROW(float, float, )
+ARGMAX_ROW(double, double, )
+ARGMAX_ROW(uint16_t, float, bf16_to_f32)
 
 ito_tensor *op_argmax_forward(op_call *c)
 {
@@ -286,7 +288,10 @@ ito_tensor *op_argmax_forward(op_call *c)
     if (first == NULL)
         return NULL;
     iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, first}, 2);
-    iterate(&plan, x->dtype == ITO_F64 ? argmax_double : argmax_float, &walk, walk.n);
+    iterate_row *row = x->dtype == ITO_F64    ? argmax_double
+                       : x->dtype == ITO_BF16 ? argmax_uint16_t
+                                              : argmax_float;
+    iterate(&plan, row, &walk, walk.n);
     return y;
 }
 

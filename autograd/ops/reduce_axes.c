@@ -4,6 +4,7 @@
  * row kernel, one result at a time. If it is kept, or reduced but very short, the column kernel
  * makes a tile of results at a time, vectorised along the fastest kept axis. */
 #include "autograd/ops/reduce.h"
+#include "tensor/convert.h"
 #include "tensor/iterate.h"
 #include "tensor/kernels/kernels.h"
 
@@ -96,6 +97,8 @@ static void put(const reduce_plan *p, int64_t at, double value)
     value /= p->r->divisor;
     if (p->dtype == ITO_F64)
         ((double *)p->y)[at] = value;
+    else if (p->dtype == ITO_BF16)
+        ((uint16_t *)p->y)[at] = f32_to_bf16((float)value);
     else
         ((float *)p->y)[at] = (float)value;
 }

@@ -1,5 +1,6 @@
 /* Dropout: elements whose random word lies below a threshold become 0, whatever they were; the
- * others are scaled. Words are 32 bits for both real types, so that both drop the same elements. */
+ * others are scaled. Words are 32 bits for all element types, so that both drop the same elements.
+ */
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/vec.h"
 
@@ -10,12 +11,13 @@
 void KERNEL(dropout)(void *y_, int64_t y_step, const void *x_, int64_t x_step, const uint32_t *bits,
                      uint32_t threshold, double scale_, int64_t n)
 {
-    real *y = y_, scale = (real)scale_;
-    const real *x = x_;
+    elem *y = y_;
+    const elem *x = x_;
+    const real scale = (real)scale_;
     if (y_step == 1 && x_step == 1) /* the compiler's own vectors: a comparison of integers */
         for (int64_t i = 0; i < n; i++)
-            y[i] = bits[i] < threshold ? (real)0 : x[i] * scale;
+            y[i] = e_of(bits[i] < threshold ? (real)0 : e_get(x[i]) * scale);
     else
         for (int64_t i = 0; i < n; i++)
-            y[i * y_step] = bits[i] < threshold ? (real)0 : x[i * x_step] * scale;
+            y[i * y_step] = e_of(bits[i] < threshold ? (real)0 : e_get(x[i * x_step]) * scale);
 }

@@ -12,32 +12,32 @@
 typedef vec unary_formula(vec x, vec p, vec q);
 typedef vec binary_formula(vec a, vec b, vec p, vec q);
 
-V_FN void map1(real *y, const real *x, int64_t stride, int64_t n, vec p, vec q, unary_formula *f)
+V_FN void map1(elem *y, const elem *x, int64_t stride, int64_t n, vec p, vec q, unary_formula *f)
 {
     int64_t i = 0;
     if (stride == 1)
         for (; i + VL <= n; i += VL)
-            v_storeu(y + i, f(v_loadu(x + i), p, q));
+            e_storeu(y + i, f(e_loadu(x + i), p, q));
     for (; i < n; i += VL)
-        v_store(y + i, f(v_gather(x + i * stride, stride, n - i), p, q), n - i);
+        e_store(y + i, f(e_gather(x + i * stride, stride, n - i), p, q), n - i);
 }
 
-V_FN void map2(real *y, const real *a, int64_t as, const real *b, int64_t bs, int64_t n, vec p,
+V_FN void map2(elem *y, const elem *a, int64_t as, const elem *b, int64_t bs, int64_t n, vec p,
                vec q, binary_formula *f)
 {
     int64_t i = 0;
     if (as == 1 && bs == 1)
         for (; i + VL <= n; i += VL)
-            v_storeu(y + i, f(v_loadu(a + i), v_loadu(b + i), p, q));
+            e_storeu(y + i, f(e_loadu(a + i), e_loadu(b + i), p, q));
     else if (as == 1 && bs == 0 && n >= VL)
-        for (vec same = v_set1(*b); i + VL <= n; i += VL)
-            v_storeu(y + i, f(v_loadu(a + i), same, p, q));
+        for (vec same = v_set1(e_get(*b)); i + VL <= n; i += VL)
+            e_storeu(y + i, f(e_loadu(a + i), same, p, q));
     else if (as == 0 && bs == 1 && n >= VL)
-        for (vec same = v_set1(*a); i + VL <= n; i += VL)
-            v_storeu(y + i, f(same, v_loadu(b + i), p, q));
+        for (vec same = v_set1(e_get(*a)); i + VL <= n; i += VL)
+            e_storeu(y + i, f(same, e_loadu(b + i), p, q));
     for (; i < n; i += VL) {
-        vec va = v_gather(a + i * as, as, n - i), vb = v_gather(b + i * bs, bs, n - i);
-        v_store(y + i, f(va, vb, p, q), n - i);
+        vec va = e_gather(a + i * as, as, n - i), vb = e_gather(b + i * bs, bs, n - i);
+        e_store(y + i, f(va, vb, p, q), n - i);
     }
 }
 

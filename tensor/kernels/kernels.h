@@ -1,7 +1,8 @@
 /* The table of kernels: one row in kernels.def for each, one table for each instruction set and
- * real type, the right one chosen at start-up. Call a kernel through it:
+ * element type, the right one chosen at start-up. Call a kernel through it:
  *     kernels(x->dtype)->silu_forward(y, x, n);
- * Real arrays travel as void * so that f32 and f64 share a row; a kernel casts them to `real *`.
+ * Arrays travel as void * so that all types share a row; a kernel casts what lies in tensors to
+ * `elem *` and the rest (statistics, scratch) to `real *`: see vec.h.
  * Kernels get checked shapes, allocate nothing, cannot fail and use one thread.
  */
 #ifndef ITO_KERNELS_H
@@ -18,7 +19,7 @@ typedef struct kernel_table {
 #undef KERNEL_ROW
 } kernel_table;
 
-/* The table in use for ITO_F32 or ITO_F64. */
+/* The table in use for ITO_F32, ITO_F64 or ITO_BF16. */
 const kernel_table *kernels(ito_dtype dtype);
 
 #endif

@@ -11,14 +11,14 @@
 double KERNEL(squared_difference_sum)(const void *a_, const void *b_, int64_t n)
 {
     enum { LANES = 32, PARTS = LANES / VL };
-    const real *a = a_, *b = b_;
+    const elem *a = a_, *b = b_;
     vec sum[PARTS];
     for (int j = 0; j < PARTS; j++)
         sum[j] = v_zero();
     for (int64_t i = 0; i < n; i += LANES)
         for (int j = 0; j < PARTS && i + j * VL < n; j++) {
             int64_t at = i + j * VL;
-            vec d = v_load(a + at, n - at) - v_load(b + at, n - at);
+            vec d = e_load(a + at, n - at) - e_load(b + at, n - at);
             sum[j] += d * d;
         }
     real lane[LANES];
@@ -32,9 +32,9 @@ double KERNEL(squared_difference_sum)(const void *a_, const void *b_, int64_t n)
 
 void KERNEL(scaled_difference)(void *y_, const void *a_, const void *b_, double c_, int64_t n)
 {
-    real *y = y_;
-    const real *a = a_, *b = b_;
+    elem *y = y_;
+    const elem *a = a_, *b = b_;
     vec c = v_set1((real)c_);
     for (int64_t i = 0; i < n; i += VL)
-        v_store(y + i, c * (v_load(a + i, n - i) - v_load(b + i, n - i)), n - i);
+        e_store(y + i, c * (e_load(a + i, n - i) - e_load(b + i, n - i)), n - i);
 }

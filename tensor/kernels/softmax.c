@@ -19,37 +19,58 @@ V_FN vec keep(vec v, int64_t n, real fill)
 }
 
 /* The largest of scale x. It may miss a NaN among numbers: the sum of exponentials does not. */
-static real row_peak(const real *x, int64_t n, real scale)
+static real row_peak(const elem *x, int64_t n, real scale)
 {
     const real lowest = (real)-__builtin_inf();
     vec m0 = v_set1(lowest), m1 = m0, s = v_set1(scale);
     int64_t i = 0;
     for (; i + 2 * VL <= n; i += 2 * VL) {
-        m0 = v_max(m0, v_loadu(x + i) * s);
-        m1 = v_max(m1, v_loadu(x + i + VL) * s);
+        m0 = v_max(m0, e_loadu(x + i) * s);
+        m1 = v_max(m1, e_loadu(x + i + VL) * s);
     }
     for (; i < n; i += VL)
-        m0 = v_max(m0, keep(v_load(x + i, n - i) * s, n - i, lowest));
+        m0 = v_max(m0, keep(e_load(x + i, n - i) * s, n - i, lowest));
     return v_hmax(v_max(m0, m1));
+}
+
+/* y = exp(x - peak) inverse for a row. */
+V_FN void row_again(elem *y, const elem *x, int64_t n, vec scale, vec peak, vec inverse)
+{
+    for (int64_t i = 0; i < n; i += VL)
+        e_store(y + i, v_exp(e_load(x + i, n - i) * scale - peak) * inverse, n - i);
+}
+
+/* y = exp(x - peak) / sum(exp(x - peak)) for a row; the inverse of the sum. The exponentials wait
+ * in y for their sum, unless y would round them: then they are made again. */
+V_FN real row_softmax(elem *y, const elem *x, int64_t n, vec scale, vec peak)
+{
+    const bool kept = sizeof(elem) == sizeof(real);
+    vec sum = v_zero();
+    for (int64_t i = 0; i < n; i += VL) {
+        vec e = v_exp(e_load(x + i, n - i) * scale - peak);
+        sum = sum + keep(e, n - i, 0);
+        if (kept)
+            e_store(y + i, e, n - i);
+    }
+    real inverse = (real)1 / v_hsum(sum);
+    if (kept)
+        for (int64_t i = 0; i < n; i += VL)
+            e_store(y + i, e_load(y + i, n - i) * v_set1(inverse), n - i);
+    else
+        row_again(y, x, n, scale, peak, v_set1(inverse));
+    return inverse;
 }
 
 void KERNEL(softmax)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_, void *peak_,
                      void *inverse_)
 {
-    real *y = y_, *peaks = peak_, *inverses = inverse_;
-    const real *x = x_;
+    elem *y = y_;
+    real *peaks = peak_, *inverses = inverse_;
+    const elem *x = x_;
     const vec scale = v_set1((real)scale_);
     for (int64_t row = 0; row < rows; row++, x += n, y += n) {
         real peak = row_peak(x, n, (real)scale_);
-        vec sum = v_zero();
-        for (int64_t i = 0; i < n; i += VL) {
-            vec e = v_exp(v_load(x + i, n - i) * scale - v_set1(peak));
-            sum = sum + keep(e, n - i, 0);
-            v_store(y + i, e, n - i);
-        }
-        real inverse = (real)1 / v_hsum(sum);
-        for (int64_t i = 0; i < n; i += VL)
-            v_store(y + i, v_load(y + i, n - i) * v_set1(inverse), n - i);
+        real inverse = row_softmax(y, x, n, scale, v_set1(peak));
         if (peaks != NULL) {
             peaks[row] = peak;
             inverses[row] = inverse;
@@ -60,52 +81,49 @@ void KERNEL(softmax)(void *y_, const void *x_, int64_t rows, int64_t n, double s
 void KERNEL(softmax_again)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_,
                            const void *peak_, const void *inverse_)
 {
-    real *y = y_;
-    const real *x = x_, *peaks = peak_, *inverses = inverse_;
-    const vec scale = v_set1((real)scale_);
-    for (int64_t row = 0; row < rows; row++, x += n, y += n) {
-        const vec peak = v_set1(peaks[row]), inverse = v_set1(inverses[row]);
-        for (int64_t i = 0; i < n; i += VL)
-            v_store(y + i, v_exp(v_load(x + i, n - i) * scale - peak) * inverse, n - i);
-    }
+    elem *y = y_;
+    const elem *x = x_;
+    const real *peaks = peak_, *inverses = inverse_;
+    for (int64_t row = 0; row < rows; row++, x += n, y += n)
+        row_again(y, x, n, v_set1((real)scale_), v_set1(peaks[row]), v_set1(inverses[row]));
 }
 
 /* With y = softmax(scale x): dy_j/dx_i = scale y_j ([i = j] - y_i). */
 void KERNEL(softmax_backward)(void *dx_, const void *y_, const void *dy_, int64_t rows, int64_t n,
                               double scale_)
 {
-    real *dx = dx_;
-    const real *y = y_, *dy = dy_;
+    elem *dx = dx_;
+    const elem *y = y_, *dy = dy_;
     const vec scale = v_set1((real)scale_);
     for (int64_t row = 0; row < rows; row++, dx += n, y += n, dy += n) {
         vec sum0 = v_zero(), sum1 = v_zero();
         int64_t i = 0;
         for (; i + 2 * VL <= n; i += 2 * VL) {
-            sum0 = v_fma(v_loadu(y + i), v_loadu(dy + i), sum0);
-            sum1 = v_fma(v_loadu(y + i + VL), v_loadu(dy + i + VL), sum1);
+            sum0 = v_fma(e_loadu(y + i), e_loadu(dy + i), sum0);
+            sum1 = v_fma(e_loadu(y + i + VL), e_loadu(dy + i + VL), sum1);
         }
         for (; i < n; i += VL)
-            sum0 = v_fma(v_load(y + i, n - i), v_load(dy + i, n - i), sum0);
+            sum0 = v_fma(e_load(y + i, n - i), e_load(dy + i, n - i), sum0);
         const vec dot = v_set1(v_hsum(sum0 + sum1));
         for (i = 0; i < n; i += VL) {
-            vec d = (v_load(dy + i, n - i) - dot) * v_load(y + i, n - i);
-            v_store(dx + i, d * scale, n - i);
+            vec d = (e_load(dy + i, n - i) - dot) * e_load(y + i, n - i);
+            e_store(dx + i, d * scale, n - i);
         }
     }
 }
 
 void KERNEL(log_softmax)(void *y_, const void *x_, int64_t rows, int64_t n)
 {
-    real *y = y_;
-    const real *x = x_;
+    elem *y = y_;
+    const elem *x = x_;
     for (int64_t row = 0; row < rows; row++, x += n, y += n) {
         const vec peak = v_set1(row_peak(x, n, 1));
         vec sum = v_zero();
         for (int64_t i = 0; i < n; i += VL)
-            sum = sum + keep(v_exp(v_load(x + i, n - i) - peak), n - i, 0);
+            sum = sum + keep(v_exp(e_load(x + i, n - i) - peak), n - i, 0);
         const vec log_sum = v_log(v_set1(v_hsum(sum)));
         for (int64_t i = 0; i < n; i += VL)
-            v_store(y + i, v_load(x + i, n - i) - peak - log_sum, n - i);
+            e_store(y + i, e_load(x + i, n - i) - peak - log_sum, n - i);
     }
 }
 
@@ -113,16 +131,16 @@ void KERNEL(log_softmax)(void *y_, const void *x_, int64_t rows, int64_t n)
 void KERNEL(log_softmax_backward)(void *dx_, const void *y_, const void *dy_, int64_t rows,
                                   int64_t n)
 {
-    real *dx = dx_;
-    const real *y = y_, *dy = dy_;
+    elem *dx = dx_;
+    const elem *y = y_, *dy = dy_;
     for (int64_t row = 0; row < rows; row++, dx += n, y += n, dy += n) {
         vec sum = v_zero();
         for (int64_t i = 0; i < n; i += VL)
-            sum = sum + v_load(dy + i, n - i);
+            sum = sum + e_load(dy + i, n - i);
         const vec total = v_set1(v_hsum(sum));
         for (int64_t i = 0; i < n; i += VL) {
-            vec p = v_exp(v_load(y + i, n - i));
-            v_store(dx + i, v_load(dy + i, n - i) - p * total, n - i);
+            vec p = v_exp(e_load(y + i, n - i));
+            e_store(dx + i, e_load(dy + i, n - i) - p * total, n - i);
         }
     }
 }

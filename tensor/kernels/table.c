@@ -1,9 +1,12 @@
-/* One kernel table, of this compilation's instruction set and real type. */
+/* One kernel table, of this compilation's instruction set and element type. */
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/vec.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
-#include "tensor/kernels/kernels.def"
+#include "tensor/kernels/of_elements.def"
+#undef KERNEL_ROW
+#define KERNEL_ROW(result, name, arguments) result KERNEL_OF_REALS(name) arguments;
+#include "tensor/kernels/of_reals.def"
 #undef KERNEL_ROW
 
 #define KERNEL_STRING_(s) #s
@@ -13,6 +16,9 @@ extern const kernel_table KERNEL(kernel_table);
 const kernel_table KERNEL(kernel_table) = {
     .isa = KERNEL_STRING(KERNEL_ISA),
 #define KERNEL_ROW(result, name, arguments) .name = KERNEL(name),
-#include "tensor/kernels/kernels.def"
+#include "tensor/kernels/of_elements.def"
+#undef KERNEL_ROW
+#define KERNEL_ROW(result, name, arguments) .name = KERNEL_OF_REALS(name),
+#include "tensor/kernels/of_reals.def"
 #undef KERNEL_ROW
 };

@@ -1,10 +1,14 @@
-/* The vector header: one vocabulary for every instruction set and both real types.
+/* The vector header: one vocabulary for every instruction set and element type.
  *
- * A kernel file is compiled once per instruction set and real type (see meson.build), with
- *     KERNEL_ISA   base, avx2, avx512 or avx512bf16   (a suffix of the names it defines)
- *     KERNEL_F64   1 for double, 0 for float
- * and sees: `real`, the element type; `vec`, VL lanes of it; `mask`, a lane-wise truth value.
- * Vectors take + - * / (a GNU vector extension); everything else is a v_ function below.
+ * A kernel file is compiled once per instruction set and element type (see meson.build), with
+ *     KERNEL_ISA    base, avx2, avx512 or avx512bf16   (a suffix of the names it defines)
+ *     KERNEL_ELEM   f32, f64 or bf16                   (another suffix)
+ *     KERNEL_F64, KERNEL_BF16   1 where KERNEL_ELEM is that type, else 0
+ * and sees: `elem`, what lies in tensors; `real`, what it is computed in: double for f64, else
+ * float; `vec`, VL lanes of reals; `mask`, a lane-wise truth value.
+ * Vectors take + - * / (a GNU vector extension); everything else is a v_ function below. Elements
+ * are loaded and stored by e_ functions, which convert bf16 and are the v_ functions otherwise;
+ * parameters, statistics, panels and scratch are reals.
  *
  * Invariant: a result lane depends on its input lanes only, so any split of an element-wise loop
  * gives the same bits. Tails go through v_load(p, n) / v_store(p, v, n), which touch n < VL
@@ -19,6 +23,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "tensor/convert.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -32,8 +38,15 @@ typedef double real;
 typedef float real;
 #define KERNEL_REAL f32
 #endif
+#if KERNEL_BF16
+typedef uint16_t elem;
+#else
+typedef real elem;
+#endif
 /* The name of a kernel in this compilation: KERNEL(silu) is silu_avx2_f32, say. */
-#define KERNEL(name) KERNEL_CAT3(name, KERNEL_ISA, KERNEL_REAL)
+#define KERNEL(name) KERNEL_CAT3(name, KERNEL_ISA, KERNEL_ELEM)
+/* The kernel of reals that elements of this compilation share: of f32 where KERNEL has bf16. */
+#define KERNEL_OF_REALS(name) KERNEL_CAT3(name, KERNEL_ISA, KERNEL_REAL)
 
 #define V_FN static inline __attribute__((always_inline, unused))
 
@@ -88,16 +101,99 @@ V_FN real v_hmax(vec a)
     return lane[0];
 }
 
-/* Elements p[0], p[stride], ...: n of them (at most VL); stride 0 repeats one, 1 is v_load. */
-V_FN vec v_gather(const real *p, int64_t stride, int64_t n)
+/* ---- elements ------------------------------------------------------------------------------- */
+
+#if KERNEL_BF16
+
+V_FN real e_get(elem e)
+{
+    return bf16_to_f32(e);
+}
+
+V_FN elem e_of(real x)
+{
+    return f32_to_bf16(x);
+}
+
+V_FN vec e_loadu(const elem *p)
+{
+    return v_from_bf16(p);
+}
+
+V_FN void e_storeu(elem *p, vec a)
+{
+    v_to_bf16(p, a);
+}
+
+/* Tails pass through a vector's worth of elements, but for AVX-512, which has masks for them. */
+#ifndef V_BF16_TAILS
+V_FN vec e_load(const elem *p, int64_t n)
+{
+    if (n >= VL)
+        return e_loadu(p);
+    elem lane[VL] = {0};
+    for (int64_t i = 0; i < n; i++)
+        lane[i] = p[i];
+    return e_loadu(lane);
+}
+
+V_FN void e_store(elem *p, vec a, int64_t n)
+{
+    if (n >= VL) {
+        e_storeu(p, a);
+        return;
+    }
+    elem lane[VL];
+    e_storeu(lane, a);
+    for (int64_t i = 0; i < n; i++)
+        p[i] = lane[i];
+}
+#endif
+
+#else
+
+V_FN real e_get(elem e)
+{
+    return e;
+}
+
+V_FN elem e_of(real x)
+{
+    return x;
+}
+
+V_FN vec e_loadu(const elem *p)
+{
+    return v_loadu(p);
+}
+
+V_FN void e_storeu(elem *p, vec a)
+{
+    v_storeu(p, a);
+}
+
+V_FN vec e_load(const elem *p, int64_t n)
+{
+    return v_load(p, n);
+}
+
+V_FN void e_store(elem *p, vec a, int64_t n)
+{
+    v_store(p, a, n);
+}
+
+#endif
+
+/* Elements p[0], p[stride], ...: n of them (at most VL); stride 0 repeats one, 1 is e_load. */
+V_FN vec e_gather(const elem *p, int64_t stride, int64_t n)
 {
     if (stride == 1)
-        return v_load(p, n);
+        return e_load(p, n);
     if (stride == 0)
-        return v_set1(*p);
+        return v_set1(e_get(*p));
     real lane[VL] = {0};
     for (int64_t i = 0; i < (n < VL ? n : VL); i++)
-        lane[i] = p[i * stride];
+        lane[i] = e_get(p[i * stride]);
     return v_loadu(lane);
 }
 

@@ -113,4 +113,25 @@ V_FN vec v_select(mask m, vec a, vec b)
     return V_(blendv)(b, a, m);
 }
 
+#if KERNEL_BF16
+V_FN vec v_from_bf16(const elem *p)
+{
+    __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
+}
+
+/* The vector form of f32_to_bf16. */
+V_FN void v_to_bf16(elem *p, vec a)
+{
+    __m256i u = _mm256_castps_si256(a);
+    __m256i odd = _mm256_and_si256(_mm256_srli_epi32(u, 16), _mm256_set1_epi32(1));
+    __m256i rounded = _mm256_add_epi32(_mm256_add_epi32(u, _mm256_set1_epi32(0x7fff)), odd);
+    __m256i quiet = _mm256_or_si256(u, _mm256_set1_epi32(0x400000));
+    vec chosen = v_select(v_ne(a, a), _mm256_castsi256_ps(quiet), _mm256_castsi256_ps(rounded));
+    __m256i high = _mm256_srli_epi32(_mm256_castps_si256(chosen), 16);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi32(_mm256_castsi256_si128(high),
+                                                    _mm256_extracti128_si256(high, 1)));
+}
+#endif
+
 #define V_SLEEF_ISA avx2

@@ -108,4 +108,43 @@ V_FN vec v_select(mask m, vec a, vec b)
     return V_(mask_blend)(m, b, a);
 }
 
+#if KERNEL_BF16
+#define V_BF16_TAILS
+
+V_FN vec v_widen(__m256i h)
+{
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
+}
+
+/* The vector form of f32_to_bf16. The instruction for it would take denormals for 0. */
+V_FN __m256i v_narrow(vec a)
+{
+    __m512i u = _mm512_castps_si512(a);
+    __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
+    rounded = _mm512_mask_or_epi32(rounded, v_ne(a, a), u, _mm512_set1_epi32(0x400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+V_FN vec v_from_bf16(const elem *p)
+{
+    return v_widen(_mm256_loadu_si256((const __m256i *)p));
+}
+
+V_FN void v_to_bf16(elem *p, vec a)
+{
+    _mm256_storeu_si256((__m256i *)p, v_narrow(a));
+}
+
+V_FN vec e_load(const elem *p, int64_t n)
+{
+    return v_widen(_mm256_maskz_loadu_epi16(v_tail(n), p));
+}
+
+V_FN void e_store(elem *p, vec a, int64_t n)
+{
+    _mm256_mask_storeu_epi16(p, v_tail(n), v_narrow(a));
+}
+#endif
+
 #define V_SLEEF_ISA avx512f

@@ -123,6 +123,28 @@ V_FN vec v_round(vec a) /* to nearest, ties to even */
     return V_LANES(V_LIBM(rint), a);
 }
 
+#if KERNEL_BF16
+typedef uint32_t lanes_u32 __attribute__((vector_size(16)));
+typedef uint16_t lanes_u16 __attribute__((vector_size(8)));
+
+V_FN vec v_from_bf16(const elem *p)
+{
+    lanes_u16 h;
+    memcpy(&h, p, sizeof h);
+    return (vec)(__builtin_convertvector(h, lanes_u32) << 16);
+}
+
+/* The vector form of f32_to_bf16. */
+V_FN void v_to_bf16(elem *p, vec a)
+{
+    lanes_u32 u = (lanes_u32)a, nan = (lanes_u32)v_ne(a, a);
+    lanes_u32 rounded = u + 0x7fff + ((u >> 16) & 1);
+    rounded = (nan & (u | 0x400000)) | (~nan & rounded);
+    lanes_u16 h = __builtin_convertvector(rounded >> 16, lanes_u16);
+    memcpy(p, &h, sizeof h);
+}
+#endif
+
 #if defined(__aarch64__)
 #define V_SLEEF_ISA advsimd
 #else

@@ -64,7 +64,13 @@ void assert_error(ito_status code, const char *sentence)
 /* ---- inputs
  * ---------------------------------------------------------------------------------------- */
 
-typedef enum layout { ROW_MAJOR, REVERSED } layout;
+/* ROUNDED: row-major, and rounded to bf16 whatever the dtype is. */
+typedef enum layout { ROW_MAJOR, REVERSED, ROUNDED } layout;
+
+static ito_tensor *rounded(ito_tensor *t)
+{
+    return ito_cast(t, ITO_BF16);
+}
 
 /* The same values with the memory order of the axes reversed. */
 static ito_tensor *reversed(ito_tensor *t)
@@ -74,6 +80,12 @@ static ito_tensor *reversed(ito_tensor *t)
         axes.dim[i] = t->ndim - 1 - i;
     ito_tensor *flipped = ito_contiguous(ito_permute_to(t, axes));
     return ito_permute_to(flipped, axes);
+}
+
+/* The dtype of input i where the others are of this one. */
+static ito_dtype dtype_of_input(const op_check *c, int i, ito_dtype dtype)
+{
+    return c->parameter[i] && dtype == ITO_BF16 ? ITO_F32 : dtype;
 }
 
 static void make_inputs(const op_check *c, const ito_shape *shape, ito_dtype dtype, layout order,
@@ -89,7 +101,8 @@ static void make_inputs(const op_check *c, const ito_shape *shape, ito_dtype dty
             low = -2, high = 2;
         ito_tensor *t = random_tensor(shape[i], low, high, (uint64_t)i + 7);
         t = order == REVERSED ? reversed(t) : t;
-        in[i] = dtype == ITO_F64 ? ito_clone(t) : ito_cast(t, dtype);
+        ito_dtype own = dtype_of_input(c, i, dtype);
+        in[i] = own == ITO_F64 ? ito_clone(t) : ito_cast(order == ROUNDED ? rounded(t) : t, own);
         cr_assert_not_null(in[i], "%s: %s", c->what, ito_error());
         if ((wanted >> i & 1) != 0 && !c->no_grad[i])
             cr_assert_not_null(ito_requires_grad(in[i], true), "%s: %s", c->what, ito_error());
@@ -116,7 +129,8 @@ static void run_all(const op_check *c, const ito_shape *shape, ito_dtype dtype, 
     out[0] = c->f(in, c->n, c->context);
     cr_assert_not_null(out[0], "%s: %s", c->what, ito_error());
     ito_no_grad_begin();
-    ito_tensor *dy = ito_cast(random_tensor(ito_shape_of(out[0]), -1, 1, 99), out[0]->dtype);
+    ito_tensor *dy = random_tensor(ito_shape_of(out[0]), -1, 1, 99);
+    dy = ito_cast(order == ROUNDED ? rounded(dy) : dy, out[0]->dtype);
     ito_no_grad_end();
     for (int i = 0; i < c->n; i++)
         out[1 + i] = NULL;
@@ -169,6 +183,52 @@ static void check_f32(const op_check *c)
     for (int i = 0; i <= c->n; i++)
         if (a[i] != NULL && b[i] != NULL)
             assert_close(b[i], a[i], tolerance, c->what);
+}
+
+/* Each rounding to bf16 is off by 2^-8 of the magnitude at most: of the element where there is one,
+ * else of the largest. f32 works on what bf16 has read and so agrees until then. */
+static void assert_rounded(const ito_tensor *got, const ito_tensor *want, int roundings,
+                           const char *what)
+{
+    roundings = roundings > 0 ? roundings : 1;
+    if (roundings > 1) {
+        assert_close(got, want, roundings * 0x1p-8, what);
+        return;
+    }
+    double *g = values_of(got), *w = values_of(want);
+    for (int64_t i = 0; i < ito_numel(want); i++)
+        cr_assert(fabs(g[i] - w[i]) <= 0x1p-8 * fabs(w[i]) + 0x1p-134 || g[i] == w[i],
+                  "%s: element %lld is %.9g in bf16, %.9g in f32", what, (long long)i, g[i], w[i]);
+    free(g);
+    free(w);
+}
+
+/* Whether c's row is WIDE and says so. */
+static bool refuses_bf16(const op_check *c)
+{
+    ito_tensor *in[OP_CHECK_INPUTS];
+    make_inputs(c, c->shape, ITO_BF16, ROUNDED, 0, in);
+    bool refuses = c->f(in, c->n, c->context) == NULL && ito_error_code() == ITO_ERR_DTYPE &&
+                   strstr(ito_error_message(), ": takes f32 or f64, not bf16") != NULL;
+    if (refuses)
+        ito_error_clear();
+    return refuses;
+}
+
+static void check_bf16(const op_check *c)
+{
+    if (refuses_bf16(c))
+        return;
+    ito_tensor *a[1 + OP_CHECK_INPUTS], *b[1 + OP_CHECK_INPUTS];
+    run_all(c, c->shape, ITO_F32, ROUNDED, a);
+    run_all(c, c->shape, ITO_BF16, ROUNDED, b);
+    assert_rounded(b[0], a[0], c->roundings, c->what);
+    for (int i = 1; i <= c->n; i++)
+        if (a[i] != NULL) {
+            cr_assert_not_null(b[i], "%s: no gradient of input %d", c->what, i - 1);
+            cr_assert_eq(b[i]->dtype, dtype_of_input(c, i - 1, ITO_BF16), "%s", c->what);
+            assert_rounded(b[i], a[i], c->gradient_roundings, c->what);
+        }
 }
 
 static void assert_same_bits(const ito_tensor *a, const ito_tensor *b, const char *what)
@@ -280,6 +340,7 @@ void op_check_run(op_check c)
         check_layouts(&c);
     }
     check_f32(&c);
+    check_bf16(&c);
     check_threads(&c);
     check_isas(&c);
     check_null(&c);

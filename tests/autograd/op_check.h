@@ -32,12 +32,17 @@ typedef struct op_check {
     bool not_dense_input;          /* f refuses views that are not dense */
     double tolerance;              /* f32 against f64, relative to the largest magnitude; 0: 1e-4 */
     ito_shape large[OP_CHECK_INPUTS]; /* for the thread test, if sizes matter; else shape */
+    bool parameter[OP_CHECK_INPUTS];  /* f32 beside bf16 inputs: its row is MIXED */
+    /* How often bf16 rounds on the way to the result and on the way from there to a gradient, what
+     * is saved for it included; 0: once. */
+    int roundings, gradient_roundings;
 } op_check;
 
 /* Runs: gradcheck and gradgradcheck in f64, each input alone, strided inputs, NULL inputs, f32
- * against f64 (forward and gradients), threads (same bits), every instruction set against base, and
- * an allocation failure at every request (an error each time, nothing leaked). Asserts with
- * Criterion. */
+ * against f64 (forward and gradients), bf16 against f32 of the same inputs (likewise, and that each
+ * gradient has its input's dtype; not of rows that are WIDE), threads (same bits), every
+ * instruction set against base, and an allocation failure at every request (an error each time,
+ * nothing leaked). Asserts with Criterion. */
 void op_check_run(op_check c);
 
 /* f64 tensor of the current scope, uniform in [low, high], a function of seed alone. */

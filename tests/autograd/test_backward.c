@@ -228,7 +228,7 @@ Test(backward, hooks_see_and_change_gradients)
 Test(backward, requires_grad_is_for_real_leaves)
 {
     cr_assert_null(ito_requires_grad(ito_zeros(ITO_SHAPE(1), ITO_I64), true));
-    assert_error(ITO_ERR_DTYPE, "requires_grad: gradients are f32 or f64, not i64");
+    assert_error(ITO_ERR_DTYPE, "requires_grad: gradients are f32, f64 or bf16, not i64");
     ito_tensor *y = ito_square(leaf(2));
     cr_assert_null(ito_requires_grad(y, false));
     assert_error(ITO_ERR_GRAD, "requires_grad: the tensor [] is a result; ito_detach gives one "
@@ -295,8 +295,8 @@ Test(backward, operations_refuse_mixed_and_storage_dtypes)
     ito_tensor *a = ito_zeros(ITO_SHAPE(2), ITO_F32), *b = ito_zeros(ITO_SHAPE(2), ITO_F64);
     cr_assert_null(ito_add(a, b));
     assert_error(ITO_ERR_DTYPE, "add: f32 [2] and f64 [2] do not mix (see ito_cast)");
-    cr_assert_null(ito_exp(ito_zeros(ITO_SHAPE(2), ITO_BF16)));
-    assert_error(ITO_ERR_DTYPE, "exp: takes f32 or f64, not bf16 (see ito_cast)");
+    cr_assert_null(ito_exp(ito_zeros(ITO_SHAPE(2), ITO_F16)));
+    assert_error(ITO_ERR_DTYPE, "exp: takes f32, f64 or bf16, not f16 (see ito_cast)");
 }
 
 /* ---- checkpoint

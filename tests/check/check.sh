@@ -57,7 +57,7 @@ check_cppcheck() {
         cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
             --enable=warning,performance -j "$(nproc)" \
             --suppressions-list=tests/check/cppcheck.txt \
-            -I. -D_GNU_SOURCE -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_F64=0 -D__x86_64__
+            -I. -D_GNU_SOURCE -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_ELEM=f32 -DKERNEL_F64=0 -DKERNEL_BF16=0 -D__x86_64__
 }
 
 # The kernels' other variants differ in the vector header only.

@@ -94,7 +94,7 @@ static void error_checks(const char *name, binary_fn *f)
              name);
     assert_error(ITO_ERR_DTYPE, sentence);
     cr_assert_null(f(ito_cast(a, ITO_F16), b));
-    snprintf(sentence, sizeof sentence, "%s: takes f32 or f64, not f16 (see ito_cast)", name);
+    snprintf(sentence, sizeof sentence, "%s: takes f32, f64 or bf16, not f16 (see ito_cast)", name);
     assert_error(ITO_ERR_DTYPE, sentence);
 }
 
@@ -105,8 +105,10 @@ static ito_tensor *apply(ito_tensor *const *in, int64_t n, void *context)
     return (*f)(in[0], in[1]);
 }
 
+/* roundings: in bf16, of the terms of a gradient; where an operand was repeated, 4 or 6 of them are
+ * summed. */
 static void check(const char *name, const char *op, binary_fn *f, oracle_fn *oracle, double low,
-                  double high)
+                  double high, int roundings)
 {
     ito_scope_begin();
     forward_checks(name, f, oracle, low, high, ITO_F64, f64_tolerance);
@@ -116,7 +118,9 @@ static void check(const char *name, const char *op, binary_fn *f, oracle_fn *ora
     op_check c = {.what = name, .f = apply, .context = &f, .n = 2, .low = low, .high = high};
     c.shape[0] = ITO_SHAPE(3, 4), c.shape[1] = ITO_SHAPE(3, 4);
     c.large[0] = ITO_SHAPE(3, 50000), c.large[1] = ITO_SHAPE(3, 50000);
+    c.gradient_roundings = roundings;
     op_check_run(c);
+    c.gradient_roundings = 6 * roundings + 1;
     c.shape[0] = ITO_SHAPE(2, 1, 3), c.shape[1] = ITO_SHAPE(4, 1);
     c.large[0] = ITO_SHAPE(30, 1, 300), c.large[1] = ITO_SHAPE(20, 1);
     op_check_run(c);
@@ -195,48 +199,48 @@ static void integers(const char *name, binary_fn *f, const double *i32, const do
 
 void case_add(void)
 {
-    check("add", "add", ito_add, add, -2, 2);
+    check("add", "add", ito_add, add, -2, 2, 0);
     integers("add", ito_add, (double[]){INT32_MIN + 1.0, 9, -1}, (double[]){3, 44},
              (double[]){0, 1, 1, 1});
 }
 
 void case_sub(void)
 {
-    check("sub", "sub", ito_sub, sub, -2, 2);
+    check("sub", "sub", ito_sub, sub, -2, 2, 0);
     integers("sub", ito_sub, (double[]){INT32_MAX - 2.0, 5, -5}, (double[]){255, 100}, NULL);
     assert_error(ITO_ERR_DTYPE, "sub: not defined for bool (see ito_cast and ito_ne)");
 }
 
 void case_mul(void)
 {
-    check("mul", "mul", ito_mul, mul, -2, 2);
+    check("mul", "mul", ito_mul, mul, -2, 2, 1);
     integers("mul", ito_mul, (double[]){-2, 14, -6}, (double[]){2, 32}, (double[]){0, 0, 0, 1});
 }
 
 void case_div(void)
 {
-    check("div", "div", ito_div, divide, 0.5, 2);
+    check("div", "div", ito_div, divide, 0.5, 2, 3);
     exactly("div", ito_div, 3, (double[]){1, 0, -1}, (double[]){0, 0, HUGE_VAL},
             (double[]){HUGE_VAL, nan(""), -0.0}, NULL, NULL);
 }
 
 void case_maximum(void)
 {
-    check("maximum", "maximum", ito_maximum, maximum, -2, 2);
+    check("maximum", "maximum", ito_maximum, maximum, -2, 2, 0);
     exactly("maximum", ito_maximum, 4, (double[]){1, 2, 3, nan("")}, (double[]){2, 2, nan(""), 3},
             (double[]){2, 2, nan(""), nan("")}, (double[]){0, 0.5, 1, 1}, (double[]){1, 0.5, 1, 1});
 }
 
 void case_minimum(void)
 {
-    check("minimum", "minimum", ito_minimum, minimum, -2, 2);
+    check("minimum", "minimum", ito_minimum, minimum, -2, 2, 0);
     exactly("minimum", ito_minimum, 4, (double[]){1, 2, 3, nan("")}, (double[]){2, 2, nan(""), 3},
             (double[]){1, 2, nan(""), nan("")}, (double[]){1, 0.5, 1, 1}, (double[]){0, 0.5, 1, 1});
 }
 
 void case_pow(void)
 {
-    check("pow", "pow", ito_pow, pow, 0.5, 2);
+    check("pow", "pow", ito_pow, pow, 0.5, 2, 4);
     exactly("pow", ito_pow, 6, (double[]){0, 0, 0, -2, 3, 0}, (double[]){0, 2, 1, 3, 0, 0.5},
             (double[]){1, 0, 0, -8, 1, 0}, NULL, NULL);
     ito_scope_begin();
@@ -273,8 +277,8 @@ static double lerp_oracle(double a, double b)
 
 void case_axpby(void)
 {
-    check("axpby", "axpby", axpby, axpby_oracle, -2, 2);
-    check("lerp", "axpby", lerp, lerp_oracle, -2, 2);
+    check("axpby", "axpby", axpby, axpby_oracle, -2, 2, 1);
+    check("lerp", "axpby", lerp, lerp_oracle, -2, 2, 1);
 }
 
 /* ---- comparisons ----------------------------------------------------------------------------- */

@@ -183,12 +183,13 @@ void case_index_add(void)
     cr_assert_null(ito_index_add(x, 2, index, one));
     assert_error(ITO_ERR_RANGE, "index_add: axis 2 of a tensor of 2 axes");
     cr_assert_null(ito_index_add(ito_cast(x, ITO_U8), 0, index, ito_cast(one, ITO_U8)));
-    assert_error(ITO_ERR_DTYPE, "index_add: adds f32, f64, i32 or i64, not u8");
+    assert_error(ITO_ERR_DTYPE, "index_add: adds f32, f64, bf16, i32 or i64, not u8");
     for (int axis = 0; axis < 3; axis++) {
         place p = {axis, random_indices(ITO_SHAPE(4), 3, 9)};
         ito_shape part = ITO_SHAPE(3, 3, 3), large = ITO_SHAPE(70, 70, 70);
         part.dim[axis] = large.dim[axis] = 4;
         op_check_run((op_check){.what = "index_add",
+                                .roundings = 2, /* the sum of src, and x */
                                 .f = f_index_add,
                                 .context = &p,
                                 .n = 2,
@@ -307,7 +308,7 @@ void case_scatter_add(void)
     cr_assert_null(ito_scatter_add(x, 1, index, one));
     assert_error(ITO_ERR_RANGE, "scatter_add: index 2 at [0, 1] is outside 0..1");
     cr_assert_null(ito_scatter_add(ito_cast(x, ITO_BOOL), 0, index, ito_cast(one, ITO_BOOL)));
-    assert_error(ITO_ERR_DTYPE, "scatter_add: adds f32, f64, i32 or i64, not bool");
+    assert_error(ITO_ERR_DTYPE, "scatter_add: adds f32, f64, bf16, i32 or i64, not bool");
     cr_assert_null(ito_scatter_add(x, 2, index, one));
     assert_error(ITO_ERR_RANGE, "scatter_add: axis 2 of a tensor of 2 axes");
     cr_assert_null(ito_scatter_add(ito_select(x, 0, 0), 0, index, one));
@@ -317,6 +318,7 @@ void case_scatter_add(void)
         shape.dim[axis] = 4;
         place p = {axis, random_indices(shape, 3, 5)};
         op_check_run((op_check){.what = "scatter_add",
+                                .roundings = 2, /* the sum of src, and x */
                                 .f = f_scatter_add,
                                 .context = &p,
                                 .n = 2,

@@ -139,8 +139,12 @@ Test(ops_loss, l1_is_the_mean_distance)
     ito_tensor *a = ito_zeros(ITO_SHAPE(2, 3), ITO_F32), *b = ito_zeros(ITO_SHAPE(2, 1), ITO_F32);
     cr_assert_null(ito_l1_loss(a, b));
     assert_error(ITO_ERR_SHAPE, "l1_loss: shapes [2, 3] and [2, 1] differ");
-    op_check_run((op_check){
-        .what = "l1_loss", .f = f_l1, .n = 2, .shape = {ITO_SHAPE(3, 2), ITO_SHAPE(3, 2)}});
+    op_check_run((op_check){.what = "l1_loss",
+                            .f = f_l1,
+                            .n = 2,
+                            .shape = {ITO_SHAPE(3, 2), ITO_SHAPE(3, 2)},
+                            .roundings = 2,
+                            .gradient_roundings = 2});
 }
 
 Test(ops_loss, huber_is_square_near_and_linear_far)
@@ -153,8 +157,12 @@ Test(ops_loss, huber_is_square_near_and_linear_far)
     assert_error(ITO_ERR_ARGUMENT, "huber_loss: delta 0 is not positive");
     cr_assert_null(ito_huber_loss(a, a, (double)NAN));
     ito_error_clear();
-    op_check_run((op_check){
-        .what = "huber_loss", .f = f_huber, .n = 2, .shape = {ITO_SHAPE(3, 2), ITO_SHAPE(3, 2)}});
+    op_check_run((op_check){.what = "huber_loss",
+                            .f = f_huber,
+                            .n = 2,
+                            .shape = {ITO_SHAPE(3, 2), ITO_SHAPE(3, 2)},
+                            .roundings = 5,
+                            .gradient_roundings = 5});
 }
 
 Test(ops_loss, bce_with_logits_neither_overflows_nor_cancels)
@@ -175,7 +183,9 @@ Test(ops_loss, bce_with_logits_neither_overflows_nor_cancels)
                             .n = 2,
                             .shape = {ITO_SHAPE(3, 2), ITO_SHAPE(3, 2)},
                             .low = 0.1,
-                            .high = 0.9});
+                            .high = 0.9,
+                            .roundings = 10, /* five steps of numbers up to 2 */
+                            .gradient_roundings = 10});
 }
 
 static ito_tensor *f_cross_entropy(ito_tensor *const *in, int64_t n, void *context)
@@ -207,5 +217,7 @@ Test(ops_loss, cross_entropy_is_minus_the_log_of_the_right_class)
                             .f = f_cross_entropy,
                             .context = target,
                             .n = 1,
-                            .shape = {ITO_SHAPE(4, 3)}});
+                            .shape = {ITO_SHAPE(4, 3)},
+                            .roundings = 5, /* of a logarithm up to 4, and of the mean */
+                            .gradient_roundings = 4});
 }

@@ -118,11 +118,13 @@ static void error_checks(const reduce_case *c, const char *op)
     snprintf(sentence, sizeof sentence, "%s: axis 1 appears twice in [1, -1]", c->name);
     assert_error(ITO_ERR_ARGUMENT, sentence);
     cr_assert_null(c->f(ito_cast(x, ITO_I64), (ito_reduce_options){0}));
-    snprintf(sentence, sizeof sentence, "%s: takes f32 or f64, not i64 (see ito_cast)", op);
+    snprintf(sentence, sizeof sentence, "%s: takes f32, f64 or bf16, not i64 (see ito_cast)", op);
     assert_error(ITO_ERR_DTYPE, sentence);
 }
 
-static void check(const char *name, const char *op, reduce_fn *f, oracle_fn *oracle, bool biased)
+/* roundings and gradient_roundings: in bf16, see op_check.h. */
+static void check(const char *name, const char *op, reduce_fn *f, oracle_fn *oracle, bool biased,
+                  int roundings, int gradient_roundings)
 {
     reduce_case c = {.name = name, .f = f, .oracle = oracle, .options = {.biased = biased}};
     ito_scope_begin();
@@ -132,6 +134,8 @@ static void check(const char *name, const char *op, reduce_fn *f, oracle_fn *ora
     ito_scope_end();
     op_check o = {.what = name, .f = apply, .context = &c, .n = 1, .shape = {ITO_SHAPE(2, 3, 4)}};
     o.large[0] = ITO_SHAPE(3, 40, 1000);
+    o.roundings = roundings;
+    o.gradient_roundings = gradient_roundings;
     for (int keep = 0; keep < 2; keep++) {
         c.options.keepdim = keep;
         c.options.dims = ITO_DIMS();
@@ -193,7 +197,7 @@ static double logsumexp(const double *x, int64_t n)
 
 void case_sum(void)
 {
-    check("sum", "sum", ito_sum_with, sum, false);
+    check("sum", "sum", ito_sum_with, sum, false, 1, 1);
     ito_scope_begin();
     cr_assert_eq(ito_item(ito_sum(ito_zeros(ITO_SHAPE(0, 3), ITO_F32))), 0);
     assert_elements(ito_sum(ito_zeros(ITO_SHAPE(0, 3), ITO_F32), .dims = ITO_DIMS(0)),
@@ -230,13 +234,13 @@ static void extreme(const char *name, reduce_fn *f, double sign)
 /* check() but for the empty axis, which extreme() tests: ITO_DIMS(0) of [3, 0, 2] is none. */
 void case_max(void)
 {
-    check("max", "max", ito_max_with, max, false);
+    check("max", "max", ito_max_with, max, false, 1, 2);
     extreme("max", ito_max_with, 1);
 }
 
 void case_min(void)
 {
-    check("min", "min", ito_min_with, min, false);
+    check("min", "min", ito_min_with, min, false, 1, 2);
     extreme("min", ito_min_with, -1);
 }
 
@@ -276,7 +280,7 @@ void case_argmax(void)
 
 Test(ops_reduce, mean)
 {
-    check("mean", "sum", ito_mean_with, mean, false);
+    check("mean", "sum", ito_mean_with, mean, false, 1, 1);
     ito_scope_begin();
     cr_assert(isnan(ito_item(ito_mean(ito_zeros(ITO_SHAPE(0), ITO_F32)))), "the mean of none");
     ito_scope_end();
@@ -284,7 +288,8 @@ Test(ops_reduce, mean)
 
 Test(ops_reduce, var)
 {
-    check("var", "sum", ito_var_with, biased_var, true);
+    /* The mean, the difference, the square (twice the difference's), the sum. */
+    check("var", "sum", ito_var_with, biased_var, true, 5, 5);
     reduce_case c = {.name = "var", .f = ito_var_with, .oracle = var};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
@@ -296,7 +301,8 @@ Test(ops_reduce, var)
 
 Test(ops_reduce, logsumexp)
 {
-    check("logsumexp", "max", ito_logsumexp_with, logsumexp, false);
+    /* The difference from the maximum, at most 4, goes into an exponent, that into a sum. */
+    check("logsumexp", "max", ito_logsumexp_with, logsumexp, false, 10, 12);
     ito_scope_begin();
     ito_tensor *x = ito_from_data((double[]){1000, 1000, -HUGE_VAL, -HUGE_VAL, HUGE_VAL, 0},
                                   ITO_SHAPE(3, 2), ITO_F64);

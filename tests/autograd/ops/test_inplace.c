@@ -119,9 +119,9 @@ Test(ops_inplace, what_does_not_fit_is_refused)
     cr_assert_null(ito_add_(x, ito_ones(ITO_SHAPE(2), ITO_F64), 1));
     assert_error(ITO_ERR_DTYPE, "add_: f32 [2] and f64 [2] do not mix (see ito_cast)");
     cr_assert_null(ito_add_(ito_ones(ITO_SHAPE(2), ITO_I32), x, 1));
-    assert_error(ITO_ERR_DTYPE, "add_: takes f32 or f64, not i32 (see ito_cast)");
+    assert_error(ITO_ERR_DTYPE, "add_: takes f32, f64 or bf16, not i32 (see ito_cast)");
     cr_assert_null(ito_mul_scalar_(ito_ones(ITO_SHAPE(2), ITO_U8), 1));
-    assert_error(ITO_ERR_DTYPE, "mul_scalar_: takes f32 or f64, not u8 (see ito_cast)");
+    assert_error(ITO_ERR_DTYPE, "mul_scalar_: takes f32, f64 or bf16, not u8 (see ito_cast)");
     cr_assert_null(ito_copy_(x, y));
     assert_error(ITO_ERR_SHAPE, "copy_: [3] does not broadcast to [2]");
     cr_assert_null(ito_copy_(x, ito_ones(ITO_SHAPE(2, 2), ITO_F32)));

@@ -1,31 +1,49 @@
 /* Clipping of gradients by their joint norm. */
-#include "nn/flat.h"
+#include "nn/clip.h"
 #include "nn/optim.h"
 #include "tensor/profile.h"
 
 #include <math.h>
 
+static profile_row row = PROFILE_ROW("clip");
+
 /* A sum for each piece, then one over pieces in order: the same for any number of threads. */
-static double gradient_norm(module_flat *f, int64_t pieces)
+double clip_norm(module_flat *f, int64_t pieces)
 {
+    profile_frame frame;
+    profile_begin(&frame);
     const kernel_table *k = kernels(f->dtype);
 #pragma omp parallel for num_threads(threads_for(f->n)) schedule(static)
-    for (int64_t i = 0; i < pieces; i++)
-        f->partial[i] =
-            k->square_sum(flat_at(f->grad, f->piece[i].begin), f->piece[i].end - f->piece[i].begin);
+    for (int64_t i = 0; i < pieces; i++) {
+        const flat_piece *piece = &f->piece[i];
+        f->partial[i] = piece->frozen ? 0
+                                      : k->square_sum(flat_at(f->grad, piece->begin),
+                                                      piece->end - piece->begin);
+    }
     double sum = 0;
     for (int64_t i = 0; i < pieces; i++)
         sum += f->partial[i];
+    profile_end(&frame, &row);
     return sqrt(sum);
+}
+
+double clip_factor(double norm, double max_norm)
+{
+    double factor = max_norm / (norm + 1e-6);
+    return isfinite(norm) && factor < 1 ? factor : 1;
 }
 
 static void scale_gradients(module_flat *f, int64_t pieces, double c)
 {
+    profile_frame frame;
+    profile_begin(&frame);
     const kernel_table *k = kernels(f->dtype);
 #pragma omp parallel for num_threads(threads_for(f->n)) schedule(static)
     for (int64_t i = 0; i < pieces; i++)
-        k->scale(flat_at(f->grad, f->piece[i].begin), f->piece[i].end - f->piece[i].begin, c);
+        if (!f->piece[i].frozen)
+            k->scale(flat_at(f->grad, f->piece[i].begin), f->piece[i].end - f->piece[i].begin, c);
     ito_touch(f->grad);
+    profile_end(&frame, &row);
 }
 
 double ito_clip_grad_norm(ito_module *model, double max_norm)
@@ -37,14 +55,10 @@ double ito_clip_grad_norm(ito_module *model, double max_norm)
     module_flat *f = flat_of(model);
     if (f == NULL || !flat_check(f, "clip_grad_norm"))
         return (double)NAN;
-    static profile_row row = PROFILE_ROW("clip");
-    profile_frame frame;
-    profile_begin(&frame);
     flat_gather_gradients(f);
-    int64_t pieces = flat_pieces(f, false);
-    double norm = gradient_norm(f, pieces);
-    if (isfinite(norm) && max_norm / (norm + 1e-6) < 1)
-        scale_gradients(f, pieces, max_norm / (norm + 1e-6));
-    profile_end(&frame, &row);
+    int64_t pieces = flat_pieces(f);
+    double norm = clip_norm(f, pieces), factor = clip_factor(norm, max_norm);
+    if (factor < 1)
+        scale_gradients(f, pieces, factor);
     return norm;
 }

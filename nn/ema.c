@@ -1,19 +1,10 @@
 /* Exponential moving averages of parameters, in a block beside the flat parameters. */
-#include "nn/ema.h"
-#include "nn/flat.h"
+#include "nn/ema_pass.h"
 #include "nn/registry.h"
 #include "tensor/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-struct ito_ema {
-    module_flat *flat;   /* the model's */
-    ito_tensor *average; /* [flat->n] a reference; the parameters while swapped */
-    double decay;
-    bool warmup, swapped;
-    int64_t updates;
-};
 
 ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options)
 {
@@ -55,28 +46,38 @@ double ito_ema_decay(const ito_ema *ema)
     return ema->warmup && warm < ema->decay ? warm : ema->decay;
 }
 
+bool ema_ready(const ito_ema *ema)
+{
+    if (ema->swapped) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "ema: no update while the averages are in the model's place");
+        return false;
+    }
+    return flat_check(ema->flat, "ema");
+}
+
+void ema_advance(ito_ema *ema)
+{
+    ito_touch(ema->average);
+    ema->updates++;
+}
+
 ito_status ito_ema_update(ito_ema *ema)
 {
-    if (ema == NULL)
+    if (ema == NULL || !ema_ready(ema))
         return ITO_ERR_ARGUMENT;
-    if (ema->swapped)
-        return ito_error_set(ITO_ERR_ARGUMENT,
-                             "ema: no update while the averages are in the model's place");
     module_flat *f = ema->flat;
-    if (!flat_check(f, "ema"))
-        return ITO_ERR_ARGUMENT;
     static profile_row row = PROFILE_ROW("averages");
     profile_frame frame;
     profile_begin(&frame);
     const kernel_table *k = kernels(f->dtype);
     double weight = 1 - ito_ema_decay(ema);
-    int64_t pieces = flat_pieces(f, true);
+    int64_t pieces = flat_pieces(f);
 #pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
     for (int64_t i = 0; i < pieces; i++)
         k->ema_step(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),
                     f->piece[i].end - f->piece[i].begin, weight);
-    ito_touch(ema->average);
-    ema->updates++;
+    ema_advance(ema);
     profile_end(&frame, &row);
     return ITO_OK;
 }
@@ -87,7 +88,7 @@ ito_status ito_ema_swap(ito_ema *ema)
         return ITO_ERR_ARGUMENT;
     module_flat *f = ema->flat;
     const kernel_table *k = kernels(f->dtype);
-    int64_t pieces = flat_pieces(f, true);
+    int64_t pieces = flat_pieces(f);
 #pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
     for (int64_t i = 0; i < pieces; i++)
         k->exchange(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),

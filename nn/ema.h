@@ -1,7 +1,7 @@
 /* Exponential moving average of a model's parameters, whose samples are better than those of the
  * parameters themselves. Buffers are not averaged.
  *
- *     ito_ema_update(ema);   // after each optimiser step
+ *     ito_ema_update(ema);   // after each optimiser step, unless that was told .ema = ema
  *     ito_ema_swap(ema);     // the model now has the averages: sample, evaluate
  *     ito_ema_swap(ema);     // and goes on training
  */

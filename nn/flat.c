@@ -195,29 +195,30 @@ void flat_gather_gradients(module_flat *f)
 }
 
 /* Cut [begin, end) at multiples of PIECE of the block. */
-static int64_t cut(flat_piece *piece, int64_t count, int64_t begin, int64_t end)
+static int64_t cut(flat_piece *piece, int64_t count, int64_t begin, int64_t end, bool frozen)
 {
     while (begin < end) {
         int64_t next = (begin / PIECE + 1) * PIECE;
-        piece[count++] = (flat_piece){begin, next < end ? next : end};
+        piece[count++] = (flat_piece){begin, next < end ? next : end, frozen};
         begin = next;
     }
     return count;
 }
 
-int64_t flat_pieces(module_flat *f, bool with_frozen)
+int64_t flat_pieces(module_flat *f)
 {
-    int64_t count = 0, begin = 0, end = 0; /* of the run of wanted parameters so far */
+    int64_t count = 0,
+            begin = 0; /* of the run of parameters that are all frozen, or none of them */
+    bool frozen = false;
     for (int64_t i = 0; i < f->list->n; i++) {
-        if (!with_frozen && !ito_has_grad_path(f->list->tensors[i]))
-            continue;
-        if (f->offset[i] != end) {
-            count = cut(f->piece, count, begin, end);
+        bool here = !ito_has_grad_path(f->list->tensors[i]);
+        if (here != frozen) {
+            count = cut(f->piece, count, begin, f->offset[i], frozen);
             begin = f->offset[i];
+            frozen = here;
         }
-        end = i + 1 < f->list->n ? f->offset[i + 1] : f->n;
     }
-    return cut(f->piece, count, begin, end);
+    return cut(f->piece, count, begin, f->n, frozen);
 }
 
 bool flat_list(const module_flat *f, ito_named_tensors *list, const char *prefix, ito_tensor *t)

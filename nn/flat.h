@@ -13,6 +13,7 @@
 
 typedef struct flat_piece {
     int64_t begin, end; /* elements of the block */
+    bool frozen;        /* whether its parameters are */
 } flat_piece;
 
 typedef struct ito_module_flat {
@@ -36,8 +37,8 @@ bool flat_check(const module_flat *f, const char *op);
 /* Bring the gradients of all parameters that are not frozen into f->grad, those that count as zero
  * included. */
 void flat_gather_gradients(module_flat *f);
-/* Fill in f->piece and return how many: all of the block, or what is not frozen. */
-int64_t flat_pieces(module_flat *f, bool with_frozen);
+/* Fill in f->piece with all of the block and return how many there are. */
+int64_t flat_pieces(module_flat *f);
 
 /* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */
 ito_tensor *flat_zeros(const module_flat *f);

@@ -1,6 +1,7 @@
 /* Optimisers: Adam, AdamW and SGD over a model's flat memory. */
 #include "nn/optim.h"
-#include "nn/flat.h"
+#include "nn/clip.h"
+#include "nn/ema_pass.h"
 #include "nn/registry.h"
 #include "tensor/profile.h"
 
@@ -13,7 +14,7 @@ enum { MAX_STATES = 2 };
 typedef struct algorithm {
     const char *kind;
     const char *prefix[MAX_STATES]; /* of the state tensors' names; NULL: not needed */
-    void (*update)(const ito_optimizer *o, const kernel_table *k, flat_piece piece, double lr);
+    void (*update)(const ito_optimizer *o, const kernel_table *k, const step_arrays *s, double lr);
 } algorithm;
 
 struct ito_optimizer {
@@ -25,41 +26,35 @@ struct ito_optimizer {
     ito_sgd_options sgd;
 };
 
-static void *piece_of(const ito_tensor *t, flat_piece piece)
-{
-    return t == NULL ? NULL : flat_at(t, piece.begin);
-}
-
 /* ---- the algorithms ----------------------------------------------------------------------------
  */
 
 /* o->steps counts this step already; the corrections are taken in double. */
-static void adam_piece(const ito_optimizer *o, const kernel_table *k, flat_piece piece, double lr,
-                       double decay, double shrink)
+static void adam_arrays(const ito_optimizer *o, const kernel_table *k, const step_arrays *s,
+                        double lr, double decay, double shrink)
 {
     double correction1 = 1 - pow(o->adam.beta1, (double)o->steps);
     double correction2 = 1 - pow(o->adam.beta2, (double)o->steps);
-    k->adam_step(piece_of(o->flat->data, piece), piece_of(o->flat->grad, piece),
-                 piece_of(o->state[0], piece), piece_of(o->state[1], piece),
-                 piece.end - piece.begin, o->adam.beta1, o->adam.beta2, o->adam.eps, decay, shrink,
-                 lr / correction1, sqrt(correction2));
+    k->adam_step(s, o->adam.beta1, o->adam.beta2, o->adam.eps, decay, shrink, lr / correction1,
+                 sqrt(correction2));
 }
 
-static void adam_update(const ito_optimizer *o, const kernel_table *k, flat_piece piece, double lr)
+static void adam_update(const ito_optimizer *o, const kernel_table *k, const step_arrays *s,
+                        double lr)
 {
-    adam_piece(o, k, piece, lr, o->adam.weight_decay, 1);
+    adam_arrays(o, k, s, lr, o->adam.weight_decay, 1);
 }
 
-static void adamw_update(const ito_optimizer *o, const kernel_table *k, flat_piece piece, double lr)
+static void adamw_update(const ito_optimizer *o, const kernel_table *k, const step_arrays *s,
+                         double lr)
 {
-    adam_piece(o, k, piece, lr, 0, 1 - lr * o->adam.weight_decay);
+    adam_arrays(o, k, s, lr, 0, 1 - lr * o->adam.weight_decay);
 }
 
-static void sgd_update(const ito_optimizer *o, const kernel_table *k, flat_piece piece, double lr)
+static void sgd_update(const ito_optimizer *o, const kernel_table *k, const step_arrays *s,
+                       double lr)
 {
-    k->sgd_step(piece_of(o->flat->data, piece), piece_of(o->flat->grad, piece),
-                piece_of(o->state[0], piece), piece.end - piece.begin, lr, o->sgd.momentum,
-                o->sgd.weight_decay, o->sgd.nesterov);
+    k->sgd_step(s, lr, o->sgd.momentum, o->sgd.weight_decay, o->sgd.nesterov);
 }
 
 static const algorithm adam = {"adam", {"exp_avg.", "exp_avg_sq."}, adam_update};
@@ -156,29 +151,91 @@ ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options options)
 /* ---- use ---------------------------------------------------------------------------------------
  */
 
-ito_status ito_optimizer_step(ito_optimizer *opt, double lr)
+/* Whether a step can be taken. */
+static ito_status ready(const ito_optimizer *o, double lr, const ito_step_options *options)
+{
+    const char *kind = o->algorithm->kind;
+    if (!in_range(kind, "learning rate", lr, (double)INFINITY))
+        return ITO_ERR_RANGE;
+    if (!(options->max_norm >= 0))
+        return ito_error_set(ITO_ERR_RANGE, "%s: a norm of at most %g", kind, options->max_norm);
+    if (options->ema != NULL && options->ema->flat != o->flat)
+        return ito_error_set(ITO_ERR_ARGUMENT, "%s: the averages are those of another model", kind);
+    if (!flat_check(o->flat, kind) || (options->ema != NULL && !ema_ready(options->ema)))
+        return ITO_ERR_ARGUMENT;
+    return ITO_OK;
+}
+
+static void *block_at(const ito_tensor *block, int64_t i)
+{
+    return block == NULL ? NULL : flat_at(block, i);
+}
+
+/* One pass over everything; frozen pieces are only averaged. */
+static void step_all(const ito_optimizer *o, double lr, double scale, const ito_ema *ema,
+                     int64_t pieces)
+{
+    const module_flat *f = o->flat;
+    const kernel_table *k = kernels(f->dtype);
+    const ito_tensor *average = ema == NULL ? NULL : ema->average;
+    double weight = 1 - ito_ema_decay(ema);
+#pragma omp parallel for num_threads(threads_for(4 * f->n)) schedule(static)
+    for (int64_t i = 0; i < pieces; i++) {
+        int64_t at = f->piece[i].begin;
+        step_arrays s = {
+            .p = flat_at(f->data, at),
+            .g = flat_at(f->grad, at),
+            .state = {block_at(o->state[0], at), block_at(o->state[1], at)},
+            .average = block_at(average, at),
+            .n = f->piece[i].end - at,
+            .scale = scale,
+            .weight = weight,
+        };
+        if (!f->piece[i].frozen)
+            o->algorithm->update(o, k, &s, lr);
+        else if (ema != NULL)
+            k->ema_step(s.average, s.p, s.n, weight);
+    }
+}
+
+/* The step itself, unless the norm is asked for and not finite. */
+static ito_status step(ito_optimizer *o, double lr, const ito_step_options *options)
+{
+    module_flat *f = o->flat;
+    flat_gather_gradients(f);
+    int64_t pieces = flat_pieces(f);
+    double scale = 1;
+    if (options->max_norm > 0 || options->grad_norm != NULL) {
+        double norm = clip_norm(f, pieces);
+        if (options->grad_norm != NULL)
+            *options->grad_norm = norm;
+        if (!isfinite(norm))
+            return ito_error_set(ITO_ERR_NUMERIC, "%s: the norm of the gradients is %s",
+                                 o->algorithm->kind, isnan(norm) ? "nan" : "inf");
+        if (options->max_norm > 0)
+            scale = clip_factor(norm, options->max_norm);
+    }
+    o->steps++;
+    step_all(o, lr, scale, options->ema, pieces);
+    ito_touch(f->data);
+    if (options->ema != NULL)
+        ema_advance(options->ema);
+    return ITO_OK;
+}
+
+ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_options options)
 {
     if (opt == NULL)
         return ITO_ERR_ARGUMENT;
-    const char *kind = opt->algorithm->kind;
-    if (!in_range(kind, "learning rate", lr, (double)INFINITY))
-        return ITO_ERR_RANGE;
-    if (!flat_check(opt->flat, kind))
-        return ITO_ERR_ARGUMENT;
+    ito_status status = ready(opt, lr, &options);
+    if (status != ITO_OK)
+        return status;
     static profile_row row = PROFILE_ROW("optimiser");
     profile_frame frame;
     profile_begin(&frame);
-    module_flat *f = opt->flat;
-    flat_gather_gradients(f);
-    opt->steps++;
-    const kernel_table *k = kernels(f->dtype);
-    int64_t pieces = flat_pieces(f, false);
-#pragma omp parallel for num_threads(threads_for(4 * f->n)) schedule(static)
-    for (int64_t i = 0; i < pieces; i++)
-        opt->algorithm->update(opt, k, f->piece[i], lr);
-    ito_touch(f->data);
+    status = step(opt, lr, &options);
     profile_end(&frame, &row);
-    return ITO_OK;
+    return status;
 }
 
 int64_t ito_optimizer_steps(const ito_optimizer *opt)

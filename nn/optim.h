@@ -1,19 +1,19 @@
-/* Optimisers and gradient clipping, each one pass over a model's flat memory.
+/* Optimisers and gradient clipping: a step is one pass over a model's flat memory, clipping and
+ * averages included.
  *
  *     ito_module_zero_grad(model);
  *     ... ito_backward(loss) ...
- *     double norm = ito_clip_grad_norm(model, 1.0);
- *     if (isfinite(norm))
- *         ito_optimizer_step(opt, lr);
+ *     ito_optimizer_step(opt, lr, .max_norm = 1, .ema = ema);
  *
  * Several backward passes before one step add their gradients up: scale each loss by 1 / n for the
- * mean of n. What to do about a gradient that is not finite is the caller's decision; the norm says
- * whether there is one. Parameters that no gradient reached count as having gradient 0; frozen ones
- * are left alone. Results do not depend on the number of threads.
+ * mean of n. What to do about a gradient that is not finite is the caller's decision; a step that
+ * is told a norm refuses to be taken with one. Parameters that no gradient reached count as having
+ * gradient 0; frozen ones are left alone. Results do not depend on the number of threads.
  */
 #ifndef ITO_NN_OPTIM_H
 #define ITO_NN_OPTIM_H
 
+#include "ema.h"
 #include "module.h"
 
 #ifdef __cplusplus
@@ -67,15 +67,31 @@ ITO_API ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options op
 /** Accepts NULL. */
 ITO_API void ito_optimizer_free(ito_optimizer *opt);
 
-/**
- * One update of all parameters that are not frozen, with the gradients as they stand.
- * @param lr  the learning rate of this step, at least 0.
- * @return    ITO_ERR_RANGE for an lr that is negative or not finite; ITO_ERR_ARGUMENT if a
- * parameter was moved, having been put into another model that was flattened later. Then nothing
- *            has changed.
- */
-ITO_API ito_status ito_optimizer_step(ito_optimizer *opt, double lr);
+typedef struct ito_step_options {
+    int reserved_;
+    double max_norm;   /* the gradients count as scaled down to this joint norm; 0: as they are */
+    double *grad_norm; /* receives the norm before that; NULL: not wanted */
+    ito_ema *ema;      /* averages of the same model, updated with the new values; NULL: none */
+} ito_step_options;
 
+/**
+ * One update of all parameters that are not frozen:
+ *     ito_optimizer_step(opt, lr);
+ *     ito_optimizer_step(opt, lr, .max_norm = 1, .ema = ema, .grad_norm = &norm);
+ * The second makes, to the bit, what ito_clip_grad_norm, the first and ito_ema_update make one
+ * after the other, but reads the gradients for their norm and then all memory once. It leaves the
+ * gradients themselves unscaled: they are to be cleared anyway.
+ *
+ * @param lr  the learning rate of this step, at least 0.
+ * @return    ITO_ERR_RANGE for an lr that is negative or not finite, a max_norm that is negative or
+ *            NaN; ITO_ERR_ARGUMENT if a parameter was moved, having been put into another model
+ * that was flattened later, or the averages are another model's or swapped; ITO_ERR_NUMERIC if
+ * max_norm or grad_norm asks for the norm and it is not finite: *grad_norm says what it is. After
+ * an error parameters, state, averages and counts are as they were.
+ */
+ITO_API ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_options options);
+#define ito_optimizer_step(opt, lr, ...)                                                           \
+    ITO_AT(ito_optimizer_step_with(opt, lr, ITO_OPTIONS(ito_step_options, __VA_ARGS__)))
 /** How many steps were taken: t in Adam's corrections. */
 ITO_API int64_t ito_optimizer_steps(const ito_optimizer *opt);
 /** Put the counter where a checkpoint says. ITO_ERR_RANGE below 0. */
@@ -105,7 +121,6 @@ ITO_API double ito_clip_grad_norm(ito_module *model, double max_norm);
 #endif
 
 #ifndef ITO_BUILD
-#define ito_optimizer_step(...) ITO_AT(ito_optimizer_step(__VA_ARGS__))
 #define ito_optimizer_set_steps(...) ITO_AT(ito_optimizer_set_steps(__VA_ARGS__))
 #define ito_clip_grad_norm(...) ITO_AT(ito_clip_grad_norm(__VA_ARGS__))
 #endif

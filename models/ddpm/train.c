@@ -72,18 +72,17 @@ static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t 
     return ito_ddpm_loss(tr->diffusion, tr->network, tr->context, x_0, t, eps);
 }
 
-/* Clip, update, average; unless the gradient is not finite. */
+/* Clip, update, average; unless the gradient is not finite, which is no error here. */
 static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_result *r)
 {
-    r->grad_norm =
-        ito_clip_grad_norm(tr->model, tr->max_norm > 0.0 ? tr->max_norm : (double)INFINITY);
-    if (isnan(r->grad_norm) && ito_error_code() != ITO_OK)
-        return ito_error_code();
-    r->applied = isfinite(r->grad_norm);
-    if (!r->applied)
-        return ITO_OK;
-    ito_status status = ito_optimizer_step(tr->optimizer, lr);
-    return status == ITO_OK && tr->ema != NULL ? ito_ema_update(tr->ema) : status;
+    ito_status status =
+        ito_optimizer_step(tr->optimizer, lr, .max_norm = tr->max_norm > 0.0 ? tr->max_norm : 0.0,
+                           .grad_norm = &r->grad_norm, .ema = tr->ema);
+    r->applied = status == ITO_OK;
+    if (status != ITO_ERR_NUMERIC)
+        return status;
+    ito_error_clear();
+    return ITO_OK;
 }
 
 ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, double lr,

@@ -12,6 +12,17 @@
 #include "tensor/kernels/gemm.h"
 #include "tensor/tensor.h"
 
+/* What one step of an optimiser goes over, n elements of each. */
+typedef struct step_arrays {
+    void *p;        /* parameters */
+    const void *g;  /* their gradients */
+    void *state[2]; /* the optimiser's; NULL where it has none */
+    void *average;  /* that follows p, or NULL */
+    int64_t n;
+    double scale;  /* of g */
+    double weight; /* of p in the average */
+} step_arrays;
+
 typedef struct kernel_table {
     const char *isa;
 #define KERNEL_ROW(result, name, arguments) result(*name) arguments;

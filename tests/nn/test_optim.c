@@ -348,6 +348,177 @@ Test(optim, bits_do_not_depend_on_threads)
     free(more);
 }
 
+/* ---- clip, step and average in one pass ---------------------------------------------------------
+ */
+
+enum { BIG = 50003, SMALL = 17 };
+
+typedef ito_optimizer *make_optimizer(ito_module *m);
+
+static ito_optimizer *make_adam(ito_module *m)
+{
+    return ito_adam_create(m, .weight_decay = 0.01);
+}
+
+static ito_optimizer *make_adamw(ito_module *m)
+{
+    return ito_adamw_create(m, .weight_decay = 0.01);
+}
+
+static ito_optimizer *make_sgd(ito_module *m)
+{
+    return ito_sgd_create(m);
+}
+
+static ito_optimizer *make_nesterov(ito_module *m)
+{
+    return ito_sgd_create(m, .momentum = 0.9, .nesterov = true, .weight_decay = 0.01);
+}
+
+/* All that three steps leave: parameters, averages, state, norms. */
+typedef struct trace {
+    double norm[3];
+    float values[4][BIG + SMALL];
+} trace;
+
+static void copy_all(float *out, const ito_named_tensors *list, int64_t first)
+{
+    for (int64_t i = first; i < list->n && i < first + 2; i++) {
+        int64_t n = ito_numel(list->tensors[i]);
+        memcpy(out, ito_const_data(list->tensors[i]), (size_t)n * sizeof *out);
+        out += n;
+    }
+}
+
+static void copy_world(trace *t, ito_module *m, ito_optimizer *opt, ito_ema *ema)
+{
+    ito_named_tensors *lists[] = {ito_module_parameters(m), ito_ema_state(ema),
+                                  ito_optimizer_state(opt)};
+    memset(t->values, 0, sizeof t->values);
+    for (int i = 0; i < 3; i++) {
+        copy_all(t->values[i], lists[i], 0);
+        if (i == 2)
+            copy_all(t->values[3], lists[i], 2);
+        ito_named_tensors_free(lists[i]);
+    }
+}
+
+/* Three steps, the last of them within the limit; what is frozen in the second is averaged only. */
+static void run_steps(trace *t, make_optimizer *make, int threads, bool fused)
+{
+    ito_set_threads(threads);
+    ito_scope_begin();
+    ito_generator g = ito_generator_make(8, 0);
+    ito_module *m = ito_module_create(NULL, "", sizeof *m);
+    ito_tensor *big = ito_module_parameter(m, "big", ito_randn(&g, ITO_SHAPE(BIG), ITO_F32));
+    ito_tensor *small = ito_module_parameter(m, "small", ito_randn(&g, ITO_SHAPE(SMALL), ITO_F32));
+    ito_optimizer *opt = make(m);
+    ito_ema *ema = ito_ema_create(m, .decay = 0.9);
+    for (int i = 0; i < 3; i++) {
+        ito_tensor *x = ito_randn(&g, ITO_SHAPE(BIG), ITO_F32);
+        ito_requires_grad(big, i != 1);
+        if (i != 1)
+            memcpy(ito_data(ito_grad_of(big)), ito_data(x), BIG * sizeof(float));
+        memcpy(ito_data(ito_grad_of(small)), ito_data(x), SMALL * sizeof(float));
+        double limit = i == 2 ? 1e6 : 1.5;
+        if (fused) {
+            cr_assert_eq(ito_optimizer_step(opt, 0.1, .max_norm = limit, .ema = ema,
+                                            .grad_norm = &t->norm[i]),
+                         ITO_OK, "%s", ito_error());
+            cr_expect_eq(memcmp(ito_data(ito_grad_of(small)), ito_data(x), SMALL * sizeof(float)),
+                         0, "the gradients stay");
+        } else {
+            t->norm[i] = ito_clip_grad_norm(m, limit);
+            cr_assert_eq(ito_optimizer_step(opt, 0.1), ITO_OK);
+            cr_assert_eq(ito_ema_update(ema), ITO_OK);
+        }
+    }
+    cr_expect_eq(ito_ema_updates(ema), 3);
+    cr_expect_eq(ito_optimizer_steps(opt), 3);
+    copy_world(t, m, opt, ema);
+    ito_ema_free(ema);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+    ito_scope_end();
+}
+
+Test(optim, one_pass_has_the_bits_of_three_for_any_number_of_threads)
+{
+    make_optimizer *const makers[] = {make_adam, make_adamw, make_sgd, make_nesterov};
+    const int threads[] = {1, 2, 3, 7};
+    trace *apart = malloc(sizeof *apart), *fused = malloc(sizeof *fused);
+    for (int i = 0; i < 4; i++) {
+        run_steps(apart, makers[i], 1, false);
+        for (int k = 0; k < 4; k++) {
+            run_steps(fused, makers[i], threads[k], true);
+            cr_expect_arr_eq(fused, apart, sizeof *apart, "optimiser %d, %d threads", i,
+                             threads[k]);
+        }
+    }
+    free(apart);
+    free(fused);
+}
+
+Test(optim, a_norm_that_is_not_finite_stops_a_step_that_asks_for_it)
+{
+    ito_module *m = model(ITO_F32);
+    ito_optimizer *opt = ito_adam_create(m);
+    ito_ema *ema = ito_ema_create(m);
+    const double bad[] = {(double)NAN, (double)INFINITY};
+    const char *message[] = {"adam: the norm of the gradients is nan",
+                             "adam: the norm of the gradients is inf"};
+    for (int i = 0; i < 2; i++) {
+        double norm = 0;
+        set_gradients(m, 1);
+        set(ito_grad_of(ito_module_find(m, "b")), 2, bad[i]);
+        cr_expect_eq(ito_optimizer_step(opt, 0.1, .max_norm = 1, .ema = ema, .grad_norm = &norm),
+                     ITO_ERR_NUMERIC);
+        expect_error(ITO_ERR_NUMERIC, message[i]);
+        cr_expect(i == 0 ? isnan(norm) : norm == (double)INFINITY);
+        cr_expect_eq(ito_optimizer_step(opt, 0.1, .grad_norm = &norm), ITO_ERR_NUMERIC);
+        expect_error(ITO_ERR_NUMERIC, message[i]);
+    }
+    cr_expect_eq(ito_optimizer_steps(opt), 0);
+    cr_expect_eq(ito_ema_updates(ema), 0);
+    ito_named_tensors *state = ito_optimizer_state(opt);
+    for (int i = 0; i < 30; i++) {
+        cr_expect_eq(element(ito_module_find(m, "a"), i), start(i));
+        cr_expect_eq(element(state->tensors[0], i), 0);
+        cr_expect_eq(element(state->tensors[2], i), 0);
+    }
+    ito_named_tensors_free(state);
+    ito_ema_free(ema);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+}
+
+Test(optim, a_step_refuses_a_bad_limit_and_averages_that_do_not_fit)
+{
+    ito_module *m = model(ITO_F32), *other = model(ITO_F32);
+    ito_optimizer *opt = ito_sgd_create(m);
+    ito_ema *ema = ito_ema_create(m), *wrong = ito_ema_create(other);
+    set_gradients(m, 1);
+    cr_expect_eq(ito_optimizer_step(opt, 0.1, .max_norm = -1), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "sgd: a norm of at most -1");
+    cr_expect_eq(ito_optimizer_step(opt, 0.1, .max_norm = (double)NAN), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "sgd: a norm of at most nan");
+    cr_expect_eq(ito_optimizer_step(opt, 0.1, .ema = wrong), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "sgd: the averages are those of another model");
+    cr_assert_eq(ito_ema_swap(ema), ITO_OK);
+    cr_expect_eq(ito_optimizer_step(opt, 0.1, .ema = ema), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "ema: no update while the averages are in the model's place");
+    cr_expect_eq(ito_optimizer_steps(opt), 0);
+    cr_expect_eq(element(ito_module_find(m, "b"), 3), start(33));
+    ito_ema_free(ema);
+    ito_ema_free(wrong);
+    ito_optimizer_free(opt);
+    ito_module_free(m);
+    ito_module_free(other);
+}
+
+/* ---- kernels -----------------------------------------------------------------------------------
+ */
+
 extern const kernel_table kernel_table_base_f32;
 
 /* base rounds a product before it is added, the others do not: one step of numbers below 1 then
@@ -369,9 +540,9 @@ Test(optim, instruction_sets_agree)
             sum[s] = table[s]->square_sum(y[s][0], n);
             table[s]->scale(y[s][0], n, 0.3);
             table[s]->exchange(y[s][0], y[s][1], n);
-            table[s]->adam_step(x[s][0], x[s][1], x[s][2], x[s][3], n, 0.9, 0.999, 1e-8, 0.1, 0.99,
-                                0.01, 0.7);
-            table[s]->sgd_step(x[s][0], x[s][1], x[s][2], n, 0.1, 0.9, 0.1, true);
+            step_arrays a = {x[s][0], x[s][1], {x[s][2], x[s][3]}, x[s][4], n, 0.4, 0.1};
+            table[s]->adam_step(&a, 0.9, 0.999, 1e-8, 0.1, 0.99, 0.01, 0.7);
+            table[s]->sgd_step(&a, 0.1, 0.9, 0.1, true);
             table[s]->ema_step(x[s][4], x[s][0], n, 0.01);
         }
         cr_expect_eq(sum[0], sum[1]);
@@ -385,14 +556,16 @@ Test(optim, instruction_sets_agree)
 Test(optim, kernels_write_no_further_than_their_end)
 {
     for (int64_t n = 0; n < 20; n++) {
-        float x[4][21];
-        for (int k = 0; k < 4; k++)
+        float x[5][21];
+        for (int k = 0; k < 5; k++)
             for (int i = 0; i < 21; i++)
                 x[k][i] = 1;
-        kernels(ITO_F32)->adam_step(x[0], x[1], x[2], x[3], n, 0.9, 0.999, 1e-8, 0, 1, 0.01, 0.7);
+        step_arrays a = {x[0], x[1], {x[2], x[3]}, x[4], n, 0.5, 0.5};
+        kernels(ITO_F32)->adam_step(&a, 0.9, 0.999, 1e-8, 0, 1, 0.01, 0.7);
+        kernels(ITO_F32)->sgd_step(&a, 0.1, 0.9, 0, false);
         kernels(ITO_F32)->exchange(x[0], x[1], n);
         kernels(ITO_F32)->scale(x[0], n, 3);
-        for (int k = 0; k < 4; k++)
+        for (int k = 0; k < 5; k++)
             for (int64_t i = n; i < 21; i++)
                 cr_expect_eq(x[k][i], 1);
     }

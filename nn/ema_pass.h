@@ -1,0 +1,21 @@
+/* Averages from inside, for the optimiser, which updates them in its own pass. Internal. */
+#ifndef ITO_NN_EMA_PASS_H
+#define ITO_NN_EMA_PASS_H
+
+#include "nn/ema.h"
+#include "nn/flat.h"
+
+struct ito_ema {
+    module_flat *flat;   /* the model's */
+    ito_tensor *average; /* [flat->n] a reference; the parameters while swapped */
+    double decay;
+    bool warmup, swapped;
+    int64_t updates;
+};
+
+/* Whether an update may be made now; else an error. */
+bool ema_ready(const ito_ema *ema);
+/* An update was made. */
+void ema_advance(ito_ema *ema);
+
+#endif

@@ -233,16 +233,6 @@ static bool is_pointwise(const conv_shape *s)
            s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
 }
 
-/* y = add, for the product to be summed onto. */
-static void spread_addend(ito_dtype dtype, char *y, const conv_addends *e, const conv_shape *s)
-{
-    size_t row = (size_t)s->co * ito_dtype_size(dtype);
-    int64_t pixels = output_pixels(s), image = s->oh * s->ow;
-    for (int64_t i = 0; i < pixels; i++)
-        memcpy(y + (size_t)i * row,
-               (const char *)e->add + (size_t)(e->add_per_image ? i / image : i) * row, row);
-}
-
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
                           const conv_addends *e, const conv_shape *s)
 {
@@ -266,11 +256,13 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
                      .layout = {.item = co, .grid_h = 1, .grid_w = m, .pixel_stride = s->co},
                      .bias = e->bias,
                      .bias_item = co,
-                     .accumulate = e->add != NULL};
+                     .add = e->add};
+    p.add_layout = p.layout;
+    if (e->add_per_image)
+        p.add_layout =
+            (gemm_layout){.item = co, .grid_h = 1, .grid_w = s->oh * s->ow, .image_stride = s->co};
     if (is_pointwise(s))
         p.a = (gemm_operand){gemm_pack_matrix, &pixels};
-    if (e->add != NULL)
-        spread_addend(dtype, y, e, s);
     return run(&p);
 }
 

@@ -22,7 +22,8 @@ enum {
     TILE = 4,                  /* outputs along an axis */
     WINDOW = 6,                /* inputs */
     NUMBERS = WINDOW * WINDOW, /* of a transformed tile or filter */
-    ROWS_MOST = 12,            /* of the register tile */
+    TAPS = 9,
+    ROWS_MOST = 12, /* of the register tile */
     COLUMNS_MOST = 32,
     DEPTH_MOST = 256,      /* a panel of U in a first-level cache */
     CHUNK = 64,            /* columns of M at a time: with 48 tiles, 442 KiB */
@@ -148,30 +149,30 @@ static winograd_plan make_plan(const conv_shape *s, bool turned)
     p.v_step = p.block * p.k + LINE;
     p.m_step = p.block * CHUNK + LINE;
     p.u = p.n / p.columns * p.u_panel;
-    p.own = max_of(NUMBERS * COLUMNS_MOST * FILTER_CHUNK, NUMBERS * (p.v_step + p.m_step) + CHUNK);
+    p.own = max_of(TAPS * COLUMNS_MOST * FILTER_CHUNK, NUMBERS * (p.v_step + p.m_step) + CHUNK);
     p.zeros = round_up(max_of(s->ci, s->co), LINE);
     return p;
 }
 
 /* ---- filters -------------------------------------------------------------------------------- */
 
-/* Panel `panel` of U from w [co][3][3][ci], whose vectors lie along k: through `scratch`. */
+/* Panel `panel` of U from w [co][3][3][ci], whose vectors lie along k: turned in `scratch` before
+ * they are transformed, when there are 9 numbers of each and not 36. */
 static void transform_filters(const winograd_plan *p, float *u, const float *w, int64_t panel,
                               float *scratch)
 {
     int64_t ci = p->s.ci, first = panel * p->columns, count = min_of(p->columns, p->s.co - first);
+    int64_t tap_step = FILTER_CHUNK * p->columns;
     for (int64_t c = 0; c < ci; c += FILTER_CHUNK) {
         int64_t k = min_of(FILTER_CHUNK, ci - c);
-        for (int64_t o = 0; o < count; o++)
-            p->kernels->winograd_filter(scratch + o * FILTER_CHUNK, p->columns * FILTER_CHUNK,
-                                        w + (first + o) * 9 * ci + c, 3 * ci, ci, k);
-        for (int64_t e = 0; e < NUMBERS; e++) {
+        for (int64_t tap = 0; tap < TAPS; tap++) {
             const void *rows[COLUMNS_MOST] = {NULL};
             for (int64_t o = 0; o < count; o++)
-                rows[o] = scratch + (e * p->columns + o) * FILTER_CHUNK;
-            p->kernels->gemm_pack_rows(u + panel * p->u_panel + e * p->u_step + c * p->columns,
-                                       p->columns, rows, k);
+                rows[o] = w + ((first + o) * TAPS + tap) * ci + c;
+            p->kernels->gemm_pack_rows(scratch + tap * tap_step, p->columns, rows, k);
         }
+        p->kernels->winograd_filter(u + panel * p->u_panel + c * p->columns, p->u_step, scratch,
+                                    3 * tap_step, tap_step, k * p->columns);
     }
 }
 

@@ -69,11 +69,11 @@ void winograd_enable(bool enabled)
 /* A square of pixels for each tile: of tile (n, i, j) it begins at pixel (4 i + off_h, 4 j + off_w)
  * of image n. Pixels outside the image are `outside`. */
 typedef struct windows {
-    const float *data;
-    int64_t h, w, channels;
+    const char *data;
+    int64_t h, w, pixel; /* bytes from a pixel to the next */
     int64_t off_h, off_w;
     int64_t size;
-    const float *outside;
+    const void *outside;
 } windows;
 
 typedef struct tile_grid {
@@ -93,18 +93,20 @@ static void aim(const windows *x, const tile_grid *g, int64_t tile, const void *
     int64_t i0 = line % g->h * TILE + x->off_h, j0 = tile % g->w * TILE + x->off_w;
     for (int64_t i = i0; i < i0 + x->size; i++) {
         bool exists = tile < g->tiles && (uint64_t)i < (uint64_t)x->h;
-        const float *row = exists ? x->data + (image * x->h + i) * x->w * x->channels : NULL;
+        const char *row = exists ? x->data + (image * x->h + i) * x->w * x->pixel : NULL;
         for (int64_t j = j0; j < j0 + x->size; j++)
-            *pixels++ = exists && (uint64_t)j < (uint64_t)x->w ? row + j * x->channels : x->outside;
+            *pixels++ = exists && (uint64_t)j < (uint64_t)x->w ? row + j * x->pixel : x->outside;
     }
 }
 
 /* ---- plan ----------------------------------------------------------------------------------- */
 
 typedef struct winograd_plan {
-    const kernel_table *kernels;
-    conv_shape s; /* of the data gradient: the convolution of dy */
-    bool turned;  /* w belongs to the convolution whose gradient this is */
+    const kernel_table *kernels; /* of the images */
+    const kernel_table *reals;   /* of all else */
+    int64_t size;                /* of a channel of a pixel, in bytes */
+    conv_shape s;                /* of the data gradient: the convolution of dy */
+    bool turned;                 /* w belongs to the convolution whose gradient this is */
     tile_grid grid;
     int64_t rows, columns; /* of the register tile */
     int64_t k, n;          /* channels in and out, filled up to vectors and panels */
@@ -123,11 +125,16 @@ static int threads_of(double products)
         (int64_t)(min_of((int64_t)1e15, (int64_t)(products / PRODUCTS_A_NANOSECOND))));
 }
 
-static winograd_plan make_plan(const conv_shape *s, bool turned)
+static winograd_plan make_plan(ito_dtype dtype, const conv_shape *s, bool turned)
 {
-    winograd_plan p = {.kernels = kernels(ITO_F32), .s = *s, .turned = turned, .grid = grid_of(s)};
-    p.rows = p.kernels->gemm_tile_rows();
-    p.columns = p.kernels->gemm_tile_columns();
+    winograd_plan p = {.kernels = kernels(dtype),
+                       .reals = kernels(ITO_F32),
+                       .size = (int64_t)ito_dtype_size(dtype),
+                       .s = *s,
+                       .turned = turned,
+                       .grid = grid_of(s)};
+    p.rows = p.reals->gemm_tile_rows();
+    p.columns = p.reals->gemm_tile_columns();
     int64_t vector = p.columns / 2;
     p.k = round_up(s->ci, vector);
     p.n = round_up(s->co, p.columns);
@@ -169,10 +176,10 @@ static void transform_filters(const winograd_plan *p, float *u, const float *w, 
             const void *rows[COLUMNS_MOST] = {NULL};
             for (int64_t o = 0; o < count; o++)
                 rows[o] = w + ((first + o) * TAPS + tap) * ci + c;
-            p->kernels->gemm_pack_rows(scratch + tap * tap_step, p->columns, rows, k);
+            p->reals->gemm_pack_rows(scratch + tap * tap_step, p->columns, rows, k);
         }
-        p->kernels->winograd_filter(u + panel * p->u_panel + c * p->columns, p->u_step, scratch,
-                                    3 * tap_step, tap_step, k * p->columns);
+        p->reals->winograd_filter(u + panel * p->u_panel + c * p->columns, p->u_step, scratch,
+                                  3 * tap_step, tap_step, k * p->columns);
     }
 }
 
@@ -185,8 +192,8 @@ static void transform_turned_filters(const winograd_plan *p, float *u, const flo
     if (count < p->columns)
         memset(to, 0, (size_t)p->u_panel * sizeof *to);
     for (int64_t k = 0; k < p->s.ci; k++)
-        p->kernels->winograd_filter(to + k * p->columns, p->u_step, w + (k * 9 + 8) * co + first,
-                                    -3 * co, -co, count);
+        p->reals->winograd_filter(to + k * p->columns, p->u_step, w + (k * 9 + 8) * co + first,
+                                  -3 * co, -co, count);
 }
 
 static void transform_panel(const winograd_plan *p, float *u, const float *w, int64_t panel,
@@ -232,7 +239,7 @@ static void multiply(const winograd_work *q, const float *v, float *m, int64_t c
             const float *b = q->u + (n0 + j) / p->columns * p->u_panel + e * p->u_step;
             for (int64_t k = 0; k < p->k; k += p->depth)
                 for (int64_t r = 0; r < count; r += p->rows)
-                    p->kernels->winograd_multiply(
+                    p->reals->winograd_multiply(
                         min_of(p->depth, p->k - k), v + e * p->v_step + r * p->k + k * p->rows,
                         b + k * p->columns, m + e * p->m_step + r * CHUNK + j, CHUNK, k > 0);
         }
@@ -245,16 +252,16 @@ static void transform_outputs(const winograd_work *q, int64_t tile, const float 
     const winograd_plan *p = q->p;
     const void *pixels[TILE * TILE], *add[TILE * TILE];
     windows y = q->y;
-    y.data += n0;
+    y.data += n0 * p->size;
     y.outside = spare;
     aim(&y, &p->grid, tile, pixels);
     if (q->e->add_per_image) {
-        const float *image = (const float *)q->e->add + tile / (p->grid.h * p->grid.w) * p->s.co;
+        int64_t image = tile / (p->grid.h * p->grid.w);
         for (int i = 0; i < TILE * TILE; i++)
-            add[i] = image + n0;
+            add[i] = (const char *)q->e->add + (image * p->s.co + n0) * p->size;
     } else if (q->e->add != NULL) {
         windows from = q->add;
-        from.data += n0;
+        from.data += n0 * p->size;
         aim(&from, &p->grid, tile, add);
     }
     const float *bias = q->e->bias;
@@ -278,10 +285,10 @@ static void run_unit(const winograd_work *q, int64_t unit, float *own)
     }
 }
 
-static ito_status convolve(float *y, const float *x, const float *w, const conv_addends *e,
-                           const conv_shape *s, bool turned)
+static ito_status convolve(ito_dtype dtype, void *y, const void *x, const float *w,
+                           const conv_addends *e, const conv_shape *s, bool turned)
 {
-    winograd_plan p = make_plan(s, turned);
+    winograd_plan p = make_plan(dtype, s, turned);
     if (p.grid.tiles <= 0 || s->co <= 0)
         return ITO_OK;
     float *zeros = mem_alloc((size_t)(p.zeros + p.u + p.threads * p.own) * sizeof *zeros);
@@ -290,9 +297,9 @@ static ito_status convolve(float *y, const float *x, const float *w, const conv_
     float *u = zeros + p.zeros, *scratch = u + p.u;
     memset(zeros, 0, (size_t)p.zeros * sizeof *zeros);
     winograd_work q = {.p = &p, .u = u, .e = e};
-    q.x = (windows){x, s->h, s->w, s->ci, -s->pad_top, -s->pad_left, WINDOW, zeros};
-    q.y = (windows){y, s->oh, s->ow, s->co, 0, 0, TILE, NULL};
-    q.add = (windows){e->add, s->oh, s->ow, s->co, 0, 0, TILE, zeros};
+    q.x = (windows){x, s->h, s->w, s->ci * p.size, -s->pad_top, -s->pad_left, WINDOW, zeros};
+    q.y = (windows){y, s->oh, s->ow, s->co * p.size, 0, 0, TILE, NULL};
+    q.add = (windows){e->add, s->oh, s->ow, s->co * p.size, 0, 0, TILE, zeros};
     int64_t panels = p.n / p.columns, units = p.blocks * p.spans;
 #pragma omp parallel num_threads(p.threads)
     {
@@ -308,14 +315,15 @@ static ito_status convolve(float *y, const float *x, const float *w, const conv_
     return ITO_OK;
 }
 
-ito_status winograd_forward(float *y, const float *x, const float *w, const conv_addends *e,
-                            const conv_shape *s)
+ito_status winograd_forward(ito_dtype dtype, void *y, const void *x, const float *w,
+                            const conv_addends *e, const conv_shape *s)
 {
-    return convolve(y, x, w, e, s, false);
+    return convolve(dtype, y, x, w, e, s, false);
 }
 
 /* dx[i] = the sum over p of dy[i + pad - p] w[p], which is dy[i + p' - (2 - pad)] w[2 - p']. */
-ito_status winograd_backward_data(float *dx, const float *dy, const float *w, const conv_shape *s)
+ito_status winograd_backward_data(ito_dtype dtype, void *dx, const void *dy, const float *w,
+                                  const conv_shape *s)
 {
     conv_shape back = *s;
     back.h = s->oh;
@@ -326,13 +334,14 @@ ito_status winograd_backward_data(float *dx, const float *dy, const float *w, co
     back.co = s->ci;
     back.pad_top = 2 - s->pad_top;
     back.pad_left = 2 - s->pad_left;
-    return convolve(dx, dy, w, &(conv_addends){0}, &back, true);
+    return convolve(dtype, dx, dy, w, &(conv_addends){0}, &back, true);
 }
 
 /* ---- the gradient of the weights ------------------------------------------------------------ */
 
 typedef struct weight_plan {
-    const kernel_table *kernels;
+    const kernel_table *kernels; /* of the images */
+    const kernel_table *reals;   /* of all else */
     tile_grid grid;
     windows x, dy;
     int64_t ci, co;
@@ -367,16 +376,20 @@ static void accumulate(const weight_plan *p, const float *d, const float *v, flo
     for (int64_t t = 0; t == 0 || t < count; t += SUM_TILES, add = true)
         for (int64_t j = 0; j < p->n; j += p->columns)
             for (int64_t i = 0; i < p->m; i += p->rows)
-                p->kernels->winograd_accumulate(min_of(SUM_TILES, count - t), d + t * p->d_row + i,
-                                                p->d_row, v + t * p->v_row + j, p->v_row,
-                                                s + i * p->n + j, p->n, add);
+                p->reals->winograd_accumulate(min_of(SUM_TILES, count - t), d + t * p->d_row + i,
+                                              p->d_row, v + t * p->v_row + j, p->v_row,
+                                              s + i * p->n + j, p->n, add);
 }
 
-static weight_plan plan_weights(const conv_shape *s)
+static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
 {
-    weight_plan p = {.kernels = kernels(ITO_F32), .grid = grid_of(s), .ci = s->ci, .co = s->co};
-    p.rows = p.kernels->gemm_tile_rows();
-    p.columns = p.kernels->gemm_tile_columns();
+    weight_plan p = {.kernels = kernels(dtype),
+                     .reals = kernels(ITO_F32),
+                     .grid = grid_of(s),
+                     .ci = s->ci,
+                     .co = s->co};
+    p.rows = p.reals->gemm_tile_rows();
+    p.columns = p.reals->gemm_tile_columns();
     p.m = round_up(s->co, p.rows);
     p.n = round_up(s->ci, p.columns);
     p.threads = threads_of((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
@@ -410,14 +423,16 @@ static void sum_products(const weight_plan *p, float *sums, float *v, float *d, 
         }
 #pragma omp for schedule(dynamic, 8)
         for (int64_t o = 0; o < p->co; o++)
-            p->kernels->winograd_filter_gradient(dw + o * 9 * p->ci, 3 * p->ci, p->ci,
-                                                 sums + o * p->n, p->s_step, p->ci);
+            p->reals->winograd_filter_gradient(dw + o * 9 * p->ci, 3 * p->ci, p->ci,
+                                               sums + o * p->n, p->s_step, p->ci);
     }
 }
 
-ito_status winograd_backward_weight(float *dw, const float *x, const float *dy, const conv_shape *s)
+ito_status winograd_backward_weight(ito_dtype dtype, float *dw, const void *x, const void *dy,
+                                    const conv_shape *s)
 {
-    weight_plan p = plan_weights(s);
+    weight_plan p = plan_weights(dtype, s);
+    int64_t size = (int64_t)ito_dtype_size(dtype);
     float *zeros =
         mem_alloc((size_t)(p.zeros + NUMBERS * (p.d_step + p.v_step + p.s_step)) * sizeof *zeros);
     if (zeros == NULL)
@@ -426,8 +441,8 @@ ito_status winograd_backward_weight(float *dw, const float *x, const float *dy, 
     /* Channels that only fill up panels are zeros too; no tile writes them. */
     bool whole = p.m == s->co && p.n == s->ci;
     memset(zeros, 0, (size_t)(whole ? p.zeros : sums - zeros) * sizeof *zeros);
-    p.x = (windows){x, s->h, s->w, s->ci, -s->pad_top, -s->pad_left, WINDOW, zeros};
-    p.dy = (windows){dy, s->oh, s->ow, s->co, 0, 0, TILE, zeros};
+    p.x = (windows){x, s->h, s->w, s->ci * size, -s->pad_top, -s->pad_left, WINDOW, zeros};
+    p.dy = (windows){dy, s->oh, s->ow, s->co * size, 0, 0, TILE, zeros};
     sum_products(&p, sums, v, d, dw);
     mem_free(zeros);
     return ITO_OK;

@@ -4,6 +4,8 @@
  *
  *     y = A^T [(G g G^T) (.) (B^T d B)] A      dg = G^T [(B^T d B) (.) (A dy A^T)] G
  *
+ * Pixels are elements; filters, what is transformed and bias are reals.
+ *
  * Invariant: a result depends on its own tile and channel only, and sums over k run in order.
  */
 #include "tensor/kernels/kernels.h"
@@ -130,7 +132,7 @@ V_FN void transform_input(real *v, int64_t v_step, const void *const *pixels, in
         for (int j = 0; j < 6; j++) {
             UNROLL
             for (int i = 0; i < 6; i++)
-                d[i] = v_load((const real *)pixels[i * 6 + j] + c, n);
+                d[i] = e_load((const elem *)pixels[i * 6 + j] + c, n);
             input_axis(&columns[0][j], 6, d, 1);
         }
         UNROLL
@@ -168,8 +170,8 @@ V_FN void transform_output(void *const *pixels, const real *m, int64_t m_step, c
         for (int j = 0; j < 4; j++) {
             y[j] = y[j] + shift;
             if (add != NULL)
-                y[j] = y[j] + v_load((const real *)add[i * 4 + j] + c, n);
-            v_store((real *)pixels[i * 4 + j] + c, y[j], n);
+                y[j] = y[j] + e_load((const elem *)add[i * 4 + j] + c, n);
+            e_store((elem *)pixels[i * 4 + j] + c, y[j], n);
         }
     }
 }
@@ -191,7 +193,7 @@ V_FN void transform_gradient(real *v, int64_t v_step, const void *const *pixels,
     for (int j = 0; j < 4; j++) {
         UNROLL
         for (int i = 0; i < 4; i++)
-            d[i] = v_load((const real *)pixels[i * 4 + j] + c, n);
+            d[i] = e_load((const elem *)pixels[i * 4 + j] + c, n);
         gradient_axis(&columns[0][j], 4, d, 1);
     }
     UNROLL

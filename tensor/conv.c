@@ -17,7 +17,19 @@
 
 #include <string.h>
 
-enum { PANEL_MOST = 64, SUM_ROWS = 512, ADDS_A_NANOSECOND = 4 };
+enum {
+    PANEL_MOST = 64,
+    SUM_ROWS = 512,
+    ADDS_A_NANOSECOND = 4,
+    CONVERT_CHUNK = 1 << 14,
+    CONVERTED_A_NANOSECOND = 2
+};
+
+/* Of weights, bias and sums. */
+static ito_dtype parameter_dtype(ito_dtype images)
+{
+    return images == ITO_F64 ? ITO_F64 : ITO_F32;
+}
 
 /* Patches of an image: for grid position (i, j) and tap (p, q) the pixel
  *     (i * step_h + off_h + p * tap_h, j * step_w + off_w + q * tap_w), zeros outside the image. */
@@ -204,7 +216,7 @@ static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *
     enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8, FORWARD_TILES = 4 };
     int64_t h = pass == CONV_DATA ? s->h : s->oh, w = pass == CONV_DATA ? s->w : s->ow;
     int64_t tiles = (h + TILE - 1) / TILE * ((w + TILE - 1) / TILE);
-    return dtype == ITO_F32 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
+    return dtype != ITO_F64 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
            s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles &&
            tiles >= (pass == CONV_FORWARD ? FORWARD_TILES : 1);
 }
@@ -214,6 +226,11 @@ static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *
 static int64_t output_pixels(const conv_shape *s)
 {
     return s->n * s->oh * s->ow;
+}
+
+static int64_t input_pixels(const conv_shape *s)
+{
+    return s->n * s->h * s->w;
 }
 
 static ito_status run(gemm_blocks *p)
@@ -233,11 +250,9 @@ static bool is_pointwise(const conv_shape *s)
            s->pad_left == 0 && s->oh == s->h && s->ow == s->w;
 }
 
-ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
-                          const conv_addends *e, const conv_shape *s)
+static ito_status product_forward(ito_dtype dtype, void *y, const void *x, const void *w,
+                                  const conv_addends *e, const conv_shape *s)
 {
-    if (prefers_winograd(CONV_FORWARD, dtype, s))
-        return winograd_forward(y, x, w, e, s);
     int64_t ci = s->ci / s->groups, co = s->co / s->groups, k = s->kh * s->kw * ci;
     int64_t m = output_pixels(s);
     patches gathered = forward_patches(dtype, x, s);
@@ -374,11 +389,9 @@ static void make_phase(phase_product *f, ito_dtype dtype, void *dx, const void *
                                          .pixel_stride = s->stride_w * s->ci}};
 }
 
-ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
-                                const conv_shape *s)
+static ito_status product_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
+                                        const conv_shape *s)
 {
-    if (prefers_winograd(CONV_DATA, dtype, s))
-        return winograd_backward_data(dx, dy, w, s);
     /* All memory is had before the first phase writes: a failure leaves dx as it was. */
     int64_t phases = s->stride_h * s->stride_w;
     phase_product *products = mem_alloc((size_t)phases * sizeof *products);
@@ -424,12 +437,100 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
     return run(&p);
 }
 
+/* ---- bf16 ------------------------------------------------------------------------------------
+ * Images are widened to f32, and the result is rounded once. */
+
+static void widen(float *to, const void *from, int64_t n)
+{
+    const kernel_table *t = kernels(ITO_BF16);
+#pragma omp parallel for num_threads(threads_for(n / CONVERTED_A_NANOSECOND)) schedule(static)
+    for (int64_t i = 0; i < n; i += CONVERT_CHUNK)
+        t->to_f32(to + i, (const uint16_t *)from + i, min_of(CONVERT_CHUNK, n - i));
+}
+
+static void round_off(void *to, const float *from, int64_t n)
+{
+    const kernel_table *t = kernels(ITO_BF16);
+#pragma omp parallel for num_threads(threads_for(n / CONVERTED_A_NANOSECOND)) schedule(static)
+    for (int64_t i = 0; i < n; i += CONVERT_CHUNK)
+        t->from_f32((uint16_t *)to + i, from + i, min_of(CONVERT_CHUNK, n - i));
+}
+
+static ito_status product_forward_bf16(void *y, const void *x, const float *w,
+                                       const conv_addends *e, const conv_shape *s)
+{
+    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co, adds = 0;
+    if (e->add != NULL)
+        adds = e->add_per_image ? s->n * s->co : ys;
+    float *wide = mem_alloc((size_t)(xs + ys + adds) * sizeof *wide);
+    if (wide == NULL)
+        return ITO_ERR_MEMORY;
+    conv_addends wide_e = *e;
+    wide_e.add = e->add != NULL ? wide + xs + ys : NULL;
+    widen(wide, x, xs);
+    if (e->add != NULL)
+        widen(wide + xs + ys, e->add, adds);
+    ito_status status = product_forward(ITO_F32, wide + xs, wide, w, &wide_e, s);
+    if (status == ITO_OK)
+        round_off(y, wide + xs, ys);
+    mem_free(wide);
+    return status;
+}
+
+static ito_status product_data_bf16(void *dx, const void *dy, const float *w, const conv_shape *s)
+{
+    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co;
+    float *wide = mem_alloc((size_t)(xs + ys) * sizeof *wide);
+    if (wide == NULL)
+        return ITO_ERR_MEMORY;
+    widen(wide + xs, dy, ys);
+    ito_status status = product_backward_data(ITO_F32, wide, wide + xs, w, s);
+    if (status == ITO_OK)
+        round_off(dx, wide, xs);
+    mem_free(wide);
+    return status;
+}
+
+static ito_status product_weight_bf16(float *dw, const void *x, const void *dy, const conv_shape *s)
+{
+    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co;
+    float *wide = mem_alloc((size_t)(xs + ys) * sizeof *wide);
+    if (wide == NULL)
+        return ITO_ERR_MEMORY;
+    widen(wide, x, xs);
+    widen(wide + xs, dy, ys);
+    ito_status status = product_backward_weight(ITO_F32, dw, wide, wide + xs, s);
+    mem_free(wide);
+    return status;
+}
+
+/* ---- the three passes ------------------------------------------------------------------------ */
+
+ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
+                          const conv_addends *e, const conv_shape *s)
+{
+    if (prefers_winograd(CONV_FORWARD, dtype, s))
+        return winograd_forward(dtype, y, x, w, e, s);
+    return dtype == ITO_BF16 ? product_forward_bf16(y, x, w, e, s)
+                             : product_forward(dtype, y, x, w, e, s);
+}
+
+ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
+                                const conv_shape *s)
+{
+    if (prefers_winograd(CONV_DATA, dtype, s))
+        return winograd_backward_data(dtype, dx, dy, w, s);
+    return dtype == ITO_BF16 ? product_data_bf16(dx, dy, w, s)
+                             : product_backward_data(dtype, dx, dy, w, s);
+}
+
 ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
                                   const conv_shape *s)
 {
     if (prefers_winograd(CONV_WEIGHT, dtype, s))
-        return winograd_backward_weight(dw, x, dy, s);
-    return product_backward_weight(dtype, dw, x, dy, s);
+        return winograd_backward_weight(dtype, dw, x, dy, s);
+    return dtype == ITO_BF16 ? product_weight_bf16(dw, x, dy, s)
+                             : product_backward_weight(dtype, dw, x, dy, s);
 }
 
 /* ---- backward: what was added ---------------------------------------------------------------- */
@@ -439,24 +540,29 @@ ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, cons
 ito_status conv2d_backward_addends(ito_dtype dtype, void *dbias, void *dimage, const void *dy,
                                    const conv_shape *s)
 {
-    const kernel_table *t = kernels(dtype);
-    int64_t size = (int64_t)ito_dtype_size(dtype), row = s->co * size, pixels = s->oh * s->ow;
+    const kernel_table *t = kernels(dtype), *reals = kernels(parameter_dtype(dtype));
+    int64_t size = (int64_t)ito_dtype_size(dtype), pixels = s->oh * s->ow;
+    int64_t row = s->co * (int64_t)ito_dtype_size(parameter_dtype(dtype));
     int64_t chunks = ceil_div(pixels, SUM_ROWS), units = s->n * chunks;
     char *partial = mem_alloc((size_t)((units + s->n) * row));
     if (partial == NULL)
         return ITO_ERR_MEMORY;
-    char *images = dimage != NULL ? dimage : partial + units * row;
+    char *images = partial + units * row;
 #pragma omp parallel for num_threads(threads_for(s->n *pixels * s->co / ADDS_A_NANOSECOND))
     for (int64_t i = 0; i < units; i++) {
         int64_t first = i % chunks * SUM_ROWS;
-        t->gemm_column_sum(partial + i * row,
-                           (const char *)dy + (i / chunks * pixels + first) * row, s->co,
+        t->conv_column_sum(partial + i * row,
+                           (const char *)dy + (i / chunks * pixels + first) * s->co * size, s->co,
                            min_of(SUM_ROWS, pixels - first), s->co);
     }
     for (int64_t n = 0; n < s->n; n++)
-        t->gemm_column_sum(images + n * row, partial + n * chunks * row, s->co, chunks, s->co);
+        reals->conv_column_sum(images + n * row, partial + n * chunks * row, s->co, chunks, s->co);
     if (dbias != NULL)
-        t->gemm_column_sum(dbias, images, s->co, s->n, s->co);
+        reals->conv_column_sum(dbias, images, s->co, s->n, s->co);
+    if (dimage != NULL && dtype == ITO_BF16)
+        t->from_f32(dimage, (const float *)(const void *)images, s->n * s->co);
+    else if (dimage != NULL)
+        memcpy(dimage, images, (size_t)(s->n * row));
     mem_free(partial);
     return ITO_OK;
 }

@@ -1,8 +1,10 @@
 /* 2-D convolution (cross-correlation, as everywhere in deep learning) over channels-last memory, as
  * implicit GEMM: patches are gathered while packing, nothing of the size of an im2col matrix
- * exists. f32 and f64. Internal; shapes are checked by the caller. In f32, most 3x3 convolutions of
- * stride 1 go by way of Winograd (winograd.h) instead, which rounds more coarsely; ITO_WINOGRAD=0
- * in the environment, read at the first convolution, keeps to implicit GEMM.
+ * exists. Images in f32, f64 or bf16; weights and bias and their gradients, and every sum, in f32
+ * where images are bf16, else as the images. Internal; shapes are checked by the caller. In f32 and
+ * bf16, most 3x3 convolutions of stride 1 go by way of Winograd (winograd.h) instead, which rounds
+ * more coarsely; ITO_WINOGRAD=0 in the environment, read at the first convolution, keeps to
+ * implicit GEMM.
  *
  * Memory: x [n][h][w][ci], y [n][oh][ow][co], w [co][kh][kw][ci / groups], all dense. Determinism
  * as in gemm.h: bits depend on neither threads nor n.
@@ -24,6 +26,8 @@ typedef struct conv_shape {
     int64_t dilation_h, dilation_w;
     int64_t groups;
 } conv_shape;
+
+/* The dtype everywhere is that of the images. */
 
 /* What a convolution adds to its result on the way out, each unless NULL. */
 typedef struct conv_addends {

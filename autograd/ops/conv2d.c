@@ -1,7 +1,8 @@
 /* 2-D convolution. The form sum(dy conv(x, w)) is linear in each of dy, x and w, so three
  * operations conv2d (x, w -> y),  conv2d_data (dy, w -> dx),  conv2d_weight (x, dy -> dw) are each
  * other's derivatives, and convolution can be differentiated any number of times. Images and
- * weights lie channels-last in memory; whatever does not is copied first.
+ * weights lie channels-last in memory; whatever does not is copied first. Beside images in bf16,
+ * weights, bias and their gradients are f32.
  */
 #include "autograd/op.h"
 #include "tensor/conv.h"
@@ -169,12 +170,14 @@ static ito_tensor *weight_gradient(const ito_tensor *x, const ito_tensor *dy, it
     ito_shape x_shape = ito_shape_of(x), y_shape = ito_shape_of(dy);
     x = tensor_channels_last(x);
     dy = tensor_channels_last(dy);
-    ito_tensor *dw = x == NULL ? NULL : tensor_empty_channels_last(w, x->dtype);
-    if (dy == NULL || dw == NULL)
+    if (x == NULL || dy == NULL)
+        return NULL;
+    ito_tensor *dw = tensor_empty_channels_last(w, x->dtype == ITO_BF16 ? ITO_F32 : x->dtype);
+    if (dw == NULL)
         return NULL;
     conv_shape s = make_shape(p, x_shape, w, y_shape);
     ito_status status =
-        conv2d_backward_weight(dw->dtype, tensor_data(dw), tensor_data(x), tensor_data(dy), &s);
+        conv2d_backward_weight(x->dtype, tensor_data(dw), tensor_data(x), tensor_data(dy), &s);
     return status == ITO_OK ? dw : NULL;
 }
 
@@ -182,7 +185,7 @@ static ito_tensor *weight_gradient(const ito_tensor *x, const ito_tensor *dy, it
 static bool addend_sums(const op_call *c, ito_tensor *dy, ito_tensor **dx, bool per_image)
 {
     if (c->needs[2])
-        dx[2] = ito_sum(dy, .dims = ITO_DIMS(0, 2, 3));
+        dx[2] = ito_sum(ito_cast(dy, c->dtype[2]), .dims = ITO_DIMS(0, 2, 3));
     if (per_image)
         dx[3] = ito_sum(dy, .dims = ITO_DIMS(2, 3), .keepdim = true);
     return (!c->needs[2] || dx[2] != NULL) && (!per_image || dx[3] != NULL);

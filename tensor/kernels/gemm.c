@@ -252,18 +252,3 @@ void KERNEL(gemm_pack_strided)(void *panel, int64_t width, const void *src, int6
         for (int64_t j = 0; j < n; j++)
             to[p * width + j] = from[p * stride_k + j * stride_n];
 }
-
-void KERNEL(gemm_column_sum)(void *sum, const void *src, int64_t stride, int64_t rows,
-                             int64_t columns)
-{
-    for (int64_t j = 0; j < columns; j += 4 * VL) {
-        int64_t vectors = columns - j >= 4 * VL ? 4 : (columns - j + VL - 1) / VL;
-        vec acc[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t v = 0; v < vectors; v++)
-                acc[v] = acc[v] +
-                         v_load((const real *)src + i * stride + j + v * VL, columns - j - v * VL);
-        for (int64_t v = 0; v < vectors; v++)
-            v_store((real *)sum + j + v * VL, acc[v], columns - j - v * VL);
-    }
-}

@@ -88,9 +88,9 @@ static void release(data *d)
 static void run(data *d)
 {
     conv_addends e = {.bias = d->bias};
-    cr_assert_eq(winograd_forward(d->y, d->x, d->w, &e, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_data(d->dx, d->dy, d->w, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_weight(d->dw, d->x, d->dy, &d->s), ITO_OK);
+    cr_assert_eq(winograd_forward(ITO_F32, d->y, d->x, d->w, &e, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_data(ITO_F32, d->dx, d->dy, d->w, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_weight(ITO_F32, d->dw, d->x, d->dy, &d->s), ITO_OK);
 }
 
 /* y, dx and dw as the definition has them. */
@@ -237,8 +237,8 @@ Test(winograd, adds_an_image_or_a_row_for_each_image_to_the_result)
         data d = make(s);
         float *plain = filled(y_numel(&s)), *add = filled(y_numel(&s));
         conv_addends none = {0}, all = {d.bias, add, i % 2 != 0};
-        cr_assert_eq(winograd_forward(plain, d.x, d.w, &none, &s), ITO_OK);
-        cr_assert_eq(winograd_forward(d.y, d.x, d.w, &all, &s), ITO_OK);
+        cr_assert_eq(winograd_forward(ITO_F32, plain, d.x, d.w, &none, &s), ITO_OK);
+        cr_assert_eq(winograd_forward(ITO_F32, d.y, d.x, d.w, &all, &s), ITO_OK);
         for (int64_t j = 0; j < y_numel(&s); j++) {
             int64_t image = j / (s.oh * s.ow * s.co);
             float with_bias = plain[j] + d.bias[j % s.co];
@@ -296,8 +296,9 @@ Test(winograd, gives_an_image_the_same_bits_alone_and_in_a_batch)
         float *y = filled(y_image), *dx = filled(x_image);
         for (int64_t n = 0; n < 8; n++) {
             conv_addends e = {.bias = d.bias};
-            cr_assert_eq(winograd_forward(y, d.x + n * x_image, d.w, &e, &single), ITO_OK);
-            cr_assert_eq(winograd_backward_data(dx, d.dy + n * y_image, d.w, &single), ITO_OK);
+            cr_assert_eq(winograd_forward(ITO_F32, y, d.x + n * x_image, d.w, &e, &single), ITO_OK);
+            cr_assert_eq(winograd_backward_data(ITO_F32, dx, d.dy + n * y_image, d.w, &single),
+                         ITO_OK);
             cr_assert(same(y, d.y + n * y_image, y_image));
             cr_assert(same(dx, d.dx + n * x_image, x_image));
         }

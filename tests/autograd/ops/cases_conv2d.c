@@ -140,6 +140,7 @@ void case_conv2d(void)
                    .f = conv2d,
                    .context = (void *)(uintptr_t)&padded,
                    .n = 3,
+                   .parameter = {false, true, true},
                    .shape = {ITO_SHAPE(1, 2, 3, 3), ITO_SHAPE(2, 2, 2, 2), ITO_SHAPE(2)},
                    .large = {ITO_SHAPE(3, 32, 20, 20), ITO_SHAPE(40, 32, 3, 3), ITO_SHAPE(40)}});
     static const setting grouped = {.options = {.padding = 1, .groups = 2}};
@@ -147,10 +148,12 @@ void case_conv2d(void)
                             .f = conv2d,
                             .context = (void *)(uintptr_t)&grouped,
                             .n = 2,
+                            .parameter = {false, true},
                             .shape = {ITO_SHAPE(2, 2, 2, 3), ITO_SHAPE(2, 1, 3, 2)}});
     op_check add = {.what = "conv2d with an addend",
                     .f = conv2d_add,
                     .n = 4,
+                    .parameter = {false, true, true, false},
                     .shape = {ITO_SHAPE(2, 2, 3, 3), ITO_SHAPE(3, 2, 3, 3), ITO_SHAPE(3),
                               ITO_SHAPE(2, 3, 3, 3)},
                     .large = {ITO_SHAPE(3, 32, 20, 20), ITO_SHAPE(40, 32, 3, 3), ITO_SHAPE(40),
@@ -183,6 +186,7 @@ void case_conv2d_data(void)
                             .f = data_gradient,
                             .context = (void *)(uintptr_t)&s,
                             .n = 2,
+                            .parameter = {false, true},
                             .shape = {ITO_SHAPE(1, 2, 2, 3), ITO_SHAPE(2, 2, 2, 2)}});
 }
 
@@ -192,7 +196,8 @@ static ito_tensor *weight_gradient(ito_tensor *const *in, int64_t n, void *conte
     const setting *s = context;
     if (in[0] == NULL || in[1] == NULL)
         return NULL;
-    ito_tensor *w = ito_zeros(ITO_SHAPE(s->o, s->c, s->kh, s->kw), ito_dtype_of(in[0]));
+    ito_dtype dtype = ito_dtype_of(in[0]) == ITO_BF16 ? ITO_F32 : ito_dtype_of(in[0]);
+    ito_tensor *w = ito_zeros(ITO_SHAPE(s->o, s->c, s->kh, s->kw), dtype);
     ito_requires_grad(w, true);
     ito_tensor *y = ito_conv2d_with(in[0], w, NULL, s->options);
     return ito_grad(y, w, .cotangent = in[1], .create_graph = true);

@@ -8,11 +8,13 @@
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 
+#include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define FASHION_MNIST "/usr/share/datasets/fashion-mnist"
@@ -142,6 +144,35 @@ ito_tensor *data_load_npy(const char *path)
     }
     x = channels_first(x);
     return x != NULL && dtype == ITO_F32 && !in_bounds(x, path) ? NULL : x;
+}
+
+/* What a file, or a directory down to so many levels, leaves of room: below 0 if it is larger. */
+static int64_t subtract_sizes(const char *path, int levels, int64_t room)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return room;
+    if (!S_ISDIR(info.st_mode))
+        return room - info.st_size;
+    DIR *d = levels > 0 ? opendir(path) : NULL;
+    if (d == NULL)
+        return room;
+    for (const struct dirent *e; room >= 0 && (e = readdir(d)) != NULL;) {
+        char *inner;
+        if (e->d_name[0] != '.' && asprintf(&inner, "%s/%s", path, e->d_name) >= 0) {
+            room = subtract_sizes(inner, levels - 1, room);
+            free(inner);
+        }
+    }
+    closedir(d);
+    return room;
+}
+
+bool data_is_large(const char *spec)
+{
+    const char *colon = strchr(spec, ':');
+    const char *path = strcmp(spec, "fashion-mnist") == 0 ? FASHION_MNIST : colon + 1;
+    return subtract_sizes(path, 2, 1 << 20) < 0;
 }
 
 static ito_tensor *load_any(data_options o)

@@ -14,6 +14,8 @@ typedef struct data_options {
 bool data_spec_valid(const char *spec);
 /* Whether a mirrored image of this kind is as good as the original: not so for digits. */
 bool data_flips(const char *spec);
+/* Whether there is so much of it that reading it takes a moment. */
+bool data_is_large(const char *spec);
 /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */
 ito_tensor *data_load(data_options options);
 /* The images of a .npy file; also for info. */

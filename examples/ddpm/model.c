@@ -3,8 +3,10 @@
 
 #include "examples/ddpm/run.h"
 #include "nn/checkpoint.h"
+#include "tensor/runtime.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -111,4 +113,15 @@ ito_unet *model_load(const model_files *f)
         return unet;
     ito_module_free(&unet->base);
     return NULL;
+}
+
+void model_set_precision(ito_unet *unet, const char *precision, const char *command)
+{
+    bool bf16 = strcmp(precision, "bf16") == 0;
+    ito_unet_set_precision(unet, bf16 ? ITO_BF16 : ITO_F32);
+    if (bf16 && strcmp(ito_isa(), "avx512bf16") != 0)
+        fprintf(stderr,
+                "ito-ddpm %s: %s multiplies no bf16: activations are stored in bf16 and computed "
+                "with in f32\n",
+                command, ito_isa());
 }

@@ -17,6 +17,11 @@ typedef struct model_files {
  * weights if `plain`) or a file in one. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
 void model_files_free(model_files *files);
+/* What --precision may be. */
+#define PRECISIONS "f32|bf16"
+/* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where
+ * this brings no speed. */
+void model_set_precision(ito_unet *unet, const char *precision, const char *command);
 /* The network with its weights, in evaluation mode; NULL with an error recorded. */
 ito_unet *model_load(const model_files *files);
 

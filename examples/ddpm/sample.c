@@ -20,7 +20,7 @@
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights;
-    const char *sampler, *spacing, *variance;
+    const char *sampler, *spacing, *variance, *precision;
     int64_t n, steps, seed, first, batch, columns, threads;
     double eta;
     bool no_clip, rederive_eps, json;
@@ -65,6 +65,8 @@ static const option_row rows[] = {
     {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
     {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (16)", 1, 1e6,
      false},
+    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
+     "Activations of the network, whatever it was trained in (f32)", 0, 0, false},
     {OPTION_INT, "threads", AT(threads), "N",
      "Threads; results do not depend on it (all processors)", 1, 1024, false},
     {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
@@ -96,8 +98,12 @@ typedef struct job {
 static void parse(sample_options *o, int argc, char **argv)
 {
     command_line c = {.command = "sample", .doc = doc, .options = rows, .values = o};
-    *o = (sample_options){
-        .n = 64, .batch = 16, .sampler = "ddpm", .spacing = "linspace", .weights = "ema"};
+    *o = (sample_options){.n = 64,
+                          .batch = 16,
+                          .sampler = "ddpm",
+                          .spacing = "linspace",
+                          .weights = "ema",
+                          .precision = "f32"};
     options_parse(&c, argc, argv);
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
@@ -143,6 +149,8 @@ static bool prepare(job *j)
     }
     const ito_unet_config *c = &j->files.settings.model;
     j->unet = model_load(&j->files);
+    if (j->unet != NULL)
+        model_set_precision(j->unet, o->precision, "sample");
     j->diffusion = j->unet != NULL ? ito_diffusion_create_with(*d) : NULL;
     j->images = j->diffusion != NULL
                     ? ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32)
@@ -242,7 +250,8 @@ static int report(const job *j, double seconds)
                 cJSON_AddNumberToObject(root, "step", (double)j->files.step) != NULL &&
                 cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
                 cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
-                put_text(root, "sampler", o->sampler) && put_text(root, "out", o->out) &&
+                put_text(root, "sampler", o->sampler) &&
+                put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
                 put_text(root, "npy", o->npy) &&
                 cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
     char *text = good ? cJSON_PrintUnformatted(root) : NULL;

@@ -5,6 +5,7 @@
 #include "models/ddpm/train.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/model.h"
 #include "examples/ddpm/progress.h"
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/run.h"
@@ -58,6 +59,8 @@ static int fail(session *s)
 static bool open_data(session *s)
 {
     const train_options *o = &s->o;
+    if (data_is_large(o->data))
+        fprintf(stderr, "reading %s\n", o->data);
     ito_tensor *images =
         data_load((data_options){.spec = o->data, .size = o->size, .grey = o->grey});
     if (images == NULL)
@@ -82,6 +85,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
     if (s->unet == NULL || s->diffusion == NULL)
         return false;
+    model_set_precision(s->unet, s->o.precision, "train");
     s->optimizer = ito_adam_create(&s->unet->base, .beta1 = 0.9);
     if (s->optimizer == NULL)
         return false;
@@ -214,9 +218,9 @@ static bool prepare(session *s)
         return false;
     fprintf(stderr,
             "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d threads, %s\n",
+            " parameters; %d threads, %s, %s\n",
             s->o.data, s->data->size, s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), ito_isa());
+            ito_module_parameter_count(&s->unet->base), ito_threads(), ito_isa(), s->o.precision);
     return true;
 }
 
@@ -297,10 +301,11 @@ static bool log_step(session *s, const ito_ddpm_train_result *r, double lr)
     double images = p->seconds_a_step > 0.0 ? (double)s->o.batch / p->seconds_a_step : (double)NAN;
     snprintf(line, sizeof line,
              "{\"step\": %" PRId64 ", \"loss\": %s, \"grad_norm\": %s, \"lr\": %.9g, "
-             "\"images_per_second\": %s, \"seconds\": %.3f, \"peak_bytes\": %" PRId64 "%s}",
+             "\"images_per_second\": %s, \"seconds\": %.3f, \"peak_bytes\": %" PRId64
+             ", \"precision\": \"%s\"%s}",
              s->step, json_number(loss, r->loss), json_number(norm, r->grad_norm), lr,
              json_number(rate, images), s->seconds + progress_clock() - s->started,
-             ito_memory_peak(), r->applied ? "" : ", \"applied\": false");
+             ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false");
     return run_log(&s->run, line);
 }
 

@@ -3,6 +3,7 @@
 #include "examples/ddpm/train_options.h"
 
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/model.h"
 #include "examples/ddpm/run.h"
 #include "tensor/runtime.h"
 
@@ -62,6 +63,8 @@ static const option_row rows[] = {
      "Heights at which there is attention: 7 or 16,8; none: in the middle only", 0, 0, true},
     {OPTION_INT, "blocks", AT(blocks), "N", "Residual blocks a level", 1, 16, true},
     {OPTION_REAL, "dropout", AT(dropout), "P", "Dropout in the residual blocks", 0, 0.999, true},
+    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
+     "Activations and their gradients; weights and the optimiser stay f32 (f32)", 0, 0, true},
 
     {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
     {OPTION_CHOICE, "schedule", AT(schedule), "linear|cosine",
@@ -129,6 +132,7 @@ static void set_defaults(train_options *o, const command_line *c)
         .sample_steps = 100,
         .log_every = 1,
         .dropout = -1.0, /* that of the preset's network */
+        .precision = "f32",
         .schedule = small ? "cosine" : "linear",
         .variance = small ? "fixedsmall" : "fixedlarge",
         .diffusion_steps = 1000,
@@ -304,6 +308,10 @@ static cJSON *load_config(const char *dir)
         cJSON_Delete(config);
         fail("%s/config.json: it is not a JSON object", dir);
     }
+    /* Runs from before there was a choice. */
+    cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
+    if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "precision"))
+        cJSON_AddStringToObject(options, "precision", "f32");
     return config;
 }
 

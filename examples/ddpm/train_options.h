@@ -21,7 +21,7 @@ typedef struct train_options {
     double minutes; /* 0: steps says how long the run is */
     int64_t checkpoint_every, keep, sample_every, sample_count, sample_steps, log_every;
     /* the network */
-    const char *preset, *multipliers, *attention;
+    const char *preset, *multipliers, *attention, *precision;
     int64_t channels, blocks;
     double dropout;
     /* the diffusion */

@@ -305,14 +305,33 @@ static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb)
     return x;
 }
 
+ito_status ito_unet_set_precision(ito_unet *u, ito_dtype precision)
+{
+    if (u == NULL)
+        return ITO_ERR_ARGUMENT;
+    if (precision != ITO_F32 && precision != ITO_BF16)
+        return ito_error_set(ITO_ERR_DTYPE, "unet: precision %s is neither f32 nor bf16",
+                             ito_dtype_name(precision));
+    u->precision = precision;
+    return ITO_OK;
+}
+
+/* x as dtype, where the network's precision is not that of the images. */
+static ito_tensor *cast_if_bf16(const ito_unet *u, ito_tensor *x, ito_dtype dtype)
+{
+    return u->precision == ITO_BF16 ? ito_cast(x, dtype) : x;
+}
+
 ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
 {
     if (x == NULL || t == NULL || !check_input(u, x, t))
         return NULL;
+    ito_dtype outside = x->dtype;
     ito_scope_begin();
-    x = down_and_up(u, x, embed(u, t));
+    x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16), cast_if_bf16(u, embed(u, t), ITO_BF16));
     x = ito_group_norm_silu_forward(u->layers->conv_norm_out, x);
-    x = ito_keep(ito_conv2d_forward(u->layers->conv_out, x));
+    x = ito_conv2d_forward(u->layers->conv_out, x);
+    x = ito_keep(cast_if_bf16(u, x, outside));
     ito_scope_end();
     return x;
 }

@@ -51,6 +51,7 @@ ITO_API ito_status ito_unet_check(const ito_unet_config *config);
 typedef struct ito_unet {
     ito_module base;
     ito_unet_config config; /* out_channels and groups filled in */
+    ito_dtype precision;    /* see ito_unet_set_precision */
     struct unet_layers *layers;
 } ito_unet;
 
@@ -63,6 +64,15 @@ typedef struct ito_unet {
  *              ITO_ERR_SHAPE or ITO_ERR_RANGE with the setting that is wrong, ITO_ERR_MEMORY.
  */
 ITO_API ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init);
+
+/**
+ * What the network computes in from now on: ITO_F32, as it begins, with images of any dtype that
+ * the parameters have; or ITO_BF16, with f32 parameters. Then images are rounded to bf16 where they
+ * enter, all activations and their gradients are bf16, half the memory, and the result is cast
+ * back. Parameters, their gradients and every sum stay f32, so weights serve either precision.
+ * @return  ITO_ERR_DTYPE for another dtype.
+ */
+ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);
 
 /**
  * @param x  [N, in_channels, H, W] f32; H and W are multiples of 2^(levels - 1).
@@ -89,6 +99,7 @@ ITO_API ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels);
 #define ito_unet_preset(...) ITO_AT(ito_unet_preset(__VA_ARGS__))
 #define ito_unet_check(...) ITO_AT(ito_unet_check(__VA_ARGS__))
 #define ito_unet_create(...) ITO_AT(ito_unet_create(__VA_ARGS__))
+#define ito_unet_set_precision(...) ITO_AT(ito_unet_set_precision(__VA_ARGS__))
 #define ito_unet_forward(...) ITO_AT(ito_unet_forward(__VA_ARGS__))
 #define ito_time_embedding(...) ITO_AT(ito_time_embedding(__VA_ARGS__))
 #endif

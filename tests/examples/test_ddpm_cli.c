@@ -2,6 +2,7 @@
  * run that is stopped and resumed ends in the same bytes as one that was not. Each test works in a
  * directory of its own, with a network of a few thousand parameters. */
 #include "tensor/io/npy.h"
+#include "tensor/runtime.h"
 #include "tensor/tensor.h"
 
 #include <cjson/cJSON.h>
@@ -233,6 +234,48 @@ Test(ddpm_cli, words_are_checked)
     cr_assert(!there("r"));
 }
 
+Test(ddpm_cli, precisions_are_named)
+{
+    is_usage_error("train --data npy:data.npy --out r --precision f16",
+                   "--precision: \"f16\" is none of f32|bf16");
+    is_usage_error("sample --model r --out g.png --precision fp8",
+                   "--precision: \"fp8\" is none of f32|bf16");
+    cr_assert(!there("r"));
+}
+
+Test(ddpm_cli, numbers_of_threads_are_checked)
+{
+    static const char *const bad[] = {"0", "-1", "10000"};
+    static const char *const commands[] = {"train --data npy:data.npy --out r",
+                                           "sample --model r --out g.png"};
+    for (int i = 0; i < 6; i++) {
+        char arguments[128], words[128];
+        snprintf(arguments, sizeof arguments, "%s --threads=%s", commands[i / 3], bad[i % 3]);
+        snprintf(words, sizeof words, "--threads: \"%s\" is not a whole number from 1 to 1024",
+                 bad[i % 3]);
+        is_usage_error(arguments, words);
+    }
+}
+
+/* What it says of an instruction set, one line, that it cannot use. */
+static void refuses_isa(const char *isa, const char *words)
+{
+    setenv("ITO_ISA", isa, 1);
+    int code = run("train --data npy:data.npy --out r " TINY);
+    unsetenv("ITO_ISA");
+    cr_assert_eq(code, 2, "%s: exit code %d", isa, code);
+    cr_assert_not_null(strstr(complained, words), "%s: %s", isa, complained);
+    cr_assert_eq(lines(complained), 1, "%s", complained);
+    cr_assert(!there("r"));
+}
+
+Test(ddpm_cli, instruction_sets_that_cannot_be_used_are_refused)
+{
+    refuses_isa("avx3", "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16");
+    if (strcmp(ito_isa(), "avx512bf16") != 0)
+        refuses_isa("avx512bf16", "ITO_ISA: this processor lacks avx512bf16; the best it has is ");
+}
+
 Test(ddpm_cli, help_goes_to_stdout)
 {
     static const char *const all[] = {"--help", "train --help", "sample --help", "info --help"};
@@ -244,6 +287,24 @@ Test(ddpm_cli, help_goes_to_stdout)
     }
     succeeds(run("--version"));
     cr_assert_not_null(strstr(said, "ito-ddpm 0."));
+}
+
+Test(ddpm_cli, a_run_keeps_its_precision)
+{
+    char log[4096];
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    cr_assert_not_null(strstr(complained, "threads, "), "%s", complained);
+    cr_assert_not_null(strstr(complained, ", f32\n"), "%s", complained);
+    slurp("r/log.jsonl", log, sizeof log);
+    cr_assert_not_null(strstr(log, "\"precision\": \"f32\""), "%s", log);
+    succeeds(run("info r"));
+    cr_assert_not_null(strstr(said, "precision: f32"), "%s", said);
+    is_usage_error("train --out r --resume --precision bf16",
+                   "--precision: it differs from that of the run in r");
+    /* A run from before there was a choice. */
+    cr_assert_eq(system("sed -i '/\"precision\":/d' r/config.json"), 0);
+    succeeds(run("train --out r --resume"));
+    cr_assert_not_null(strstr(complained, ", f32\n"), "%s", complained);
 }
 
 /* ---- bad data ---- */

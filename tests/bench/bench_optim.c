@@ -18,7 +18,8 @@ typedef struct world {
     ito_optimizer *adam;
     ito_ema *ema;
     ito_diffusion *diffusion;
-    ito_tensor *x, *y, *t, *map; /* images, a channels-last feature map */
+    ito_tensor *x, *y, *t; /* images, noise, steps */
+    ito_tensor *map, *p;   /* channels-last; a matrix */
 } world;
 
 static void need(bool good)
@@ -116,6 +117,16 @@ static void sum_to_bias(const world *w)
     need(ito_sum(w->map, .dims = ITO_SHAPE(0, 2, 3)) != NULL);
 }
 
+static void sum_rows(const world *w)
+{
+    need(ito_sum(w->p, .dims = ITO_SHAPE(1)) != NULL);
+}
+
+static void sum_columns(const world *w)
+{
+    need(ito_sum(w->p, .dims = ITO_SHAPE(0)) != NULL);
+}
+
 static void max_all(const world *w)
 {
     need(ito_max(w->map) != NULL);
@@ -147,6 +158,8 @@ static const row rows[] = {
     {"sum of 16x128x32x32", sum_all, 4.0 * MAP},
     {"sum over pixels, channels-last", sum_pixels, 4.0 * MAP},
     {"sum to channels, channels-last", sum_to_bias, 4.0 * MAP},
+    {"sums of the rows of 8192x256", sum_rows, 4.0 * MAP},
+    {"sums of the columns of 8192x256", sum_columns, 4.0 * MAP},
     {"max of 16x128x32x32", max_all, 4.0 * MAP},
 };
 
@@ -194,7 +207,8 @@ static world prepare(void)
     w.y = ito_randn(&g, ITO_SHAPE(128, 3, 32, 32), ITO_F32);
     w.t = ito_randint(&g, 0, 1000, ITO_SHAPE(128), ITO_I64);
     w.map = tensor_channels_last(ito_randn(&g, ITO_SHAPE(16, 128, 32, 32), ITO_F32));
-    need(w.ema != NULL && w.map != NULL && w.diffusion != NULL);
+    w.p = ito_randn(&g, ITO_SHAPE(8192, 256), ITO_F32);
+    need(w.ema != NULL && w.map != NULL && w.p != NULL && w.diffusion != NULL);
     ito_tensor *gradient = ito_grad_of(ito_module_find(w.model, "p"));
     need(gradient != NULL);
     memcpy(ito_data(gradient), w.a, (size_t)PARAMETERS * sizeof(float));

@@ -5,6 +5,7 @@
 #include "models/ddpm/train.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/events.h"
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/progress.h"
 #include "examples/ddpm/report.h"
@@ -37,6 +38,7 @@ typedef struct session {
     ito_ema *ema;
     char *settings;
     training_run run;
+    event_file events; /* for TensorBoard, if wanted */
     ito_ddpm_trainer trainer;
     progress progress;
     int64_t step;   /* steps done */
@@ -182,6 +184,16 @@ static bool plan_steps(session *s)
     return true;
 }
 
+static bool open_events(session *s)
+{
+    if (!s->o.tensorboard)
+        return true;
+    char *dir = path_join(s->o.out, "tensorboard");
+    bool good = dir != NULL && events_open(&s->events, dir, s->step);
+    free(dir);
+    return good;
+}
+
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
     s->settings = ito_ddpm_settings_format(settings);
@@ -198,7 +210,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
         if (!made)
             return false;
     }
-    if (!run_log_open(&s->run, s->step, &s->seconds))
+    if (!run_log_open(&s->run, s->step, &s->seconds) || !open_events(s))
         return false;
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
@@ -306,7 +318,10 @@ static bool log_step(session *s, const ito_ddpm_train_result *r, double lr)
              s->step, json_number(loss, r->loss), json_number(norm, r->grad_norm), lr,
              json_number(rate, images), s->seconds + progress_clock() - s->started,
              ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false");
-    return run_log(&s->run, line);
+    const event_scalar scalars[] = {
+        {"loss", r->loss}, {"grad_norm", r->grad_norm}, {"lr", lr}, {"images_per_second", images}};
+    return run_log(&s->run, line) &&
+           (s->events.file == NULL || events_write(&s->events, s->step, scalars, 4));
 }
 
 /* ---- the loop ---- */
@@ -436,6 +451,7 @@ static void session_free(session *s)
         ito_module_free(&s->unet->base);
     free(s->settings);
     run_close(&s->run);
+    events_close(&s->events);
     cJSON_Delete(s->config);
 }
 

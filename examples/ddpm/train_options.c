@@ -50,6 +50,8 @@ static const option_row rows[] = {
      false},
     {OPTION_INT, "log-every", AT(log_every), "N", "Steps between lines of log.jsonl (1)", 1, 1e12,
      false},
+    {OPTION_FLAG, "tensorboard", AT(tensorboard), NULL,
+     "Write the log for TensorBoard too, into tensorboard/", 0, 0, false},
     {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
      false},
 

@@ -16,7 +16,7 @@ typedef struct train_options {
     const char *flip;
     /* the run */
     const char *out;
-    bool resume, json;
+    bool resume, json, tensorboard;
     int64_t steps, stop_at, seed, threads;
     double minutes; /* 0: steps says how long the run is */
     int64_t checkpoint_every, keep, sample_every, sample_count, sample_steps, log_every;

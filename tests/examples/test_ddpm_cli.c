@@ -629,6 +629,18 @@ Test(ddpm_cli, a_second_process_is_refused)
     succeeds(run("train --out r --resume --stop-at 2"));
 }
 
+Test(ddpm_cli, a_run_has_its_report_and_wants_tensorboard_files_to_the_end)
+{
+    train_tiny("run", "--steps 4 --stop-at 2 --tensorboard " QUIET);
+    cr_assert(there("run/report.html"));
+    succeeds(run("train --out run --resume"));
+    cr_assert_eq(system("test $(ls run/tensorboard/events.out.tfevents.* | wc -l) -eq 2"), 0);
+    succeeds(run("report run"));
+    cr_assert_str_eq(said, "run/report.html\n");
+    is_usage_error("report", "there is no RUN");
+    fails_with(run("report nowhere"), "nowhere: there is no run in it");
+}
+
 /* ---- what goes wrong on the way ---- */
 
 Test(ddpm_cli, a_loss_that_is_not_finite_ends_the_run)

@@ -2,7 +2,9 @@
  *
  * Nodes are numbered as they are made, so descending numbers are an order in which every node comes
  * after all that used its result. Only nodes that lead to something wanted are worked on. What a
- * node saved is freed as soon as it has been used, unless the graph is retained. */
+ * node saved is freed as soon as it has been used, unless the graph is retained, and so is every
+ * gradient. A gradient is overwritten or added to in place where the sweep holds the only
+ * reference. */
 #include "autograd/graph.h"
 #include "autograd/profile.h"
 
@@ -12,7 +14,6 @@
 typedef struct visit {
     node *node;
     ito_tensor *grad; /* reference; NULL until something arrives */
-    bool grad_owned;  /* a sum made here, so it may be added to in place */
     bool needed;      /* leads to a wanted leaf or input */
 } visit;
 
@@ -125,31 +126,33 @@ static void sweep_judge(sweep *s)
 /* ---- adding up
  * -------------------------------------------------------------------------------------- */
 
-/* *sum += g, where *owned says whether *sum may be written to. References are swapped as needed. */
-static bool add_up(const sweep *s, ito_tensor **sum, bool *owned, ito_tensor *g)
+/* Whether g's memory belongs to one reference of the caller's, and to the scope it was made in. */
+static bool is_sole(const ito_tensor *g)
+{
+    return g->refs == 1 + (g->scope != NULL) && g->storage->refs == 1 && tensor_is_dense(g);
+}
+
+/* *sum += g, a reference that is swapped as needed. */
+static bool add_up(const sweep *s, ito_tensor **sum, ito_tensor *g)
 {
     if (*sum == NULL) {
         *sum = ito_retain(g);
-        *owned = false;
         return true;
     }
-    if (*owned && !s->options.create_graph)
+    if (!s->options.create_graph && (*sum)->scope == NULL && is_sole(*sum))
         return ito_add_(*sum, g, 1) != NULL;
     ito_tensor *total = ito_retain(ito_add(*sum, g));
     if (total == NULL)
         return false;
     ito_release(*sum);
     *sum = total;
-    *owned = true;
     return true;
 }
 
 /* g itself where nobody else holds its memory, else a copy that the leaf can keep. */
 static ito_tensor *for_keeping(const sweep *s, ito_tensor *g)
 {
-    if (s->options.create_graph || (g->refs == 1 && g->storage->refs == 1 && tensor_is_dense(g)))
-        return ito_retain(g);
-    return ito_retain(ito_clone(g));
+    return ito_retain(s->options.create_graph || is_sole(g) ? g : ito_clone(g));
 }
 
 static bool accumulate_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *g)
@@ -192,8 +195,7 @@ static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *g)
         return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g);
     for (int64_t i = 0; i < s->n; i++)
         if (s->inputs[i] == leaf) {
-            bool owned = false;
-            if (!add_up(s, &s->result[i], &owned, g))
+            if (!add_up(s, &s->result[i], g))
                 return false;
         }
     return true;
@@ -201,38 +203,6 @@ static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *g)
 
 /* ---- one node
  * ------------------------------------------------------------------------------------------ */
-
-static bool version_check(const node *n)
-{
-    for (int64_t i = 0; i < n->n; i++)
-        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i]) {
-            ito_error_set(ITO_ERR_GRAD,
-                          "backward: input %" PRId64
-                          " of %s, %s, was changed in place after it ran",
-                          i, n->info->name, shape_str(n->shape[i]));
-            return false;
-        }
-    if (n->out != NULL && n->out->storage->version != n->out_version) {
-        ito_error_set(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
-                      n->info->name, shape_str(n->out_shape));
-        return false;
-    }
-    return true;
-}
-
-/* The saved result with its history again, for a backward that is itself recorded. */
-static ito_tensor *output_with_history(node *n)
-{
-    if (n->out == NULL)
-        return NULL;
-    ito_tensor *out = ito_detach(n->out);
-    autograd_meta *m = out == NULL ? NULL : tensor_meta_make(out);
-    if (m == NULL)
-        return NULL;
-    atomic_fetch_add(&n->refs, 1);
-    m->node = n;
-    return out;
-}
 
 /* A fused operation's gradient as something differentiable: that of its composite form, between
  * stand-ins for its inputs, so that inputs which depend on each other are kept apart. */
@@ -256,8 +226,16 @@ static bool composite_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx
     return true;
 }
 
-static bool run_backward(sweep *s, node *n, ito_tensor *dy, ito_tensor **dx, bool *needs)
+/* Room for one node's backward. */
+typedef struct step {
+    ito_tensor **dx; /* references, once backward has returned */
+    ito_tensor **in;
+    bool *needs;
+} step;
+
+static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
 {
+    node *n = v->node;
     if (n->freed) {
         ito_error_set(ITO_ERR_GRAD,
                       "backward: what %s saved is gone after one sweep; "
@@ -265,30 +243,32 @@ static bool run_backward(sweep *s, node *n, ito_tensor *dy, ito_tensor **dx, boo
                       n->info->name);
         return false;
     }
-    if (!version_check(n))
+    bool recorded = s->options.create_graph;
+    if (!node_check_versions(n) || !node_saved_inputs(n, t->in, recorded))
         return false;
     for (int64_t i = 0; i < n->n; i++)
-        needs[i] = edge_needed(s, n, i);
+        t->needs[i] = edge_needed(s, n, i);
     op_call c = {.info = n->info,
                  .n = n->n,
-                 .in = n->in,
+                 .in = t->in,
                  .shape = n->shape,
                  .dtype = n->dtype,
                  .params = n->params,
                  .out = n->out,
-                 .needs = needs};
+                 .needs = t->needs,
+                 .own_dy = !recorded && dy == v->grad && dy->scope == NULL && is_sole(dy)};
     memcpy(c.extra, n->extra, sizeof c.extra);
-    if (s->options.create_graph) {
-        c.out = output_with_history(n);
+    if (recorded) {
+        c.out = n->out == NULL ? NULL : node_with_history(n->out, n);
         if (n->out != NULL && c.out == NULL)
             return false;
         if (n->info->kind == KIND_FUSED)
-            return composite_backward(&c, dy, dx);
+            return composite_backward(&c, dy, t->dx);
     }
     profile_frame frame;
     profile_begin_backward(&frame);
-    bool done = n->info->backward(&c, dy, dx);
-    profile_end_backward(&frame, &c, dy, dx);
+    bool done = n->info->backward(&c, dy, t->dx);
+    profile_end_backward(&frame, &c, dy, t->dx);
     return done;
 }
 
@@ -319,21 +299,11 @@ static ito_tensor *complete(sweep *s, visit *v)
     return g;
 }
 
-static bool pass_on(sweep *s, node *n, ito_tensor *const *dx)
+static bool pass_on(sweep *s, const edge *to, ito_tensor *g)
 {
-    for (int64_t i = 0; i < n->n; i++) {
-        if (dx[i] == NULL)
-            continue;
-        if (n->edge[i].leaf != NULL) {
-            if (!reach_leaf(s, n->edge[i].leaf, dx[i]))
-                return false;
-        } else if (n->edge[i].node != NULL) {
-            visit *from = sweep_find(s, n->edge[i].node);
-            if (!add_up(s, &from->grad, &from->grad_owned, dx[i]))
-                return false;
-        }
-    }
-    return true;
+    if (to->leaf != NULL)
+        return reach_leaf(s, to->leaf, g);
+    return to->node == NULL || add_up(s, &sweep_find(s, to->node)->grad, g);
 }
 
 /* Whether anything wanted lies behind n, rather than n itself being what is wanted. */
@@ -354,15 +324,24 @@ static bool sweep_node(sweep *s, visit *v)
     if (!leads_on(s, n))
         return true;
     size_t count = (size_t)n->n;
-    ito_tensor **dx = struct_alloc(count * (sizeof *dx + sizeof(bool)));
-    if (dx == NULL)
+    ito_tensor **room = struct_alloc(count * (2 * sizeof *room + sizeof(bool)));
+    if (room == NULL)
         return false;
-    bool done = run_backward(s, n, dy, dx, (bool *)(dx + count)) && check_gradients(s, n, dx);
+    step t = {room, room + count, (bool *)(room + 2 * count)};
+    bool done = run_backward(s, v, dy, &t) && check_gradients(s, n, t.dx);
+    for (int64_t i = 0; i < n->n && done; i++)
+        ito_retain(t.dx[i]);
     if (done && !s->options.retain_graph && !s->options.create_graph)
         node_free_saved(n);
-    done = done && pass_on(s, n, dx);
-    free(dx);
-    return done;
+    ito_release(v->grad);
+    v->grad = NULL;
+    bool passed = done;
+    for (int64_t i = 0; i < n->n && done; i++) {
+        passed = passed && (t.dx[i] == NULL || pass_on(s, &n->edge[i], t.dx[i]));
+        ito_release(t.dx[i]);
+    }
+    free(room);
+    return passed;
 }
 
 static bool sweep_run(sweep *s)
@@ -370,13 +349,14 @@ static bool sweep_run(sweep *s)
     bool done = true;
     for (int64_t v = s->count - 1; v >= 0 && done; v--) {
         visit *now = &s->visit[v];
-        if (!now->needed || now->grad == NULL)
-            continue;
-        ito_scope_begin();
-        done = sweep_node(s, now);
-        ito_scope_end();
+        if (now->needed && now->grad != NULL) {
+            ito_scope_begin();
+            done = sweep_node(s, now);
+            ito_scope_end();
+        }
         ito_release(now->grad);
         now->grad = NULL;
+        node_drop_remade(now->node); /* all that need it have had their turn */
     }
     return done;
 }
@@ -441,8 +421,10 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     bool done = dy != NULL && sweep_from(s, output, dy);
     if (!s->options.create_graph)
         ito_no_grad_end();
-    for (int64_t v = 0; v < s->count; v++)
+    for (int64_t v = 0; v < s->count; v++) {
         ito_release(s->visit[v].grad);
+        node_drop_remade(s->visit[v].node);
+    }
     free(s->visit);
     ito_scope_end();
     ito_set_anomaly_mode(s->anomaly);

@@ -1,5 +1,5 @@
 /* Nodes: made when an operation is recorded, released with an explicit stack. Leaves, hooks, modes.
- */
+ * What nodes keep is in saved.c. */
 #include "autograd/graph.h"
 
 #include <math.h>
@@ -78,55 +78,67 @@ bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const 
 /* ---- nodes -------------------------------------------------------------------------------------
  */
 
-void node_free_saved(node *n)
+/* Nodes to see to: those whose last reference has gone, and those (they hold one) whose last claim
+ * has. */
+static _Thread_local node *pending;
+static _Thread_local bool at_work;
+
+static void node_destroy(node *n)
 {
+    n->open = false; /* still, if it never got behind its result */
+    n->claims = 0;
+    node_free_saved(n);
     for (int64_t i = 0; i < n->n; i++) {
-        ito_release(n->in[i]);
-        n->in[i] = NULL;
+        node_release(n->edge[i].node);
+        ito_release(n->edge[i].leaf);
     }
-    ito_release(n->out);
-    n->out = NULL;
-    for (int i = 0; i < OP_MAX_EXTRAS; i++) {
-        ito_release(n->extra[i]);
-        n->extra[i] = NULL;
-    }
-    n->freed = true;
+    free(n->hooks.item);
+    free(n->params);
+    free(n);
 }
 
-/* Nodes whose last reference has gone and which wait for their turn in node_release. */
-static _Thread_local node *dead;
-static _Thread_local bool burying;
+/* Saved tensors hold nodes in turn, so releasing them may come back here: the list is worked off by
+ * the outermost call alone. */
+static void see_to(node *n)
+{
+    n->next_pending = pending;
+    pending = n;
+    if (at_work)
+        return;
+    at_work = true;
+    while (pending != NULL) {
+        node *p = pending;
+        pending = p->next_pending;
+        if (p->refs == 0) {
+            node_destroy(p);
+        } else {
+            node_trim(p);
+            node_release(p);
+        }
+    }
+    at_work = false;
+}
 
-/* Saved tensors hold nodes in turn, so releasing them may come back here: the chain of dead nodes
- * is worked off by the outermost call alone. */
 void node_release(node *n)
 {
-    if (n == NULL || atomic_fetch_sub(&n->refs, 1) != 1)
+    if (n != NULL && atomic_fetch_sub(&n->refs, 1) == 1)
+        see_to(n);
+}
+
+void node_unclaim(node *n)
+{
+    if (atomic_fetch_sub(&n->claims, 1) != 1)
         return;
-    n->next_dead = dead;
-    dead = n;
-    if (burying)
-        return;
-    burying = true;
-    while (dead != NULL) {
-        node *d = dead;
-        dead = d->next_dead;
-        node_free_saved(d);
-        for (int64_t i = 0; i < d->n; i++) {
-            node_release(d->edge[i].node);
-            ito_release(d->edge[i].leaf);
-        }
-        free(d->hooks.item);
-        free(d->params);
-        free(d);
-    }
-    burying = false;
+    atomic_fetch_add(&n->refs, 1);
+    see_to(n);
 }
 
 static void meta_release(tensor_hook *self)
 {
     autograd_meta *m = (autograd_meta *)self;
     ito_release(m->grad);
+    if (m->fresh)
+        node_close(m->node);
     node_release(m->node);
     free(m->hooks.item);
     free(m);
@@ -152,7 +164,7 @@ static node *node_create(const op_call *c, size_t params_size)
         return NULL;
     size_t count = (size_t)c->n,
            arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
-                             sizeof(uint64_t) + sizeof(ito_dtype));
+                             sizeof(uint64_t) + sizeof(ito_dtype) + sizeof(bool));
     size_t head = (params_size + 15) / 16 * 16; /* params first: aligned for any type */
     char *block = struct_alloc(head + arrays);
     if (block == NULL) {
@@ -168,6 +180,7 @@ static node *node_create(const op_call *c, size_t params_size)
     n->in = (ito_tensor **)(n->shape + count);
     n->in_version = (uint64_t *)(n->in + count);
     n->dtype = (ito_dtype *)(n->in_version + count);
+    n->claimed = (bool *)(n->dtype + count);
     return n;
 }
 
@@ -190,10 +203,6 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
         } else if (tensor_needs_grad(in)) {
             n->edge[i].leaf = ito_retain(in);
         }
-        if ((i < 3 && (c->info->saves >> i & 1) != 0) || (c->info->saves & SAVE_ALL_INPUTS) != 0) {
-            n->in[i] = ito_retain(in);
-            n->in_version[i] = in->storage->version;
-        }
     }
     if (params_size > 0)
         memcpy(n->params, c->params, params_size);
@@ -201,18 +210,14 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
         n->info = n->params;
     n->out_shape = ito_shape_of(out);
     n->out_dtype = out->dtype;
-    for (int i = 0; i < OP_MAX_EXTRAS; i++)
-        n->extra[i] = ito_retain(c->extra[i]);
     error_place(&n->file, &n->line);
-    if ((c->info->saves & SAVE_OUTPUT) != 0) {
-        n->out = tensor_disown(tensor_view(out, n->out_shape, out->stride, out->offset));
-        n->out_version = out->storage->version;
-        if (n->out == NULL) {
-            node_release(n);
-            return false;
-        }
+    if (!node_save(n, c, out)) {
+        node_release(n);
+        return false;
     }
     meta->node = n;
+    meta->fresh = true;
+    meta->version = out->storage->version;
     return true;
 }
 

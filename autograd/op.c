@@ -107,6 +107,13 @@ static ito_tensor *run(op_call *c, size_t params_size)
     return out;
 }
 
+ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *like)
+{
+    if (c->own_dy && dy->dtype == like->dtype && tensor_same_layout(dy, like))
+        return dy;
+    return tensor_empty_as(like, like->dtype);
+}
+
 ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                           const void *params, size_t params_size)
 {

@@ -48,6 +48,8 @@ enum {
     SAVE_INPUTS = 7,
     SAVE_OUTPUT = 8,
     SAVE_ALL_INPUTS = 16, /* of an operation with more than three */
+    CHEAP = 32,           /* the result is made again in backward rather than kept: see saved.c.
+                           * Forward may find the extras that it left the first time. */
 };
 
 enum { OP_MAX_EXTRAS = 2 };
@@ -63,6 +65,7 @@ typedef struct op_call {
     ito_tensor *out;                  /* backward: the result, if saved */
     ito_tensor *extra[OP_MAX_EXTRAS]; /* what forward computed for backward besides (statistics) */
     const bool *needs;                /* backward: which inputs want a gradient */
+    bool own_dy;                      /* backward: nobody else needs dy, which may be overwritten */
 } op_call;
 
 /* The result, a new tensor or view; NULL with an error. Temporaries need no care: a scope is open.
@@ -114,6 +117,9 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
 #define OP1(name, x) op_apply(OP_##name, (ito_tensor *[]){x}, 1, NULL, 0)
 #define OP2(name, a, b) op_apply(OP_##name, (ito_tensor *[]){a, b}, 2, NULL, 0)
 
+/* For backward: memory for a gradient in the layout of `like`: dy itself if nobody else needs it
+ * and it lies so, else new. */
+ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *like);
 /* dy summed over the axes along which shape was broadcast to dy's. A differentiable operation. */
 ito_tensor *sum_to_shape(ito_tensor *dy, ito_shape shape);
 

@@ -14,12 +14,14 @@
         return OP1(name, x);                                                                       \
     }
 
-/* dx is dy times the slope at x, in x's memory order whatever dy's is. */
+/* dx is dy times the slope at x, in x's memory order whatever dy's is, over dy where that is free.
+ */
 #define FUSED_BACKWARD(name)                                                                       \
     bool op_##name##_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)                   \
     {                                                                                              \
         binary_kernel *kernel = kernels(c->dtype[0])->name##_backward;                             \
-        dx[0] = map_binary(#name, c->in[0], dy, kernel, 0, 0, COST_MATH);                          \
+        dx[0] = op_space_for_dx(c, dy, c->in[0]);                                                  \
+        map_binary_into(dx[0], c->in[0], dy, kernel, 0, 0, COST_MATH);                             \
         return dx[0] != NULL;                                                                      \
     }
 

@@ -74,15 +74,9 @@ static uint32_t threshold_of(double p)
     return t >= 0x1p32 ? UINT32_MAX : (uint32_t)t;
 }
 
-ito_tensor *op_dropout_forward(op_call *c)
+/* y = the elements of x that are kept, scaled. y may be x. */
+static void drop(ito_tensor *y, const ito_tensor *x, const dropout_params *p)
 {
-    const dropout_params *p = c->params;
-    const ito_tensor *x = c->in[0];
-    if (p->p == 0)
-        return tensor_view(x, c->shape[0], x->stride, x->offset);
-    ito_tensor *y = tensor_empty_as(x, x->dtype);
-    if (y == NULL)
-        return NULL;
     const ito_generator *g = &p->generator;
     number_order o = order_elements(x, y);
     int64_t n = ito_numel(x);
@@ -94,12 +88,28 @@ ito_tensor *op_dropout_forward(op_call *c)
                                  (count + 3) / 4);
         drop_chunk(x, y, &o, words, threshold_of(p->p), 1 / (1 - p->p), first, count);
     }
+}
+
+ito_tensor *op_dropout_forward(op_call *c)
+{
+    const dropout_params *p = c->params;
+    const ito_tensor *x = c->in[0];
+    if (p->p == 0)
+        return tensor_view(x, c->shape[0], x->stride, x->offset);
+    ito_tensor *y = tensor_empty_as(x, x->dtype);
+    if (y != NULL)
+        drop(y, x, p);
     return y;
 }
 
 /* The same linear function of dy. */
 bool op_dropout_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
+    if (c->own_dy) {
+        drop(dy, dy, c->params);
+        dx[0] = dy;
+        return true;
+    }
     dx[0] = op_apply(OP_dropout, &dy, 1, c->params, sizeof(dropout_params));
     return dx[0] != NULL;
 }

@@ -56,6 +56,16 @@ ito_tensor *map_binary(const char *op, ito_tensor *a, ito_tensor *b, binary_kern
     return map_binary_rows(op, a, b, a->dtype, binary_row, &call, cost);
 }
 
+void map_binary_into(ito_tensor *y, ito_tensor *a, ito_tensor *b, binary_kernel *kernel, double p,
+                     double q, int64_t cost)
+{
+    if (y == NULL)
+        return;
+    binary_call call = {kernel, p, q};
+    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, a, b}, 3);
+    iterate(&plan, binary_row, &call, cost);
+}
+
 ito_tensor *grad_where(ito_tensor *mask, ito_tensor *dy)
 {
     return dy == NULL ? NULL : ito_where(mask, dy, ito_scalar(0, dy->dtype));

@@ -20,6 +20,10 @@ ito_tensor *map_unary(ito_tensor *x, unary_kernel *kernel, double p, double q, i
 /* y = f(a, b), broadcast. ITO_ERR_SHAPE in the name of op. */
 ito_tensor *map_binary(const char *op, ito_tensor *a, ito_tensor *b, binary_kernel *kernel,
                        double p, double q, int64_t cost);
+/* The same into y, shaped and laid out as a; y may be an operand of its layout, or NULL after an
+ * error. */
+void map_binary_into(ito_tensor *y, ito_tensor *a, ito_tensor *b, binary_kernel *kernel, double p,
+                     double q, int64_t cost);
 /* The same with a row function over operands y, a, b; y is of this dtype. */
 ito_tensor *map_binary_rows(const char *op, ito_tensor *a, ito_tensor *b, ito_dtype dtype,
                             iterate_row *row, const void *context, int64_t cost);

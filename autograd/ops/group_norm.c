@@ -136,13 +136,14 @@ static size_t forward_scratch(const norm_size *s)
     return (size_t)((chunk_count(s) * 2 + 3) * s->channels * s->size);
 }
 
-static void forward_image(const norm_size *s, char *y, const char *x, const void *weight,
-                          const void *bias, double eps, double *mean, double *rstd, char *scratch)
+/* The image's mean and rstd of each group. */
+static void measure_image(const norm_size *s, const char *x, double eps, double *mean, double *rstd,
+                          char *scratch)
 {
     enum { SAMPLE = 16 };
     int64_t sample = s->pixels < SAMPLE ? s->pixels : SAMPLE;
     int64_t chunks = chunk_count(s), line = s->channels * s->size;
-    char *center = scratch, *scale = center + line, *shift = scale + line, *sums = shift + line;
+    char *center = scratch, *sums = center + line;
     s->kernels->group_norm_center(center, mean, x, sample, s->pixels / sample, s->channels,
                                   s->groups);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
@@ -153,6 +154,13 @@ static void forward_image(const norm_size *s, char *y, const char *x, const void
     }
     s->kernels->group_norm_moments(mean, rstd, sums, chunks, s->channels, s->groups, group_count(s),
                                    eps, center);
+}
+
+static void apply_image(const norm_size *s, char *y, const char *x, const void *weight,
+                        const void *bias, const double *mean, const double *rstd, char *scratch)
+{
+    int64_t chunks = chunk_count(s), line = s->channels * s->size;
+    char *center = scratch, *scale = center + line, *shift = scale + line;
     s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
                                  bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
@@ -192,7 +200,8 @@ static const void *channel_data(const ito_tensor *t)
     return dense == NULL ? NULL : tensor_data(dense);
 }
 
-static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *x, const op_call *c)
+static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *x, const op_call *c,
+                           bool measured)
 {
     const group_norm_params *p = c->params;
     const void *weight = channel_data(c->in[1]), *bias = channel_data(c->in[2]);
@@ -207,9 +216,13 @@ static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *
     char *to = tensor_data(y);
     const char *from = tensor_data(x);
 #pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < s->images; i++)
-        forward_image(s, to + i * s->image, from + i * s->image, weight, bias, p->eps,
-                      mean + i * s->groups, rstd + i * s->groups, scratch + (size_t)i * bytes);
+    for (int64_t i = 0; i < s->images; i++) {
+        double *m = mean + i * s->groups, *r = rstd + i * s->groups;
+        char *own = scratch + (size_t)i * bytes;
+        if (!measured)
+            measure_image(s, from + i * s->image, p->eps, m, r, own);
+        apply_image(s, to + i * s->image, from + i * s->image, weight, bias, m, r, own);
+    }
     mem_free(scratch);
     return true;
 }
@@ -221,11 +234,12 @@ ito_tensor *op_group_norm_forward(op_call *c)
         return NULL;
     norm_size s = size_of(c->shape[0], c->dtype[0], p);
     ito_tensor *x = as_pixels(c->in[0], &s), *y = empty_pixels(&s, c->dtype[0]);
-    c->extra[0] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
-    c->extra[1] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
+    bool measured = c->extra[0] != NULL; /* the first time */
+    for (int i = 0; i < 2 && !measured; i++)
+        c->extra[i] = tensor_empty(ITO_SHAPE(s.images, s.groups), ITO_F64);
     if (x == NULL || y == NULL || c->extra[0] == NULL || c->extra[1] == NULL)
         return NULL;
-    if (!is_empty(&s) && !forward_images(&s, y, x, c))
+    if (!is_empty(&s) && !forward_images(&s, y, x, c, measured))
         return NULL;
     return from_pixels(y, c->shape[0]);
 }
@@ -324,8 +338,8 @@ bool op_group_norm_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     const group_norm_params *p = c->params;
     norm_backward b = {.size = size_of(c->shape[0], c->dtype[0], p)};
     ito_tensor *x = as_pixels(c->in[0], &b.size), *g = as_pixels(dy, &b.size), *out = NULL;
-    if (c->needs[0])
-        out = empty_pixels(&b.size, c->dtype[0]);
+    if (c->needs[0] && g != NULL) /* over dy, or over its copy */
+        out = c->own_dy || g->storage != dy->storage ? g : empty_pixels(&b.size, c->dtype[0]);
     b.weight = channel_data(c->in[1]);
     b.bias = channel_data(c->in[2]);
     if (x == NULL || g == NULL || (c->needs[0] && out == NULL) ||

@@ -112,7 +112,13 @@ ito_tensor *op_scale_shift_forward(op_call *c)
     return map_unary(c->in[0], kernels(c->dtype[0])->scale_shift, n->p, shift, COST_PLAIN);
 }
 
-BACKWARD(scale_shift, ito_mul_scalar(dy, ((const two_numbers *)c->params)->p))
+/* In place if nobody else needs dy. */
+static ito_tensor *scaled(const op_call *c, ito_tensor *dy, double scale)
+{
+    return c->own_dy ? ito_mul_scalar_(dy, scale) : ito_mul_scalar(dy, scale);
+}
+
+BACKWARD(scale_shift, scaled(c, dy, ((const two_numbers *)c->params)->p))
 
 ito_tensor *ito_add_scalar(ito_tensor *x, double shift)
 {

@@ -29,20 +29,38 @@ resnet_block *resnet_create(ito_module *parent, const char *name, int64_t in, in
     return b;
 }
 
+/* Convolutions add what is added to their results in the same pass. */
+static ito_tensor *first_half(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb)
+{
+    ito_scope_begin();
+    ito_tensor *temb = ito_linear_forward(b->time_emb_proj, silu_temb);
+    temb = ito_reshape(temb, x->shape[0], b->conv1->weight->shape[0], 1, 1);
+    ito_tensor *h = ito_group_norm_silu_forward(b->norm1, x);
+    h = ito_keep(ito_conv2d_forward_add(b->conv1, h, temb));
+    ito_scope_end();
+    return h;
+}
+
+static ito_tensor *second_half(resnet_block *b, ito_tensor *h, ito_tensor *shortcut)
+{
+    ito_scope_begin();
+    h = ito_group_norm_silu_forward(b->norm2, h);
+    if (b->dropout != NULL)
+        h = ito_dropout_forward(b->dropout, h);
+    h = ito_keep(ito_conv2d_forward_add(b->conv2, h, shortcut));
+    ito_scope_end();
+    return h;
+}
+
 ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb)
 {
     if (x == NULL || silu_temb == NULL)
         return NULL;
     ito_scope_begin();
-    ito_tensor *temb = ito_linear_forward(b->time_emb_proj, silu_temb);
-    temb = ito_reshape(temb, x->shape[0], b->conv1->weight->shape[0], 1, 1);
-    ito_tensor *h = ito_conv2d_forward(b->conv1, ito_group_norm_silu_forward(b->norm1, x));
-    h = ito_group_norm_silu_forward(b->norm2, ito_add(h, temb));
-    if (b->dropout != NULL)
-        h = ito_dropout_forward(b->dropout, h);
-    h = ito_conv2d_forward(b->conv2, h);
+    /* Before the rest: backward then comes to both users of x one after the other, and x, if it is
+     * to be made again, is there for that time alone. */
     ito_tensor *shortcut = b->conv_shortcut != NULL ? ito_conv2d_forward(b->conv_shortcut, x) : x;
-    ito_tensor *y = ito_keep(ito_add(shortcut, h));
+    ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut));
     ito_scope_end();
     return y;
 }

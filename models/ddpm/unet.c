@@ -254,16 +254,34 @@ static ito_tensor *layer_forward(unet_level *l, int64_t i, ito_tensor *x, ito_te
     return x;
 }
 
-/* layer i of the level, on x with the skip beside it. */
+/* Nobody here needs t any more: its scope gives it up before its end. */
+static void let_go(ito_tensor *t)
+{
+    ito_release(tensor_disown(t));
+}
+
+/* layer i of the level, on x with the skip beside it, which are let go. */
 static ito_tensor *joined_forward(unet_level *l, int64_t i, ito_tensor *x, ito_tensor *skip,
                                   ito_tensor *temb)
 {
     if (x == NULL)
         return NULL;
     ito_scope_begin();
-    x = ito_keep(layer_forward(l, i, ito_cat(ITO_TENSORS(x, skip), 1), temb));
+    ito_tensor *y = ito_keep(layer_forward(l, i, ito_cat(ITO_TENSORS(x, skip), 1), temb));
     ito_scope_end();
-    return x;
+    let_go(x);
+    let_go(skip);
+    return y;
+}
+
+/* To the next level's size. */
+static ito_tensor *upsample(ito_conv2d_layer *conv, ito_tensor *x)
+{
+    ito_scope_begin();
+    ito_tensor *y = ito_keep(ito_conv2d_forward(conv, ito_upsample_nearest2d(x, 2)));
+    ito_scope_end();
+    let_go(x);
+    return y;
 }
 
 /* Steps and images that the network can take. */
@@ -300,7 +318,7 @@ static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb)
         for (int64_t k = 0; k < l->up[i].n; k++)
             x = joined_forward(&l->up[i], k, x, skips[--n], temb);
         if (l->up[i].resample != NULL)
-            x = ito_conv2d_forward(l->up[i].resample, ito_upsample_nearest2d(x, 2));
+            x = upsample(l->up[i].resample, x);
     }
     return x;
 }

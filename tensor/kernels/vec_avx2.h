@@ -113,6 +113,18 @@ V_FN vec v_select(mask m, vec a, vec b)
     return V_(blendv)(b, a, m);
 }
 
+#if !KERNEL_F64
+/* a 2^n, n a whole number in [-252, 254]: by two powers, each a normal number. */
+V_FN vec v_scale(vec a, vec n)
+{
+    __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
+    __m256i bias = _mm256_set1_epi32(127), rest = _mm256_sub_epi32(whole, half);
+    __m256i first = _mm256_slli_epi32(_mm256_add_epi32(half, bias), 23);
+    __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
+    return a * _mm256_castsi256_ps(first) * _mm256_castsi256_ps(second);
+}
+#endif
+
 #if KERNEL_BF16
 V_FN vec v_from_bf16(const elem *p)
 {

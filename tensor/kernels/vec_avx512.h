@@ -108,6 +108,14 @@ V_FN vec v_select(mask m, vec a, vec b)
     return V_(mask_blend)(m, b, a);
 }
 
+#if !KERNEL_F64
+/* a 2^n, n a whole number. */
+V_FN vec v_scale(vec a, vec n)
+{
+    return V_(scalef)(a, n);
+}
+#endif
+
 #if KERNEL_BF16
 #define V_BF16_TAILS
 

@@ -123,8 +123,18 @@ V_FN vec v_round(vec a) /* to nearest, ties to even */
     return V_LANES(V_LIBM(rint), a);
 }
 
-#if KERNEL_BF16
+#if !KERNEL_F64
 typedef uint32_t lanes_u32 __attribute__((vector_size(16)));
+
+/* a 2^n, n a whole number in [-252, 254]: by two powers, each a normal number. */
+V_FN vec v_scale(vec a, vec n)
+{
+    mask whole = __builtin_convertvector(n, mask), half = whole >> 1;
+    return a * (vec)((half + 127) << 23) * (vec)((whole - half + 127) << 23);
+}
+#endif
+
+#if KERNEL_BF16
 typedef uint16_t lanes_u16 __attribute__((vector_size(8)));
 
 V_FN vec v_from_bf16(const elem *p)

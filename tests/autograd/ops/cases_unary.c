@@ -1,5 +1,7 @@
 /* Cases of the functions of one array: each meets libm in double on dense, strided, empty and
  * zero-dimensional inputs, then the checks that every operation passes. */
+#include "tensor/convert.h"
+#include "tensor/kernels/kernels.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -398,4 +400,31 @@ Test(ops_unary, fused_backward_is_the_composite_s)
         assert_close(by_kernel, ito_grad(y, x, .create_graph = true), 1e-13, "composite");
         ito_scope_end();
     }
+}
+
+/* v_exp of floats is our own: over the whole range of floats, and at the ends of the result's. */
+static void exp_is_within_an_ulp(const char *isa)
+{
+    enum { STEP = 3001, CHUNK = 4096 };
+    float x[CHUNK], y[CHUNK];
+    for (uint64_t first = 0; first < 1ull << 32; first += (uint64_t)STEP * CHUNK) {
+        for (uint64_t i = 0; i < CHUNK; i++)
+            x[i] = bits_float((uint32_t)(first + i * STEP));
+        kernels(ITO_F32)->exp(y, x, 1, CHUNK, 0, 0);
+        for (int i = 0; i < CHUNK; i++) {
+            double truth = exp((double)x[i]), error = fabs((double)y[i] - truth);
+            double ulp = fmax(ldexp(1, ilogb(truth) - 23), 0x1p-149);
+            bool fine = isnan(x[i]) ? isnan(y[i])
+                                    : (float)truth == y[i] || (isfinite(y[i]) && error <= ulp);
+            cr_assert(fine, "%s: exp(%a) is %a", isa, (double)x[i], (double)y[i]);
+        }
+    }
+}
+
+Test(ops_unary, exp_is_within_an_ulp_of_the_truth)
+{
+    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+        if (isa_use(isas[i]))
+            exp_is_within_an_ulp(isas[i]);
 }

@@ -156,6 +156,53 @@ static void convert_row(void *to, ito_dtype td, int64_t ts, const void *from, it
     }
 }
 
+/* The axis along which the source runs, if that is another than the destination's and moves are by
+ * the square: a transpose of many rows. -1 otherwise. */
+static int transposed_axis(const copy_plan *p)
+{
+    enum { LEAST = 8 };
+    int inner = p->ndim - 1;
+    if (p->to[inner] != 1 || p->from[inner] == 1 || p->size[inner] < LEAST)
+        return -1;
+    for (int i = 0; i < inner; i++)
+        if (p->from[i] == 1 && p->size[i] >= LEAST)
+            return i;
+    return -1;
+}
+
+/* A block of the axes `axis` and inner at a time, by the kernel for elements of this size. */
+static void copy_transposed(const copy_plan *p, int axis, char *to, const char *from,
+                            ito_dtype moved)
+{
+    enum { ROWS = 256, COLUMNS = 64 };
+    int inner = p->ndim - 1;
+    int64_t size = (int64_t)ito_dtype_size(moved), blocks = 1;
+    copy_plan q = *p; /* counts blocks along the two axes */
+    q.size[inner] = (p->size[inner] + ROWS - 1) / ROWS;
+    q.size[axis] = (p->size[axis] + COLUMNS - 1) / COLUMNS;
+    q.to[inner] = ROWS, q.from[inner] = ROWS * p->from[inner];
+    q.to[axis] = COLUMNS * p->to[axis], q.from[axis] = COLUMNS;
+    int64_t elements = 1;
+    for (int i = 0; i < p->ndim; i++) {
+        blocks *= q.size[i];
+        elements *= p->size[i];
+    }
+    const kernel_table *k = kernels(moved);
+#pragma omp parallel for num_threads(threads_for(elements)) schedule(static)
+    for (int64_t b = 0; b < blocks; b++) {
+        int64_t rest = b, t = 0, f = 0, row = 0, column = 0;
+        for (int i = inner; i >= 0; i--) {
+            int64_t at = rest % q.size[i];
+            t += at * q.to[i], f += at * q.from[i], rest /= q.size[i];
+            row = i == inner ? at * ROWS : row;
+            column = i == axis ? at * COLUMNS : column;
+        }
+        int64_t rows = p->size[inner] - row, columns = p->size[axis] - column;
+        k->transpose(to + t * size, p->to[axis], from + f * size, p->from[inner],
+                     rows < ROWS ? rows : ROWS, columns < COLUMNS ? columns : COLUMNS);
+    }
+}
+
 void tensor_copy(ito_tensor *dst, const ito_tensor *src)
 {
     copy_plan p = plan_copy(dst, src);
@@ -168,6 +215,14 @@ void tensor_copy(ito_tensor *dst, const ito_tensor *src)
     row_fn *copy_row = move_row(to_size);
     char *to = tensor_data(dst);
     const char *from = tensor_data(src);
+    int axis = move && to_size > 1 ? transposed_axis(&p) : -1;
+    if (axis >= 0) {
+        copy_transposed(&p, axis, to, from,
+                        to_size == 2   ? ITO_BF16
+                        : to_size == 4 ? ITO_F32
+                                       : ITO_F64);
+        return;
+    }
     int64_t chunk = rows == 1 ? (1 << 16) : n, chunks = n > 0 ? (n + chunk - 1) / chunk : 0;
 #pragma omp parallel for num_threads(threads_for(rows *n)) schedule(static)
     for (int64_t r = 0; r < rows * chunks; r++) {

@@ -89,8 +89,8 @@ static inline void *tensor_data(const ito_tensor *t)
 ito_tensor *tensor_empty(ito_shape shape, ito_dtype dtype);
 /* The same for [N, C, H, W] laid out in memory as N H W C. */
 ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype);
-/* Uninitialised, shaped as t; memory order as t's if t is dense (see tensor_is_dense), else
- * row-major. */
+/* Uninitialised, dense and shaped as t; its axes lie in memory in t's order, row-major where one of
+ * t's repeats. */
 ito_tensor *tensor_empty_as(const ito_tensor *t, ito_dtype dtype);
 /* A tensor on the same storage. No bounds are checked: the caller has. */
 ito_tensor *tensor_view(const ito_tensor *t, ito_shape shape, const int64_t *stride,

@@ -109,10 +109,18 @@ ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype)
     return empty_in_order(nchw, dtype, nhwc);
 }
 
+static bool axis_repeats(const ito_tensor *t)
+{
+    for (int i = 0; i < t->ndim; i++)
+        if (t->stride[i] == 0 && t->shape[i] > 1)
+            return true;
+    return false;
+}
+
 ito_tensor *tensor_empty_as(const ito_tensor *t, ito_dtype dtype)
 {
     int order[ITO_MAX_DIMS] = {0, 1, 2, 3, 4, 5, 6, 7};
-    if (tensor_is_dense(t))
+    if (!axis_repeats(t))
         for (int i = 1; i < t->ndim; i++) /* insertion sort: stable, so ties keep row-major order */
             for (int j = i; j > 0 && t->stride[order[j - 1]] < t->stride[order[j]]; j--) {
                 int swap = order[j];

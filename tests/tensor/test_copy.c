@@ -1,6 +1,7 @@
 /* Copies between strides and dtypes, against a loop over indices. */
 #include "tensor/convert.h"
 #include "tensor/internal.h"
+#include "tensor/kernels/kernels.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -103,4 +104,72 @@ Test(copy, sixteen_bit_floats_round_to_nearest_even)
     cr_assert_eq(f16_to_f32(f32_to_f16(0x3p-25f)), 0x1p-23f);
     cr_assert_eq(f16_to_f32(0x3c00), 1.0f);
     cr_assert_eq(bf16_to_f32(0x3f80), 1.0f);
+}
+
+/* What the vector forms of each instruction set make of bits must be what the scalar form makes. */
+static void conversions_meet_the_scalar_form(const char *isa)
+{
+    enum { EACH = 16 };
+    static uint32_t bits[65536 * EACH];
+    static uint16_t narrow[65536 * EACH];
+    static float wide[65536];
+    const uint32_t low[EACH] = {0,      1,      2,      0x3fff, 0x4000, 0x4001, 0x7ffe, 0x7fff,
+                                0x8000, 0x8001, 0x8002, 0xbfff, 0xc000, 0xfffd, 0xfffe, 0xffff};
+    for (uint32_t i = 0; i < 65536 * EACH; i++)
+        bits[i] = i / EACH << 16 | low[i % EACH]; /* zeros, denormals, ties, infinities, NaN */
+    for (int64_t n = 65536 * EACH; n > 65536 * EACH - 20; n--) { /* every tail */
+        kernels(ITO_BF16)->from_f32(narrow, (const float *)bits, n);
+        int64_t from = n == 65536 * EACH ? 0 : n - 64;
+        for (int64_t i = from; i < n; i++)
+            cr_assert_eq(narrow[i], f32_to_bf16(bits_float(bits[i])), "%s: %08x becomes %04x", isa,
+                         bits[i], narrow[i]);
+    }
+    for (uint32_t i = 0; i < 65536; i++)
+        narrow[i] = (uint16_t)i;
+    for (int64_t n = 65536; n > 65516; n--) {
+        memset(wide, 0, sizeof wide);
+        kernels(ITO_BF16)->to_f32(wide, narrow, n);
+        for (int64_t i = 0; i < 65536; i++)
+            cr_assert_eq(float_bits(wide[i]), i < n ? (uint32_t)i << 16 : 0, "%s: %04x", isa,
+                         (unsigned)i);
+    }
+}
+
+Test(copy, bf16_is_rounded_alike_by_every_instruction_set)
+{
+    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+        if (isa_use(isas[i]))
+            conversions_meet_the_scalar_form(isas[i]);
+}
+
+/* Exact moves, of any bits, for sizes on and off the squares that the kernels take. */
+Test(copy, a_transpose_moves_every_element)
+{
+    static const ito_dtype types[] = {ITO_U8, ITO_BF16, ITO_F32, ITO_F64};
+    static const int64_t sizes[] = {1, 7, 8, 9, 31, 64, 65, 70, 300};
+    enum { SIZES = sizeof sizes / sizeof *sizes };
+    ito_generator g = ito_generator_make(1, 1);
+    for (size_t d = 0; d < sizeof types / sizeof *types; d++)
+        for (int k = 0; k < SIZES * SIZES; k++) {
+            ito_scope_begin();
+            int64_t rows = sizes[k / SIZES], columns = sizes[k % SIZES];
+            ito_tensor *x = tensor_empty(ITO_SHAPE(2, rows, columns), types[d]);
+            size_t size = ito_dtype_size(types[d]);
+            unsigned char *from = tensor_data(x);
+            for (size_t i = 0; i < (size_t)(2 * rows * columns) * size; i++)
+                from[i] = (unsigned char)ito_uniform_int(&g, 256);
+            ito_tensor *turned = tensor_view(x, ITO_SHAPE(2, columns, rows),
+                                             (int64_t[]){rows * columns, 1, columns}, 0);
+            ito_tensor *y = tensor_empty(ITO_SHAPE(2, columns, rows), types[d]);
+            tensor_copy(y, turned);
+            const unsigned char *to = tensor_data(y);
+            for (int64_t i = 0; i < 2 * rows * columns; i++) {
+                int64_t b = i / (rows * columns), j = i / rows % columns, r = i % rows;
+                const unsigned char *want = from + (size_t)((b * rows + r) * columns + j) * size;
+                cr_assert_eq(memcmp(to + (size_t)i * size, want, size), 0, "%s of %lld x %lld",
+                             ito_dtype_name(types[d]), (long long)rows, (long long)columns);
+            }
+            ito_scope_end();
+        }
 }

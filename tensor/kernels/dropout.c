@@ -14,6 +14,16 @@ void KERNEL(dropout)(void *y_, int64_t y_step, const void *x_, int64_t x_step, c
     elem *y = y_;
     const elem *x = x_;
     const real scale = (real)scale_;
+#if !KERNEL_F64
+    typedef uint32_t words __attribute__((vector_size(4 * VL)));
+    if (y_step == 1 && x_step == 1)
+        for (; n >= VL; n -= VL, x += VL, y += VL, bits += VL) {
+            words w;
+            memcpy(&w, bits, sizeof w);
+            words kept = (words)(w >= threshold);
+            e_storeu(y, (vec)((words)(e_loadu(x) * v_set1(scale)) & kept));
+        }
+#endif
     if (y_step == 1 && x_step == 1) /* the compiler's own vectors: a comparison of integers */
         for (int64_t i = 0; i < n; i++)
             y[i] = e_of(bits[i] < threshold ? (real)0 : e_get(x[i]) * scale);

@@ -118,6 +118,29 @@ Test(random, instruction_sets_differ_by_rounding_only)
         cr_assert_lt(fabsf(x[i] - y[i]), 2e-6f);
 }
 
+/* Each step of the formula is off by a few units in the last place: 1e-6 of a normal below 6. */
+Test(random, normals_are_what_box_and_muller_say)
+{
+    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+    enum { N = 1 << 16 };
+    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
+        if (!isa_use(isas[k]))
+            continue;
+        ito_generator g = ito_generator_make(7, 3);
+        const float *y = ito_const_data(ito_randn(&g, ITO_SHAPE(N), ITO_F32));
+        for (int i = 0; i < N; i += 2) {
+            uint32_t words[4];
+            ito_philox(7, 3, (uint64_t)i / 4, words);
+            double u = (words[i % 4] >> 8) * 0x1p-24, v = (words[i % 4 + 1] >> 8) * 0x1p-24;
+            double r = sqrt(-2 * log(1 - u)), angle = 2 * 3.14159265358979323846 * v;
+            cr_assert_lt(fabs((double)y[i] - r * cos(angle)), 1e-6 + 2e-7 * r, "%s, %d", isas[k],
+                         i);
+            cr_assert_lt(fabs((double)y[i + 1] - r * sin(angle)), 1e-6 + 2e-7 * r, "%s, %d",
+                         isas[k], i);
+        }
+    }
+}
+
 Test(random, integers_are_unbiased_and_in_range)
 {
     ito_generator g = ito_generator_make(13, 0);

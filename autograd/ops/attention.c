@@ -2,7 +2,7 @@
  * exist at a time. Forward keeps each row's peak and the inverse of its sum, from which backward
  * makes the same probabilities again. Invariant: a row of scores depends on its query alone, and
  * what is summed over queries (dk, dv) is summed block after block, of a size that the shapes alone
- * decide.
+ * decide. With bf16 inputs all of that is f32: scores, probabilities and the sums of dk and dv.
  */
 #include "autograd/op.h"
 #include "tensor/gemm.h"
@@ -55,6 +55,11 @@ static double scale_of(const op_call *c)
     return p->scale != 0 ? p->scale : 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]);
 }
 
+static ito_dtype computed_in(const op_call *c)
+{
+    return c->dtype[0] == ITO_BF16 ? ITO_F32 : c->dtype[0];
+}
+
 /* Queries in a block: as many as keep the scores in the second-level cache. */
 static int64_t block_queries(int64_t queries, int64_t keys, ito_dtype dtype)
 {
@@ -75,7 +80,7 @@ enum { ROWS = 16 };
 /* ---- forward ---- */
 
 typedef struct attention_forward {
-    ito_dtype dtype;
+    ito_dtype dtype; /* of scores and what is made of them */
     double scale;
     matrices q, k, v, out;
     char *peak, *inverse; /* [batch][T] */
@@ -98,8 +103,8 @@ static void block_softmax(const attention_forward *a, const block *b, char *scor
 static bool forward_block(const attention_forward *a, const block *b, char *scores)
 {
     int64_t keys = a->k.rows;
-    gemm_problem qk = {.a_dtype = a->dtype,
-                       .b_dtype = a->dtype,
+    gemm_problem qk = {.a_dtype = a->q.t->dtype,
+                       .b_dtype = a->k.t->dtype,
                        .c_dtype = a->dtype,
                        .m = b->count,
                        .n = keys,
@@ -116,8 +121,8 @@ static bool forward_block(const attention_forward *a, const block *b, char *scor
         return false;
     block_softmax(a, b, scores);
     gemm_problem pv = {.a_dtype = a->dtype,
-                       .b_dtype = a->dtype,
-                       .c_dtype = a->dtype,
+                       .b_dtype = a->v.t->dtype,
+                       .c_dtype = a->out.t->dtype,
                        .m = b->count,
                        .n = a->v.columns,
                        .k = keys,
@@ -185,11 +190,11 @@ ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
     rows.ndim--;
     shape.dim[shape.ndim - 1] = c->shape[2].dim[shape.ndim - 1];
     ito_tensor *out = tensor_empty(shape, c->dtype[0]);
-    c->extra[0] = tensor_empty(rows, c->dtype[0]);
-    c->extra[1] = tensor_empty(rows, c->dtype[0]);
+    c->extra[0] = tensor_empty(rows, computed_in(c));
+    c->extra[1] = tensor_empty(rows, computed_in(c));
     if (out == NULL || c->extra[0] == NULL || c->extra[1] == NULL)
         return NULL;
-    attention_forward a = {.dtype = c->dtype[0],
+    attention_forward a = {.dtype = computed_in(c),
                            .scale = scale_of(c),
                            .q = matrices_of(c->in[0]),
                            .k = matrices_of(c->in[1]),
@@ -225,14 +230,16 @@ static void block_gradient(const attention_backward *w, const block *b, char *sc
 }
 
 /* c [m, n] = a b, with a a block's rows [m, k] of something, b the whole matrix i of b or, if
- * transposed, its transpose. */
+ * transposed, its transpose. The transpose makes scores, of type dtype, of what the inputs are;
+ * without it, it is the other way round. */
 static bool rows_product(ito_dtype dtype, const block *at, const void *a, int64_t a_row,
                          int64_t a_column, const matrices *b, bool transposed, void *c,
                          int64_t c_row)
 {
-    gemm_problem p = {.a_dtype = dtype,
-                      .b_dtype = dtype,
-                      .c_dtype = dtype,
+    ito_dtype input = b->t->dtype;
+    gemm_problem p = {.a_dtype = transposed ? input : dtype,
+                      .b_dtype = input,
+                      .c_dtype = transposed ? dtype : input,
                       .m = at->count,
                       .n = transposed ? b->rows : b->columns,
                       .k = transposed ? b->columns : b->rows,
@@ -252,7 +259,7 @@ static bool add_to_keys(ito_dtype dtype, const block *at, const void *p, const m
                         const matrices *to)
 {
     gemm_problem g = {.a_dtype = dtype,
-                      .b_dtype = dtype,
+                      .b_dtype = from->t->dtype,
                       .c_dtype = dtype,
                       .m = to->rows,
                       .n = to->columns,
@@ -320,11 +327,12 @@ static bool backward_matrices(const attention_backward *w, int64_t batch)
 }
 
 /* A gradient to be filled; zero at once where there are no queries that could. */
-static bool make_gradient(const op_call *c, int64_t i, ito_tensor **dx, matrices *m)
+static bool make_gradient(const op_call *c, int64_t i, ito_dtype dtype, ito_tensor **dx,
+                          matrices *m)
 {
     if (!c->needs[i])
         return true;
-    dx[i] = tensor_empty(c->shape[i], c->dtype[i]);
+    dx[i] = tensor_empty(c->shape[i], dtype);
     if (dx[i] == NULL)
         return false;
     *m = matrices_of(dx[i]);
@@ -333,9 +341,21 @@ static bool make_gradient(const op_call *c, int64_t i, ito_tensor **dx, matrices
     return true;
 }
 
+/* The sum over queries, in the type of the input it belongs to. */
+static bool round_gradient(const op_call *c, int64_t i, ito_tensor **dx)
+{
+    if (!c->needs[i] || dx[i]->dtype == c->dtype[i])
+        return true;
+    ito_tensor *rounded = tensor_empty(c->shape[i], c->dtype[i]);
+    if (rounded != NULL)
+        tensor_copy(rounded, dx[i]);
+    dx[i] = rounded;
+    return rounded != NULL;
+}
+
 bool op_scaled_dot_product_attention_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
-    attention_backward w = {.forward = {.dtype = c->dtype[0],
+    attention_backward w = {.forward = {.dtype = computed_in(c),
                                         .scale = scale_of(c),
                                         .q = matrices_of(c->in[0]),
                                         .k = matrices_of(c->in[1]),
@@ -343,10 +363,10 @@ bool op_scaled_dot_product_attention_backward(const op_call *c, ito_tensor *dy, 
                                         .peak = tensor_data(c->extra[0]),
                                         .inverse = tensor_data(c->extra[1])},
                             .dy = matrices_of(dy)};
-    if (!make_gradient(c, 0, dx, &w.dq) || !make_gradient(c, 1, dx, &w.dk) ||
-        !make_gradient(c, 2, dx, &w.dv))
-        return false;
-    return backward_matrices(&w, batch_of(c->shape[0]));
+    ito_dtype sums = w.forward.dtype;
+    return make_gradient(c, 0, c->dtype[0], dx, &w.dq) && make_gradient(c, 1, sums, dx, &w.dk) &&
+           make_gradient(c, 2, sums, dx, &w.dv) && backward_matrices(&w, batch_of(c->shape[0])) &&
+           round_gradient(c, 1, dx) && round_gradient(c, 2, dx);
 }
 
 /* ---- the definition ---- */

@@ -299,6 +299,30 @@ Test(backward, operations_refuse_mixed_and_storage_dtypes)
     assert_error(ITO_ERR_DTYPE, "exp: takes f32, f64 or bf16, not f16 (see ito_cast)");
 }
 
+Test(backward, parameters_are_f32_beside_bf16)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 2, 3, 3), ITO_BF16);
+    ito_tensor *w = ito_zeros(ITO_SHAPE(2, 2, 3, 3), ITO_BF16);
+    cr_assert_null(ito_conv2d(x, w, NULL));
+    assert_error(ITO_ERR_DTYPE, "conv2d: beside bf16 [1, 2, 3, 3] parameters are f32, not bf16 "
+                                "[2, 2, 3, 3] (see ito_cast)");
+}
+
+/* x meets the result on three paths, and a second sweep adds to the first; all numbers are exact.
+ */
+Test(backward, gradients_of_bf16_are_bf16_and_add_up)
+{
+    ito_tensor *x = ito_cast(ito_from_data((float[]){1, -2}, ITO_SHAPE(2), ITO_F32), ITO_BF16);
+    ito_requires_grad(x, true);
+    for (int sweep = 1; sweep <= 2; sweep++) {
+        ito_tensor *y = ito_sum(ito_add(ito_mul(x, x), ito_mul_scalar(x, 3)));
+        cr_assert_eq(ito_dtype_of(y), ITO_BF16);
+        cr_assert_eq(ito_backward(y), ITO_OK, "%s", ito_error());
+        cr_assert_eq(ito_dtype_of(ito_grad_of(x)), ITO_BF16);
+        assert_elements(ito_grad_of(x), (double[]){5.0 * sweep, -1.0 * sweep}, 2, 0, "gradient");
+    }
+}
+
 /* ---- checkpoint
  * --------------------------------------------------------------------------------------- */
 

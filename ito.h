@@ -29,11 +29,13 @@
 #include "nn/optim.h"
 #include "nn/schedule.h"
 
+#include "models/classifier/classifier.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/sampler.h"
 #include "models/ddpm/schedule.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
 #include "models/ddpm/unet.h"
+#include "models/metrics/metrics.h"
 
 #endif

@@ -122,7 +122,7 @@ static ito_tensor *channels_first(ito_tensor *x)
     return ito_contiguous(last ? ito_permute(x, 0, 3, 1, 2) : x);
 }
 
-ito_tensor *data_load_npy(const char *path)
+ito_tensor *data_load_npy_unbounded(const char *path)
 {
     ito_tensor *x = ito_npy_load(path);
     if (x == NULL)
@@ -142,8 +142,13 @@ ito_tensor *data_load_npy(const char *path)
                       path, ito_ndim(x));
         return NULL;
     }
-    x = channels_first(x);
-    return x != NULL && dtype == ITO_F32 && !in_bounds(x, path) ? NULL : x;
+    return channels_first(x);
+}
+
+ito_tensor *data_load_npy(const char *path)
+{
+    ito_tensor *x = data_load_npy_unbounded(path);
+    return x != NULL && ito_dtype_of(x) == ITO_F32 && !in_bounds(x, path) ? NULL : x;
 }
 
 /* What a file, or a directory down to so many levels, leaves of room: below 0 if it is larger. */

@@ -20,6 +20,8 @@ bool data_is_large(const char *spec);
 ito_tensor *data_load(data_options options);
 /* The images of a .npy file; also for info. */
 ito_tensor *data_load_npy(const char *path);
+/* The same, but floats may lie beyond [-1, 1], as samples do. */
+ito_tensor *data_load_npy_unbounded(const char *path);
 /* The images of one IDX file, as [N, 1, H, W]. */
 ito_tensor *data_load_idx(const char *path);
 /* The training images of a directory of IDX files, or NULL without an error if it has none. */

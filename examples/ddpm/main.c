@@ -14,6 +14,7 @@ static const struct {
 } commands[] = {
     {"train", command_train, "learn from images; leaves a run directory, goes on with one"},
     {"sample", command_sample, "make images with a trained network"},
+    {"eval", command_eval, "say how close generated images come to real ones"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
 };
@@ -22,7 +23,8 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *file)
 {
-    fprintf(file, "Usage: ito-ddpm train|sample|info|report [OPTION...] (see ito-ddpm --help)\n");
+    fprintf(file,
+            "Usage: ito-ddpm train|sample|eval|info|report [OPTION...] (see ito-ddpm --help)\n");
 }
 
 static int print_help(void)

@@ -13,18 +13,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The programs that parse with this are called by their own names: ito-ddpm, ito-classifier. */
+#define PROGRAM program_invocation_short_name
+
 enum { KEY_FIRST = 1000, KEY_HELP = 999 };
 
 static void print_usage(const char *command, const char *arguments)
 {
-    fprintf(stderr, "Usage: ito-ddpm %s [OPTION...]%s%s (see ito-ddpm %s --help)\n", command,
-            arguments != NULL ? " " : "", arguments != NULL ? arguments : "", command);
+    fprintf(stderr, "Usage: %s %s [OPTION...]%s%s (see %s %s --help)\n", PROGRAM, command,
+            arguments != NULL ? " " : "", arguments != NULL ? arguments : "", PROGRAM, command);
 }
 
 int options_report(const char *command)
 {
     const char *message = ito_error_message();
-    fprintf(stderr, "ito-ddpm %s: %s\n", command, message);
+    fprintf(stderr, "%s %s: %s\n", PROGRAM, command, message);
     if (strncmp(message, "--", 2) != 0)
         return 1;
     print_usage(command, NULL);
@@ -35,7 +38,7 @@ void options_refuse(const command_line *c, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "ito-ddpm %s: ", c->command);
+    fprintf(stderr, "%s %s: ", PROGRAM, c->command);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -154,7 +157,7 @@ void options_parse(command_line *c, int argc, char **argv)
     struct argp argp = {rows, parse_key, c->arguments, c->doc, NULL, NULL, NULL};
 
     char name[32];
-    snprintf(name, sizeof name, "ito-ddpm %s", c->command);
+    snprintf(name, sizeof name, "%s %s", PROGRAM, c->command);
     argv[0] = name;
     /* What is unknown getopt has named on stderr; argp on its own would end with 64. */
     if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {

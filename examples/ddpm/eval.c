@@ -1,0 +1,324 @@
+/* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
+ * that comes with Ito, or in features that were computed elsewhere.
+ * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
+#include "autograd/ops.h"
+#include "examples/ddpm/commands.h"
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/model.h"
+#include "examples/ddpm/options.h"
+#include "examples/ddpm/progress.h"
+#include "models/classifier/classifier.h"
+#include "models/ddpm/sampler.h"
+#include "models/metrics/metrics.h"
+#include "tensor/io/npy.h"
+#include "tensor/runtime.h"
+
+#include <cjson/cJSON.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct eval_options {
+    const char *model, *images, *data, *features, *against, *weights, *sampler, *precision;
+    int64_t n, steps, seed, batch, threads;
+    double eta;
+    bool frechet, precision_recall, score, no_clip, json;
+} eval_options;
+
+#define AT(field) offsetof(eval_options, field)
+
+static const option_row rows[] = {
+    {OPTION_GROUP, NULL, 0, NULL, "What is compared", 0, 0, false},
+    {OPTION_TEXT, "model", AT(model), "RUN|FILE", "The network whose images are judged", 0, 0,
+     false},
+    {OPTION_TEXT, "images", AT(images), "FILE.npy",
+     "Images that are there already, of ito-ddpm sample --npy, in place of a model", 0, 0, false},
+    {OPTION_TEXT, "data", AT(data), "SPEC", "The real images, named as for train", 0, 0, false},
+    {OPTION_TEXT, "features", AT(features), "FILE.npy",
+     "Features of generated images [N, D], in place of images", 0, 0, false},
+    {OPTION_TEXT, "against", AT(against), "FILE.npy", "Features of real images [M, D]", 0, 0,
+     false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "What is computed", 0, 0, false},
+    {OPTION_FLAG, "frechet", AT(frechet), NULL, "Frechet distance, to all real images", 0, 0,
+     false},
+    {OPTION_FLAG, "precision-recall", AT(precision_recall), NULL,
+     "Precision and recall (k = 3), among as many real images as generated ones", 0, 0, false},
+    {OPTION_FLAG, "score", AT(score), NULL, "Classifier score, of the generated images alone", 0, 0,
+     false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "How images are made of a model", 0, 0, false},
+    {OPTION_INT, "n", AT(n), "N", "How many (10000)", 1, 1e7, false},
+    {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
+     0, false},
+    {OPTION_CHOICE, "sampler", AT(sampler), "ddpm|ddim", "Ancestral sampling, or DDIM (ddpm)", 0, 0,
+     false},
+    {OPTION_INT, "steps", AT(steps), "N", "Steps taken (ddpm 250, ddim 50)", 1, 1e6, false},
+    {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
+     false},
+    {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
+     "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
+    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
+     "Activations of the network, whatever it was trained in (f32)", 0, 0, false},
+    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
+
+    {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
+    {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (64)", 1, 1e6,
+     false},
+    {OPTION_INT, "threads", AT(threads), "N",
+     "Threads; results do not depend on it (all processors)", 1, 1024, false},
+    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
+     false},
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+};
+
+static const char doc[] =
+    "Compare generated images with real ones."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm eval --model run --data fashion-mnist --frechet --n 10000\n"
+    "  ito-ddpm eval --images samples.npy --data fashion-mnist --frechet --precision-recall "
+    "--score\n"
+    "  ito-ddpm eval --features fake.npy --against real.npy --frechet --precision-recall\n\n"
+    "Features are those of Ito's own classifier of Fashion-MNIST, for grey images of 28x28; the "
+    "numbers cannot be compared with ones from Inception. Features of another network, in .npy, "
+    "can be given.\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong usage.";
+
+typedef struct job {
+    eval_options o;
+    model_files files;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    progress progress;
+    int64_t done;            /* steps of batches that are complete */
+    ito_tensor *made, *real; /* features [N, D], [M, D] */
+    ito_tensor *logits;      /* of the made ones, if they are wanted */
+    double frechet;
+    ito_precision_recall_result manifold;
+    ito_classifier_score_result score;
+} job;
+
+static void parse(eval_options *o, int argc, char **argv)
+{
+    command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
+    *o = (eval_options){
+        .n = 10000, .batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32"};
+    options_parse(&c, argc, argv);
+    int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
+    if (sources != 1)
+        options_refuse(&c, "it takes one of --model, --images and --features: what is judged");
+    if (o->features != NULL && o->against == NULL)
+        options_refuse(&c, "--against is missing: the features of real images");
+    if (o->features == NULL && o->data == NULL)
+        options_refuse(&c, "--data is missing: the real images");
+    if (o->data != NULL && !data_spec_valid(o->data))
+        options_refuse(&c,
+                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
+                       "folder:DIR and npy:FILE",
+                       o->data);
+    if (!o->frechet && !o->precision_recall && !o->score)
+        options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score");
+    if (o->score && o->features != NULL)
+        options_refuse(&c, "--score: it takes images, not features");
+}
+
+/* ---- images of a model ---- */
+
+static bool prepare_model(job *j)
+{
+    eval_options *o = &j->o;
+    if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
+        return false;
+    const ito_diffusion_options *d = &j->files.settings.diffusion;
+    int64_t usual = strcmp(o->sampler, "ddim") == 0 ? 50 : 250;
+    if (o->steps == 0)
+        o->steps = d->steps < usual ? d->steps : usual;
+    if (o->steps > d->steps) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                      o->steps, d->steps);
+        return false;
+    }
+    j->unet = model_load(&j->files);
+    if (j->unet != NULL)
+        model_set_precision(j->unet, o->precision, "eval");
+    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(*d) : NULL;
+    return j->diffusion != NULL;
+}
+
+static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    job *j = context;
+    (void)steps;
+    progress_step(&j->progress, j->done + done, ito_size(x, 0), (double)NAN);
+    return true;
+}
+
+static ito_tensor *sample_batch(job *j, int64_t first, int64_t n)
+{
+    const eval_options *o = &j->o;
+    const ito_unet_config *c = &j->files.settings.model;
+    ito_ddpm_sample_options options = {.sampler = ito_ddpm_sampler_find(o->sampler),
+                                       .steps = o->steps,
+                                       .eta = o->eta,
+                                       .no_clip = o->no_clip,
+                                       .seed = (uint64_t)o->seed,
+                                       .first_image = first,
+                                       .progress = show,
+                                       .progress_context = j};
+    return options.sampler == NULL
+               ? NULL
+               : ito_ddpm_sample_with(j->diffusion, ito_unet_network, j->unet,
+                                      ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+}
+
+/* [n, C, H, W] f32, of the current scope. */
+static ito_tensor *sample_all(job *j)
+{
+    const ito_unet_config *c = &j->files.settings.model;
+    int64_t n = j->o.n, batch = j->o.batch;
+    ito_tensor *all = ito_empty(ITO_SHAPE(n, c->in_channels, c->height, c->width), ITO_F32);
+    progress_begin(&j->progress, "sampling step", "image steps", 0,
+                   (n + batch - 1) / batch * j->o.steps);
+    for (int64_t first = 0; all != NULL && first < n; first += batch) {
+        int64_t size = n - first < batch ? n - first : batch;
+        ito_scope_begin();
+        ito_tensor *x = sample_batch(j, first, size);
+        if (x == NULL || ito_copy_(ito_narrow(all, 0, first, size), x) == NULL)
+            all = NULL;
+        ito_scope_end();
+        j->done += j->o.steps;
+    }
+    progress_end(&j->progress);
+    return all;
+}
+
+/* ---- features ---- */
+
+/* Whether images of this shape are what the classifier knows. */
+static bool fits(const ito_tensor *images, const char *whose)
+{
+    if (ito_size(images, 1) == 1 && ito_size(images, 2) == 28 && ito_size(images, 3) == 28)
+        return true;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
+                  " channels, and the features that come with Ito are of grey images of 28x28; "
+                  "take --features and --against of another network",
+                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1));
+    return false;
+}
+
+static bool find_features(job *j)
+{
+    const eval_options *o = &j->o;
+    if (o->features != NULL) {
+        j->made = ito_npy_load(o->features);
+        j->real = j->made != NULL ? ito_npy_load(o->against) : NULL;
+        return j->real != NULL;
+    }
+    if (o->model != NULL && !prepare_model(j))
+        return false;
+    ito_tensor *real = data_load((data_options){.spec = o->data, .size = 28, .grey = true});
+    if (real == NULL || !fits(real, o->data))
+        return false;
+    ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
+    if (made == NULL || !fits(made, o->model != NULL ? o->model : o->images))
+        return false;
+    ito_classifier *c = ito_classifier_fashion_mnist();
+    bool good = c != NULL &&
+                ito_classifier_run(c, made, &j->made, o->score ? &j->logits : NULL) == ITO_OK &&
+                ito_classifier_run(c, real, &j->real, NULL) == ITO_OK;
+    if (c != NULL)
+        ito_module_free(&c->base);
+    return good;
+}
+
+static bool compute(job *j)
+{
+    const eval_options *o = &j->o;
+    if (o->frechet) {
+        j->frechet = ito_frechet_distance(j->real, j->made);
+        if (isnan(j->frechet))
+            return false;
+    }
+    if (o->score && ito_classifier_score(j->logits, &j->score, .splits = 0) != ITO_OK)
+        return false;
+    if (!o->precision_recall)
+        return true;
+    ito_tensor *real = j->real;
+    if (ito_ndim(real) == 2 && ito_ndim(j->made) == 2 && ito_size(real, 0) > ito_size(j->made, 0))
+        real = ito_narrow(real, 0, 0, ito_size(j->made, 0));
+    return ito_precision_recall(real, j->made, &j->manifold, .k = 3) == ITO_OK;
+}
+
+/* ---- what it says ---- */
+
+static cJSON *describe(const job *j, double seconds)
+{
+    const eval_options *o = &j->o;
+    cJSON *root = cJSON_CreateObject();
+    if (o->model != NULL) {
+        cJSON_AddStringToObject(root, "weights", j->files.weights);
+        cJSON_AddNumberToObject(root, "step", (double)j->files.step);
+        cJSON_AddStringToObject(root, "sampler", o->sampler);
+        cJSON_AddNumberToObject(root, "steps", (double)o->steps);
+        cJSON_AddStringToObject(root, "precision", o->precision);
+    }
+    cJSON_AddNumberToObject(root, "images", (double)ito_size(j->made, 0));
+    cJSON_AddNumberToObject(root, "real_images", (double)ito_size(j->real, 0));
+    cJSON_AddNumberToObject(root, "width", (double)ito_size(j->made, 1));
+    if (o->frechet)
+        cJSON_AddNumberToObject(root, "frechet", j->frechet);
+    if (o->precision_recall) {
+        cJSON_AddNumberToObject(root, "precision", j->manifold.precision);
+        cJSON_AddNumberToObject(root, "recall", j->manifold.recall);
+    }
+    if (o->score) {
+        cJSON_AddNumberToObject(root, "score", j->score.mean);
+        cJSON_AddNumberToObject(root, "score_deviation", j->score.deviation);
+    }
+    cJSON_AddNumberToObject(root, "seconds", seconds);
+    return root;
+}
+
+/* One object with --json, else a line a number, "frechet: 12.3". */
+static int report(const job *j, double seconds)
+{
+    cJSON *root = describe(j, seconds);
+    bool good = cJSON_HasObjectItem(root, "seconds"); /* the last one: there was memory for all */
+    char *text = good && j->o.json ? cJSON_PrintUnformatted(root) : NULL;
+    if (text != NULL)
+        printf("%s\n", text);
+    for (const cJSON *item = root != NULL && !j->o.json ? root->child : NULL; item != NULL;
+         item = item->next) {
+        if (cJSON_IsString(item))
+            printf("%s: %s\n", item->string, item->valuestring);
+        else
+            printf("%s: %.6g\n", item->string, item->valuedouble);
+    }
+    good = good && (text != NULL || !j->o.json) && fflush(stdout) == 0;
+    free(text);
+    cJSON_Delete(root);
+    if (!good)
+        fprintf(stderr, "ito-ddpm eval: stdout: cannot write to it\n");
+    return good ? 0 : 1;
+}
+
+int command_eval(int argc, char **argv)
+{
+    job j = {.done = 0};
+    parse(&j.o, argc, argv);
+    double started = progress_clock();
+    ito_scope_begin();
+    bool good = (j.o.threads == 0 || ito_set_threads((int)j.o.threads) == ITO_OK) &&
+                find_features(&j) && compute(&j);
+    int code = good ? report(&j, progress_clock() - started) : options_report("eval");
+    ito_diffusion_free(j.diffusion);
+    if (j.unet != NULL)
+        ito_module_free(&j.unet->base);
+    model_files_free(&j.files);
+    ito_scope_end();
+    return code;
+}

@@ -1,0 +1,21 @@
+/* Eigenvalues and eigenvectors of symmetric matrices in double precision. Internal.
+ *
+ * Source: Golub, Van Loan, "Matrix Computations", 8.3: Householder's reduction to tridiagonal form,
+ * then implicit QL with Wilkinson's shift. */
+#ifndef ITO_METRICS_EIGEN_H
+#define ITO_METRICS_EIGEN_H
+
+#include "tensor/base.h"
+
+/**
+ * a = sum over i of values[i] vectors[i] vectors[i]^T.
+ *
+ * @param a        n x n, row-major, finite, symmetric; destroyed.
+ * @param values   room for n numbers: rising. Off by about n eps max |value| at most.
+ * @param vectors  room for n x n numbers: row i is the unit eigenvector of values[i]. NULL if only
+ *                 values are wanted, which takes a fifth of the time.
+ * @return         ITO_ERR_MEMORY; ITO_ERR_NUMERIC if it does not converge, which finite numbers do.
+ */
+ito_status symmetric_eigen(double *a, int64_t n, double *values, double *vectors);
+
+#endif

@@ -1,0 +1,175 @@
+/* Precision and recall against plain loops over all pairs, on sets whose answer is known, and what
+ * they refuse. */
+#include "autograd/ops.h"
+#include "models/metrics/metrics.h"
+#include "tensor/runtime.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+
+static ito_tensor *randn(uint64_t seed, int64_t n, int64_t width)
+{
+    ito_generator g = ito_generator_make(seed, 0);
+    return ito_randn(&g, ITO_SHAPE(n, width), ITO_F64);
+}
+
+static ito_precision_recall_result of(ito_tensor *real, ito_tensor *generated, int64_t k)
+{
+    ito_precision_recall_result r = {-1, -1};
+    cr_assert_eq(ito_precision_recall(real, generated, &r, .k = k), ITO_OK, "%s", ito_error());
+    return r;
+}
+
+static double square_distance(const double *x, const double *y, int64_t width)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < width; i++)
+        sum += (x[i] - y[i]) * (x[i] - y[i]);
+    return sum;
+}
+
+static int rising(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The share of x's rows that are no farther from some row of y than that row's k-th neighbour. */
+static double plain_share(ito_tensor *x, ito_tensor *y, int64_t k)
+{
+    int64_t n = ito_size(x, 0), m = ito_size(y, 0), width = ito_size(x, 1), count = 0;
+    const double *a = ito_const_data(x), *b = ito_const_data(y);
+    double *radius = malloc((size_t)m * sizeof *radius), *all = malloc((size_t)m * sizeof *all);
+    for (int64_t j = 0; j < m; j++) {
+        for (int64_t i = 0; i < m; i++)
+            all[i] = i == j ? -1 : square_distance(b + i * width, b + j * width, width);
+        qsort(all, (size_t)m, sizeof *all, rising);
+        radius[j] = all[k];
+    }
+    for (int64_t i = 0; i < n; i++) {
+        bool within = false;
+        for (int64_t j = 0; j < m && !within; j++)
+            within = square_distance(a + i * width, b + j * width, width) <= radius[j];
+        count += within;
+    }
+    free(radius);
+    free(all);
+    return (double)count / (double)n;
+}
+
+Test(precision_recall, is_that_of_plain_loops)
+{
+    static const int64_t sizes[][3] = {{40, 30, 2}, {64, 90, 5}, {1100, 1050, 3}, {4, 4, 1}};
+    for (int s = 0; s < 4; s++)
+        for (int64_t k = 1; k <= 3; k += 2) {
+            ito_tensor *real = ito_add_scalar(randn(1, sizes[s][0], sizes[s][2]), 50);
+            ito_tensor *made =
+                ito_add_scalar(ito_mul_scalar(randn(2, sizes[s][1], sizes[s][2]), 1.4), 50.5);
+            ito_precision_recall_result r = of(real, made, k);
+            cr_expect_eq(r.precision, plain_share(made, real, k), "sizes %d, k %d", s, (int)k);
+            cr_expect_eq(r.recall, plain_share(real, made, k), "sizes %d, k %d", s, (int)k);
+        }
+}
+
+Test(precision_recall, of_a_set_and_itself_is_one)
+{
+    ito_tensor *x = randn(3, 50, 6);
+    ito_precision_recall_result r = of(x, ito_clone(x), 3);
+    cr_expect_eq(r.precision, 1);
+    cr_expect_eq(r.recall, 1);
+}
+
+Test(precision_recall, of_sets_far_apart_is_zero)
+{
+    ito_precision_recall_result r = of(randn(3, 50, 6), ito_add_scalar(randn(4, 60, 6), 100), 3);
+    cr_expect_eq(r.precision, 0);
+    cr_expect_eq(r.recall, 0);
+}
+
+Test(precision_recall, sees_a_generator_that_knows_half_of_the_data)
+{
+    /* Two clusters, and images of the first only: all of them are good, half of the data is not
+     * reached. */
+    ito_tensor *near = randn(3, 40, 2), *far = ito_add_scalar(randn(4, 40, 2), 1000);
+    ito_tensor *real = ito_cat(ITO_TENSORS(near, far), 0);
+    ito_precision_recall_result r = of(real, ito_clone(near), 3);
+    cr_expect_eq(r.precision, 1);
+    cr_expect_eq(r.recall, 0.5);
+}
+
+Test(precision_recall, copies_are_at_distance_zero_however_large_the_features)
+{
+    /* Five copies of one real point: the third neighbour of each is at distance 0, and a generated
+     * copy is among them, but nothing beside. */
+    ito_tensor *point = ito_mul_scalar(randn(7, 1, 33), 1e5);
+    ito_tensor *real = ito_contiguous(ito_expand(point, 5, -1));
+    ito_tensor *apart = ito_add_scalar(point, 1);
+    ito_tensor *made = ito_cat(ITO_TENSORS(point, apart, apart, apart), 0);
+    cr_expect_eq(of(real, made, 3).precision, 0.25);
+}
+
+Test(precision_recall, takes_the_third_neighbour_if_nothing_is_said)
+{
+    ito_tensor *real = randn(1, 80, 4), *made = ito_mul_scalar(randn(2, 80, 4), 2);
+    ito_precision_recall_result third = of(real, made, 3), first = of(real, made, 1), r;
+    cr_assert_eq(ito_precision_recall(real, made, &r, .k = 0), ITO_OK);
+    cr_expect_eq(r.precision, third.precision);
+    cr_expect_lt(first.precision, third.precision);
+}
+
+Test(precision_recall, does_not_depend_on_the_number_of_threads)
+{
+    ito_tensor *real = randn(5, 1100, 20), *made = randn(6, 1030, 20);
+    static const int threads[] = {1, 2, 3, 7};
+    ito_precision_recall_result first = {0, 0};
+    for (int i = 0; i < 4; i++) {
+        cr_assert_eq(ito_set_threads(threads[i]), ITO_OK);
+        ito_precision_recall_result r = of(real, made, 3);
+        first = i == 0 ? r : first;
+        cr_expect(r.precision == first.precision && r.recall == first.recall);
+    }
+}
+
+static void fails(ito_tensor *real, ito_tensor *made, int64_t k, ito_status code,
+                  const char *sentence)
+{
+    ito_precision_recall_result r = {7, 7};
+    cr_assert_eq(ito_precision_recall(real, made, &r, .k = k), code);
+    cr_assert_str_eq(ito_error_message(), sentence);
+    cr_assert(r.precision == 7 && r.recall == 7);
+    ito_error_clear();
+}
+
+Test(precision_recall, refuses_what_it_cannot_compare)
+{
+    ito_tensor *x = randn(1, 20, 4);
+    fails(x, randn(2, 20, 5), 3, ITO_ERR_SHAPE,
+          "precision_recall: features of width 4 and of width 5 are not of one network");
+    fails(x, randn(2, 3, 4), 3, ITO_ERR_SHAPE,
+          "precision_recall: 3 images have no neighbour number 3; it takes at least 4");
+    fails(randn(2, 5, 4), x, 5, ITO_ERR_SHAPE,
+          "precision_recall: 5 images have no neighbour number 5; it takes at least 6");
+    fails(x, x, -1, ITO_ERR_RANGE, "precision_recall: k is -1, not from 1 to 1024");
+    ito_tensor *bad = ito_clone(x);
+    ((double *)ito_data(bad))[9] = (double)INFINITY;
+    fails(x, bad, 3, ITO_ERR_NUMERIC, "precision_recall: feature 1 of image 2 is inf");
+}
+
+Test(precision_recall, survives_every_failure_of_memory)
+{
+    ito_tensor *real = randn(1, 20, 6), *made = randn(2, 20, 6);
+    ito_precision_recall_result want = of(real, made, 3), r = {7, 7};
+    ito_status status = ITO_ERR_MEMORY;
+    for (int64_t n = 1; status != ITO_OK; n++) {
+        cr_assert_eq(r.precision, 7);
+        ito_scope_begin();
+        ito_memory_fail_nth(n);
+        status = ito_precision_recall(real, made, &r, .k = 3);
+        ito_memory_fail_nth(0);
+        ito_scope_end();
+        cr_assert(status == ITO_OK || status == ITO_ERR_MEMORY, "%s", ito_error());
+        ito_error_clear();
+    }
+    cr_expect(r.precision == want.precision && r.recall == want.recall);
+}

@@ -1,0 +1,70 @@
+/* The classifier score where it is known, and what it refuses. */
+#include "autograd/ops.h"
+#include "models/metrics/metrics.h"
+
+#include <criterion/criterion.h>
+#include <float.h>
+#include <math.h>
+
+static ito_classifier_score_result of(ito_tensor *logits, int64_t splits)
+{
+    ito_classifier_score_result r;
+    cr_assert_eq(ito_classifier_score(logits, &r, .splits = splits), ITO_OK, "%s", ito_error());
+    return r;
+}
+
+/* Row i says class i % classes, this sure. */
+static ito_tensor *in_turn(int64_t n, int64_t classes, double logit)
+{
+    ito_tensor *t = ito_zeros(ITO_SHAPE(n, classes), ITO_F64);
+    for (int64_t i = 0; i < n; i++)
+        ((double *)ito_data(t))[i * classes + i % classes] = logit;
+    return t;
+}
+
+Test(classifier_score, is_the_number_of_classes_if_all_is_sure_and_even)
+{
+    cr_expect_float_eq(of(in_turn(60, 6, 1e4), 10).mean, 6, 60 * DBL_EPSILON * 6);
+    cr_expect_float_eq(of(in_turn(60, 6, 1e4), 10).deviation, 0, 1e-7);
+}
+
+Test(classifier_score, is_one_if_all_images_are_alike_or_nothing_is_known)
+{
+    ito_tensor *one = ito_contiguous(ito_expand(in_turn(1, 6, 1e4), 30, -1));
+    cr_expect_float_eq(of(one, 3).mean, 1, 100 * DBL_EPSILON);
+    cr_expect_float_eq(of(ito_zeros(ITO_SHAPE(30, 6), ITO_F32), 1).mean, 1, 100 * DBL_EPSILON);
+}
+
+Test(classifier_score, of_half_sure_answers_is_the_closed_form)
+{
+    /* Two classes, p and 1 - p, each as often: exp(log 2 - H(p)). */
+    double p = 0.8, entropy = -(p * log(p) + (1 - p) * log(1 - p));
+    cr_expect_float_eq(of(in_turn(40, 2, log(p / (1 - p))), 2).mean, exp(log(2) - entropy),
+                       100 * DBL_EPSILON);
+}
+
+Test(classifier_score, is_the_mean_over_splits_in_order)
+{
+    /* Of the first half all are one class, of the second they take turns: 1 and 5. */
+    ito_tensor *a = ito_contiguous(ito_expand(in_turn(1, 5, 1e4), 20, -1));
+    ito_tensor *both = ito_cat(ITO_TENSORS(a, in_turn(20, 5, 1e4)), 0);
+    ito_classifier_score_result r = of(both, 2);
+    cr_expect_float_eq(r.mean, 3, 1e-12);
+    cr_expect_float_eq(r.deviation, 2, 1e-12);
+}
+
+Test(classifier_score, refuses_what_it_cannot_judge)
+{
+    ito_classifier_score_result r = {7, 7};
+    cr_assert_eq(ito_classifier_score(in_turn(9, 3, 1), &r, .splits = 0), ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(),
+                     "classifier_score: 9 images cannot be cut into 10 splits");
+    ito_error_clear();
+    cr_assert_eq(ito_classifier_score(in_turn(9, 3, (double)INFINITY), &r, .splits = 3),
+                 ITO_ERR_NUMERIC);
+    cr_assert_str_eq(ito_error_message(), "classifier_score: feature 0 of image 0 is inf");
+    ito_error_clear();
+    cr_assert_eq(ito_classifier_score(ito_zeros(ITO_SHAPE(4), ITO_F32), &r, .splits = 1),
+                 ITO_ERR_SHAPE);
+    cr_assert(r.mean == 7 && r.deviation == 7);
+}

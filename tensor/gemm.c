@@ -1,11 +1,13 @@
-/* The blocked matrix product: cuts the work into blocks for the caches and tiles for the threads,
- * packs, and leaves the arithmetic to gemm_micro. The invariant is that of gemm_blocks.h.
+/* The blocked matrix product: packs blocks and tiles as planned (gemm_plan.c) and leaves the
+ * arithmetic to gemm_micro. The invariant is that of gemm_blocks.h.
  *
- * A panel of B (depth x 2 vectors) stays in the first-level cache while panels of A pass by; the
- * private block (PRIVATE_BYTES) fills half of the second-level cache, the shared operand comes from
- * the third. The operand of the smaller dimension is the shared one: every thread is busy on tiles
- * of the larger dimension, with two barriers for each SHARED_BYTES packed. Smaller shared blocks,
- * so more barriers, lose several times over when other programs hold a processor.
+ * The kernel takes one operand as scalars, the other as vectors. If the one taken as scalars lies
+ * with k contiguous, it is not packed but read in place: a strip of its rows stays in the
+ * first-level cache, and the next is asked for, while panels of the other pass by from the second.
+ * Else both are packed, and a panel of vectors stays while scalars pass by. A private block
+ * (GEMM_PRIVATE_BYTES) fills half of the second-level cache; the shared operand comes from the
+ * third. Sharing costs barriers, which lose several times over when other programs hold a
+ * processor, so shared blocks are large.
  */
 #include "tensor/gemm.h"
 
@@ -13,103 +15,13 @@
 
 #include <omp.h>
 
-enum {
-    PANELS_BYTES = 33 << 10,    /* one of A and one of B, a block of k deep: a first-level cache */
-    DEPTH_MOST = 384,           /* at 16 + 6 floats, and where panels are narrower still */
-    DEPTH_STEP = 16,            /* blocks of k are multiples of it */
-    PRIVATE_BYTES = 224 << 10,  /* half of a small second-level cache */
-    PRIVATE_MOST = 768,         /* rows or columns in a tile, if the depth is small */
-    SHARED_BYTES = 4 << 20,     /* of the third-level cache */
-    TILES_A_THREAD = 3,         /* for balance */
-    PRODUCTS_A_NANOSECOND = 32, /* multiply-adds, to tell threads_for about the work */
-    CACHE_LINE = 64
-};
-
-/* ---- the plan ------------------------------------------------------------------------------- */
-
-/* What panels hold and sums are made in. */
-static ito_dtype panel_dtype(const gemm_blocks *p)
-{
-    return p->c_dtype == ITO_F64 ? ITO_F64 : ITO_F32;
-}
-
-static int wanted_threads(const gemm_blocks *p)
-{
-    double work =
-        (double)p->items * (double)p->m * (double)p->n * (double)(p->k + 1) / PRODUCTS_A_NANOSECOND;
-    return threads_for(work < 1e15 ? (int64_t)work : (int64_t)1e15);
-}
-
-/* Panels as the kernel has them, or exchanged where that leaves a good deal less padding. */
-static void plan_panels(gemm_plan *q, const gemm_blocks *p)
-{
-    const kernel_table *t = kernels(panel_dtype(p));
-    int64_t rows = t->gemm_tile_rows(), columns = t->gemm_tile_columns();
-    int64_t tiles = ceil_div(p->m, rows) * ceil_div(p->n, columns);
-    int64_t flipped_tiles = ceil_div(p->n, rows) * ceil_div(p->m, columns);
-    q->flipped = flipped_tiles <= tiles * 3 / 4;
-    q->a_width = q->flipped ? columns : rows;
-    q->b_width = q->flipped ? rows : columns;
-}
-
-static void plan_tiles(gemm_plan *q, int64_t extent, int64_t width, int64_t bytes_of_one)
-{
-    int64_t most = min_of(PRIVATE_MOST, PRIVATE_BYTES / bytes_of_one) / width * width;
-    int64_t tiles = ceil_div(extent, max_of(most, width));
-    if (q->threads > 1 && !q->by_item)
-        tiles = round_up(max_of(tiles, TILES_A_THREAD * q->threads), q->threads);
-    q->tile = round_up(max_of(ceil_div(extent, tiles), min_of(extent, 2 * width)), width);
-    q->tiles = ceil_div(extent, q->tile);
-}
-
-/* Scratch memory of one thread. */
-static int64_t own_bytes(const gemm_blocks *p)
-{
-    return p->plan.private_bytes + (p->add != NULL ? 2 : 1) * p->plan.rows_bytes;
-}
-
-size_t gemm_blocks_plan(gemm_blocks *p)
-{
-    gemm_plan *q = &p->plan;
-    *q = (gemm_plan){0};
-    if (p->items <= 0 || p->m <= 0 || p->n <= 0)
-        return 0;
-    int64_t size = (int64_t)ito_dtype_size(panel_dtype(p));
-    plan_panels(q, p);
-    int64_t depth_most =
-        PANELS_BYTES / ((q->a_width + q->b_width) * size) / DEPTH_STEP * DEPTH_STEP;
-    q->depths = max_of(1, ceil_div(p->k, min_of(depth_most, DEPTH_MOST)));
-    q->depth = round_up(max_of(1, ceil_div(p->k, q->depths)), DEPTH_STEP);
-    q->depths = max_of(1, ceil_div(p->k, q->depth));
-    q->share_a = p->m < p->n;
-    q->threads = wanted_threads(p);
-    q->by_item = p->items >= 4 * q->threads || p->items % q->threads == 0;
-
-    int64_t extent = q->share_a ? p->m : p->n;
-    int64_t width = q->share_a ? q->a_width : q->b_width;
-    int64_t other = q->share_a ? q->b_width : q->a_width;
-    int64_t most = max_of(width, SHARED_BYTES / (q->depth * size) / width * width);
-    q->span = round_up(ceil_div(extent, ceil_div(extent, most)), width);
-    int64_t block_bytes = q->depth * q->span * size;
-    q->group = min_of(max_of(1, SHARED_BYTES / block_bytes), q->depths);
-    plan_tiles(q, q->share_a ? p->n : p->m, other, q->depth * size);
-
-    q->threads = (int)min_of(q->threads, q->by_item ? p->items : q->tiles);
-    q->shared_bytes = round_up(q->group * block_bytes, CACHE_LINE);
-    q->private_bytes = round_up(q->depth * q->tile * size, CACHE_LINE);
-    q->rows_bytes =
-        round_up((q->share_a ? q->span : q->tile) * (int64_t)sizeof(int64_t), CACHE_LINE);
-    int64_t copies = q->by_item ? q->threads : 1;
-    return (size_t)(copies * q->shared_bytes + q->threads * own_bytes(p));
-}
-
 /* ---- the work ------------------------------------------------------------------------------- */
 
 /* One round: the part of the shared operand that is packed, and of one item. */
 typedef struct round {
     const gemm_blocks *p;
-    const kernel_table *kernels;
-    int64_t size; /* of an element */
+    const kernel_table *kernels, *sum_kernels; /* of C, and of reals */
+    int64_t size;                              /* of an element of C */
     int64_t item;
     int64_t first, count; /* of the shared operand */
     int64_t depth_first, depth_end;
@@ -124,26 +36,49 @@ static int64_t depth_of(const gemm_blocks *p, int64_t d)
 static char *shared_block(const round *r, int64_t d)
 {
     const gemm_plan *q = &r->p->plan;
-    return r->shared + (d - r->depth_first) * q->depth * q->span * r->size;
+    return r->shared + (d - r->depth_first) * gemm_panel_bytes(q, q->depth) * q->span;
+}
+
+/* The thread's panel of reals. */
+static char *reals_of(const gemm_plan *q, char *own)
+{
+    return own + q->own_bytes - q->reals_bytes;
+}
+
+/* Rows (columns) [first, first + count) of an operand, depth block d. */
+static void pack(const round *r, const gemm_operand *from, char *panels, int64_t width,
+                 int64_t first, int64_t count, int64_t d, char *reals)
+{
+    const gemm_plan *q = &r->p->plan;
+    int64_t k = depth_of(r->p, d), k0 = d * q->depth;
+    if (k <= 0)
+        return;
+    if (!q->pairs) {
+        from->pack(from->source, r->item, panels, width, first, count, k0, k);
+        return;
+    }
+    for (int64_t i = 0; i < count; i += width) {
+        from->pack(from->source, r->item, reals, width, first + i, min_of(width, count - i), k0, k);
+        r->sum_kernels->gemm_pack_pairs(panels + i * gemm_panel_bytes(q, k), reals, width, k);
+    }
 }
 
 /* Units of packing: each panel of each block of k. */
 static int64_t shared_panels(const round *r)
 {
+    if (r->p->plan.shared_in_place)
+        return 0;
     return ceil_div(r->count, r->p->plan.share_a ? r->p->plan.a_width : r->p->plan.b_width);
 }
 
-static void pack_shared(const round *r, int64_t unit)
+static void pack_shared(const round *r, int64_t unit, char *own)
 {
-    const gemm_blocks *p = r->p;
-    const gemm_operand *from = p->plan.share_a ? &p->a : &p->b;
-    int64_t width = p->plan.share_a ? p->plan.a_width : p->plan.b_width;
-    int64_t panels = shared_panels(r), d = r->depth_first + unit / panels, panel = unit % panels;
-    int64_t k = depth_of(p, d);
-    if (k > 0)
-        from->pack(from->source, r->item, shared_block(r, d) + panel * k * width * r->size, width,
-                   r->first + panel * width, min_of(width, r->count - panel * width),
-                   d * p->plan.depth, k);
+    const gemm_plan *q = &r->p->plan;
+    int64_t width = q->share_a ? q->a_width : q->b_width, panels = shared_panels(r);
+    int64_t d = r->depth_first + unit / panels, at = unit % panels * width;
+    pack(r, q->share_a ? &r->p->a : &r->p->b,
+         shared_block(r, d) + at * gemm_panel_bytes(q, depth_of(r->p, d)), width, r->first + at,
+         min_of(width, r->count - at), d, reals_of(q, own));
 }
 
 static void find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t count,
@@ -164,79 +99,155 @@ static void find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t
     }
 }
 
-/* The part of C that two packed blocks make: m rows, whose places are known, from column n0 on. */
+/* The part of C that two packed blocks make: m rows, whose places are known, from column n0 on; and
+ * where its sums wait, if they do. */
 typedef struct block {
     int64_t m, n, n0;
-    const int64_t *rows, *add_rows;
+    const int64_t *rows, *add_rows, *sums_rows;
+    char *sums;
 } block;
-
-/* What happens to the first row and column of it after depth block d. */
-static gemm_tile tile_of(const round *r, int64_t d, const block *c)
-{
-    const gemm_blocks *p = r->p;
-    bool last = d == p->plan.depths - 1;
-    gemm_tile t = {.c = (char *)p->c + c->n0 * r->size, .accumulate = d > 0 || p->accumulate};
-    if (last && p->bias != NULL)
-        t.bias = (const char *)p->bias + (r->item * p->bias_item + c->n0) * r->size;
-    if (last && p->add != NULL)
-        t.add = (const char *)p->add + c->n0 * r->size;
-    return t;
-}
 
 static const void *after(const void *p, int64_t bytes)
 {
     return p != NULL ? (const char *)p + bytes : NULL;
 }
 
-/* c from packed panels of depth block d. */
-static void multiply(const round *r, int64_t d, const char *a, const char *b, const block *c)
+/* What happens to the element of it at row i and column j after depth block d. */
+static gemm_tile tile_of(const round *r, int64_t d, const block *c, int64_t i, int64_t j)
 {
-    const gemm_plan *q = &r->p->plan;
-    int64_t k = depth_of(r->p, d);
-    gemm_tile first = tile_of(r, d, c);
-    for (int64_t j = 0; j < c->n; j += q->b_width)
-        for (int64_t i = 0; i < c->m; i += q->a_width) {
-            const char *a_panel = a + i * k * r->size, *b_panel = b + j * k * r->size;
-            gemm_tile t = {.m = min_of(q->a_width, c->m - i),
-                           .n = min_of(q->b_width, c->n - j),
-                           .c = (char *)first.c + j * r->size,
-                           .rows = c->rows + i,
-                           .accumulate = first.accumulate,
-                           .bias = after(first.bias, j * r->size),
-                           .add = after(first.add, j * r->size),
-                           .add_rows = c->add_rows + i};
-            if (q->flipped)
-                r->kernels->gemm_micro_flipped(k, b_panel, a_panel, &t);
-            else
-                r->kernels->gemm_micro(k, a_panel, b_panel, &t);
-        }
+    const gemm_blocks *p = r->p;
+    const gemm_plan *q = &p->plan;
+    gemm_tile t = {.m = min_of(q->a_width, c->m - i), .n = min_of(q->b_width, c->n - j)};
+    char *sums = q->keeps_sums ? c->sums + j * q->size : NULL;
+    bool last = d == q->depths - 1;
+    if (!last && q->keeps_sums) {
+        t.c = sums;
+        t.rows = c->sums_rows + i;
+        t.accumulate = d > 0;
+        return t;
+    }
+    t.c = (char *)p->c + (c->n0 + j) * r->size;
+    t.rows = c->rows + i;
+    t.accumulate = p->accumulate || (d > 0 && !q->keeps_sums);
+    t.earlier = sums;
+    t.earlier_rows = c->sums_rows + i;
+    if (last) {
+        t.bias = after(p->bias, (r->item * p->bias_item + c->n0 + j) * q->size);
+        t.add = after(p->add, (c->n0 + j) * r->size);
+        t.add_rows = c->add_rows + i;
+    }
+    return t;
 }
 
-/* own: scratch memory of the thread, for panels and then for the places of rows. */
+/* What the kernel takes as scalars or as vectors: panels, or rows in place; and the bytes from a
+ * row (column) to the next. */
+typedef struct factor {
+    const char *data;
+    int64_t stride;
+} factor;
+
+/* Row `first` of the operand in place, at depth k0. */
+static factor factor_in_place(const round *r, int64_t first, int64_t k0)
+{
+    const gemm_plan *q = &r->p->plan;
+    const gemm_matrix *x = (q->flipped ? &r->p->b : &r->p->a)->source;
+    return (factor){(const char *)x->data +
+                        (r->item * x->stride_item + first * x->stride + k0) * q->size,
+                    x->stride * q->size};
+}
+
+/* The tile of c at row x0 of the scalars and y0 of the vectors. */
+static void multiply_tile(const round *r, int64_t d, const block *c, const factor *x, int64_t x0,
+                          const factor *y, int64_t y0)
+{
+    const gemm_plan *q = &r->p->plan;
+    gemm_tile t = tile_of(r, d, c, q->flipped ? y0 : x0, q->flipped ? x0 : y0);
+    const kernel_table *k = q->keeps_sums && d < q->depths - 1 ? r->sum_kernels : r->kernels;
+    (q->flipped ? k->gemm_micro_flipped
+                : k->gemm_micro)(depth_of(r->p, d), x->data + x0 * x->stride,
+                                 q->pairs ? GEMM_PAIRS : q->row, y->data + y0 * y->stride, &t);
+}
+
+/* Asks for part `part` of `parts` of each of a strip's rows. */
+static void prefetch_rows(const factor *x, int64_t first, int64_t rows, int64_t bytes, int64_t part,
+                          int64_t parts)
+{
+    int64_t length = ceil_div(ceil_div(bytes, parts), GEMM_LINE) * GEMM_LINE;
+    const char *from = x->data + first * x->stride + part * length;
+    for (int64_t i = 0; i < rows; i++, from += x->stride)
+        for (int64_t at = 0; at < length; at += GEMM_LINE)
+            __builtin_prefetch(from + at, 0, 2);
+}
+
+/* c from depth block d of both. */
+static void multiply(const round *r, int64_t d, const factor *x, const factor *y, const block *c)
+{
+    const gemm_plan *q = &r->p->plan;
+    int64_t k = depth_of(r->p, d), xs = q->flipped ? c->n : c->m, ys = q->flipped ? c->m : c->n;
+    int64_t x_width = q->flipped ? q->b_width : q->a_width;
+    int64_t y_width = q->flipped ? q->a_width : q->b_width;
+    if (q->row == 0) {
+        for (int64_t j = 0; j < ys; j += y_width)
+            for (int64_t i = 0; i < xs; i += x_width)
+                multiply_tile(r, d, c, x, i, y, j);
+        return;
+    }
+    int64_t chunk = max_of(GEMM_PRIVATE_BYTES / max_of(y->stride, 1) / y_width, 1) * y_width;
+    for (int64_t j0 = 0; j0 < ys; j0 += chunk) {
+        int64_t panels = ceil_div(min_of(chunk, ys - j0), y_width);
+        for (int64_t i = 0; i < xs; i += x_width) {
+            int64_t next = i + x_width < xs ? i + x_width : 0;
+            for (int64_t j = 0; j < panels; j++) {
+                prefetch_rows(x, next, min_of(x_width, xs - next), k * q->size, j, panels);
+                multiply_tile(r, d, c, x, i, y, j0 + j * y_width);
+            }
+        }
+    }
+}
+
+/* Finds the rows of a block in the memory of the thread. */
+static void place_rows(const round *r, int64_t m0, block *c, char *own)
+{
+    const gemm_blocks *p = r->p;
+    const gemm_plan *q = &p->plan;
+    int64_t *rows = (int64_t *)(void *)(own + q->private_bytes);
+    int64_t *add_rows = rows + q->rows_bytes / (int64_t)sizeof *rows;
+    int64_t *sums_rows = add_rows + q->rows_bytes / (int64_t)sizeof *rows;
+    find_rows(&p->layout, r->item, m0, c->m, rows);
+    if (p->add != NULL)
+        find_rows(&p->add_layout, r->item, m0, c->m, add_rows);
+    for (int64_t i = 0; q->keeps_sums && i < c->m; i++)
+        sums_rows[i] = i * q->sums_row;
+    c->rows = rows;
+    c->add_rows = add_rows;
+    c->sums_rows = sums_rows;
+    c->sums = own + q->private_bytes + 3 * q->rows_bytes;
+}
+
+/* own: scratch memory of the thread. */
 static void run_tile(const round *r, int64_t tile, char *own)
 {
     const gemm_blocks *p = r->p;
     const gemm_plan *q = &p->plan;
-    const gemm_operand *from = q->share_a ? &p->b : &p->a;
-    int64_t first = tile * q->tile, count = min_of(q->tile, (q->share_a ? p->n : p->m) - first);
-    int64_t m0 = q->share_a ? r->first : first;
-    int64_t *rows = (int64_t *)(void *)(own + q->private_bytes);
-    int64_t *add_rows = rows + q->rows_bytes / (int64_t)sizeof *rows;
+    int64_t width = q->share_a ? q->b_width : q->a_width, extent = q->share_a ? p->n : p->m;
+    int64_t first = tile * q->panels / q->tiles * width;
+    int64_t count = min_of((tile + 1) * q->panels / q->tiles * width, extent) - first;
     block c = {.m = q->share_a ? r->count : count,
                .n = q->share_a ? count : r->count,
-               .n0 = q->share_a ? first : r->first,
-               .rows = rows,
-               .add_rows = p->add != NULL ? add_rows : rows};
-    find_rows(&p->layout, r->item, m0, c.m, rows);
-    if (p->add != NULL)
-        find_rows(&p->add_layout, r->item, m0, c.m, add_rows);
+               .n0 = q->share_a ? first : r->first};
+    place_rows(r, q->share_a ? r->first : first, &c, own);
     for (int64_t d = r->depth_first; d < r->depth_end; d++) {
-        int64_t k = depth_of(p, d);
-        if (k > 0)
-            from->pack(from->source, r->item, own, q->share_a ? q->b_width : q->a_width, first,
-                       count, d * q->depth, k);
-        const char *shared = shared_block(r, d);
-        multiply(r, d, q->share_a ? shared : own, q->share_a ? own : shared, &c);
+        int64_t stride = gemm_panel_bytes(q, depth_of(p, d)), k0 = d * q->depth;
+        factor shared = {shared_block(r, d), stride}, private = {own, stride};
+        if (q->row > 0 && q->shared_in_place)
+            shared = factor_in_place(r, r->first, k0);
+        else if (q->row > 0)
+        private = factor_in_place(r, first, k0);
+        if (q->row == 0 || q->shared_in_place)
+            pack(r, q->share_a ? &p->b : &p->a, own, width, first, count, d, reals_of(q, own));
+        bool shared_scalars = q->share_a != q->flipped;
+        multiply(r, d, shared_scalars ? &shared : &private, shared_scalars ? &private : &shared,
+                 &c);
     }
 }
 
@@ -261,8 +272,9 @@ static bool next_round(round *r)
 static round first_round(const gemm_blocks *p, int64_t item, char *shared)
 {
     return (round){.p = p,
-                   .kernels = kernels(panel_dtype(p)),
-                   .size = (int64_t)ito_dtype_size(panel_dtype(p)),
+                   .kernels = kernels(p->c_dtype),
+                   .sum_kernels = kernels(gemm_reals(p)),
+                   .size = (int64_t)ito_dtype_size(p->c_dtype),
                    .item = item,
                    .depth_end = p->plan.depths,
                    .shared = shared};
@@ -275,22 +287,28 @@ static void run_item(const gemm_blocks *p, int64_t item, char *shared, char *own
     while (next_round(&r)) {
         int64_t units = shared_panels(&r) * (r.depth_end - r.depth_first);
         for (int64_t u = 0; u < units; u++)
-            pack_shared(&r, u);
+            pack_shared(&r, u, own);
         for (int64_t tile = 0; tile < p->plan.tiles; tile++)
             run_tile(&r, tile, own);
     }
 }
 
-/* A team does an item together. The rounds are the same in every thread. */
+/* A team does an item together. The rounds are the same in every thread. Nobody packs while others
+ * may still be reading what was packed before. */
 static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared, char *own)
 {
     round r = first_round(p, item, shared);
-    while (next_round(&r)) {
+    for (int64_t rounds = item; next_round(&r); rounds++) {
         int64_t units = shared_panels(&r) * (r.depth_end - r.depth_first);
+        if (units > 0) {
+            if (rounds > 0) {
+#pragma omp barrier
+            }
 #pragma omp for schedule(dynamic, 4)
-        for (int64_t u = 0; u < units; u++)
-            pack_shared(&r, u);
-#pragma omp for schedule(dynamic)
+            for (int64_t u = 0; u < units; u++)
+                pack_shared(&r, u, own);
+        }
+#pragma omp for schedule(dynamic) nowait
         for (int64_t tile = 0; tile < p->plan.tiles; tile++)
             run_tile(&r, tile, own);
     }
@@ -311,12 +329,12 @@ void gemm_blocks_run(const gemm_blocks *p, void *scratch)
     {
         int64_t me = omp_get_thread_num();
         if (q->by_item) {
-            char *mine = shared + me * (q->shared_bytes + own_bytes(p));
+            char *mine = shared + me * (q->shared_bytes + q->own_bytes);
 #pragma omp for schedule(dynamic)
             for (int64_t item = 0; item < p->items; item++)
                 run_item(p, item, mine, mine + q->shared_bytes);
         } else {
-            char *own = shared + q->shared_bytes + me * own_bytes(p);
+            char *own = shared + q->shared_bytes + me * q->own_bytes;
             for (int64_t item = 0; item < p->items; item++)
                 run_item_in_team(p, item, shared, own);
         }
@@ -331,11 +349,12 @@ void gemm_pack_matrix(const void *source, int64_t item, char *panels, int64_t wi
     const gemm_matrix *x = source;
     const kernel_table *t = kernels(x->dtype);
     int64_t size = (int64_t)ito_dtype_size(x->dtype);
+    int64_t panel = width * k * (int64_t)(x->dtype == ITO_F64 ? sizeof(double) : sizeof(float));
     const char *from = (const char *)x->data +
                        (item * x->stride_item + first * x->stride + k0 * x->stride_k) * size;
-    for (int64_t i = 0; i < count; i += width)
-        t->gemm_pack_strided(panels + i * k * size, width, from + i * x->stride * size, x->stride,
-                             x->stride_k, min_of(width, count - i), k);
+    for (int64_t i = 0; i < count; i += width, panels += panel, from += width * x->stride * size)
+        t->gemm_pack_strided(panels, width, from, x->stride, x->stride_k, min_of(width, count - i),
+                             k);
 }
 
 ito_status gemm(const gemm_problem *problem)
@@ -351,6 +370,7 @@ ito_status gemm(const gemm_problem *problem)
     gemm_blocks p = {.a_dtype = q.a_dtype,
                      .b_dtype = q.b_dtype,
                      .c_dtype = q.c_dtype,
+                     .pairs = q.pairs,
                      .items = q.batch,
                      .m = q.m,
                      .n = q.n,

@@ -9,11 +9,18 @@
 
 #include "tensor/internal.h"
 
+/* Where an operand is bf16: multiply pairs of bf16, f32 operands rounded to bf16, where the
+ * processor has an instruction for it (AVX-512 BF16) or always; or never, so that f32 operands stay
+ * f32. */
+typedef enum gemm_pairs { GEMM_PAIRS_IF_FAST, GEMM_PAIRS_ALWAYS, GEMM_PAIRS_NEVER } gemm_pairs;
+
 /* C[m, n] = A[m, k] B[k, n], + C if accumulate, + bias[n] if not NULL. Strides in elements; a and b
  * may have any (transposes cost nothing extra); c has column stride 1. k may be 0.
- * All operands are ITO_F32 (so the zero value), or all are ITO_F64. */
+ * Operands are all ITO_F64, or each ITO_F32 (the zero value) or ITO_BF16; they are computed in f32
+ * then, and a bf16 C is rounded once. bias is in the type that is computed in. */
 typedef struct gemm_problem {
-    ito_dtype a_dtype, b_dtype, c_dtype; /* bias is of the type that is computed in */
+    ito_dtype a_dtype, b_dtype, c_dtype;
+    gemm_pairs pairs;
     int64_t m, n, k;
     const void *a;
     int64_t a_row, a_col;

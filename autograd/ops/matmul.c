@@ -1,6 +1,7 @@
 /* Matrix products. bmm multiplies two stacks of matrices and takes transposes, slices and
  * broadcasts as strides, so its gradients are products of transposed views; matmul is bmm under
  * PyTorch's rules for vectors and batches; linear is one product with the bias in its last step.
+ * In bf16 sums are made in f32 and rounded once.
  */
 #include "autograd/op.h"
 #include "tensor/gemm.h"
@@ -114,13 +115,52 @@ ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b)
     return ito_reshape_to(multiply(left, right, batch), shape);
 }
 
-/* ---- linear: x [.., in], weight [out, in], bias [out] or NULL ---- */
+/* ---- linear: x [.., in], weight [out, in], bias [out] or NULL ----
+ * Three operations, each other's derivatives: linear (x, w -> y), linear_data (dy, w -> dx) and
+ * linear_weight (x, dy -> dw). Beside bf16 activations weights, and so their gradients, are f32. */
 
-/* How many rows of the last axis a shape has. */
-static int64_t rows_of(ito_shape s)
+/* [.., columns] as rows: a matrix as it lies, anything else dense. */
+typedef struct rows {
+    const ito_tensor *t; /* NULL if there is no memory for it */
+    int64_t count, columns, row, column;
+} rows;
+
+static rows rows_of(const ito_tensor *t)
 {
-    s.ndim--;
-    return shape_numel(s);
+    ito_shape s = ito_shape_of(t);
+    int64_t columns = s.dim[--s.ndim];
+    if (t->ndim == 2)
+        return (rows){t, s.dim[0], columns, t->stride[0], t->stride[1]};
+    return (rows){tensor_contiguous(t), shape_numel(s), columns, columns, 1};
+}
+
+static ito_tensor *product(const rows *a, const rows *b, const ito_tensor *bias, ito_shape shape,
+                           ito_dtype dtype)
+{
+    ito_tensor *y = tensor_empty(shape, dtype);
+    if (y == NULL || a->t == NULL || b->t == NULL)
+        return NULL;
+    gemm_problem p = {.a_dtype = a->t->dtype,
+                      .b_dtype = b->t->dtype,
+                      .c_dtype = dtype,
+                      .m = a->count,
+                      .n = b->columns,
+                      .k = a->columns,
+                      .a = tensor_data(a->t),
+                      .a_row = a->row,
+                      .a_col = a->column,
+                      .b = tensor_data(b->t),
+                      .b_row = b->row,
+                      .b_col = b->column,
+                      .c = tensor_data(y),
+                      .c_row = b->columns,
+                      .bias = bias == NULL ? NULL : tensor_data(bias)};
+    return gemm(&p) == ITO_OK ? y : NULL;
+}
+
+static rows transposed(rows a)
+{
+    return (rows){a.t, a.columns, a.count, a.column, a.row};
 }
 
 static bool linear_fits(const op_call *c)
@@ -132,7 +172,7 @@ static bool linear_fits(const op_call *c)
                       shape_str(*x), shape_str(*w));
         return false;
     }
-    if (c->in[2] != NULL && (b->ndim != 1 || b->dim[0] != w->dim[0])) {
+    if (c->n > 2 && c->in[2] != NULL && (b->ndim != 1 || b->dim[0] != w->dim[0])) {
         ito_error_set(ITO_ERR_SHAPE, "linear: bias %s does not fit weight %s", shape_str(*b),
                       shape_str(*w));
         return false;
@@ -144,56 +184,71 @@ ito_tensor *op_linear_forward(op_call *c)
 {
     if (!linear_fits(c))
         return NULL;
-    ito_shape shape = c->shape[0];
-    int64_t k = shape.dim[shape.ndim - 1], n = c->shape[1].dim[0], m = rows_of(shape);
-    shape.dim[shape.ndim - 1] = n;
-    const ito_tensor *w = c->in[1];
-    const ito_tensor *x = shape.ndim == 2 ? c->in[0] : tensor_contiguous(c->in[0]);
-    const ito_tensor *bias = c->in[2] == NULL ? NULL : tensor_contiguous(c->in[2]);
-    ito_tensor *y = tensor_empty(shape, w->dtype);
-    if (x == NULL || y == NULL || (c->in[2] != NULL && bias == NULL))
+    bool biased = c->n > 2 && c->in[2] != NULL;
+    const ito_tensor *bias = biased ? tensor_contiguous(c->in[2]) : NULL;
+    if (biased && bias == NULL)
         return NULL;
-    gemm_problem p = {.a_dtype = x->dtype,
-                      .b_dtype = w->dtype,
-                      .c_dtype = y->dtype,
-                      .m = m,
-                      .n = n,
-                      .k = k,
-                      .a = tensor_data(x),
-                      .a_row = shape.ndim == 2 ? x->stride[0] : k,
-                      .a_col = shape.ndim == 2 ? x->stride[1] : 1,
-                      .b = tensor_data(w),
-                      .b_row = w->stride[1],
-                      .b_col = w->stride[0],
-                      .c = tensor_data(y),
-                      .c_row = n,
-                      .bias = bias == NULL ? NULL : tensor_data(bias)};
-    return gemm(&p) == ITO_OK ? y : NULL;
+    ito_shape shape = c->shape[0];
+    shape.dim[shape.ndim - 1] = c->shape[1].dim[0];
+    rows x = rows_of(c->in[0]), w = transposed(rows_of(c->in[1]));
+    return product(&x, &w, bias, shape, c->dtype[0]);
 }
 
-/* With rows flattened: dx = dy w, dw = dy^T x, db = the sum of dy's rows. */
+static ito_tensor *linear_data(ito_tensor *dy, ito_tensor *w)
+{
+    return OP2(linear_data, dy, w);
+}
+
+static ito_tensor *linear_weight(ito_tensor *x, ito_tensor *dy)
+{
+    return OP2(linear_weight, x, dy);
+}
+
 bool op_linear_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
-    int64_t m = rows_of(c->shape[0]), k = c->shape[1].dim[1], n = c->shape[1].dim[0];
-    ito_tensor *g = ito_reshape_to(dy, ITO_SHAPE(1, m, n));
-    if (c->needs[0]) {
-        ito_tensor *w = ito_reshape_to(c->in[1], ITO_SHAPE(1, n, k));
-        dx[0] = ito_reshape_to(OP2(bmm, g, w), c->shape[0]);
-        if (dx[0] == NULL)
-            return false;
-    }
-    if (c->needs[1]) {
-        ito_tensor *x = ito_reshape_to(c->in[0], ITO_SHAPE(1, m, k));
-        dx[1] = ito_reshape_to(OP2(bmm, ito_transpose(g, 1, 2), x), c->shape[1]);
-        if (dx[1] == NULL)
-            return false;
-    }
-    if (c->needs[2]) {
-        dx[2] = ito_sum(g, .dims = ITO_DIMS(0, 1));
-        if (dx[2] == NULL)
-            return false;
+    if (c->needs[0] && (dx[0] = linear_data(dy, c->in[1])) == NULL)
+        return false;
+    if (c->needs[1] && (dx[1] = linear_weight(c->in[0], dy)) == NULL)
+        return false;
+    if (c->n > 2 && c->needs[2]) {
+        ito_tensor *g = ito_reshape_to(dy, ITO_SHAPE(-1, c->shape[1].dim[0]));
+        dx[2] = ito_sum(ito_cast(g, c->dtype[2]), .dims = ITO_DIMS(0));
+        return dx[2] != NULL;
     }
     return true;
+}
+
+/* dx = dy w */
+ito_tensor *op_linear_data_forward(op_call *c)
+{
+    ito_shape shape = c->shape[0];
+    shape.dim[shape.ndim - 1] = c->shape[1].dim[1];
+    rows dy = rows_of(c->in[0]), w = rows_of(c->in[1]);
+    return product(&dy, &w, NULL, shape, c->dtype[0]);
+}
+
+/* For a gradient u that comes in: of dy it is linear(u, w), of w it is linear_weight(u, dy). */
+bool op_linear_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
+{
+    if (c->needs[0] && (dx[0] = ito_linear(u, c->in[1], NULL)) == NULL)
+        return false;
+    return !c->needs[1] || (dx[1] = linear_weight(u, c->in[0])) != NULL;
+}
+
+/* dw = dy^T x, with rows flattened */
+ito_tensor *op_linear_weight_forward(op_call *c)
+{
+    rows x = rows_of(c->in[0]), dy = transposed(rows_of(c->in[1]));
+    ito_dtype dtype = c->dtype[0] == ITO_BF16 ? ITO_F32 : c->dtype[0];
+    return product(&dy, &x, NULL, ITO_SHAPE(dy.count, x.columns), dtype);
+}
+
+/* For a gradient v that comes in: of x it is linear_data(dy, v), of dy it is linear(x, v). */
+bool op_linear_weight_backward(const op_call *c, ito_tensor *v, ito_tensor **dx)
+{
+    if (c->needs[0] && (dx[0] = linear_data(c->in[1], v)) == NULL)
+        return false;
+    return !c->needs[1] || (dx[1] = ito_linear(c->in[0], v, NULL)) != NULL;
 }
 
 ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias)

@@ -1,9 +1,12 @@
 /* The inner loops of matrix products: one register tile of C, and packing of panels for it.
+ * Elements are those of C and of what is packed; panels and sums are reals, or pairs of bf16.
  *
- * Invariant: an element of C is one chain of v_fma over k, then one sum with each of C, the bias
- * and add, whatever its place in the tile and whatever part of the tile is in use.
+ * Invariant: an element of C is one chain of v_fma (or dot products of pairs) over k, then one sum
+ * with each of earlier sums, C, the bias and add, whatever its place in the tile and whatever part
+ * of the tile is in use.
  */
 #include "tensor/kernels/kernels.h"
+#include "tensor/kernels/pairs.h"
 #include "tensor/kernels/tile.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
@@ -20,90 +23,12 @@ int64_t KERNEL(gemm_tile_columns)(void)
     return TILE_COLUMNS;
 }
 
-/* A tile that is cut off or flipped goes through memory; it is rounded as whole tiles are. Element
- * (i, j) of C is sums[i * row][j * column] of the tile. */
-static void store_part(const real *sums, int64_t row, int64_t column, const gemm_tile *to)
+bool KERNEL(gemm_pairs_are_fast)(void)
 {
-    const real *bias = to->bias, *add = to->add;
-    for (int64_t i = 0; i < to->m; i++) {
-        real *c = (real *)to->c + to->rows[i];
-        for (int64_t j = 0; j < to->n; j++) {
-            real sum = sums[i * row + j * column];
-            sum = to->accumulate ? c[j] + sum : sum;
-            sum = bias != NULL ? sum + bias[j] : sum;
-            c[j] = add != NULL ? sum + add[to->add_rows[i] + j] : sum;
-        }
-    }
+    return PAIRS_ARE_FAST;
 }
 
-V_FN void spill(real sums[TILE_ROWS * TILE_COLUMNS], vec acc[TILE_ROWS][2])
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
-        v_storeu(sums + i * TILE_COLUMNS, acc[i][0]);
-        v_storeu(sums + i * TILE_COLUMNS + VL, acc[i][1]);
-    }
-}
-
-V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const real *a, const real *b)
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        acc[i][0] = acc[i][1] = v_zero();
-    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
-        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
-        UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
-            vec ai = v_set1(a[i]);
-            acc[i][0] = v_fma(ai, b0, acc[i][0]);
-            acc[i][1] = v_fma(ai, b1, acc[i][1]);
-        }
-    }
-}
-
-/* acc[i] = p[rows[i]] + acc[i]; p may be any row for all (rows of 0). */
-V_FN void join_rows(vec acc[TILE_ROWS][2], const real *p, const int64_t *rows)
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
-        acc[i][0] = v_loadu(p + rows[i]) + acc[i][0];
-        acc[i][1] = v_loadu(p + rows[i] + VL) + acc[i][1];
-    }
-}
-
-void KERNEL(gemm_micro)(int64_t k, const void *a, const void *b, const gemm_tile *to)
-{
-    real *c = to->c;
-    vec acc[TILE_ROWS][2];
-    sum_products(acc, k, a, b);
-    if (to->m < TILE_ROWS || to->n < TILE_COLUMNS) {
-        real sums[TILE_ROWS * TILE_COLUMNS];
-        spill(sums, acc);
-        store_part(sums, TILE_COLUMNS, 1, to);
-        return;
-    }
-    static const int64_t same_row[TILE_ROWS];
-    if (to->accumulate)
-        join_rows(acc, c, to->rows);
-    if (to->bias != NULL)
-        join_rows(acc, to->bias, same_row);
-    if (to->add != NULL)
-        join_rows(acc, to->add, to->add_rows);
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
-        v_storeu(c + to->rows[i], acc[i][0]);
-        v_storeu(c + to->rows[i] + VL, acc[i][1]);
-    }
-}
-
-void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, const void *a, const gemm_tile *to)
-{
-    vec acc[TILE_ROWS][2];
-    real sums[TILE_ROWS * TILE_COLUMNS];
-    sum_products(acc, k, b, a);
-    spill(sums, acc);
-    store_part(sums, 1, TILE_COLUMNS, to);
-}
+/* ---- transposes ----------------------------------------------------------------------------- */
 
 /* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */
 #if VL == 2
@@ -159,6 +84,145 @@ V_FN void transpose(vec r[VL])
     SWAP_STEP(r, 1)
 }
 
+/* ---- sums ----------------------------------------------------------------------------------- */
+
+V_FN void clear(vec acc[TILE_ROWS][2])
+{
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++)
+        acc[i][0] = acc[i][1] = v_zero();
+}
+
+/* From panels of both operands. */
+V_FN void sum_panels(vec acc[TILE_ROWS][2], int64_t k, const real *a, const real *b)
+{
+    clear(acc);
+    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
+        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+        UNROLL
+        for (int i = 0; i < TILE_ROWS; i++) {
+            vec ai = v_set1(a[i]);
+            acc[i][0] = v_fma(ai, b0, acc[i][0]);
+            acc[i][1] = v_fma(ai, b1, acc[i][1]);
+        }
+    }
+}
+
+/* From rows of A where they lie and a panel of B. Rows past the last repeat it; nobody looks at
+ * what they give. */
+V_FN void sum_rows(vec acc[TILE_ROWS][2], int64_t k, const real *a, int64_t a_row, int64_t rows,
+                   const real *b)
+{
+    const real *row[TILE_ROWS];
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++)
+        row[i] = a + (i < rows ? i : rows - 1) * a_row;
+    clear(acc);
+    for (int64_t p = 0; p < k; p++, b += TILE_COLUMNS) {
+        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+        UNROLL
+        for (int i = 0; i < TILE_ROWS; i++) {
+            vec ai = v_set1(row[i][p]);
+            acc[i][0] = v_fma(ai, b0, acc[i][0]);
+            acc[i][1] = v_fma(ai, b1, acc[i][1]);
+        }
+    }
+}
+
+#if !KERNEL_F64
+/* From panels of pairs of both; k counts pairs. */
+V_FN void sum_pairs(vec acc[TILE_ROWS][2], int64_t k, const uint32_t *a, const uint32_t *b)
+{
+    clear(acc);
+    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
+        pairs b0 = pairs_load(b), b1 = pairs_load(b + VL);
+        UNROLL
+        for (int i = 0; i < TILE_ROWS; i++) {
+            pairs ai = pairs_set1(a[i]);
+            acc[i][0] = pairs_dot(ai, b0, acc[i][0]);
+            acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
+        }
+    }
+}
+#endif
+
+V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t rows,
+                       const void *b)
+{
+#if !KERNEL_F64
+    if (a_row == GEMM_PAIRS) {
+        sum_pairs(acc, (k + 1) / 2, a, b);
+        return;
+    }
+#endif
+    if (a_row == GEMM_PANEL)
+        sum_panels(acc, k, a, b);
+    else
+        sum_rows(acc, k, a, a_row, rows, b);
+}
+
+/* ---- what becomes of them ------------------------------------------------------------------- */
+
+/* Up to VL elements of row i of C, from column j on: n of them are there. */
+V_FN void store_row(vec sum, const gemm_tile *to, int64_t i, int64_t j, int64_t n)
+{
+    elem *c = (elem *)to->c + to->rows[i] + j;
+    if (to->earlier != NULL)
+        sum = v_load((const real *)to->earlier + to->earlier_rows[i] + j, n) + sum;
+    if (to->accumulate)
+        sum = e_load(c, n) + sum;
+    if (to->bias != NULL)
+        sum = sum + v_load((const real *)to->bias + j, n);
+    if (to->add != NULL)
+        sum = sum + e_load((const elem *)to->add + to->add_rows[i] + j, n);
+    e_store(c, sum, n);
+}
+
+V_FN void store_tile(vec acc[TILE_ROWS][2], const gemm_tile *to, int64_t m, int64_t n)
+{
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++)
+        if (i < m) {
+            store_row(acc[i][0], to, i, 0, n);
+            if (n > VL)
+                store_row(acc[i][1], to, i, VL, n - VL);
+        }
+}
+
+void KERNEL(gemm_micro)(int64_t k, const void *a, int64_t a_row, const void *b, const gemm_tile *to)
+{
+    vec acc[TILE_ROWS][2];
+    sum_products(acc, k, a, a_row, to->m, b);
+    if (to->m == TILE_ROWS && to->n == TILE_COLUMNS)
+        store_tile(acc, to, TILE_ROWS, TILE_COLUMNS);
+    else
+        store_tile(acc, to, to->m, to->n);
+}
+
+void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const void *a,
+                                const gemm_tile *to)
+{
+    vec acc[TILE_ROWS][2];
+    sum_products(acc, k, b, b_row, to->n, a);
+    UNROLL
+    for (int half = 0; half < 2; half++) {
+        UNROLL
+        for (int j = 0; j < TILE_ROWS; j += VL) {
+            vec r[VL];
+            UNROLL
+            for (int i = 0; i < VL; i++)
+                r[i] = j + i < TILE_ROWS ? acc[j + i][half] : v_zero();
+            transpose(r);
+            UNROLL
+            for (int i = 0; i < VL; i++)
+                if (half * VL + i < to->m && j < to->n)
+                    store_row(r[i], to, half * VL + i, j, to->n - j);
+        }
+    }
+}
+
+/* ---- packing -------------------------------------------------------------------------------- */
+
 /* Write the first n of VL packed rows of at most VL elements each, `width` apart. Whole vectors
  * spill into what is written later: the next row, or a block to the left of the next row, which is
  * why blocks go from right to left. Only the end of the panel must not be passed. */
@@ -186,8 +250,8 @@ V_FN void pack_rows(real *panel, int64_t width, const void *const *rows, int64_t
             vec r[VL];
             UNROLL
             for (int i = 0; i < VL; i++) {
-                const real *row = left + i < width ? rows[left + i] : NULL;
-                r[i] = row != NULL ? v_load(row + p, n) : v_zero();
+                const elem *row = left + i < width ? rows[left + i] : NULL;
+                r[i] = row != NULL ? e_load(row + p, n) : v_zero();
             }
             transpose(r);
             store_rows(panel + p * width + left, width, r, n, width - left, p + n == k);
@@ -204,16 +268,16 @@ void KERNEL(gemm_pack_rows)(void *panel, int64_t width, const void *const *rows,
 }
 
 /* n is a constant wherever speed matters, so that the copy is a few moves. */
-V_FN void copy_columns(real *panel, int64_t width, const real *src, int64_t stride, int64_t n,
+V_FN void copy_columns(real *panel, int64_t width, const elem *src, int64_t stride, int64_t n,
                        int64_t k)
 {
     for (int64_t p = 0; p < k; p++, panel += width, src += stride) {
         int64_t j = 0;
         __builtin_prefetch(src + n); /* what the next panel wants */
         for (; j + VL <= n; j += VL)
-            v_storeu(panel + j, v_loadu(src + j));
+            v_storeu(panel + j, e_loadu(src + j));
         for (; j < n; j++)
-            panel[j] = src[j];
+            panel[j] = e_get(src[j]);
     }
 }
 
@@ -233,7 +297,7 @@ void KERNEL(gemm_pack_columns)(void *panel, int64_t width, const void *src, int6
 void KERNEL(gemm_pack_strided)(void *panel, int64_t width, const void *src, int64_t stride_n,
                                int64_t stride_k, int64_t n, int64_t k)
 {
-    const real *from = src;
+    const elem *from = src;
     real *to = panel;
     if (stride_k == 1) {
         const void *rows[TILE_ROWS > TILE_COLUMNS ? TILE_ROWS : TILE_COLUMNS] = {NULL};
@@ -250,5 +314,23 @@ void KERNEL(gemm_pack_strided)(void *panel, int64_t width, const void *src, int6
     }
     for (int64_t p = 0; p < k; p++)
         for (int64_t j = 0; j < n; j++)
-            to[p * width + j] = from[p * stride_k + j * stride_n];
+            to[p * width + j] = e_get(from[p * stride_k + j * stride_n]);
+}
+
+void KERNEL(gemm_pack_pairs)(void *to, const void *panel, int64_t width, int64_t k)
+{
+#if KERNEL_F64
+    (void)to, (void)panel, (void)width, (void)k; /* bf16 does not meet f64 */
+#else
+    const real *from = panel;
+    for (int64_t p = 0; p < k; p += 2, from += 2 * width)
+        for (int64_t left = 0; left < width; left += VL) {
+            int64_t n = width - left;
+            vec high = p + 1 < k ? v_load(from + width + left, n) : v_zero();
+            uint32_t lanes[VL];
+            pairs_store(lanes, v_load(from + left, n), high);
+            memcpy((uint32_t *)to + p / 2 * width + left, lanes,
+                   (size_t)(n < VL ? n : VL) * sizeof *lanes);
+        }
+#endif
 }

@@ -2,7 +2,9 @@
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double EXACT = 1e-12; /* sums of at most 200 terms of magnitude 4 in double */
 
@@ -99,17 +101,90 @@ void case_linear(void)
     op_check_run((op_check){.what = "linear",
                             .f = linear,
                             .n = 3,
+                            .parameter = {false, true, true},
                             .shape = {ITO_SHAPE(2, 2, 3), ITO_SHAPE(4, 3), ITO_SHAPE(4)},
                             .large = {ITO_SHAPE(90, 300), ITO_SHAPE(200, 300), ITO_SHAPE(200)}});
     op_check_run((op_check){.what = "linear of a matrix, without bias",
                             .f = linear,
                             .n = 2,
+                            .parameter = {false, true},
                             .shape = {ITO_SHAPE(2, 3), ITO_SHAPE(4, 3)}});
     cr_assert_null(ito_linear(x, random_tensor(ITO_SHAPE(3, 6), -2, 2, 2), b));
     assert_error(ITO_ERR_SHAPE,
                  "linear: x [2, 5, 7] and weight [3, 6] do not fit: [.., in] and [out, in]");
     cr_assert_null(ito_linear(x, w, random_tensor(ITO_SHAPE(4), -2, 2, 2)));
     assert_error(ITO_ERR_SHAPE, "linear: bias [4] does not fit weight [3, 7]");
+}
+
+/* linear_data and linear_weight are reached as the gradients of linear, in which they are linear.
+ */
+
+static ito_tensor *data_gradient(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    (void)context;
+    if (in[0] == NULL || in[1] == NULL)
+        return NULL;
+    ito_tensor *x = ito_zeros(ITO_SHAPE(2, 5, ito_size(in[1], 1)), ito_dtype_of(in[0]));
+    ito_requires_grad(x, true);
+    return ito_grad(ito_linear(x, in[1], NULL), x, .cotangent = in[0], .create_graph = true);
+}
+
+void case_linear_data(void)
+{
+    op_check_run((op_check){.what = "linear_data",
+                            .f = data_gradient,
+                            .n = 2,
+                            .parameter = {false, true},
+                            .shape = {ITO_SHAPE(2, 5, 4), ITO_SHAPE(4, 3)}});
+}
+
+static ito_tensor *weight_gradient(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    (void)context;
+    if (in[0] == NULL || in[1] == NULL)
+        return NULL;
+    ito_dtype dtype = ito_dtype_of(in[0]) == ITO_BF16 ? ITO_F32 : ito_dtype_of(in[0]);
+    ito_tensor *w = ito_zeros(ITO_SHAPE(ito_size(in[1], -1), ito_size(in[0], -1)), dtype);
+    ito_requires_grad(w, true);
+    return ito_grad(ito_linear(in[0], w, NULL), w, .cotangent = in[1], .create_graph = true);
+}
+
+void case_linear_weight(void)
+{
+    op_check_run((op_check){.what = "linear_weight",
+                            .f = weight_gradient,
+                            .n = 2,
+                            .shape = {ITO_SHAPE(2, 5, 3), ITO_SHAPE(2, 5, 4)}});
+}
+
+/* Against sums in double of the same bf16 numbers: f32 sums of 300 products and a bias, each
+ * rounding 2^-24 of the magnitudes, then one rounding to 8 bits. */
+Test(ops_matmul, linear_in_bf16_is_the_sum_in_double_rounded_once)
+{
+    enum { M = 7, N = 9, K = 300 };
+    ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(M, K), -2, 2, 1), ITO_BF16);
+    ito_tensor *w = ito_cast(random_tensor(ITO_SHAPE(N, K), -2, 2, 2), ITO_F32);
+    ito_tensor *b = ito_cast(random_tensor(ITO_SHAPE(N), -2, 2, 3), ITO_F32);
+    ito_tensor *wide = ito_linear(ito_cast(x, ITO_F64), ito_cast(w, ITO_F64), ito_cast(b, ITO_F64));
+    ito_tensor *y = ito_linear(x, w, b);
+    cr_assert_eq(ito_dtype_of(y), ITO_BF16);
+    ito_tensor *narrow = ito_cast(y, ITO_F64);
+    const double *got = ito_const_data(narrow), *want = ito_const_data(wide);
+    /* where a processor multiplies pairs of bf16, weights are rounded to 8 bits as well */
+    bool pairs = strcmp(ito_isa(), "avx512bf16") == 0;
+    double sum = (2 * K + 2) * (K * 4.0 + 2.0) * 0x1p-24 + (pairs ? K * 4.0 * 0x1p-9 : 0.0);
+    for (int i = 0; i < M * N; i++)
+        cr_assert(fabs(got[i] - want[i]) <= 0x1p-8 * fabs(want[i]) + sum);
+}
+
+Test(ops_matmul, linear_takes_f32_parameters_beside_bf16)
+{
+    ito_tensor *x = ito_ones(ITO_SHAPE(2, 3), ITO_BF16), *w = ito_ones(ITO_SHAPE(4, 3), ITO_BF16);
+    cr_assert_null(ito_linear(x, w, NULL));
+    assert_error(ITO_ERR_DTYPE,
+                 "linear: beside bf16 [2, 3] parameters are f32, not bf16 [4, 3] (see ito_cast)");
 }
 
 Test(ops_matmul, vectors_and_batches_follow_numpy)

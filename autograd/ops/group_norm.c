@@ -21,8 +21,9 @@ typedef struct group_norm_params {
 typedef struct norm_size {
     const kernel_table *kernels;
     int64_t images, pixels, channels, groups;
-    int64_t size;  /* of an element */
     int64_t image; /* bytes of an image */
+    int64_t pixel; /* bytes of a pixel */
+    int64_t line;  /* bytes of a real for each channel: parameters, sums, scratch */
     bool silu;     /* follows */
 } norm_size;
 
@@ -60,11 +61,12 @@ static norm_size size_of(ito_shape x, ito_dtype dtype, const group_norm_params *
                    .pixels = 1,
                    .channels = x.dim[1],
                    .groups = p->groups,
-                   .size = (int64_t)ito_dtype_size(dtype),
+                   .pixel = x.dim[1] * (int64_t)ito_dtype_size(dtype),
+                   .line = x.dim[1] * (dtype == ITO_F64 ? 8 : 4),
                    .silu = p->silu};
     for (int i = 2; i < x.ndim; i++)
         s.pixels *= x.dim[i];
-    s.image = s.pixels * s.channels * s.size;
+    s.image = s.pixels * s.pixel;
     return s;
 }
 
@@ -133,7 +135,7 @@ static int threads_for_images(const norm_size *s)
 
 static size_t forward_scratch(const norm_size *s)
 {
-    return (size_t)((chunk_count(s) * 2 + 3) * s->channels * s->size);
+    return (size_t)((chunk_count(s) * 2 + 3) * s->line);
 }
 
 /* The image's mean and rstd of each group. */
@@ -142,15 +144,15 @@ static void measure_image(const norm_size *s, const char *x, double eps, double 
 {
     enum { SAMPLE = 16 };
     int64_t sample = s->pixels < SAMPLE ? s->pixels : SAMPLE;
-    int64_t chunks = chunk_count(s), line = s->channels * s->size;
+    int64_t chunks = chunk_count(s), line = s->line;
     char *center = scratch, *sums = center + line;
     s->kernels->group_norm_center(center, mean, x, sample, s->pixels / sample, s->channels,
                                   s->groups);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_squares(sums + i * 2 * line, x + first * line, pixels, s->channels,
-                                       center);
+        s->kernels->group_norm_squares(sums + i * 2 * line, x + first * s->pixel, pixels,
+                                       s->channels, center);
     }
     s->kernels->group_norm_moments(mean, rstd, sums, chunks, s->channels, s->groups, group_count(s),
                                    eps, center);
@@ -159,15 +161,15 @@ static void measure_image(const norm_size *s, const char *x, double eps, double 
 static void apply_image(const norm_size *s, char *y, const char *x, const void *weight,
                         const void *bias, const double *mean, const double *rstd, char *scratch)
 {
-    int64_t chunks = chunk_count(s), line = s->channels * s->size;
+    int64_t chunks = chunk_count(s), line = s->line;
     char *center = scratch, *scale = center + line, *shift = scale + line;
     s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
                                  bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_apply(y + first * line, x + first * line, pixels, s->channels,
-                                     center, scale, shift, s->silu);
+        s->kernels->group_norm_apply(y + first * s->pixel, x + first * s->pixel, pixels,
+                                     s->channels, center, scale, shift, s->silu);
     }
 }
 
@@ -260,13 +262,13 @@ typedef struct norm_backward {
 
 static size_t backward_scratch(const norm_size *s)
 {
-    return (size_t)((chunk_count(s) * 2 + 6) * s->channels * s->size);
+    return (size_t)((chunk_count(s) * 2 + 6) * s->line);
 }
 
 static void backward_image(const norm_backward *b, int64_t image)
 {
     const norm_size *s = &b->size;
-    int64_t chunks = chunk_count(s), line = s->channels * s->size;
+    int64_t chunks = chunk_count(s), line = s->line;
     const char *x = b->x + image * s->image, *dy = b->dy + image * s->image;
     const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
     char *center = b->scratch + (size_t)image * b->scratch_bytes, *scale = center + line;
@@ -278,12 +280,13 @@ static void backward_image(const norm_backward *b, int64_t image)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
         if (s->silu)
-            s->kernels->group_norm_silu_sums(
-                sums + i * 2 * line, dx == NULL ? NULL : dx + first * line, x + first * line,
-                dy + first * line, pixels, s->channels, center, scale, shift);
+            s->kernels->group_norm_silu_sums(sums + i * 2 * line,
+                                             dx == NULL ? NULL : dx + first * s->pixel,
+                                             x + first * s->pixel, dy + first * s->pixel, pixels,
+                                             s->channels, center, scale, shift);
         else
-            s->kernels->group_norm_sums(sums + i * 2 * line, x + first * line, dy + first * line,
-                                        pixels, s->channels, center);
+            s->kernels->group_norm_sums(sums + i * 2 * line, x + first * s->pixel,
+                                        dy + first * s->pixel, pixels, s->channels, center);
     }
     s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
                                   s->channels, s->groups, s->pixels * (s->channels / s->groups),
@@ -294,8 +297,9 @@ static void backward_image(const norm_backward *b, int64_t image)
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_dx(dx + first * line, x + first * line, dz + first * line, pixels,
-                                  s->channels, center, a, slope, level);
+        s->kernels->group_norm_dx(dx + first * s->pixel, x + first * s->pixel,
+                                  dz + first * s->pixel, pixels, s->channels, center, a, slope,
+                                  level);
     }
 }
 
@@ -325,9 +329,9 @@ static bool backward_images(norm_backward *b, const op_call *c, ito_tensor **dx)
         memset(b->grad, 0, grad_bytes);
     }
     if (done && c->needs[1])
-        done = (dx[1] = total(s, c->dtype[0], b->grad + s->channels)) != NULL;
+        done = (dx[1] = total(s, c->dtype[1], b->grad + s->channels)) != NULL;
     if (done && c->needs[2])
-        done = (dx[2] = total(s, c->dtype[0], b->grad)) != NULL;
+        done = (dx[2] = total(s, c->dtype[2], b->grad)) != NULL;
     mem_free(b->grad);
     mem_free(b->scratch);
     return done;
@@ -375,7 +379,9 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
     ito_shape shape = ito_shape_of(in[0]);
     norm_size s = size_of(shape, in[0]->dtype, p);
     int64_t count = s.channels / s.groups * s.pixels;
-    ito_tensor *x = ito_reshape_to(in[0], ITO_SHAPE(s.images, s.groups, count));
+    bool narrow = in[0]->dtype == ITO_BF16; /* beside f32 parameters */
+    ito_tensor *x = narrow ? ito_cast(in[0], ITO_F32) : in[0];
+    x = ito_reshape_to(x, ITO_SHAPE(s.images, s.groups, count));
     ito_tensor *d = ito_sub(x, ito_mean(x, .dims = ITO_DIMS(2), .keepdim = true));
     ito_tensor *var = ito_mean(ito_square(d), .dims = ITO_DIMS(2), .keepdim = true);
     ito_tensor *y = ito_mul(d, ito_rsqrt(ito_add_scalar(var, p->eps)));
@@ -384,7 +390,8 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
         y = ito_mul(y, along_channels(in[1], shape));
     if (in[2] != NULL)
         y = ito_add(y, along_channels(in[2], shape));
-    return p->silu ? ito_silu(y) : y;
+    y = p->silu ? ito_silu(y) : y;
+    return narrow ? ito_cast(y, ITO_BF16) : y;
 }
 
 ito_tensor *op_group_norm_silu_forward(op_call *c)

@@ -19,21 +19,21 @@
 /* The same channel of the pixel four further on. Rows side by side are more streams than the
  * hardware follows well: without this forward is a tenth slower. Backward, with more to load, gains
  * nothing. */
-V_FN void prefetch_next(const real *p, int64_t channels)
+V_FN void prefetch_next(const elem *p, int64_t channels)
 {
     __builtin_prefetch(p + 4 * channels);
 }
 
 /* ---- statistics ---- */
 
-V_FN void square_rows(real *sum, const real *x, int64_t rows, int64_t channels, const real *center)
+V_FN void square_rows(real *sum, const elem *x, int64_t rows, int64_t channels, const real *center)
 {
     for (int64_t c = 0; c < channels; c += VL) {
         int64_t n = channels - c;
         vec m = v_load(center + c, n), part = v_zero(), square = v_zero();
         for (int64_t p = 0; p < rows; p++) {
             prefetch_next(x + p * channels + c, channels);
-            vec d = v_load(x + p * channels + c, n) - m;
+            vec d = e_load(x + p * channels + c, n) - m;
             part = part + d;
             square = v_fma(d, d, square);
         }
@@ -45,7 +45,7 @@ V_FN void square_rows(real *sum, const real *x, int64_t rows, int64_t channels, 
 void KERNEL(group_norm_squares)(void *sum, const void *x_, int64_t pixels, int64_t channels,
                                 const void *center)
 {
-    const real *x = x_;
+    const elem *x = x_;
     memset(sum, 0, (size_t)(2 * channels) * sizeof(real));
     int64_t p = 0;
     for (; p + 4 <= pixels; p += 4)
@@ -58,12 +58,12 @@ void KERNEL(group_norm_center)(void *center_, double *mean, const void *x_, int6
                                int64_t step, int64_t channels, int64_t groups)
 {
     real *center = center_;
-    const real *x = x_;
+    const elem *x = x_;
     int64_t of_group = channels / groups;
     for (int64_t c = 0; c < channels; c += VL) {
         vec sum = v_zero();
         for (int64_t p = 0; p < pixels; p++)
-            sum = sum + v_load(x + p * step * channels + c, channels - c);
+            sum = sum + e_load(x + p * step * channels + c, channels - c);
         v_store(center + c, sum, channels - c);
     }
     for (int64_t g = 0; g < groups; g++) {
@@ -115,7 +115,7 @@ void KERNEL(group_norm_lines)(void *center_, void *scale_, void *shift_, int64_t
         }
 }
 
-V_FN void apply_rows(real *y, const real *x, int64_t rows, int64_t channels, const real *center,
+V_FN void apply_rows(elem *y, const elem *x, int64_t rows, int64_t channels, const real *center,
                      const real *scale, const real *shift, bool silu)
 {
     for (int64_t c = 0; c < channels; c += VL) {
@@ -123,13 +123,13 @@ V_FN void apply_rows(real *y, const real *x, int64_t rows, int64_t channels, con
         vec m = v_load(center + c, n), a = v_load(scale + c, n), b = v_load(shift + c, n);
         for (int64_t p = 0; p < rows; p++) {
             prefetch_next(x + p * channels + c, channels);
-            vec z = v_fma(v_load(x + p * channels + c, n) - m, a, b);
-            v_store(y + p * channels + c, silu ? v_silu(z) : z, n);
+            vec z = v_fma(e_load(x + p * channels + c, n) - m, a, b);
+            e_store(y + p * channels + c, silu ? v_silu(z) : z, n);
         }
     }
 }
 
-V_FN void apply(real *y, const real *x, int64_t pixels, int64_t channels, const real *center,
+V_FN void apply(elem *y, const elem *x, int64_t pixels, int64_t channels, const real *center,
                 const real *scale, const real *shift, bool silu)
 {
     int64_t p = 0;
@@ -154,9 +154,10 @@ void KERNEL(group_norm_apply)(void *y, const void *x, int64_t pixels, int64_t ch
 
 /* What a channel's sums are over: dz of the norm's result z, which is dy unless silu follows. */
 typedef struct sums_from {
-    const real *x, *dy, *center;
+    const elem *x, *dy;
+    const real *center;
     const real *scale, *shift; /* with silu */
-    real *dz;                  /* with silu: where to write it, or NULL */
+    elem *dz;                  /* with silu: where to write it, or NULL */
 } sums_from;
 
 V_FN void sum_rows(real *sum, const sums_from *from, int64_t first, int64_t rows, int64_t channels,
@@ -166,12 +167,12 @@ V_FN void sum_rows(real *sum, const sums_from *from, int64_t first, int64_t rows
         int64_t n = channels - c, at = first * channels + c;
         vec m = v_load(from->center + c, n), part = v_zero(), product = v_zero();
         for (int64_t p = 0; p < rows; p++, at += channels) {
-            vec g = v_load(from->dy + at, n), d = v_load(from->x + at, n) - m;
+            vec g = e_load(from->dy + at, n), d = e_load(from->x + at, n) - m;
             if (silu) {
                 vec z = v_fma(d, v_load(from->scale + c, n), v_load(from->shift + c, n));
                 g = g * v_silu_slope(z);
                 if (from->dz != NULL)
-                    v_store(from->dz + at, g, n);
+                    e_store(from->dz + at, g, n);
             }
             part = part + g;
             product = v_fma(g, d, product);
@@ -238,7 +239,7 @@ void KERNEL(group_norm_slopes)(double *grad, void *a_, void *b_, void *d_, const
     }
 }
 
-V_FN void dx_rows(real *dx, const real *x, const real *dy, int64_t rows, int64_t channels,
+V_FN void dx_rows(elem *dx, const elem *x, const elem *dy, int64_t rows, int64_t channels,
                   const real *center, const real *a, const real *b, const real *d)
 {
     for (int64_t c = 0; c < channels; c += VL) {
@@ -246,8 +247,8 @@ V_FN void dx_rows(real *dx, const real *x, const real *dy, int64_t rows, int64_t
         vec m = v_load(center + c, n), va = v_load(a + c, n), vb = v_load(b + c, n);
         vec vd = v_load(d + c, n);
         for (int64_t p = 0; p < rows; p++) {
-            vec v = v_fma(v_load(x + p * channels + c, n) - m, vb, vd);
-            v_store(dx + p * channels + c, v_fma(v_load(dy + p * channels + c, n), va, v), n);
+            vec v = v_fma(e_load(x + p * channels + c, n) - m, vb, vd);
+            e_store(dx + p * channels + c, v_fma(e_load(dy + p * channels + c, n), va, v), n);
         }
     }
 }
@@ -256,8 +257,8 @@ void KERNEL(group_norm_dx)(void *dx_, const void *x_, const void *dy_, int64_t p
                            int64_t channels, const void *center, const void *a, const void *b,
                            const void *d)
 {
-    real *dx = dx_;
-    const real *x = x_, *dy = dy_;
+    elem *dx = dx_;
+    const elem *x = x_, *dy = dy_;
     int64_t p = 0;
     for (; p + 4 <= pixels; p += 4)
         dx_rows(dx + p * channels, x + p * channels, dy + p * channels, 4, channels, center, a, b,

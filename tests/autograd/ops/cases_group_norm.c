@@ -77,6 +77,7 @@ static void check_all(bool silu)
     check_sizes(ITO_SHAPE(2, 9000, 2), 3, true, silu);    /* a pixel longer than a chunk */
     check_sizes(ITO_SHAPE(0, 4, 3), 2, true, silu);
     check_sizes(ITO_SHAPE(2, 4, 0), 2, true, silu);
+    int gradient_roundings = silu ? 2 : 1; /* dz is stored on the way to dx */
     setting full = {2, true, true, silu}, no_weight = {2, false, true, silu};
     setting plain = {1, false, false, silu};
     op_check_run((op_check){.what = "group_norm",
@@ -84,6 +85,8 @@ static void check_all(bool silu)
                             .context = &full,
                             .n = 3,
                             .shape = {ITO_SHAPE(2, 4, 2, 2), ITO_SHAPE(4), ITO_SHAPE(4)},
+                            .parameter = {false, true, true},
+                            .gradient_roundings = gradient_roundings,
                             .tolerance = 1e-3,
                             .large = {ITO_SHAPE(3, 64, 32, 32), ITO_SHAPE(64), ITO_SHAPE(64)}});
     op_check_run((op_check){.what = "group_norm without weight",
@@ -91,6 +94,8 @@ static void check_all(bool silu)
                             .context = &no_weight,
                             .n = 2,
                             .shape = {ITO_SHAPE(1, 4, 3), ITO_SHAPE(4)},
+                            .parameter = {false, true},
+                            .gradient_roundings = gradient_roundings,
                             .tolerance = 1e-3,
                             .large = {ITO_SHAPE(1, 64, 64, 64), ITO_SHAPE(64)}});
     op_check_run((op_check){.what = "group_norm of x alone",
@@ -98,6 +103,7 @@ static void check_all(bool silu)
                             .context = &plain,
                             .n = 1,
                             .shape = {ITO_SHAPE(2, 5)},
+                            .gradient_roundings = gradient_roundings,
                             .tolerance = 1e-3});
 }
 
@@ -138,6 +144,23 @@ Test(ops_group_norm, fused_and_composite_gradients_agree)
         check_backward(ITO_SHAPE(3, 300, 5), 2, silu);
         check_backward(ITO_SHAPE(2, 12, 1, 3, 1), 4, silu);
     }
+}
+
+/* Parameters are f32 beside bf16 images, and so are their gradients. */
+Test(ops_group_norm, second_derivatives_exist_beside_bf16)
+{
+    ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(2, 4, 3), -2, 2, 1), ITO_BF16);
+    ito_tensor *weight = ito_cast(random_tensor(ITO_SHAPE(4), -2, 2, 2), ITO_F32);
+    ito_requires_grad(x, true);
+    ito_requires_grad(weight, true);
+    ito_tensor *y = ito_group_norm_silu(x, 2, weight, NULL, 0);
+    ito_tensor *dw =
+        ito_grad(y, weight, .cotangent = ito_full_like(ito_detach(y), 1), .create_graph = true);
+    cr_assert_not_null(dw, "%s", ito_error());
+    cr_assert_eq(dw->dtype, ITO_F32);
+    ito_tensor *ddx = ito_grad(dw, x, .cotangent = ito_full_like(ito_detach(dw), 1));
+    cr_assert_not_null(ddx, "%s", ito_error());
+    cr_assert_eq(ddx->dtype, ITO_BF16);
 }
 
 /* The separate operations round where the fused one does. */

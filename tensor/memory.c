@@ -1,24 +1,27 @@
-/* The caching allocator: 64-byte aligned blocks in size classes, kept when freed so that a training
- * step in steady state asks the system for nothing and touches no fresh page.
+/* The caching allocator: 64-byte aligned blocks, kept when freed so that a training step in steady
+ * state asks the system for nothing and touches no fresh page.
  *
- * Invariant: every block is preceded by its header; current bytes count what is in use, by class.
- * Classes are at most 1/8 apart, so at most that share is wasted. Blocks of 2 MiB and more lie on
- * huge pages where the system has them.
+ * Small blocks come in size classes at most 1/8 apart, each with its list of free ones. Large ones
+ * are cut to size from ranges that become one again (ranges.c); they lie on huge pages where the
+ * system has them.
+ *
+ * Invariant: every block is preceded by its header; current bytes count what is in use, small
+ * blocks by class, large ones by the line of 64 bytes.
  */
 #include "tensor/internal.h"
+#include "tensor/ranges.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 
-enum { ALIGNMENT = 64, CLASS_SHIFT = 3, CLASSES = 512 };
-#define HUGE_PAGE ((size_t)2 << 20)
+enum { ALIGNMENT = 64, CLASS_SHIFT = 3, LARGE = 1 << 18, CLASSES = 128, NO_CLASS = -1 };
 
 typedef struct block {
     struct block *next; /* in the free list of its class */
-    size_t size;        /* of the payload: the size of its class */
-    int class;
+    size_t size;        /* of the payload: the size of its class, or what was asked for */
+    int class;          /* NO_CLASS: a large one */
 } block;
 _Static_assert(sizeof(block) <= ALIGNMENT, "the header fits in front of an aligned payload");
 
@@ -45,13 +48,28 @@ static int size_class(size_t bytes, size_t *size)
     return ((shift + 1) << CLASS_SHIFT) + (int)((units >> shift) & ((1u << CLASS_SHIFT) - 1));
 }
 
-static block *system_alloc(size_t size)
+/* What a large block takes, header included. */
+static size_t range_size(size_t size)
 {
-    size_t total = size + ALIGNMENT;
-    size_t alignment = total >= HUGE_PAGE ? HUGE_PAGE : ALIGNMENT;
-    block *b = aligned_alloc(alignment, (total + alignment - 1) / alignment * alignment);
-    if (b != NULL && alignment == HUGE_PAGE)
-        madvise(b, total, MADV_HUGEPAGE);
+    return (size + ALIGNMENT + RANGE_UNIT - 1) / RANGE_UNIT * RANGE_UNIT;
+}
+
+/* A block that was not in use, of the kept ones or from the system. */
+static block *find_block(int class, size_t size)
+{
+    size_t grown = size;
+    block *b;
+    if (class == NO_CLASS) {
+        b = range_take(range_size(size), &grown);
+    } else if (heap.free[class] != NULL) {
+        b = heap.free[class];
+        heap.free[class] = b->next;
+        grown = 0;
+    } else {
+        b = aligned_alloc(ALIGNMENT, size + ALIGNMENT);
+    }
+    if (b != NULL)
+        heap.held += (int64_t)grown;
     return b;
 }
 
@@ -73,28 +91,22 @@ static void trim(void)
             free(b);
             heap.free[c] = next;
         }
+    heap.held -= (int64_t)range_trim();
 }
 
 void *mem_alloc(size_t bytes)
 {
     if (bytes > (size_t)1 << 46)
         return error_null(ITO_ERR_MEMORY, "memory: %zu bytes asked for at once", bytes);
-    size_t size;
-    int class = size_class(bytes, &size);
+    size_t size = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    int class = size < LARGE ? size_class(bytes, &size) : NO_CLASS;
     pthread_mutex_lock(&heap.lock);
     block *b = NULL;
     if (!refuses(size)) {
-        b = heap.free[class];
-        if (b != NULL) {
-            heap.free[class] = b->next;
-        } else {
-            b = system_alloc(size);
-            if (b == NULL) {
-                trim();
-                b = system_alloc(size);
-            }
-            if (b != NULL)
-                heap.held += (int64_t)size;
+        b = find_block(class, size);
+        if (b == NULL) {
+            trim();
+            b = find_block(class, size);
         }
     }
     int64_t current = heap.current, limit = heap.limit;
@@ -125,8 +137,12 @@ void mem_free(void *p)
     pthread_mutex_lock(&heap.lock);
     heap.blocks--;
     heap.current -= (int64_t)b->size;
-    b->next = heap.free[b->class];
-    heap.free[b->class] = b;
+    if (b->class == NO_CLASS) {
+        heap.held -= (int64_t)range_give(b, range_size(b->size));
+    } else {
+        b->next = heap.free[b->class];
+        heap.free[b->class] = b;
+    }
     pthread_mutex_unlock(&heap.lock);
 }
 
@@ -165,6 +181,12 @@ int64_t ito_memory_held(void)
 int64_t ito_memory_blocks(void)
 {
     return read_counter(&heap.blocks);
+}
+
+int64_t ito_page_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_minflt : 0;
 }
 
 void ito_memory_reset_peak(void)

@@ -33,6 +33,9 @@ ITO_API int64_t ito_memory_peak(void);
 ITO_API void ito_memory_reset_peak(void);
 /** Bytes held: in use, and freed ones kept for the next request. */
 ITO_API int64_t ito_memory_held(void);
+/** Pages of memory that the process has touched for the first time since the system gave them:
+ * hardly any in a training step in its steady state. */
+ITO_API int64_t ito_page_faults(void);
 /** Blocks in use: 0 when nothing is leaked. */
 ITO_API int64_t ito_memory_blocks(void);
 /** Refuse what would take memory in use above this many bytes, with ITO_ERR_MEMORY. 0: no limit. */

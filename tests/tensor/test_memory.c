@@ -41,6 +41,85 @@ Test(memory, waste_is_at_most_an_eighth_beyond_one_line)
     }
 }
 
+/* Sixteen blocks of many sizes, freed in another order, leave room for one of their sum. */
+Test(memory, freed_neighbours_become_one)
+{
+    enum { BLOCKS = 16 };
+    char *p[BLOCKS];
+    size_t sum = 0;
+    for (size_t i = 0; i < BLOCKS; i++) {
+        size_t size = ((size_t)1 << 20) + i * 300000;
+        p[i] = mem_alloc(size);
+        memset(p[i], 1, size);
+        sum += size;
+    }
+    int64_t held = ito_memory_held();
+    for (size_t i = 0; i < BLOCKS; i++)
+        mem_free(p[i * 7 % BLOCKS]);
+    for (int round = 0; round < 3; round++) {
+        char *whole = mem_alloc(sum);
+        memset(whole, 2, sum);
+        cr_assert_leq(ito_memory_held(), held);
+        mem_free(whole);
+    }
+    for (size_t i = 0; i < BLOCKS; i++) {
+        p[i] = mem_alloc(((size_t)1 << 20) + (BLOCKS - i) * 200000);
+        cr_assert_leq(ito_memory_held(), held);
+    }
+    for (size_t i = 0; i < BLOCKS; i++)
+        mem_free(p[i]);
+    ito_memory_trim();
+    cr_assert_eq(ito_memory_held(), 0);
+}
+
+/* Pseudo-random sizes and lifetimes: blocks never overlap. */
+Test(memory, blocks_in_use_do_not_overlap)
+{
+    enum { SLOTS = 64, ROUNDS = 4000 };
+    unsigned char *p[SLOTS] = {NULL};
+    size_t size[SLOTS] = {0};
+    uint32_t state = 1;
+    for (int i = 0; i < ROUNDS; i++) {
+        state = state * 1664525 + 1013904223;
+        int s = (int)(state >> 8 & (SLOTS - 1));
+        if (p[s] != NULL) {
+            cr_assert_eq(p[s][0], (unsigned char)s);
+            cr_assert_eq(p[s][size[s] - 1], (unsigned char)s);
+            mem_free(p[s]);
+            p[s] = NULL;
+            continue;
+        }
+        size[s] = (state >> 16) * 40 + 1;
+        p[s] = mem_alloc(size[s]);
+        cr_assert_not_null(p[s]);
+        p[s][0] = p[s][size[s] - 1] = (unsigned char)s;
+        if (i % 1000 == 999)
+            ito_memory_trim();
+    }
+    for (int s = 0; s < SLOTS; s++)
+        mem_free(p[s]);
+    cr_assert_eq(ito_memory_current(), 0);
+    ito_memory_trim();
+    cr_assert_eq(ito_memory_held(), 0);
+}
+
+Test(memory, kept_memory_makes_no_page_faults)
+{
+    enum { SIZE = 64 << 20 };
+    char *p = mem_alloc(SIZE);
+    memset(p, 1, SIZE);
+    mem_free(p);
+    int64_t before = ito_page_faults();
+    for (int i = 0; i < 8; i++) {
+        char *a = mem_alloc(SIZE / 3), *b = mem_alloc(SIZE / 2);
+        memset(a, i, SIZE / 3);
+        memset(b, i, SIZE / 2);
+        mem_free(a);
+        mem_free(b);
+    }
+    cr_assert_lt(ito_page_faults() - before, 64); /* not the 50,000 of fresh pages */
+}
+
 Test(memory, the_peak_is_the_most_in_use)
 {
     ito_memory_reset_peak();
@@ -54,7 +133,7 @@ Test(memory, the_peak_is_the_most_in_use)
 
 Test(memory, trim_gives_kept_blocks_back)
 {
-    mem_free(mem_alloc(1 << 22));
+    mem_free(mem_alloc(100000));
     cr_assert_gt(ito_memory_held(), 0);
     ito_memory_trim();
     cr_assert_eq(ito_memory_held(), 0);

@@ -1,5 +1,5 @@
-/* What the matrix benchmarks share: the clock, the median, the options, and the machine's peak
- * rate of multiply-adds in the instruction set in use, measured in the same run.
+/* What the benchmarks share: the clock, the median, the options, and what the machine can do at
+ * most, measured in the same run: multiply-adds in the instruction set in use, and memory.
  */
 #ifndef ITO_BENCH_PEAK_H
 #define ITO_BENCH_PEAK_H
@@ -86,6 +86,90 @@ BENCH_FN double bench_peak(int threads)
         best = rate > best ? rate : best;
     }
     return best;
+}
+
+/* ---- memory: arrays that no cache holds ----------------------------------------------------- */
+
+typedef struct bench_bandwidth {
+    double triad, streamed, in_place, copy; /* GB/s; streamed: the triad, stores past the caches */
+    double best;
+} bench_bandwidth;
+
+enum { STREAM_LENGTH = 1 << 24 };
+
+/* a = b + 3 c, as STREAM has it; each counts what it reads and writes: 12 bytes an element. */
+BENCH_FN void bench_triad(float *a, const float *b, const float *c, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        a[i] = b[i] + 3.0f * c[i];
+}
+
+BENCH_FN void bench_triad_streamed(float *a, const float *b, const float *c, int64_t n)
+{
+#if defined(__x86_64__)
+    const __m128 three = _mm_set1_ps(3.0f);
+    for (int64_t i = 0; i < n; i += 4)
+        _mm_stream_ps(a + i,
+                      _mm_add_ps(_mm_loadu_ps(b + i), _mm_mul_ps(three, _mm_loadu_ps(c + i))));
+    _mm_sfence();
+#else
+    bench_triad(a, b, c, n);
+#endif
+}
+
+BENCH_FN void bench_scale(float *a, const float *b, const float *c, int64_t n)
+{
+    (void)b, (void)c;
+    for (int64_t i = 0; i < n; i++)
+        a[i] *= 1.0001f;
+}
+
+BENCH_FN void bench_copy(float *a, const float *b, const float *c, int64_t n)
+{
+    (void)c;
+    memcpy(a, b, (size_t)n * sizeof *a);
+}
+
+/* The best of several passes of kernel, in GB/s. */
+BENCH_FN double bench_stream(void (*kernel)(float *, const float *, const float *, int64_t),
+                             float *a, const float *b, const float *c, int threads, double bytes)
+{
+    double best = 0.0;
+    const int64_t part = STREAM_LENGTH / threads / 16 * 16;
+    for (int attempt = 0; attempt < 12; attempt++) {
+        double start = bench_now();
+#pragma omp parallel for num_threads(threads) schedule(static)
+        for (int t = 0; t < threads; t++)
+            kernel(a + t * part, b + t * part, c + t * part, part);
+        double rate = 1e-9 * bytes * (double)(part * threads) / (bench_now() - start);
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+/* All 0 if there is no memory for it. */
+BENCH_FN bench_bandwidth bench_memory(int threads)
+{
+    bench_bandwidth r = {0};
+    const size_t bytes = (size_t)STREAM_LENGTH * sizeof(float);
+    float *a = aligned_alloc(64, bytes), *b = aligned_alloc(64, bytes),
+          *c = aligned_alloc(64, bytes);
+    if (a != NULL && b != NULL && c != NULL) {
+        memset(a, 0, bytes);
+        memset(b, 0, bytes);
+        memset(c, 0, bytes);
+        r.triad = bench_stream(bench_triad, a, b, c, threads, 12);
+        r.streamed = bench_stream(bench_triad_streamed, a, b, c, threads, 12);
+        r.in_place = bench_stream(bench_scale, a, b, c, threads, 8);
+        r.copy = bench_stream(bench_copy, a, b, c, threads, 8);
+    }
+    r.best = r.triad > r.streamed ? r.triad : r.streamed;
+    r.best = r.best > r.in_place ? r.best : r.in_place;
+    r.best = r.best > r.copy ? r.best : r.copy;
+    free(a);
+    free(b);
+    free(c);
+    return r;
 }
 
 /* ---- rows ----------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  * serve where bits or rounding are the question. All of it is about implicit GEMM, so Winograd,
  * which is not exact on integers, is switched off; it has test_winograd.c. */
 #include "tensor/conv.h"
+#include "tensor/convert.h"
 #include "tensor/winograd.h"
 
 #include <criterion/criterion.h>
@@ -27,6 +28,8 @@ static int64_t draw(int64_t n) /* in [0, n) */
 
 static double get(ito_dtype dtype, const void *p, int64_t i)
 {
+    if (dtype == ITO_BF16)
+        return (double)bf16_to_f32(((const uint16_t *)p)[i]);
     return dtype == ITO_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
 }
 
@@ -37,6 +40,8 @@ static void *filled(ito_dtype dtype, int64_t n, bool fractions)
         double v = fractions ? (double)(draw(2000001) - 1000000) / 1e6 : (double)(draw(9) - 4);
         if (dtype == ITO_F64)
             ((double *)p)[i] = v;
+        else if (dtype == ITO_BF16)
+            ((uint16_t *)p)[i] = f32_to_bf16((float)v);
         else
             ((float *)p)[i] = (float)v;
     }
@@ -104,7 +109,7 @@ static void each_product(const conv_shape *s, void (*visit)(void *, int64_t, int
 
 /* The three results as the definition has them, and the sums of magnitudes behind each element. */
 typedef struct reference {
-    ito_dtype dtype;
+    ito_dtype dtype, parameters;
     const void *x, *w, *dy;
     double *y, *dx, *dw, *y_size, *dx_size, *dw_size;
 } reference;
@@ -112,7 +117,8 @@ typedef struct reference {
 static void add_product(void *context, int64_t y, int64_t x, int64_t w)
 {
     reference *r = context;
-    double xv = get(r->dtype, r->x, x), wv = get(r->dtype, r->w, w), dyv = get(r->dtype, r->dy, y);
+    double xv = get(r->dtype, r->x, x), wv = get(r->parameters, r->w, w),
+           dyv = get(r->dtype, r->dy, y);
     r->y[y] += xv * wv;
     r->dx[x] += dyv * wv;
     r->dw[w] += dyv * xv;
@@ -123,7 +129,7 @@ static void add_product(void *context, int64_t y, int64_t x, int64_t w)
 
 /* Operands and results of all three passes. */
 typedef struct data {
-    ito_dtype dtype;
+    ito_dtype dtype, parameters; /* of x, y and their gradients; of all else */
     conv_shape s;
     void *x, *w, *bias, *dy;   /* given */
     void *y, *dx, *dw, *dbias; /* wanted */
@@ -131,15 +137,15 @@ typedef struct data {
 
 static data make(ito_dtype dtype, conv_shape s, bool fractions)
 {
-    data d = {.dtype = dtype, .s = s};
+    data d = {.dtype = dtype, .parameters = dtype == ITO_BF16 ? ITO_F32 : dtype, .s = s};
     d.x = filled(dtype, x_numel(&s), fractions);
-    d.w = filled(dtype, w_numel(&s), fractions);
-    d.bias = filled(dtype, s.co, fractions);
+    d.w = filled(d.parameters, w_numel(&s), fractions);
+    d.bias = filled(d.parameters, s.co, fractions);
     d.dy = filled(dtype, y_numel(&s), fractions);
     d.y = filled(dtype, y_numel(&s), true); /* garbage, to be overwritten */
     d.dx = filled(dtype, x_numel(&s), true);
-    d.dw = filled(dtype, w_numel(&s), true);
-    d.dbias = filled(dtype, s.co, true);
+    d.dw = filled(d.parameters, w_numel(&s), true);
+    d.dbias = filled(d.parameters, s.co, true);
     return d;
 }
 
@@ -160,19 +166,23 @@ static void run(data *d)
     cr_assert_eq(conv2d_backward_addends(d->dtype, d->dbias, NULL, d->dy, s), ITO_OK);
 }
 
-static void compare(const data *d, const char *what, const void *got, const double *want,
-                    const double *size, int64_t n, double tolerance)
+/* In bf16 the sum is rounded once: equality is with the rounded sum. */
+static void compare(const data *d, ito_dtype dtype, const char *what, const void *got,
+                    const double *exact, const double *size, int64_t n, double tolerance)
 {
     const conv_shape *s = &d->s;
-    for (int64_t i = 0; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        double want =
+            dtype == ITO_BF16 ? (double)bf16_to_f32(f32_to_bf16((float)exact[i])) : exact[i];
         cr_assert(
-            fabs(get(d->dtype, got, i) - want[i]) <= tolerance * size[i],
+            fabs(get(dtype, got, i) - want) <= tolerance * size[i],
             "%s %s[%d] = %.9g, not %.9g: n%d %dx%dx%d -> %dx%dx%d, kernel %dx%d, stride %d %d, "
             "pad %d %d, dilation %d %d, groups %d",
-            ito_dtype_name(d->dtype), what, (int)i, get(d->dtype, got, i), want[i], (int)s->n,
-            (int)s->h, (int)s->w, (int)s->ci, (int)s->oh, (int)s->ow, (int)s->co, (int)s->kh,
-            (int)s->kw, (int)s->stride_h, (int)s->stride_w, (int)s->pad_top, (int)s->pad_left,
+            ito_dtype_name(dtype), what, (int)i, get(dtype, got, i), want, (int)s->n, (int)s->h,
+            (int)s->w, (int)s->ci, (int)s->oh, (int)s->ow, (int)s->co, (int)s->kh, (int)s->kw,
+            (int)s->stride_h, (int)s->stride_w, (int)s->pad_top, (int)s->pad_left,
             (int)s->dilation_h, (int)s->dilation_w, (int)s->groups);
+    }
 }
 
 static double *zeros(int64_t n)
@@ -184,7 +194,7 @@ static double *zeros(int64_t n)
 static void check_within(ito_dtype dtype, conv_shape s, bool fractions, double tolerance)
 {
     data d = make(dtype, s, fractions);
-    reference r = {.dtype = dtype, .x = d.x, .w = d.w, .dy = d.dy};
+    reference r = {.dtype = dtype, .parameters = d.parameters, .x = d.x, .w = d.w, .dy = d.dy};
     r.y = zeros(y_numel(&s));
     r.y_size = zeros(y_numel(&s));
     r.dx = zeros(x_numel(&s));
@@ -194,16 +204,16 @@ static void check_within(ito_dtype dtype, conv_shape s, bool fractions, double t
     double *dbias = zeros(s.co), *dbias_size = zeros(s.co);
     each_product(&s, add_product, &r);
     for (int64_t i = 0; i < y_numel(&s); i++) {
-        r.y[i] += get(dtype, d.bias, i % s.co);
-        r.y_size[i] += fabs(get(dtype, d.bias, i % s.co));
+        r.y[i] += get(d.parameters, d.bias, i % s.co);
+        r.y_size[i] += fabs(get(d.parameters, d.bias, i % s.co));
         dbias[i % s.co] += get(dtype, d.dy, i);
         dbias_size[i % s.co] += fabs(get(dtype, d.dy, i));
     }
     run(&d);
-    compare(&d, "y", d.y, r.y, r.y_size, y_numel(&s), tolerance);
-    compare(&d, "dx", d.dx, r.dx, r.dx_size, x_numel(&s), tolerance);
-    compare(&d, "dw", d.dw, r.dw, r.dw_size, w_numel(&s), tolerance);
-    compare(&d, "dbias", d.dbias, dbias, dbias_size, s.co, tolerance);
+    compare(&d, dtype, "y", d.y, r.y, r.y_size, y_numel(&s), tolerance);
+    compare(&d, dtype, "dx", d.dx, r.dx, r.dx_size, x_numel(&s), tolerance);
+    compare(&d, d.parameters, "dw", d.dw, r.dw, r.dw_size, w_numel(&s), tolerance);
+    compare(&d, d.parameters, "dbias", d.dbias, dbias, dbias_size, s.co, tolerance);
     double *mine[] = {r.y, r.y_size, r.dx, r.dx_size, r.dw, r.dw_size, dbias, dbias_size};
     for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
         free(mine[i]);
@@ -214,6 +224,7 @@ static void check(conv_shape s)
 {
     check_within(ITO_F32, s, false, 0.0);
     check_within(ITO_F64, s, false, 0.0);
+    check_within(ITO_BF16, s, false, 0.0);
 }
 
 Test(conv, equals_the_definition_for_every_kernel_stride_and_dilation)
@@ -317,6 +328,7 @@ Test(conv, crosses_tiles_and_blocks)
     check_within(ITO_F32, shape_of(3, 17, 19, 50, 60, 3, 1, 1, 1, 1), false, 0.0);
     check_within(ITO_F32, shape_of(2, 8, 8, 130, 140, 3, 1, 1, 1, 1), false, 0.0);
     check_within(ITO_F64, shape_of(1, 24, 24, 35, 33, 3, 1, 1, 1, 1), false, 0.0);
+    check_within(ITO_BF16, shape_of(2, 8, 8, 130, 140, 3, 1, 1, 1, 1), false, 0.0);
 }
 
 /* A chain of K multiply-adds rounds at most 2 K times, each by half a unit in the last place of at
@@ -362,11 +374,14 @@ Test(conv, adds_an_image_or_a_row_for_each_image_to_the_result)
     conv_shape shapes[] = {
         shape_of(3, 9, 7, 5, 19, 3, 1, 1, 1, 1), shape_of(2, 8, 8, 40, 32, 1, 1, 0, 1, 1),
         shape_of(2, 9, 9, 6, 12, 3, 2, 1, 1, 3), shape_of(2, 6, 5, 130, 1, 3, 1, 1, 1, 1)};
-    for (size_t i = 0; i < 8 * sizeof shapes / sizeof *shapes; i++) {
-        conv_shape s = shapes[i / 8];
-        ito_dtype dtype = i % 2 == 0 ? ITO_F32 : ITO_F64;
-        bool per_image = i / 2 % 2 != 0, bias = i / 4 % 2 != 0;
+    static const ito_dtype dtypes[] = {ITO_F32, ITO_F64, ITO_BF16};
+    for (size_t i = 0; i < 12 * sizeof shapes / sizeof *shapes; i++) {
+        conv_shape s = shapes[i / 12];
+        ito_dtype dtype = dtypes[i % 3];
+        bool per_image = i / 3 % 2 != 0, bias = i / 6 % 2 != 0;
         data d = make(dtype, s, false);
+        if (dtype == ITO_BF16) /* what is stored without addends must be exact as well */
+            memset(d.x, 0, (size_t)x_numel(&s) * sizeof(uint16_t));
         void *plain = filled(dtype, y_numel(&s), true);
         void *add = filled(dtype, y_numel(&s), false);
         conv_addends none = {0}, all = {bias ? d.bias : NULL, add, per_image};
@@ -374,7 +389,7 @@ Test(conv, adds_an_image_or_a_row_for_each_image_to_the_result)
         cr_assert_eq(conv2d_forward(dtype, d.y, d.x, d.w, &all, &s), ITO_OK);
         for (int64_t j = 0; j < y_numel(&s); j++) {
             int64_t channel = j % s.co, image = j / (s.oh * s.ow * s.co);
-            double want = get(dtype, plain, j) + (bias ? get(dtype, d.bias, channel) : 0.0) +
+            double want = get(dtype, plain, j) + (bias ? get(d.parameters, d.bias, channel) : 0.0) +
                           get(dtype, add, per_image ? image * s.co + channel : j);
             cr_assert_eq(get(dtype, d.y, j), want, "case %d, element %d", (int)i, (int)j);
         }

@@ -1,5 +1,6 @@
 /* Winograd convolution against a plain sum in double, straight from the definition in conv.h, and
  * against implicit GEMM; the laws of its bits; the switch. */
+#include "tensor/convert.h"
 #include "tensor/winograd.h"
 
 #include <criterion/criterion.h>
@@ -12,6 +13,10 @@
 static const double RMS_TOLERANCE = 1e-5;
 /* The largest of up to a million errors is some six times their root-mean-square. */
 static const double WORST_TOLERANCE = 6e-5;
+
+/* A result in bf16 is rounded once more, by at most half a unit of 8 digits; so is its
+ * root-mean-square. */
+static const double BF16_ROUNDING = 0x1p-8;
 
 static uint64_t seed;
 
@@ -93,6 +98,39 @@ static void run(data *d)
     cr_assert_eq(winograd_backward_weight(ITO_F32, d->dw, d->x, d->dy, &d->s), ITO_OK);
 }
 
+static uint16_t *narrow(float *p, int64_t n) /* rounds p too */
+{
+    uint16_t *q = malloc((size_t)(n + 1) * sizeof *q);
+    for (int64_t i = 0; i < n; i++) {
+        q[i] = f32_to_bf16(p[i]);
+        p[i] = bf16_to_f32(q[i]);
+    }
+    return q;
+}
+
+static void widen(float *p, uint16_t *q, int64_t n) /* frees q */
+{
+    for (int64_t i = 0; i < n; i++)
+        p[i] = bf16_to_f32(q[i]);
+    free(q);
+}
+
+/* All passes on images in bf16; d's are rounded and its results widened. */
+static void run_bf16(data *d)
+{
+    int64_t xs = x_numel(&d->s), ys = y_numel(&d->s);
+    uint16_t *x = narrow(d->x, xs), *dy = narrow(d->dy, ys);
+    uint16_t *y = narrow(d->y, ys), *dx = narrow(d->dx, xs);
+    conv_addends e = {.bias = d->bias};
+    cr_assert_eq(winograd_forward(ITO_BF16, y, x, d->w, &e, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_data(ITO_BF16, dx, dy, d->w, &d->s), ITO_OK);
+    cr_assert_eq(winograd_backward_weight(ITO_BF16, d->dw, x, dy, &d->s), ITO_OK);
+    widen(d->y, y, ys);
+    widen(d->dx, dx, xs);
+    free(x);
+    free(dy);
+}
+
 /* y, dx and dw as the definition has them. */
 typedef struct reference {
     double *y, *dx, *dw;
@@ -130,8 +168,9 @@ static reference refer(const data *d)
     return r;
 }
 
+/* rounding: of each result besides, relative to it. */
 static void compare(const char *what, const conv_shape *s, const float *got, const double *want,
-                    int64_t n)
+                    int64_t n, double rounding)
 {
     double error = 0.0, size = 0.0, worst = 0.0;
     for (int64_t i = 0; i < n; i++) {
@@ -139,14 +178,22 @@ static void compare(const char *what, const conv_shape *s, const float *got, con
         cr_assert(isfinite(e));
         error += e * e;
         size += want[i] * want[i];
-        worst = fmax(worst, fabs(e));
+        worst = fmax(worst, fabs(e) - rounding * fabs(want[i]));
     }
     double rms = sqrt(size / (double)(n > 0 ? n : 1));
-    cr_assert(sqrt(error) <= RMS_TOLERANCE * sqrt(size) && worst <= WORST_TOLERANCE * rms,
+    cr_assert(sqrt(error) <= (RMS_TOLERANCE + rounding) * sqrt(size) &&
+                  worst <= WORST_TOLERANCE * rms,
               "%s is off by %.2g of its rms, at worst %.2g: n%d %dx%dx%d -> %dx%dx%d pad %d %d",
               what, size > 0.0 ? sqrt(error / size) : error, rms > 0.0 ? worst / rms : worst,
               (int)s->n, (int)s->h, (int)s->w, (int)s->ci, (int)s->oh, (int)s->ow, (int)s->co,
               (int)s->pad_top, (int)s->pad_left);
+}
+
+static void free_reference(reference *r)
+{
+    free(r->y);
+    free(r->dx);
+    free(r->dw);
 }
 
 static void check(conv_shape s)
@@ -154,12 +201,16 @@ static void check(conv_shape s)
     data d = make(s);
     reference r = refer(&d);
     run(&d);
-    compare("y", &s, d.y, r.y, y_numel(&s));
-    compare("dx", &s, d.dx, r.dx, x_numel(&s));
-    compare("dw", &s, d.dw, r.dw, w_numel(&s));
-    free(r.y);
-    free(r.dx);
-    free(r.dw);
+    compare("y", &s, d.y, r.y, y_numel(&s), 0.0);
+    compare("dx", &s, d.dx, r.dx, x_numel(&s), 0.0);
+    compare("dw", &s, d.dw, r.dw, w_numel(&s), 0.0);
+    free_reference(&r);
+    run_bf16(&d);
+    r = refer(&d);
+    compare("y in bf16", &s, d.y, r.y, y_numel(&s), BF16_ROUNDING);
+    compare("dx in bf16", &s, d.dx, r.dx, x_numel(&s), BF16_ROUNDING);
+    compare("dw of bf16", &s, d.dw, r.dw, w_numel(&s), 0.0);
+    free_reference(&r);
     release(&d);
 }
 

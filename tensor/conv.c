@@ -208,17 +208,16 @@ static void pack_patch_columns(const void *source, int64_t group, char *panels, 
 typedef enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_pass;
 
 /* Where Winograd convolution is the faster way, as bench_conv measures it: channels enough to fill
- * vectors, tiles of which half or more is in use, and in the forward pass, which alone is run for
- * single images, tiles enough to pay for transforming the filters. Nothing here may depend on n or
- * on threads: an image must give the same bits in any batch. */
+ * vectors, tiles of which half or more is in use. Of single images with a single tile it is slower,
+ * since transforming the filters takes longer than the products; but nothing here may depend on n
+ * or on threads: an image must give the same bits in any batch. */
 static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *s)
 {
-    enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8, FORWARD_TILES = 4 };
+    enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8 };
     int64_t h = pass == CONV_DATA ? s->h : s->oh, w = pass == CONV_DATA ? s->w : s->ow;
-    int64_t tiles = (h + TILE - 1) / TILE * ((w + TILE - 1) / TILE);
+    int64_t tiles = ceil_div(h, TILE) * ceil_div(w, TILE);
     return dtype != ITO_F64 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
-           s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles &&
-           tiles >= (pass == CONV_FORWARD ? FORWARD_TILES : 1);
+           s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles;
 }
 
 /* ---- forward -------------------------------------------------------------------------------- */

@@ -431,10 +431,10 @@ Test(winograd, serves_convolutions_until_it_is_switched_off)
     release(&d);
 }
 
-/* Few channels, mostly empty tiles and, forward, a single tile. */
+/* Few channels, and tiles mostly empty. */
 Test(winograd, leaves_what_it_does_not_speed_up_to_implicit_gemm)
 {
-    static const int64_t shapes[][3] = {{15, 64, 14}, {64, 15, 14}, {64, 64, 5}, {64, 64, 4}};
+    static const int64_t shapes[][3] = {{15, 64, 14}, {64, 15, 14}, {64, 64, 5}, {64, 64, 1}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         data d = make(shape_of(1, shapes[i][2], shapes[i][2], shapes[i][0], shapes[i][1], 1));
         float *direct = filled(y_numel(&d.s));

@@ -20,10 +20,10 @@
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights;
-    const char *sampler, *spacing, *variance, *precision;
+    const char *sampler, *spacing, *variance, *precision, *trajectory;
     int64_t n, steps, seed, first, batch, columns, threads;
-    double eta;
-    bool no_clip, rederive_eps, json;
+    double eta, threshold, churn;
+    bool no_clip, rederive_eps, end_at_first, noise_at_last, json;
 } sample_options;
 
 #define AT(field) offsetof(sample_options, field)
@@ -37,6 +37,10 @@ static const option_row rows[] = {
      false},
     {OPTION_TEXT, "npy", AT(npy), "FILE.npy", "Write them as float32 [N, C, H, W], about -1 to 1",
      0, 0, false},
+    {OPTION_TEXT, "trajectory", AT(trajectory), "FILE.npy",
+     "Write what the network takes for the clean images at each step, as float32 [STEPS, N, C, H, "
+     "W]",
+     0, 0, false},
     {OPTION_INT, "n", AT(n), "N", "How many images (64)", 1, 1e7, false},
     {OPTION_INT, "columns", AT(columns), "N", "Images in a row of the grid (as a square)", 1, 1e7,
      false},
@@ -44,12 +48,16 @@ static const option_row rows[] = {
      0, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "How", 0, 0, false},
-    {OPTION_CHOICE, "sampler", AT(sampler), "ddpm|ddim", "Ancestral sampling, or DDIM (ddpm)", 0, 0,
-     false},
+    {OPTION_CHOICE, "sampler", AT(sampler),
+     "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"
+     "dpm++2m-sde|unipc|unipc3",
+     "Ancestral sampling (ddpm, which also takes the most steps), or a faster one", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N",
-     "Steps taken, at most those of the diffusion (ddpm 250, ddim 50)", 1, 1e6, false},
-    {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing",
+     "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
+    {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing|karras",
      "Which steps those are (linspace)", 0, 0, false},
+    {OPTION_FLAG, "end-at-first", AT(end_at_first), NULL,
+     "End at the first noise level, not at none: solvers keep their order", 0, 0, false},
     {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
      false},
     {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
@@ -58,6 +66,14 @@ static const option_row rows[] = {
      "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
     {OPTION_FLAG, "rederive-eps", AT(rederive_eps), NULL,
      "ddim: take the noise from the clipped image, not from the network", 0, 0, false},
+    {OPTION_REAL, "threshold", AT(threshold), "Q",
+     "Clip to the quantile Q of the predicted image and scale by it; 0.995 is usual (0: clip to "
+     "-1..1)",
+     0, 1, false},
+    {OPTION_REAL, "churn", AT(churn), "X", "euler, heun: noise added on the way (0)", 0, 1e6,
+     false},
+    {OPTION_FLAG, "noise-at-last", AT(noise_at_last), NULL, "ddpm: add noise in the last step too",
+     0, 0, false},
     {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
     {OPTION_INT, "first", AT(first), "I", "Number of the first image: 64 goes on behind --n 64 (0)",
      0, 1e12, false},
@@ -79,7 +95,7 @@ static const char doc[] =
     "\v"
     "Examples:\n"
     "  ito-ddpm sample --model run --out grid.png\n"
-    "  ito-ddpm sample --model run --out grid.png --n 16 --sampler ddim --steps 50 --seed 7\n"
+    "  ito-ddpm sample --model run --out grid.png --n 16 --sampler dpm++2m --steps 20 --seed 7\n"
     "  ito-ddpm sample --model run/checkpoints/step-3500 --npy images.npy --n 1000\n\n"
     "The same model, settings and seed give the same image i, whatever --n, --batch and --threads "
     "are.\n"
@@ -90,7 +106,9 @@ typedef struct job {
     model_files files;
     ito_unet *unet;
     ito_diffusion *diffusion;
-    ito_tensor *images; /* [n, C, H, W] f32, row-major */
+    ito_tensor *images;     /* [n, C, H, W] f32, row-major */
+    ito_tensor *trajectory; /* [steps, n, C, H, W] f32, or NULL */
+    int64_t first;          /* image of the batch under way */
     progress progress;
     int64_t done; /* steps of batches that are complete */
 } job;
@@ -107,7 +125,7 @@ static void parse(sample_options *o, int argc, char **argv)
     options_parse(&c, argc, argv);
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
-    if (o->out == NULL && o->npy == NULL)
+    if (o->out == NULL && o->npy == NULL && o->trajectory == NULL)
         options_refuse(&c, "--out or --npy is missing: where the images go");
 }
 
@@ -132,13 +150,13 @@ static bool prepare(job *j)
     sample_options *o = &j->o;
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
-    if (!can_write(o->out) || !can_write(o->npy) ||
+    if (!can_write(o->out) || !can_write(o->npy) || !can_write(o->trajectory) ||
         !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
         return false;
     ito_diffusion_options *d = &j->files.settings.diffusion;
     if (o->variance != NULL)
         d->variance = ito_ddpm_variance_find(o->variance);
-    int64_t usual = strcmp(o->sampler, "ddim") == 0 ? 50 : 250;
+    int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
     if (o->steps == 0)
         o->steps = d->steps < usual ? d->steps : usual;
     if (o->steps > d->steps) {
@@ -155,7 +173,10 @@ static bool prepare(job *j)
     j->images = j->diffusion != NULL
                     ? ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32)
                     : NULL;
-    return j->images != NULL;
+    if (j->images != NULL && o->trajectory != NULL)
+        j->trajectory =
+            ito_empty(ITO_SHAPE(o->steps, o->n, c->in_channels, c->height, c->width), ITO_F32);
+    return j->images != NULL && (o->trajectory == NULL || j->trajectory != NULL);
 }
 
 static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
@@ -164,6 +185,15 @@ static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
     (void)steps;
     progress_step(&j->progress, j->done + done, ito_size(x, 0), (double)NAN);
     return true;
+}
+
+/* What the network sees at a step of the batch, into its place. */
+static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
+{
+    job *j = context;
+    int64_t image = ito_numel(x) / ito_size(x, 0);
+    float *place = (float *)ito_data(j->trajectory) + (w->i * j->o.n + j->first) * image;
+    ito_to_data(w->guess.x_0, place, ITO_F32); /* an error of it ends the run at the next step */
 }
 
 /* Images first .. first + n - 1 of the run, into their place. */
@@ -176,10 +206,17 @@ static bool sample_batch(job *j, int64_t first, int64_t n)
                                        .eta = o->eta,
                                        .no_clip = o->no_clip,
                                        .rederive_eps = o->rederive_eps,
+                                       .threshold = o->threshold,
+                                       .churn = {.amount = o->churn},
+                                       .end_at_first = o->end_at_first,
+                                       .noise_at_last = o->noise_at_last,
+                                       .observe = j->trajectory != NULL ? watch : NULL,
+                                       .observe_context = j,
                                        .seed = (uint64_t)o->seed,
                                        .first_image = o->first + first,
                                        .progress = show,
                                        .progress_context = j};
+    j->first = first;
     if (options.sampler == NULL || ito_ddpm_spacing_find(o->spacing, &options.spacing) != ITO_OK)
         return false;
     ito_tensor *x =
@@ -225,6 +262,8 @@ static bool write_images(job *j)
     int64_t columns = o->columns != 0 ? o->columns : (int64_t)ceil(sqrt((double)o->n));
     if (o->npy != NULL && ito_npy_save(o->npy, j->images) != ITO_OK)
         return false;
+    if (o->trajectory != NULL && ito_npy_save(o->trajectory, j->trajectory) != ITO_OK)
+        return false;
     if (o->out == NULL)
         return true;
     ito_tensor *grid = ito_image_grid(j->images, columns, 2);
@@ -243,6 +282,8 @@ static int report(const job *j, double seconds)
         fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->out);
     if (o->npy != NULL)
         fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->npy);
+    if (o->trajectory != NULL)
+        fprintf(stderr, "%" PRId64 " steps of them in %s\n", o->steps, o->trajectory);
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
@@ -252,7 +293,7 @@ static int report(const job *j, double seconds)
                 cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
                 put_text(root, "sampler", o->sampler) &&
                 put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
-                put_text(root, "npy", o->npy) &&
+                put_text(root, "npy", o->npy) && put_text(root, "trajectory", o->trajectory) &&
                 cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
     char *text = good ? cJSON_PrintUnformatted(root) : NULL;
     good = text != NULL && printf("%s\n", text) > 0 && fflush(stdout) == 0;

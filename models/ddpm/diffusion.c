@@ -1,59 +1,107 @@
-/* The choices that make up a diffusion, its forward process and its training loss.
+/* The object that joins the choices, the checks of their combination, and the forward process.
  * Invariant: coefficients are computed in double from the schedule's tables, one pair per image. */
 #include "models/ddpm/diffusion.h"
 
 #include "autograd/ops.h"
+#include "models/ddpm/diffusion_internal.h"
 #include "tensor/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-/* ---- the choices ---- */
+/* ---- steps ---- */
 
-static ito_ddpm_pair eps_target(const ito_ddpm_step *step)
+static ito_ddpm_level level_at(const ito_ddpm_schedule *s, int64_t t)
 {
-    (void)step;
-    return (ito_ddpm_pair){0.0, 1.0};
+    return t < 0 ? (ito_ddpm_level){1.0, 0.0} : (ito_ddpm_level){s->signal[t], s->noise[t]};
 }
 
-/* x_0 = (x_t - sqrt(1 - alpha_bar) eps) / sqrt(alpha_bar) */
-static ito_ddpm_pair eps_x_0(const ito_ddpm_step *step)
+ito_ddpm_step ito_ddpm_step_at(const ito_ddpm_schedule *s, int64_t t, int64_t to)
 {
-    return (ito_ddpm_pair){1.0 / sqrt(step->alpha_bar), -sqrt(1.0 / step->alpha_bar - 1.0)};
+    return (ito_ddpm_step){s, t, level_at(s, t), level_at(s, t - 1), to, level_at(s, to)};
 }
 
-static ito_ddpm_pair eps_eps(const ito_ddpm_step *step)
+/* The inverse of x_t = signal x_0 + noise eps, output = a x_0 + b eps, by Cramer's rule. */
+ito_ddpm_pair ito_ddpm_x_0_of(const ito_ddpm_prediction *p, const ito_ddpm_step *step)
 {
-    (void)step;
-    return (ito_ddpm_pair){0.0, 1.0};
+    ito_ddpm_pair target = p->target(p, step);
+    double determinant = step->at.signal * target.b - step->at.noise * target.a;
+    return (ito_ddpm_pair){target.b / determinant, -step->at.noise / determinant};
 }
 
-/* beta of the step, which respacing may have made of several. */
-static double fixedlarge(const ito_ddpm_step *step)
+ito_ddpm_pair ito_ddpm_eps_of(const ito_ddpm_prediction *p, const ito_ddpm_step *step)
 {
-    return 1.0 - step->alpha_bar / step->alpha_bar_to;
+    ito_ddpm_pair target = p->target(p, step);
+    if (target.a == 0.0) /* also where nothing is left of x_0 */
+        return (ito_ddpm_pair){0.0, 1.0 / target.b};
+    double determinant = step->at.signal * target.b - step->at.noise * target.a;
+    return (ito_ddpm_pair){-target.a / determinant, step->at.signal / determinant};
 }
 
-static double fixedsmall(const ito_ddpm_step *step)
+/* Precisions of q(x_t | x_to) and q(x_to | x_0) add; written so that no signal is divided by but
+ * that of the cleaner image. */
+ito_ddpm_pair ito_ddpm_posterior(const ito_ddpm_step *step, double *variance)
 {
-    return (1.0 - step->alpha_bar_to) / (1.0 - step->alpha_bar) * fixedlarge(step);
+    ito_ddpm_level at = step->at, to = step->to;
+    double alpha = at.signal / to.signal, share = to.noise * to.noise / (at.noise * at.noise);
+    double beta = at.noise * at.noise - alpha * alpha * to.noise * to.noise;
+    if (variance != NULL)
+        *variance = share * beta;
+    return (ito_ddpm_pair){alpha * share, to.signal * beta / (at.noise * at.noise)};
 }
 
-const ito_ddpm_prediction ito_ddpm_predict_eps = {"eps", eps_target, eps_x_0, eps_eps};
-const ito_ddpm_variance ito_ddpm_fixedsmall = {"fixedsmall", fixedsmall};
-const ito_ddpm_variance ito_ddpm_fixedlarge = {"fixedlarge", fixedlarge};
-const ito_ddpm_weighting ito_ddpm_simple = {"simple", NULL};
+/* ---- the object ---- */
 
-static const ito_ddpm_variance *const variances[] = {&ito_ddpm_fixedsmall, &ito_ddpm_fixedlarge};
-
-const ito_ddpm_variance *ito_ddpm_variance_find(const char *name)
+/* Why the choices do not go together, apart from numbers; or true. */
+static bool choices_fit(const ito_diffusion *d)
 {
-    for (size_t i = 0; i < sizeof variances / sizeof variances[0]; i++)
-        if (strcmp(variances[i]->name, name) == 0)
-            return variances[i];
-    return error_null(ITO_ERR_ARGUMENT,
-                      "variance: there is no \"%s\"; there are fixedsmall and fixedlarge", name);
+    const ito_ddpm_objective *loss = d->loss;
+    if (d->variance->learned && loss->vlb == 0.0) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "diffusion: the loss %s does not train the variance %s; vlb, rescaled and "
+                      "hybrid do",
+                      loss->name, d->variance->name);
+        return false;
+    }
+    if (loss->detach_mean && !d->variance->learned) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "diffusion: the loss %s trains a learned variance, and %s is not learned",
+                      loss->name, d->variance->name);
+        return false;
+    }
+    if (loss->simple == 0.0 && d->weighting->weight != NULL) {
+        ito_error_set(ITO_ERR_ARGUMENT, "diffusion: the loss %s has no weights, and %s was given",
+                      loss->name, d->weighting->name);
+        return false;
+    }
+    return true;
+}
+
+/* Whether all that training asks for is finite at every step. */
+static bool numbers_fit(const ito_diffusion *d)
+{
+    for (int64_t t = 0; t < d->schedule->steps; t++) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, t, t - 1);
+        ito_ddpm_pair target = target_pair(d, &step), x_0 = x_0_pair(d, &step);
+        double weight = output_weight(d, &step);
+        if (!(isfinite(target.a) && isfinite(target.b) && isfinite(weight) && weight >= 0.0)) {
+            ito_error_set(ITO_ERR_ARGUMENT,
+                          "diffusion: at step %" PRId64
+                          " (signal %g, noise %g) %s is %g x_0 + %g eps, with a weight of %g by %s",
+                          t, step.at.signal, step.at.noise, d->prediction->name, target.a, target.b,
+                          weight, d->weighting->name);
+            return false;
+        }
+        if (d->loss->vlb != 0.0 && !(isfinite(x_0.a) && isfinite(x_0.b))) {
+            ito_error_set(
+                ITO_ERR_ARGUMENT,
+                "diffusion: the loss %s needs x_0, which %s does not tell at step %" PRId64
+                " (signal %g)",
+                d->loss->name, d->prediction->name, t, step.at.signal);
+            return false;
+        }
+    }
+    return true;
 }
 
 ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
@@ -61,15 +109,17 @@ ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
     ito_diffusion *d = struct_alloc(sizeof *d);
     if (d == NULL)
         return NULL;
-    d->schedule = ito_ddpm_schedule_create_with(o.schedule, o.steps == 0 ? 1000 : o.steps, o.betas);
+    int64_t T = o.steps == 0 ? 1000 : o.steps;
+    d->schedule = o.list != NULL ? ito_ddpm_schedule_from_betas(o.list, T)
+                                 : ito_ddpm_schedule_create_with(o.schedule, T, o.betas);
     d->prediction = o.prediction != NULL ? o.prediction : &ito_ddpm_predict_eps;
     d->variance = o.variance != NULL ? o.variance : &ito_ddpm_fixedlarge;
     d->weighting = o.weighting != NULL ? o.weighting : &ito_ddpm_simple;
-    if (d->schedule == NULL) {
-        free(d);
-        return NULL;
-    }
-    return d;
+    d->loss = o.loss != NULL ? o.loss : &ito_ddpm_loss_simple;
+    if (d->schedule != NULL && choices_fit(d) && numbers_fit(d))
+        return d;
+    ito_diffusion_free(d);
+    return NULL;
 }
 
 void ito_diffusion_free(ito_diffusion *d)
@@ -80,16 +130,10 @@ void ito_diffusion_free(ito_diffusion *d)
     free(d);
 }
 
-ito_ddpm_step ito_ddpm_step_at(const ito_ddpm_schedule *s, int64_t t, int64_t to)
-{
-    return (ito_ddpm_step){t, s->alpha_bar[t], to < 0 ? 1.0 : s->alpha_bar[to]};
-}
+/* ---- numbers and pairs of numbers for each image ---- */
 
-/* ---- one pair of coefficients per image ---- */
-
-/* Whether x, y [N, ...] and t [N] fit each other and every t is a step of s. */
-static bool batch_fits(const char *op, const ito_ddpm_schedule *s, const ito_tensor *x,
-                       const ito_tensor *y, const ito_tensor *t)
+bool batch_fits(const char *op, const ito_ddpm_schedule *s, const ito_tensor *x,
+                const ito_tensor *y, const ito_tensor *t)
 {
     if (x->dtype != y->dtype || (x->dtype != ITO_F32 && x->dtype != ITO_F64) ||
         t->dtype != ITO_I64) {
@@ -129,36 +173,53 @@ static void store(ito_tensor *dst, int64_t i, double value)
         ((float *)tensor_data(dst))[i] = (float)value;
 }
 
-typedef ito_ddpm_pair pair_of_step(const ito_ddpm_step *step);
-
-static ito_ddpm_step step_of_image(const ito_ddpm_schedule *s, const ito_tensor *t, int64_t i)
+ito_ddpm_step step_of_image(const ito_ddpm_schedule *s, const ito_tensor *t, int64_t i)
 {
     int64_t step = ((const int64_t *)tensor_data(t))[i * t->stride[0]];
     return ito_ddpm_step_at(s, step, step - 1);
 }
 
-/* a x + b y with a pair for the step of each image. */
-static ito_tensor *combine(const ito_ddpm_schedule *s, pair_of_step *pair, ito_tensor *x,
-                           ito_tensor *y, const ito_tensor *t)
+static ito_shape one_an_image(const ito_tensor *like)
 {
-    ito_shape per_image = {.ndim = x->ndim, .dim = {x->shape[0], 1, 1, 1, 1, 1, 1, 1}};
-    ito_tensor *a = tensor_empty(per_image, x->dtype), *b = tensor_empty(per_image, x->dtype);
-    if (a == NULL || b == NULL)
-        return NULL;
-    bool only_y = true;
-    for (int64_t i = 0; i < x->shape[0]; i++) {
-        ito_ddpm_step step = step_of_image(s, t, i);
-        ito_ddpm_pair p = pair(&step);
-        store(a, i, p.a);
-        store(b, i, p.b);
-        only_y = only_y && p.a == 0.0 && p.b == 1.0;
-    }
-    return only_y ? y : ito_add(ito_mul(a, x), ito_mul(b, y));
+    return (ito_shape){.ndim = like->ndim, .dim = {like->shape[0], 1, 1, 1, 1, 1, 1, 1}};
 }
 
-static ito_ddpm_pair noised(const ito_ddpm_step *step)
+ito_tensor *per_image(const ito_diffusion *d, number_of_step *number, const ito_tensor *like,
+                      const ito_tensor *t)
 {
-    return (ito_ddpm_pair){sqrt(step->alpha_bar), sqrt(1.0 - step->alpha_bar)};
+    ito_tensor *values = tensor_empty(one_an_image(like), like->dtype);
+    for (int64_t i = 0; values != NULL && i < t->shape[0]; i++) {
+        ito_ddpm_step step = step_of_image(d->schedule, t, i);
+        store(values, i, number(d, &step));
+    }
+    return values;
+}
+
+ito_tensor *combine(const ito_diffusion *d, pair_of_step *pair, ito_tensor *x, ito_tensor *y,
+                    const ito_tensor *t)
+{
+    if (x == NULL || y == NULL)
+        return NULL;
+    ito_tensor *a = tensor_empty(one_an_image(x), x->dtype);
+    ito_tensor *b = tensor_empty(one_an_image(x), x->dtype);
+    if (a == NULL || b == NULL)
+        return NULL;
+    bool only_x = true, only_y = true;
+    for (int64_t i = 0; i < x->shape[0]; i++) {
+        ito_ddpm_step step = step_of_image(d->schedule, t, i);
+        ito_ddpm_pair p = pair(d, &step);
+        store(a, i, p.a);
+        store(b, i, p.b);
+        only_x = only_x && p.a == 1.0 && p.b == 0.0;
+        only_y = only_y && p.a == 0.0 && p.b == 1.0;
+    }
+    return only_x ? x : only_y ? y : ito_add(ito_mul(a, x), ito_mul(b, y));
+}
+
+static ito_ddpm_pair noised(const ito_diffusion *d, const ito_ddpm_step *step)
+{
+    (void)d;
+    return (ito_ddpm_pair){step->at.signal, step->at.noise};
 }
 
 ito_tensor *ito_ddpm_q_sample(const ito_ddpm_schedule *s, ito_tensor *x_0, ito_tensor *eps,
@@ -166,39 +227,6 @@ ito_tensor *ito_ddpm_q_sample(const ito_ddpm_schedule *s, ito_tensor *x_0, ito_t
 {
     if (x_0 == NULL || eps == NULL || t == NULL || !batch_fits("q_sample", s, x_0, eps, t))
         return NULL;
-    return combine(s, noised, x_0, eps, t);
-}
-
-/* The squared errors [N, ...], averaged over each image and weighted by its step. */
-static ito_tensor *weighted_mean(const ito_diffusion *d, ito_tensor *squares, const ito_tensor *t)
-{
-    if (squares == NULL)
-        return NULL;
-    ito_shape per_image = {.ndim = squares->ndim, .dim = {t->shape[0], 1, 1, 1, 1, 1, 1, 1}};
-    ito_tensor *w = tensor_empty(per_image, squares->dtype);
-    if (w == NULL)
-        return NULL;
-    for (int64_t i = 0; i < t->shape[0]; i++) {
-        ito_ddpm_step step = step_of_image(d->schedule, t, i);
-        store(w, i, d->weighting->weight(&step));
-    }
-    return ito_mean(ito_mul(squares, w));
-}
-
-ito_tensor *ito_ddpm_loss(const ito_diffusion *d, ito_ddpm_network *network, void *context,
-                          ito_tensor *x_0, ito_tensor *t, ito_tensor *eps)
-{
-    if (x_0 == NULL || eps == NULL || t == NULL ||
-        !batch_fits("ddpm_loss", d->schedule, x_0, eps, t))
-        return NULL;
-    ito_tensor *output = network(combine(d->schedule, noised, x_0, eps, t), t, context);
-    ito_tensor *target = combine(d->schedule, d->prediction->target, x_0, eps, t);
-    if (output == NULL || target == NULL)
-        return NULL;
-    if (!shape_equal(ito_shape_of(output), ito_shape_of(target)))
-        return error_null(ITO_ERR_SHAPE, "ddpm_loss: the network made %s of %s",
-                          tensor_shape_str(output), tensor_shape_str(x_0));
-    if (d->weighting->weight == NULL)
-        return ito_mse_loss(output, target);
-    return weighted_mean(d, ito_square(ito_sub(output, target)), t);
+    ito_diffusion d = {.schedule = (ito_ddpm_schedule *)(uintptr_t)s}; /* read only */
+    return combine(&d, noised, x_0, eps, t);
 }

@@ -1,140 +1,221 @@
-/* Samplers: the move of one step, respacing, and the loop from noise to images.
+/* The driver of samplers: the nodes of a walk, the network's guesses, and the loop.
  * Invariant: image i takes random numbers from its own generator only, and every operation here
  * treats elements alike, so a batch changes no image. */
-#include "models/ddpm/sampler.h"
+#include "models/ddpm/sampler_internal.h"
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/streams.h"
 #include "tensor/internal.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- moves ---- */
+/* ---- what the network says ---- */
 
-/* Eq. (7) with the step's own alpha = alpha_bar_t / alpha_bar_s, which respacing may have made of
- * several. */
-static ito_ddpm_move ancestral_move(const ito_diffusion *d, const ito_ddpm_step *step, double eta)
+bool ask_heads(ito_ddpm_walk *w, ito_tensor *x, const ito_ddpm_step *step, network_heads *out)
 {
-    (void)eta;
-    double ab = step->alpha_bar, to = step->alpha_bar_to, alpha = ab / to;
-    return (ito_ddpm_move){
-        .x_t = sqrt(alpha) * (1.0 - to) / (1.0 - ab),
-        .x_0 = sqrt(to) * (1.0 - alpha) / (1.0 - ab),
-        .noise = to < 1.0 ? sqrt(d->variance->variance(step)) : 0.0,
-    };
+    if (x == NULL)
+        return false;
+    const ito_ddpm_prediction *p = w->d->prediction;
+    ito_tensor *t = ito_full(ITO_SHAPE(x->shape[0]), (double)step->t, ITO_I64);
+    ito_tensor *input = p->input == NULL ? x : ito_mul_scalar(x, p->input(p, step));
+    ito_tensor *output =
+        t == NULL || input == NULL ? NULL : w->drive->network(input, t, w->drive->context);
+    if (output == NULL)
+        ito_error_set(ITO_ERR_ARGUMENT, "sample: the network gave nothing"); /* if it was silent */
+    return part_heads("sample", w->d, output, x, out);
 }
 
-static ito_ddpm_move ddim_move(const ito_diffusion *d, const ito_ddpm_step *step, double eta)
+bool ito_ddpm_ask(ito_ddpm_walk *w, ito_tensor *x, const ito_ddpm_step *step, ito_ddpm_guess *out)
 {
-    (void)d;
-    double ab = step->alpha_bar, to = step->alpha_bar_to;
-    double sigma = eta * sqrt((1.0 - to) / (1.0 - ab) * (1.0 - ab / to));
-    return (ito_ddpm_move){
-        .x_0 = sqrt(to),
-        .eps = sqrt(fmax(1.0 - to - sigma * sigma, 0.0)),
-        .noise = sigma,
-    };
+    network_heads heads;
+    if (!ask_heads(w, x, step, &heads))
+        return false;
+    ito_ddpm_pair p = ito_ddpm_x_0_of(w->d->prediction, step);
+    ito_ddpm_pair q = ito_ddpm_eps_of(w->d->prediction, step);
+    ito_tensor *x_0 = limit_x_0(&w->o, ito_axpby(p.a, x, p.b, heads.prediction)), *eps;
+    if (w->o.rederive_eps)
+        eps = ito_axpby(1.0 / step->at.noise, x, -step->at.signal / step->at.noise, x_0);
+    else
+        eps =
+            q.a == 0.0 && q.b == 1.0 ? heads.prediction : ito_axpby(q.a, x, q.b, heads.prediction);
+    *out = (ito_ddpm_guess){x_0, eps, heads.v};
+    return x_0 != NULL && eps != NULL;
 }
 
-const ito_ddpm_sampler ito_ddpm_ancestral = {"ddpm", ancestral_move};
-const ito_ddpm_sampler ito_ddpm_ddim = {"ddim", ddim_move};
-
-static const ito_ddpm_sampler *const samplers[] = {&ito_ddpm_ancestral, &ito_ddpm_ddim};
-
-const ito_ddpm_sampler *ito_ddpm_sampler_find(const char *name)
+int ito_ddpm_order(const ito_ddpm_walk *w)
 {
-    for (size_t i = 0; i < sizeof samplers / sizeof samplers[0]; i++)
-        if (strcmp(samplers[i]->name, name) == 0)
-            return samplers[i];
-    return error_null(ITO_ERR_ARGUMENT, "sampler: there is no \"%s\"; there are ddpm and ddim",
-                      name);
+    int order = w->sampler->order < w->known + 1 ? w->sampler->order : w->known + 1;
+    if (w->step.to.noise == 0.0 || w->step.at.signal == 0.0)
+        return 1;
+    return w->o.keep_order || w->n - w->i > order ? order : (int)(w->n - w->i);
 }
 
-/* ---- respacing ---- */
+/* ---- noise ---- */
 
-ito_status ito_ddpm_spacing_find(const char *name, ito_ddpm_spacing *out)
+ito_tensor *ito_ddpm_draw(ito_ddpm_walk *w)
 {
-    static const char *const names[] = {"linspace", "leading", "trailing"};
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(names[i], name) == 0) {
-            *out = (ito_ddpm_spacing)i;
-            return ITO_OK;
-        }
-    }
-    return error_status(ITO_ERR_ARGUMENT,
-                        "spacing: there is no \"%s\"; there are linspace, leading and trailing",
-                        name);
+    if (w->o.noise != NULL)
+        return w->o.noise(w, w->o.noise_context);
+    ito_tensor *z = tensor_empty_channels_last(ito_shape_of(w->x), w->x->dtype);
+    return z != NULL && draw_images(w->drive->generators, z) == ITO_OK ? z : NULL;
 }
 
-ito_status ito_ddpm_timesteps(ito_ddpm_spacing spacing, int64_t T, int64_t S, int64_t *times)
+ito_tensor *noise_up(ito_ddpm_walk *w, ito_tensor *x, ito_ddpm_level from, ito_ddpm_level to,
+                     double amount)
 {
-    if (S < 1 || S > T)
-        return error_status(ITO_ERR_RANGE,
-                            "timesteps: %" PRId64 " steps; the schedule has 1 to %" PRId64, S, T);
-    for (int64_t i = 0; i < S; i++) {
-        double t = nearbyint((double)(i + 1) * (double)T / (double)S) - 1.0;
-        if (spacing == ITO_SPACING_LEADING)
-            t = (double)(i * T / S);
-        else if (spacing == ITO_SPACING_LINSPACE && S > 1)
-            t = nearbyint((double)i * (double)(T - 1) / (double)(S - 1));
-        times[S - 1 - i] = (int64_t)t;
-    }
-    return ITO_OK;
+    double kept = to.signal / from.signal;
+    double variance = to.noise * to.noise - kept * kept * from.noise * from.noise;
+    return ito_axpby(kept, x, amount * sqrt(fmax(variance, 0.0)), ito_ddpm_draw(w));
+}
+
+/* The step from a noisier one near by, and the images noised up to it. */
+static bool churn(ito_ddpm_walk *w)
+{
+    ito_ddpm_churn c = w->o.churn;
+    double sigma = w->step.at.noise / w->step.at.signal;
+    if (c.amount == 0.0 || sigma < c.low || (c.high > 0.0 && sigma > c.high))
+        return true;
+    double growth = 1.0 + fmin(c.amount / (double)w->n, M_SQRT2 - 1.0);
+    int64_t t = nearest_step(w->step.schedule, sigma * growth);
+    if (t <= w->step.t)
+        return true;
+    ito_ddpm_step step = ito_ddpm_step_at(w->step.schedule, t, w->step.t_to);
+    w->x = noise_up(w, w->x, w->step.at, step.at, c.noise == 0.0 ? 1.0 : c.noise);
+    w->step = step;
+    return w->x != NULL;
 }
 
 /* ---- a step ---- */
 
-/* eps-hat: what the output says, or what the image it implies says. */
-static ito_tensor *eps_of(const ito_diffusion *d, const ito_ddpm_step *step, ito_tensor *x_t,
-                          ito_tensor *x_0, ito_tensor *output, ito_ddpm_sample_options o)
+static ito_tensor *noise_of_move(ito_ddpm_walk *w, const ito_ddpm_move *move)
 {
-    double ab = step->alpha_bar;
-    if (o.rederive_eps)
-        return ito_axpby(1.0 / sqrt(1.0 - ab), x_t, -sqrt(ab / (1.0 - ab)), x_0);
-    ito_ddpm_pair p = d->prediction->eps(step);
-    return p.a == 0.0 && p.b == 1.0 ? output : ito_axpby(p.a, x_t, p.b, output);
+    ito_tensor *z = ito_ddpm_draw(w);
+    if (!move->learned)
+        return z;
+    ito_ddpm_pair p = w->d->variance->log_variance(&w->step);
+    return ito_mul(z, ito_exp(ito_add_scalar(ito_mul_scalar(w->guess.v, 0.5 * p.b), 0.5 * p.a)));
 }
 
-ito_tensor *ito_ddpm_sample_step(const ito_diffusion *d, const ito_ddpm_step *step, ito_tensor *x_t,
-                                 ito_tensor *output, ito_tensor *noise, ito_ddpm_sample_options o)
+static ito_tensor *apply_move(ito_ddpm_walk *w)
 {
-    if (x_t == NULL || output == NULL)
-        return NULL;
-    if (!shape_equal(ito_shape_of(x_t), ito_shape_of(output)))
-        return error_null(ITO_ERR_SHAPE, "sample: the network made %s of %s",
-                          tensor_shape_str(output), tensor_shape_str(x_t));
-    const ito_ddpm_sampler *sampler = o.sampler != NULL ? o.sampler : &ito_ddpm_ancestral;
-    ito_ddpm_move move = sampler->move(d, step, o.eta);
-    if (move.noise != 0.0 && noise == NULL)
-        return error_null(ITO_ERR_ARGUMENT, "sample: the step from %" PRId64 " needs noise",
-                          step->t);
-
-    ito_ddpm_pair p = d->prediction->x_0(step);
-    ito_tensor *x_0 = ito_axpby(p.a, x_t, p.b, output);
-    if (!o.no_clip)
-        x_0 = ito_clamp(x_0, -1.0, 1.0);
-    ito_tensor *x = ito_mul_scalar(x_0, move.x_0);
+    ito_ddpm_move move = w->sampler->move(w->d, &w->step, w->o.eta);
+    if (w->step.t_to < 0 && !w->o.noise_at_last)
+        move.noise = 0.0;
+    ito_tensor *x = ito_mul_scalar(w->guess.x_0, move.x_0);
     if (move.x_t != 0.0)
-        x = ito_axpby(1.0, x, move.x_t, x_t);
+        x = ito_axpby(1.0, x, move.x_t, w->x);
     if (move.eps != 0.0)
-        x = ito_axpby(1.0, x, move.eps, eps_of(d, step, x_t, x_0, output, o));
-    return move.noise != 0.0 ? ito_axpby(1.0, x, move.noise, noise) : x;
+        x = ito_axpby(1.0, x, move.eps, w->guess.eps);
+    return move.noise != 0.0 ? ito_axpby(1.0, x, move.noise, noise_of_move(w, &move)) : x;
 }
 
-/* ---- the loop ---- */
+static void past_release(ito_ddpm_past *p)
+{
+    ito_release(p->x);
+    ito_release(p->x_0);
+    ito_release(p->eps);
+}
 
-/* What a run of the loop holds; made and freed by sample_run. */
-typedef struct sampling {
-    const ito_diffusion *d;
-    ito_ddpm_network *network;
-    void *context;
-    ito_ddpm_sample_options o;
-    int64_t *times;            /* [o.steps] */
-    ito_generator *generators; /* one for each image */
-    ito_tensor *x, *noise;     /* rewritten step by step */
-} sampling;
+static void forget(ito_ddpm_walk *w)
+{
+    for (int i = 0; i < w->known; i++)
+        past_release(&w->past[i]);
+    w->known = 0;
+}
+
+/* Differences of guesses need a finite log(signal / noise): a step from pure noise is not kept. */
+static void remember(ito_ddpm_walk *w)
+{
+    if (w->sampler->past == 0 || w->step.at.signal == 0.0)
+        return;
+    if (w->known == w->sampler->past)
+        past_release(&w->past[--w->known]);
+    memmove(w->past + 1, w->past, (size_t)w->known * sizeof *w->past);
+    w->past[0] = (ito_ddpm_past){w->step.at, ito_retain(w->x), ito_retain(w->guess.x_0),
+                                 ito_retain(w->guess.eps)};
+    w->known++;
+}
+
+/* Inpainting: what is given takes the place of what was made there. */
+static ito_tensor *merge_known(ito_ddpm_drive *drive, ito_tensor *x, ito_ddpm_level level)
+{
+    ito_tensor *known = ito_mul_scalar(drive->known, level.signal);
+    if (level.noise != 0.0)
+        known = ito_axpby(1.0, known, level.noise, ito_ddpm_draw(&drive->walk));
+    return ito_where(drive->mask, known, x);
+}
+
+/* From node i to the next one, down or, for inpainting, up. */
+static ito_tensor *advance(ito_ddpm_drive *drive, int64_t i)
+{
+    ito_ddpm_walk *w = &drive->walk;
+    int64_t from = drive->nodes[i], to = drive->nodes[i + 1];
+    w->i = i;
+    w->step = ito_ddpm_step_at(w->d->schedule, from, to);
+    if (to > from) {
+        forget(w);
+        return noise_up(w, w->x, w->step.at, w->step.to, 1.0);
+    }
+    if (!churn(w) || !ito_ddpm_ask(w, w->x, &w->step, &w->guess))
+        return NULL;
+    ito_tensor *x = w->sampler->move != NULL ? apply_move(w) : w->sampler->step(w);
+    if (x != NULL && drive->mask != NULL)
+        x = merge_known(drive, x, w->step.to);
+    if (x != NULL)
+        remember(w);
+    return x;
+}
+
+/* Node i in a scope of its own; w->x is replaced by what it leads to, retained. */
+static bool walk_once(ito_ddpm_drive *drive, int64_t i, ito_tensor **x)
+{
+    ito_ddpm_walk *w = &drive->walk;
+    bool go_on = true;
+    ito_scope_begin();
+    w->x = *x;
+    ito_tensor *next = advance(drive, i);
+    if (next != NULL) {
+        if (w->o.observe != NULL)
+            w->o.observe(w, next, w->o.observe_context);
+        go_on = w->o.progress == NULL || w->o.progress(i + 1, w->n, next, w->o.progress_context);
+        ito_retain(next);
+        ito_release(*x);
+        *x = next;
+    } else {
+        ito_error_set(ITO_ERR_ARGUMENT, "sample: %s gave nothing at step %" PRId64,
+                      w->sampler->name, w->step.t); /* if it said nothing */
+    }
+    ito_scope_end();
+    return next != NULL && go_on;
+}
+
+ito_tensor *drive_walk(ito_ddpm_drive *drive, const ito_tensor *start)
+{
+    if (start == NULL)
+        return NULL;
+    ito_scope_begin();
+    ito_no_grad_begin();
+    ito_tensor *x = tensor_empty_channels_last(ito_shape_of(start), start->dtype);
+    bool good = x != NULL;
+    if (good) {
+        tensor_copy(x, start);
+        ito_retain(x);
+    }
+    for (int64_t i = 0; good && i < drive->walk.n; i++)
+        good = walk_once(drive, i, &x);
+    forget(&drive->walk);
+    ito_no_grad_end();
+    ito_scope_end();
+    if (good)
+        return tensor_adopt(x);
+    ito_release(x);
+    return NULL;
+}
+
+/* ---- options ---- */
 
 static ito_status check_options(const ito_diffusion *d, ito_shape shape, ito_ddpm_sample_options *o)
 {
@@ -146,8 +227,19 @@ static ito_status check_options(const ito_diffusion *d, ito_shape shape, ito_ddp
                             ito_dtype_name(o->dtype));
     if (!(o->eta >= 0.0 && o->eta <= 1.0))
         return error_status(ITO_ERR_RANGE, "sample: eta is %g; it must be in [0, 1]", o->eta);
+    if (!(o->threshold >= 0.0 && o->threshold <= 1.0))
+        return error_status(ITO_ERR_RANGE, "sample: threshold is %g; it must be in [0, 1]",
+                            o->threshold);
+    if (!(o->churn.amount >= 0.0 && isfinite(o->churn.amount)))
+        return error_status(ITO_ERR_RANGE, "sample: churn is %g; it must be at least 0",
+                            o->churn.amount);
+    if (o->churn.amount > 0.0 && o->sampler->past > 0)
+        return error_status(ITO_ERR_ARGUMENT,
+                            "sample: churn is for samplers without memory, and %s looks back at %d "
+                            "steps",
+                            o->sampler->name, o->sampler->past);
     if (o->steps == 0 && o->times == NULL)
-        o->steps = T;
+        o->steps = o->end_at_first && T > 1 ? T - 1 : T;
     if (o->steps < 1 || o->steps > T)
         return error_status(ITO_ERR_RANGE,
                             "sample: %" PRId64 " steps; the schedule has 1 to %" PRId64, o->steps,
@@ -161,115 +253,116 @@ static ito_status check_options(const ito_diffusion *d, ito_shape shape, ito_ddp
     return ITO_OK;
 }
 
-/* Standard normal numbers for image i of dst from generator i. */
-static ito_status draw(const sampling *s, ito_tensor *dst)
+/* The steps taken, falling, then where the last one leads. */
+static ito_status find_nodes(ito_ddpm_drive *drive)
 {
+    ito_ddpm_walk *w = &drive->walk;
+    const ito_ddpm_sample_options *o = &w->o;
+    int64_t n = o->steps, *nodes = drive->nodes, skipped = 0;
     ito_status status = ITO_OK;
-    ito_shape image = ITO_SHAPE(dst->shape[1], dst->shape[2], dst->shape[3]);
-    for (int64_t i = 0; i < dst->shape[0] && status == ITO_OK; i++) {
-        ito_scope_begin();
-        ito_tensor *values = ito_randn(&s->generators[i], image, dst->dtype);
-        ito_tensor *place =
-            tensor_view(dst, image, dst->stride + 1, dst->offset + i * dst->stride[0]);
-        if (values != NULL && place != NULL)
-            tensor_copy(place, values);
-        else
-            status = ito_error_code();
-        ito_scope_end();
+    /* Down to step 0 there is one step more, which only ends it; trailing steps do not reach it. */
+    bool one_more = o->end_at_first && o->spacing != ITO_SPACING_TRAILING;
+    if (o->times != NULL)
+        memcpy(nodes, o->times, (size_t)n * sizeof *nodes);
+    else
+        status = ito_ddpm_timesteps(w->d->schedule, o->spacing, n + one_more, nodes);
+    if (status != ITO_OK)
+        return status;
+    nodes[n] = o->end_at_first ? 0 : -1;
+    while (o->start > 0 && skipped < n && nodes[skipped] > o->start)
+        skipped++;
+    memmove(nodes, nodes + skipped, (size_t)(n + 1 - skipped) * sizeof *nodes);
+    w->n = n - skipped;
+    if (w->n == 0 || (o->end_at_first && nodes[w->n - 1] == 0))
+        return error_status(ITO_ERR_RANGE,
+                            "sample: %" PRId64 " of %" PRId64 " steps are above the start, %" PRId64
+                            ", and the last one leads to step %" PRId64 ": nothing is left to do",
+                            skipped, n, o->start, nodes[w->n]);
+    return ITO_OK;
+}
+
+/* Whether the prediction tells x_0 wherever it is asked; where it does so at the first step, which
+ * is the noisiest, it does at all. */
+static ito_status check_prediction(const ito_ddpm_drive *drive)
+{
+    const ito_diffusion *d = drive->walk.d;
+    for (int64_t i = 0; i < drive->walk.n; i++) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, drive->nodes[i], drive->nodes[i + 1]);
+        ito_ddpm_pair p = ito_ddpm_x_0_of(d->prediction, &step);
+        if (!isfinite(p.a) || !isfinite(p.b))
+            return error_status(ITO_ERR_ARGUMENT,
+                                "sample: %s cannot drive %s: it does not tell x_0 at step %" PRId64
+                                " (signal %g); v and x_0 do",
+                                d->prediction->name, drive->walk.sampler->name, step.t,
+                                step.at.signal);
     }
+    return ITO_OK;
+}
+
+ito_status drive_begin(ito_ddpm_drive *drive, const ito_diffusion *d, ito_ddpm_network *network,
+                       void *context, ito_shape shape, ito_ddpm_sample_options options)
+{
+    if (options.sampler == NULL)
+        options.sampler = &ito_ddpm_ancestral;
+    *drive = (ito_ddpm_drive){.network = network, .context = context};
+    ito_status status = check_options(d, shape, &options);
+    if (status != ITO_OK)
+        return status;
+    int64_t N = shape.dim[0];
+    drive->walk = (ito_ddpm_walk){.d = d, .sampler = options.sampler, .o = options, .drive = drive};
+    drive->nodes = struct_alloc(((size_t)options.steps + 2) * sizeof *drive->nodes);
+    drive->generators = image_generators(options.seed, options.first_image, N);
+    if (drive->nodes == NULL || drive->generators == NULL)
+        status = ito_error_code();
+    for (int64_t i = 0; status == ITO_OK && options.same_noise && i < N; i++)
+        drive->generators[i] = drive->generators[0];
+    if (status == ITO_OK)
+        status = find_nodes(drive);
+    if (status == ITO_OK)
+        status = check_prediction(drive);
+    if (status != ITO_OK)
+        drive_end(drive);
     return status;
 }
 
-/* From step i of the list to the next; s->x is rewritten on success. */
-static ito_status advance(sampling *s, int64_t i)
+void drive_end(ito_ddpm_drive *drive)
 {
-    int64_t to = i + 1 < s->o.steps ? s->times[i + 1] : -1;
-    ito_ddpm_step step = ito_ddpm_step_at(s->d->schedule, s->times[i], to);
-    const ito_ddpm_sampler *sampler = s->o.sampler != NULL ? s->o.sampler : &ito_ddpm_ancestral;
-    if (sampler->move(s->d, &step, s->o.eta).noise != 0.0 && draw(s, s->noise) != ITO_OK)
-        return ito_error_code();
-    ito_tensor *t = ito_full(ITO_SHAPE(s->x->shape[0]), (double)step.t, ITO_I64);
-    ito_tensor *output = t == NULL ? NULL : s->network(s->x, t, s->context);
-    ito_tensor *x = ito_ddpm_sample_step(s->d, &step, s->x, output, s->noise, s->o);
-    if (x == NULL) {
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "sample: the network gave nothing"); /* if it said nothing */
-        return ito_error_code();
-    }
-    tensor_copy(s->x, x);
-    ito_touch(s->x);
-    return ITO_OK;
+    free(drive->nodes);
+    free(drive->generators);
+    drive->nodes = NULL;
+    drive->generators = NULL;
 }
 
-static ito_status sample_loop(sampling *s)
-{
-    for (int64_t i = 0; i < s->o.steps; i++) {
-        ito_scope_begin();
-        ito_status status = advance(s, i);
-        bool go_on =
-            status == ITO_OK && (s->o.progress == NULL ||
-                                 s->o.progress(i + 1, s->o.steps, s->x, s->o.progress_context));
-        ito_scope_end();
-        if (status != ITO_OK)
-            return status;
-        if (!go_on)
-            return ITO_ERR_ARGUMENT;
-    }
-    return ITO_OK;
-}
-
-static ito_status sample_prepare(sampling *s, ito_shape shape)
-{
-    s->times = struct_alloc((size_t)s->o.steps * sizeof *s->times);
-    s->generators = struct_alloc(((size_t)shape.dim[0] + 1) * sizeof *s->generators);
-    s->x = tensor_empty_channels_last(shape, s->o.dtype);
-    s->noise = tensor_empty_channels_last(shape, s->o.dtype);
-    if (s->times == NULL || s->generators == NULL || s->x == NULL || s->noise == NULL)
-        return ito_error_code();
-    for (int64_t i = 0; i < shape.dim[0]; i++)
-        s->generators[i] = ito_generator_make(s->o.seed, (uint64_t)(s->o.first_image + i));
-    if (s->o.times == NULL)
-        return ito_ddpm_timesteps(s->o.spacing, s->d->schedule->steps, s->o.steps, s->times);
-    memcpy(s->times, s->o.times, (size_t)s->o.steps * sizeof *s->times);
-    return ITO_OK;
-}
-
-/* From x_T, or from noise of the streams if it is NULL. */
-static ito_tensor *sample_run(sampling *s, ito_shape shape, const ito_tensor *x_T)
-{
-    if (check_options(s->d, shape, &s->o) != ITO_OK)
-        return NULL;
-    ito_scope_begin();
-    ito_no_grad_begin();
-    ito_status status = sample_prepare(s, shape);
-    if (status == ITO_OK && x_T != NULL)
-        tensor_copy(s->x, x_T);
-    else if (status == ITO_OK)
-        status = draw(s, s->x);
-    if (status == ITO_OK)
-        status = sample_loop(s);
-    ito_no_grad_end();
-    free(s->times);
-    free(s->generators);
-    ito_tensor *x = status == ITO_OK ? ito_keep(s->x) : NULL;
-    ito_scope_end();
-    return x;
-}
+/* ---- sampling ---- */
 
 ito_tensor *ito_ddpm_sample_with(const ito_diffusion *d, ito_ddpm_network *network, void *context,
                                  ito_shape shape, ito_ddpm_sample_options options)
 {
-    sampling s = {.d = d, .network = network, .context = context, .o = options};
-    return sample_run(&s, shape, NULL);
+    ito_ddpm_drive drive;
+    if (drive_begin(&drive, d, network, context, shape, options) != ITO_OK)
+        return NULL;
+    ito_scope_begin();
+    ito_tensor *noise = tensor_empty_channels_last(shape, options.dtype), *x = NULL;
+    double deviation = prior_deviation(d->schedule);
+    if (noise != NULL && draw_images(drive.generators, noise) == ITO_OK)
+        x = drive_walk(&drive, deviation == 1.0 ? noise : ito_mul_scalar_(noise, deviation));
+    x = ito_keep(x);
+    ito_scope_end();
+    drive_end(&drive);
+    return x;
 }
 
 ito_tensor *ito_ddpm_sample_from_with(const ito_diffusion *d, ito_ddpm_network *network,
                                       void *context, ito_tensor *x_T,
                                       ito_ddpm_sample_options options)
 {
+    ito_ddpm_drive drive;
     if (x_T == NULL)
         return NULL;
     options.dtype = x_T->dtype;
-    sampling s = {.d = d, .network = network, .context = context, .o = options};
-    return sample_run(&s, ito_shape_of(x_T), x_T);
+    if (drive_begin(&drive, d, network, context, ito_shape_of(x_T), options) != ITO_OK)
+        return NULL;
+    ito_tensor *x = drive_walk(&drive, x_T);
+    drive_end(&drive);
+    return x;
 }

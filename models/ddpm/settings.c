@@ -70,15 +70,22 @@ static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
 {
     const ito_ddpm_betas *schedule = o->schedule != NULL ? o->schedule : &ito_ddpm_linear;
     const ito_ddpm_variance *variance = o->variance != NULL ? o->variance : &ito_ddpm_fixedlarge;
+    const ito_ddpm_prediction *prediction =
+        o->prediction != NULL ? o->prediction : &ito_ddpm_predict_eps;
+    const ito_ddpm_weighting *weighting = o->weighting != NULL ? o->weighting : &ito_ddpm_simple;
+    const ito_ddpm_objective *loss = o->loss != NULL ? o->loss : &ito_ddpm_loss_simple;
     cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
     if (d == NULL || !put_text(d, "schedule", schedule->name) ||
         !put_number(d, "steps", o->steps == 0 ? 1000.0 : (double)o->steps))
         return false;
-    if (schedule == &ito_ddpm_linear &&
+    if (schedule->ranged &&
         (!put_number(d, "beta_start", o->betas.beta_start == 0.0 ? 1e-4 : o->betas.beta_start) ||
          !put_number(d, "beta_end", o->betas.beta_end == 0.0 ? 0.02 : o->betas.beta_end)))
         return false;
-    return put_text(d, "prediction", "eps") && put_text(d, "variance", variance->name);
+    if (o->betas.zero_terminal_snr && cJSON_AddTrueToObject(d, "zero_terminal_snr") == NULL)
+        return false;
+    return put_text(d, "prediction", prediction->name) && put_text(d, "variance", variance->name) &&
+           put_text(d, "weighting", weighting->name) && put_text(d, "loss", loss->name);
 }
 
 char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
@@ -166,6 +173,17 @@ static ito_status get_betas(const cJSON *d, const char *source, ito_diffusion_op
     return ITO_OK;
 }
 
+/* What files of earlier versions have not, which had the defaults only. */
+static ito_status get_training(const cJSON *d, ito_diffusion_options *o)
+{
+    const char *weighting = text_of(d, "weighting"), *loss = text_of(d, "loss");
+    o->betas.zero_terminal_snr =
+        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "zero_terminal_snr"));
+    o->weighting = ito_ddpm_weighting_find(weighting != NULL ? weighting : "simple");
+    o->loss = ito_ddpm_objective_find(loss != NULL ? loss : "simple");
+    return o->weighting == NULL || o->loss == NULL ? ito_error_code() : ITO_OK;
+}
+
 static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffusion_options *o)
 {
     const cJSON *d = cJSON_GetObjectItemCaseSensitive(root, "diffusion");
@@ -177,19 +195,21 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
         return wrong(source, "schedule", "a text");
     if (variance == NULL)
         return wrong(source, "variance", "a text");
-    if (prediction == NULL || strcmp(prediction, "eps") != 0)
-        return wrong(source, "prediction", "\"eps\"");
+    if (prediction == NULL)
+        return wrong(source, "prediction", "a text");
     if (!whole(cJSON_GetObjectItemCaseSensitive(d, "steps"), &o->steps))
         return wrong(source, "steps", "a whole number");
     if (o->steps == 0) /* the options would take it for the default */
         return error_status(ITO_ERR_FORMAT,
                             "%s: the diffusion has 0 steps; it must have at least 1", source);
-    o->prediction = &ito_ddpm_predict_eps;
+    o->prediction = ito_ddpm_prediction_find(prediction);
     o->schedule = ito_ddpm_betas_find(schedule);
     o->variance = ito_ddpm_variance_find(variance);
-    if (o->schedule == NULL || o->variance == NULL)
+    if (o->prediction == NULL || o->schedule == NULL || o->variance == NULL)
         return ito_error_code();
-    if (o->schedule == &ito_ddpm_linear && get_betas(d, source, o) != ITO_OK)
+    if (o->schedule->ranged && get_betas(d, source, o) != ITO_OK)
+        return ito_error_code();
+    if (get_training(d, o) != ITO_OK)
         return ito_error_code();
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)

@@ -219,8 +219,8 @@ Test(ddpm_cli, words_are_checked)
     is_usage_error("train --data npy:data.npy --out r --preset big",
                    "--preset: \"big\" is none of small|cifar10|lsun256");
     is_usage_error("train --data npy:data.npy --out r --schedule lin", "--schedule: \"lin\"");
-    is_usage_error("sample --model r --out g.png --sampler euler",
-                   "--sampler: \"euler\" is none of ddpm|ddim");
+    is_usage_error("sample --model r --out g.png --sampler eulr",
+                   "--sampler: \"eulr\" is none of ddpm|ddim|euler|");
     is_usage_error("train --data npy:data.npy --out r --multipliers 1,,2",
                    "--multipliers: \"1,,2\"");
     is_usage_error("train --data npy:data.npy --out r --multipliers 1,2 --attention 5",
@@ -737,6 +737,15 @@ Test(ddpm_cli, an_image_depends_on_its_number_only)
                  "trailing --rederive-eps --no-clip --json"));
     cr_assert_not_null(strstr(said, "\"sampler\":\"ddim\""), "%s", said);
     cr_assert(!same_file("a.npy", "e.npy"));
+    succeeds(run("sample --model r --npy g.npy --trajectory t.npy --n 3 --batch 2 --steps 4 "
+                 "--sampler dpm++2m --spacing karras --threshold 0.9"));
+    ito_tensor *g = ito_npy_load("g.npy"), *t = ito_npy_load("t.npy");
+    cr_assert_eq(ito_ndim(t), 5);
+    cr_assert(ito_size(t, 0) == 4 && ito_size(t, 1) == 3);
+    /* The last step leads to what the network sees there. */
+    cr_assert_eq(memcmp((const float *)ito_const_data(t) + 3 * ito_numel(g), ito_const_data(g),
+                        (size_t)ito_numel(g) * 4),
+                 0);
     succeeds(run("sample --model r --out f.png --n 5 --steps 4 --columns 5 --weights model"));
     cr_assert(there("a.png") && there("f.png"));
 }

@@ -146,14 +146,15 @@ Test(diffusion, irreducible_loss_of_gaussian_data)
     ito_diffusion_free(d);
 }
 
-static double signal_share(const ito_ddpm_step *step)
+static double signal_share(const ito_ddpm_weighting *self, const ito_ddpm_step *step)
 {
-    return step->alpha_bar;
+    return self->k * step->at.signal * step->at.signal;
 }
 
 Test(diffusion, a_weighting_of_ones_own_multiplies_each_step)
 {
-    static const ito_ddpm_weighting weighting = {"alpha_bar", signal_share};
+    static const ito_ddpm_weighting weighting = {
+        .name = "alpha_bar", .weight = signal_share, .k = 1.0};
     ito_diffusion *d = ito_diffusion_create(.weighting = &weighting);
     double expected = 0.0;
     for (int t = 0; t < 1000; t++) {
@@ -165,9 +166,9 @@ Test(diffusion, a_weighting_of_ones_own_multiplies_each_step)
 }
 
 /* A prediction of one's own: x_0 itself. */
-static ito_ddpm_pair x_0_target(const ito_ddpm_step *step)
+static ito_ddpm_pair x_0_target(const ito_ddpm_prediction *self, const ito_ddpm_step *step)
 {
-    (void)step;
+    (void)self, (void)step;
     return (ito_ddpm_pair){1.0, 0.0};
 }
 
@@ -180,7 +181,7 @@ static ito_tensor *nothing_known(ito_tensor *x, ito_tensor *t, void *context)
 
 Test(diffusion, a_prediction_of_ones_own_sets_the_target)
 {
-    static const ito_ddpm_prediction prediction = {"x_0", x_0_target, NULL, NULL};
+    static const ito_ddpm_prediction prediction = {.name = "mine", .target = x_0_target};
     ito_diffusion *d = ito_diffusion_create(.prediction = &prediction);
     ito_tensor *x_0 = noise(3, ITO_SHAPE(2, 5), ITO_F64), *eps = noise(4, ITO_SHAPE(2, 5), ITO_F64);
     const int64_t t[] = {10, 990};
@@ -220,6 +221,13 @@ Test(diffusion, loss_says_what_the_network_did_wrong)
     ito_diffusion_free(d);
 }
 
+static double variance_of(const ito_ddpm_variance *v, const ito_ddpm_step *step)
+{
+    ito_ddpm_pair p = v->log_variance(step);
+    cr_assert_eq(p.b, 0.0);
+    return exp(p.a);
+}
+
 /* Written with f32 tables; ours are f64. */
 Test(diffusion, variances_are_those_of_the_reference)
 {
@@ -227,13 +235,15 @@ Test(diffusion, variances_are_those_of_the_reference)
     ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
     ito_ddpm_step first = ito_ddpm_step_at(s, 0, -1), middle = ito_ddpm_step_at(s, 487, 486);
     ito_ddpm_step last = ito_ddpm_step_at(s, 999, 998);
-    cr_assert_eq(ito_ddpm_fixedsmall.variance(&first), 0.0);
-    cr_assert_float_eq(ito_ddpm_fixedsmall.variance(&middle), 0.0097915598, 10 * tolerance);
-    cr_assert_float_eq(ito_ddpm_fixedsmall.variance(&last), 0.0199999712, 10 * tolerance);
-    for (int64_t t = 0; t < 1000; t++) {
+    /* At t = 0, where beta~ is 0, both are that of t = 1. */
+    cr_assert_float_eq(variance_of(&ito_ddpm_fixedsmall, &first), s->beta_tilde[1], 1e-17);
+    cr_assert_float_eq(variance_of(&ito_ddpm_fixedlarge, &first), s->beta_tilde[1], 1e-17);
+    cr_assert_float_eq(variance_of(&ito_ddpm_fixedsmall, &middle), 0.0097915598, 10 * tolerance);
+    cr_assert_float_eq(variance_of(&ito_ddpm_fixedsmall, &last), 0.0199999712, 10 * tolerance);
+    for (int64_t t = 1; t < 1000; t++) {
         ito_ddpm_step step = ito_ddpm_step_at(s, t, t - 1);
-        cr_assert_float_eq(ito_ddpm_fixedlarge.variance(&step), s->beta[t], 1e-13);
-        cr_assert_float_eq(ito_ddpm_fixedsmall.variance(&step), s->beta_tilde[t], 1e-13);
+        cr_assert_float_eq(variance_of(&ito_ddpm_fixedlarge, &step), s->beta[t], 1e-13);
+        cr_assert_float_eq(variance_of(&ito_ddpm_fixedsmall, &step), s->beta_tilde[t], 1e-13);
     }
     ito_ddpm_schedule_free(s);
 }
@@ -251,7 +261,7 @@ Test(diffusion, bound_of_gaussian_data)
         for (int64_t t = 1; t < 1000; t++) {
             ito_ddpm_step step = ito_ddpm_step_at(s, t, t - 1);
             double ab = s->alpha_bar[t], beta = s->beta[t];
-            double variance = cases[i].variance->variance(&step);
+            double variance = variance_of(cases[i].variance, &step);
             double error = 0.25 * ab / (0.25 * ab + 1.0 - ab);
             double gap = beta * beta / ((1.0 - beta) * (1.0 - ab)) * error;
             double ratio = s->beta_tilde[t] / variance;
@@ -266,8 +276,9 @@ Test(diffusion, choices_are_found_by_name)
 {
     cr_assert_eq(ito_ddpm_variance_find("fixedsmall"), &ito_ddpm_fixedsmall);
     cr_assert_eq(ito_ddpm_variance_find("fixedlarge"), &ito_ddpm_fixedlarge);
-    refused(ito_ddpm_variance_find("learned"), ITO_ERR_ARGUMENT,
-            "variance: there is no \"learned\"; there are fixedsmall and fixedlarge");
+    refused(ito_ddpm_variance_find("free"), ITO_ERR_ARGUMENT,
+            "variance: there is no \"free\"; there are fixedsmall, fixedlarge, learned and "
+            "learned_range");
     refused(ito_diffusion_create(.steps = -1), ITO_ERR_RANGE,
             "schedule: -1 steps; there are 1 to 1000000");
     ito_diffusion_free(NULL);

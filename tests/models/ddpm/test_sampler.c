@@ -1,100 +1,14 @@
-/* Samplers: the fixture of diffusers' scheduler tests, Gaussian data with its best network, where
- * everything has a closed form, and the laws of a batch. */
+/* Samplers: Gaussian data with its best network, where everything has a closed form, and the laws
+ * of a batch. test_sampler_reference.c has the values of other implementations. */
 #include "models/ddpm/sampler.h"
 
 #include "autograd/ops.h"
 #include "models/ddpm/unet.h"
 #include "tensor/runtime.h"
-#include "tests/reference/formula.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
-
-/* ---- the fixture: x counts up, the "network" scales it by t / (t + 1) ---- */
-
-static ito_tensor *fixture(double scale)
-{
-    ito_tensor *x = ito_empty(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
-    double *values = ito_data(x);
-    for (int b = 0; b < 4; b++)
-        for (int i = 0; i < 192; i++)
-            values[b * 192 + i] = scale * (i * 4 + b) / 768.0;
-    return x;
-}
-
-static ito_tensor *scaling(ito_tensor *x, ito_tensor *t, void *context)
-{
-    (void)context;
-    double step = (double)((const int64_t *)ito_const_data(t))[0];
-    return ito_mul_scalar(x, step / (step + 1.0));
-}
-
-static double sum_of_magnitudes(ito_tensor *x)
-{
-    cr_assert_not_null(x, "%s", ito_error());
-    return ito_item(ito_sum(ito_abs(x)));
-}
-
-static const double SUM_TOLERANCE = 1e-2; /* that of the tests the fixture comes from */
-
-Test(sampler, ddim_agrees_with_the_reference)
-{
-    ito_diffusion *d = ito_diffusion_create();
-    ito_tensor *x = ito_ddpm_sample_from(d, scaling, NULL, fixture(1.0), .sampler = &ito_ddpm_ddim,
-                                         .steps = 10, .spacing = ITO_SPACING_LEADING);
-    double sum = sum_of_magnitudes(x);
-    cr_assert_float_eq(sum, 172.0067, SUM_TOLERANCE);
-    cr_assert_float_eq(sum / 768.0, 0.223967, 1e-3);
-    ito_diffusion_free(d);
-}
-
-/* The walk with noise of the fixture's own, step by step. */
-static double walk(const ito_diffusion *d, double scale, const int64_t *times, int64_t n,
-                   bool finish, bool noisy, ito_ddpm_sample_options options)
-{
-    ito_tensor *x = fixture(scale);
-    for (int64_t i = 0; i < n - !finish; i++) {
-        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, times[i], i + 1 < n ? times[i + 1] : -1);
-        ito_tensor *noise = ito_zeros(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
-        for (uint32_t k = 0; noisy && k < 768; k++)
-            ((double *)ito_data(noise))[k] =
-                (double)(formula_uniform((uint32_t)(20000 + times[i]), k) * (float)sqrt(3.0));
-        ito_tensor *t = ito_full(ITO_SHAPE(4), (double)times[i], ITO_I64);
-        x = ito_ddpm_sample_step(d, &step, x, scaling(x, t, NULL), noise, options);
-    }
-    return sum_of_magnitudes(x);
-}
-
-Test(sampler, ddim_options_agree_with_the_reference)
-{
-    ito_diffusion *d = ito_diffusion_create();
-    int64_t times[10];
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LEADING, 1000, 10, times), ITO_OK);
-    ito_ddpm_sample_options o = {.sampler = &ito_ddpm_ddim};
-    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 559.057648, SUM_TOLERANCE);
-    o.rederive_eps = true;
-    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 562.270277, SUM_TOLERANCE);
-    o = (ito_ddpm_sample_options){.sampler = &ito_ddpm_ddim, .no_clip = true};
-    cr_assert_float_eq(walk(d, 4.0, times, 10, false, false, o), 687.992439, SUM_TOLERANCE);
-    o = (ito_ddpm_sample_options){.sampler = &ito_ddpm_ddim, .eta = 1.0};
-    cr_assert_float_eq(walk(d, 1.0, times, 10, true, true, o), 236.813486, SUM_TOLERANCE);
-    ito_diffusion_free(d);
-}
-
-Test(sampler, ancestral_agrees_with_the_reference)
-{
-    ito_diffusion *large = ito_diffusion_create();
-    ito_diffusion *small = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
-    int64_t times[1000];
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 1000, times), ITO_OK);
-    ito_ddpm_sample_options o = {.steps = 0};
-    cr_assert_float_eq(walk(small, 1.0, times, 1000, true, true, o), 269.808350, SUM_TOLERANCE);
-    cr_assert_float_eq(walk(large, 1.0, times, 1000, true, true, o), 271.734016, SUM_TOLERANCE);
-    cr_assert_float_eq(walk(small, 1.0, times, 1000, true, false, o), 0.660936, SUM_TOLERANCE);
-    ito_diffusion_free(large);
-    ito_diffusion_free(small);
-}
 
 Test(sampler, ddim_variances_are_those_of_the_reference)
 {
@@ -149,9 +63,9 @@ static double moved_variance(const ito_diffusion *d, const int64_t *times, int64
     for (int64_t i = 0; i < n; i++) {
         ito_ddpm_step step = ito_ddpm_step_at(d->schedule, times[i], i + 1 < n ? times[i + 1] : -1);
         ito_ddpm_move m = ito_ddpm_ancestral.move(d, &step, 0.0);
-        ito_ddpm_pair p = d->prediction->x_0(&step);
+        ito_ddpm_pair p = ito_ddpm_x_0_of(d->prediction, &step);
         double gain = m.x_t + m.x_0 * (p.a + p.b * best_factor(d->schedule, times[i]));
-        v = gain * gain * v + m.noise * m.noise;
+        v = gain * gain * v + (step.t_to < 0 ? 0.0 : m.noise * m.noise);
     }
     return v;
 }
@@ -160,12 +74,12 @@ Test(sampler, variance_of_ancestral_samples_of_gaussian_data)
 {
     ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
     int64_t times[1000];
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 1000, times), ITO_OK);
+    cr_assert_eq(ito_ddpm_timesteps(d->schedule, ITO_SPACING_LINSPACE, 1000, times), ITO_OK);
     cr_assert_float_eq(moved_variance(d, times, 1000), 0.246125211, 0.51e-9);
     cr_assert_float_eq(exact_variance(d->schedule, times, 1000, false), 0.246125211, 0.51e-9);
     d->variance = &ito_ddpm_fixedlarge;
     cr_assert_float_eq(moved_variance(d, times, 1000), 0.250752075, 0.51e-9);
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 37, times), ITO_OK);
+    cr_assert_eq(ito_ddpm_timesteps(d->schedule, ITO_SPACING_LINSPACE, 37, times), ITO_OK);
     cr_assert_float_eq(moved_variance(d, times, 37), exact_variance(d->schedule, times, 37, true),
                        1e-12);
     ito_diffusion_free(d);
@@ -190,7 +104,7 @@ Test(sampler, samples_drawn_have_that_variance)
 {
     ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
     int64_t times[20];
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LINSPACE, 1000, 20, times), ITO_OK);
+    cr_assert_eq(ito_ddpm_timesteps(d->schedule, ITO_SPACING_LINSPACE, 20, times), ITO_OK);
     drawn_variance(d, 1000, 40, 0.246125211);
     drawn_variance(d, 20, 200, exact_variance(d->schedule, times, 20, false));
     d->variance = &ito_ddpm_fixedlarge;
@@ -235,9 +149,11 @@ Test(sampler, spacings_are_those_of_the_tables)
         {ITO_SPACING_LEADING, 1000, 1, {0}},
         {ITO_SPACING_TRAILING, 1000, 1, {999}},
     };
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         int64_t times[10];
-        cr_assert_eq(ito_ddpm_timesteps(cases[i].spacing, cases[i].T, cases[i].S, times), ITO_OK);
+        cr_assert_eq(cases[i].T, s->steps);
+        cr_assert_eq(ito_ddpm_timesteps(s, cases[i].spacing, cases[i].S, times), ITO_OK);
         for (int64_t k = 0; k < cases[i].S; k++)
             cr_assert_eq(times[k], cases[i].times[k], "case %zu, step %ld: %ld", i, (long)k,
                          (long)times[k]);
@@ -247,19 +163,46 @@ Test(sampler, spacings_are_those_of_the_tables)
 Test(sampler, spacings_fall_within_the_schedule)
 {
     int64_t times[300];
-    for (int spacing = 0; spacing < 3; spacing++) {
+    for (int spacing = 0; spacing < 4; spacing++) {
         for (int64_t T = 1; T <= 300; T += 23) {
+            ito_ddpm_schedule *s = ito_ddpm_schedule_create(&ito_ddpm_linear, T);
             for (int64_t S = 1; S <= T; S++) {
-                cr_assert_eq(ito_ddpm_timesteps((ito_ddpm_spacing)spacing, T, S, times), ITO_OK);
+                cr_assert_eq(ito_ddpm_timesteps(s, (ito_ddpm_spacing)spacing, S, times), ITO_OK);
                 cr_assert(times[0] < T && times[S - 1] >= 0);
                 for (int64_t i = 1; i < S; i++)
                     cr_assert(times[i] < times[i - 1]);
                 cr_assert(S < T || times[0] == T - 1);
             }
+            ito_ddpm_schedule_free(s);
         }
     }
-    cr_assert_eq(ito_ddpm_timesteps(ITO_SPACING_LEADING, 10, 11, times), ITO_ERR_RANGE);
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 10);
+    cr_assert_eq(ito_ddpm_timesteps(s, ITO_SPACING_LEADING, 11, times), ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(), "timesteps: 11 steps; the schedule has 1 to 10");
+    ito_ddpm_schedule_free(s);
+}
+
+/* Karras et al. 2022, eq. (5), with rho 7: the nearest sigma there is, no two alike. */
+Test(sampler, karras_spacing_is_even_in_the_seventh_root_of_sigma)
+{
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    int64_t times[12];
+    double low = pow(s->noise[0] / s->signal[0], 1.0 / 7.0);
+    double high = pow(s->noise[999] / s->signal[999], 1.0 / 7.0);
+    cr_assert_eq(ito_ddpm_timesteps(s, ITO_SPACING_KARRAS, 12, times), ITO_OK);
+    cr_assert_eq(times[0], 999);
+    cr_assert_eq(times[11], 0);
+    for (int i = 1; i < 11; i++) {
+        double wanted = 7.0 * log(high + i / 11.0 * (low - high)), least = 1e9;
+        int64_t best = 0;
+        for (int64_t t = 0; t < 1000; t++) {
+            double off = fabs(log(s->noise[t] / s->signal[t]) - wanted);
+            best = off < least ? t : best;
+            least = off < least ? off : least;
+        }
+        cr_assert_eq(times[i], best, "%d: %ld, not %ld", i, (long)times[i], (long)best);
+    }
+    ito_ddpm_schedule_free(s);
 }
 
 /* ---- batches ---- */
@@ -357,13 +300,82 @@ Test(sampler, progress_can_stop_it_without_an_error)
     ito_diffusion_free(d);
 }
 
-Test(sampler, an_explicit_list_is_followed)
+/* A network that predicts x_0 as 1, 2, 3, ... pixel by pixel, times 0.1 image by image. */
+static ito_tensor *counting(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t, (void)context;
+    ito_tensor *image = ito_reshape(ito_arange(1, 11, 1, ITO_F64), 1, 1, 2, 5);
+    ito_tensor *scale = ito_reshape(ito_arange(1, 3, 1, ITO_F64), 2, 1, 1, 1);
+    return ito_add(ito_mul_scalar(ito_mul(image, scale), 0.1), ito_mul_scalar(x, 0.0));
+}
+
+/* What one step to the clean image makes of them. */
+static void one_step(ito_ddpm_sample_options o, double *values)
+{
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    o.steps = 1;
+    o.dtype = ITO_F64;
+    ito_tensor *x = ito_ddpm_sample_with(d, counting, NULL, ITO_SHAPE(2, 1, 2, 5), o);
+    cr_assert_not_null(x, "%s", ito_error());
+    cr_assert_eq(ito_to_data(x, values, ITO_F64), ITO_OK);
+    ito_diffusion_free(d);
+}
+
+Test(sampler, limits_of_x_0_are_options)
+{
+    double clipped[20], free[20], dynamic[20], noisy[20], again[20];
+    one_step((ito_ddpm_sample_options){.seed = 1}, clipped);
+    one_step((ito_ddpm_sample_options){.no_clip = true}, free);
+    one_step((ito_ddpm_sample_options){.threshold = 0.75}, dynamic);
+    one_step((ito_ddpm_sample_options){.noise_at_last = true, .no_clip = true}, noisy);
+    one_step((ito_ddpm_sample_options){.sampler = &ito_ddpm_dpm_2m}, again);
+    /* The 0.75-quantile of 0.1, ..., 1.0 lies below 1 and that of twice as much is 1.55. */
+    double sum = 0.0, small = ito_ddpm_schedule_create(NULL, 1000)->beta_tilde[1];
+    for (int i = 0; i < 20; i++) {
+        double plain = 0.1 * (i % 10 + 1) * (i / 10 + 1), limit = i < 10 ? 1.0 : 1.55;
+        cr_assert_float_eq(free[i], plain, 1e-12);
+        cr_assert_float_eq(clipped[i], fmin(plain, 1.0), 1e-12);
+        cr_assert_float_eq(again[i], clipped[i], 1e-12);
+        cr_assert_float_eq(dynamic[i], fmin(plain / limit, 1.0), 1e-12);
+        sum += (noisy[i] - plain) * (noisy[i] - plain) / 20.0;
+    }
+    cr_assert(sum > small / 5.0 && sum < small * 5.0, "%g for %g", sum, small);
+}
+
+static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
+{
+    double *seen = context;
+    seen[w->i] = ito_item(ito_sum(w->guess.x_0)) + 1000.0 * (double)w->step.t;
+    cr_assert_eq(ito_numel(x), ito_numel(w->x));
+}
+
+Test(sampler, what_the_network_sees_on_the_way_is_shown)
+{
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    static const int64_t times[] = {900, 400, 3};
+    double seen[3];
+    cr_assert_not_null(ito_ddpm_sample(d, counting, NULL, ITO_SHAPE(2, 1, 2, 5), .dtype = ITO_F64,
+                                       .steps = 3, .times = times, .no_clip = true,
+                                       .observe = watch, .observe_context = seen));
+    for (int i = 0; i < 3; i++)
+        cr_assert_float_eq(seen[i], 16.5 + 1000.0 * (double)times[i], 1e-9);
+    /* From a step in the middle: the list below it. */
+    cr_assert_not_null(ito_ddpm_sample(d, counting, NULL, ITO_SHAPE(2, 1, 2, 5), .dtype = ITO_F64,
+                                       .steps = 3, .times = times, .no_clip = true, .start = 500,
+                                       .observe = watch, .observe_context = seen));
+    cr_assert_float_eq(seen[0], 16.5 + 400000.0, 1e-9);
+    ito_diffusion_free(d);
+}
+
+Test(sampler, same_noise_makes_the_same_image)
 {
     ito_diffusion *d = ito_diffusion_create();
-    static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100, 0};
-    ito_tensor *x = ito_ddpm_sample_from(d, scaling, NULL, fixture(1.0), .sampler = &ito_ddpm_ddim,
-                                         .steps = 10, .times = times);
-    cr_assert_float_eq(sum_of_magnitudes(x), 172.0067, SUM_TOLERANCE);
+    ito_tensor *x = ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(2, 1, 1, 3), .steps = 4,
+                                    .same_noise = true, .first_image = 3);
+    ito_tensor *y = ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(1, 1, 1, 3), .steps = 4,
+                                    .first_image = 3);
+    for (int i = 0; i < 2; i++)
+        cr_assert_eq(ito_item(ito_max(ito_abs(ito_sub(ito_narrow(x, 0, i, 1), y)))), 0.0);
     ito_diffusion_free(d);
 }
 
@@ -409,19 +421,41 @@ Test(sampler, refuses_what_makes_no_sense)
             "sample: step 1 of the list is -1; they must fall from at most 19 to at least 0");
     refused(ito_ddpm_sample(d, flattening, s, shape), ITO_ERR_SHAPE,
             "sample: the network made [4] of [1, 1, 2, 2]");
-    ito_ddpm_step step = ito_ddpm_step_at(d->schedule, 5, 4);
-    ito_tensor *x = ito_zeros(shape, ITO_F32);
-    refused(ito_ddpm_sample_step(d, &step, x, x, NULL, (ito_ddpm_sample_options){.steps = 0}),
-            ITO_ERR_ARGUMENT, "sample: the step from 5 needs noise");
-    refused(ito_ddpm_sampler_find("euler"), ITO_ERR_ARGUMENT,
-            "sampler: there is no \"euler\"; there are ddpm and ddim");
+    refused(ito_ddpm_sampler_find("eulr"), ITO_ERR_ARGUMENT,
+            "sampler: there is no \"eulr\"; there are ddpm, ddim, euler, euler-a, heun, lms, deis, "
+            "deis3, pndm, plms, dpm++1s, dpm++2s, dpm++2m, dpm++3m, dpm++2m-sde, unipc and unipc3");
     cr_assert_eq(ito_ddpm_sampler_find("ddim"), &ito_ddpm_ddim);
+    refused(ito_ddpm_sample(d, net, s, shape, .threshold = 2.0), ITO_ERR_RANGE,
+            "sample: threshold is 2; it must be in [0, 1]");
+    refused(ito_ddpm_sample(d, net, s, shape, .churn = {.amount = -1.0}), ITO_ERR_RANGE,
+            "sample: churn is -1; it must be at least 0");
+    refused(
+        ito_ddpm_sample(d, net, s, shape, .churn = {.amount = 9.0}, .sampler = &ito_ddpm_dpm_3m),
+        ITO_ERR_ARGUMENT,
+        "sample: churn is for samplers without memory, and dpm++3m looks back at 2 steps");
+    refused(
+        ito_ddpm_sample(d, net, s, shape, .steps = 2, .spacing = ITO_SPACING_TRAILING, .start = 5),
+        ITO_ERR_RANGE,
+        "sample: 2 of 2 steps are above the start, 5, and the last one leads to step -1: "
+        "nothing is left to do");
+    ito_diffusion *blind = ito_diffusion_create(.steps = 20, .betas = {.zero_terminal_snr = true});
+    refused(ito_ddpm_sample(blind, net, s, shape, .sampler = &ito_ddpm_unipc), ITO_ERR_ARGUMENT,
+            "sample: eps cannot drive unipc: it does not tell x_0 at step 19 (signal 0); v and x_0 "
+            "do");
+    ito_diffusion_free(blind);
+    ito_diffusion *learned = ito_diffusion_create(.steps = 20, .variance = &ito_ddpm_learned,
+                                                  .loss = &ito_ddpm_loss_hybrid);
+    refused(ito_ddpm_sample(learned, net, s, shape), ITO_ERR_SHAPE,
+            "sample: the network made [1, 1, 2, 2] of [1, 1, 2, 2]; the variance learned needs a "
+            "second head, [1, 2, 2, 2]");
+    ito_diffusion_free(learned);
     ito_ddpm_spacing spacing;
     cr_assert_eq(ito_ddpm_spacing_find("trailing", &spacing), ITO_OK);
     cr_assert_eq(spacing, ITO_SPACING_TRAILING);
     cr_assert_eq(ito_ddpm_spacing_find("random", &spacing), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(),
-                     "spacing: there is no \"random\"; there are linspace, leading and trailing");
+    cr_assert_str_eq(
+        ito_error_message(),
+        "spacing: there is no \"random\"; there are linspace, leading, trailing and karras");
     ito_diffusion_free(d);
 }
 

@@ -56,6 +56,83 @@ Test(schedule, linear_keeps_its_ends_whatever_the_number_of_steps)
     ito_ddpm_schedule_free(one);
 }
 
+/* Half a unit of f32 in each of up to 1000 factors; diffusers' tables are f32 (scaled_linear,
+ * sigmoid, rescale_betas_zero_snr of diffusers 0.42.1). */
+static void alpha_bars(const ito_ddpm_betas *family, bool zero_end, const double *expected)
+{
+    static const int64_t t[] = {0, 250, 500, 999};
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(family, 1000, .zero_terminal_snr = zero_end);
+    cr_assert_not_null(s, "%s", ito_error());
+    for (int i = 0; i < 4; i++)
+        cr_assert_float_eq(s->alpha_bar[t[i]], expected[i], 1e-4 * expected[i], "%s %g",
+                           family->name, s->alpha_bar[t[i]]);
+    ito_ddpm_schedule_free(s);
+}
+
+Test(schedule, families_agree_with_other_implementations)
+{
+    alpha_bars(&ito_ddpm_quad, false,
+               (const double[]){0.99989998, 0.82001013, 0.33127463, 7.33411987e-4});
+    alpha_bars(&ito_ddpm_sigmoid, false,
+               (const double[]){0.99985081, 0.90279901, 0.29888758, 3.96818214e-5});
+    alpha_bars(&ito_ddpm_linear, true, (const double[]){0.99989998, 0.51886052, 0.07524620, 0.0});
+}
+
+Test(schedule, simple_families_are_their_definitions)
+{
+    ito_ddpm_schedule *jsd = ito_ddpm_schedule_create(&ito_ddpm_jsd, 100);
+    ito_ddpm_schedule *constant = ito_ddpm_schedule_create(&ito_ddpm_const, 100);
+    ito_ddpm_schedule *straight = ito_ddpm_schedule_create(&ito_ddpm_straight, 100);
+    ito_ddpm_schedule *w10 = ito_ddpm_schedule_create(&ito_ddpm_warmup10, 100);
+    ito_ddpm_schedule *w50 = ito_ddpm_schedule_create(&ito_ddpm_warmup50, 100);
+    for (int t = 0; t < 100; t++) {
+        cr_assert_float_eq(jsd->alpha_bar[t], (99 - t) / 100.0, 1e-14);
+        cr_assert_eq(constant->beta[t], 0.02);
+        cr_assert_float_eq(straight->noise[t], (t + 1) / 100.0, 1e-15);
+        cr_assert_float_eq(straight->signal[t] + straight->noise[t], 1.0, 1e-15);
+        cr_assert_float_eq(w10->beta[t], t < 10 ? 1e-4 + t * 0.0199 / 9 : 0.02, 1e-15);
+        cr_assert_float_eq(w50->beta[t], t < 50 ? 1e-4 + t * 0.0199 / 49 : 0.02, 1e-15);
+    }
+    ito_ddpm_schedule_free(jsd);
+    ito_ddpm_schedule_free(constant);
+    ito_ddpm_schedule_free(straight);
+    ito_ddpm_schedule_free(w10);
+    ito_ddpm_schedule_free(w50);
+}
+
+/* Adding noise step by step is jumping: signal and noise from beta alone, on a path that does not
+ * preserve variance. */
+Test(schedule, steps_of_a_path_add_up)
+{
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(&ito_ddpm_straight, 50);
+    double variance = 0.0, signal = 1.0;
+    for (int t = 0; t < 50; t++) {
+        double kept = s->signal[t] / signal;
+        variance = kept * kept * variance + s->beta[t];
+        signal = s->signal[t];
+        cr_assert_float_eq(variance, s->noise[t] * s->noise[t], 1e-14);
+    }
+    ito_ddpm_schedule_free(s);
+}
+
+static ito_ddpm_level rising(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
+{
+    (void)T, (void)o;
+    return (ito_ddpm_level){t == 2 ? 0.95 : 0.9 - 0.1 * (double)t, 0.5};
+}
+
+Test(schedule, zero_terminal_snr_keeps_the_beginning)
+{
+    ito_ddpm_schedule *a = ito_ddpm_schedule_create(&ito_ddpm_quad, 30);
+    ito_ddpm_schedule *b = ito_ddpm_schedule_create(&ito_ddpm_quad, 30, .zero_terminal_snr = true);
+    double first = a->signal[0], last = a->signal[29];
+    for (int t = 0; t < 30; t++)
+        cr_assert_float_eq(b->signal[t], (a->signal[t] - last) * first / (first - last), 1e-13);
+    cr_assert_eq(b->alpha_bar[29], 0.0);
+    ito_ddpm_schedule_free(a);
+    ito_ddpm_schedule_free(b);
+}
+
 /* beta~ by Bayes' rule: precisions of q(x_t | x_{t-1}) and q(x_{t-1} | x_0) add. */
 Test(schedule, tables_follow_from_betas)
 {
@@ -91,7 +168,15 @@ Test(schedule, refuses_what_is_no_schedule)
             "schedule: 0 steps; there are 1 to 1000000");
     refused(ito_ddpm_schedule_create(NULL, 1000001), ITO_ERR_RANGE,
             "schedule: 1000001 steps; there are 1 to 1000000");
-    const double bad[][2] = {{0.1, 0.0}, {0.1, 1.0}, {0.1, -0.5}, {0.1, (double)NAN}, {0.1, 1e-20}};
+    static const ito_ddpm_betas bumpy = {.name = "bumpy", .level = rising};
+    refused(ito_ddpm_schedule_create(&bumpy, 4), ITO_ERR_RANGE,
+            "schedule: step 2 goes from signal 0.8 and noise 0.5 to 0.95 and 0.5; their ratio must "
+            "fall, and reach 0 at the last step only");
+    cr_assert_null(ito_ddpm_schedule_create(&ito_ddpm_straight, 4, .zero_terminal_snr = true));
+    cr_assert_str_eq(ito_error_message(),
+                     "schedule: zero_terminal_snr changes betas, and straight has none");
+    ito_error_clear();
+    const double bad[][2] = {{0.1, 0.0}, {0.1, 1.5}, {0.1, -0.5}, {0.1, (double)NAN}, {0.1, 1e-20}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert_null(ito_ddpm_schedule_from_betas(bad[i], 2));
         cr_assert_eq(ito_error_code(), ITO_ERR_RANGE);
@@ -104,9 +189,12 @@ Test(schedule, families_are_found_by_name)
 {
     cr_assert_eq(ito_ddpm_betas_find("linear"), &ito_ddpm_linear);
     cr_assert_eq(ito_ddpm_betas_find("cosine"), &ito_ddpm_cosine);
+    cr_assert_eq(ito_ddpm_betas_find("straight"), &ito_ddpm_straight);
     cr_assert_null(ito_ddpm_betas_find("sine"));
-    cr_assert_str_eq(ito_error_message(),
-                     "schedule: there is no \"sine\"; there are linear and cosine");
+    cr_assert_str_eq(
+        ito_error_message(),
+        "schedule: there is no \"sine\"; there are linear, quad, const, jsd, warmup10, "
+        "warmup50, cosine, sigmoid and straight");
 }
 
 Test(schedule, failed_allocation_is_an_error)

@@ -52,6 +52,29 @@ Test(settings, defaults_are_written_out)
     free(text);
 }
 
+Test(settings, every_choice_is_kept)
+{
+    ito_ddpm_settings s = example(), back;
+    s.diffusion = (ito_diffusion_options){.schedule = &ito_ddpm_quad,
+                                          .steps = 50,
+                                          .betas = {.beta_end = 0.3, .zero_terminal_snr = true},
+                                          .prediction = &ito_ddpm_predict_v,
+                                          .variance = &ito_ddpm_learned_range,
+                                          .weighting = &ito_ddpm_min_snr,
+                                          .loss = &ito_ddpm_loss_hybrid};
+    char *text = ito_ddpm_settings_format(&s);
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
+    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_quad);
+    cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
+    cr_assert_eq(back.diffusion.betas.beta_end, 0.3);
+    cr_assert(back.diffusion.betas.zero_terminal_snr);
+    cr_assert_eq(back.diffusion.prediction, &ito_ddpm_predict_v);
+    cr_assert_eq(back.diffusion.variance, &ito_ddpm_learned_range);
+    cr_assert_eq(back.diffusion.weighting, &ito_ddpm_min_snr);
+    cr_assert_eq(back.diffusion.loss, &ito_ddpm_loss_hybrid);
+    free(text);
+}
+
 /* The example's text with one occurrence of `old` replaced. */
 static char *with(const char *old, const char *new)
 {
@@ -96,9 +119,12 @@ Test(settings, damaged_ones_are_refused)
         {"[false, false, true]", "[false, false, 1]",
          "a.json: \"attention\" is missing or not a list of true and false"},
         {"\"cosine\"", "\"cosinus\"",
-         "schedule: there is no \"cosinus\"; there are linear and cosine"},
+         "schedule: there is no \"cosinus\"; there are linear, quad, const, jsd, "
+         "warmup10, warmup50, cosine, sigmoid and straight"},
         {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
-        {"\"eps\"", "\"v\"", "a.json: \"prediction\" is missing or not \"eps\""},
+        {"\"eps\"", "\"w\"",
+         "prediction: there is no \"w\"; there are eps, x_0, x_prev, v, score, edm and flow"},
+        {"\"eps\"", "1", "a.json: \"prediction\" is missing or not a text"},
         {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"},
         {"\"steps\":\t321", "\"steps\":\t0",
          "a.json: the diffusion has 0 steps; it must have at least 1"},

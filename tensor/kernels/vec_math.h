@@ -1,7 +1,8 @@
 /* The transcendental functions of vec.h: the one place where SLEEF is met.
  * Accuracy is SLEEF's u10 level (1.0 ulp) in both real types; exp of floats, which the activations
- * live on, is our own, at the same level and twice the speed. A result depends on its lane alone,
- * so chunk boundaries never show. Different instruction sets may differ in the last bit. */
+ * live on, is our own, at the same level and inlined: 1.6 times as fast. A result depends on its
+ * lane alone, so chunk boundaries never show. Different instruction sets may differ in the last
+ * bit. */
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wstrict-prototypes"

@@ -268,12 +268,14 @@ static ito_status find_nodes(ito_ddpm_drive *drive)
         status = ito_ddpm_timesteps(w->d->schedule, o->spacing, n + one_more, nodes);
     if (status != ITO_OK)
         return status;
+    if (o->end_at_first && nodes[n - 1] == 0) /* a list that has the end already */
+        n--;
     nodes[n] = o->end_at_first ? 0 : -1;
     while (o->start > 0 && skipped < n && nodes[skipped] > o->start)
         skipped++;
     memmove(nodes, nodes + skipped, (size_t)(n + 1 - skipped) * sizeof *nodes);
     w->n = n - skipped;
-    if (w->n == 0 || (o->end_at_first && nodes[w->n - 1] == 0))
+    if (w->n == 0)
         return error_status(ITO_ERR_RANGE,
                             "sample: %" PRId64 " of %" PRId64 " steps are above the start, %" PRId64
                             ", and the last one leads to step %" PRId64 ": nothing is left to do",

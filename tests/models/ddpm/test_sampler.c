@@ -158,6 +158,7 @@ Test(sampler, spacings_are_those_of_the_tables)
             cr_assert_eq(times[k], cases[i].times[k], "case %zu, step %ld: %ld", i, (long)k,
                          (long)times[k]);
     }
+    ito_ddpm_schedule_free(s);
 }
 
 Test(sampler, spacings_fall_within_the_schedule)
@@ -330,7 +331,8 @@ Test(sampler, limits_of_x_0_are_options)
     one_step((ito_ddpm_sample_options){.noise_at_last = true, .no_clip = true}, noisy);
     one_step((ito_ddpm_sample_options){.sampler = &ito_ddpm_dpm_2m}, again);
     /* The 0.75-quantile of 0.1, ..., 1.0 lies below 1 and that of twice as much is 1.55. */
-    double sum = 0.0, small = ito_ddpm_schedule_create(NULL, 1000)->beta_tilde[1];
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    double sum = 0.0, small = s->beta_tilde[1];
     for (int i = 0; i < 20; i++) {
         double plain = 0.1 * (i % 10 + 1) * (i / 10 + 1), limit = i < 10 ? 1.0 : 1.55;
         cr_assert_float_eq(free[i], plain, 1e-12);
@@ -340,6 +342,7 @@ Test(sampler, limits_of_x_0_are_options)
         sum += (noisy[i] - plain) * (noisy[i] - plain) / 20.0;
     }
     cr_assert(sum > small / 5.0 && sum < small * 5.0, "%g for %g", sum, small);
+    ito_ddpm_schedule_free(s);
 }
 
 static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
@@ -398,7 +401,7 @@ Test(sampler, refuses_what_makes_no_sense)
 {
     ito_diffusion *d = ito_diffusion_create(.steps = 20);
     ito_shape shape = ITO_SHAPE(1, 1, 2, 2);
-    static const int64_t rising[] = {3, 7}, high[] = {20, 1}, low[] = {4, -1};
+    static const int64_t rising[] = {3, 7}, high[] = {20, 1}, low[] = {4, -1, 0};
     ito_ddpm_network *net = best_eps;
     void *s = d->schedule;
     refused(ito_ddpm_sample(d, net, s, shape, .steps = 21), ITO_ERR_RANGE,

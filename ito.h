@@ -25,6 +25,7 @@
 #include "nn/ema.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"

@@ -15,6 +15,7 @@
 #include "models/ddpm/sampler.h"
 #include "nn/checkpoint.h"
 #include "nn/data.h"
+#include "nn/memory.h"
 #include "nn/schedule.h"
 #include "tensor/io/image.h"
 #include "tensor/runtime.h"
@@ -88,6 +89,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->unet == NULL || s->diffusion == NULL)
         return false;
     model_set_precision(s->unet, s->o.precision, "train");
+    s->unet->recompute = s->o.recompute;
     s->optimizer = ito_adam_create(&s->unet->base, .beta1 = 0.9);
     if (s->optimizer == NULL)
         return false;
@@ -409,8 +411,19 @@ static bool train(session *s)
 
 /* ---- the end ---- */
 
+static double mib(int64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
 static int report(const session *s)
 {
+    ito_memory_account m = ito_memory_account_of(&s->unet->base, s->optimizer, s->ema);
+    fprintf(stderr,
+            "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
+            "%.0f activations; %.0f at most, %.0f held\n",
+            mib(m.weights), mib(m.gradients), mib(m.optimizer), mib(m.averages), mib(m.activations),
+            mib(m.peak), mib(m.held));
     if (s->step < s->o.steps)
         fprintf(stderr,
                 "stopped after step %" PRId64 " of %" PRId64
@@ -429,9 +442,13 @@ static int report(const session *s)
         quoted == NULL
             ? -1
             : printf("{\"run\": %s, \"step\": %" PRId64 ", \"steps\": %" PRId64 ", \"loss\": %s, "
-                     "\"seconds\": %.3f, \"peak_bytes\": %" PRId64 ", \"signal\": %d}\n",
+                     "\"seconds\": %.3f, \"peak_bytes\": %" PRId64
+                     ", \"memory\": {\"weights\": %" PRId64 ", \"gradients\": %" PRId64
+                     ", \"optimizer\": %" PRId64 ", \"averages\": %" PRId64
+                     ", \"activations\": %" PRId64 ", \"held\": %" PRId64 "}, \"signal\": %d}\n",
                      quoted, s->step, s->o.steps, json_number(loss, progress_loss(&s->progress)),
-                     s->seconds + progress_clock() - s->started, ito_memory_peak(), stop_signal());
+                     s->seconds + progress_clock() - s->started, m.peak, m.weights, m.gradients,
+                     m.optimizer, m.averages, m.activations, m.held, stop_signal());
     free(quoted);
     cJSON_Delete(name);
     if (n >= 0 && fflush(stdout) == 0)

@@ -67,6 +67,8 @@ static const option_row rows[] = {
     {OPTION_REAL, "dropout", AT(dropout), "P", "Dropout in the residual blocks", 0, 0.999, true},
     {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
      "Activations and their gradients; weights and the optimiser stay f32 (f32)", 0, 0, true},
+    {OPTION_FLAG, "recompute", AT(recompute), NULL,
+     "Compute blocks again in backward: less memory, more time, the same result", 0, 0, true},
 
     {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
     {OPTION_CHOICE, "schedule", AT(schedule), "linear|cosine",
@@ -314,6 +316,8 @@ static cJSON *load_config(const char *dir)
     cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
     if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "precision"))
         cJSON_AddStringToObject(options, "precision", "f32");
+    if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "recompute"))
+        cJSON_AddBoolToObject(options, "recompute", false);
     return config;
 }
 

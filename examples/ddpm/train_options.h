@@ -24,6 +24,7 @@ typedef struct train_options {
     const char *preset, *multipliers, *attention, *precision;
     int64_t channels, blocks;
     double dropout;
+    bool recompute;
     /* the diffusion */
     const char *schedule, *variance;
     int64_t diffusion_steps;

@@ -41,18 +41,24 @@ static ito_tensor *first_half(resnet_block *b, ito_tensor *x, ito_tensor *silu_t
     return h;
 }
 
-static ito_tensor *second_half(resnet_block *b, ito_tensor *h, ito_tensor *shortcut)
+ito_generator *resnet_noise(resnet_block *b)
+{
+    return b->dropout != NULL && b->dropout->base.training ? &b->dropout->generator : NULL;
+}
+
+static ito_tensor *second_half(resnet_block *b, ito_tensor *h, ito_tensor *shortcut,
+                               ito_generator *g)
 {
     ito_scope_begin();
     h = ito_group_norm_silu_forward(b->norm2, h);
-    if (b->dropout != NULL)
-        h = ito_dropout_forward(b->dropout, h);
+    if (resnet_noise(b) != NULL)
+        h = ito_dropout(h, b->dropout->p, g);
     h = ito_keep(ito_conv2d_forward_add(b->conv2, h, shortcut));
     ito_scope_end();
     return h;
 }
 
-ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb)
+ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb, ito_generator *g)
 {
     if (x == NULL || silu_temb == NULL)
         return NULL;
@@ -60,7 +66,7 @@ ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb
     /* Before the rest: backward then comes to both users of x one after the other, and x, if it is
      * to be made again, is there for that time alone. */
     ito_tensor *shortcut = b->conv_shortcut != NULL ? ito_conv2d_forward(b->conv_shortcut, x) : x;
-    ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut));
+    ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut, g));
     ito_scope_end();
     return y;
 }

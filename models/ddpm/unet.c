@@ -18,12 +18,16 @@
 #define MAX_LAYERS 17                                /* a level, up: MAX_BLOCKS + 1 */
 #define MAX_SKIPS (ITO_UNET_MAX_LEVELS * MAX_LAYERS) /* conv_in, blocks and downsamplers */
 
+typedef struct unet_layer {
+    resnet_block *resnet;
+    ito_attention_layer *attention; /* NULL where there is none */
+} unet_layer;
+
 /* A level on its way down or up, or the middle. */
 typedef struct unet_level {
     int64_t n;
-    resnet_block *resnets[MAX_LAYERS];
-    ito_attention_layer *attentions[MAX_LAYERS]; /* NULL where there is none */
-    ito_conv2d_layer *resample;                  /* to the next level; NULL at the end */
+    unet_layer layer[MAX_LAYERS];
+    ito_conv2d_layer *resample; /* to the next level; NULL at the end */
 } unet_level;
 
 struct unet_layers {
@@ -53,15 +57,16 @@ static bool add_layer(ito_unet *u, unet_level *l, const char *name, int64_t in, 
 {
     const ito_unet_config *c = &u->config;
     int64_t i = l->n++;
-    l->resnets[i] = resnet_create(&u->base, name_of(name, "resnets", i).text, in, out,
+    unet_layer *layer = &l->layer[i];
+    layer->resnet = resnet_create(&u->base, name_of(name, "resnets", i).text, in, out,
                                   4 * c->channels, c->groups, c->dropout);
-    if (l->resnets[i] == NULL)
+    if (layer->resnet == NULL)
         return false;
     if (!attention)
         return true;
-    l->attentions[i] = ito_attention_create(&u->base, name_of(name, "attentions", i).text, out,
+    layer->attention = ito_attention_create(&u->base, name_of(name, "attentions", i).text, out,
                                             c->groups, .eps = UNET_NORM_EPS);
-    return l->attentions[i] != NULL;
+    return layer->attention != NULL;
 }
 
 /* The widths of what goes to the way up, in the order it is made. */
@@ -243,12 +248,57 @@ static ito_tensor *embed(ito_unet *u, ito_tensor *t)
     return h;
 }
 
-static ito_tensor *layer_forward(unet_level *l, int64_t i, ito_tensor *x, ito_tensor *temb)
+static ito_tensor *layer_forward(const unet_layer *l, ito_tensor *x, ito_tensor *temb,
+                                 ito_generator *g)
 {
     ito_scope_begin();
-    x = resnet_forward(l->resnets[i], x, temb);
-    if (l->attentions[i] != NULL)
-        x = ito_attention_forward(l->attentions[i], x);
+    x = resnet_forward(l->resnet, x, temb, g);
+    if (l->attention != NULL)
+        x = ito_attention_forward(l->attention, x);
+    x = ito_keep(x);
+    ito_scope_end();
+    return x;
+}
+
+/* Inputs of a layer that is computed again: temb, x, the skip beside it if there is one, and the
+ * state of the generator that its dropout draws from, the same each time. */
+static ito_tensor *layer_again(ito_tensor *const *in, int64_t n, void *context)
+{
+    ito_generator g;
+    memcpy(&g, tensor_data(in[n - 1]), sizeof g);
+    return layer_forward(context, n == 4 ? ito_cat(in + 1, 2, 1) : in[1], in[0], &g);
+}
+
+static ito_tensor *layer_recomputed(unet_layer *l, ito_tensor *x, ito_tensor *skip,
+                                    ito_tensor *temb)
+{
+    enum { WORDS = sizeof(ito_generator) / sizeof(int64_t) };
+    ito_generator *g = resnet_noise(l->resnet);
+    ito_tensor *state = ito_zeros(ITO_SHAPE(WORDS), ITO_I64);
+    if (state == NULL)
+        return NULL;
+    if (g != NULL)
+        memcpy(tensor_data(state), g, sizeof *g);
+    ito_tensor *in[4] = {temb, x, skip == NULL ? state : skip, state};
+    ito_tensor *y = ito_checkpoint(layer_again, l, in, skip == NULL ? 3 : 4);
+    if (g != NULL) /* as many numbers as the result has elements, in blocks of four */
+        g->offset += (uint64_t)(ito_numel(y) + 3) / 4;
+    return y;
+}
+
+/* A layer on x, with the skip, if any, beside it. */
+static ito_tensor *layer_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, ito_tensor *skip,
+                               ito_tensor *temb)
+{
+    ito_scope_begin();
+    if (u->recompute && ito_grad_enabled()) {
+        x = layer_recomputed(l, x, skip, temb);
+    } else {
+        /* The view adds up what the layer gives back to x before it meets what others give, as
+         * recomputation does: the same bits. */
+        x = skip == NULL ? ito_view_to(x, ito_shape_of(x)) : ito_cat(ITO_TENSORS(x, skip), 1);
+        x = layer_forward(l, x, temb, resnet_noise(l->resnet));
+    }
     x = ito_keep(x);
     ito_scope_end();
     return x;
@@ -260,15 +310,13 @@ static void let_go(ito_tensor *t)
     ito_release(tensor_disown(t));
 }
 
-/* layer i of the level, on x with the skip beside it, which are let go. */
-static ito_tensor *joined_forward(unet_level *l, int64_t i, ito_tensor *x, ito_tensor *skip,
-                                  ito_tensor *temb)
+/* A layer on the way up, on x and skip, which are let go. */
+static ito_tensor *joined_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, ito_tensor *skip,
+                                ito_tensor *temb)
 {
-    if (x == NULL)
+    if (x == NULL || skip == NULL)
         return NULL;
-    ito_scope_begin();
-    ito_tensor *y = ito_keep(layer_forward(l, i, ito_cat(ITO_TENSORS(x, skip), 1), temb));
-    ito_scope_end();
+    ito_tensor *y = layer_apply(u, l, x, skip, temb);
     let_go(x);
     let_go(skip);
     return y;
@@ -308,15 +356,15 @@ static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb)
     skips[n++] = x;
     for (int64_t i = 0; i < u->config.levels; i++) {
         for (int64_t k = 0; k < l->down[i].n; k++)
-            skips[n++] = x = layer_forward(&l->down[i], k, x, temb);
+            skips[n++] = x = layer_apply(u, &l->down[i].layer[k], x, NULL, temb);
         if (l->down[i].resample != NULL)
             skips[n++] = x = ito_conv2d_forward(l->down[i].resample, x);
     }
     for (int64_t k = 0; k < l->mid.n; k++)
-        x = layer_forward(&l->mid, k, x, temb);
+        x = layer_apply(u, &l->mid.layer[k], x, NULL, temb);
     for (int64_t i = u->config.levels - 1; i >= 0; i--) {
         for (int64_t k = 0; k < l->up[i].n; k++)
-            x = joined_forward(&l->up[i], k, x, skips[--n], temb);
+            x = joined_apply(u, &l->up[i].layer[k], x, skips[--n], temb);
         if (l->up[i].resample != NULL)
             x = upsample(l->up[i].resample, x);
     }

@@ -52,6 +52,8 @@ typedef struct ito_unet {
     ito_module base;
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
+    bool recompute; /* set by the user: backward computes the inside of each residual block and
+                     * attention again, which saves memory and costs about a third of the time */
     struct unet_layers *layers;
 } ito_unet;
 

@@ -307,6 +307,18 @@ Test(ddpm_cli, a_run_keeps_its_precision)
     cr_assert_not_null(strstr(complained, ", f32\n"), "%s", complained);
 }
 
+Test(ddpm_cli, recomputing_changes_nothing_but_the_memory)
+{
+    train_tiny("plain", "--steps 4 --dropout 0.3 --json " QUIET);
+    cr_assert_not_null(strstr(complained, "memory, MiB: "), "%s", complained);
+    cr_assert_not_null(strstr(said, "\"memory\": {\"weights\": "), "%s", said);
+    train_tiny("again", "--steps 4 --dropout 0.3 --recompute --stop-at 2 " QUIET);
+    succeeds(run("train --out again --resume"));
+    same_directory("plain/checkpoints/step-4", "again/checkpoints/step-4");
+    is_usage_error("train --out plain --resume --recompute",
+                   "--recompute: it differs from that of the run in plain");
+}
+
 /* ---- bad data ---- */
 
 Test(ddpm_cli, bad_data_is_one_line_and_writes_nothing)

@@ -255,6 +255,58 @@ Test(unet, output_has_the_inputs_shape_even_if_not_square)
     ito_module_free(&unet->base);
 }
 
+/* ---- memory ---- */
+
+/* Gradients after one step of a batch, and what was in use at most besides what was before. */
+static ito_tensor *gradients_of(bool recompute, int64_t *peak)
+{
+    ito_unet_config config = tiny_config();
+    config.height = config.width = 32;
+    config.blocks = 2;
+    config.dropout = 0.25;
+    ito_generator g = ito_generator_make(1, 2);
+    ito_unet *unet = ito_unet_create(&config, &g);
+    ito_tensor *x = ito_randn(&g, ITO_SHAPE(4, 3, 32, 32), ITO_F32);
+    unet->recompute = recompute;
+    ito_module_train(&unet->base, true);
+    ito_module_flatten(&unet->base);
+    ito_named_tensors *p = ito_module_parameters(&unet->base);
+    ito_tensor *all[2][512];
+    cr_assert_leq(p->n, 512);
+    *peak = 0;
+    for (int step = 0; step < 2; step++) { /* the second draws other dropouts */
+        ito_module_zero_grad(&unet->base);
+        ito_memory_reset_peak();
+        int64_t before = ito_memory_current();
+        ito_scope_begin();
+        ito_tensor *y = ito_mean(ito_square(ito_unet_forward(unet, x, steps_of(4, 9))));
+        cr_assert_eq(ito_backward(y), ITO_OK, "%s", ito_error());
+        ito_scope_end();
+        *peak = ito_memory_peak() - before;
+        for (int64_t i = 0; i < p->n; i++)
+            all[step][i] = ito_reshape(ito_clone(ito_grad_of(p->tensors[i])), -1);
+    }
+    ito_tensor *joined =
+        ito_cat(ITO_TENSORS(ito_cat(all[0], p->n, 0), ito_cat(all[1], p->n, 0)), 0);
+    ito_named_tensors_free(p);
+    ito_module_free(&unet->base);
+    return joined;
+}
+
+Test(unet, recomputing_gives_the_same_bits_and_takes_less_memory)
+{
+    int64_t plain_peak, peak;
+    ito_tensor *plain = gradients_of(false, &plain_peak), *again = gradients_of(true, &peak);
+    cr_assert_not_null(again, "%s", ito_error());
+    cr_assert_eq(ito_numel(plain), ito_numel(again));
+    cr_assert_eq(memcmp(ito_const_data(plain), ito_const_data(again),
+                        (size_t)ito_numel(plain) * sizeof(float)),
+                 0);
+    cr_assert_gt(largest(plain), 0);
+    cr_assert_leq(4 * peak, 3 * plain_peak, "%lld of %lld bytes", (long long)peak,
+                  (long long)plain_peak); /* a quarter less, at the least */
+}
+
 /* ---- errors ---- */
 
 static void refused(ito_unet_config config, ito_status code, const char *message)

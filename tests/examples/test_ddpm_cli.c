@@ -535,9 +535,16 @@ Test(ddpm_cli, a_run_goes_on_with_its_own_settings)
     fails_with(run("train --out r --resume"), "r/config.json: ");
 }
 
+/* In the background, with default signals: what ran the tests may ignore some, as nohup does. */
 static pid_t start(const char *const *arguments)
 {
     pid_t pid;
+    sigset_t all;
+    posix_spawnattr_t attributes;
+    sigfillset(&all);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
     posix_spawn_file_actions_t files;
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 1, "background.out", O_WRONLY | O_CREAT | O_TRUNC,
@@ -547,8 +554,9 @@ static pid_t start(const char *const *arguments)
     char *argv[40] = {getenv("ITO_DDPM")};
     for (int i = 0; arguments[i] != NULL; i++)
         argv[i + 1] = (char *)arguments[i];
-    cr_assert_eq(posix_spawn(&pid, argv[0], &files, NULL, argv, environ), 0);
+    cr_assert_eq(posix_spawn(&pid, argv[0], &files, &attributes, argv, environ), 0);
     posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
     return pid;
 }
 

@@ -63,7 +63,8 @@ static bool put_model(cJSON *root, const ito_unet_config *c)
     bool good = model != NULL;
     for (size_t i = 0; i < NUMBERS && good; i++)
         good = put_number(model, numbers[i].name, (double)*number_at(c, i));
-    return good && put_levels(model, c) && put_number(model, "dropout", c->dropout);
+    return good && put_levels(model, c) && put_number(model, "dropout", c->dropout) &&
+           put_number(model, "classes", (double)c->classes);
 }
 
 static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
@@ -150,6 +151,10 @@ static ito_status get_model(const cJSON *root, const char *source, ito_unet_conf
     if (!cJSON_IsNumber(dropout))
         return wrong(source, "dropout", "a number");
     c->dropout = dropout->valuedouble;
+    /* Files of earlier versions, whose networks took no labels, do not have it. */
+    const cJSON *classes = cJSON_GetObjectItemCaseSensitive(model, "classes");
+    if (classes != NULL && !whole(classes, &c->classes))
+        return wrong(source, "classes", "a whole number");
     ito_status status = get_levels(model, source, c);
     return status == ITO_OK ? unet_config_resolve(c) : status;
 }

@@ -33,6 +33,7 @@ typedef struct unet_level {
 struct unet_layers {
     ito_conv2d_layer *conv_in, *conv_out;
     ito_linear_layer *linear_1, *linear_2;
+    ito_embedding_layer *class_embedding; /* NULL without classes */
     ito_group_norm_layer *conv_norm_out;
     unet_level down[ITO_UNET_MAX_LEVELS], mid, up[ITO_UNET_MAX_LEVELS];
 };
@@ -131,6 +132,12 @@ static bool add_layers(ito_unet *u)
     l->linear_2 = ito_linear_create(&u->base, "time_embedding.linear_2", 4 * ch, 4 * ch);
     if (l->conv_in == NULL || l->linear_1 == NULL || l->linear_2 == NULL)
         return false;
+    if (c->classes > 0) {
+        l->class_embedding =
+            ito_embedding_create(&u->base, "class_embedding", c->classes + 1, 4 * ch);
+        if (l->class_embedding == NULL)
+            return false;
+    }
     for (int64_t i = 0; i < c->levels; i++)
         if (!add_down(u, i, &width, &skips))
             return false;
@@ -163,6 +170,11 @@ static ito_status initialise(ito_unet *u, ito_generator *g)
     for (int64_t i = 0; i < p->n && status == ITO_OK; i++) {
         if (p->tensors[i]->ndim < 2)
             continue;
+        if (strcmp(p->names[i], "class_embedding.weight") == 0) {
+            if (ito_init_normal(p->tensors[i], 0, 1, g) == NULL)
+                status = ito_error_code();
+            continue;
+        }
         bool last = ends_with(p->names[i], ".conv2.weight") ||
                     ends_with(p->names[i], ".to_out.0.weight") ||
                     strcmp(p->names[i], "conv_out.weight") == 0;
@@ -236,13 +248,18 @@ ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
     return y;
 }
 
-/* silu(temb) [N, 4 ch]: what every block takes of the step. */
-static ito_tensor *embed(ito_unet *u, ito_tensor *t)
+/* silu(temb) [N, 4 ch]: what every block takes of the step, and of the class if there are any. */
+static ito_tensor *embed(ito_unet *u, ito_tensor *t, ito_tensor *labels)
 {
     ito_scope_begin();
     ito_tensor *h =
         ito_linear_forward(u->layers->linear_1, ito_time_embedding(t, u->config.channels));
     h = ito_linear_forward(u->layers->linear_2, ito_silu(h));
+    if (u->layers->class_embedding != NULL) {
+        if (labels == NULL)
+            labels = ito_full(ITO_SHAPE(t->shape[0]), (double)u->config.classes, ITO_I64);
+        h = ito_add(h, ito_embedding_forward(u->layers->class_embedding, labels));
+    }
     h = ito_keep(ito_silu(h));
     ito_scope_end();
     return h;
@@ -388,18 +405,46 @@ static ito_tensor *cast_if_bf16(const ito_unet *u, ito_tensor *x, ito_dtype dtyp
     return u->precision == ITO_BF16 ? ito_cast(x, dtype) : x;
 }
 
-ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
+static bool check_labels(const ito_unet *u, const ito_tensor *labels, const ito_tensor *t)
 {
-    if (x == NULL || t == NULL || !check_input(u, x, t))
+    if (labels == NULL)
+        return true;
+    if (u->config.classes == 0)
+        ito_error_set(ITO_ERR_ARGUMENT, "unet: the network has no classes and takes no labels");
+    else if (labels->dtype != ITO_I64 || labels->ndim != 1 || labels->shape[0] != t->shape[0])
+        ito_error_set(ITO_ERR_SHAPE, "unet: labels %s %s for %" PRId64 " images; it takes [N] i64",
+                      ito_dtype_name(labels->dtype), tensor_shape_str(labels), t->shape[0]);
+    else
+        return true;
+    return false;
+}
+
+ito_tensor *ito_unet_forward_class(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels)
+{
+    if (x == NULL || t == NULL || !check_input(u, x, t) || !check_labels(u, labels, t))
         return NULL;
     ito_dtype outside = x->dtype;
     ito_scope_begin();
-    x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16), cast_if_bf16(u, embed(u, t), ITO_BF16));
+    x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16),
+                    cast_if_bf16(u, embed(u, t, labels), ITO_BF16));
     x = ito_group_norm_silu_forward(u->layers->conv_norm_out, x);
     x = ito_conv2d_forward(u->layers->conv_out, x);
     x = ito_keep(cast_if_bf16(u, x, outside));
     ito_scope_end();
     return x;
+}
+
+ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
+{
+    return ito_unet_forward_class(u, x, t, NULL);
+}
+
+ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t, const ito_ddpm_condition *given,
+                                 void *context)
+{
+    if (given->x_0 != NULL)
+        return error_null(ITO_ERR_ARGUMENT, "unet: it takes no earlier guess of the images");
+    return ito_unet_forward_class(context, x, t, given->labels);
 }
 
 ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context)

@@ -13,6 +13,7 @@
 #define ITO_DDPM_UNET_H
 
 #include "../../nn/module.h"
+#include "condition.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -30,7 +31,8 @@ typedef struct ito_unet_config {
     bool attention[ITO_UNET_MAX_LEVELS];      /* by level; the middle always has it */
     int64_t blocks;                           /* residual blocks a level on the way down */
     double dropout;                           /* in [0, 1) */
-    int64_t groups; /* of the norms, a divisor of ch; 0: the largest one up to 32 */
+    int64_t groups;  /* of the norms, a divisor of ch; 0: the largest one up to 32 */
+    int64_t classes; /* that an image can be said to be of; 0: the network takes no labels */
 } ito_unet_config;
 
 /**
@@ -86,6 +88,21 @@ ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *
 ITO_API ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context);
 
 /**
+ * The same for images whose classes are known: a row for each class, and one for none, is added to
+ * the embedding of the step ("class_embedding.weight", [classes + 1, 4 ch]).
+ *
+ * @param labels  [N] i64: 0 .. classes - 1, or classes for none. NULL: none for all, as
+ *                ito_unet_forward has it.
+ * @return        NULL also for labels of a network without classes, ITO_ERR_ARGUMENT, and labels
+ *                that do not fit, ITO_ERR_SHAPE or ITO_ERR_RANGE.
+ */
+ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
+                                           ito_tensor *labels);
+/** The same as an ito_ddpm_conditional; context is the ito_unet. It takes no earlier guess. */
+ITO_API ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t,
+                                         const ito_ddpm_condition *given, void *context);
+
+/**
  * The sinusoidal embedding of steps: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
  * half = channels / 2.
  * @param t  [N] i64.
@@ -103,6 +120,7 @@ ITO_API ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels);
 #define ito_unet_create(...) ITO_AT(ito_unet_create(__VA_ARGS__))
 #define ito_unet_set_precision(...) ITO_AT(ito_unet_set_precision(__VA_ARGS__))
 #define ito_unet_forward(...) ITO_AT(ito_unet_forward(__VA_ARGS__))
+#define ito_unet_forward_class(...) ITO_AT(ito_unet_forward_class(__VA_ARGS__))
 #define ito_time_embedding(...) ITO_AT(ito_time_embedding(__VA_ARGS__))
 #endif
 

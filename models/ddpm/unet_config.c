@@ -10,6 +10,7 @@
 #define MAX_MULTIPLIER 64
 #define MAX_BLOCKS 16
 #define MAX_SIDE 8192
+#define MAX_CLASSES 1000000
 
 static ito_status in_range(const char *what, int64_t value, int64_t low, int64_t high)
 {
@@ -49,7 +50,8 @@ ito_status unet_config_resolve(ito_unet_config *c)
         in_range("width", c->width, 1, MAX_SIDE) != ITO_OK ||
         in_range("channels", c->channels, 4, MAX_CHANNELS) != ITO_OK ||
         in_range("the number of levels", c->levels, 1, ITO_UNET_MAX_LEVELS) != ITO_OK ||
-        in_range("the number of blocks", c->blocks, 1, MAX_BLOCKS) != ITO_OK)
+        in_range("the number of blocks", c->blocks, 1, MAX_BLOCKS) != ITO_OK ||
+        in_range("the number of classes", c->classes, 0, MAX_CLASSES) != ITO_OK)
         return ITO_ERR_RANGE;
     for (int64_t i = 0; i < c->levels; i++)
         if (in_range("a multiplier", c->multipliers[i], 1, MAX_MULTIPLIER) != ITO_OK)

@@ -44,19 +44,24 @@ bool data_flips(const char *spec)
     return place_of(spec, "mnist") == NULL;
 }
 
-char *data_find_idx(const char *dir)
+/* DIR/train-PART as the data set's own site and others name it, or NULL. */
+static char *find_idx(const char *dir, const char *part, const char *type)
 {
-    static const char *const names[] = {"train-images-idx3-ubyte", "train-images-idx3-ubyte.gz",
-                                        "train-images.idx3-ubyte", "train-images.idx3-ubyte.gz"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+    for (int i = 0; i < 4; i++) {
         char *path;
-        if (asprintf(&path, "%s/%s", dir, names[i]) < 0)
+        if (asprintf(&path, "%s/train-%s%c%s-ubyte%s", dir, part, i < 2 ? '-' : '.', type,
+                     i % 2 == 0 ? "" : ".gz") < 0)
             return NULL;
         if (access(path, F_OK) == 0)
             return path;
         free(path);
     }
     return NULL;
+}
+
+char *data_find_idx(const char *dir)
+{
+    return find_idx(dir, "images", "idx3");
 }
 
 ito_tensor *data_load_idx(const char *path)
@@ -180,31 +185,131 @@ bool data_is_large(const char *spec)
     return subtract_sizes(path, 2, 1 << 20) < 0;
 }
 
-static ito_tensor *load_any(data_options o)
+/* ---- classes ---- */
+
+static const char *const fashion_names[] = {"t-shirt", "trouser", "pullover", "dress", "coat",
+                                            "sandal",  "shirt",   "sneaker",  "bag",   "boot"};
+static const char *const digit_names[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+static const char *const cifar_names[] = {"airplane", "automobile", "bird",  "cat",  "deer",
+                                          "dog",      "frog",       "horse", "ship", "truck"};
+
+/* What a kind of data has besides images: filled in where it is asked for. */
+typedef struct classes {
+    ito_tensor *labels;
+    cJSON *names;
+} classes;
+
+static bool name_classes(classes *c, const char *const *names, int64_t n)
 {
-    ito_tensor *images = NULL, *labels;
-    const char *place;
-    if (strcmp(o.spec, "fashion-mnist") == 0)
-        return load_fashion_mnist();
-    if ((place = place_of(o.spec, "mnist")) != NULL)
-        return load_idx_dir(place);
-    if ((place = place_of(o.spec, "npy")) != NULL)
-        return data_load_npy(place);
-    if ((place = place_of(o.spec, "cifar10")) != NULL)
-        return ito_cifar10_load(place, true, &images, &labels) == ITO_OK ? images : NULL;
-    place = place_of(o.spec, "folder");
-    return ito_image_folder_load(place, o.size, o.grey ? 1 : 3, &images, &labels, NULL, NULL) ==
-                   ITO_OK
-               ? images
-               : NULL;
+    c->names = cJSON_CreateStringArray(names, (int)n);
+    if (c->names == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "data: no memory for the names of %" PRId64 " classes", n);
+    return c->names != NULL;
 }
 
-ito_tensor *data_load(data_options o)
+/* The labels beside the images of a directory of IDX files. */
+static bool load_idx_labels(const char *dir, const ito_tensor *images, const char *const *names,
+                            classes *c)
 {
-    ito_tensor *images = load_any(o);
+    char *path = find_idx(dir, "labels", "idx1");
+    if (path == NULL) {
+        ito_error_set(ITO_ERR_IO, "%s/train-labels-idx1-ubyte: there is no such file, nor .gz",
+                      dir);
+        return false;
+    }
+    c->labels = ito_idx_load(path);
+    bool good = c->labels != NULL;
+    if (good && (ito_ndim(c->labels) != 1 || ito_size(c->labels, 0) != ito_size(images, 0))) {
+        ito_error_set(ITO_ERR_FORMAT, "%s: its labels do not fit %" PRId64 " images", path,
+                      ito_size(images, 0));
+        good = false;
+    }
+    good = good && ito_dtype_of(c->labels) == ITO_U8;
+    for (int64_t i = 0; good && i < ito_numel(c->labels); i++)
+        if (((const uint8_t *)ito_const_data(c->labels))[i] > 9) {
+            ito_error_set(ITO_ERR_RANGE, "%s: label %" PRId64 " is %d; there are 0 to 9", path, i,
+                          ((const uint8_t *)ito_const_data(c->labels))[i]);
+            good = false;
+        }
+    free(path);
+    return good && name_classes(c, names, 10);
+}
+
+static ito_tensor *load_folder(const char *dir, data_options o, classes *c)
+{
+    ito_tensor *images, *labels;
+    char **names;
+    int64_t n;
+    if (ito_image_folder_load(dir, o.size, o.grey ? 1 : 3, &images, &labels, &names, &n) != ITO_OK)
+        return NULL;
+    bool good = c == NULL || name_classes(c, (const char *const *)names, n);
+    if (c != NULL)
+        c->labels = labels;
+    ito_image_class_names_free(names);
+    return good ? images : NULL;
+}
+
+static ito_tensor *load_cifar(const char *dir, classes *c)
+{
+    ito_tensor *images, *labels;
+    if (ito_cifar10_load(dir, true, &images, &labels) != ITO_OK)
+        return NULL;
+    if (c != NULL)
+        c->labels = labels;
+    return c == NULL || name_classes(c, cifar_names, 10) ? images : NULL;
+}
+
+/* ---- any kind ---- */
+
+static ito_tensor *load_any(data_options o, classes *c)
+{
+    const char *place, *const *names = digit_names;
+    if ((place = place_of(o.spec, "cifar10")) != NULL)
+        return load_cifar(place, c);
+    if ((place = place_of(o.spec, "folder")) != NULL)
+        return load_folder(place, o, c);
+    if ((place = place_of(o.spec, "npy")) != NULL) {
+        if (c == NULL)
+            return data_load_npy(place);
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: a .npy file of images has no classes", place);
+        return NULL;
+    }
+    ito_tensor *images;
+    if ((place = place_of(o.spec, "mnist")) != NULL) {
+        images = load_idx_dir(place);
+    } else {
+        images = load_fashion_mnist();
+        place = FASHION_MNIST;
+        names = fashion_names;
+    }
+    return c == NULL || (images != NULL && load_idx_labels(place, images, names, c)) ? images
+                                                                                     : NULL;
+}
+
+static ito_tensor *load_some(data_options o, classes *c)
+{
+    ito_tensor *images = load_any(o, c);
     if (images != NULL && ito_numel(images) == 0) {
         ito_error_set(ITO_ERR_SHAPE, "%s: it holds no images", o.spec);
         return NULL;
     }
+    return images;
+}
+
+ito_tensor *data_load(data_options o)
+{
+    return load_some(o, NULL);
+}
+
+ito_tensor *data_load_classes(data_options o, ito_tensor **labels, cJSON **names)
+{
+    classes c = {NULL, NULL};
+    ito_tensor *images = load_some(o, &c);
+    if (images == NULL) {
+        cJSON_Delete(c.names);
+        return NULL;
+    }
+    *labels = c.labels;
+    *names = c.names;
     return images;
 }

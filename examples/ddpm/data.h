@@ -4,6 +4,8 @@
 
 #include "tensor/tensor.h"
 
+#include <cjson/cJSON.h>
+
 typedef struct data_options {
     const char *spec; /* fashion-mnist, mnist:DIR, cifar10:DIR, folder:DIR, npy:FILE */
     int64_t size;     /* folder: side of the squares that images are cut to */
@@ -18,6 +20,9 @@ bool data_flips(const char *spec);
 bool data_is_large(const char *spec);
 /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */
 ito_tensor *data_load(data_options options);
+/* The same with each image's class, u8 or i64 [N], of the current scope, and the classes' names, an
+ * array of texts, for the caller to delete. NULL and an error also for data without classes. */
+ito_tensor *data_load_classes(data_options options, ito_tensor **labels, cJSON **names);
 /* The images of a .npy file; also for info. */
 ito_tensor *data_load_npy(const char *path);
 /* The same, but floats may lie beyond [-1, 1], as samples do. */

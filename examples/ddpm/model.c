@@ -6,9 +6,11 @@
 #include "tensor/runtime.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -66,15 +68,54 @@ static bool find_file(const char *path, model_files *f)
     return false;
 }
 
+/* The names of the classes, if the settings have them: as many as there are classes. */
+static bool read_class_names(model_files *f, const char *text, const char *source)
+{
+    cJSON *root = cJSON_Parse(text);
+    f->class_names = cJSON_DetachItemFromObjectCaseSensitive(root, "class_names");
+    cJSON_Delete(root);
+    const cJSON *name;
+    bool good = cJSON_GetArraySize(f->class_names) == f->settings.model.classes;
+    cJSON_ArrayForEach(name, f->class_names) good = good && cJSON_IsString(name);
+    if (!good)
+        ito_error_set(ITO_ERR_FORMAT, "%s: \"class_names\" is missing or not %" PRId64 " texts",
+                      source, f->settings.model.classes);
+    return good;
+}
+
 static bool read_settings(model_files *f)
 {
     char *source = path_join(f->checkpoint, "state.json");
     char *text = source != NULL ? ito_checkpoint_settings(f->checkpoint) : NULL;
-    bool good = text != NULL && ito_ddpm_settings_parse(text, source, &f->settings) == ITO_OK;
+    bool good = text != NULL && ito_ddpm_settings_parse(text, source, &f->settings) == ITO_OK &&
+                read_class_names(f, text, source);
     f->step = good ? ito_checkpoint_step(f->checkpoint) : -1;
     free(text);
     free(source);
     return f->step >= 0;
+}
+
+int64_t model_class(const model_files *f, const char *word)
+{
+    int64_t classes = f->settings.model.classes;
+    char *end, names[200] = "";
+    long long number = strtoll(word, &end, 10);
+    if (classes == 0) {
+        ito_error_set(ITO_ERR_ARGUMENT, "--class: the network was trained without classes");
+        return -1;
+    }
+    for (int i = 0; i < (int)classes; i++) {
+        const char *name = cJSON_GetArrayItem(f->class_names, i)->valuestring;
+        if (strcasecmp(name, word) == 0)
+            return i;
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : "", name);
+    }
+    if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
+        return number;
+    ito_error_set(ITO_ERR_ARGUMENT, "--class: \"%s\" is none of %s, nor 0 to %" PRId64, word, names,
+                  classes - 1);
+    return -1;
 }
 
 bool model_find(const char *path, bool plain, model_files *out)
@@ -100,7 +141,8 @@ void model_files_free(model_files *f)
 {
     free(f->checkpoint);
     free(f->weights);
-    f->checkpoint = f->weights = NULL;
+    cJSON_Delete(f->class_names);
+    *f = (model_files){.step = -1};
 }
 
 ito_unet *model_load(const model_files *f)

@@ -5,17 +5,23 @@
 
 #include "models/ddpm/settings.h"
 
+#include <cjson/cJSON.h>
+
 /* Where a network's parts are; freed by model_files_free. */
 typedef struct model_files {
     char *checkpoint; /* the directory that has state.json */
     char *weights;    /* the safetensors file */
     int64_t step;     /* of the checkpoint */
     ito_ddpm_settings settings;
+    cJSON *class_names; /* an array of texts; NULL without classes */
 } model_files;
 
 /* Find them for a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain
  * weights if `plain`) or a file in one. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
+/* The class of this name or number, as an option --class gives it; -1 with an error recorded, also
+ * for a network without classes. */
+int64_t model_class(const model_files *files, const char *word);
 void model_files_free(model_files *files);
 /* What --precision may be. */
 #define PRECISIONS "f32|bf16"

@@ -5,6 +5,7 @@
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
+#include "models/ddpm/condition.h"
 #include "models/ddpm/sampler.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
@@ -20,9 +21,9 @@
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights;
-    const char *sampler, *spacing, *variance, *precision, *trajectory;
+    const char *sampler, *spacing, *variance, *precision, *trajectory, *class;
     int64_t n, steps, seed, first, batch, columns, threads;
-    double eta, threshold, churn;
+    double eta, threshold, churn, guidance;
     bool no_clip, rederive_eps, end_at_first, noise_at_last, json;
 } sample_options;
 
@@ -44,6 +45,12 @@ static const option_row rows[] = {
     {OPTION_INT, "n", AT(n), "N", "How many images (64)", 1, 1e7, false},
     {OPTION_INT, "columns", AT(columns), "N", "Images in a row of the grid (as a square)", 1, 1e7,
      false},
+    {OPTION_TEXT, "class", AT(class), "NAME|K|all",
+     "Of this class, or of each in turn, if the network was trained with --conditional", 0, 0,
+     false},
+    {OPTION_REAL, "guidance", AT(guidance), "W",
+     "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it (1)", 0,
+     1000, false},
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
 
@@ -96,6 +103,7 @@ static const char doc[] =
     "Examples:\n"
     "  ito-ddpm sample --model run --out grid.png\n"
     "  ito-ddpm sample --model run --out grid.png --n 16 --sampler dpm++2m --steps 20 --seed 7\n"
+    "  ito-ddpm sample --model run --out boots.png --class boot --guidance 2\n"
     "  ito-ddpm sample --model run/checkpoints/step-3500 --npy images.npy --n 1000\n\n"
     "The same model, settings and seed give the same image i, whatever --n, --batch and --threads "
     "are.\n"
@@ -110,7 +118,8 @@ typedef struct job {
     ito_tensor *trajectory; /* [steps, n, C, H, W] f32, or NULL */
     int64_t first;          /* image of the batch under way */
     progress progress;
-    int64_t done; /* steps of batches that are complete */
+    int64_t done;  /* steps of batches that are complete */
+    int64_t class; /* of all images, -1: each in turn; unless options say none */
 } job;
 
 static void parse(sample_options *o, int argc, char **argv)
@@ -121,8 +130,11 @@ static void parse(sample_options *o, int argc, char **argv)
                           .sampler = "ddpm",
                           .spacing = "linspace",
                           .weights = "ema",
-                          .precision = "f32"};
+                          .precision = "f32",
+                          .guidance = 1.0};
     options_parse(&c, argc, argv);
+    if (options_given(&c, "guidance") && o->class == NULL)
+        options_refuse(&c, "--guidance: it needs a --class to guide to");
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
     if (o->out == NULL && o->npy == NULL && o->trajectory == NULL)
@@ -153,6 +165,13 @@ static bool prepare(job *j)
     if (!can_write(o->out) || !can_write(o->npy) || !can_write(o->trajectory) ||
         !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
         return false;
+    j->class = -1;
+    if (o->class != NULL &&
+        (strcmp(o->class, "all") != 0 || j->files.settings.model.classes == 0)) {
+        j->class = model_class(&j->files, o->class);
+        if (j->class < 0)
+            return false;
+    }
     ito_diffusion_options *d = &j->files.settings.diffusion;
     if (o->variance != NULL)
         d->variance = ito_ddpm_variance_find(o->variance);
@@ -196,6 +215,17 @@ static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
     ito_to_data(w->guess.x_0, place, ITO_F32); /* an error of it ends the run at the next step */
 }
 
+/* The labels of images first .. first + n - 1; NULL also if they have none. */
+static ito_tensor *labels_of(const job *j, int64_t first, int64_t n)
+{
+    int64_t classes = j->files.settings.model.classes;
+    ito_tensor *labels = j->o.class == NULL ? NULL : ito_empty(ITO_SHAPE(n), ITO_I64);
+    for (int64_t i = 0; labels != NULL && i < n; i++)
+        ((int64_t *)ito_data(labels))[i] =
+            j->class >= 0 ? j->class : (j->o.first + first + i) % classes;
+    return labels;
+}
+
 /* Images first .. first + n - 1 of the run, into their place. */
 static bool sample_batch(job *j, int64_t first, int64_t n)
 {
@@ -216,12 +246,19 @@ static bool sample_batch(job *j, int64_t first, int64_t n)
                                        .first_image = o->first + first,
                                        .progress = show,
                                        .progress_context = j};
+    ito_ddpm_conditioned network = {.diffusion = j->diffusion,
+                                    .network = ito_unet_conditional,
+                                    .context = j->unet,
+                                    .classes = c->classes,
+                                    .labels = o->guidance == 0.0 ? NULL : labels_of(j, first, n),
+                                    .guidance = o->guidance};
     j->first = first;
     if (options.sampler == NULL || ito_ddpm_spacing_find(o->spacing, &options.spacing) != ITO_OK)
         return false;
     ito_tensor *x =
-        ito_ddpm_sample_with(j->diffusion, ito_unet_network, j->unet,
+        ito_ddpm_sample_with(j->diffusion, ito_ddpm_conditioned_network, &network,
                              ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+    ito_ddpm_conditioned_end(&network);
     if (x == NULL)
         return false;
     int64_t image = c->in_channels * c->height * c->width;
@@ -291,7 +328,7 @@ static int report(const job *j, double seconds)
                 cJSON_AddNumberToObject(root, "step", (double)j->files.step) != NULL &&
                 cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
                 cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
-                put_text(root, "sampler", o->sampler) &&
+                put_text(root, "sampler", o->sampler) && put_text(root, "class", o->class) &&
                 put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
                 put_text(root, "npy", o->npy) && put_text(root, "trajectory", o->trajectory) &&
                 cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;

@@ -12,6 +12,7 @@
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/stop.h"
 #include "examples/ddpm/train_options.h"
+#include "models/ddpm/condition.h"
 #include "models/ddpm/sampler.h"
 #include "nn/checkpoint.h"
 #include "nn/data.h"
@@ -32,6 +33,8 @@ typedef struct session {
     train_options o;
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
+    cJSON *class_names;           /* NULL unless conditional */
+    ito_ddpm_conditioned classes; /* then: what stands between the diffusion and the network */
     ito_loader *loader;
     ito_unet *unet;
     ito_diffusion *diffusion;
@@ -64,14 +67,17 @@ static bool open_data(session *s)
     const train_options *o = &s->o;
     if (data_is_large(o->data))
         fprintf(stderr, "reading %s\n", o->data);
+    data_options what = {.spec = o->data, .size = o->size, .grey = o->grey};
+    ito_tensor *labels = NULL;
     ito_tensor *images =
-        data_load((data_options){.spec = o->data, .size = o->size, .grey = o->grey});
+        o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);
     if (images == NULL)
         return false;
     s->channels = ito_size(images, 1);
     s->height = ito_size(images, 2);
     s->width = ito_size(images, 3);
-    s->data = ito_image_dataset_create(images, .flip = strcmp(o->flip, "yes") == 0);
+    s->data =
+        ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
     const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
     if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
         ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " images; the run began with %.0f",
@@ -94,9 +100,15 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->optimizer == NULL)
         return false;
     s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
+    s->classes = (ito_ddpm_conditioned){.diffusion = s->diffusion,
+                                        .network = ito_unet_conditional,
+                                        .context = s->unet,
+                                        .classes = settings->model.classes,
+                                        .training = true,
+                                        .drop = s->o.label_dropout};
     s->trainer = (ito_ddpm_trainer){.diffusion = s->diffusion,
-                                    .network = ito_unet_network,
-                                    .context = s->unet,
+                                    .network = ito_ddpm_conditioned_network,
+                                    .context = &s->classes,
                                     .model = &s->unet->base,
                                     .optimizer = s->optimizer,
                                     .ema = s->ema,
@@ -196,9 +208,29 @@ static bool open_events(session *s)
     return good;
 }
 
+/* The settings that stand in every checkpoint, with the classes' names if there are any. */
+static char *settings_text(const session *s, const ito_ddpm_settings *settings)
+{
+    char *text = ito_ddpm_settings_format(settings);
+    if (text == NULL || s->class_names == NULL)
+        return text;
+    cJSON *root = cJSON_Parse(text);
+    cJSON *names = cJSON_Duplicate(s->class_names, true);
+    free(text);
+    text = NULL;
+    if (root != NULL && names != NULL && cJSON_AddItemToObject(root, "class_names", names))
+        text = cJSON_Print(root);
+    else
+        cJSON_Delete(names);
+    cJSON_Delete(root);
+    if (text == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "settings: no memory for their text");
+    return text;
+}
+
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
-    s->settings = ito_ddpm_settings_format(settings);
+    s->settings = settings_text(s, settings);
     if (s->settings == NULL)
         return false;
     if (s->o.resume) {
@@ -227,8 +259,10 @@ static bool prepare(session *s)
     if (!s->o.resume && !run_check_new(s->o.out))
         return false;
     if (!open_data(s) ||
-        !train_options_settings(&s->o, s->channels, s->height, s->width, &settings) ||
-        !build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
+        !train_options_settings(&s->o, s->channels, s->height, s->width, &settings))
+        return false;
+    settings.model.classes = cJSON_GetArraySize(s->class_names);
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
         return false;
     fprintf(stderr,
             "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
@@ -260,13 +294,25 @@ static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
     return stop_signal() == 0;
 }
 
-/* A grid of samples at path. Ones that are not finite are no reason to stop: the averages are
- * young. */
+/* 0, 1, ... classes - 1, 0, 1, ... */
+static ito_tensor *classes_in_turn(int64_t n, int64_t classes)
+{
+    ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
+    for (int64_t i = 0; labels != NULL && i < n; i++)
+        ((int64_t *)ito_data(labels))[i] = i % classes;
+    return labels;
+}
+
+/* A grid of samples at path, of each class in turn. Ones that are not finite are no reason to stop:
+ * the averages are young. */
 static bool write_grid(session *s, const char *path)
 {
     const train_options *o = &s->o;
+    ito_ddpm_conditioned c = s->classes;
+    c.training = false;
+    c.labels = c.classes == 0 ? NULL : classes_in_turn(o->sample_count, c.classes);
     ito_tensor *x =
-        ito_ddpm_sample(s->diffusion, ito_unet_network, s->unet,
+        ito_ddpm_sample(s->diffusion, ito_ddpm_conditioned_network, &c,
                         ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
                         .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
     if (x == NULL)
@@ -362,9 +408,14 @@ static bool one_step(session *s)
     ito_batch batch;
     ito_ddpm_train_result r;
     double lr = learning_rate(&s->o, s->step);
+    ito_generator draw = ito_ddpm_generator((uint64_t)s->o.seed, ITO_DDPM_DRAW_LABEL, s->step);
     ito_scope_begin();
-    bool good = ito_loader_next(s->loader, &batch) == ITO_OK &&
-                ito_ddpm_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
+    if (good) {
+        s->classes.draw = &draw;
+        s->classes.labels = batch.labels;
+        good = ito_ddpm_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
+    }
     ito_scope_end();
     if (!good)
         return false;
@@ -467,6 +518,7 @@ static void session_free(session *s)
     if (s->unet != NULL)
         ito_module_free(&s->unet->base);
     free(s->settings);
+    cJSON_Delete(s->class_names);
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);

@@ -16,14 +16,14 @@ typedef struct train_options {
     const char *flip;
     /* the run */
     const char *out;
-    bool resume, json, tensorboard;
+    bool conditional, resume, json, tensorboard;
     int64_t steps, stop_at, seed, threads;
     double minutes; /* 0: steps says how long the run is */
     int64_t checkpoint_every, keep, sample_every, sample_count, sample_steps, log_every;
     /* the network */
     const char *preset, *multipliers, *attention, *precision;
     int64_t channels, blocks;
-    double dropout;
+    double dropout, label_dropout;
     bool recompute;
     /* the diffusion */
     const char *schedule, *variance;

@@ -21,7 +21,8 @@ typedef enum ito_ddpm_purpose {
     ITO_DDPM_DRAW_INIT = 1, /* the network's initial weights */
     ITO_DDPM_DRAW_T,
     ITO_DDPM_DRAW_EPS,
-    ITO_DDPM_DRAW_DROPOUT
+    ITO_DDPM_DRAW_DROPOUT,
+    ITO_DDPM_DRAW_LABEL /* which labels are left out: for ito_ddpm_conditioned */
 } ito_ddpm_purpose;
 
 /** The beginning of the stream for this purpose in this step; 0 <= step < 2^40. */

@@ -1,6 +1,7 @@
 /* The program ito-ddpm from outside: exit codes, what it says, what it leaves behind, and that a
  * run that is stopped and resumed ends in the same bytes as one that was not. Each test works in a
  * directory of its own, with a network of a few thousand parameters. */
+#include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/runtime.h"
 #include "tensor/tensor.h"
@@ -659,6 +660,68 @@ Test(ddpm_cli, a_run_has_its_report_and_wants_tensorboard_files_to_the_end)
     cr_assert_str_eq(said, "run/report.html\n");
     is_usage_error("report", "there is no RUN");
     fails_with(run("report nowhere"), "nowhere: there is no run in it");
+}
+
+/* ---- classes ---- */
+
+/* Two classes of PNG files, by a shell: black and white squares are enough. */
+static void write_classes(void)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
+    cr_assert_eq(system("mkdir -p photos/cat photos/dog"), 0);
+    for (int i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "photos/cat/%d.png", i);
+        cr_assert_eq(ito_png_save(path, x), ITO_OK);
+        snprintf(path, sizeof path, "photos/dog/%d.png", i);
+        cr_assert_eq(ito_png_save(path, ito_full(ITO_SHAPE(1, 8, 8), 255, ITO_U8)), ITO_OK);
+    }
+}
+
+#define FOLDER                                                                                     \
+    "train --data folder:photos --size 8 --grey --batch 4 --channels 8 --multipliers 1,2 "         \
+    "--blocks 1 --diffusion-steps 20 --checkpoint-every 2 "
+
+Test(ddpm_cli, a_conditional_run_draws_by_class_and_goes_on_to_the_bit)
+{
+    write_classes();
+    succeeds(run(FOLDER
+                 "--conditional --steps 4 --stop-at 2 --sample-every 2 --sample-count 4 --out a"));
+    cr_assert(there("a/samples/step-2.png"));
+    succeeds(run("train --out a --resume"));
+    succeeds(run(FOLDER "--conditional --steps 4 " QUIET " --out b"));
+    cr_assert(same_file("a/checkpoints/step-4/model.safetensors",
+                        "b/checkpoints/step-4/model.safetensors"));
+
+    succeeds(run("sample --model b --npy dog.npy --n 2 --steps 3 --class DOG"));
+    succeeds(run("sample --model b --npy one.npy --n 2 --steps 3 --class 1"));
+    succeeds(run("sample --model b --npy cat.npy --n 2 --steps 3 --class cat --guidance 3"));
+    succeeds(run("sample --model b --npy all.npy --n 2 --steps 3 --class all --guidance 3"));
+    succeeds(run("sample --model b --npy none.npy --n 2 --steps 3"));
+    succeeds(run("sample --model b --npy zero.npy --n 2 --steps 3 --class dog --guidance 0"));
+    cr_assert(same_file("dog.npy", "one.npy"));
+    cr_assert(same_file("none.npy", "zero.npy"));
+    cr_assert_not(same_file("dog.npy", "cat.npy"));
+    cr_assert_not(same_file("dog.npy", "none.npy"));
+    ito_tensor *all = ito_npy_load("all.npy"), *cat = ito_npy_load("cat.npy");
+    cr_assert_eq(memcmp(ito_const_data(all), ito_const_data(cat), 64 * sizeof(float)), 0);
+
+    is_usage_error("sample --model b --out x.png --class bird",
+                   "--class: \"bird\" is none of cat, dog, nor 0 to 1");
+    is_usage_error("sample --model b --out x.png --class 2", "--class: \"2\" is none of cat, dog");
+    is_usage_error("sample --model b --out x.png --guidance 2",
+                   "--guidance: it needs a --class to guide to");
+}
+
+Test(ddpm_cli, classes_that_data_or_network_lack_are_missed_by_name)
+{
+    fails_with(run("train --data npy:data.npy --conditional --out r " TINY),
+               "data.npy: a .npy file of images has no classes");
+    train_tiny("plain", "--steps 1 " QUIET);
+    is_usage_error("sample --model plain --out x.png --class 0",
+                   "--class: the network was trained without classes");
+    write_classes();
+    is_usage_error("train --out plain --resume --conditional", "--conditional: it differs");
 }
 
 /* ---- what goes wrong on the way ---- */

@@ -112,29 +112,24 @@ static const void *after(const void *p, int64_t bytes)
     return p != NULL ? (const char *)p + bytes : NULL;
 }
 
-/* What happens to the element of it at row i and column j after depth block d. */
-static gemm_tile tile_of(const round *r, int64_t d, const block *c, int64_t i, int64_t j)
+/* What happens to row 0 and column 0 of it after depth block d. */
+static gemm_tile first_tile(const round *r, int64_t d, const block *c)
 {
     const gemm_blocks *p = r->p;
     const gemm_plan *q = &p->plan;
-    gemm_tile t = {.m = min_of(q->a_width, c->m - i), .n = min_of(q->b_width, c->n - j)};
-    char *sums = q->keeps_sums ? c->sums + j * q->size : NULL;
     bool last = d == q->depths - 1;
-    if (!last && q->keeps_sums) {
-        t.c = sums;
-        t.rows = c->sums_rows + i;
-        t.accumulate = d > 0;
+    gemm_tile t = {.c = c->sums, .rows = c->sums_rows, .accumulate = d > 0};
+    if (!last && q->keeps_sums)
         return t;
-    }
-    t.c = (char *)p->c + (c->n0 + j) * r->size;
-    t.rows = c->rows + i;
+    t.c = (char *)p->c + c->n0 * r->size;
+    t.rows = c->rows;
     t.accumulate = p->accumulate || (d > 0 && !q->keeps_sums);
-    t.earlier = sums;
-    t.earlier_rows = c->sums_rows + i;
+    t.earlier = q->keeps_sums ? c->sums : NULL;
+    t.earlier_rows = c->sums_rows;
     if (last) {
-        t.bias = after(p->bias, (r->item * p->bias_item + c->n0 + j) * q->size);
-        t.add = after(p->add, (c->n0 + j) * r->size);
-        t.add_rows = c->add_rows + i;
+        t.bias = after(p->bias, (r->item * p->bias_item + c->n0) * q->size);
+        t.add = after(p->add, c->n0 * r->size);
+        t.add_rows = c->add_rows;
     }
     return t;
 }
@@ -156,16 +151,33 @@ static factor factor_in_place(const round *r, int64_t first, int64_t k0)
                     x->stride * q->size};
 }
 
-/* The tile of c at row x0 of the scalars and y0 of the vectors. */
-static void multiply_tile(const round *r, int64_t d, const block *c, const factor *x, int64_t x0,
-                          const factor *y, int64_t y0)
+/* The product of two blocks at depth block d: the kernel for it, and its first tile. */
+typedef struct work {
+    const gemm_plan *q;
+    void (*micro)(int64_t k, const void *x, int64_t x_row, const void *y, const gemm_tile *to);
+    int64_t k, row;
+    int64_t m, n;
+    int64_t c_size; /* of an element of what the tile is stored in */
+    gemm_tile first;
+    const factor *x, *y;
+} work;
+
+/* The tile at row x0 of the scalars and y0 of the vectors. */
+static void multiply_tile(const work *w, int64_t x0, int64_t y0)
 {
-    const gemm_plan *q = &r->p->plan;
-    gemm_tile t = tile_of(r, d, c, q->flipped ? y0 : x0, q->flipped ? x0 : y0);
-    const kernel_table *k = q->keeps_sums && d < q->depths - 1 ? r->sum_kernels : r->kernels;
-    (q->flipped ? k->gemm_micro_flipped
-                : k->gemm_micro)(depth_of(r->p, d), x->data + x0 * x->stride,
-                                 q->pairs ? GEMM_PAIRS : q->row, y->data + y0 * y->stride, &t);
+    const gemm_plan *q = w->q;
+    int64_t i = q->flipped ? y0 : x0, j = q->flipped ? x0 : y0;
+    gemm_tile t = w->first;
+    t.m = min_of(q->a_width, w->m - i);
+    t.n = min_of(q->b_width, w->n - j);
+    t.c = (char *)t.c + j * w->c_size;
+    t.rows += i;
+    t.earlier = after(t.earlier, j * q->size);
+    t.earlier_rows += i;
+    t.bias = after(t.bias, j * q->size);
+    t.add = after(t.add, j * w->c_size);
+    t.add_rows += i;
+    w->micro(w->k, w->x->data + x0 * w->x->stride, w->row, w->y->data + y0 * w->y->stride, &t);
 }
 
 /* Asks for part `part` of `parts` of each of a strip's rows. */
@@ -183,23 +195,38 @@ static void prefetch_rows(const factor *x, int64_t first, int64_t rows, int64_t 
 static void multiply(const round *r, int64_t d, const factor *x, const factor *y, const block *c)
 {
     const gemm_plan *q = &r->p->plan;
-    int64_t k = depth_of(r->p, d), xs = q->flipped ? c->n : c->m, ys = q->flipped ? c->m : c->n;
+    bool to_sums = q->keeps_sums && d < q->depths - 1;
+    const kernel_table *t = to_sums ? r->sum_kernels : r->kernels;
+    work w = {.q = q,
+              .micro = q->flipped ? t->gemm_micro_flipped : t->gemm_micro,
+              .k = depth_of(r->p, d),
+              .row = q->pairs ? GEMM_PAIRS : q->row,
+              .m = c->m,
+              .n = c->n,
+              .c_size = to_sums ? q->size : r->size,
+              .first = first_tile(r, d, c),
+              .x = x,
+              .y = y};
+    int64_t xs = q->flipped ? c->n : c->m, ys = q->flipped ? c->m : c->n;
     int64_t x_width = q->flipped ? q->b_width : q->a_width;
     int64_t y_width = q->flipped ? q->a_width : q->b_width;
     if (q->row == 0) {
         for (int64_t j = 0; j < ys; j += y_width)
             for (int64_t i = 0; i < xs; i += x_width)
-                multiply_tile(r, d, c, x, i, y, j);
+                multiply_tile(&w, i, j);
         return;
     }
-    int64_t chunk = max_of(GEMM_PRIVATE_BYTES / max_of(y->stride, 1) / y_width, 1) * y_width;
+    int64_t bytes = w.k * q->size,
+            chunk = max_of(GEMM_PRIVATE_BYTES / max_of(y->stride, 1) / y_width, 1) * y_width;
+    bool far = xs * bytes > GEMM_PRIVATE_BYTES; /* x is not in the second-level cache already */
     for (int64_t j0 = 0; j0 < ys; j0 += chunk) {
         int64_t panels = ceil_div(min_of(chunk, ys - j0), y_width);
         for (int64_t i = 0; i < xs; i += x_width) {
             int64_t next = i + x_width < xs ? i + x_width : 0;
             for (int64_t j = 0; j < panels; j++) {
-                prefetch_rows(x, next, min_of(x_width, xs - next), k * q->size, j, panels);
-                multiply_tile(r, d, c, x, i, y, j0 + j * y_width);
+                if (far)
+                    prefetch_rows(x, next, min_of(x_width, xs - next), bytes, j, panels);
+                multiply_tile(&w, i, j0 + j * y_width);
             }
         }
     }

@@ -17,18 +17,18 @@
 
 #include <string.h>
 
-enum {
-    PANEL_MOST = 64,
-    SUM_ROWS = 512,
-    ADDS_A_NANOSECOND = 4,
-    CONVERT_CHUNK = 1 << 14,
-    CONVERTED_A_NANOSECOND = 2
-};
+enum { PANEL_MOST = 64, SUM_ROWS = 512, ADDS_A_NANOSECOND = 4 };
 
 /* Of weights, bias and sums. */
 static ito_dtype parameter_dtype(ito_dtype images)
 {
     return images == ITO_F64 ? ITO_F64 : ITO_F32;
+}
+
+/* Of a number in a panel. */
+static int64_t real_size(ito_dtype images)
+{
+    return (int64_t)ito_dtype_size(parameter_dtype(images));
 }
 
 /* Patches of an image: for grid position (i, j) and tap (p, q) the pixel
@@ -120,10 +120,10 @@ static void pack_patch_rows(const void *source, int64_t group, char *panels, int
 {
     const patches *x = source;
     const kernel_table *t = kernels(x->dtype);
-    int64_t size = (int64_t)ito_dtype_size(x->dtype);
+    int64_t real = real_size(x->dtype);
     const void *rows[PANEL_MOST];
     sites s;
-    for (int64_t r = 0; r < count; r += width, panels += k * width * size) {
+    for (int64_t r = 0; r < count; r += width, panels += k * width * real) {
         find_sites(x, first + r, min_of(width, count - r), group, &s);
         int64_t length = s.whole_lines ? x->channels * x->taps_w : x->channels;
         int64_t taps_w = s.whole_lines ? 1 : x->taps_w;
@@ -131,7 +131,7 @@ static void pack_patch_rows(const void *source, int64_t group, char *panels, int
         for (int64_t done = 0; done < k; tap++, c = 0) {
             int64_t run = min_of(length - c, k - done);
             aim(x, &s, tap / taps_w, tap % taps_w, c, width, rows);
-            t->gemm_pack_rows(panels + done * width * size, width, rows, run);
+            t->gemm_pack_rows(panels + done * width * real, width, rows, run);
             done += run;
         }
     }
@@ -156,7 +156,7 @@ static void pack_segment(const patches *x, const kernel_table *t, char *panel, i
                          int64_t k)
 {
     static const double zeros[PANEL_MOST];
-    int64_t size = (int64_t)ito_dtype_size(x->dtype);
+    int64_t size = (int64_t)ito_dtype_size(x->dtype), real = real_size(x->dtype);
     int64_t off_h = x->off_h + p * x->tap_h, off_w = x->off_w + q * x->tap_w;
     int64_t j = k0 % x->grid_w, line = k0 / x->grid_w;
     int64_t i = line % x->grid_h, image = line / x->grid_h;
@@ -167,13 +167,13 @@ static void pack_segment(const patches *x, const kernel_table *t, char *panel, i
             inside_of(off_w, x->step_w, x->w, j, end, &from, &to);
         t->gemm_pack_columns(panel, width, zeros, 0, n, from - j);
         if (to > from)
-            t->gemm_pack_columns(panel + (from - j) * width * size, width,
+            t->gemm_pack_columns(panel + (from - j) * width * real, width,
                                  channels +
                                      ((image * x->h + at) * x->w + from * x->step_w + off_w) *
                                          x->pixel * size,
                                  x->step_w * x->pixel, n, to - from);
-        t->gemm_pack_columns(panel + (to - j) * width * size, width, zeros, 0, n, end - to);
-        panel += (end - j) * width * size;
+        t->gemm_pack_columns(panel + (to - j) * width * real, width, zeros, 0, n, end - to);
+        panel += (end - j) * width * real;
         done += end - j;
         if (++i == x->grid_h) {
             i = 0;
@@ -187,15 +187,15 @@ static void pack_patch_columns(const void *source, int64_t group, char *panels, 
 {
     const patches *x = source;
     const kernel_table *t = kernels(x->dtype);
-    int64_t size = (int64_t)ito_dtype_size(x->dtype);
-    for (int64_t r = 0; r < count; r += width, panels += k * width * size) {
+    int64_t size = (int64_t)ito_dtype_size(x->dtype), real = real_size(x->dtype);
+    for (int64_t r = 0; r < count; r += width, panels += k * width * real) {
         int64_t columns = min_of(width, count - r);
         if (columns < width)
-            memset(panels, 0, (size_t)(k * width * size));
+            memset(panels, 0, (size_t)(k * width * real));
         int64_t c = (first + r) % x->channels, tap = (first + r) / x->channels;
         for (int64_t done = 0; done < columns; tap++, c = 0) {
             int64_t run = min_of(x->channels - c, columns - done);
-            pack_segment(x, t, panels + done * size, width,
+            pack_segment(x, t, panels + done * real, width,
                          x->data + (group * x->channels + c) * size, tap / x->taps_w,
                          tap % x->taps_w, run, k0, k);
             done += run;
@@ -207,6 +207,17 @@ static void pack_patch_columns(const void *source, int64_t group, char *panels, 
 
 typedef enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_pass;
 
+/* Whether products of bf16 pairs, where the processor has an instruction for them, beat Winograd's
+ * in f32: unless channels are many, and forward and for the data pixels too. Judged by another
+ * library's rates on such a machine, not yet by our own. */
+static bool prefers_pairs(conv_pass pass, const conv_shape *s, int64_t tiles)
+{
+    enum { FORWARD_TILES = 16, FORWARD_WEIGHTS = 3 << 14, GRADIENT_WEIGHTS = 1 << 16 };
+    if (pass == CONV_WEIGHT)
+        return s->ci * s->co < GRADIENT_WEIGHTS;
+    return s->ci * s->co < FORWARD_WEIGHTS || tiles < FORWARD_TILES;
+}
+
 /* Where Winograd convolution is the faster way, as bench_conv measures it: channels enough to fill
  * vectors, tiles of which half or more is in use. Of single images with a single tile it is slower,
  * since transforming the filters takes longer than the products; but nothing here may depend on n
@@ -216,6 +227,9 @@ static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *
     enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8 };
     int64_t h = pass == CONV_DATA ? s->h : s->oh, w = pass == CONV_DATA ? s->w : s->ow;
     int64_t tiles = ceil_div(h, TILE) * ceil_div(w, TILE);
+    if (dtype == ITO_BF16 && kernels(ITO_F32)->gemm_pairs_are_fast() &&
+        prefers_pairs(pass, s, tiles))
+        return false;
     return dtype != ITO_F64 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
            s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles;
 }
@@ -225,11 +239,6 @@ static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *
 static int64_t output_pixels(const conv_shape *s)
 {
     return s->n * s->oh * s->ow;
-}
-
-static int64_t input_pixels(const conv_shape *s)
-{
-    return s->n * s->h * s->w;
 }
 
 static ito_status run(gemm_blocks *p)
@@ -256,9 +265,9 @@ static ito_status product_forward(ito_dtype dtype, void *y, const void *x, const
     int64_t m = output_pixels(s);
     patches gathered = forward_patches(dtype, x, s);
     gemm_matrix pixels = {dtype, x, s->ci, 1, ci};
-    gemm_matrix weights = {dtype, w, k, 1, co * k};
+    gemm_matrix weights = {parameter_dtype(dtype), w, k, 1, co * k};
     gemm_blocks p = {.a_dtype = dtype,
-                     .b_dtype = dtype,
+                     .b_dtype = parameter_dtype(dtype),
                      .c_dtype = dtype,
                      .items = s->groups,
                      .m = m,
@@ -368,10 +377,10 @@ static void make_phase(phase_product *f, ito_dtype dtype, void *dx, const void *
                             .taps_w = f->fw.taps,
                             .tap_h = f->fh.tap,
                             .tap_w = f->fw.tap};
-    f->weights = (phase_weights){dtype, w, s, &f->fh, &f->fw};
+    f->weights = (phase_weights){parameter_dtype(dtype), w, s, &f->fh, &f->fw};
     size_t at = (size_t)((start_h * s->w + start_w) * s->ci) * ito_dtype_size(dtype);
     f->blocks = (gemm_blocks){.a_dtype = dtype,
-                              .b_dtype = dtype,
+                              .b_dtype = parameter_dtype(dtype),
                               .c_dtype = dtype,
                               .items = s->groups,
                               .m = s->n * f->fh.positions * f->fw.positions,
@@ -422,7 +431,7 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
     gemm_matrix gradient = {dtype, dy, 1, s->co, co};
     gemm_blocks p = {.a_dtype = dtype,
                      .b_dtype = dtype,
-                     .c_dtype = dtype,
+                     .c_dtype = parameter_dtype(dtype),
                      .items = s->groups,
                      .m = co,
                      .n = n,
@@ -436,73 +445,6 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
     return run(&p);
 }
 
-/* ---- bf16 ------------------------------------------------------------------------------------
- * Images are widened to f32, and the result is rounded once. */
-
-static void widen(float *to, const void *from, int64_t n)
-{
-    const kernel_table *t = kernels(ITO_BF16);
-#pragma omp parallel for num_threads(threads_for(n / CONVERTED_A_NANOSECOND)) schedule(static)
-    for (int64_t i = 0; i < n; i += CONVERT_CHUNK)
-        t->to_f32(to + i, (const uint16_t *)from + i, min_of(CONVERT_CHUNK, n - i));
-}
-
-static void round_off(void *to, const float *from, int64_t n)
-{
-    const kernel_table *t = kernels(ITO_BF16);
-#pragma omp parallel for num_threads(threads_for(n / CONVERTED_A_NANOSECOND)) schedule(static)
-    for (int64_t i = 0; i < n; i += CONVERT_CHUNK)
-        t->from_f32((uint16_t *)to + i, from + i, min_of(CONVERT_CHUNK, n - i));
-}
-
-static ito_status product_forward_bf16(void *y, const void *x, const float *w,
-                                       const conv_addends *e, const conv_shape *s)
-{
-    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co, adds = 0;
-    if (e->add != NULL)
-        adds = e->add_per_image ? s->n * s->co : ys;
-    float *wide = mem_alloc((size_t)(xs + ys + adds) * sizeof *wide);
-    if (wide == NULL)
-        return ITO_ERR_MEMORY;
-    conv_addends wide_e = *e;
-    wide_e.add = e->add != NULL ? wide + xs + ys : NULL;
-    widen(wide, x, xs);
-    if (e->add != NULL)
-        widen(wide + xs + ys, e->add, adds);
-    ito_status status = product_forward(ITO_F32, wide + xs, wide, w, &wide_e, s);
-    if (status == ITO_OK)
-        round_off(y, wide + xs, ys);
-    mem_free(wide);
-    return status;
-}
-
-static ito_status product_data_bf16(void *dx, const void *dy, const float *w, const conv_shape *s)
-{
-    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co;
-    float *wide = mem_alloc((size_t)(xs + ys) * sizeof *wide);
-    if (wide == NULL)
-        return ITO_ERR_MEMORY;
-    widen(wide + xs, dy, ys);
-    ito_status status = product_backward_data(ITO_F32, wide, wide + xs, w, s);
-    if (status == ITO_OK)
-        round_off(dx, wide, xs);
-    mem_free(wide);
-    return status;
-}
-
-static ito_status product_weight_bf16(float *dw, const void *x, const void *dy, const conv_shape *s)
-{
-    int64_t xs = input_pixels(s) * s->ci, ys = output_pixels(s) * s->co;
-    float *wide = mem_alloc((size_t)(xs + ys) * sizeof *wide);
-    if (wide == NULL)
-        return ITO_ERR_MEMORY;
-    widen(wide, x, xs);
-    widen(wide + xs, dy, ys);
-    ito_status status = product_backward_weight(ITO_F32, dw, wide, wide + xs, s);
-    mem_free(wide);
-    return status;
-}
-
 /* ---- the three passes ------------------------------------------------------------------------ */
 
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
@@ -510,8 +452,7 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
 {
     if (prefers_winograd(CONV_FORWARD, dtype, s))
         return winograd_forward(dtype, y, x, w, e, s);
-    return dtype == ITO_BF16 ? product_forward_bf16(y, x, w, e, s)
-                             : product_forward(dtype, y, x, w, e, s);
+    return product_forward(dtype, y, x, w, e, s);
 }
 
 ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
@@ -519,8 +460,7 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
 {
     if (prefers_winograd(CONV_DATA, dtype, s))
         return winograd_backward_data(dtype, dx, dy, w, s);
-    return dtype == ITO_BF16 ? product_data_bf16(dx, dy, w, s)
-                             : product_backward_data(dtype, dx, dy, w, s);
+    return product_backward_data(dtype, dx, dy, w, s);
 }
 
 ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
@@ -528,8 +468,7 @@ ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, cons
 {
     if (prefers_winograd(CONV_WEIGHT, dtype, s))
         return winograd_backward_weight(dtype, dw, x, dy, s);
-    return dtype == ITO_BF16 ? product_weight_bf16(dw, x, dy, s)
-                             : product_backward_weight(dtype, dw, x, dy, s);
+    return product_backward_weight(dtype, dw, x, dy, s);
 }
 
 /* ---- backward: what was added ---------------------------------------------------------------- */

@@ -52,9 +52,10 @@ static const option_row rows[] = {
     {OPTION_INT, "n", AT(n), "N", "How many (10000)", 1, 1e7, false},
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
-    {OPTION_CHOICE, "sampler", AT(sampler), "ddpm|ddim", "Ancestral sampling, or DDIM (ddpm)", 0, 0,
-     false},
-    {OPTION_INT, "steps", AT(steps), "N", "Steps taken (ddpm 250, ddim 50)", 1, 1e6, false},
+    {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
+     "As for sample, which has more to set: give its --npy to --images then (ddpm)", 0, 0, false},
+    {OPTION_INT, "steps", AT(steps), "N",
+     "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
     {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
      false},
     {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
@@ -132,7 +133,7 @@ static bool prepare_model(job *j)
     if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
         return false;
     const ito_diffusion_options *d = &j->files.settings.diffusion;
-    int64_t usual = strcmp(o->sampler, "ddim") == 0 ? 50 : 250;
+    int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
     if (o->steps == 0)
         o->steps = d->steps < usual ? d->steps : usual;
     if (o->steps > d->steps) {

@@ -23,6 +23,10 @@ bool model_find(const char *path, bool plain, model_files *out);
  * for a network without classes. */
 int64_t model_class(const model_files *files, const char *word);
 void model_files_free(model_files *files);
+/* What --sampler may be. */
+#define SAMPLERS                                                                                   \
+    "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"       \
+    "dpm++2m-sde|unipc|unipc3"
 /* What --precision may be. */
 #define PRECISIONS "f32|bf16"
 /* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where

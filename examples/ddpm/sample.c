@@ -55,9 +55,7 @@ static const option_row rows[] = {
      0, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "How", 0, 0, false},
-    {OPTION_CHOICE, "sampler", AT(sampler),
-     "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"
-     "dpm++2m-sde|unipc|unipc3",
+    {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
      "Ancestral sampling (ddpm, which also takes the most steps), or a faster one", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N",
      "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},

@@ -122,15 +122,16 @@ Test(eval_cli, a_model_is_judged_by_the_images_that_sample_makes)
     save_images("data.npy", 120, 28);
     cr_assert_eq(run("train --data npy:data.npy --out r --steps 2 --sample-every 0 " TINY), 0, "%s",
                  complained);
-    cr_assert_eq(run("eval --model r --data npy:data.npy --frechet --score --n 100 --steps 2 "
-                     "--seed 5 --json"),
+    cr_assert_eq(run("eval --model r --data npy:data.npy --frechet --score --n 100 --steps 3 "
+                     "--sampler dpm++2m --seed 5 --json"),
                  0, "%s", complained);
     double distance = number("frechet"), score = number("score");
     cr_expect_gt(distance, 0);
     cr_expect(score >= 1 && score <= 10);
     cr_expect_eq(number("width"), 96);
-    cr_assert_eq(run("sample --model r --npy made.npy --n 100 --steps 2 --seed 5"), 0, "%s",
-                 complained);
+    cr_assert_eq(
+        run("sample --model r --npy made.npy --n 100 --steps 3 --sampler dpm++2m --seed 5"), 0,
+        "%s", complained);
     cr_assert_eq(run("eval --images made.npy --data npy:data.npy --frechet --score --json"), 0,
                  "%s", complained);
     cr_expect_eq(number("frechet"), distance);

@@ -27,10 +27,8 @@ const op_info op_table[OP_COUNT] = {
 
 static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
 {
-    if (allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64)
+    if (allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64 || dtype == ITO_BF16)
         return true;
-    if (dtype == ITO_BF16)
-        return allowed != WIDE;
     return allowed == NUMBER && !ito_dtype_is_float(dtype);
 }
 
@@ -62,9 +60,8 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
         if (in[i] == NULL)
             continue;
         if (!dtype_allowed(info->dtypes, in[i]->dtype)) {
-            ito_error_set(ITO_ERR_DTYPE, "%s: takes %s, not %s (see ito_cast)", info->name,
-                          info->dtypes == WIDE ? "f32 or f64" : "f32, f64 or bf16",
-                          ito_dtype_name(in[i]->dtype));
+            ito_error_set(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                          info->name, ito_dtype_name(in[i]->dtype));
             return false;
         }
         first = first == NULL ? in[i] : first;

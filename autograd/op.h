@@ -33,7 +33,6 @@ typedef enum op_kind {
 /* What element types the inputs may have. */
 typedef enum op_dtypes {
     REAL,   /* f32, f64 or bf16, all inputs the same */
-    WIDE,   /* f32 or f64, all inputs the same */
     NUMBER, /* f32, f64, bf16, an integer or bool, all inputs the same */
     MIXED,  /* as REAL, but inputs 1 and 2 are parameters: f32 where the others are bf16 */
     ANY,    /* anything; the operation checks the rest itself */

@@ -40,7 +40,7 @@ typedef struct op_check {
 
 /* Runs: gradcheck and gradgradcheck in f64, each input alone, strided inputs, NULL inputs, f32
  * against f64 (forward and gradients), bf16 against f32 of the same inputs (likewise, and that each
- * gradient has its input's dtype; not of rows that are WIDE), threads (same bits), every
+ * gradient has its input's dtype), threads (same bits), every
  * instruction set against base, and an allocation failure at every request (an error each time,
  * nothing leaked). Asserts with Criterion. */
 void op_check_run(op_check c);

@@ -136,7 +136,7 @@ static void prepare(side *s, const row *r)
     if (!s->ready)
         return;
     double seconds = run_side(s, 1); /* warms up */
-    if (s->ready)
+    if (s->ready && seconds < LONG)
         seconds = run_side(s, 1);
     s->runs = seconds > 0.015 ? 1 : seconds > 1e-5 ? (int)(0.03 / seconds) : 3000;
     s->rounds = seconds > LONG ? FEW : seconds > 0.2 ? SOME : ROUNDS;

@@ -320,6 +320,37 @@ Test(ddpm_cli, recomputing_changes_nothing_but_the_memory)
                    "--recompute: it differs from that of the run in plain");
 }
 
+static int times(const char *text, const char *word)
+{
+    int n = 0;
+    for (const char *p = text; (p = strstr(p, word)) != NULL; p += strlen(word))
+        n++;
+    return n;
+}
+
+Test(ddpm_cli, a_run_in_bf16_is_trained_resumed_and_sampled)
+{
+    char log[4096];
+    train_tiny("r", "--precision bf16 --steps 4 " QUIET);
+    if (strcmp(ito_isa(), "avx512bf16") != 0)
+        cr_assert_eq(times(complained, "multiplies no bf16: activations are stored in bf16"), 1,
+                     "%s", complained);
+    cr_assert_not_null(strstr(complained, ", bf16\n"), "%s", complained);
+    slurp("r/log.jsonl", log, sizeof log);
+    cr_assert_eq(times(log, "\"precision\": \"bf16\""), 4, "%s", log);
+    succeeds(run("info r"));
+    cr_assert_not_null(strstr(said, "precision: bf16"), "%s", said);
+    train_tiny("s", "--precision bf16 --steps 4 --stop-at 2 " QUIET);
+    succeeds(run("train --out s --resume"));
+    same_directory("r/checkpoints/step-4", "s/checkpoints/step-4");
+    is_usage_error("train --out s --resume --precision f32",
+                   "--precision: it differs from that of the run in s");
+    succeeds(run("sample --model r --npy a.npy --n 2 --steps 4 --precision bf16 --json"));
+    cr_assert_not_null(strstr(said, "\"precision\":\"bf16\""), "%s", said);
+    succeeds(run("sample --model r --npy b.npy --n 2 --steps 4"));
+    cr_assert(!same_file("a.npy", "b.npy"));
+}
+
 /* ---- bad data ---- */
 
 Test(ddpm_cli, bad_data_is_one_line_and_writes_nothing)

@@ -13,7 +13,6 @@ enum {
     SHARED_BYTES = 4 << 20,    /* of the third-level cache */
     SHARED_ROWS = 4096,        /* of an operand that is read in place */
     SUMS_ROWS = 512,           /* the same where sums wait beside it */
-    OWN_VECTORS = 128,         /* a thread packs so many for itself rather than share */
     TILES_A_THREAD = 3,        /* for balance */
     PANELS_A_TILE = 4,         /* at least */
     PACKING = 2,               /* of one element costs half as much as a step of a row of a tile */
@@ -79,15 +78,15 @@ static void plan_tiles(gemm_plan *q, int64_t extent, int64_t width)
     q->tiles = min_of(q->tiles, q->panels);
 }
 
-/* Whether A is the shared operand. Of an operand in place there is nothing to share but reading,
- * unless the other is too narrow to be cut for the threads. */
+/* Whether A is the shared operand: the smaller one. Of an operand in place there is nothing to
+ * share but reading, which all threads then do, unless they take tiles of it: so they do if it is
+ * tall. */
 static bool plan_sharing(const gemm_plan *q, const gemm_blocks *p)
 {
     if (q->row == 0)
         return p->m < p->n;
     int64_t vectors = q->flipped ? p->m : p->n, scalars = q->flipped ? p->n : p->m;
-    bool narrow = q->threads > 1 && !q->by_item && vectors < q->threads * OWN_VECTORS;
-    bool share_vectors = narrow && vectors < scalars;
+    bool share_vectors = q->threads > 1 && !q->by_item && vectors < scalars;
     return q->flipped == share_vectors;
 }
 

@@ -13,6 +13,18 @@
 /* ---- saving ------------------------------------------------------------------------------------
  */
 
+/* The caller's own tensors. */
+static ito_named_tensors *own_tensors(const ito_training_state *s)
+{
+    size_t bytes = 0;
+    for (int64_t i = 0; i < s->n_tensors; i++)
+        bytes += strlen(s->tensor_names[i]) + 1;
+    ito_named_tensors *list = named_tensors_create(s->n_tensors, bytes);
+    for (int64_t i = 0; list != NULL && i < s->n_tensors; i++)
+        named_tensors_add(list, "", s->tensor_names[i], ito_retain(s->tensors[i]));
+    return list;
+}
+
 /* Check the tensors of list for NaN and infinity, and free it. */
 static ito_status check_finite(ito_named_tensors *list, const char *what)
 {
@@ -47,6 +59,8 @@ static ito_status check_state(const ito_training_state *s)
         status = check_finite(ito_ema_state(s->ema), "average ");
     if (status == ITO_OK && s->optimizer != NULL)
         status = check_finite(ito_optimizer_state(s->optimizer), "optimizer state ");
+    if (status == ITO_OK && s->n_tensors > 0)
+        status = check_finite(own_tensors(s), "tensor ");
     return status;
 }
 
@@ -82,6 +96,8 @@ static ito_status write_files(const char *dir, const ito_training_state *s)
         status = write_tensors(dir, "ema.safetensors", ito_ema_state(s->ema));
     if (status == ITO_OK && s->optimizer != NULL)
         status = write_tensors(dir, "optimizer.safetensors", ito_optimizer_state(s->optimizer));
+    if (status == ITO_OK && s->n_tensors > 0)
+        status = write_tensors(dir, "tensors.safetensors", own_tensors(s));
     if (status == ITO_OK && s->settings != NULL)
         status = write_text(dir, "settings.json", s->settings);
     if (status != ITO_OK)
@@ -118,7 +134,7 @@ ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *s
  */
 
 typedef struct loading {
-    state_stage model, ema, optimizer;
+    state_stage model, ema, optimizer, tensors;
     checkpoint_json json;
 } loading;
 
@@ -145,6 +161,8 @@ static ito_status read_all(loading *l, const char *dir, const ito_training_state
     if (status == ITO_OK && s->optimizer != NULL)
         status = stage(&l->optimizer, dir, "optimizer.safetensors",
                        ito_optimizer_state(s->optimizer), "optimizer");
+    if (status == ITO_OK && s->n_tensors > 0)
+        status = stage(&l->tensors, dir, "tensors.safetensors", own_tensors(s), "training");
     return status;
 }
 
@@ -161,11 +179,13 @@ ito_status ito_checkpoint_load(const char *path, ito_training_state *state)
         state_stage_commit(&l.model);
         state_stage_commit(&l.ema);
         state_stage_commit(&l.optimizer);
+        state_stage_commit(&l.tensors);
         checkpoint_json_commit(&l.json, state);
     }
     state_stage_free(&l.model);
     state_stage_free(&l.ema);
     state_stage_free(&l.optimizer);
+    state_stage_free(&l.tensors);
     checkpoint_json_free(&l.json);
     return status;
 }

@@ -3,6 +3,7 @@
  *     checkpoints/step-3500/model.safetensors      parameters and buffers
  *                           ema.safetensors        averages, under the parameters' names
  *                           optimizer.safetensors  "exp_avg.<parameter>", ...
+ *                           tensors.safetensors    the caller's own, if there are any
  *                           state.json             step, counters, generators, position
  *                           settings.json          the caller's own, byte for byte
  *
@@ -32,8 +33,11 @@ typedef struct ito_training_state {
     int64_t n_generators;
     const char *const *generator_names;
     ito_generator *const *generators; /* the caller's own: for noise, steps, ... */
-    const char *settings;             /* a JSON object of the caller's, saved as it is; or NULL.
-                                         Not touched by loading: see ito_checkpoint_settings */
+    int64_t n_tensors;
+    const char *const *tensor_names;
+    ito_tensor *const *tensors; /* the caller's own: histories, ... */
+    const char *settings;       /* a JSON object of the caller's, saved as it is; or NULL.
+                                   Not touched by loading: see ito_checkpoint_settings */
 } ito_training_state;
 
 typedef struct ito_checkpoint_options {
@@ -56,8 +60,8 @@ ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_
     ITO_AT(ito_checkpoint_save_with(dir, state, ITO_OPTIONS(ito_checkpoint_options, __VA_ARGS__)))
 
 /**
- * Bring model, optimiser, averages and generators to where the checkpoint has them, and set
- * state->step and state->position. Generators are found by name.
+ * Bring model, optimiser, averages, generators and tensors to where the checkpoint has them, and
+ * set state->step and state->position. Generators and tensors are found by name.
  *
  * @param path  one checkpoint, DIR/step-N.
  * @return      as ito_module_load; ITO_ERR_FORMAT for a state.json that is damaged or lacks

@@ -118,6 +118,19 @@ int64_t model_class(const model_files *f, const char *word)
     return -1;
 }
 
+bool model_set_variance(model_files *f, const char *name)
+{
+    ito_diffusion_options *d = &f->settings.diffusion;
+    if (name == NULL)
+        return true;
+    if (d->variance->learned) {
+        ito_error_set(ITO_ERR_ARGUMENT, "--variance: the network has learned its own");
+        return false;
+    }
+    d->variance = ito_ddpm_variance_find(name);
+    return d->variance != NULL;
+}
+
 bool model_find(const char *path, bool plain, model_files *out)
 {
     struct stat info;

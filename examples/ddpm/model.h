@@ -22,6 +22,9 @@ bool model_find(const char *path, bool plain, model_files *out);
 /* The class of this name or number, as an option --class gives it; -1 with an error recorded, also
  * for a network without classes. */
 int64_t model_class(const model_files *files, const char *word);
+/* Let reverse steps have the variance of this name, fixedsmall or fixedlarge, in place of the
+ * run's; NULL leaves it. False with an error recorded if the network has learned its own. */
+bool model_set_variance(model_files *files, const char *name);
 void model_files_free(model_files *files);
 /* What --sampler may be. */
 #define SAMPLERS                                                                                   \

@@ -171,8 +171,8 @@ static bool prepare(job *j)
             return false;
     }
     ito_diffusion_options *d = &j->files.settings.diffusion;
-    if (o->variance != NULL)
-        d->variance = ito_ddpm_variance_find(o->variance);
+    if (!model_set_variance(&j->files, o->variance))
+        return false;
     int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
     if (o->steps == 0)
         o->steps = d->steps < usual ? d->steps : usual;

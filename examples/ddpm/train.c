@@ -38,6 +38,8 @@ typedef struct session {
     ito_loader *loader;
     ito_unet *unet;
     ito_diffusion *diffusion;
+    ito_ddpm_steps *steps; /* NULL: uniform, which remembers nothing */
+    ito_tensor *memory[2]; /* of steps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
     char *settings;
@@ -87,12 +89,25 @@ static bool open_data(session *s)
     return s->data != NULL;
 }
 
+static bool build_steps(session *s)
+{
+    const ito_ddpm_step_law *law = ito_ddpm_step_law_find(s->o.step_sampling);
+    if (law == NULL || law == &ito_ddpm_steps_uniform)
+        return law != NULL;
+    s->steps = ito_ddpm_steps_create(s->diffusion->schedule, law);
+    if (s->steps == NULL)
+        return false;
+    s->memory[0] = s->steps->history;
+    s->memory[1] = s->steps->counts;
+    return true;
+}
+
 static bool build(session *s, const ito_ddpm_settings *settings)
 {
     ito_generator init = ito_ddpm_generator((uint64_t)s->o.seed, ITO_DDPM_DRAW_INIT, 0);
     s->unet = ito_unet_create(&settings->model, &init);
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
-    if (s->unet == NULL || s->diffusion == NULL)
+    if (s->unet == NULL || s->diffusion == NULL || !build_steps(s))
         return false;
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
@@ -112,6 +127,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
                                     .model = &s->unet->base,
                                     .optimizer = s->optimizer,
                                     .ema = s->ema,
+                                    .steps = s->steps,
                                     .max_norm = s->o.clip,
                                     .seed = (uint64_t)s->o.seed};
     return s->ema != NULL;
@@ -119,11 +135,15 @@ static bool build(session *s, const ito_ddpm_settings *settings)
 
 static ito_training_state state_of(const session *s)
 {
+    static const char *const names[] = {"steps.history", "steps.counts"};
     return (ito_training_state){.model = &s->unet->base,
                                 .optimizer = s->optimizer,
                                 .ema = s->ema,
                                 .step = s->step,
                                 .position = s->step * s->o.batch,
+                                .n_tensors = s->steps != NULL ? 2 : 0,
+                                .tensor_names = names,
+                                .tensors = s->memory,
                                 .settings = s->settings};
 }
 
@@ -514,6 +534,7 @@ static void session_free(session *s)
     ito_dataset_free(s->data);
     ito_ema_free(s->ema);
     ito_optimizer_free(s->optimizer);
+    ito_ddpm_steps_free(s->steps);
     ito_diffusion_free(s->diffusion);
     if (s->unet != NULL)
         ito_module_free(&s->unet->base);

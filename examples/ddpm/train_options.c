@@ -76,12 +76,27 @@ static const option_row rows[] = {
      "Compute blocks again in backward: less memory, more time, the same result", 0, 0, true},
 
     {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
-    {OPTION_CHOICE, "schedule", AT(schedule), "linear|cosine",
+    {OPTION_CHOICE, "schedule", AT(schedule),
+     "linear|quad|const|jsd|warmup10|warmup50|cosine|sigmoid|straight",
      "Noise schedule (small: cosine, else linear)", 0, 0, true},
     {OPTION_INT, "diffusion-steps", AT(diffusion_steps), "T", "Steps of the process (1000)", 1, 1e6,
      true},
-    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
-     "Variance of a reverse step when sampling (small: fixedsmall, else fixedlarge)", 0, 0, true},
+    {OPTION_CHOICE, "prediction", AT(prediction), "eps|x_0|x_prev|v|score|edm|flow",
+     "What the network's output stands for (eps)", 0, 0, true},
+    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge|learned|learned_range",
+     "Variance of a reverse step (small: fixedsmall, else fixedlarge)", 0, 0, true},
+    {OPTION_CHOICE, "loss", AT(loss), "simple|vlb|rescaled|hybrid",
+     "The squared error, the bound, that times T, or both (simple; learned variances: hybrid)", 0,
+     0, true},
+    {OPTION_CHOICE, "weighting", AT(weighting), "simple|bound|min_snr|p2|edm",
+     "What the squared error counts at each step (simple)", 0, 0, true},
+    {OPTION_REAL, "gamma", AT(gamma), "X", "weighting min_snr, p2: their gamma (5; 1)", ABOVE_0,
+     1e6, true},
+    {OPTION_REAL, "k", AT(k), "X", "weighting p2: its k (1)", ABOVE_0, 1e6, true},
+    {OPTION_CHOICE, "step-sampling", AT(step_sampling), "uniform|stratified|second-moment",
+     "Which steps a batch is noised to: any, spread evenly, or more of those with great losses "
+     "(uniform)",
+     0, 0, true},
 
     {OPTION_GROUP, NULL, 0, NULL, "Optimiser", 0, 0, false},
     {OPTION_INT, "batch", AT(batch), "N", "Images a step (small 32, cifar10 128, lsun256 64)", 1,
@@ -130,6 +145,7 @@ static void *value_at(const train_options *o, int row)
 static void set_defaults(train_options *o, const command_line *c)
 {
     bool small = strcmp(o->preset, "small") == 0, large = strcmp(o->preset, "lsun256") == 0;
+    bool learned = o->variance != NULL && strncmp(o->variance, "learned", 7) == 0;
     train_options d = {
         .size = large ? 256 : 32,
         .flip = o->data == NULL || data_flips(o->data) ? "yes" : "no",
@@ -144,7 +160,11 @@ static void set_defaults(train_options *o, const command_line *c)
         .label_dropout = 0.1,
         .precision = "f32",
         .schedule = small ? "cosine" : "linear",
+        .prediction = "eps",
         .variance = small ? "fixedsmall" : "fixedlarge",
+        .loss = learned ? "hybrid" : "simple",
+        .weighting = "simple",
+        .step_sampling = "uniform",
         .diffusion_steps = 1000,
         .batch = small   ? 32
                  : large ? 64
@@ -178,11 +198,12 @@ static bool of_invocation(const char *name)
     return false;
 }
 
-/* Whether the option is left to the preset when it is not given; 0, or -1 for dropout, says so. */
+/* Whether the option is left to the preset, or to the weighting, when it is not given; 0, or -1 for
+ * dropout, says so. */
 static bool of_preset(const char *name)
 {
     static const char *const names[] = {"channels", "multipliers", "attention", "blocks",
-                                        "dropout"};
+                                        "dropout",  "gamma",       "k"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0)
             return true;
@@ -254,7 +275,7 @@ static bool get_option(const cJSON *options, train_options *o, int row)
     if (r->kind == OPTION_INT)
         *(int64_t *)value = item != NULL ? (int64_t)number : 0;
     else
-        *(double *)value = item != NULL ? number : -1.0;
+        *(double *)value = item != NULL ? number : r->low > 0.0 ? 0.0 : -1.0;
     return true;
 }
 
@@ -319,9 +340,15 @@ static cJSON *load_config(const char *dir)
         fail("%s/config.json: it is not a JSON object", dir);
     }
     /* Runs from before there was a choice. */
+    static const char *const only[][2] = {{"precision", "f32"},
+                                          {"prediction", "eps"},
+                                          {"loss", "simple"},
+                                          {"weighting", "simple"},
+                                          {"step-sampling", "uniform"}};
     cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
-    if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "precision"))
-        cJSON_AddStringToObject(options, "precision", "f32");
+    for (size_t i = 0; i < sizeof only / sizeof only[0]; i++)
+        if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, only[i][0]))
+            cJSON_AddStringToObject(options, only[i][0], only[i][1]);
     if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "recompute"))
         cJSON_AddBoolToObject(options, "recompute", false);
     return config;
@@ -412,6 +439,40 @@ static bool set_attention(const char *list, ito_unet_config *c)
     return true;
 }
 
+/* Whether sampling can begin: at the last step, which may have no signal left. */
+static bool can_sample(const ito_diffusion *d)
+{
+    const ito_ddpm_schedule *s = d->schedule;
+    ito_ddpm_step last = ito_ddpm_step_at(s, s->steps - 1, s->steps - 2);
+    if (isfinite(ito_ddpm_x_0_of(d->prediction, &last).a))
+        return true;
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "--prediction: %s does not tell the image at step %" PRId64
+                  ", where the schedule leaves nothing of it; x_0 and v do",
+                  d->prediction->name, last.t);
+    return false;
+}
+
+/* The diffusion, whose choices go together. */
+static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
+{
+    d->steps = o->diffusion_steps;
+    d->schedule = ito_ddpm_betas_find(o->schedule);
+    d->prediction = ito_ddpm_prediction_find(o->prediction);
+    d->variance = ito_ddpm_variance_find(o->variance);
+    d->loss = ito_ddpm_objective_find(o->loss);
+    d->weighting = ito_ddpm_weighting_find(o->weighting);
+    d->gamma = o->gamma;
+    d->k = o->k;
+    if (d->schedule == NULL || d->prediction == NULL || d->variance == NULL || d->loss == NULL ||
+        d->weighting == NULL)
+        return false;
+    ito_diffusion *made = ito_diffusion_create_with(*d);
+    bool good = made != NULL && can_sample(made);
+    ito_diffusion_free(made);
+    return good;
+}
+
 bool train_options_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
                             ito_ddpm_settings *out)
 {
@@ -440,10 +501,10 @@ bool train_options_settings(const train_options *o, int64_t channels, int64_t he
         c->blocks = o->blocks;
     if (o->dropout >= 0.0)
         c->dropout = o->dropout;
-    s.diffusion.steps = o->diffusion_steps;
-    s.diffusion.schedule = ito_ddpm_betas_find(o->schedule);
-    s.diffusion.variance = ito_ddpm_variance_find(o->variance);
-    if (s.diffusion.schedule == NULL || s.diffusion.variance == NULL || ito_unet_check(c) != ITO_OK)
+    if (!set_diffusion(o, &s.diffusion))
+        return false;
+    c->out_channels = channels * (s.diffusion.variance->learned ? 2 : 1);
+    if (ito_unet_check(c) != ITO_OK)
         return false;
     *out = s;
     return true;

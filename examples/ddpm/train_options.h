@@ -26,7 +26,8 @@ typedef struct train_options {
     double dropout, label_dropout;
     bool recompute;
     /* the diffusion */
-    const char *schedule, *variance;
+    const char *schedule, *prediction, *variance, *loss, *weighting, *step_sampling;
+    double gamma, k; /* of the weighting; 0: its own */
     int64_t diffusion_steps;
     /* the optimiser */
     int64_t batch, warmup;

@@ -104,6 +104,21 @@ static bool numbers_fit(const ito_diffusion *d)
     return true;
 }
 
+/* Put a number of the options in place of the weighting's, which must have one. */
+static bool set_number(ito_diffusion *d, const char *name, double given, double *number)
+{
+    if (given == 0.0)
+        return true;
+    if (*number == 0.0) {
+        ito_error_set(ITO_ERR_ARGUMENT, "diffusion: the weighting %s has no %s, and %g was given",
+                      d->weighting->name, name, given);
+        return false;
+    }
+    *number = given;
+    d->weighting = &d->numbered;
+    return true;
+}
+
 ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
 {
     ito_diffusion *d = struct_alloc(sizeof *d);
@@ -116,7 +131,9 @@ ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
     d->variance = o.variance != NULL ? o.variance : &ito_ddpm_fixedlarge;
     d->weighting = o.weighting != NULL ? o.weighting : &ito_ddpm_simple;
     d->loss = o.loss != NULL ? o.loss : &ito_ddpm_loss_simple;
-    if (d->schedule != NULL && choices_fit(d) && numbers_fit(d))
+    d->numbered = *d->weighting;
+    if (d->schedule != NULL && set_number(d, "gamma", o.gamma, &d->numbered.gamma) &&
+        set_number(d, "k", o.k, &d->numbered.k) && choices_fit(d) && numbers_fit(d))
         return d;
     ito_diffusion_free(d);
     return NULL;

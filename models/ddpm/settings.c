@@ -85,8 +85,12 @@ static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
         return false;
     if (o->betas.zero_terminal_snr && cJSON_AddTrueToObject(d, "zero_terminal_snr") == NULL)
         return false;
+    double gamma = o->gamma != 0.0 ? o->gamma : weighting->gamma;
+    double k = o->k != 0.0 ? o->k : weighting->k;
     return put_text(d, "prediction", prediction->name) && put_text(d, "variance", variance->name) &&
-           put_text(d, "weighting", weighting->name) && put_text(d, "loss", loss->name);
+           put_text(d, "weighting", weighting->name) &&
+           (gamma == 0.0 || put_number(d, "gamma", gamma)) && (k == 0.0 || put_number(d, "k", k)) &&
+           put_text(d, "loss", loss->name);
 }
 
 char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
@@ -178,9 +182,21 @@ static ito_status get_betas(const cJSON *d, const char *source, ito_diffusion_op
     return ITO_OK;
 }
 
-/* What files of earlier versions have not, which had the defaults only. */
-static ito_status get_training(const cJSON *d, ito_diffusion_options *o)
+/* A number that may be missing: 0. */
+static bool optional_number(const cJSON *d, const char *name, double *out)
 {
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
+    *out = cJSON_IsNumber(item) ? item->valuedouble : 0.0;
+    return item == NULL || cJSON_IsNumber(item);
+}
+
+/* What files of earlier versions have not, which had the defaults only. */
+static ito_status get_training(const cJSON *d, const char *source, ito_diffusion_options *o)
+{
+    if (!optional_number(d, "gamma", &o->gamma))
+        return wrong(source, "gamma", "a number");
+    if (!optional_number(d, "k", &o->k))
+        return wrong(source, "k", "a number");
     const char *weighting = text_of(d, "weighting"), *loss = text_of(d, "loss");
     o->betas.zero_terminal_snr =
         cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "zero_terminal_snr"));
@@ -214,7 +230,7 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
         return ito_error_code();
     if (o->schedule->ranged && get_betas(d, source, o) != ITO_OK)
         return ito_error_code();
-    if (get_training(d, o) != ITO_OK)
+    if (get_training(d, source, o) != ITO_OK)
         return ito_error_code();
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)

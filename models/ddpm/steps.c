@@ -33,7 +33,7 @@ static void second_moment(const ito_ddpm_steps *s, double *p)
 
 const ito_ddpm_step_law ito_ddpm_steps_uniform = {"uniform", NULL, false, false};
 const ito_ddpm_step_law ito_ddpm_steps_stratified = {"stratified", NULL, true, false};
-const ito_ddpm_step_law ito_ddpm_steps_second_moment = {"second_moment", second_moment, false,
+const ito_ddpm_step_law ito_ddpm_steps_second_moment = {"second-moment", second_moment, false,
                                                         false};
 
 static const ito_ddpm_step_law *const laws[] = {

@@ -49,7 +49,7 @@ ITO_API extern const ito_ddpm_step_law ito_ddpm_steps_stratified;
  * in; uniform until every step has 10 (Nichol, Dhariwal 2021, section 3.3). */
 ITO_API extern const ito_ddpm_step_law ito_ddpm_steps_second_moment;
 
-/** "uniform", "stratified" or "second_moment". NULL and ITO_ERR_ARGUMENT if none has the name. */
+/** "uniform", "stratified" or "second-moment". NULL and ITO_ERR_ARGUMENT if none has the name. */
 ITO_API const ito_ddpm_step_law *ito_ddpm_step_law_find(const char *name);
 
 /** Owned by the caller, freed by ito_ddpm_steps_free. law NULL: uniform. */

@@ -57,18 +57,39 @@ static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_ddpm_trai
                  isfinite(r->loss) ? "the norm of the gradient" : "the output of the network");
 }
 
-static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step)
+/* What each image was noised to, and its loss before weights: what trainer->steps remembers. */
+typedef struct drawn {
+    ito_tensor *t, *losses;
+} drawn;
+
+/* The loss at steps that are not uniform, weighted so that its mean is as if they were. */
+static ito_tensor *loss_at_drawn(const ito_ddpm_trainer *tr, ito_generator *for_t, ito_tensor *x_0,
+                                 ito_tensor *eps, drawn *out)
+{
+    ito_tensor *weights;
+    if (ito_ddpm_steps_draw(tr->steps, for_t, x_0->shape[0], &out->t, &weights) != ITO_OK)
+        return NULL;
+    ito_tensor *losses = ito_ddpm_losses(tr->diffusion, tr->network, tr->context, x_0, out->t, eps);
+    if (losses == NULL)
+        return NULL;
+    out->losses = ito_detach(losses);
+    return ito_mean_with(ito_mul(losses, weights), (ito_reduce_options){.keepdim = false});
+}
+
+static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, drawn *out)
 {
     if (x_0->ndim < 1)
         return error_null(ITO_ERR_SHAPE, "train_step: the images are %s, without an axis for them",
                           tensor_shape_str(x_0));
     ito_generator for_t = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_T, step);
     ito_generator for_eps = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_EPS, step);
-    ito_tensor *t =
-        ito_randint(&for_t, 0, tr->diffusion->schedule->steps, ITO_SHAPE(x_0->shape[0]), ITO_I64);
     ito_tensor *eps = ito_randn(&for_eps, ito_shape_of(x_0), x_0->dtype);
     ito_generator for_dropout = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_DROPOUT, step);
     ito_module_seed(tr->model, for_dropout.seed, for_dropout.stream);
+    if (tr->steps != NULL)
+        return loss_at_drawn(tr, &for_t, x_0, eps, out);
+    ito_tensor *t =
+        ito_randint(&for_t, 0, tr->diffusion->schedule->steps, ITO_SHAPE(x_0->shape[0]), ITO_I64);
     return ito_ddpm_loss(tr->diffusion, tr->network, tr->context, x_0, t, eps);
 }
 
@@ -94,7 +115,8 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
     ito_status status = ITO_OK;
     ito_scope_begin();
     ito_module_zero_grad(tr->model);
-    ito_tensor *loss = loss_of(tr, x_0, step);
+    drawn d = {NULL, NULL};
+    ito_tensor *loss = loss_of(tr, x_0, step, &d);
     if (loss == NULL) {
         ito_error_set(ITO_ERR_ARGUMENT,
                       "train_step: the network gave nothing"); /* if it said nothing */
@@ -105,6 +127,8 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
             status = ito_backward(loss);
             if (status == ITO_OK)
                 status = apply(tr, lr, &r);
+            if (status == ITO_OK && r.applied && d.losses != NULL)
+                status = ito_ddpm_steps_update(tr->steps, d.t, d.losses);
         }
         if (status == ITO_OK && !r.applied)
             find_culprit(tr->model, x_0, &r);

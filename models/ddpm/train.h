@@ -1,7 +1,8 @@
 /* One step of training, for loops of one's own: draw steps and noise, loss, backward, clip,
  * optimiser, averages.
  *
- * What a step draws is a function of (seed, step number) alone, so a run that is resumed, and one
+ * What a step draws is a function of (seed, step number) alone, and of the losses before it if
+ * steps are drawn by these, so a run that is resumed, and one
  * on other threads, sees the same noise. A step whose loss or gradient is not finite changes
  * nothing.
  */
@@ -11,6 +12,7 @@
 #include "../../nn/ema.h"
 #include "../../nn/optim.h"
 #include "diffusion.h"
+#include "steps.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -35,8 +37,10 @@ typedef struct ito_ddpm_trainer {
     void *context;     /* of network */
     ito_module *model; /* the network's parameters: a root, in training mode */
     ito_optimizer *optimizer;
-    ito_ema *ema;    /* NULL: no averages */
-    double max_norm; /* of the gradient; 0: as it comes */
+    ito_ema *ema;          /* NULL: no averages */
+    ito_ddpm_steps *steps; /* how t is drawn; NULL: uniformly. What it remembers of losses is then
+                              state of the training too: see steps.h */
+    double max_norm;       /* of the gradient; 0: as it comes */
     uint64_t seed;
 } ito_ddpm_trainer;
 

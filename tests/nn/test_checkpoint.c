@@ -17,6 +17,8 @@ typedef struct run {
     ito_training_state state;
     const char *names[1];
     ito_generator *generators[1];
+    const char *tensor_names[2];
+    ito_tensor *tensors[2]; /* f64 and i64 */
 } run;
 
 static run *begin(uint64_t seed)
@@ -33,12 +35,19 @@ static run *begin(uint64_t seed)
     r->noise = ito_generator_make(UINT64_MAX - seed, 1ULL << 63); /* beyond what doubles hold */
     r->names[0] = "noise \"quoted\"";
     r->generators[0] = &r->noise;
+    r->tensor_names[0] = "history";
+    r->tensor_names[1] = "counts";
+    r->tensors[0] = ito_retain(ito_full(ITO_SHAPE(3), 1.0 / (double)(seed + 2), ITO_F64));
+    r->tensors[1] = ito_retain(ito_full(ITO_SHAPE(2), (double)seed, ITO_I64));
     r->state = (ito_training_state){.model = r->model,
                                     .optimizer = r->opt,
                                     .ema = r->ema,
                                     .n_generators = 1,
                                     .generator_names = r->names,
                                     .generators = r->generators,
+                                    .n_tensors = 2,
+                                    .tensor_names = r->tensor_names,
+                                    .tensors = r->tensors,
                                     .settings = "{\"seed\": 18446744073709551615}"};
     cr_assert_eq(ito_error_code(), ITO_OK, "%s", ito_error());
     return r;
@@ -46,6 +55,8 @@ static run *begin(uint64_t seed)
 
 static void end(run *r)
 {
+    ito_release(r->tensors[0]);
+    ito_release(r->tensors[1]);
     ito_ema_free(r->ema);
     ito_optimizer_free(r->opt);
     ito_module_free(r->model);
@@ -68,12 +79,19 @@ static void train(run *r, int steps)
     }
 }
 
+static bool same_values(ito_tensor *a, ito_tensor *b)
+{
+    bool same = true;
+    for (int64_t k = 0; same && k < ito_numel(a); k++)
+        same = element(a, k) == element(b, k);
+    return same;
+}
+
 static bool same_tensors(ito_named_tensors *a, ito_named_tensors *b)
 {
     bool same = a->n == b->n;
     for (int64_t i = 0; same && i < a->n; i++)
-        for (int64_t k = 0; same && k < ito_numel(a->tensors[i]); k++)
-            same = element(a->tensors[i], k) == element(b->tensors[i], k);
+        same = same_values(a->tensors[i], b->tensors[i]);
     ito_named_tensors_free(a);
     ito_named_tensors_free(b);
     return same;
@@ -84,6 +102,7 @@ static bool same_runs(const run *a, const run *b)
     return same_tensors(ito_module_state(a->model), ito_module_state(b->model)) &&
            same_tensors(ito_optimizer_state(a->opt), ito_optimizer_state(b->opt)) &&
            same_tensors(ito_ema_state(a->ema), ito_ema_state(b->ema)) &&
+           same_values(a->tensors[0], b->tensors[0]) && same_values(a->tensors[1], b->tensors[1]) &&
            ito_optimizer_steps(a->opt) == ito_optimizer_steps(b->opt) &&
            ito_ema_updates(a->ema) == ito_ema_updates(b->ema) && a->state.step == b->state.step &&
            a->state.position == b->state.position &&
@@ -490,14 +509,14 @@ Test(checkpoint, a_damaged_file_changes_nothing)
     const char *dir = temporary_directory();
     run *a = begin(1), *r = begin(2), *untouched = begin(2);
     cr_assert_eq(ito_checkpoint_save(dir, &a->state), ITO_OK);
-    const char *broken = in_directory(dir, "step-0/optimizer.safetensors");
+    const char *broken = in_directory(dir, "step-0/tensors.safetensors");
     cr_assert_eq(truncate(broken, 100), 0);
     cr_expect_eq(ito_checkpoint_load(in_directory(dir, "step-0"), &r->state), ITO_ERR_FORMAT);
-    expect_error_with(ITO_ERR_FORMAT, "step-0/optimizer.safetensors");
+    expect_error_with(ITO_ERR_FORMAT, "step-0/tensors.safetensors");
     cr_expect(same_runs(r, untouched));
     unlink(broken);
     cr_expect_eq(ito_checkpoint_load(in_directory(dir, "step-0"), &r->state), ITO_ERR_IO);
-    expect_error_with(ITO_ERR_IO, "step-0/optimizer.safetensors");
+    expect_error_with(ITO_ERR_IO, "step-0/tensors.safetensors");
     cr_expect(same_runs(r, untouched));
     cr_expect_eq(ito_checkpoint_step(in_directory(dir, "step-1")), -1);
     expect_error_with(ITO_ERR_IO, "step-1/state.json");

@@ -288,6 +288,20 @@ static void refused(const void *result, const char *message)
     ito_error_clear();
 }
 
+Test(choices, numbers_take_the_place_of_the_weightings_own)
+{
+    ito_ddpm_weighting p2 = ito_ddpm_p2;
+    p2.gamma = 0.25;
+    p2.k = 3;
+    ito_diffusion *d = ito_diffusion_create(.weighting = &ito_ddpm_p2, .gamma = 0.25, .k = 3);
+    cr_assert_not_null(d, "%s", ito_error());
+    for (int64_t t = 0; t < 1000; t += 111) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, t, t - 1);
+        cr_assert_eq(d->weighting->weight(d->weighting, &step), p2.weight(&p2, &step));
+    }
+    ito_diffusion_free(d);
+}
+
 Test(choices, what_does_not_go_together_is_refused)
 {
     refused(ito_diffusion_create(.variance = &ito_ddpm_learned),
@@ -302,6 +316,10 @@ Test(choices, what_does_not_go_together_is_refused)
     refused(ito_diffusion_create(.weighting = &ito_ddpm_edm, .betas = {.zero_terminal_snr = true}),
             "diffusion: at step 999 (signal 0, noise 1) eps is 0 x_0 + 1 eps, with a weight of inf "
             "by edm");
+    refused(ito_diffusion_create(.gamma = 2), "diffusion: the weighting simple has no gamma, and 2 "
+                                              "was given");
+    refused(ito_diffusion_create(.weighting = &ito_ddpm_min_snr, .k = 3),
+            "diffusion: the weighting min_snr has no k, and 3 was given");
     refused(ito_ddpm_prediction_find("epsilon"),
             "prediction: there is no \"epsilon\"; there are eps, x_0, x_prev, v, score, edm and "
             "flow");

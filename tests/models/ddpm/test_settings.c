@@ -60,7 +60,9 @@ Test(settings, every_choice_is_kept)
                                           .betas = {.beta_end = 0.3, .zero_terminal_snr = true},
                                           .prediction = &ito_ddpm_predict_v,
                                           .variance = &ito_ddpm_learned_range,
-                                          .weighting = &ito_ddpm_min_snr,
+                                          .weighting = &ito_ddpm_p2,
+                                          .gamma = 0.25,
+                                          .k = 3,
                                           .loss = &ito_ddpm_loss_hybrid};
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
@@ -70,7 +72,9 @@ Test(settings, every_choice_is_kept)
     cr_assert(back.diffusion.betas.zero_terminal_snr);
     cr_assert_eq(back.diffusion.prediction, &ito_ddpm_predict_v);
     cr_assert_eq(back.diffusion.variance, &ito_ddpm_learned_range);
-    cr_assert_eq(back.diffusion.weighting, &ito_ddpm_min_snr);
+    cr_assert_eq(back.diffusion.weighting, &ito_ddpm_p2);
+    cr_assert_eq(back.diffusion.gamma, 0.25);
+    cr_assert_eq(back.diffusion.k, 3);
     cr_assert_eq(back.diffusion.loss, &ito_ddpm_loss_hybrid);
     free(text);
 }
@@ -124,6 +128,9 @@ Test(settings, damaged_ones_are_refused)
         {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
         {"\"eps\"", "\"w\"",
          "prediction: there is no \"w\"; there are eps, x_0, x_prev, v, score, edm and flow"},
+        {"\"weighting\":\t\"simple\"", "\"gamma\": \"5\"",
+         "a.json: \"gamma\" is missing or not a number"},
+        {"\"weighting\":\t\"simple\"", "\"k\": []", "a.json: \"k\" is missing or not a number"},
         {"\"eps\"", "1", "a.json: \"prediction\" is missing or not a text"},
         {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"},
         {"\"steps\":\t321", "\"steps\":\t0",

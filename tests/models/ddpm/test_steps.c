@@ -179,11 +179,11 @@ Test(steps, refuses_what_does_not_fit)
     cr_assert_eq(ito_ddpm_steps_draw(steps, &g, -1, &a, &b), ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(), "steps: -1 images");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_step_law_find("second_moment"), &ito_ddpm_steps_second_moment);
+    cr_assert_eq(ito_ddpm_step_law_find("second-moment"), &ito_ddpm_steps_second_moment);
     cr_assert_null(ito_ddpm_step_law_find("third"));
     cr_assert_str_eq(
         ito_error_message(),
-        "step sampling: there is no \"third\"; there are uniform, stratified and second_moment");
+        "step sampling: there is no \"third\"; there are uniform, stratified and second-moment");
     ito_error_clear();
     ito_ddpm_steps_free(steps);
     ito_ddpm_steps_free(NULL);

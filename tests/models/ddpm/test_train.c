@@ -108,6 +108,32 @@ Test(train, loss_falls)
     end(&w);
 }
 
+/* Of losses that are remembered, too: those of a step that is not applied are not. */
+Test(train, step_sampling_remembers_losses)
+{
+    world w = begin(0.0);
+    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &ito_ddpm_steps_second_moment);
+    int64_t before = 0, after = 0;
+    double first = 0.0;
+    const int64_t *counts = ito_const_data(w.trainer.steps->counts);
+    const double *history = ito_const_data(w.trainer.steps->history);
+    cr_assert(step(&w, 0).applied);
+    for (int64_t t = 0; t < 1000; t++) {
+        before += counts[t];
+        for (int64_t k = 0; k < counts[t]; k++)
+            first += history[t * ITO_DDPM_HISTORY + k] / 4.0;
+    }
+    cr_assert_eq(before, 4);
+    cr_assert_float_eq(first, 1.0, 0.2, "the network begins as 0 and the noise has variance 1");
+    ((float *)ito_data(w.x_0))[0] = NAN;
+    cr_assert(!step(&w, 1).applied);
+    for (int64_t t = 0; t < 1000; t++)
+        after += counts[t];
+    cr_assert_eq(after, 4);
+    ito_ddpm_steps_free(w.trainer.steps);
+    end(&w);
+}
+
 Test(train, a_step_is_a_function_of_its_number)
 {
     world a = begin(0.3), b = begin(0.3);

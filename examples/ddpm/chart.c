@@ -244,8 +244,11 @@ void chart_write(FILE *out, const chart *c)
     find_ranges(c, &x, &y);
     fprintf(out,
             "<svg class=\"chart\" xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
-            "role=\"img\" aria-label=\"%s\">\n<text class=\"title\" x=\"%d\" y=\"20\">%s</text>\n",
-            WIDTH, HEIGHT, c->title, LEFT, c->title);
+            "role=\"img\" aria-label=\"%s\">\n",
+            WIDTH, HEIGHT, c->title);
+    if (c->alone)
+        fprintf(out, "<style>%s</style>\n", chart_style);
+    fprintf(out, "<text class=\"title\" x=\"%d\" y=\"20\">%s</text>\n", LEFT, c->title);
     if (c->log_y && y.high - y.low > 1.0)
         write_log_axis(out, y);
     else

@@ -20,6 +20,7 @@ typedef struct chart {
     const char *x_label;
     bool log_y;
     bool from_zero; /* the y axis begins at 0 */
+    bool alone;     /* in a file of its own, which carries the style sheet */
     const chart_series *series;
     int64_t count;
 } chart;

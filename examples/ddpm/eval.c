@@ -1,6 +1,7 @@
 /* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
  * that comes with Ito, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
+#include "examples/ddpm/eval.h"
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
@@ -21,9 +22,10 @@
 
 typedef struct eval_options {
     const char *model, *images, *data, *features, *against, *weights, *sampler, *precision;
+    const char *variance, *rate_distortion;
     int64_t n, steps, seed, batch, threads;
     double eta;
-    bool frechet, precision_recall, score, no_clip, json;
+    bool frechet, precision_recall, score, bits_per_dim, no_clip, json;
 } eval_options;
 
 #define AT(field) offsetof(eval_options, field)
@@ -47,9 +49,17 @@ static const option_row rows[] = {
      "Precision and recall (k = 3), among as many real images as generated ones", 0, 0, false},
     {OPTION_FLAG, "score", AT(score), NULL, "Classifier score, of the generated images alone", 0, 0,
      false},
+    {OPTION_FLAG, "bits-per-dim", AT(bits_per_dim), NULL,
+     "The variational bound of --model on the first --n images of --data, term by term: it asks "
+     "the "
+     "network once for every step of the diffusion",
+     0, 0, false},
+    {OPTION_TEXT, "rate-distortion", AT(rate_distortion), "FILE.csv",
+     "The same, and a table of rate and distortion of progressive coding, with a chart in FILE.svg",
+     0, 0, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "How images are made of a model", 0, 0, false},
-    {OPTION_INT, "n", AT(n), "N", "How many (10000)", 1, 1e7, false},
+    {OPTION_INT, "n", AT(n), "N", "How many (10000; bits-per-dim 64)", 1, 1e7, false},
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
     {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
@@ -58,6 +68,8 @@ static const option_row rows[] = {
      "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
     {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
      false},
+    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
+     "Variance of a reverse step (as the run was trained with)", 0, 0, false},
     {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
      "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
     {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
@@ -75,12 +87,14 @@ static const option_row rows[] = {
 };
 
 static const char doc[] =
-    "Compare generated images with real ones."
+    "Compare generated images with real ones, or say how many bits a model takes for real ones."
     "\v"
     "Examples:\n"
     "  ito-ddpm eval --model run --data fashion-mnist --frechet --n 10000\n"
     "  ito-ddpm eval --images samples.npy --data fashion-mnist --frechet --precision-recall "
     "--score\n"
+    "  ito-ddpm eval --model run --data fashion-mnist --bits-per-dim --n 64 --rate-distortion "
+    "rd.csv\n"
     "  ito-ddpm eval --features fake.npy --against real.npy --frechet --precision-recall\n\n"
     "Features are those of Ito's own classifier of Fashion-MNIST, for grey images of 28x28; the "
     "numbers cannot be compared with ones from Inception. Features of another network, in .npy, "
@@ -101,12 +115,30 @@ typedef struct job {
     ito_classifier_score_result score;
 } job;
 
+/* What has no meaning for the bound, which makes no images. */
+static void check_bound(const eval_options *o, const command_line *c)
+{
+    static const char *const others[] = {
+        "images", "features", "against", "frechet", "precision-recall",
+        "score",  "sampler",  "steps",   "eta"};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (options_given(c, others[i]))
+            options_refuse(c, "--%s: it has no part in --bits-per-dim, which makes no images",
+                           others[i]);
+    if (o->model == NULL)
+        options_refuse(c, "--model is missing: the network whose bound is computed");
+}
+
 static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
-    *o = (eval_options){
-        .n = 10000, .batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32"};
+    *o = (eval_options){.batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32"};
     options_parse(&c, argc, argv);
+    o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
+    if (o->bits_per_dim)
+        check_bound(o, &c);
+    else if (o->n == 0)
+        o->n = 10000;
     int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
     if (sources != 1)
         options_refuse(&c, "it takes one of --model, --images and --features: what is judged");
@@ -119,8 +151,9 @@ static void parse(eval_options *o, int argc, char **argv)
                        "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
                        "folder:DIR and npy:FILE",
                        o->data);
-    if (!o->frechet && !o->precision_recall && !o->score)
-        options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score");
+    if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
+        options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
+                           "--bits-per-dim");
     if (o->score && o->features != NULL)
         options_refuse(&c, "--score: it takes images, not features");
 }
@@ -130,7 +163,8 @@ static void parse(eval_options *o, int argc, char **argv)
 static bool prepare_model(job *j)
 {
     eval_options *o = &j->o;
-    if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
+    if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files) ||
+        !model_set_variance(&j->files, o->variance))
         return false;
     const ito_diffusion_options *d = &j->files.settings.diffusion;
     int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
@@ -284,22 +318,20 @@ static cJSON *describe(const job *j, double seconds)
     return root;
 }
 
-/* One object with --json, else a line a number, "frechet: 12.3". */
-static int report(const job *j, double seconds)
+int eval_report(cJSON *root, bool json)
 {
-    cJSON *root = describe(j, seconds);
     bool good = cJSON_HasObjectItem(root, "seconds"); /* the last one: there was memory for all */
-    char *text = good && j->o.json ? cJSON_PrintUnformatted(root) : NULL;
+    char *text = good && json ? cJSON_PrintUnformatted(root) : NULL;
     if (text != NULL)
         printf("%s\n", text);
-    for (const cJSON *item = root != NULL && !j->o.json ? root->child : NULL; item != NULL;
+    for (const cJSON *item = root != NULL && !json ? root->child : NULL; item != NULL;
          item = item->next) {
         if (cJSON_IsString(item))
             printf("%s: %s\n", item->string, item->valuestring);
         else
             printf("%s: %.6g\n", item->string, item->valuedouble);
     }
-    good = good && (text != NULL || !j->o.json) && fflush(stdout) == 0;
+    good = good && (text != NULL || !json) && fflush(stdout) == 0;
     free(text);
     cJSON_Delete(root);
     if (!good)
@@ -307,15 +339,34 @@ static int report(const job *j, double seconds)
     return good ? 0 : 1;
 }
 
+static int run_bound(const eval_options *o)
+{
+    return bits_run(&(bits_options){.model = o->model,
+                                    .data = o->data,
+                                    .weights = o->weights,
+                                    .precision = o->precision,
+                                    .variance = o->variance,
+                                    .rate_distortion = o->rate_distortion,
+                                    .n = o->n,
+                                    .seed = o->seed,
+                                    .batch = o->batch,
+                                    .no_clip = o->no_clip,
+                                    .json = o->json});
+}
+
 int command_eval(int argc, char **argv)
 {
     job j = {.done = 0};
     parse(&j.o, argc, argv);
     double started = progress_clock();
+    if (j.o.threads != 0 && ito_set_threads((int)j.o.threads) != ITO_OK)
+        return options_report("eval");
+    if (j.o.bits_per_dim)
+        return run_bound(&j.o);
     ito_scope_begin();
-    bool good = (j.o.threads == 0 || ito_set_threads((int)j.o.threads) == ITO_OK) &&
-                find_features(&j) && compute(&j);
-    int code = good ? report(&j, progress_clock() - started) : options_report("eval");
+    bool good = find_features(&j) && compute(&j);
+    int code = good ? eval_report(describe(&j, progress_clock() - started), j.o.json)
+                    : options_report("eval");
     ito_diffusion_free(j.diffusion);
     if (j.unet != NULL)
         ito_module_free(&j.unet->base);

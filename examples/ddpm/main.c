@@ -14,7 +14,8 @@ static const struct {
 } commands[] = {
     {"train", command_train, "learn from images; leaves a run directory, goes on with one"},
     {"sample", command_sample, "make images with a trained network"},
-    {"eval", command_eval, "say how close generated images come to real ones"},
+    {"eval", command_eval,
+     "say how close generated images come to real ones, or the bound on these"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
 };

@@ -218,3 +218,18 @@ void run_close(training_run *r)
     free(r->checkpoints);
     *r = (training_run){.lock = -1};
 }
+
+bool path_can_write(const char *path)
+{
+    if (path == NULL)
+        return true;
+    const char *slash = strrchr(path, '/');
+    char *dir = slash == NULL   ? strdup(".")
+                : slash == path ? strdup("/")
+                                : strndup(path, (size_t)(slash - path));
+    bool good = dir != NULL && access(dir, W_OK | X_OK) == 0;
+    if (!good)
+        ito_error_set(ITO_ERR_IO, "%s: cannot write it: %s", path, strerror(errno));
+    free(dir);
+    return good;
+}

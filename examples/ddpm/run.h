@@ -33,5 +33,8 @@ char *run_sample_path(const training_run *r, int64_t step);
 void run_close(training_run *r);
 /* "DIR/NAME", freed with free(); NULL with an error recorded. */
 char *path_join(const char *dir, const char *name);
+/* Whether a file can be made at path, or path is NULL: known before hours of work, not behind them.
+ */
+bool path_can_write(const char *path);
 
 #endif

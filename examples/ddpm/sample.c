@@ -5,6 +5,7 @@
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
+#include "examples/ddpm/run.h"
 #include "models/ddpm/condition.h"
 #include "models/ddpm/sampler.h"
 #include "tensor/io/image.h"
@@ -12,7 +13,6 @@
 #include "tensor/runtime.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -139,28 +139,12 @@ static void parse(sample_options *o, int argc, char **argv)
         options_refuse(&c, "--out or --npy is missing: where the images go");
 }
 
-/* Whether a file can be made at path: known before hours of sampling, not behind them. */
-static bool can_write(const char *path)
-{
-    if (path == NULL)
-        return true;
-    const char *slash = strrchr(path, '/');
-    char *dir = slash == NULL   ? strdup(".")
-                : slash == path ? strdup("/")
-                                : strndup(path, (size_t)(slash - path));
-    bool good = dir != NULL && access(dir, W_OK | X_OK) == 0;
-    if (!good)
-        ito_error_set(ITO_ERR_IO, "%s: cannot write it: %s", path, strerror(errno));
-    free(dir);
-    return good;
-}
-
 static bool prepare(job *j)
 {
     sample_options *o = &j->o;
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
-    if (!can_write(o->out) || !can_write(o->npy) || !can_write(o->trajectory) ||
+    if (!path_can_write(o->out) || !path_can_write(o->npy) || !path_can_write(o->trajectory) ||
         !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
         return false;
     j->class = -1;

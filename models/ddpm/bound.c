@@ -152,6 +152,7 @@ typedef struct evaluation {
     ito_tensor *x_0, *exact; /* as given; in f64 */
     ito_tensor *noise;
     ito_tensor *terms, *squares; /* [N, T] f64 */
+    ito_tensor *decoded;         /* [2, N] f64 */
 } evaluation;
 
 /* Adds a share of one noising to column t of terms and squares. */
@@ -176,6 +177,11 @@ static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t column, do
         return ito_error_code();
     ito_add_(ito_select(e->terms, 1, column), terms, share);
     ito_add_(ito_select(e->squares, 1, column), squares, share);
+    for (int k = 0; k < 2 && column == 0; k++) {
+        ito_tensor *bits = bound_terms(e->d, e->exact, x_0_hat, v, t, (ito_ddpm_decoder)k);
+        if (bits == NULL || ito_add_(ito_select(e->decoded, 0, k), bits, share) == NULL)
+            return ito_error_code();
+    }
     return ito_error_code();
 }
 
@@ -219,8 +225,9 @@ static ito_status evaluate_all(evaluation *e)
     e->noise = tensor_empty(ito_shape_of(e->x_0), e->x_0->dtype);
     e->terms = ito_zeros(ITO_SHAPE(N, T), ITO_F64);
     e->squares = ito_zeros(ITO_SHAPE(N, T), ITO_F64);
+    e->decoded = ito_zeros(ITO_SHAPE(2, N), ITO_F64);
     if (e->generators == NULL || e->exact == NULL || e->noise == NULL || e->terms == NULL ||
-        e->squares == NULL)
+        e->squares == NULL || e->decoded == NULL)
         return ito_error_code();
     for (int64_t t = T - 1; t >= 0; t--) {
         ito_status status = evaluate_step(e, t);
@@ -241,7 +248,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     if (options.draws == 0)
         options.draws = 1;
     evaluation e = {.d = d, .network = network, .context = context, .o = options, .x_0 = x_0};
-    ito_ddpm_bits b = {NULL, NULL, NULL, NULL};
+    ito_ddpm_bits b = {NULL, NULL, NULL, NULL, NULL};
     ito_status status = evaluate_check(&e);
     if (status != ITO_OK)
         return status;
@@ -249,7 +256,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     ito_no_grad_begin();
     status = evaluate_all(&e);
     if (status == ITO_OK) {
-        b = (ito_ddpm_bits){NULL, ito_ddpm_prior_bits(d, e.exact), e.terms, e.squares};
+        b = (ito_ddpm_bits){NULL, ito_ddpm_prior_bits(d, e.exact), e.terms, e.squares, e.decoded};
         b.total =
             ito_add(b.prior, ito_sum_with(b.terms, (ito_reduce_options){.dims = ITO_DIMS(1)}));
         status = b.total == NULL ? ito_error_code() : ITO_OK;
@@ -257,10 +264,10 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     ito_no_grad_end();
     free(e.generators);
     b = (ito_ddpm_bits){ito_keep(b.total), ito_keep(b.prior), ito_keep(b.terms),
-                        ito_keep(b.squares)};
+                        ito_keep(b.squares), ito_keep(b.decoded)};
     ito_scope_end();
     if (status != ITO_OK || b.total == NULL || b.prior == NULL || b.terms == NULL ||
-        b.squares == NULL)
+        b.squares == NULL || b.decoded == NULL)
         return status != ITO_OK ? status : ito_error_code();
     *out = b;
     return ITO_OK;

@@ -40,6 +40,7 @@ typedef struct ito_ddpm_bits {
     ito_tensor *prior;   /* [N] L_T */
     ito_tensor *terms;   /* [N, T] L_0 at t = 0, then L_t */
     ito_tensor *squares; /* [N, T] mean squared error of the x_0-hat that x_t tells */
+    ito_tensor *decoded; /* [2, N] L_0 by each ito_ddpm_decoder */
 } ito_ddpm_bits;
 
 /** Called after each step; false stops. */

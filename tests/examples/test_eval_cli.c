@@ -1,7 +1,10 @@
 /* ito-ddpm eval from outside: what it computes is what the library computes, a model's images are
  * those that sample makes, and what it refuses. */
 #include "autograd/ops.h"
+#include "models/ddpm/bound.h"
+#include "models/ddpm/settings.h"
 #include "models/metrics/metrics.h"
+#include "nn/checkpoint.h"
 #include "tensor/io/npy.h"
 
 #include <cjson/cJSON.h>
@@ -138,6 +141,142 @@ Test(eval_cli, a_model_is_judged_by_the_images_that_sample_makes)
     cr_expect_eq(number("score"), score);
 }
 
+/* ---- the bound ---- */
+
+/* What the library makes of the first n images of data.npy and a run's averages. */
+static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *variance, int64_t n)
+{
+    char path[128];
+    ito_ddpm_settings s;
+    ito_ddpm_bits bits;
+    char *text = ito_checkpoint_settings(checkpoint);
+    cr_assert_eq(ito_ddpm_settings_parse(text, checkpoint, &s), ITO_OK, "%s", ito_error());
+    free(text);
+    if (variance != NULL)
+        s.diffusion.variance = variance;
+    ito_unet *unet = ito_unet_create(&s.model, NULL);
+    ito_module_train(&unet->base, false);
+    snprintf(path, sizeof path, "%s/ema.safetensors", checkpoint);
+    cr_assert_eq(ito_module_load(&unet->base, path, .prefix = NULL), ITO_OK, "%s", ito_error());
+    ito_diffusion *d = ito_diffusion_create_with(s.diffusion);
+    ito_tensor *x = ito_cast(ito_narrow(ito_npy_load("data.npy"), 0, 0, n), ITO_F32);
+    x = ito_add_scalar(ito_mul_scalar(ito_reshape(x, n, 1, 8, 8), 1.0 / 127.5), -1.0);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_unet_network, unet, x, &bits, .seed = 3), ITO_OK,
+                 "%s", ito_error());
+    ito_diffusion_free(d);
+    ito_module_free(&unet->base);
+    return bits;
+}
+
+/* In a few units of the last digit, sums being made in another order. */
+static void bound_is(const ito_ddpm_bits *b, int64_t n)
+{
+    static const double close = 1e-12;
+    const double *total = ito_data(b->total);
+    double mean = ito_item(ito_mean(b->total)), squares = 0.0;
+    for (int64_t i = 0; i < n; i++)
+        squares += (total[i] - mean) * (total[i] - mean);
+    cr_expect_eq(number("images"), (double)n);
+    cr_expect_float_eq(number("bits_per_dim"), mean, close * mean);
+    cr_expect_float_eq(number("standard_error"), sqrt(squares / (double)(n * (n - 1))), close);
+    cr_expect_float_eq(number("L_T"), ito_item(ito_mean(b->prior)), close);
+    cr_expect_float_eq(number("L_0"), ito_item(ito_mean(ito_select(b->terms, 1, 0))), 40 * close);
+    cr_expect_float_eq(number("L_0_tanh"), ito_item(ito_mean(ito_select(b->decoded, 0, 1))),
+                       40 * close);
+    cr_expect_float_eq(number("L_T") + number("sum_of_L_t") + number("L_0"), mean, close * mean);
+    cJSON *root = cJSON_Parse(said);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "L_t");
+    cr_assert_eq(cJSON_GetArraySize(list), 6);
+    for (int t = 0; t < 6; t++)
+        cr_expect_float_eq(cJSON_GetArrayItem(list, t)->valuedouble,
+                           ito_item(ito_mean(ito_select(b->terms, 1, t))), 40 * close);
+    cJSON_Delete(root);
+}
+
+#define BOUND "eval --data npy:data.npy --bits-per-dim --n 5 --seed 3 "
+
+Test(eval_cli, the_bound_is_that_of_the_library_for_every_variance)
+{
+    static const struct {
+        const char *train, *eval;
+        const ito_ddpm_variance *variance;
+    } cases[] = {{"--variance learned", "", NULL},
+                 {"--variance learned_range --prediction v", "", NULL},
+                 {"--variance fixedlarge", "--variance fixedsmall", &ito_ddpm_fixedsmall},
+                 {"--variance fixedsmall", "--variance fixedlarge", &ito_ddpm_fixedlarge}};
+    save_images("data.npy", 40, 8);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char checkpoint[64];
+        cr_assert_eq(run("train --data npy:data.npy --out r%d --steps 2 --sample-every 0 " TINY
+                         " --diffusion-steps 6 %s",
+                         (int)i, cases[i].train),
+                     0, "%s", complained);
+        cr_assert_eq(run(BOUND "--model r%d --json --batch 2 %s", (int)i, cases[i].eval), 0, "%s",
+                     complained);
+        snprintf(checkpoint, sizeof checkpoint, "r%d/checkpoints/step-2", (int)i);
+        ito_ddpm_bits b = bound_of(checkpoint, cases[i].variance, 5);
+        bound_is(&b, 5);
+    }
+    cr_assert_eq(run(BOUND "--model r0"), 0, "%s", complained);
+    cr_expect_not_null(strstr(said, "\nL_T: "), "%s", said);
+    cr_expect_not_null(strstr(said, "\nL_0_tanh: "), "%s", said);
+    fails_with(run(BOUND "--model r0 --variance fixedsmall"), 2,
+               "--variance: the network has learned its own");
+}
+
+Test(eval_cli, rate_and_distortion_are_a_table_and_a_chart)
+{
+    save_images("data.npy", 40, 8);
+    cr_assert_eq(run("train --data npy:data.npy --out r --steps 2 --sample-every 0 " TINY
+                     " --diffusion-steps 6"),
+                 0, "%s", complained);
+    cr_assert_eq(run(BOUND "--model r --rate-distortion rd.csv"), 0, "%s", complained);
+    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5);
+    const double *table = ito_const_data(ito_ddpm_rate_distortion(&b));
+    char text[8192], *at = text;
+    slurp("rd.csv", text, sizeof text);
+    cr_assert_eq(strncmp(at, "reverse_time,t,bits_per_dim,rmse\n", 33), 0, "%s", text);
+    at += 33;
+    for (int t = 5; t >= 0; t--) {
+        cr_assert_eq(strtol(at, &at, 10), 6 - t);
+        cr_assert_eq(strtol(at + 1, &at, 10), t);
+        double rate = strtod(at + 1, &at), rmse = strtod(at + 1, &at); /* of 9 digits */
+        cr_expect_float_eq(rate, table[2 * t], 1e-8 * table[2 * t]);
+        cr_expect_float_eq(rmse, table[2 * t + 1], 1e-8 * table[2 * t + 1]);
+        cr_assert_eq(*at++, '\n');
+    }
+    slurp("rd.svg", text, sizeof text);
+    cr_expect_eq(strncmp(text, "<svg ", 5), 0);
+    cr_expect_not_null(strstr(text, "<style>"), "%s", text);
+    cr_expect_not_null(strstr(text, "<polyline"), "%s", text);
+    fails_with(run(BOUND "--model r --rate-distortion nowhere/rd.csv"), 1,
+               "nowhere/rd.csv: cannot write it");
+}
+
+Test(eval_cli, the_bound_refuses_what_does_not_fit)
+{
+    save_images("data.npy", 40, 8);
+    save_images("large.npy", 3, 12);
+    cr_assert_eq(run("train --data npy:data.npy --out r --steps 1 --sample-every 0 " TINY), 0, "%s",
+                 complained);
+    fails_with(
+        run("eval --model r --data npy:large.npy --bits-per-dim"), 1,
+        "npy:large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with "
+        "1");
+    ito_generator g = ito_generator_make(1, 1);
+    save("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(3, 3, 8, 8), ITO_U8));
+    fails_with(run("eval --model r --data npy:colour.npy --bits-per-dim"), 1,
+               "npy:colour.npy: the images are 8x8 with 3 channels, and the network takes 8x8 with "
+               "1");
+    fails_with(run("eval --model r --data npy:data.npy --bits-per-dim --n 41"), 2,
+               "--n: 41 is more than the 40 images of npy:data.npy");
+    fails_with(run("eval --data npy:data.npy --bits-per-dim"), 2, "--model is missing");
+    fails_with(run("eval --model r --data npy:data.npy --bits-per-dim --steps 3"), 2,
+               "--steps: it has no part in --bits-per-dim, which makes no images");
+    fails_with(run("eval --model r --data npy:data.npy --rate-distortion a.csv --frechet"), 2,
+               "--frechet: it has no part in --bits-per-dim");
+}
+
 Test(eval_cli, refuses_features_that_do_not_fit)
 {
     save("a.npy", features(1, 90, 6));
@@ -169,8 +308,9 @@ Test(eval_cli, says_what_is_missing)
     fails_with(run("eval --features x.npy --frechet"), 2, "--against is missing");
     fails_with(run("eval --model r --frechet"), 2, "--data is missing");
     fails_with(run("eval --model r --data minst --frechet"), 2, "--data: \"minst\" is none of");
-    fails_with(run("eval --model r --data fashion-mnist"), 2,
-               "it takes one or more of --frechet, --precision-recall and --score");
+    fails_with(
+        run("eval --model r --data fashion-mnist"), 2,
+        "it takes one or more of --frechet, --precision-recall and --score, or --bits-per-dim");
     fails_with(run("eval --features a.npy --against b.npy --score"), 2,
                "--score: it takes images, not features");
     fails_with(run("eval --model r --data fashion-mnist --frechet --n 0"), 2, "--n");

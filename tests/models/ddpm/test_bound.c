@@ -224,6 +224,26 @@ Test(bound, an_image_alone_is_that_image_in_a_batch)
     ito_diffusion_free(d);
 }
 
+/* Of the same noisings, whichever of them the total is made with. */
+Test(bound, both_decoders_are_told)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 5);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(3, ITO_F64);
+    ito_ddpm_bits erf, tanh;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &erf, .draws = 2), ITO_OK);
+    cr_assert_eq(
+        ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &tanh, .draws = 2, .decoder = ITO_DDPM_TANH),
+        ITO_OK);
+    const double *either = ito_data(erf.decoded);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(either[i], ((const double *)ito_data(erf.terms))[5 * i]);
+        cr_assert_eq(either[3 + i], ((const double *)ito_data(tanh.terms))[5 * i]);
+        cr_assert_neq(either[i], either[3 + i]);
+    }
+    ito_diffusion_free(d);
+}
+
 static bool stop_at_two(int64_t done, int64_t steps, void *context)
 {
     cr_assert_eq(steps, 5);
@@ -267,7 +287,7 @@ Test(bound, failed_allocations_are_errors_and_leak_nothing)
     int64_t blocks = ito_memory_blocks(), n = 0;
     ito_status status = ITO_ERR_MEMORY;
     for (n = 1; status != ITO_OK; n++) {
-        ito_ddpm_bits bits = {NULL, NULL, NULL, NULL};
+        ito_ddpm_bits bits = {NULL, NULL, NULL, NULL, NULL};
         ito_scope_begin();
         ito_tensor *x = gaussian_images(1, ITO_F64);
         ito_memory_fail_nth(n);

@@ -45,15 +45,8 @@ static bool load_images(job *j)
         data_load((data_options){.spec = data, .size = c->height, .grey = c->in_channels == 1});
     if (all == NULL)
         return false;
-    if (ito_size(all, 1) != c->in_channels || ito_size(all, 2) != c->height ||
-        ito_size(all, 3) != c->width) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
-                      " channels, and the network takes %" PRId64 "x%" PRId64 " with %" PRId64,
-                      data, ito_size(all, 2), ito_size(all, 3), ito_size(all, 1), c->height,
-                      c->width, c->in_channels);
+    if (!model_fits(&j->files, all, data))
         return false;
-    }
     int64_t there = ito_size(all, 0), usual = there < USUAL_IMAGES ? there : USUAL_IMAGES;
     if (j->o->n > there) {
         ito_error_set(ITO_ERR_RANGE, "--n: %" PRId64 " is more than the %" PRId64 " images of %s",
@@ -122,9 +115,7 @@ static bool run_batch(job *j, int64_t first, int64_t n)
 {
     const ito_ddpm_bits *all = &j->bits;
     ito_ddpm_bits b;
-    ito_tensor *x = ito_narrow(j->images, 0, first, n);
-    if (x != NULL && ito_dtype_of(x) == ITO_U8)
-        x = ito_add_scalar(ito_mul_scalar(ito_cast(x, ITO_F32), 1.0 / 127.5), -1.0);
+    ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
     j->batch = n;
     return ito_ddpm_bits_per_dim(j->diffusion, ito_unet_network, j->unet, x, &b,
                                  .no_clip = j->o->no_clip, .seed = (uint64_t)j->o->seed,
@@ -285,7 +276,7 @@ int bits_run(const bits_options *o)
     bool good = prepare(&j) && run_all(&j) && write_rate_distortion(&j);
     if (!good)
         progress_end(&j.progress);
-    int code = good ? eval_report(describe(&j, progress_clock() - started), o->json)
+    int code = good ? eval_report("eval", describe(&j, progress_clock() - started), o->json)
                     : options_report("eval");
     ito_diffusion_free(j.diffusion);
     if (j.unet != NULL)

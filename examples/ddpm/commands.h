@@ -6,6 +6,10 @@
 int command_train(int argc, char **argv);
 int command_sample(int argc, char **argv);
 int command_eval(int argc, char **argv);
+int command_interpolate(int argc, char **argv);
+int command_inpaint(int argc, char **argv);
+int command_encode(int argc, char **argv);
+int command_decode(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_report(int argc, char **argv);
 

@@ -127,6 +127,13 @@ static ito_tensor *channels_first(ito_tensor *x)
     return ito_contiguous(last ? ito_permute(x, 0, 3, 1, 2) : x);
 }
 
+ito_tensor *data_scaled(ito_tensor *images)
+{
+    if (images == NULL || ito_dtype_of(images) != ITO_U8)
+        return images;
+    return ito_add_scalar(ito_mul_scalar(ito_cast(images, ITO_F32), 1.0 / 127.5), -1.0);
+}
+
 ito_tensor *data_load_npy_unbounded(const char *path)
 {
     ito_tensor *x = ito_npy_load(path);

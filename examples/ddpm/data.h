@@ -27,6 +27,8 @@ ito_tensor *data_load_classes(data_options options, ito_tensor **labels, cJSON *
 ito_tensor *data_load_npy(const char *path);
 /* The same, but floats may lie beyond [-1, 1], as samples do. */
 ito_tensor *data_load_npy_unbounded(const char *path);
+/* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
+ito_tensor *data_scaled(ito_tensor *images);
 /* The images of one IDX file, as [N, 1, H, W]. */
 ito_tensor *data_load_idx(const char *path);
 /* The training images of a directory of IDX files, or NULL without an error if it has none. */

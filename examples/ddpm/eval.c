@@ -318,7 +318,7 @@ static cJSON *describe(const job *j, double seconds)
     return root;
 }
 
-int eval_report(cJSON *root, bool json)
+int eval_report(const char *command, cJSON *root, bool json)
 {
     bool good = cJSON_HasObjectItem(root, "seconds"); /* the last one: there was memory for all */
     char *text = good && json ? cJSON_PrintUnformatted(root) : NULL;
@@ -335,7 +335,7 @@ int eval_report(cJSON *root, bool json)
     free(text);
     cJSON_Delete(root);
     if (!good)
-        fprintf(stderr, "ito-ddpm eval: stdout: cannot write to it\n");
+        fprintf(stderr, "ito-ddpm %s: stdout: cannot write to it\n", command);
     return good ? 0 : 1;
 }
 
@@ -365,7 +365,7 @@ int command_eval(int argc, char **argv)
         return run_bound(&j.o);
     ito_scope_begin();
     bool good = find_features(&j) && compute(&j);
-    int code = good ? eval_report(describe(&j, progress_clock() - started), j.o.json)
+    int code = good ? eval_report("eval", describe(&j, progress_clock() - started), j.o.json)
                     : options_report("eval");
     ito_diffusion_free(j.diffusion);
     if (j.unet != NULL)

@@ -1,5 +1,5 @@
-/* The parts of ito-ddpm eval: what it says, and --bits-per-dim, the bound of a model on real
- * images.
+/* The parts of ito-ddpm eval: how it says what it found, and --bits-per-dim, the bound of a model
+ * on real images.
  */
 #ifndef ITO_DDPM_EVAL_H
 #define ITO_DDPM_EVAL_H
@@ -21,7 +21,7 @@ typedef struct bits_options {
 int bits_run(const bits_options *o);
 
 /* Print results, the last of them "seconds": the object itself as JSON, else a line each, "frechet:
- * 12.3"; the exit code. root is deleted. */
-int eval_report(cJSON *root, bool json);
+ * 12.3"; the command's exit code. root is deleted. */
+int eval_report(const char *command, cJSON *root, bool json);
 
 #endif

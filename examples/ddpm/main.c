@@ -16,6 +16,10 @@ static const struct {
     {"sample", command_sample, "make images with a trained network"},
     {"eval", command_eval,
      "say how close generated images come to real ones, or the bound on these"},
+    {"interpolate", command_interpolate, "make the images between two images"},
+    {"inpaint", command_inpaint, "complete an image"},
+    {"encode", command_encode, "find the noise that images come from"},
+    {"decode", command_decode, "make images of such noise"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
 };
@@ -24,8 +28,8 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *file)
 {
-    fprintf(file,
-            "Usage: ito-ddpm train|sample|eval|info|report [OPTION...] (see ito-ddpm --help)\n");
+    fprintf(file, "Usage: ito-ddpm train|sample|eval|interpolate|inpaint|encode|decode|info|report "
+                  "[OPTION...] (see ito-ddpm --help)\n");
 }
 
 static int print_help(void)
@@ -33,7 +37,7 @@ static int print_help(void)
     printf("Usage: ito-ddpm COMMAND [OPTION...]\n"
            "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.\n\n");
     for (int i = 0; i < COMMANDS; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].doc);
+        printf("  %-11s %s\n", commands[i].name, commands[i].doc);
     printf("\nito-ddpm COMMAND --help lists what a command takes.\n\n"
            "  ito-ddpm train --data fashion-mnist --out run\n"
            "  ito-ddpm sample --model run --out grid.png\n"

@@ -131,6 +131,20 @@ bool model_set_variance(model_files *f, const char *name)
     return d->variance != NULL;
 }
 
+bool model_fits(const model_files *f, const ito_tensor *images, const char *whose)
+{
+    const ito_unet_config *c = &f->settings.model;
+    if (ito_size(images, 1) == c->in_channels && ito_size(images, 2) == c->height &&
+        ito_size(images, 3) == c->width)
+        return true;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
+                  " channels, and the network takes %" PRId64 "x%" PRId64 " with %" PRId64,
+                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1), c->height,
+                  c->width, c->in_channels);
+    return false;
+}
+
 bool model_find(const char *path, bool plain, model_files *out)
 {
     struct stat info;

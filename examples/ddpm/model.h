@@ -26,6 +26,9 @@ int64_t model_class(const model_files *files, const char *word);
  * run's; NULL leaves it. False with an error recorded if the network has learned its own. */
 bool model_set_variance(model_files *files, const char *name);
 void model_files_free(model_files *files);
+/* Whether images [N, C, H, W], `whose` for messages, are of the size and channels that the network
+ * takes. */
+bool model_fits(const model_files *files, const ito_tensor *images, const char *whose);
 /* What --sampler may be. */
 #define SAMPLERS                                                                                   \
     "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"       \

@@ -229,7 +229,7 @@ static double mean_of(const double *values, int64_t n, int64_t stride)
     return sum / (double)n;
 }
 
-/* Of the mean of n values; NaN for one alone. */
+/* Of the mean of n values, at least 2. */
 static double standard_error(const double *values, int64_t n)
 {
     double mean = mean_of(values, n, 1), squares = 0.0;
@@ -263,7 +263,8 @@ static cJSON *describe(const job *j, double seconds)
     cJSON_AddNumberToObject(root, "L_0", mean_of(decoded, n, 1));
     cJSON_AddNumberToObject(root, "L_0_tanh", mean_of(decoded + n, n, 1));
     cJSON_AddNumberToObject(root, "bits_per_dim", mean_of(total, n, 1));
-    cJSON_AddNumberToObject(root, "standard_error", standard_error(total, n));
+    if (n > 1)
+        cJSON_AddNumberToObject(root, "standard_error", standard_error(total, n));
     cJSON_AddNumberToObject(root, "seconds", seconds);
     return root;
 }

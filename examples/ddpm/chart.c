@@ -121,7 +121,7 @@ static void write_y_tick(FILE *out, range y, double at, double value)
 {
     double line = to_y(y, at);
     fprintf(out,
-            "<line class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
+            "<line stroke=\"#ddd\" class=\"grid\" x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\"/>"
             "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">",
             LEFT, WIDTH - RIGHT, line, line, LEFT - 6, line + 4.0);
     write_number(out, value);
@@ -157,11 +157,20 @@ static void write_even_axis(FILE *out, const chart *c, range y)
 
 /* ---- lines ---- */
 
+/* The style sheet's colours again, as attributes, for readers of files that have no use for it. */
+static void begin_line(FILE *out, int64_t index, bool faint)
+{
+    static const char *const colors[COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700"};
+    int color = (int)(index % COLORS);
+    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" class=\"c%d%s\" points=\"", colors[color],
+            color, faint ? " faint" : "");
+}
+
 /* One line: its points, or two for each column of pixels, the least and the largest. */
 typedef struct pen {
     FILE *out;
-    const char *class;
-    bool down;
+    int64_t index;
+    bool faint, down;
 } pen;
 
 static void pen_lift(pen *p)
@@ -174,7 +183,7 @@ static void pen_lift(pen *p)
 static void pen_point(pen *p, double x, double y)
 {
     if (!p->down)
-        fprintf(p->out, "<polyline class=\"%s\" points=\"", p->class);
+        begin_line(p->out, p->index, p->faint);
     p->down = true;
     fprintf(p->out, "%.1f,%.1f ", x, y);
 }
@@ -210,9 +219,7 @@ static void write_columns(pen *p, const chart *c, const chart_series *s, range x
 static void write_series(FILE *out, const chart *c, int64_t index, range x, range y)
 {
     const chart_series *s = &c->series[index];
-    char class[16];
-    snprintf(class, sizeof class, "c%d%s", (int)(index % COLORS), s->faint ? " faint" : "");
-    pen p = {out, class, false};
+    pen p = {out, index, s->faint, false};
     if (s->n > 3 * WIDTH)
         write_columns(&p, c, s, x, y);
     else
@@ -232,8 +239,8 @@ static void write_legend(FILE *out, const chart *c)
         while (c->series[s].name[length] != '\0')
             length++;
         at -= 8 * length + 6;
-        fprintf(out, "<polyline class=\"c%d%s\" points=\"%d,16 %d,16\"/>\n", (int)(s % COLORS),
-                c->series[s].faint ? " faint" : "", at - 18, at);
+        begin_line(out, s, c->series[s].faint);
+        fprintf(out, "%d,16 %d,16\"/>\n", at - 18, at);
         at -= 30;
     }
 }

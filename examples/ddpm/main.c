@@ -37,7 +37,7 @@ static int print_help(void)
     printf("Usage: ito-ddpm COMMAND [OPTION...]\n"
            "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.\n\n");
     for (int i = 0; i < COMMANDS; i++)
-        printf("  %-11s %s\n", commands[i].name, commands[i].doc);
+        printf("  %-12s %s\n", commands[i].name, commands[i].doc);
     printf("\nito-ddpm COMMAND --help lists what a command takes.\n\n"
            "  ito-ddpm train --data fashion-mnist --out run\n"
            "  ito-ddpm sample --model run --out grid.png\n"

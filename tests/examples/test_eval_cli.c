@@ -220,6 +220,8 @@ Test(eval_cli, the_bound_is_that_of_the_library_for_every_variance)
     cr_assert_eq(run(BOUND "--model r0"), 0, "%s", complained);
     cr_expect_not_null(strstr(said, "\nL_T: "), "%s", said);
     cr_expect_not_null(strstr(said, "\nL_0_tanh: "), "%s", said);
+    cr_assert_eq(run(BOUND "--model r0 --n 1"), 0, "%s", complained);
+    cr_expect_null(strstr(said, "standard_error"), "%s", said);
     fails_with(run(BOUND "--model r0 --variance fixedsmall"), 2,
                "--variance: the network has learned its own");
 }

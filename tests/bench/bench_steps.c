@@ -7,7 +7,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 typedef struct step_state {
     ito_unet *unet;
@@ -16,13 +15,6 @@ typedef struct step_state {
     int64_t steps;
     int64_t faults, faults_from; /* steps at which faults were read */
 } step_state;
-
-static int64_t page_faults(void)
-{
-    struct rusage usage;
-    getrusage(RUSAGE_SELF, &usage);
-    return usage.ru_minflt;
-}
 
 /* ---- the work ---- */
 
@@ -33,7 +25,7 @@ static void run_train(bench_work *w)
     if (ito_ddpm_train_step(&s->trainer, s->x, s->steps++, 2e-4, &result) != ITO_OK)
         bench_need(NULL);
     if (s->steps == 2) { /* from here on nothing is new */
-        s->faults = page_faults();
+        s->faults = ito_page_faults();
         s->faults_from = s->steps;
     }
 }
@@ -112,15 +104,26 @@ static double milliseconds_of(const char *kind)
     return 1e-6 * (double)ns;
 }
 
+static double mib(int64_t bytes)
+{
+    return 0x1p-20 * (double)bytes;
+}
+
 /* Memory first; then one run more, under the profiler. */
 static void stat_step(bench_work *w, FILE *to)
 {
     step_state *s = w->state;
-    fprintf(to, "tensors_mib=%.0f process_mib=%.0f", 0x1p-20 * (double)ito_memory_peak(),
-            process_peak_mib());
+    fprintf(to, "tensors_mib=%.0f process_mib=%.0f", mib(ito_memory_peak()), process_peak_mib());
+    if (s->steps > 0) {
+        ito_memory_account m =
+            ito_memory_account_of(&s->unet->base, s->trainer.optimizer, s->trainer.ema);
+        fprintf(to, " weights_mib=%.0f gradients_mib=%.0f optimiser_mib=%.0f averages_mib=%.0f",
+                mib(m.weights), mib(m.gradients), mib(m.optimizer), mib(m.averages));
+        fprintf(to, " activations_mib=%.0f", mib(m.activations));
+    }
     if (s->faults_from > 0 && s->steps > s->faults_from)
         fprintf(to, " faults_per_step=%.0f",
-                (double)(page_faults() - s->faults) / (double)(s->steps - s->faults_from));
+                (double)(ito_page_faults() - s->faults) / (double)(s->steps - s->faults_from));
     profile_on = true;
     profile_reset();
     int64_t start = profile_clock();

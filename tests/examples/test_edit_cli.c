@@ -1,5 +1,7 @@
 /* ito-ddpm interpolate, inpaint, encode and decode from outside: they do what the library does, and
  * refuse images that do not fit. */
+#include "tests/examples/cli.h"
+
 #include "autograd/ops.h"
 #include "models/ddpm/edit.h"
 #include "models/ddpm/settings.h"
@@ -9,99 +11,12 @@
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/ito-edit-XXXXXX";
-
-static void save(const char *path, ito_tensor *t)
-{
-    cr_assert_eq(ito_npy_save(path, t), ITO_OK, "%s", ito_error());
-}
-
-static void save_images(const char *path, int64_t n, int64_t side)
-{
-    ito_generator g = ito_generator_make(1, 1);
-    save(path, ito_randint(&g, 0, 256, ITO_SHAPE(n, 1, side, side), ITO_U8));
-}
-
-static void enter(void)
-{
-    cr_assert_not_null(getenv("ITO_DDPM"), "ITO_DDPM names the program");
-    cr_assert_not_null(mkdtemp(directory));
-    cr_assert_eq(chdir(directory), 0);
-    setenv("OMP_WAIT_POLICY", "passive", 1);
-    save_images("data.npy", 20, 8);
-}
-
-static void leave(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
-}
-
-TestSuite(edit_cli, .init = enter, .fini = leave, .timeout = 120);
-
-static char said[8192], complained[8192];
-
-static void slurp(const char *path, char *out, size_t room)
-{
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f);
-    out[fread(out, 1, room - 1, f)] = '\0';
-    fclose(f);
-}
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-    char arguments[1024], command[2048];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(arguments, sizeof arguments, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "\"$ITO_DDPM\" %s >stdout.txt 2>stderr.txt </dev/null",
-             arguments);
-    int status = system(command);
-    slurp("stdout.txt", said, sizeof said);
-    slurp("stderr.txt", complained, sizeof complained);
-    cr_assert(WIFEXITED(status), "%s", command);
-    return WEXITSTATUS(status);
-}
-
-/* The number of that name in what was said as JSON. */
-static double number(const char *name)
-{
-    cJSON *root = cJSON_Parse(said);
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
-    cr_assert(cJSON_IsNumber(item), "%s is not in: %s%s", name, said, complained);
-    double value = item->valuedouble;
-    cJSON_Delete(root);
-    return value;
-}
-
-static void fails_with(int code, int want, const char *words)
-{
-    cr_assert_eq(code, want, "exit code %d: %s", code, complained);
-    cr_assert_not_null(strstr(complained, words), "\"%s\" is not in: %s", words, complained);
-    cr_assert_str_empty(said);
-}
-
-static void succeeds(int code)
-{
-    cr_assert_eq(code, 0, "exit code %d: %s", code, complained);
-}
-
-static void train(void)
-{
-    succeeds(run("train --data npy:data.npy --out r --steps 2 --sample-every 0 --channels 8 "
-                 "--multipliers 1,2 --blocks 1 --batch 4 --diffusion-steps 20"));
-}
+TestSuite(cli_edit, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 
 /* The run's averages and diffusion. */
 typedef struct model {
@@ -149,9 +64,9 @@ static void same(const char *path, ito_tensor *want)
     free(b);
 }
 
-Test(edit_cli, interpolates_as_the_library_does)
+Test(cli_edit, interpolates_as_the_library_does)
 {
-    train();
+    train_tiny("r", "--steps 2 " QUIET);
     succeeds(run("interpolate --model r --data npy:data.npy --first 3 --second 5 --n 4 --t 12 "
                  "--steps 10 --seed 7 --npy a.npy --out a.png --json"));
     cr_expect_eq(number("images"), 4);
@@ -163,13 +78,13 @@ Test(edit_cli, interpolates_as_the_library_does)
 }
 
 /* The mask: the left half stays. */
-Test(edit_cli, inpainting_keeps_what_is_given)
+Test(cli_edit, inpainting_keeps_what_is_given)
 {
-    train();
+    train_tiny("r", "--steps 2 " QUIET);
     ito_tensor *mask = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
     for (int i = 0; i < 64; i++)
         ((uint8_t *)ito_data(mask))[i] = i % 8 < 4;
-    save("mask.npy", mask);
+    write_npy("mask.npy", mask);
     ito_tensor *grey =
         ito_contiguous(ito_reshape(ito_narrow(ito_npy_load("data.npy"), 0, 2, 1), 1, 8, 8));
     cr_assert_eq(ito_png_save("image.png", grey), ITO_OK, "%s", ito_error());
@@ -192,9 +107,9 @@ Test(edit_cli, inpainting_keeps_what_is_given)
     same("b.npy", x);
 }
 
-Test(edit_cli, what_was_encoded_is_decoded)
+Test(cli_edit, what_was_encoded_is_decoded)
 {
-    train();
+    train_tiny("r", "--steps 2 " QUIET);
     succeeds(run("encode --model r --data npy:data.npy --first 4 --n 3 --npy noise.npy --out a.png "
                  "--json"));
     model m = load();
@@ -212,48 +127,43 @@ Test(edit_cli, what_was_encoded_is_decoded)
     end(&m);
 }
 
-static void refuses(const char *arguments, int want, const char *words)
+Test(cli_edit, refuses_images_that_do_not_fit)
 {
-    fails_with(run("%s", arguments), want, words);
-}
-
-Test(edit_cli, refuses_images_that_do_not_fit)
-{
-    train();
-    save_images("large.npy", 2, 12);
+    train_tiny("r", "--steps 2 " QUIET);
+    write_images("large.npy", 2, 12);
     ito_generator g = ito_generator_make(1, 1);
-    save("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(2, 3, 8, 8), ITO_U8));
-    save("one.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
+    write_npy("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(2, 3, 8, 8), ITO_U8));
+    write_npy("one.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
 #define LARGE "large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with 1"
 #define COLOUR "colour.npy: the images are 8x8 with 3 channels, and the network takes 8x8 with 1"
-    refuses("interpolate --model r --npy a.npy --data npy:large.npy", 1, LARGE);
-    refuses("interpolate --model r --npy a.npy --data npy:colour.npy", 1, COLOUR);
-    refuses("encode --model r --npy a.npy --n 2 --data npy:large.npy", 1, LARGE);
-    refuses("encode --model r --npy a.npy --n 2 --data npy:colour.npy", 1, COLOUR);
-    refuses("decode --model r --npy a.npy --image large.npy", 1, LARGE);
-    refuses("inpaint --model r --npy a.npy --image large.npy --mask one.npy", 1, LARGE);
-    refuses("inpaint --model r --npy a.npy --image one.npy --mask colour.npy", 1, COLOUR);
-    refuses("inpaint --model r --npy a.npy --image one.npy --mask data.npy", 1,
-            "one.npy and data.npy: they hold 1 and 20 images; one each is needed");
-    refuses("inpaint --model r --npy a.npy --image no.png --mask one.npy", 1, "no.png: ");
+    fails_with(run("interpolate --model r --npy a.npy --data npy:large.npy"), LARGE);
+    fails_with(run("interpolate --model r --npy a.npy --data npy:colour.npy"), COLOUR);
+    fails_with(run("encode --model r --npy a.npy --n 2 --data npy:large.npy"), LARGE);
+    fails_with(run("encode --model r --npy a.npy --n 2 --data npy:colour.npy"), COLOUR);
+    fails_with(run("decode --model r --npy a.npy --image large.npy"), LARGE);
+    fails_with(run("inpaint --model r --npy a.npy --image large.npy --mask one.npy"), LARGE);
+    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask colour.npy"), COLOUR);
+    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask data.npy"),
+               "one.npy and data.npy: they hold 1 and 40 images; one each is needed");
+    fails_with(run("inpaint --model r --npy a.npy --image no.png --mask one.npy"), "no.png: ");
     cr_expect_neq(access("a.npy", F_OK), 0);
 }
 
-Test(edit_cli, refuses_numbers_that_there_are_not)
+Test(cli_edit, refuses_numbers_that_there_are_not)
 {
-    train();
+    train_tiny("r", "--steps 2 " QUIET);
 #define BETWEEN "interpolate --model r --npy a.npy --data npy:data.npy "
-    refuses(BETWEEN "--second 20", 2,
-            "--second: image 20 is wanted, and npy:data.npy has images 0 to 19");
-    refuses(BETWEEN "--t 20", 2, "--t: 20 is no step of the diffusion, which ends at 19");
-    refuses(BETWEEN "--steps 21", 2, "--steps: 21 is more than the 20 of the diffusion");
-    refuses("encode --model r --npy a.npy --data npy:data.npy --n 21", 2,
-            "--n: image 20 is wanted, and npy:data.npy has images 0 to 19");
-    refuses("interpolate --npy a.npy --data npy:data.npy", 2, "--model is missing");
-    refuses("interpolate --model r --npy a.npy", 2, "--data is missing");
-    refuses("interpolate --model r --npy a.npy --data x", 2, "--data: \"x\" is none of");
-    refuses("interpolate --model r --data npy:data.npy", 2, "--out or --npy is missing");
-    refuses("inpaint --model r --npy a.npy --image data.npy", 2, "--mask is missing");
-    refuses("decode --model r --image data.npy --npy nowhere/a.npy", 1,
-            "nowhere/a.npy: cannot write it");
+    is_usage_error(BETWEEN "--second 40",
+                   "--second: image 40 is wanted, and npy:data.npy has images 0 to 39");
+    is_usage_error(BETWEEN "--t 20", "--t: 20 is no step of the diffusion, which ends at 19");
+    is_usage_error(BETWEEN "--steps 21", "--steps: 21 is more than the 20 of the diffusion");
+    is_usage_error("encode --model r --npy a.npy --data npy:data.npy --n 41",
+                   "--n: image 40 is wanted, and npy:data.npy has images 0 to 39");
+    is_usage_error("interpolate --npy a.npy --data npy:data.npy", "--model is missing");
+    is_usage_error("interpolate --model r --npy a.npy", "--data is missing");
+    is_usage_error("interpolate --model r --npy a.npy --data x", "--data: \"x\" is none of");
+    is_usage_error("interpolate --model r --data npy:data.npy", "--out or --npy is missing");
+    is_usage_error("inpaint --model r --npy a.npy --image data.npy", "--mask is missing");
+    fails_with(run("decode --model r --image data.npy --npy nowhere/a.npy"),
+               "nowhere/a.npy: cannot write it");
 }

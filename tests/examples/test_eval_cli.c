@@ -1,5 +1,7 @@
 /* ito-ddpm eval from outside: what it computes is what the library computes, a model's images are
  * those that sample makes, and what it refuses. */
+#include "tests/examples/cli.h"
+
 #include "autograd/ops.h"
 #include "models/ddpm/bound.h"
 #include "models/ddpm/settings.h"
@@ -10,21 +12,12 @@
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#define TINY "--channels 8 --multipliers 1,2 --blocks 1 --batch 4 --diffusion-steps 20"
-
-static char directory[] = "/tmp/ito-eval-XXXXXX";
-
-static void save(const char *path, ito_tensor *t)
-{
-    cr_assert_eq(ito_npy_save(path, t), ITO_OK, "%s", ito_error());
-}
+TestSuite(cli_eval, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 
 static ito_tensor *features(uint64_t seed, int64_t n, int64_t width)
 {
@@ -32,79 +25,11 @@ static ito_tensor *features(uint64_t seed, int64_t n, int64_t width)
     return ito_randn(&g, ITO_SHAPE(n, width), ITO_F32);
 }
 
-static void save_images(const char *path, int64_t n, int64_t side)
-{
-    ito_generator g = ito_generator_make(1, 1);
-    save(path, ito_randint(&g, 0, 256, ITO_SHAPE(n, 1, side, side), ITO_U8));
-}
-
-static void enter(void)
-{
-    cr_assert_not_null(getenv("ITO_DDPM"), "ITO_DDPM names the program");
-    cr_assert_not_null(mkdtemp(directory));
-    cr_assert_eq(chdir(directory), 0);
-    setenv("OMP_WAIT_POLICY", "passive", 1);
-}
-
-static void leave(void)
-{
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
-}
-
-TestSuite(eval_cli, .init = enter, .fini = leave, .timeout = 120);
-
-static char said[8192], complained[8192];
-
-static void slurp(const char *path, char *out, size_t room)
-{
-    FILE *f = fopen(path, "r");
-    cr_assert_not_null(f);
-    out[fread(out, 1, room - 1, f)] = '\0';
-    fclose(f);
-}
-
-static int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int run(const char *format, ...)
-{
-    char arguments[1024], command[2048];
-    va_list list;
-    va_start(list, format);
-    vsnprintf(arguments, sizeof arguments, format, list);
-    va_end(list);
-    snprintf(command, sizeof command, "\"$ITO_DDPM\" %s >stdout.txt 2>stderr.txt </dev/null",
-             arguments);
-    int status = system(command);
-    slurp("stdout.txt", said, sizeof said);
-    slurp("stderr.txt", complained, sizeof complained);
-    cr_assert(WIFEXITED(status), "%s", command);
-    return WEXITSTATUS(status);
-}
-
-/* The number of that name in what was said as JSON. */
-static double number(const char *name)
-{
-    cJSON *root = cJSON_Parse(said);
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
-    cr_assert(cJSON_IsNumber(item), "%s is not in: %s%s", name, said, complained);
-    double value = item->valuedouble;
-    cJSON_Delete(root);
-    return value;
-}
-
-static void fails_with(int code, int want, const char *words)
-{
-    cr_assert_eq(code, want, "exit code %d: %s", code, complained);
-    cr_assert_not_null(strstr(complained, words), "\"%s\" is not in: %s", words, complained);
-    cr_assert_str_empty(said);
-}
-
-Test(eval_cli, features_from_files_give_what_the_library_gives)
+Test(cli_eval, features_from_files_give_what_the_library_gives)
 {
     ito_tensor *real = features(1, 90, 6), *made = ito_mul_scalar(features(2, 70, 6), 1.5);
-    save("real.npy", real);
-    save("made.npy", ito_cast(made, ITO_F64));
+    write_npy("real.npy", real);
+    write_npy("made.npy", ito_cast(made, ITO_F64));
     cr_assert_eq(run("eval --features made.npy --against real.npy --frechet --precision-recall "
                      "--json"),
                  0, "%s", complained);
@@ -120,9 +45,9 @@ Test(eval_cli, features_from_files_give_what_the_library_gives)
     cr_expect_not_null(strstr(said, "frechet: "), "%s", said);
 }
 
-Test(eval_cli, a_model_is_judged_by_the_images_that_sample_makes)
+Test(cli_eval, a_model_is_judged_by_the_images_that_sample_makes)
 {
-    save_images("data.npy", 120, 28);
+    write_images("data.npy", 120, 28);
     cr_assert_eq(run("train --data npy:data.npy --out r --steps 2 --sample-every 0 " TINY), 0, "%s",
                  complained);
     cr_assert_eq(run("eval --model r --data npy:data.npy --frechet --score --n 100 --steps 3 "
@@ -195,7 +120,7 @@ static void bound_is(const ito_ddpm_bits *b, int64_t n)
 
 #define BOUND "eval --data npy:data.npy --bits-per-dim --n 5 --seed 3 "
 
-Test(eval_cli, the_bound_is_that_of_the_library_for_every_variance)
+Test(cli_eval, the_bound_is_that_of_the_library_for_every_variance)
 {
     static const struct {
         const char *train, *eval;
@@ -204,7 +129,7 @@ Test(eval_cli, the_bound_is_that_of_the_library_for_every_variance)
                  {"--variance learned_range --prediction v", "", NULL},
                  {"--variance fixedlarge", "--variance fixedsmall", &ito_ddpm_fixedsmall},
                  {"--variance fixedsmall", "--variance fixedlarge", &ito_ddpm_fixedlarge}};
-    save_images("data.npy", 40, 8);
+    write_images("data.npy", 40, 8);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char checkpoint[64];
         cr_assert_eq(run("train --data npy:data.npy --out r%d --steps 2 --sample-every 0 " TINY
@@ -222,13 +147,13 @@ Test(eval_cli, the_bound_is_that_of_the_library_for_every_variance)
     cr_expect_not_null(strstr(said, "\nL_0_tanh: "), "%s", said);
     cr_assert_eq(run(BOUND "--model r0 --n 1"), 0, "%s", complained);
     cr_expect_null(strstr(said, "standard_error"), "%s", said);
-    fails_with(run(BOUND "--model r0 --variance fixedsmall"), 2,
-               "--variance: the network has learned its own");
+    is_usage_error(BOUND "--model r0 --variance fixedsmall",
+                   "--variance: the network has learned its own");
 }
 
-Test(eval_cli, rate_and_distortion_are_a_table_and_a_chart)
+Test(cli_eval, rate_and_distortion_are_a_table_and_a_chart)
 {
-    save_images("data.npy", 40, 8);
+    write_images("data.npy", 40, 8);
     cr_assert_eq(run("train --data npy:data.npy --out r --steps 2 --sample-every 0 " TINY
                      " --diffusion-steps 6"),
                  0, "%s", complained);
@@ -251,69 +176,69 @@ Test(eval_cli, rate_and_distortion_are_a_table_and_a_chart)
     cr_expect_eq(strncmp(text, "<svg ", 5), 0);
     cr_expect_not_null(strstr(text, "<style>"), "%s", text);
     cr_expect_not_null(strstr(text, "<polyline"), "%s", text);
-    fails_with(run(BOUND "--model r --rate-distortion nowhere/rd.csv"), 1,
+    fails_with(run(BOUND "--model r --rate-distortion nowhere/rd.csv"),
                "nowhere/rd.csv: cannot write it");
 }
 
-Test(eval_cli, the_bound_refuses_what_does_not_fit)
+Test(cli_eval, the_bound_refuses_what_does_not_fit)
 {
-    save_images("data.npy", 40, 8);
-    save_images("large.npy", 3, 12);
+    write_images("data.npy", 40, 8);
+    write_images("large.npy", 3, 12);
     cr_assert_eq(run("train --data npy:data.npy --out r --steps 1 --sample-every 0 " TINY), 0, "%s",
                  complained);
     fails_with(
-        run("eval --model r --data npy:large.npy --bits-per-dim"), 1,
+        run("eval --model r --data npy:large.npy --bits-per-dim"),
         "npy:large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with "
         "1");
     ito_generator g = ito_generator_make(1, 1);
-    save("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(3, 3, 8, 8), ITO_U8));
-    fails_with(run("eval --model r --data npy:colour.npy --bits-per-dim"), 1,
+    write_npy("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(3, 3, 8, 8), ITO_U8));
+    fails_with(run("eval --model r --data npy:colour.npy --bits-per-dim"),
                "npy:colour.npy: the images are 8x8 with 3 channels, and the network takes 8x8 with "
                "1");
-    fails_with(run("eval --model r --data npy:data.npy --bits-per-dim --n 41"), 2,
-               "--n: 41 is more than the 40 images of npy:data.npy");
-    fails_with(run("eval --data npy:data.npy --bits-per-dim"), 2, "--model is missing");
-    fails_with(run("eval --model r --data npy:data.npy --bits-per-dim --steps 3"), 2,
-               "--steps: it has no part in --bits-per-dim, which makes no images");
-    fails_with(run("eval --model r --data npy:data.npy --rate-distortion a.csv --frechet"), 2,
-               "--frechet: it has no part in --bits-per-dim");
+    is_usage_error("eval --model r --data npy:data.npy --bits-per-dim --n 41",
+                   "--n: 41 is more than the 40 images of npy:data.npy");
+    is_usage_error("eval --data npy:data.npy --bits-per-dim", "--model is missing");
+    is_usage_error("eval --model r --data npy:data.npy --bits-per-dim --steps 3",
+                   "--steps: it has no part in --bits-per-dim, which makes no images");
+    is_usage_error("eval --model r --data npy:data.npy --rate-distortion a.csv --frechet",
+                   "--frechet: it has no part in --bits-per-dim");
 }
 
-Test(eval_cli, refuses_features_that_do_not_fit)
+Test(cli_eval, refuses_features_that_do_not_fit)
 {
-    save("a.npy", features(1, 90, 6));
-    save("b.npy", features(2, 90, 5));
-    save("c.npy", features(3, 6, 6));
-    save("d.npy", features(3, 3, 6));
-    fails_with(run("eval --features a.npy --against b.npy --frechet"), 1,
+    write_npy("a.npy", features(1, 90, 6));
+    write_npy("b.npy", features(2, 90, 5));
+    write_npy("c.npy", features(3, 6, 6));
+    write_npy("d.npy", features(3, 3, 6));
+    fails_with(run("eval --features a.npy --against b.npy --frechet"),
                "features of width 5 and of width 6 are not of one network");
-    fails_with(run("eval --features c.npy --against a.npy --frechet"), 1,
+    fails_with(run("eval --features c.npy --against a.npy --frechet"),
                "6 images are too few for features of width 6, whose covariance takes at least 7");
-    fails_with(run("eval --features d.npy --against a.npy --precision-recall"), 1,
+    fails_with(run("eval --features d.npy --against a.npy --precision-recall"),
                "3 images have no neighbour number 3; it takes at least 4");
-    fails_with(run("eval --features no.npy --against a.npy --frechet"), 1, "no.npy: cannot open");
+    fails_with(run("eval --features no.npy --against a.npy --frechet"), "no.npy: cannot open");
 }
 
-Test(eval_cli, refuses_images_that_its_network_does_not_know)
+Test(cli_eval, refuses_images_that_its_network_does_not_know)
 {
-    save_images("data.npy", 10, 32);
-    fails_with(run("eval --images data.npy --data npy:data.npy --frechet"), 1,
+    write_images("data.npy", 10, 32);
+    fails_with(run("eval --images data.npy --data npy:data.npy --frechet"),
                "npy:data.npy: the images are 32x32 with 1 channels, and the features that come "
                "with Ito are of grey images of 28x28");
 }
 
-Test(eval_cli, says_what_is_missing)
+Test(cli_eval, says_what_is_missing)
 {
-    fails_with(run("eval --frechet"), 2, "it takes one of --model, --images and --features");
-    fails_with(run("eval --model r --images x.npy --data fashion-mnist --frechet"), 2,
-               "it takes one of --model, --images and --features");
-    fails_with(run("eval --features x.npy --frechet"), 2, "--against is missing");
-    fails_with(run("eval --model r --frechet"), 2, "--data is missing");
-    fails_with(run("eval --model r --data minst --frechet"), 2, "--data: \"minst\" is none of");
-    fails_with(
-        run("eval --model r --data fashion-mnist"), 2,
+    is_usage_error("eval --frechet", "it takes one of --model, --images and --features");
+    is_usage_error("eval --model r --images x.npy --data fashion-mnist --frechet",
+                   "it takes one of --model, --images and --features");
+    is_usage_error("eval --features x.npy --frechet", "--against is missing");
+    is_usage_error("eval --model r --frechet", "--data is missing");
+    is_usage_error("eval --model r --data minst --frechet", "--data: \"minst\" is none of");
+    is_usage_error(
+        "eval --model r --data fashion-mnist",
         "it takes one or more of --frechet, --precision-recall and --score, or --bits-per-dim");
-    fails_with(run("eval --features a.npy --against b.npy --score"), 2,
-               "--score: it takes images, not features");
-    fails_with(run("eval --model r --data fashion-mnist --frechet --n 0"), 2, "--n");
+    is_usage_error("eval --features a.npy --against b.npy --score",
+                   "--score: it takes images, not features");
+    is_usage_error("eval --model r --data fashion-mnist --frechet --n 0", "--n");
 }

@@ -1,0 +1,157 @@
+/* Running ito-ddpm from tests. */
+#include "tests/examples/cli.h"
+
+#include "tensor/io/npy.h"
+#include "tensor/runtime.h"
+
+#include <cjson/cJSON.h>
+#include <criterion/criterion.h>
+#include <dirent.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char directory[] = "/tmp/ito-cli-XXXXXX";
+
+void write_npy(const char *path, ito_tensor *t)
+{
+    cr_assert_eq(ito_npy_save(path, t), ITO_OK, "%s", ito_error());
+}
+
+void write_images(const char *path, int64_t n, int64_t side)
+{
+    ito_generator g = ito_generator_make(1, 1);
+    write_npy(path, ito_randint(&g, 0, 256, ITO_SHAPE(n, 1, side, side), ITO_U8));
+}
+
+void cli_enter(void)
+{
+    cr_assert_not_null(getenv("ITO_DDPM"), "ITO_DDPM names the program");
+    cr_assert_not_null(mkdtemp(directory));
+    cr_assert_eq(chdir(directory), 0);
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    write_images("data.npy", 40, 8);
+}
+
+void cli_leave(void)
+{
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", directory);
+    cr_assert_eq(system(command), 0);
+}
+
+char said[65536], complained[65536];
+
+void slurp(const char *path, char *out, size_t room)
+{
+    FILE *f = fopen(path, "r");
+    cr_assert_not_null(f);
+    out[fread(out, 1, room - 1, f)] = '\0';
+    fclose(f);
+}
+
+int run(const char *format, ...)
+{
+    char arguments[2048], command[4096];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(arguments, sizeof arguments, format, list);
+    va_end(list);
+    snprintf(command, sizeof command, "\"$ITO_DDPM\" %s >stdout.txt 2>stderr.txt </dev/null",
+             arguments);
+    int status = system(command);
+    slurp("stdout.txt", said, sizeof said);
+    slurp("stderr.txt", complained, sizeof complained);
+    cr_assert(WIFEXITED(status), "%s", command);
+    return WEXITSTATUS(status);
+}
+
+void succeeds(int code)
+{
+    cr_assert_eq(code, 0, "exit code %d: %s", code, complained);
+}
+
+int count_lines(const char *text)
+{
+    int n = 0;
+    for (; *text != '\0'; text++)
+        n += *text == '\n';
+    return n;
+}
+
+void fails_with(int code, const char *words)
+{
+    cr_assert_eq(code, 1, "exit code %d: %s", code, complained);
+    cr_assert_not_null(strstr(complained, words), "\"%s\" is not in: %s", words, complained);
+    cr_assert_eq(count_lines(complained), 1, "%s", complained);
+    cr_assert_null(strstr(complained, "(null)"));
+}
+
+bool there(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool same_file(const char *a, const char *b)
+{
+    char command[512];
+    snprintf(command, sizeof command, "cmp -s %s %s", a, b);
+    return system(command) == 0;
+}
+
+void same_directory(const char *a, const char *b)
+{
+    char command[512];
+    snprintf(command, sizeof command, "diff -r %s %s", a, b);
+    cr_assert_eq(system(command), 0, "%s", command);
+}
+
+void put_file(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fputs(text, f);
+    cr_assert_eq(fclose(f), 0);
+}
+
+void train_tiny(const char *out, const char *more)
+{
+    succeeds(run("train --data npy:data.npy --out %s " TINY " %s", out, more));
+}
+
+void is_usage_error(const char *arguments, const char *words)
+{
+    int code = run("%s", arguments);
+    cr_assert_eq(code, 2, "%s: exit code %d", arguments, code);
+    cr_assert_not_null(strstr(complained, words), "%s: \"%s\" is not in: %s", arguments, words,
+                       complained);
+    cr_assert_not_null(strstr(complained, "Usage: ito-ddpm"), "%s", complained);
+    cr_assert_str_empty(said);
+}
+
+double number(const char *name)
+{
+    cJSON *root = cJSON_Parse(said);
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, name);
+    cr_assert(cJSON_IsNumber(item), "%s is not in: %s%s", name, said, complained);
+    double value = item->valuedouble;
+    cJSON_Delete(root);
+    return value;
+}
+
+int newest(void)
+{
+    int step = -1;
+    DIR *d = opendir("r/checkpoints");
+    cr_assert_not_null(d);
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        int n = -1, end = 0;
+        if (sscanf(e->d_name, "step-%d%n", &n, &end) == 1 && e->d_name[end] == '\0' && n > step)
+            step = n;
+    }
+    closedir(d);
+    return step;
+}

@@ -1,0 +1,46 @@
+/* Running ito-ddpm from tests: a suite's directory, the program's exit code, what it said and what
+ * it left behind. A test is in a directory of its own, which has data.npy: 40 grey images of 8x8.
+ */
+#ifndef ITO_TESTS_CLI_H
+#define ITO_TESTS_CLI_H
+
+#include "tensor/tensor.h"
+
+/* A network of a few thousand parameters, and no samples on the way. */
+#define TINY "--channels 8 --multipliers 1,2 --blocks 1 --batch 4 --diffusion-steps 20"
+#define QUIET "--sample-every 0"
+
+/* For TestSuite(name, .init = cli_enter, .fini = cli_leave, .timeout = 120). */
+void cli_enter(void);
+void cli_leave(void);
+
+extern char said[65536], complained[65536]; /* by the last run, on stdout and stderr */
+
+/* Run the program with these arguments, a piece of shell; its exit code. */
+int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* What a run's exit code must be: 0. */
+void succeeds(int code);
+/* 1, with one line on stderr that has these words. */
+void fails_with(int code, const char *words);
+/* 2, for these arguments, with these words and the usage line on stderr. */
+void is_usage_error(const char *arguments, const char *words);
+/* The number of that name in what was said as JSON. */
+double number(const char *name);
+
+int count_lines(const char *text);
+/* The step of the newest checkpoint of run r. */
+int newest(void);
+
+/* Train on data.npy to a new directory. */
+void train_tiny(const char *out, const char *more);
+
+/* Random u8 images [n, 1, side, side]. */
+void write_images(const char *path, int64_t n, int64_t side);
+void write_npy(const char *path, ito_tensor *t);
+void put_file(const char *path, const char *text);
+void slurp(const char *path, char *out, size_t room);
+bool there(const char *path);
+bool same_file(const char *a, const char *b);
+void same_directory(const char *a, const char *b);
+
+#endif

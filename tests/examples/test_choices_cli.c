@@ -1,0 +1,169 @@
+/* Runs with classes, and with every choice of a diffusion. */
+#include "tests/examples/cli.h"
+
+#include "tensor/io/image.h"
+#include "tensor/io/npy.h"
+
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(cli_choices, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+
+/* ---- classes ---- */
+
+/* Two classes of PNG files, by a shell: black and white squares are enough. */
+static void write_classes(void)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
+    cr_assert_eq(system("mkdir -p photos/cat photos/dog"), 0);
+    for (int i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "photos/cat/%d.png", i);
+        cr_assert_eq(ito_png_save(path, x), ITO_OK);
+        snprintf(path, sizeof path, "photos/dog/%d.png", i);
+        cr_assert_eq(ito_png_save(path, ito_full(ITO_SHAPE(1, 8, 8), 255, ITO_U8)), ITO_OK);
+    }
+}
+
+#define FOLDER                                                                                     \
+    "train --data folder:photos --size 8 --grey --batch 4 --channels 8 --multipliers 1,2 "         \
+    "--blocks 1 --diffusion-steps 20 --checkpoint-every 2 "
+
+Test(cli_choices, a_conditional_run_draws_by_class_and_goes_on_to_the_bit)
+{
+    write_classes();
+    succeeds(run(FOLDER
+                 "--conditional --steps 4 --stop-at 2 --sample-every 2 --sample-count 4 --out a"));
+    cr_assert(there("a/samples/step-2.png"));
+    succeeds(run("train --out a --resume"));
+    succeeds(run(FOLDER "--conditional --steps 4 " QUIET " --out b"));
+    cr_assert(same_file("a/checkpoints/step-4/model.safetensors",
+                        "b/checkpoints/step-4/model.safetensors"));
+
+    succeeds(run("sample --model b --npy dog.npy --n 2 --steps 3 --class DOG"));
+    succeeds(run("sample --model b --npy one.npy --n 2 --steps 3 --class 1"));
+    succeeds(run("sample --model b --npy cat.npy --n 2 --steps 3 --class cat --guidance 3"));
+    succeeds(run("sample --model b --npy all.npy --n 2 --steps 3 --class all --guidance 3"));
+    succeeds(run("sample --model b --npy none.npy --n 2 --steps 3"));
+    succeeds(run("sample --model b --npy zero.npy --n 2 --steps 3 --class dog --guidance 0"));
+    cr_assert(same_file("dog.npy", "one.npy"));
+    cr_assert(same_file("none.npy", "zero.npy"));
+    cr_assert_not(same_file("dog.npy", "cat.npy"));
+    cr_assert_not(same_file("dog.npy", "none.npy"));
+    ito_tensor *all = ito_npy_load("all.npy"), *cat = ito_npy_load("cat.npy");
+    cr_assert_eq(memcmp(ito_const_data(all), ito_const_data(cat), 64 * sizeof(float)), 0);
+
+    is_usage_error("sample --model b --out x.png --class bird",
+                   "--class: \"bird\" is none of cat, dog, nor 0 to 1");
+    is_usage_error("sample --model b --out x.png --class 2", "--class: \"2\" is none of cat, dog");
+    is_usage_error("sample --model b --out x.png --guidance 2",
+                   "--guidance: it needs a --class to guide to");
+}
+
+Test(cli_choices, classes_that_data_or_network_lack_are_missed_by_name)
+{
+    fails_with(run("train --data npy:data.npy --conditional --out r " TINY),
+               "data.npy: a .npy file of images has no classes");
+    train_tiny("plain", "--steps 1 " QUIET);
+    is_usage_error("sample --model plain --out x.png --class 0",
+                   "--class: the network was trained without classes");
+    write_classes();
+    is_usage_error("train --out plain --resume --conditional", "--conditional: it differs");
+}
+
+/* ---- diffusions ---- */
+
+#define LEARNED                                                                                    \
+    "--prediction v --variance learned_range --schedule sigmoid --weighting p2 --gamma 0.5 --k 2 " \
+    "--diffusion-steps 3 --step-sampling second-moment "
+
+/* 3 steps of the process remember 10 losses each before step 12, so that the draws of the steps
+ * behind it depend on what the checkpoint says of the losses before it. */
+Test(cli_choices, a_run_of_any_diffusion_goes_on_to_the_bit)
+{
+    train_tiny("whole", LEARNED "--steps 24 " QUIET);
+    train_tiny("halves", LEARNED "--steps 24 --stop-at 14 " QUIET);
+    succeeds(run("train --out halves --resume"));
+    same_directory("whole/checkpoints/step-24", "halves/checkpoints/step-24");
+    cr_assert(there("whole/checkpoints/step-24/tensors.safetensors"));
+    train_tiny("uniform", LEARNED "--steps 24 --step-sampling uniform " QUIET);
+    cr_assert(!there("uniform/checkpoints/step-24/tensors.safetensors"));
+
+    static const char *const files[] = {"whole/config.json",
+                                        "whole/checkpoints/step-24/settings.json"};
+    static const char *const words[] = {"\"prediction\":\t\"v\"",
+                                        "\"variance\":\t\"learned_range\"",
+                                        "\"schedule\":\t\"sigmoid\"",
+                                        "\"weighting\":\t\"p2\"",
+                                        "\"gamma\":\t0.5",
+                                        "\"k\":\t2",
+                                        "\"loss\":\t\"hybrid\"",
+                                        "\"out_channels\":\t2"};
+    for (size_t i = 0; i < 2; i++)
+        for (size_t k = 0; k < sizeof words / sizeof words[0]; k++) {
+            char text[8192];
+            slurp(files[i], text, sizeof text);
+            cr_assert_not_null(strstr(text, words[k]), "%s: %s", words[k], text);
+        }
+    succeeds(run("sample --model whole --npy a.npy --n 2 --steps 3"));
+    is_usage_error("sample --model whole --npy a.npy --n 2 --variance fixedsmall",
+                   "--variance: the network has learned its own");
+    is_usage_error("train --out whole --resume --gamma 0.7", "--gamma: it differs");
+    is_usage_error("train --out whole --resume --step-sampling uniform",
+                   "--step-sampling: it differs");
+    cr_assert_eq(system("rm halves/checkpoints/step-24/tensors.safetensors"), 0);
+    fails_with(run("train --out halves --resume"), "tensors.safetensors: cannot open");
+}
+
+Test(cli_choices, each_choice_of_a_diffusion_trains_and_samples)
+{
+    static const char *const choices[] = {
+        "--prediction x_0 --loss vlb --step-sampling stratified --schedule jsd",
+        "--prediction x_prev --schedule quad",
+        "--prediction score --schedule const --weighting min_snr --gamma 1",
+        "--prediction edm --weighting edm --schedule warmup50",
+        "--prediction flow --schedule straight --step-sampling second-moment",
+        "--variance learned --loss rescaled --schedule warmup10",
+        "--variance fixedlarge --weighting bound"};
+    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
+        char out[16];
+        snprintf(out, sizeof out, "r%d", (int)i);
+        succeeds(run("train --data npy:data.npy --out %s " TINY
+                     " %s --steps 2 --sample-every 2 --sample-count 1 --sample-steps 2",
+                     out, choices[i]));
+        succeeds(run("sample --model %s --npy a.npy --n 1 --steps 2", out));
+    }
+}
+
+Test(cli_choices, choices_that_do_not_go_together_are_refused)
+{
+    static const char *const cases[][2] = {
+        {"--variance learned --loss simple",
+         "the loss simple does not train the variance learned; vlb, rescaled and hybrid do"},
+        {"--variance fixedlarge --loss hybrid",
+         "the loss hybrid trains a learned variance, and fixedlarge is not learned"},
+        {"--loss vlb --weighting p2", "the loss vlb has no weights, and p2 was given"},
+        {"--weighting edm --gamma 2", "the weighting edm has no gamma, and 2 was given"},
+        {"--weighting min_snr --k 2", "the weighting min_snr has no k, and 2 was given"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        fails_with(run("train --data npy:data.npy --out r " TINY " %s", cases[i][0]), cases[i][1]);
+    is_usage_error("train --data npy:data.npy --out r " TINY " --schedule jsd",
+                   "--prediction: eps does not tell the image at step 19, where the schedule "
+                   "leaves nothing of it; x_0 and v do");
+    is_usage_error("train --data npy:data.npy --out r --prediction x0",
+                   "--prediction: \"x0\" is none of eps|x_0|");
+    cr_assert(!there("r"));
+}
+
+Test(cli_choices, a_run_from_before_there_were_choices_goes_on)
+{
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    train_tiny("whole", "--steps 4 " QUIET);
+    cr_assert_eq(system("sed -i -E '/\"options\":/,$ "
+                        "{/\"(prediction|loss|weighting|step-sampling)\":/d}' r/config.json"),
+                 0);
+    succeeds(run("train --out r --resume"));
+    same_directory("whole/checkpoints/step-4", "r/checkpoints/step-4");
+}

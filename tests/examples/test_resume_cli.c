@@ -1,0 +1,203 @@
+/* Stopping and going on: a run that is stopped and resumed ends in the same bytes as one that was
+ * not. */
+#include "tests/examples/cli.h"
+
+#include <criterion/criterion.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+TestSuite(cli_resume, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+
+extern char **environ;
+
+#define WITH_SAMPLES                                                                               \
+    "--sample-every 4 --sample-count 2 --sample-steps 3 --checkpoint-every 3 --steps 10"
+
+Test(cli_resume, a_resumed_run_ends_in_the_same_bytes)
+{
+    train_tiny("whole", WITH_SAMPLES " --dropout 0.2 --threads 2");
+    train_tiny("parts", WITH_SAMPLES " --dropout 0.2 --threads 1 --stop-at 5");
+    succeeds(run("train --out parts --resume --stop-at 6"));
+    succeeds(run("train --out parts --resume --data npy:data.npy"));
+    same_directory("whole/checkpoints/step-10", "parts/checkpoints/step-10");
+    same_directory("whole/samples", "parts/samples");
+    char log[8192];
+    slurp("parts/log.jsonl", log, sizeof log);
+    cr_assert_eq(count_lines(log), 10);
+    succeeds(run("train --out parts --resume"));
+    cr_assert_not_null(strstr(complained, "10 steps done"));
+}
+
+Test(cli_resume, minutes_become_a_number_of_steps_that_the_run_keeps)
+{
+    succeeds(run("train --data npy:data.npy --out r " TINY " " QUIET " --minutes 1e-6"));
+    cr_assert_not_null(strstr(complained, ": 10 steps in about 1e-06 minutes"), "%s", complained);
+    cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
+    succeeds(run("train --out r --resume"));
+    cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
+}
+
+/* Neither the weights nor a generator of dropout may show that there was a trial. */
+Test(cli_resume, the_trial_behind_minutes_leaves_no_trace)
+{
+    train_tiny("planned", "--dropout 0.2 --minutes 1e-6 " QUIET);
+    train_tiny("told", "--dropout 0.2 --steps 10 " QUIET);
+    same_directory("planned/checkpoints/step-10", "told/checkpoints/step-10");
+    cr_assert(same_file("planned/config.json", "told/config.json"));
+}
+
+/* A process that dies leaves lines of steps that no checkpoint has, and a line that is cut off. */
+Test(cli_resume, resuming_drops_the_log_of_lost_steps)
+{
+    train_tiny("whole", WITH_SAMPLES);
+    train_tiny("parts", WITH_SAMPLES " --stop-at 6");
+    FILE *log = fopen("parts/log.jsonl", "a");
+    fputs("{\"step\": 7, \"loss\": 1}\n{\"step\": 8, \"lo", log);
+    fclose(log);
+    cr_assert_eq(mkdir("parts/checkpoints/step-9.tmp-99999999", 0777), 0);
+    succeeds(run("train --out parts --resume"));
+    same_directory("whole/checkpoints/step-10", "parts/checkpoints/step-10");
+    char text[8192];
+    slurp("parts/log.jsonl", text, sizeof text);
+    cr_assert_eq(count_lines(text), 10);
+    cr_assert(!there("parts/checkpoints/step-9.tmp-99999999"));
+}
+
+Test(cli_resume, a_run_goes_on_with_its_own_settings)
+{
+    fails_with(run("train --out r --resume"), "r: there is no run in it");
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    is_usage_error("train --out r --resume --lr 0.5", "--lr: it differs from that of the run");
+    is_usage_error("train --out r --resume --data npy:other.npy", "--data: it differs");
+    is_usage_error("train --out r --resume --dropout 0.5", "--dropout: it differs");
+    write_images("data.npy", 41, 8);
+    fails_with(run("train --out r --resume"),
+               "npy:data.npy: it has 41 images; the run began with 40");
+    write_images("data.npy", 40, 8);
+    succeeds(run("train --out r --resume --steps 3"));
+    cr_assert_eq(system("sed -i 's/\"decay\":.*/\"decay\": \"slow\",/' r/config.json"), 0);
+    fails_with(run("train --out r --resume"), "r/config.json: the option \"decay\"");
+    put_file("r/config.json", "{\"options\": {\"data\": 7}}");
+    fails_with(run("train --out r --resume"), "r/config.json: the option \"data\"");
+    put_file("r/config.json", "[");
+    fails_with(run("train --out r --resume"), "r/config.json: ");
+}
+
+/* In the background, with default signals: what ran the tests may ignore some, as nohup does. */
+static pid_t start(const char *const *arguments)
+{
+    pid_t pid;
+    sigset_t all;
+    posix_spawnattr_t attributes;
+    sigfillset(&all);
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+    posix_spawn_file_actions_t files;
+    posix_spawn_file_actions_init(&files);
+    posix_spawn_file_actions_addopen(&files, 1, "background.out", O_WRONLY | O_CREAT | O_TRUNC,
+                                     0666);
+    posix_spawn_file_actions_addopen(&files, 2, "background.err", O_WRONLY | O_CREAT | O_TRUNC,
+                                     0666);
+    char *argv[40] = {getenv("ITO_DDPM")};
+    for (int i = 0; arguments[i] != NULL; i++)
+        argv[i + 1] = (char *)arguments[i];
+    cr_assert_eq(posix_spawn(&pid, argv[0], &files, &attributes, argv, environ), 0);
+    posix_spawn_file_actions_destroy(&files);
+    posix_spawnattr_destroy(&attributes);
+    return pid;
+}
+
+/* Wait until the file has something in it. */
+static void await(const char *path)
+{
+    struct stat info;
+    for (int i = 0; i < 6000; i++) {
+        if (stat(path, &info) == 0 && info.st_size > 0)
+            return;
+        usleep(10000);
+    }
+    cr_assert_fail("%s does not appear", path);
+}
+
+static int wait_for(pid_t pid)
+{
+    int status;
+    while (waitpid(pid, &status, 0) < 0)
+        cr_assert_eq(errno, EINTR);
+    return status;
+}
+
+#define START_TINY                                                                                 \
+    "train", "--data", "npy:data.npy", "--out", "r", "--channels", "8", "--multipliers", "1,2",    \
+        "--blocks", "1", "--diffusion-steps", "20", "--sample-every", "0", "--steps", "1000000"
+
+Test(cli_resume, a_signal_ends_the_step_and_saves)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(system("rm -rf r"), 0);
+        pid_t pid = start((const char *[]){START_TINY, "--batch", "4", NULL});
+        await("r/log.jsonl");
+        kill(pid, signals[i]);
+        int status = wait_for(pid);
+        cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 128 + signals[i]);
+        char text[4096];
+        slurp("background.err", text, sizeof text);
+        cr_assert_not_null(strstr(text, "go on with: ito-ddpm train --out r --resume"), "%s", text);
+        cr_assert(newest() > 0);
+    }
+    int step = newest();
+    succeeds(run("train --out r --resume --stop-at %d", step + 2));
+    succeeds(run("train --data npy:data.npy --out whole " TINY " " QUIET
+                 " --steps 1000000 --stop-at %d",
+                 step + 2));
+    char a[64], b[64];
+    snprintf(a, sizeof a, "r/checkpoints/step-%d", step + 2);
+    snprintf(b, sizeof b, "whole/checkpoints/step-%d", step + 2);
+    same_directory(a, b);
+}
+
+/* Both wait while the process is stopped, so that the second comes before the step can end. */
+Test(cli_resume, a_second_signal_ends_at_once)
+{
+    pid_t pid = start((const char *[]){START_TINY, "--batch", "4", NULL});
+    await("r/log.jsonl");
+    kill(pid, SIGSTOP);
+    kill(pid, SIGTERM);
+    kill(pid, SIGHUP);
+    kill(pid, SIGCONT);
+    int status = wait_for(pid);
+    cr_assert(WIFSIGNALED(status), "status %x", (unsigned)status);
+    cr_assert(WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGHUP);
+}
+
+Test(cli_resume, a_second_process_is_refused)
+{
+    pid_t pid = start((const char *[]){START_TINY, "--batch", "4", NULL});
+    await("r/log.jsonl");
+    fails_with(run("train --out r --resume"), "r: another process is training in this directory");
+    kill(pid, SIGKILL);
+    wait_for(pid);
+    succeeds(run("train --out r --resume --stop-at 2"));
+}
+
+Test(cli_resume, a_run_has_its_report_and_wants_tensorboard_files_to_the_end)
+{
+    train_tiny("run", "--steps 4 --stop-at 2 --tensorboard " QUIET);
+    cr_assert(there("run/report.html"));
+    succeeds(run("train --out run --resume"));
+    cr_assert_eq(system("test $(ls run/tensorboard/events.out.tfevents.* | wc -l) -eq 2"), 0);
+    succeeds(run("report run"));
+    cr_assert_str_eq(said, "run/report.html\n");
+    is_usage_error("report", "there is no RUN");
+    fails_with(run("report nowhere"), "nowhere: there is no run in it");
+}

@@ -1,0 +1,153 @@
+/* What ito-ddpm can be told: wrong usage is one sentence, the usage line and exit code 2. */
+#include "tests/examples/cli.h"
+
+#include "tensor/runtime.h"
+
+#include <cjson/cJSON.h>
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+TestSuite(cli_usage, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+
+Test(cli_usage, unknown_commands_and_options_are_usage_errors)
+{
+    is_usage_error("", "there is no command");
+    is_usage_error("tran", "there is no command \"tran\"");
+    is_usage_error("train --foo", "--foo");
+    is_usage_error("sample --bar=3", "--bar");
+    is_usage_error("info --baz x", "--baz");
+    is_usage_error("train -x", "x");
+    is_usage_error("train extra --out r --data fashion-mnist",
+                   "\"extra\" is one argument too many");
+    is_usage_error("info a b", "\"b\" is one argument too many");
+    is_usage_error("info", "there is no FILE, RUN or DIR");
+    is_usage_error("train --out", "--out");
+}
+
+Test(cli_usage, a_profile_is_printed_beside_the_usual_output)
+{
+    setenv("ITO_PROFILE", "1", 1);
+    succeeds(run("train --data npy:data.npy --out r --steps 2 --json " TINY " " QUIET));
+    cJSON *o = cJSON_Parse(said);
+    cr_assert_not_null(o, "%s", said);
+    cJSON_Delete(o);
+    static const char *const rows[] = {"\nconv2d ", "\noptimiser ", "\nclip ", "\nother ",
+                                       "\ntotal "};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        cr_assert_not_null(strstr(complained, rows[i]), "%s: %s", rows[i], complained);
+    setenv("ITO_PROFILE", "0", 1);
+    succeeds(run("info r"));
+    cr_assert_str_eq(complained, "");
+}
+
+Test(cli_usage, options_that_are_needed_are_named)
+{
+    is_usage_error("train --out r", "--data is missing");
+    is_usage_error("train --data fashion-mnist", "--out is missing");
+    is_usage_error("sample --out g.png", "--model is missing");
+    is_usage_error("sample --model r", "--out or --npy is missing");
+}
+
+Test(cli_usage, numbers_are_checked)
+{
+    static const char *const bad[] = {"nan", "inf", "-inf", "1e999", "-1",  "9223372036854775808",
+                                      "''",  "1x",  "' 1'", "0x10",  "1.5", "99999999999999999999"};
+    static const char *const whole[] = {"steps", "batch", "threads", "seed", "keep", "channels"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        char arguments[256], name[32];
+        const char *option = whole[i % (sizeof whole / sizeof whole[0])];
+        snprintf(arguments, sizeof arguments, "train --data npy:data.npy --out r --%s=%s", option,
+                 bad[i]);
+        snprintf(name, sizeof name, "--%s", option);
+        is_usage_error(arguments, name);
+    }
+    static const char *const real[] = {"nan", "inf", "1e999", "-1", "''", "1e-3x", "0", "'nan(1)'"};
+    for (size_t i = 0; i < sizeof real / sizeof real[0]; i++) {
+        char arguments[256];
+        snprintf(arguments, sizeof arguments, "train --data npy:data.npy --out r --lr=%s", real[i]);
+        is_usage_error(arguments, "--lr");
+    }
+    is_usage_error("sample --model r --out g.png --eta 1.01", "--eta");
+    is_usage_error("sample --model r --out g.png --n 0", "--n");
+    cr_assert(!there("r"));
+}
+
+Test(cli_usage, words_are_checked)
+{
+    is_usage_error("train --data mist:x --out r", "--data: \"mist:x\" is none of");
+    is_usage_error("train --data mnist: --out r", "--data: \"mnist:\" is none of");
+    is_usage_error("train --data '' --out r", "--data: it is empty");
+    is_usage_error("train --data npy:data.npy --out r --preset big",
+                   "--preset: \"big\" is none of small|cifar10|lsun256");
+    is_usage_error("train --data npy:data.npy --out r --schedule lin", "--schedule: \"lin\"");
+    is_usage_error("sample --model r --out g.png --sampler eulr",
+                   "--sampler: \"eulr\" is none of ddpm|ddim|euler|");
+    is_usage_error("train --data npy:data.npy --out r --multipliers 1,,2",
+                   "--multipliers: \"1,,2\"");
+    is_usage_error("train --data npy:data.npy --out r --multipliers 1,2 --attention 5",
+                   "--attention: \"5\"");
+    is_usage_error("train --data npy:data.npy --out r --minutes 1 --steps 5",
+                   "--minutes: how long the run is, --steps says already");
+    is_usage_error("train --out r --resume --minutes 1",
+                   "--minutes: how long the run is, the run itself says already");
+    is_usage_error("train --data npy:data.npy --out r --diffusion-steps 10 --sample-steps 11",
+                   "--sample-steps: 11 is more than the 10");
+    cr_assert(!there("r"));
+}
+
+Test(cli_usage, precisions_are_named)
+{
+    is_usage_error("train --data npy:data.npy --out r --precision f16",
+                   "--precision: \"f16\" is none of f32|bf16");
+    is_usage_error("sample --model r --out g.png --precision fp8",
+                   "--precision: \"fp8\" is none of f32|bf16");
+    cr_assert(!there("r"));
+}
+
+Test(cli_usage, numbers_of_threads_are_checked)
+{
+    static const char *const bad[] = {"0", "-1", "10000"};
+    static const char *const commands[] = {"train --data npy:data.npy --out r",
+                                           "sample --model r --out g.png"};
+    for (int i = 0; i < 6; i++) {
+        char arguments[128], words[128];
+        snprintf(arguments, sizeof arguments, "%s --threads=%s", commands[i / 3], bad[i % 3]);
+        snprintf(words, sizeof words, "--threads: \"%s\" is not a whole number from 1 to 1024",
+                 bad[i % 3]);
+        is_usage_error(arguments, words);
+    }
+}
+
+/* What it says of an instruction set, one line, that it cannot use. */
+static void refuses_isa(const char *isa, const char *words)
+{
+    setenv("ITO_ISA", isa, 1);
+    int code = run("train --data npy:data.npy --out r " TINY);
+    unsetenv("ITO_ISA");
+    cr_assert_eq(code, 2, "%s: exit code %d", isa, code);
+    cr_assert_not_null(strstr(complained, words), "%s: %s", isa, complained);
+    cr_assert_eq(count_lines(complained), 1, "%s", complained);
+    cr_assert(!there("r"));
+}
+
+Test(cli_usage, instruction_sets_that_cannot_be_used_are_refused)
+{
+    refuses_isa("avx3", "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16");
+    if (strcmp(ito_isa(), "avx512bf16") != 0)
+        refuses_isa("avx512bf16", "ITO_ISA: this processor lacks avx512bf16; the best it has is ");
+}
+
+Test(cli_usage, help_goes_to_stdout)
+{
+    static const char *const all[] = {"--help", "train --help", "sample --help", "info --help"};
+    for (int i = 0; i < 4; i++) {
+        succeeds(run("%s", all[i]));
+        cr_assert_not_null(strstr(said, "Usage: ito-ddpm"), "%s", said);
+        cr_assert_not_null(strstr(said, "Exit codes"), "%s", said);
+        cr_assert_str_empty(complained);
+    }
+    succeeds(run("--version"));
+    cr_assert_not_null(strstr(said, "ito-ddpm 0."));
+}

@@ -46,6 +46,9 @@ Test(memory, waste_is_at_most_an_eighth_beyond_one_line)
         cr_assert_geq(used, (int64_t)size);
         cr_assert_leq(used, (int64_t)(size + size / 8 + 64), "%zu took %lld", size,
                       (long long)used);
+        ito_memory_trim(); /* what is left is the block's own */
+        cr_assert_leq(ito_memory_held(), (int64_t)(size + size / 8 + 64), "%zu holds %lld", size,
+                      (long long)ito_memory_held());
         mem_free(p);
     }
 }
@@ -81,29 +84,31 @@ Test(memory, freed_neighbours_become_one)
     cr_assert_eq(ito_memory_held(), 0);
 }
 
-/* Pseudo-random sizes and lifetimes: blocks never overlap. */
+/* Pseudo-random sizes and lifetimes, small and large: no block reaches into another. */
 Test(memory, blocks_in_use_do_not_overlap)
 {
     enum { SLOTS = 64, ROUNDS = 4000 };
-    unsigned char *p[SLOTS] = {NULL};
+    char *p[SLOTS] = {NULL};
     size_t size[SLOTS] = {0};
     uint32_t state = 1;
     for (int i = 0; i < ROUNDS; i++) {
+        if (i % 1000 == 999)
+            ito_memory_trim();
         state = state * 1664525 + 1013904223;
         int s = (int)(state >> 8 & (SLOTS - 1));
         if (p[s] != NULL) {
-            cr_assert_eq(p[s][0], (unsigned char)s);
-            cr_assert_eq(p[s][size[s] - 1], (unsigned char)s);
             mem_free(p[s]);
             p[s] = NULL;
             continue;
         }
-        size[s] = (state >> 16) * 40 + 1;
+        size[s] = (state >> 16) * (i % 2 == 0 ? 40 : 4) + 1;
         p[s] = mem_alloc(size[s]);
         cr_assert_not_null(p[s]);
-        p[s][0] = p[s][size[s] - 1] = (unsigned char)s;
-        if (i % 1000 == 999)
-            ito_memory_trim();
+        for (int o = 0; o < SLOTS; o++)
+            cr_assert(o == s || p[o] == NULL || p[o] + size[o] <= p[s] || p[s] + size[s] <= p[o],
+                      "%zu bytes at %p and %zu at %p", size[s], (void *)p[s], size[o],
+                      (void *)p[o]);
+        p[s][0] = p[s][size[s] - 1] = 1;
     }
     for (int s = 0; s < SLOTS; s++)
         mem_free(p[s]);
@@ -172,14 +177,21 @@ Test(memory, the_nth_request_fails_once)
     cr_assert_null(b);
     cr_assert_not_null(c);
     cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    cr_assert_str_eq(ito_error_message(), "memory: no 64 bytes more than the 64 in use");
+    ito_error_clear();
     mem_free(a);
     mem_free(c);
+    ito_memory_fail_nth(1);
+    cr_assert_null(struct_alloc(24));
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    cr_assert_str_eq(ito_error_message(), "memory: no 24 bytes for a record");
 }
 
 Test(memory, absurd_sizes_are_refused)
 {
     cr_assert_null(mem_alloc((size_t)1 << 62));
     cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    cr_assert_str_eq(ito_error_message(), "memory: 4611686018427387904 bytes asked for at once");
     ito_error_clear();
     cr_assert_null(ito_empty(ITO_SHAPE(INT64_MAX, 4), ITO_F32));
     cr_assert_eq(ito_error_code(), ITO_ERR_SHAPE);
@@ -189,8 +201,9 @@ static void *churn(void *unused)
 {
     (void)unused;
     for (size_t i = 0; i < 2000; i++) {
-        char *p = mem_alloc(i * 37 % 9000 + 1);
-        *p = 1;
+        size_t size = i % 2 == 0 ? i * 37 % 9000 + 1 : ((size_t)1 << 18) + i * 370;
+        char *p = mem_alloc(size);
+        p[0] = p[size - 1] = 1;
         mem_free(p);
     }
     return NULL;
@@ -204,4 +217,6 @@ Test(memory, threads_may_allocate_together)
     for (int i = 0; i < 4; i++)
         pthread_join(t[i], NULL);
     cr_assert_eq(ito_memory_blocks(), 0);
+    ito_memory_trim();
+    cr_assert_eq(ito_memory_held(), 0);
 }

@@ -32,6 +32,14 @@ static inline int64_t max_of(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+/* How many threads so many multiply-adds are worth. */
+static inline int threads_for_products(double products)
+{
+    enum { A_NANOSECOND = 32 };
+    double work = products / A_NANOSECOND;
+    return threads_for(work < 1e15 ? (int64_t)work : (int64_t)1e15);
+}
+
 /* Packs rows of A (columns of B) [first, first + count) at depth [k0, k0 + k) into panels of reals
  * [k][width], one behind the other, the last filled up with zeros. width is one of the two sides of
  * the kernel's tile, first a multiple of it, k > 0. */

@@ -7,16 +7,15 @@
 #include "tensor/gemm_blocks.h"
 
 enum {
-    DEPTH_MOST = 512,          /* of a block of k: a panel of vectors in a first-level cache */
-    DEPTH_STEP = 16,           /* blocks of k are multiples of it */
-    PRIVATE_MOST = 768,        /* rows or columns in a tile, if the depth is small */
-    SHARED_BYTES = 4 << 20,    /* of the third-level cache */
-    SHARED_ROWS = 4096,        /* of an operand that is read in place */
-    SUMS_ROWS = 512,           /* the same where sums wait beside it */
-    TILES_A_THREAD = 3,        /* for balance */
-    PANELS_A_TILE = 4,         /* at least */
-    PACKING = 2,               /* of one element costs half as much as a step of a row of a tile */
-    PRODUCTS_A_NANOSECOND = 32 /* multiply-adds, to tell threads_for about the work */
+    DEPTH_MOST = 512,       /* of a block of k: a panel of vectors in a first-level cache */
+    DEPTH_STEP = 16,        /* blocks of k are multiples of it */
+    PRIVATE_MOST = 768,     /* rows or columns in a tile, if the depth is small */
+    SHARED_BYTES = 4 << 20, /* of the third-level cache */
+    SHARED_ROWS = 4096,     /* of an operand that is read in place */
+    SUMS_ROWS = 512,        /* the same where sums wait beside it */
+    TILES_A_THREAD = 3,     /* for balance */
+    PANELS_A_TILE = 4,      /* at least */
+    PACKING = 2             /* of one element costs half as much as a step of a row of a tile */
 };
 
 /* Depends on dtypes and the instruction set alone: the bits depend on it. */
@@ -25,13 +24,6 @@ static bool wants_pairs(const gemm_blocks *p)
     bool narrow = p->a_dtype == ITO_BF16 || p->b_dtype == ITO_BF16;
     return narrow && p->pairs != GEMM_PAIRS_NEVER &&
            (p->pairs == GEMM_PAIRS_ALWAYS || kernels(ITO_F32)->gemm_pairs_are_fast());
-}
-
-static int wanted_threads(const gemm_blocks *p)
-{
-    double work =
-        (double)p->items * (double)p->m * (double)p->n * (double)(p->k + 1) / PRODUCTS_A_NANOSECOND;
-    return threads_for(work < 1e15 ? (int64_t)work : (int64_t)1e15);
 }
 
 /* How far rows of A (columns of B) lie apart if they can be read in place, else 0. Where multiples
@@ -140,7 +132,8 @@ size_t gemm_blocks_plan(gemm_blocks *p)
     q->depths = max_of(1, ceil_div(p->k, q->depth));
     q->keeps_sums = p->c_dtype != gemm_reals(p) && q->depths > 1;
     plan_panels(q, p);
-    q->threads = wanted_threads(p);
+    q->threads =
+        threads_for_products((double)p->items * (double)p->m * (double)p->n * (double)(p->k + 1));
     q->by_item = p->items >= 4 * q->threads || p->items % q->threads == 0;
     q->share_a = plan_sharing(q, p);
     q->shared_in_place = q->row > 0 && q->share_a != q->flipped;

@@ -33,8 +33,7 @@ enum {
     FILTER_CHUNK = 32,     /* channels of filters that are transformed at a time */
     SUM_TILES = 64,        /* in a block of the weights' sums: a strip in a first-level cache */
     ROUND_BYTES = 6 << 20, /* of transformed x and dy between two barriers */
-    PRODUCTS_A_NANOSECOND = 32, /* multiply-adds, to tell threads_for about the work */
-    LINE = 16                   /* floats in a cache line */
+    LINE = 16              /* floats in a cache line */
 };
 
 bool winograd_fits(const conv_shape *s)
@@ -119,12 +118,6 @@ typedef struct winograd_plan {
         zeros; /* floats of scratch memory: for U, for each thread, for pixels outside */
 } winograd_plan;
 
-static int threads_of(double products)
-{
-    return threads_for(
-        (int64_t)(min_of((int64_t)1e15, (int64_t)(products / PRODUCTS_A_NANOSECOND))));
-}
-
 static winograd_plan make_plan(ito_dtype dtype, const conv_shape *s, bool turned)
 {
     winograd_plan p = {.kernels = kernels(dtype),
@@ -139,7 +132,7 @@ static winograd_plan make_plan(ito_dtype dtype, const conv_shape *s, bool turned
     p.k = round_up(s->ci, vector);
     p.n = round_up(s->co, p.columns);
     p.depth = round_up(ceil_div(p.k, ceil_div(p.k, DEPTH_MOST)), vector);
-    p.threads = threads_of((double)p.grid.tiles * NUMBERS * (double)p.k * (double)p.n);
+    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.k * (double)p.n);
 
     int64_t most = max_of(min_of(BLOCK_MOST, BLOCK_BYTES / (NUMBERS * p.k * 4)), p.rows);
     int64_t blocks = ceil_div(p.grid.tiles, most / p.rows * p.rows);
@@ -392,7 +385,7 @@ static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
     p.columns = p.reals->gemm_tile_columns();
     p.m = round_up(s->co, p.rows);
     p.n = round_up(s->ci, p.columns);
-    p.threads = threads_of((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
+    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
     p.d_row = odd_lines(p.m);
     p.v_row = odd_lines(p.n);
     int64_t tile_bytes = NUMBERS * (p.d_row + p.v_row) * (int64_t)sizeof(float);

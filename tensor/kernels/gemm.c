@@ -86,26 +86,12 @@ V_FN void transpose(vec r[VL])
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
-V_FN void clear(vec acc[TILE_ROWS][2])
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        acc[i][0] = acc[i][1] = v_zero();
-}
-
 /* From panels of both operands. */
 V_FN void sum_panels(vec acc[TILE_ROWS][2], int64_t k, const real *a, const real *b)
 {
     clear(acc);
-    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
-        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
-        UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
-            vec ai = v_set1(a[i]);
-            acc[i][0] = v_fma(ai, b0, acc[i][0]);
-            acc[i][1] = v_fma(ai, b1, acc[i][1]);
-        }
-    }
+    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS)
+        add_products(acc, a, 1, b);
 }
 
 /* From rows of A where they lie and a panel of B. Rows past the last repeat it; nobody looks at

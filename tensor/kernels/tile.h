@@ -1,4 +1,5 @@
-/* The register tile that matrix products are made of, in gemm.c and winograd.c alike. */
+/* The register tile that matrix products are made of, in gemm.c and winograd.c alike: its size, and
+ * how sums begin and grow. */
 #ifndef ITO_KERNELS_TILE_H
 #define ITO_KERNELS_TILE_H
 
@@ -14,5 +15,24 @@
 #else
 #define UNROLL _Pragma("GCC unroll 16")
 #endif
+
+V_FN void clear(vec acc[TILE_ROWS][2])
+{
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++)
+        acc[i][0] = acc[i][1] = v_zero();
+}
+
+/* One step of k: the elements of A, a_row apart, times a row of a panel of B. */
+V_FN void add_products(vec acc[TILE_ROWS][2], const real *a, int64_t a_row, const real *b)
+{
+    vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++) {
+        vec ai = v_set1(a[i * a_row]);
+        acc[i][0] = v_fma(ai, b0, acc[i][0]);
+        acc[i][1] = v_fma(ai, b1, acc[i][1]);
+    }
+}
 
 #endif

@@ -238,26 +238,6 @@ void KERNEL(winograd_filter_gradient)(void *dw, int64_t step_h, int64_t step_w, 
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-V_FN void clear(vec acc[TILE_ROWS][2])
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        acc[i][0] = acc[i][1] = v_zero();
-}
-
-/* One step of k. The elements of A lie a_row apart: they are broadcast from wherever they are, so
- * that A is never rearranged. */
-V_FN void add_products(vec acc[TILE_ROWS][2], const real *a, int64_t a_row, const real *b)
-{
-    vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
-        vec ai = v_set1(a[i * a_row]);
-        acc[i][0] = v_fma(ai, b0, acc[i][0]);
-        acc[i][1] = v_fma(ai, b1, acc[i][1]);
-    }
-}
-
 V_FN void store_tile(vec acc[TILE_ROWS][2], real *c, int64_t c_row, bool accumulate)
 {
     if (accumulate) {
@@ -274,6 +254,7 @@ V_FN void store_tile(vec acc[TILE_ROWS][2], real *c, int64_t c_row, bool accumul
     }
 }
 
+/* A is never rearranged: its elements are broadcast from wherever they are. */
 void KERNEL(winograd_multiply)(int64_t k, const void *a, const void *b, void *c, int64_t c_row,
                                bool accumulate)
 {

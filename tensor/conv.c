@@ -205,31 +205,17 @@ static void pack_patch_columns(const void *source, int64_t group, char *panels, 
 
 /* ---- the choice ----------------------------------------------------------------------------- */
 
-typedef enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_pass;
-
-/* Whether products of bf16 pairs, where the processor has an instruction for them, beat Winograd's
- * in f32: unless channels are many, and forward and for the data pixels too. Judged by another
- * library's rates on such a machine, not yet by our own. */
-static bool prefers_pairs(conv_pass pass, const conv_shape *s, int64_t tiles)
-{
-    enum { FORWARD_TILES = 16, FORWARD_WEIGHTS = 3 << 14, GRADIENT_WEIGHTS = 1 << 16 };
-    if (pass == CONV_WEIGHT)
-        return s->ci * s->co < GRADIENT_WEIGHTS;
-    return s->ci * s->co < FORWARD_WEIGHTS || tiles < FORWARD_TILES;
-}
-
-/* Where Winograd convolution is the faster way, as bench_conv measures it: channels enough to fill
- * vectors, tiles of which half or more is in use. Of single images with a single tile it is slower,
- * since transforming the filters takes longer than the products; but nothing here may depend on n
- * or on threads: an image must give the same bits in any batch. */
-static bool prefers_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *s)
+/* Winograd is the faster way, as bench_conv measures it in f32, with channels enough to fill
+ * vectors and tiles of which half or more is in use. Of single images with a single tile it is
+ * slower, since transforming the filters takes longer than the products; but nothing here may
+ * depend on n or on threads: an image must give the same bits in any batch. The rule for bf16 is
+ * the same, also where the processor multiplies pairs of bf16: that at most doubles the rate of
+ * products, of which Winograd makes a quarter. It has not been measured there. */
+bool conv_by_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *s)
 {
     enum { CHANNELS = 16, TILE = 4, TILE_PIXELS_IN_USE = 8 };
     int64_t h = pass == CONV_DATA ? s->h : s->oh, w = pass == CONV_DATA ? s->w : s->ow;
     int64_t tiles = ceil_div(h, TILE) * ceil_div(w, TILE);
-    if (dtype == ITO_BF16 && kernels(ITO_F32)->gemm_pairs_are_fast() &&
-        prefers_pairs(pass, s, tiles))
-        return false;
     return dtype != ITO_F64 && winograd_fits(s) && winograd_enabled() && s->ci >= CHANNELS &&
            s->co >= CHANNELS && h * w >= TILE_PIXELS_IN_USE * tiles;
 }
@@ -450,7 +436,7 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
                           const conv_addends *e, const conv_shape *s)
 {
-    if (prefers_winograd(CONV_FORWARD, dtype, s))
+    if (conv_by_winograd(CONV_FORWARD, dtype, s))
         return winograd_forward(dtype, y, x, w, e, s);
     return product_forward(dtype, y, x, w, e, s);
 }
@@ -458,7 +444,7 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
 ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
                                 const conv_shape *s)
 {
-    if (prefers_winograd(CONV_DATA, dtype, s))
+    if (conv_by_winograd(CONV_DATA, dtype, s))
         return winograd_backward_data(dtype, dx, dy, w, s);
     return product_backward_data(dtype, dx, dy, w, s);
 }
@@ -466,7 +452,7 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
 ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
                                   const conv_shape *s)
 {
-    if (prefers_winograd(CONV_WEIGHT, dtype, s))
+    if (conv_by_winograd(CONV_WEIGHT, dtype, s))
         return winograd_backward_weight(dtype, dw, x, dy, s);
     return product_backward_weight(dtype, dw, x, dy, s);
 }

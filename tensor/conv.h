@@ -36,6 +36,11 @@ typedef struct conv_addends {
     bool add_per_image; /* the latter */
 } conv_addends;
 
+typedef enum conv_pass { CONV_FORWARD, CONV_DATA, CONV_WEIGHT } conv_pass;
+
+/* Whether a pass goes by way of Winograd, by what it is given but n, and winograd_enabled. */
+bool conv_by_winograd(conv_pass pass, ito_dtype dtype, const conv_shape *s);
+
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
                           const conv_addends *e, const conv_shape *s);
 /* dx = the gradient of sum(y dy) with respect to x; overwritten. */

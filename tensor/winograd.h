@@ -2,7 +2,9 @@
  * inputs with 36 instead of 144 multiplications (Lavin and Gray 2015, arXiv:1509.09308). For 3x3
  * filters of stride 1, dilation 1 and one group; any sizes and padding; images in f32 or bf16.
  * Internal; layouts and errors as in conv.h, which decides where it serves. About seven times the
- * rounding error of a direct sum, a few units in 1e6 of the outputs' deviation.
+ * rounding error of a direct sum, a few units in 1e6 of the outputs' deviation. A pixel that is
+ * infinite or NaN, or whose hundredfold overflows, makes outputs of the tiles that see it NaN or
+ * infinite even where their own 3x3 window lacks it.
  *
  * Invariant: an output depends on its tile alone, a weight gradient on its own sum over tiles in
  * fixed blocks, so bits depend on neither threads nor (forward, data) n.

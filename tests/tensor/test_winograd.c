@@ -90,14 +90,6 @@ static void release(data *d)
         free(all[i]);
 }
 
-static void run(data *d)
-{
-    conv_addends e = {.bias = d->bias};
-    cr_assert_eq(winograd_forward(ITO_F32, d->y, d->x, d->w, &e, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_data(ITO_F32, d->dx, d->dy, d->w, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_weight(ITO_F32, d->dw, d->x, d->dy, &d->s), ITO_OK);
-}
-
 static uint16_t *narrow(float *p, int64_t n) /* rounds p too */
 {
     uint16_t *q = malloc((size_t)(n + 1) * sizeof *q);
@@ -115,18 +107,40 @@ static void widen(float *p, uint16_t *q, int64_t n) /* frees q */
     free(q);
 }
 
-/* All passes on images in bf16; d's are rounded and its results widened. */
-static void run_bf16(data *d)
+/* Forward, with what is added; with images in bf16, d's and add are rounded and the result widened.
+ */
+static void forward(ito_dtype dtype, data *d, const float *bias, float *add, bool per_image)
 {
-    int64_t xs = x_numel(&d->s), ys = y_numel(&d->s);
-    uint16_t *x = narrow(d->x, xs), *dy = narrow(d->dy, ys);
-    uint16_t *y = narrow(d->y, ys), *dx = narrow(d->dx, xs);
-    conv_addends e = {.bias = d->bias};
-    cr_assert_eq(winograd_forward(ITO_BF16, y, x, d->w, &e, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_data(ITO_BF16, dx, dy, d->w, &d->s), ITO_OK);
-    cr_assert_eq(winograd_backward_weight(ITO_BF16, d->dw, x, dy, &d->s), ITO_OK);
-    widen(d->y, y, ys);
-    widen(d->dx, dx, xs);
+    const conv_shape *s = &d->s;
+    conv_addends e = {bias, add, per_image};
+    if (dtype == ITO_F32) {
+        cr_assert_eq(winograd_forward(ITO_F32, d->y, d->x, d->w, &e, s), ITO_OK);
+        return;
+    }
+    uint16_t *x = narrow(d->x, x_numel(s)), *y = narrow(d->y, y_numel(s));
+    uint16_t *rounded = add != NULL ? narrow(add, per_image ? s->n * s->co : y_numel(s)) : NULL;
+    e.add = rounded;
+    cr_assert_eq(winograd_forward(ITO_BF16, y, x, d->w, &e, s), ITO_OK);
+    widen(d->y, y, y_numel(s));
+    free(x);
+    free(rounded);
+}
+
+/* All passes; with images in bf16, d's are rounded and its results widened. */
+static void run(ito_dtype dtype, data *d)
+{
+    const conv_shape *s = &d->s;
+    forward(dtype, d, d->bias, NULL, false);
+    if (dtype == ITO_F32) {
+        cr_assert_eq(winograd_backward_data(ITO_F32, d->dx, d->dy, d->w, s), ITO_OK);
+        cr_assert_eq(winograd_backward_weight(ITO_F32, d->dw, d->x, d->dy, s), ITO_OK);
+        return;
+    }
+    uint16_t *x = narrow(d->x, x_numel(s)), *dy = narrow(d->dy, y_numel(s));
+    uint16_t *dx = narrow(d->dx, x_numel(s));
+    cr_assert_eq(winograd_backward_data(ITO_BF16, dx, dy, d->w, s), ITO_OK);
+    cr_assert_eq(winograd_backward_weight(ITO_BF16, d->dw, x, dy, s), ITO_OK);
+    widen(d->dx, dx, x_numel(s));
     free(x);
     free(dy);
 }
@@ -200,12 +214,12 @@ static void check(conv_shape s)
 {
     data d = make(s);
     reference r = refer(&d);
-    run(&d);
+    run(ITO_F32, &d);
     compare("y", &s, d.y, r.y, y_numel(&s), 0.0);
     compare("dx", &s, d.dx, r.dx, x_numel(&s), 0.0);
     compare("dw", &s, d.dw, r.dw, w_numel(&s), 0.0);
     free_reference(&r);
-    run_bf16(&d);
+    run(ITO_BF16, &d);
     r = refer(&d);
     compare("y in bf16", &s, d.y, r.y, y_numel(&s), BF16_ROUNDING);
     compare("dx in bf16", &s, d.dx, r.dx, x_numel(&s), BF16_ROUNDING);
@@ -279,24 +293,29 @@ Test(winograd, is_the_same_on_every_instruction_set)
     isa_use(best);
 }
 
-/* A rounding each for bias and addend, on a result that is the same to the bit. */
+/* In f32 a rounding each for bias and addend, on a result that is the same to the bit; in bf16 what
+ * f32 gives of the same numbers, rounded once. */
 Test(winograd, adds_an_image_or_a_row_for_each_image_to_the_result)
 {
     static const int64_t sizes[][2] = {{8, 9}, {5, 7}, {1, 1}};
-    for (size_t i = 0; i < 6; i++) {
-        conv_shape s = shape_of(3, sizes[i / 2][0], sizes[i / 2][1], 20, 37, 1);
-        data d = make(s);
-        float *plain = filled(y_numel(&s)), *add = filled(y_numel(&s));
-        conv_addends none = {0}, all = {d.bias, add, i % 2 != 0};
-        cr_assert_eq(winograd_forward(ITO_F32, plain, d.x, d.w, &none, &s), ITO_OK);
-        cr_assert_eq(winograd_forward(ITO_F32, d.y, d.x, d.w, &all, &s), ITO_OK);
+    for (size_t i = 0; i < 12; i++) {
+        ito_dtype dtype = i % 4 < 2 ? ITO_F32 : ITO_BF16;
+        bool per_image = i % 2 != 0;
+        conv_shape s = shape_of(3, sizes[i / 4][0], sizes[i / 4][1], 20, 37, 1);
+        data d = make(s), plain = d;
+        float *add = filled(y_numel(&s));
+        plain.y = filled(y_numel(&s));
+        forward(dtype, &d, d.bias, add, per_image);
+        forward(ITO_F32, &plain, NULL, NULL, false);
         for (int64_t j = 0; j < y_numel(&s); j++) {
             int64_t image = j / (s.oh * s.ow * s.co);
-            float with_bias = plain[j] + d.bias[j % s.co];
-            float want = with_bias + add[i % 2 != 0 ? image * s.co + j % s.co : j];
+            float with_bias = plain.y[j] + d.bias[j % s.co];
+            float want = with_bias + add[per_image ? image * s.co + j % s.co : j];
+            if (dtype == ITO_BF16)
+                want = bf16_to_f32(f32_to_bf16(want));
             cr_assert_eq(d.y[j], want, "case %d, element %d", (int)i, (int)j);
         }
-        free(plain);
+        free(plain.y);
         free(add);
         release(&d);
     }
@@ -309,28 +328,41 @@ static bool same(const float *a, const float *b, int64_t n)
     return memcmp(a, b, (size_t)n * sizeof *a) == 0;
 }
 
+/* The given of d, and results of its own. */
+static data again(const data *d)
+{
+    data e = *d;
+    e.y = filled(y_numel(&d->s));
+    e.dx = filled(x_numel(&d->s));
+    e.dw = filled(w_numel(&d->s));
+    return e;
+}
+
+static void release_results(data *d)
+{
+    free(d->y);
+    free(d->dx);
+    free(d->dw);
+}
+
 Test(winograd, gives_the_same_bits_for_any_number_of_threads)
 {
     static const int64_t shapes[][5] = {{9, 14, 14, 40, 48}, {4, 7, 7, 64, 64}, {1, 5, 5, 300, 72}};
-    for (size_t i = 0; i < 3; i++) {
-        const int64_t *q = shapes[i];
-        data one = make(shape_of(q[0], q[1], q[2], q[3], q[4], 1)), d = one;
+    for (size_t i = 0; i < 6; i++) {
+        const int64_t *q = shapes[i / 2];
+        ito_dtype dtype = i % 2 == 0 ? ITO_F32 : ITO_BF16;
+        data one = make(shape_of(q[0], q[1], q[2], q[3], q[4], 1)), d = again(&one);
         ito_set_threads(1);
-        run(&one);
-        d.y = filled(y_numel(&d.s));
-        d.dx = filled(x_numel(&d.s));
-        d.dw = filled(w_numel(&d.s));
-        static const int counts[] = {2, 7};
-        for (int t = 0; t < 2; t++) {
+        run(dtype, &one);
+        static const int counts[] = {2, 3, 7};
+        for (int t = 0; t < 3; t++) {
             ito_set_threads(counts[t]);
-            run(&d);
+            run(dtype, &d);
             cr_assert(same(one.y, d.y, y_numel(&d.s)));
             cr_assert(same(one.dx, d.dx, x_numel(&d.s)));
             cr_assert(same(one.dw, d.dw, w_numel(&d.s)));
         }
-        free(d.y);
-        free(d.dx);
-        free(d.dw);
+        release_results(&d);
         release(&one);
     }
 }
@@ -338,23 +370,50 @@ Test(winograd, gives_the_same_bits_for_any_number_of_threads)
 Test(winograd, gives_an_image_the_same_bits_alone_and_in_a_batch)
 {
     static const int64_t sizes[] = {7, 8, 14};
-    for (size_t i = 0; i < 3; i++) {
-        data d = make(shape_of(8, sizes[i], sizes[i] + 1, 300, 40, 1));
-        conv_shape single = d.s;
-        single.n = 1;
-        run(&d);
-        int64_t x_image = x_numel(&single), y_image = y_numel(&single);
-        float *y = filled(y_image), *dx = filled(x_image);
+    for (size_t i = 0; i < 6; i++) {
+        ito_dtype dtype = i % 2 == 0 ? ITO_F32 : ITO_BF16;
+        data d = make(shape_of(8, sizes[i / 2], sizes[i / 2] + 1, 300, 40, 1)), single = d;
+        single.s.n = 1;
+        single = again(&single);
+        run(dtype, &d);
+        int64_t x_image = x_numel(&single.s), y_image = y_numel(&single.s);
         for (int64_t n = 0; n < 8; n++) {
-            conv_addends e = {.bias = d.bias};
-            cr_assert_eq(winograd_forward(ITO_F32, y, d.x + n * x_image, d.w, &e, &single), ITO_OK);
-            cr_assert_eq(winograd_backward_data(ITO_F32, dx, d.dy + n * y_image, d.w, &single),
-                         ITO_OK);
-            cr_assert(same(y, d.y + n * y_image, y_image));
-            cr_assert(same(dx, d.dx + n * x_image, x_image));
+            single.x = d.x + n * x_image;
+            single.dy = d.dy + n * y_image;
+            run(dtype, &single);
+            cr_assert(same(single.y, d.y + n * y_image, y_image));
+            cr_assert(same(single.dx, d.dx + n * x_image, x_image));
         }
-        free(y);
-        free(dx);
+        release_results(&single);
+        release(&d);
+    }
+}
+
+/* What is promised of a pixel that is not finite: outputs whose 3x3 window has it are not either,
+ * those of tiles whose 6x6 window lacks it are as if it were not there. */
+Test(winograd, keeps_what_is_not_finite_to_the_tiles_that_see_it)
+{
+    enum { H = 19, W = 15, PAD = 1 };
+    static const float values[] = {INFINITY, -INFINITY, NAN};
+    static const int64_t places[][2] = {{0, 0}, {3, 4}, {7, 8}, {10, 6}, {18, 14}};
+    for (size_t i = 0; i < 15; i++) {
+        data d = make(shape_of(1, H, W, 20, 18, PAD)), clean = again(&d);
+        int64_t row = places[i / 3][0], column = places[i / 3][1];
+        run(ITO_F32, &clean);
+        d.x[(row * W + column) * 20 + 7] = values[i % 3];
+        run(ITO_F32, &d);
+        for (int64_t y = 0; y < H * W * 18; y++) {
+            int64_t r = y / 18 / W, c = y / 18 % W;
+            int64_t below = row + PAD - r, right = column + PAD - c; /* of the window's corner */
+            int64_t tile_below = below + r % 4, tile_right = right + c % 4;
+            if (below >= 0 && below < 3 && right >= 0 && right < 3)
+                cr_assert_not(isfinite(d.y[y]));
+            else if (tile_below < 0 || tile_below >= 6 || tile_right < 0 || tile_right >= 6)
+                cr_assert_eq(d.y[y], clean.y[y]);
+        }
+        for (int64_t w = 0; w < w_numel(&d.s); w++)
+            cr_assert(w % 20 == 7 || d.dw[w] == clean.dw[w]);
+        release_results(&clean);
         release(&d);
     }
 }
@@ -374,7 +433,7 @@ Test(winograd, gradients_are_adjoint_to_the_convolution)
 {
     data d = make(shape_of(3, 11, 10, 48, 36, 1));
     memset(d.bias, 0, (size_t)d.s.co * sizeof *d.bias);
-    run(&d);
+    run(ITO_F32, &d);
     int64_t n = y_numel(&d.s);
     double size = sqrt(dot(d.y, d.y, n) * dot(d.dy, d.dy, n));
     double forward = dot(d.y, d.dy, n);
@@ -403,31 +462,23 @@ static double distance(const float *a, const float *b, int64_t n)
 
 Test(winograd, serves_convolutions_until_it_is_switched_off)
 {
-    data d = make(shape_of(2, 14, 14, 64, 64, 1)), direct = d;
+    data d = make(shape_of(2, 14, 14, 64, 64, 1)), direct = again(&d), from_conv = again(&d);
     conv_shape *s = &d.s;
-    direct.y = filled(y_numel(s));
-    direct.dx = filled(x_numel(s));
-    direct.dw = filled(w_numel(s));
     winograd_enable(false);
     cr_assert_not(winograd_enabled());
     run_conv(&direct);
     winograd_enable(true);
-    run_conv(&d);
-    float *from_conv[] = {d.y, d.dx, d.dw};
-    d.y = filled(y_numel(s));
-    d.dx = filled(x_numel(s));
-    d.dw = filled(w_numel(s));
-    run(&d);
-    cr_assert(same(from_conv[0], d.y, y_numel(s)));
-    cr_assert(same(from_conv[1], d.dx, x_numel(s)));
-    cr_assert(same(from_conv[2], d.dw, w_numel(s)));
+    run_conv(&from_conv);
+    run(ITO_F32, &d);
+    cr_assert(same(from_conv.y, d.y, y_numel(s)));
+    cr_assert(same(from_conv.dx, d.dx, x_numel(s)));
+    cr_assert(same(from_conv.dw, d.dw, w_numel(s)));
     double apart[] = {distance(d.y, direct.y, y_numel(s)), distance(d.dx, direct.dx, x_numel(s)),
                       distance(d.dw, direct.dw, w_numel(s))};
     for (int i = 0; i < 3; i++)
         cr_assert(apart[i] > 0.0 && apart[i] < RMS_TOLERANCE, "%d: %g", i, apart[i]);
-    float *others[] = {direct.y, direct.dx, direct.dw, from_conv[0], from_conv[1], from_conv[2]};
-    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
-        free(others[i]);
+    release_results(&direct);
+    release_results(&from_conv);
     release(&d);
 }
 
@@ -447,6 +498,38 @@ Test(winograd, leaves_what_it_does_not_speed_up_to_implicit_gemm)
         free(direct);
         release(&d);
     }
+}
+
+Test(winograd, is_chosen_by_dtype_pass_and_shape_and_the_same_on_every_instruction_set)
+{
+    static const struct {
+        int64_t h, ci, co, pad;
+        bool forward, data, weight;
+    } cases[] = {{14, 16, 16, 1, true, true, true},    {14, 15, 64, 1, false, false, false},
+                 {14, 64, 15, 1, false, false, false}, {4, 64, 64, 1, true, true, true},
+                 {3, 64, 64, 1, true, true, true},     {5, 64, 64, 1, false, false, false},
+                 {4, 64, 64, 0, false, true, false}, /* 2x2 outputs of 4x4 pixels */
+                 {2, 64, 64, 2, true, false, true}};
+    static const char *isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+    const char *best = ito_isa();
+    winograd_enable(true);
+    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
+        if (!isa_use(isas[i % 4]))
+            continue;
+        conv_shape s = shape_of(1, cases[i / 4].h, cases[i / 4].h, cases[i / 4].ci, cases[i / 4].co,
+                                cases[i / 4].pad);
+        bool wanted[] = {cases[i / 4].forward, cases[i / 4].data, cases[i / 4].weight};
+        for (conv_pass pass = CONV_FORWARD; pass <= CONV_WEIGHT; pass++) {
+            cr_assert_eq(conv_by_winograd(pass, ITO_F32, &s), wanted[pass], "case %d, pass %d",
+                         (int)i / 4, (int)pass);
+            cr_assert_eq(conv_by_winograd(pass, ITO_BF16, &s), wanted[pass]);
+            cr_assert_not(conv_by_winograd(pass, ITO_F64, &s));
+            s.n = 64;
+            cr_assert_eq(conv_by_winograd(pass, ITO_F32, &s), wanted[pass], "of many images");
+            s.n = 1;
+        }
+    }
+    isa_use(best);
 }
 
 Test(winograd, is_off_if_the_environment_says_so)

@@ -7,6 +7,7 @@
  * reference. */
 #include "autograd/graph.h"
 #include "autograd/profile.h"
+#include "tensor/scope_internal.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -126,10 +127,12 @@ static void sweep_judge(sweep *s)
 /* ---- adding up
  * -------------------------------------------------------------------------------------- */
 
-/* Whether g's memory belongs to one reference of the caller's, and to the scope it was made in. */
+/* Whether g's memory belongs to one reference of the caller's and to the innermost scope, if to
+ * any: scopes further out are the user's. */
 static bool is_sole(const ito_tensor *g)
 {
-    return g->refs == 1 + (g->scope != NULL) && g->storage->refs == 1 && tensor_is_dense(g);
+    return g->refs == 1 + scope_is_innermost(g->scope) && g->storage->refs == 1 &&
+           tensor_is_dense(g);
 }
 
 /* *sum += g, a reference that is swapped as needed. */
@@ -149,17 +152,12 @@ static bool add_up(const sweep *s, ito_tensor **sum, ito_tensor *g)
     return true;
 }
 
-/* g itself where nobody else holds its memory, else a copy that the leaf can keep. */
-static ito_tensor *for_keeping(const sweep *s, ito_tensor *g)
-{
-    return ito_retain(s->options.create_graph || is_sole(g) ? g : ito_clone(g));
-}
-
-static bool accumulate_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *g)
+/* own: the sweep holds a reference to g, and the leaf may take it over if nobody else does. */
+static bool accumulate_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *g, bool own)
 {
     autograd_meta *m = tensor_meta(leaf);
     if (m->grad == NULL) {
-        m->grad = for_keeping(s, g);
+        m->grad = ito_retain(own && is_sole(g) ? g : ito_clone(g));
         m->grad_stale = false;
         return m->grad != NULL;
     }
@@ -186,13 +184,14 @@ static ito_tensor *run_hooks(const grad_hooks *hooks, ito_tensor *g)
     return g;
 }
 
-static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *g)
+/* The sweep holds a reference to `arriving`, but not to what hooks put in its place. */
+static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *arriving)
 {
-    g = run_hooks(&tensor_meta(leaf)->hooks, g);
+    ito_tensor *g = run_hooks(&tensor_meta(leaf)->hooks, arriving);
     if (g == NULL)
         return false;
     if (s->inputs == NULL)
-        return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g);
+        return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g, g == arriving);
     for (int64_t i = 0; i < s->n; i++)
         if (s->inputs[i] == leaf) {
             if (!add_up(s, &s->result[i], g))
@@ -385,8 +384,11 @@ static ito_tensor *starting_gradient(const ito_tensor *output, const ito_backwar
 static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
 {
     node *root = tensor_node(output);
-    if (root == NULL)
-        return reach_leaf(s, output, dy);
+    if (root == NULL) {
+        bool done = reach_leaf(s, output, ito_retain(dy));
+        ito_release(dy);
+        return done;
+    }
     if (!sweep_collect(s, root))
         return false;
     sweep_judge(s);

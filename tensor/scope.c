@@ -115,6 +115,11 @@ void scope_forget(ito_tensor *t)
     t->scope = NULL;
 }
 
+bool scope_is_innermost(const struct scope *s)
+{
+    return s != NULL && s == innermost;
+}
+
 void ito_scope_begin(void)
 {
     if (innermost == NULL && !scope_push()) /* the outermost one, which never ends */

@@ -1,4 +1,4 @@
-/* Between tensor.c and scope.c: entering and leaving a scope. */
+/* Entering and leaving a scope, and asking for it. Internal. */
 #ifndef ITO_SCOPE_INTERNAL_H
 #define ITO_SCOPE_INTERNAL_H
 
@@ -9,5 +9,7 @@
 bool scope_adopt(ito_tensor *t);
 /* Take t out of its scope; the reference becomes the caller's. */
 void scope_forget(ito_tensor *t);
+/* Whether s is this thread's innermost scope; NULL is none. */
+bool scope_is_innermost(const struct scope *s);
 
 #endif

@@ -319,6 +319,112 @@ Test(saved, a_cotangent_stays_as_it_was)
     }
 }
 
+static ito_tensor *vector_of(double value)
+{
+    return ito_full(ITO_SHAPE(3), value, ITO_F32);
+}
+
+/* x's gradient after three sweeps of y(x), whose slope is 1, from the cotangent d; d stays 1. */
+static void sweep_three_times(function *y, ito_tensor *d, ito_backward_options options)
+{
+    ito_tensor *x = leaf(ITO_SHAPE(3), 1), *three = vector_of(3);
+    options.cotangent = d;
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(ito_backward_with(y(x), options), ITO_OK, "%s", ito_error());
+    assert_close(d, vector_of(1), 0, "cotangent");
+    assert_close(ito_detach(ito_grad_of(x)), three, 0, "gradient");
+}
+
+static ito_tensor *itself(ito_tensor *x)
+{
+    return x;
+}
+
+/* Its backward passes the gradient on as it is. */
+static ito_tensor *plus_one(ito_tensor *x)
+{
+    return ito_add(x, ito_ones_like(ito_detach(x)));
+}
+
+Test(saved, a_leaf_does_not_take_over_the_callers_cotangent)
+{
+    function *const outputs[] = {itself, plus_one};
+    for (int i = 0; i < 4; i++) {
+        ito_backward_options options = {.create_graph = i / 2 == 1};
+        ito_tensor *scoped = vector_of(1);
+        sweep_three_times(outputs[i % 2], scoped, options);
+        ito_tensor *both = ito_retain(vector_of(1));
+        sweep_three_times(outputs[i % 2], both, options);
+        ito_release(both);
+        ito_scope_begin();
+        ito_tensor *outlives = ito_retain(vector_of(1));
+        ito_scope_end();
+        sweep_three_times(outputs[i % 2], outlives, options);
+        ito_release(outlives);
+    }
+}
+
+static ito_tensor *give_ones(ito_tensor *grad, void *context)
+{
+    ito_tensor **kept = context;
+    if (*kept == NULL)
+        *kept = ito_retain(ito_ones_like(grad));
+    return *kept;
+}
+
+static ito_tensor *give_what_is_there(ito_tensor *grad, void *context)
+{
+    (void)grad;
+    return context;
+}
+
+/* One made in the hook and retained, and one of a scope further out. */
+Test(saved, a_leaf_does_not_take_over_what_a_hook_returns)
+{
+    ito_tensor *kept = NULL, *there = vector_of(1), *d = vector_of(5);
+    for (int on_leaf = 0; on_leaf < 2; on_leaf++) {
+        ito_tensor *x[2] = {leaf(ITO_SHAPE(3), 1), leaf(ITO_SHAPE(3), 1)};
+        for (int i = 0; i < 6; i++) {
+            ito_tensor *y = plus_one(x[i % 2]);
+            if (i < 2 || !on_leaf)
+                ito_add_grad_hook(on_leaf ? x[i % 2] : y, i % 2 ? give_what_is_there : give_ones,
+                                  i % 2 ? (void *)there : &kept);
+            cr_assert_eq(ito_backward(y, .cotangent = d), ITO_OK, "%s", ito_error());
+        }
+        for (int i = 0; i < 2; i++)
+            assert_close(ito_grad_of(x[i]), vector_of(3), 0, "gradient");
+        assert_close(kept, vector_of(1), 0, "the hook's own");
+        assert_close(there, vector_of(1), 0, "the caller's own");
+    }
+    ito_release(kept);
+}
+
+static ito_tensor *copied(ito_tensor *const *in, int64_t n, const void *params)
+{
+    (void)n, (void)params;
+    return ito_clone(in[0]);
+}
+
+static ito_tensor *give_params(int64_t i, ito_tensor *const *in, int64_t n, ito_tensor *output,
+                               ito_tensor *dy, const void *params)
+{
+    (void)i, (void)in, (void)n, (void)output, (void)dy;
+    return *(ito_tensor *const *)params;
+}
+
+Test(saved, a_leaf_does_not_take_over_what_a_custom_operation_keeps)
+{
+    ito_tensor *kept = vector_of(1), *x = leaf(ITO_SHAPE(3), 1);
+    const ito_custom_op op = {
+        .name = "first", .forward = copied, .backward = give_params, .params_size = sizeof kept};
+    for (int i = 0; i < 3; i++) {
+        ito_tensor *y = ito_custom(&op, ITO_TENSORS(x), &kept);
+        cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK, "%s", ito_error());
+    }
+    assert_close(kept, vector_of(1), 0, "the operation's own");
+    assert_close(ito_grad_of(x), vector_of(3), 0, "gradient");
+}
+
 /* Two of the same size at a time: the gradient that arrives and the one that leaves take turns. */
 Test(saved, a_chain_of_gradients_takes_the_memory_of_one)
 {

@@ -13,7 +13,7 @@
 /* ---- saving ------------------------------------------------------------------------------------
  */
 
-/* The caller's own tensors. */
+/* The caller's own tensors, which check_given has seen. */
 static ito_named_tensors *own_tensors(const ito_training_state *s)
 {
     size_t bytes = 0;
@@ -35,17 +35,26 @@ static ito_status check_finite(ito_named_tensors *list, const char *what)
     return status;
 }
 
-static ito_status check_swapped(const ito_training_state *s)
+/* What holds for saving and loading alike: the model has its own weights, all tensors are there. */
+static ito_status check_given(const ito_training_state *s)
 {
-    return !ito_ema_is_swapped(s->ema)
-               ? ITO_OK
-               : ito_error_set(ITO_ERR_ARGUMENT,
-                               "checkpoint: the averages are in the model's place; swap them back");
+    if (ito_ema_is_swapped(s->ema))
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "checkpoint: the averages are in the model's place; swap them back");
+    for (int64_t i = 0; i < s->n_tensors; i++) {
+        if (s->tensor_names[i] == NULL)
+            return ito_error_set(ITO_ERR_ARGUMENT,
+                                 "checkpoint: the name of tensor %" PRId64 " is NULL", i);
+        if (s->tensors[i] == NULL)
+            return ito_error_set(ITO_ERR_ARGUMENT, "checkpoint: tensor \"%s\" is NULL",
+                                 s->tensor_names[i]);
+    }
+    return ITO_OK;
 }
 
 static ito_status check_state(const ito_training_state *s)
 {
-    ito_status status = check_swapped(s);
+    ito_status status = check_given(s);
     if (status == ITO_OK && (s->step < 0 || s->position < 0))
         status = ito_error_set(ITO_ERR_ARGUMENT,
                                "checkpoint: step %" PRId64 ", position %" PRId64
@@ -170,7 +179,7 @@ ito_status ito_checkpoint_load(const char *path, ito_training_state *state)
 {
     if (path == NULL || state == NULL)
         return ITO_ERR_ARGUMENT;
-    ito_status status = check_swapped(state);
+    ito_status status = check_given(state);
     if (status != ITO_OK)
         return status;
     loading l = {0};

@@ -129,6 +129,39 @@ static void write_text(const char *path, const char *text)
     fclose(f);
 }
 
+Test(checkpoint, a_tensor_or_name_that_is_null_is_refused_before_anything_happens)
+{
+    const char *dir = temporary_directory();
+    run *a = begin(1), *b = begin(2), *untouched = begin(2);
+    train(a, 2);
+    cr_assert_eq(ito_checkpoint_save(dir, &a->state), ITO_OK, "%s", ito_error());
+    char *path = ito_checkpoint_latest(dir);
+    run *runs[] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        run *r = runs[i];
+        ito_tensor *counts = r->tensors[1];
+        r->tensors[1] = NULL;
+        r->state.step += 1;
+        cr_assert_eq(i == 0 ? ito_checkpoint_save(dir, &r->state)
+                            : ito_checkpoint_load(path, &r->state),
+                     ITO_ERR_ARGUMENT);
+        expect_error(ITO_ERR_ARGUMENT, "checkpoint: tensor \"counts\" is NULL");
+        r->tensors[1] = counts;
+        r->tensor_names[0] = NULL;
+        cr_assert_eq(i == 0 ? ito_checkpoint_save(dir, &r->state)
+                            : ito_checkpoint_load(path, &r->state),
+                     ITO_ERR_ARGUMENT);
+        expect_error(ITO_ERR_ARGUMENT, "checkpoint: the name of tensor 0 is NULL");
+        r->state.step -= 1;
+    }
+    cr_assert_eq(entries(dir), 1);
+    cr_assert(same_runs(b, untouched));
+    free(path);
+    end(a);
+    end(b);
+    end(untouched);
+}
+
 Test(checkpoint, a_run_that_is_resumed_equals_one_that_was_not)
 {
     const char *dir = temporary_directory();

@@ -15,7 +15,7 @@ static bool writable(const char *op, const ito_tensor *dst)
                       op, tensor_shape_str(dst));
         return false;
     }
-    for (int i = 0; i < dst->ndim; i++)
+    for (int i = 0; i < dst->ndim && ito_numel(dst) > 0; i++)
         if (dst->shape[i] > 1 && dst->stride[i] == 0) {
             ito_error_set(ITO_ERR_ARGUMENT, "%s: elements of %s share memory along axis %d", op,
                           tensor_shape_str(dst), i);

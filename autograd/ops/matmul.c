@@ -210,12 +210,8 @@ bool op_linear_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
         return false;
     if (c->needs[1] && (dx[1] = linear_weight(c->in[0], dy)) == NULL)
         return false;
-    if (c->n > 2 && c->needs[2]) {
-        ito_tensor *g = ito_reshape_to(dy, ITO_SHAPE(-1, c->shape[1].dim[0]));
-        dx[2] = ito_sum(ito_cast(g, c->dtype[2]), .dims = ITO_DIMS(0));
-        return dx[2] != NULL;
-    }
-    return true;
+    return c->n < 3 || !c->needs[2] ||
+           (dx[2] = sum_to_shape(ito_cast(dy, c->dtype[2]), c->shape[2])) != NULL;
 }
 
 /* dx = dy w */

@@ -109,6 +109,15 @@ void case_linear(void)
                             .n = 2,
                             .parameter = {false, true},
                             .shape = {ITO_SHAPE(2, 3), ITO_SHAPE(4, 3)}});
+    static const int64_t empty[][3] = {{4, 3, 0}, {4, 0, 3}, {0, 3, 4}}; /* rows, in, out */
+    for (int i = 0; i < 3; i++)
+        op_check_run(
+            (op_check){.what = "linear with an empty axis",
+                       .f = linear,
+                       .n = 3,
+                       .parameter = {false, true, true},
+                       .shape = {ITO_SHAPE(empty[i][0], empty[i][1]),
+                                 ITO_SHAPE(empty[i][2], empty[i][1]), ITO_SHAPE(empty[i][2])}});
     cr_assert_null(ito_linear(x, random_tensor(ITO_SHAPE(3, 6), -2, 2, 2), b));
     assert_error(ITO_ERR_SHAPE,
                  "linear: x [2, 5, 7] and weight [3, 6] do not fit: [.., in] and [out, in]");

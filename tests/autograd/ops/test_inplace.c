@@ -70,6 +70,13 @@ Test(ops_inplace, fill_and_scale_reach_exactly_the_view)
     ito_scope_end();
 }
 
+Test(ops_inplace, a_tensor_without_elements_shares_none)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(4, 0), ITO_F32);
+    cr_assert_eq(ito_add_(x, x, 1), x, "%s", ito_error());
+    cr_assert_eq(ito_fill_(x, 1), x, "%s", ito_error());
+}
+
 Test(ops_inplace, a_tensor_with_history_is_refused_while_history_is_recorded)
 {
     ito_scope_begin();

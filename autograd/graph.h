@@ -35,12 +35,13 @@ typedef struct node {
     ito_dtype *dtype;
     ito_tensor **in; /* saved inputs, or NULL */
     uint64_t *in_version;
-    bool *claimed;          /* not saved: edge[i].node makes the input again */
-    _Atomic int64_t claims; /* on the result of this node: see saved.c */
-    _Atomic bool open;      /* the result's handle is one of them */
-    int depth;              /* of results made again behind this one */
-    ito_tensor *remade;     /* the result made again, or NULL */
-    ito_tensor *out;        /* a view of the result without history, or NULL */
+    bool *claimed;            /* not saved: edge[i].node makes the input again */
+    _Atomic int64_t claims;   /* on the result of this node: see saved.c */
+    _Atomic bool open;        /* the result's handle is one of them */
+    int64_t bytes_for_claims; /* kept so that the result can be made again */
+    int depth;                /* of results made again behind this one */
+    ito_tensor *remade;       /* the result made again, or NULL */
+    ito_tensor *out;          /* a view of the result without history, or NULL */
     uint64_t out_version;
     ito_shape out_shape;
     ito_dtype out_dtype;

@@ -52,25 +52,34 @@ static void drop_input(node *n, int64_t i)
     n->in[i] = NULL;
 }
 
-static int64_t bytes_of(const ito_tensor *t)
+/* A view keeps all of the memory that it is a part of. */
+static int64_t bytes_behind(const ito_tensor *t)
 {
-    return ito_numel(t) * (int64_t)ito_dtype_size(t->dtype);
+    return (int64_t)t->storage->bytes;
 }
 
-/* Whether to make out again rather than keep it: what is kept for that purpose alone takes no more
- * memory. Leaves are there anyway. A view of memory that is kept is no gain. */
-static bool worth_making_again(const node *n, const ito_tensor *out)
+/* What is kept for claims on n alone: by itself, and by the nodes that it claims. What its own
+ * backward needs and leaves are there anyway. */
+static int64_t bytes_for_claims(const node *n)
 {
     int64_t kept = 0;
-    for (int64_t i = 0; i < n->n; i++) {
-        if (n->in[i] == NULL)
+    for (int64_t i = 0; i < n->n; i++)
+        if (row_saves(n->info, i))
             continue;
-        if (n->in[i]->storage == out->storage)
+        else if (n->claimed[i])
+            kept += n->edge[i].node->bytes_for_claims;
+        else if (n->in[i] != NULL && n->edge[i].leaf == NULL)
+            kept += bytes_behind(n->in[i]);
+    return kept;
+}
+
+/* Whether to make out again rather than keep it. A view of memory that is kept is no gain. */
+static bool worth_making_again(const node *n, const ito_tensor *out)
+{
+    for (int64_t i = 0; i < n->n; i++)
+        if (n->in[i] != NULL && n->in[i]->storage == out->storage)
             return false;
-        if (!row_saves(n->info, i) && n->edge[i].leaf == NULL)
-            kept += bytes_of(n->in[i]);
-    }
-    return kept <= bytes_of(out);
+    return n->bytes_for_claims <= bytes_behind(out);
 }
 
 bool node_save(node *n, const op_call *c, const ito_tensor *out)
@@ -79,6 +88,7 @@ bool node_save(node *n, const op_call *c, const ito_tensor *out)
     for (int64_t i = 0; i < c->n; i++)
         if (c->in[i] != NULL && (cheap || row_saves(c->info, i)))
             save_input(n, i, c->in[i]);
+    n->bytes_for_claims = cheap ? bytes_for_claims(n) : 0;
     if (cheap && worth_making_again(n, out)) {
         n->open = true;
         n->claims = 1;
@@ -218,14 +228,12 @@ bool node_saved_inputs(node *n, ito_tensor **in, bool history)
         in[i] = NULL;
         if (!row_saves(n->info, i))
             continue;
-        ito_tensor *t = input_again(n, i);
-        if (t == NULL && n->claimed[i])
+        in[i] = input_again(n, i);
+        if (!n->claimed[i])
+            continue;
+        in[i] = history ? node_with_history(in[i], n->edge[i].node) : ito_detach(in[i]);
+        if (in[i] == NULL)
             return false;
-        if (n->claimed[i])
-            t = history ? node_with_history(t, n->edge[i].node) : ito_detach(t);
-        if (t == NULL && n->claimed[i])
-            return false;
-        in[i] = t;
     }
     return true;
 }

@@ -289,8 +289,7 @@ static void backward_image(const norm_backward *b, int64_t image)
                                         dy + first * s->pixel, pixels, s->channels, center);
     }
     s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
-                                  s->channels, s->groups, s->pixels * (s->channels / s->groups),
-                                  mean, rstd, b->weight);
+                                  s->channels, s->groups, group_count(s), mean, rstd, b->weight);
     if (dx == NULL)
         return;
     const char *dz = s->silu ? dx : dy;

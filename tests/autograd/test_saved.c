@@ -124,6 +124,31 @@ Test(saved, what_costs_more_memory_to_make_again_is_kept)
     cr_assert_not(tensor_node(view)->open); /* it shares the memory of what it is made from */
 }
 
+/* One row of an image that was enlarged: smaller than what it would be made from, two results back.
+ */
+Test(saved, what_is_kept_further_back_counts)
+{
+    ito_tensor *x = leaf(ITO_SHAPE(2, 4, 64, 64), 1);
+    int64_t before = ito_memory_current();
+    ito_scope_begin();
+    ito_tensor *row = ito_narrow(ito_upsample_nearest2d(ito_mul_scalar(x, 2), 2), 2, 0, 1);
+    cr_assert(tensor_node(row)->open); /* by itself it would keep the whole enlarged image */
+    ito_tensor *h = ito_contiguous(row), *y = ito_keep(ito_square(h));
+    int64_t bytes = bytes_of(h);
+    cr_assert_not(tensor_node(h)->open);
+    ito_scope_end();
+    cr_assert_leq(ito_memory_current() - before, bytes_of(y) + bytes);
+    cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK, "%s", ito_error());
+}
+
+/* A part that is kept holds all of the memory that it is a part of. */
+Test(saved, a_view_counts_with_the_memory_behind_it)
+{
+    ito_tensor *x = leaf(ITO_SHAPE(64, 64), 1);
+    ito_tensor *h = ito_contiguous(ito_narrow(ito_square(x), 1, 0, 1));
+    cr_assert_not(tensor_node(h)->open);
+}
+
 Test(saved, a_change_in_place_counts_from_when_it_is_made)
 {
     ito_tensor *x = leaf(ITO_SHAPE(2), 1), *w = leaf(ITO_SHAPE(2), 2);

@@ -9,6 +9,7 @@
 #include "tensor/io/npy.h"
 
 #include <dirent.h>
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -105,15 +106,17 @@ static ito_tensor *load_fashion_mnist(void)
     return images;
 }
 
-/* Whether all of f32 x lies in [-1, 1]; if not, an error names the first element that does not. */
-static bool in_bounds(ito_tensor *x, const char *path)
+/* Whether all of f32 x lies in [-limit, limit]; if not, an error names the first element that does
+ * not. */
+static bool in_bounds(ito_tensor *x, float limit, const char *path)
 {
     const float *values = ito_const_data(x);
     int64_t n = ito_numel(x);
     for (int64_t i = 0; i < n; i++) {
-        if (!(values[i] >= -1.0f && values[i] <= 1.0f)) {
-            ito_error_set(ITO_ERR_RANGE, "%s: element %" PRId64 " is %g; f32 images lie in [-1, 1]",
-                          path, i, (double)values[i]);
+        if (!(fabsf(values[i]) <= limit)) {
+            ito_error_set(ITO_ERR_RANGE, "%s: element %" PRId64 " is %g; f32 images %s", path, i,
+                          (double)values[i],
+                          limit == 1.0f ? "lie in [-1, 1]" : "have finite numbers");
             return false;
         }
     }
@@ -134,7 +137,8 @@ ito_tensor *data_scaled(ito_tensor *images)
     return ito_add_scalar(ito_mul_scalar(ito_cast(images, ITO_F32), 1.0 / 127.5), -1.0);
 }
 
-ito_tensor *data_load_npy_unbounded(const char *path)
+/* f32 up to the limit. */
+static ito_tensor *load_npy(const char *path, float limit)
 {
     ito_tensor *x = ito_npy_load(path);
     if (x == NULL)
@@ -154,13 +158,17 @@ ito_tensor *data_load_npy_unbounded(const char *path)
                       path, ito_ndim(x));
         return NULL;
     }
-    return channels_first(x);
+    return dtype == ITO_F32 && !in_bounds(x, limit, path) ? NULL : channels_first(x);
 }
 
 ito_tensor *data_load_npy(const char *path)
 {
-    ito_tensor *x = data_load_npy_unbounded(path);
-    return x != NULL && ito_dtype_of(x) == ITO_F32 && !in_bounds(x, path) ? NULL : x;
+    return load_npy(path, 1.0f);
+}
+
+ito_tensor *data_load_npy_unbounded(const char *path)
+{
+    return load_npy(path, FLT_MAX);
 }
 
 /* What a file, or a directory down to so many levels, leaves of room: below 0 if it is larger. */

@@ -25,7 +25,7 @@ ito_tensor *data_load(data_options options);
 ito_tensor *data_load_classes(data_options options, ito_tensor **labels, cJSON **names);
 /* The images of a .npy file; also for info. */
 ito_tensor *data_load_npy(const char *path);
-/* The same, but floats may lie beyond [-1, 1], as samples do. */
+/* The same, but floats may be any finite ones: samples lie beyond [-1, 1], too. */
 ito_tensor *data_load_npy_unbounded(const char *path);
 /* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
 ito_tensor *data_scaled(ito_tensor *images);

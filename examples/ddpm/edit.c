@@ -8,6 +8,7 @@
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/eval.h"
+#include "examples/ddpm/generate.h"
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
@@ -164,12 +165,13 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* A file of images, as they are: .npy of any number of them, else one. */
-static ito_tensor *from_file(const job *j, const char *path)
+/* A file of images, as they are: .npy of any number of them, else one. Floats are in [-1, 1], or
+ * `free`. */
+static ito_tensor *from_file(const job *j, const char *path, bool free)
 {
     ito_tensor *x;
     if (ends_with(path, ".npy"))
-        x = data_load_npy_unbounded(path);
+        x = free ? data_load_npy_unbounded(path) : data_load_npy(path);
     else
         x = ito_unsqueeze(ito_image_load(path, (int)j->files.settings.model.in_channels), 0);
     return x == NULL || !model_fits(&j->files, x, path) ? NULL : x;
@@ -214,8 +216,8 @@ static bool interpolate(job *j)
 static bool inpaint(job *j)
 {
     const edit_options *o = &j->o;
-    ito_tensor *image = from_file(j, o->image);
-    ito_tensor *mask = image != NULL ? from_file(j, o->mask) : NULL;
+    ito_tensor *image = from_file(j, o->image, false);
+    ito_tensor *mask = image != NULL ? from_file(j, o->mask, true) : NULL;
     if (mask == NULL)
         return false;
     if (ito_size(image, 0) != 1 || ito_size(mask, 0) != 1) {
@@ -260,7 +262,7 @@ static bool encode(job *j)
 
 static bool decode(job *j)
 {
-    ito_tensor *x = data_scaled(from_file(j, j->o.image));
+    ito_tensor *x = data_scaled(from_file(j, j->o.image, true));
     if (x == NULL)
         return false;
     j->result = ito_ddpm_sample_from_with(j->diffusion, ito_unet_network, j->unet, x, both_ways(j));
@@ -363,6 +365,9 @@ static bool write_result(job *j)
 {
     const edit_options *o = &j->o;
     ito_tensor *shown = j->picture != NULL ? j->picture : j->result;
+    if (!images_finite(j->result, j->files.weights, 0) ||
+        !images_finite(shown, j->files.weights, 0))
+        return false;
     double columns = ceil(sqrt((double)ito_size(shown, 0)));
     if (o->npy != NULL && ito_npy_save(o->npy, j->result) != ITO_OK)
         return false;

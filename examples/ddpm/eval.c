@@ -5,6 +5,7 @@
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/generate.h"
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
@@ -221,7 +222,8 @@ static ito_tensor *sample_all(job *j)
         int64_t size = n - first < batch ? n - first : batch;
         ito_scope_begin();
         ito_tensor *x = sample_batch(j, first, size);
-        if (x == NULL || ito_copy_(ito_narrow(all, 0, first, size), x) == NULL)
+        if (!images_finite(x, j->files.weights, first) ||
+            ito_copy_(ito_narrow(all, 0, first, size), x) == NULL)
             all = NULL;
         ito_scope_end();
         j->done += j->o.steps;
@@ -256,10 +258,11 @@ static bool find_features(job *j)
     if (o->model != NULL && !prepare_model(j))
         return false;
     ito_tensor *real = data_load((data_options){.spec = o->data, .size = 28, .grey = true});
-    if (real == NULL || !fits(real, o->data))
+    if (real == NULL || !fits(real, o->data) ||
+        (o->model != NULL && !model_fits(&j->files, real, o->data)))
         return false;
     ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
-    if (made == NULL || !fits(made, o->model != NULL ? o->model : o->images))
+    if (made == NULL || (o->images != NULL && !fits(made, o->images)))
         return false;
     ito_classifier *c = ito_classifier_fashion_mnist();
     bool good = c != NULL &&

@@ -1,7 +1,9 @@
 /* ito-ddpm sample: images from a trained network, as a PNG grid, as numbers, or both.
  * Invariant: image i depends on the network, the settings, the seed and i alone; nothing is written
  * unless all images are finite. */
+#include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
+#include "examples/ddpm/generate.h"
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
@@ -241,21 +243,8 @@ static bool sample_batch(job *j, int64_t first, int64_t n)
         ito_ddpm_sample_with(j->diffusion, ito_ddpm_conditioned_network, &network,
                              ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
     ito_ddpm_conditioned_end(&network);
-    if (x == NULL)
-        return false;
-    int64_t image = c->in_channels * c->height * c->width;
-    float *place = (float *)ito_data(j->images) + first * image;
-    if (ito_to_data(x, place, ITO_F32) != ITO_OK)
-        return false;
-    for (int64_t i = 0; i < n * image; i++) {
-        if (!isfinite(place[i])) {
-            ito_error_set(ITO_ERR_NUMERIC,
-                          "%s: image %" PRId64 " is not finite; nothing was written",
-                          j->files.weights, o->first + first + i / image);
-            return false;
-        }
-    }
-    return true;
+    return images_finite(x, j->files.weights, o->first + first) &&
+           ito_copy_(ito_narrow(j->images, 0, first, n), x) != NULL;
 }
 
 static bool sample_all(job *j)

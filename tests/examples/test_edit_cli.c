@@ -11,6 +11,7 @@
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -147,6 +148,31 @@ Test(cli_edit, refuses_images_that_do_not_fit)
                "one.npy and data.npy: they hold 1 and 40 images; one each is needed");
     fails_with(run("inpaint --model r --npy a.npy --image no.png --mask one.npy"), "no.png: ");
     cr_expect_neq(access("a.npy", F_OK), 0);
+}
+
+Test(cli_edit, refuses_and_writes_nothing_that_is_not_finite)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    write_npy("one.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
+    write_npy("nan.npy", ito_full(ITO_SHAPE(1, 1, 8, 8), (double)NAN, ITO_F32));
+    write_npy("wild.npy", ito_full(ITO_SHAPE(1, 1, 8, 8), 3.5, ITO_F32));
+#define NOT_FINITE "nan.npy: element 0 is nan; f32 images have finite numbers"
+    fails_with(run("decode --model r --npy a.npy --image nan.npy"), NOT_FINITE);
+    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask nan.npy"), NOT_FINITE);
+    fails_with(run("inpaint --model r --npy a.npy --image nan.npy --mask one.npy"),
+               "nan.npy: element 0 is nan; f32 images lie in [-1, 1]");
+    fails_with(run("inpaint --model r --npy a.npy --image wild.npy --mask one.npy"),
+               "wild.npy: element 0 is 3.5; f32 images lie in [-1, 1]");
+    succeeds(run("decode --model r --npy b.npy --image wild.npy"));
+    run("train --data npy:data.npy --out bad " TINY " " QUIET
+        " --steps 50 --lr 1e30 --clip 0 --warmup 0 --checkpoint-every 1");
+    static const char *const commands[] = {
+        "encode --n 2 --data npy:data.npy", "decode --image one.npy",
+        "interpolate --data npy:data.npy", "inpaint --n 1 --image one.npy --mask one.npy"};
+    for (int i = 0; i < 4; i++)
+        fails_with(run("%s --model bad --weights model --npy a.npy --out a.png", commands[i]),
+                   "model.safetensors: image 0 is not finite; nothing was written");
+    cr_expect(!there("a.npy") && !there("a.png"));
 }
 
 Test(cli_edit, refuses_numbers_that_there_are_not)

@@ -227,6 +227,29 @@ Test(cli_eval, refuses_images_that_its_network_does_not_know)
                "with Ito are of grey images of 28x28");
 }
 
+/* Before it makes 10000 images. */
+Test(cli_eval, refuses_a_model_of_other_images)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    write_images("real.npy", 10, 28);
+    fails_with(run("eval --model r --data npy:real.npy --frechet"),
+               "npy:real.npy: the images are 28x28 with 1 channels, and the network takes 8x8 with "
+               "1");
+}
+
+Test(cli_eval, refuses_images_that_are_not_finite)
+{
+    write_images("data.npy", 120, 28);
+    write_npy("nan.npy", ito_full(ITO_SHAPE(100, 1, 28, 28), (double)NAN, ITO_F32));
+    fails_with(run("eval --images nan.npy --data npy:data.npy --frechet"),
+               "nan.npy: element 0 is nan; f32 images have finite numbers");
+    run("train --data npy:data.npy --out r " TINY " " QUIET
+        " --steps 50 --lr 1e30 --clip 0 --warmup 0 --checkpoint-every 1");
+    fails_with(
+        run("eval --model r --weights model --data npy:data.npy --frechet --n 100 --steps 2"),
+        "model.safetensors: image 0 is not finite; nothing was written");
+}
+
 Test(cli_eval, says_what_is_missing)
 {
     is_usage_error("eval --frechet", "it takes one of --model, --images and --features");

@@ -19,13 +19,23 @@ const char chart_style[] =
     ".chart .c0{stroke:var(--c0,#1f6feb)}.chart .c1{stroke:var(--c1,#d1242f)}"
     ".chart .c2{stroke:var(--c2,#1a7f37)}.chart .c3{stroke:var(--c3,#9a6700)}";
 
+/* What is drawn at all: differences and products of such numbers are finite. */
+#define LARGEST 1e100
+
 typedef struct range {
     double low, high;
 } range;
 
+/* NaN for what is not drawn. */
+static double drawable(double value)
+{
+    return fabs(value) <= LARGEST ? value : (double)NAN;
+}
+
 /* y as it is drawn. */
 static double scaled(const chart *c, double y)
 {
+    y = drawable(y);
     if (!c->log_y)
         return y;
     return y > 0.0 ? log10(y) : (double)NAN;
@@ -56,10 +66,10 @@ static void find_ranges(const chart *c, range *x, range *y)
     *x = *y = (range){(double)INFINITY, -(double)INFINITY};
     for (int64_t s = 0; s < c->count; s++)
         for (int64_t i = 0; i < c->series[s].n; i++) {
-            double value = scaled(c, c->series[s].y[i]);
-            if (!isfinite(value))
+            double at = drawable(c->series[s].x[i]), value = scaled(c, c->series[s].y[i]);
+            if (!isfinite(at) || !isfinite(value))
                 continue;
-            widen(x, c->series[s].x[i]);
+            widen(x, at);
             widen(y, value);
         }
     if (c->from_zero && !c->log_y)
@@ -191,21 +201,30 @@ static void pen_point(pen *p, double x, double y)
 static void write_points(pen *p, const chart *c, const chart_series *s, range x, range y)
 {
     for (int64_t i = 0; i < s->n; i++) {
-        double value = scaled(c, s->y[i]);
-        if (isfinite(value))
-            pen_point(p, to_x(x, s->x[i]), to_y(y, value));
+        double at = drawable(s->x[i]), value = scaled(c, s->y[i]);
+        if (isfinite(at) && isfinite(value))
+            pen_point(p, to_x(x, at), to_y(y, value));
         else
             pen_lift(p);
     }
 }
 
+/* NaN for a point that is not drawn. */
+static double column_of(range x, double value)
+{
+    return floor(to_x(x, drawable(value)));
+}
+
 static void write_columns(pen *p, const chart *c, const chart_series *s, range x, range y)
 {
     for (int64_t i = 0; i < s->n;) {
-        double column = floor(to_x(x, s->x[i]));
+        double column = column_of(x, s->x[i]);
         range seen = {(double)INFINITY, -(double)INFINITY};
-        for (; i < s->n && floor(to_x(x, s->x[i])) <= column; i++)
-            widen(&seen, scaled(c, s->y[i]));
+        do { /* one point at least, also if it has no column */
+            if (isfinite(column))
+                widen(&seen, scaled(c, s->y[i]));
+            i++;
+        } while (i < s->n && column_of(x, s->x[i]) <= column);
         if (seen.low > seen.high) {
             pen_lift(p);
             continue;

@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* Points in order of x; what is not finite, or not positive on a logarithmic axis, makes a gap. */
+/* Points in order of x; what is not finite, beyond 1e100, or not positive on a logarithmic axis,
+ * makes a gap. */
 typedef struct chart_series {
     const char *name; /* for the legend, or NULL */
     const double *x, *y;

@@ -201,27 +201,13 @@ static bool describe_checkpoint(cJSON *o, const char *dir)
            put_part(o, dir, "optimizer.safetensors") && put_part(o, dir, "model.safetensors");
 }
 
-/* config.json, whose text is checked to be an object. */
-static bool put_config(cJSON *o, const char *dir)
-{
-    char *text = run_config(dir);
-    cJSON *config = text != NULL ? cJSON_Parse(text) : NULL;
-    if (text != NULL && !cJSON_IsObject(config))
-        ito_error_set(ITO_ERR_FORMAT, "%s/config.json: it is not a JSON object", dir);
-    bool good = cJSON_IsObject(config);
-    if (good)
-        good = cJSON_AddItemToObject(o, "config", config);
-    else
-        cJSON_Delete(config);
-    free(text);
-    return good;
-}
-
 static bool describe_run(cJSON *o, const char *dir)
 {
     char *checkpoints = path_join(dir, "checkpoints");
     char *newest = NULL;
-    bool good = checkpoints != NULL && put_text(o, "kind", "run") && put_config(o, dir);
+    cJSON *config = run_config(dir);
+    bool good = checkpoints != NULL && put_text(o, "kind", "run") && config != NULL &&
+                cJSON_AddItemToObject(o, "config", config);
     if (good && access(checkpoints, F_OK) == 0)
         newest = ito_checkpoint_latest(checkpoints);
     if (good && newest != NULL) {

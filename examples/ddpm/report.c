@@ -66,7 +66,7 @@ static const char style[] =
     ".figures b{display:block;font-size:1.2rem}"
     ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));"
     "gap:1rem}"
-    ".grids figure{margin:0}.grids "
+    ".grids figure{margin:0;display:none}.grids figure:last-of-type{display:block}.grids "
     "img{width:100%;max-width:36rem;image-rendering:pixelated;display:block}"
     ".grids input{width:100%;max-width:36rem}"
     "table{border-collapse:collapse}td{border-bottom:1px solid var(--rule);padding:.15rem .8rem "
@@ -200,17 +200,19 @@ static void write_schedule(const run_report *r, const ito_ddpm_schedule *s)
 }
 
 /* Settings that this program does not know leave the charts out; the table shows them all. */
-static void write_schedule_of(const run_report *r, const char *text)
+static void write_schedule_of(const run_report *r)
 {
     ito_ddpm_settings settings;
     ito_diffusion *d = NULL;
-    if (ito_ddpm_settings_parse(text, r->dir, &settings) == ITO_OK)
+    char *text = cJSON_PrintUnformatted(r->config);
+    if (text != NULL && ito_ddpm_settings_parse(text, r->dir, &settings) == ITO_OK)
         d = ito_diffusion_create_with(settings.diffusion);
     if (d != NULL)
         write_schedule(r, d->schedule);
     else
         ito_error_clear();
     ito_diffusion_free(d);
+    free(text);
 }
 
 /* ---- grids of samples ---- */
@@ -257,7 +259,8 @@ static int64_t list_grids(const char *dir, int64_t **steps)
     return n;
 }
 
-static bool write_grid(const run_report *r, int64_t step, bool shown)
+/* Whether there was one: what cannot be read, or is too large for a page, is left out. */
+static bool write_grid(const run_report *r, int64_t step)
 {
     training_run run = {.dir = (char *)r->dir};
     char *path = run_sample_path(&run, step);
@@ -265,39 +268,40 @@ static bool write_grid(const run_report *r, int64_t step, bool shown)
     int64_t size;
     bool good = path != NULL && file_read_all(path, MAX_IMAGE, &data, &size) == ITO_OK;
     free(path);
-    if (!good)
+    if (!good) {
+        ito_error_clear();
         return false;
+    }
     fprintf(r->out,
-            "<figure%s><img alt=\"samples after step %" PRId64 "\" src=\"data:image/png;base64,",
-            shown ? "" : " hidden", step);
+            "<figure><img alt=\"samples after step %" PRId64 "\" src=\"data:image/png;base64,",
+            step);
     write_base64(r->out, data, size);
     fprintf(r->out, "\"><figcaption>after step %" PRId64 "</figcaption></figure>\n", step);
     mem_free(data);
     return true;
 }
 
-static bool write_grids(const run_report *r)
+/* The last one shows, by the style sheet, until the slider is moved. */
+static void write_grids(const run_report *r)
 {
-    int64_t *steps, n = list_grids(r->dir, &steps), shown = n < MOST_GRIDS ? n : MOST_GRIDS;
-    bool good = true;
+    int64_t *steps, n = list_grids(r->dir, &steps), wanted = n < MOST_GRIDS ? n : MOST_GRIDS;
+    int64_t shown = 0;
     if (n > 0)
         fputs("<h2>Samples over time</h2>\n<div class=\"grids\">\n", r->out);
-    for (int64_t i = 0; i < shown && good; i++) {
-        int64_t at = shown > 1 ? i * (n - 1) / (shown - 1) : 0;
-        good = write_grid(r, steps[at], i == shown - 1);
-    }
+    for (int64_t i = 0; i < wanted; i++)
+        shown += write_grid(r, steps[wanted > 1 ? i * (n - 1) / (wanted - 1) : 0]);
     if (shown > 1)
         fprintf(r->out,
                 "<input type=\"range\" aria-label=\"which grid\" min=\"0\" max=\"%" PRId64
                 "\" value=\"%" PRId64 "\">\n<script>\n"
                 "const grids = document.querySelectorAll('.grids figure');\n"
                 "document.querySelector('.grids input').oninput = e =>\n"
-                "    grids.forEach((g, i) => g.hidden = i != e.target.value);\n</script>\n",
+                "    grids.forEach((g, i) =>\n"
+                "        g.style.display = i == e.target.value ? 'block' : 'none');\n</script>\n",
                 shown - 1, shown - 1);
     if (n > 0)
         fputs("</div>\n", r->out);
     free(steps);
-    return good;
 }
 
 /* ---- settings ---- */
@@ -364,7 +368,7 @@ static void write_command(const run_report *r)
 
 /* ---- the page ---- */
 
-static bool write_page(run_report *r, const char *config)
+static void write_page(run_report *r)
 {
     char when[64] = "";
     time_t now = time(NULL);
@@ -384,22 +388,22 @@ static bool write_page(run_report *r, const char *config)
     fprintf(r->out, "</h1>\n<p>A training run of ito-ddpm; written %s.</p>\n", when);
     write_figures(r);
     write_curves(r);
-    if (!write_grids(r))
-        return false;
-    write_schedule_of(r, config);
+    write_grids(r);
+    write_schedule_of(r);
     write_command(r);
     fputs("<h2>Settings</h2>\n<table>\n", r->out);
     write_rows(r->out, r->config, "");
     fputs("</table>\n</body>\n</html>\n", r->out);
-    return true;
 }
 
-static bool write_report(run_report *r, const char *config)
+static bool write_report(run_report *r)
 {
     char *page = NULL, *path = path_join(r->dir, "report.html");
     size_t size = 0;
     r->out = open_memstream(&page, &size);
-    bool good = r->out != NULL && path != NULL && write_page(r, config);
+    bool good = r->out != NULL && path != NULL;
+    if (good)
+        write_page(r);
     if (r->out != NULL && fclose(r->out) != 0)
         good = false;
     if (good)
@@ -413,18 +417,12 @@ static bool write_report(run_report *r, const char *config)
 
 bool report_write(const char *dir)
 {
-    run_report r = {.dir = dir};
-    char *config = run_config(dir);
-    if (config == NULL)
+    run_report r = {.dir = dir, .config = run_config(dir)};
+    if (r.config == NULL)
         return false;
-    r.config = cJSON_Parse(config);
-    bool good = cJSON_IsObject(r.config);
-    if (!good)
-        ito_error_set(ITO_ERR_FORMAT, "%s/config.json: it is not a JSON object", dir);
-    good = good && run_history_read(dir, &r.log) && write_report(&r, config);
+    bool good = run_history_read(dir, &r.log) && write_report(&r);
     run_history_free(&r.log);
     cJSON_Delete(r.config);
-    free(config);
     return good;
 }
 

@@ -96,6 +96,14 @@ static bool run_begin(training_run *r, const char *dir)
     return r->dir != NULL && r->checkpoints != NULL;
 }
 
+bool run_set_config(training_run *r, const char *config)
+{
+    char *path = path_join(r->dir, "config.json");
+    bool good = path != NULL && file_write_atomic(path, config, strlen(config)) == ITO_OK;
+    free(path);
+    return good;
+}
+
 bool run_create(training_run *r, const char *dir, const char *config)
 {
     if (!run_begin(r, dir) || !make_directory(dir) || !take_lock(r))
@@ -106,16 +114,16 @@ bool run_create(training_run *r, const char *dir, const char *config)
         ito_error_set(ITO_ERR_ARGUMENT, "%s: another process has just begun a run here", dir);
         good = false;
     }
-    good = good && make_directory(samples) &&
-           file_write_atomic(path, config, strlen(config)) == ITO_OK;
+    good = good && make_directory(samples) && run_set_config(r, config);
     free(samples);
     free(path);
     return good;
 }
 
-char *run_config(const char *dir)
+cJSON *run_config(const char *dir)
 {
-    char *path = path_join(dir, "config.json"), *text = NULL;
+    char *path = path_join(dir, "config.json");
+    cJSON *config = NULL;
     void *data;
     int64_t size;
     if (path == NULL)
@@ -123,13 +131,18 @@ char *run_config(const char *dir)
     if (access(path, F_OK) != 0)
         ito_error_set(ITO_ERR_IO, "%s: there is no run in it: it has no config.json", dir);
     else if (file_read_all(path, MAX_CONFIG, &data, &size) == ITO_OK) {
-        text = strndup(data, (size_t)size);
+        config = cJSON_ParseWithLength(data, (size_t)size);
         mem_free(data);
-        if (text == NULL)
-            ito_error_set(ITO_ERR_MEMORY, "%s: no memory to read it", path);
+        bool object = cJSON_IsObject(config);
+        if (!object || !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(config, "options"))) {
+            ito_error_set(ITO_ERR_FORMAT, "%s: %s JSON object", path,
+                          object ? "its \"options\" are no" : "it is not a");
+            cJSON_Delete(config);
+            config = NULL;
+        }
     }
     free(path);
-    return text;
+    return config;
 }
 
 bool run_open(training_run *r, const char *dir)
@@ -139,15 +152,19 @@ bool run_open(training_run *r, const char *dir)
 
 /* ---- the log ---- */
 
+int64_t run_log_step(const cJSON *line)
+{
+    const cJSON *step = cJSON_GetObjectItemCaseSensitive(line, "step");
+    bool good = cJSON_IsNumber(step) && step->valuedouble >= 0.0 && step->valuedouble <= 0x1p53;
+    return good ? (int64_t)step->valuedouble : -1;
+}
+
 /* The step of a line, or -1; seconds is set if it has one. */
 static int64_t line_step(const char *line, double *seconds)
 {
     cJSON *root = cJSON_Parse(line);
-    const cJSON *step = cJSON_GetObjectItemCaseSensitive(root, "step");
     const cJSON *took = cJSON_GetObjectItemCaseSensitive(root, "seconds");
-    int64_t value = cJSON_IsNumber(step) && step->valuedouble >= 0.0 && step->valuedouble < 0x1p53
-                        ? (int64_t)step->valuedouble
-                        : -1;
+    int64_t value = run_log_step(root);
     if (value >= 0 && cJSON_IsNumber(took))
         *seconds = took->valuedouble;
     cJSON_Delete(root);

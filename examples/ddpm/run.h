@@ -3,6 +3,7 @@
 #ifndef ITO_DDPM_RUN_H
 #define ITO_DDPM_RUN_H
 
+#include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -20,13 +21,18 @@ bool run_check_new(const char *dir);
 bool run_create(training_run *r, const char *dir, const char *config);
 /* Take the lock of a run that is there. */
 bool run_open(training_run *r, const char *dir);
-/* Its config.json, freed with free(); also of a run that is not open. */
-char *run_config(const char *dir);
+/* Replace config.json, as a whole. */
+bool run_set_config(training_run *r, const char *config);
+/* Its config.json, an object whose "options" is one too, for the caller to delete; also of a run
+ * that is not open. */
+cJSON *run_config(const char *dir);
 /* Open log.jsonl to append, without the lines of steps after `step`, which were not kept. seconds
  * is set to what its last line says, or 0. */
 bool run_log_open(training_run *r, int64_t step, double *seconds);
 /* Append a line. */
 bool run_log(training_run *r, const char *line);
+/* The step of such a line, 0 to 2^53; -1 if it has none. */
+int64_t run_log_step(const cJSON *line);
 /* DIR/samples/step-N.png, freed with free(). */
 char *run_sample_path(const training_run *r, int64_t step);
 /* Let go of everything. Accepts a run that is not open, zeroed with lock = -1. */

@@ -31,7 +31,7 @@ static bool grow(run_history *h, int64_t *room)
 static bool take_line(run_history *h, const char *line)
 {
     cJSON *root = cJSON_Parse(line);
-    bool good = cJSON_IsNumber(cJSON_GetObjectItemCaseSensitive(root, "step"));
+    bool good = run_log_step(root) >= 0;
     for (int c = 0; good && c < LOG_COLUMNS; c++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, names[c]);
         h->column[c][h->n] = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;

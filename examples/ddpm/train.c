@@ -257,13 +257,14 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
         warn_of_other_isa(s);
         if (!run_open(&s->run, s->o.out) || !load_latest(s))
             return false;
-    } else {
-        char *config = train_options_format(&s->o, settings, s->data->size);
-        bool made = config != NULL && run_create(&s->run, s->o.out, config);
-        free(config);
-        if (!made)
-            return false;
     }
+    char *config = s->o.resume ? train_options_update(&s->o, s->config)
+                               : train_options_format(&s->o, settings, s->data->size);
+    bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
+                                               : run_create(&s->run, s->o.out, config));
+    free(config);
+    if (!made)
+        return false;
     if (!run_log_open(&s->run, s->step, &s->seconds) || !open_events(s))
         return false;
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
@@ -365,6 +366,16 @@ static bool sample(session *s)
     }
     free(path);
     return good;
+}
+
+/* A page that cannot be written is no reason to stop. */
+static void write_report(session *s)
+{
+    if (report_write(s->o.out))
+        return;
+    progress_end(&s->progress);
+    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
+    ito_error_clear();
 }
 
 /* A number as JSON has it: there is no NaN in it. */
@@ -471,13 +482,15 @@ static bool train(session *s)
         if (sample_due(s) && stop_signal() == 0 && !sample(s))
             return false;
         if (checkpoint_due) {
-            if (!report_write(s->o.out))
-                return false;
+            write_report(s);
             progress_skip(&s->progress);
         }
     }
     progress_end(&s->progress);
-    return save(s) && report_write(s->o.out);
+    if (!save(s))
+        return false;
+    write_report(s);
+    return true;
 }
 
 /* ---- the end ---- */

@@ -140,9 +140,16 @@ static void *value_at(const train_options *o, int row)
     return (char *)o + rows[row].offset;
 }
 
+static void copy_value(train_options *to, const train_options *from, int row)
+{
+    memcpy(value_at(to, row), value_at(from, row),
+           rows[row].kind == OPTION_FLAG ? sizeof(bool) : 8);
+}
+
 /* ---- what a preset means ---- */
 
-static void set_defaults(train_options *o, const command_line *c)
+/* Set what was not given, by row. */
+static void set_defaults(train_options *o, const bool *given)
 {
     bool small = strcmp(o->preset, "small") == 0, large = strcmp(o->preset, "lsun256") == 0;
     bool learned = o->variance != NULL && strncmp(o->variance, "learned", 7) == 0;
@@ -179,10 +186,8 @@ static void set_defaults(train_options *o, const command_line *c)
         .preset = o->preset,
     };
     for (int i = 0; rows[i].kind != OPTION_END; i++) {
-        if (c->given[i] || rows[i].kind == OPTION_GROUP)
-            continue;
-        size_t size = rows[i].kind == OPTION_FLAG ? sizeof(bool) : 8;
-        memcpy(value_at(o, i), value_at(&d, i), size);
+        if (!given[i] && rows[i].kind != OPTION_GROUP)
+            copy_value(o, &d, i);
     }
 }
 
@@ -228,54 +233,69 @@ static bool put_option(cJSON *options, const train_options *o, int row)
     return cJSON_AddNumberToObject(options, name, number) != NULL;
 }
 
-char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
-                           int64_t images)
+/* The options that belong to the run, as a member of root. */
+static bool put_options(cJSON *root, const train_options *o)
 {
-    char *text = ito_ddpm_settings_format(settings);
-    cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
-    free(text);
     cJSON *options = cJSON_AddObjectToObject(root, "options");
-    bool good = root != NULL && options != NULL &&
-                cJSON_AddStringToObject(root, "version", ito_version()) != NULL &&
-                cJSON_AddStringToObject(root, "isa", ito_isa()) != NULL &&
-                cJSON_AddNumberToObject(root, "images", (double)images) != NULL;
+    bool good = options != NULL;
     for (int i = 0; good && rows[i].kind != OPTION_END; i++)
         if (rows[i].kind != OPTION_GROUP && !of_invocation(rows[i].name))
             good = put_option(options, o, i);
-    text = good ? cJSON_Print(root) : NULL;
+    return good;
+}
+
+/* root as text, if it is complete; root is deleted. */
+static char *print_config(cJSON *root, bool complete)
+{
+    char *text = complete ? cJSON_Print(root) : NULL;
     cJSON_Delete(root);
     if (text == NULL)
         ito_error_set(ITO_ERR_MEMORY, "config.json: no memory for its text");
     return text;
 }
 
-/* The row's value as the run has it; false if it cannot be used. */
-static bool get_option(const cJSON *options, train_options *o, int row)
+char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
+                           int64_t images)
+{
+    char *text = ito_ddpm_settings_format(settings);
+    cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
+    free(text);
+    bool good = put_options(root, o) &&
+                cJSON_AddStringToObject(root, "version", ito_version()) != NULL &&
+                cJSON_AddStringToObject(root, "isa", ito_isa()) != NULL &&
+                cJSON_AddNumberToObject(root, "images", (double)images) != NULL;
+    return print_config(root, good);
+}
+
+char *train_options_update(const train_options *o, const cJSON *config)
+{
+    cJSON *root = cJSON_Duplicate(config, true); /* o points into the options of the old one */
+    cJSON_DeleteItemFromObjectCaseSensitive(root, "options");
+    return print_config(root, put_options(root, o));
+}
+
+/* Store what the run says of the row; false if it cannot be used. */
+static bool get_option(const cJSON *item, train_options *o, int row)
 {
     const option_row *r = &rows[row];
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(options, r->name);
     void *value = value_at(o, row);
     if (r->kind == OPTION_FLAG) {
         *(bool *)value = cJSON_IsTrue(item);
         return cJSON_IsBool(item);
     }
     if (r->kind == OPTION_TEXT || r->kind == OPTION_CHOICE) {
-        *(const char **)value = cJSON_IsString(item) ? item->valuestring : NULL;
-        if (item == NULL)
-            return of_preset(r->name);
+        *(const char **)value = item->valuestring;
         return cJSON_IsString(item) &&
                (r->kind == OPTION_TEXT || options_has_word(r->metavar, item->valuestring));
     }
-    double number = item == NULL && of_preset(r->name) ? r->low : (double)NAN;
-    if (cJSON_IsNumber(item))
-        number = item->valuedouble;
-    if (!(number >= r->low && number <= r->high) ||
+    double number = item->valuedouble;
+    if (!cJSON_IsNumber(item) || !(number >= r->low && number <= r->high) ||
         (r->kind == OPTION_INT && floor(number) != number))
         return false;
     if (r->kind == OPTION_INT)
-        *(int64_t *)value = item != NULL ? (int64_t)number : 0;
+        *(int64_t *)value = (int64_t)number;
     else
-        *(double *)value = item != NULL ? number : r->low > 0.0 ? 0.0 : -1.0;
+        *(double *)value = number;
     return true;
 }
 
@@ -301,57 +321,44 @@ static _Noreturn void fail(const char *format, ...)
     exit(1);
 }
 
+/* The options of a run. One that is missing has its default: runs that were begun before there was
+ * such a choice go on. */
+static train_options stored_options(const char *dir, const cJSON *options)
+{
+    train_options stored = {.preset = "small"};
+    bool there[MAX_OPTIONS] = {false};
+    for (int i = 0; rows[i].kind != OPTION_END; i++) {
+        if (rows[i].kind == OPTION_GROUP || of_invocation(rows[i].name))
+            continue;
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(options, rows[i].name);
+        there[i] = item != NULL;
+        if (item != NULL && !get_option(item, &stored, i))
+            fail("%s/config.json: the option \"%s\" is not what it may be", dir, rows[i].name);
+    }
+    if (stored.data == NULL)
+        fail("%s/config.json: the option \"data\" is missing", dir);
+    if (!data_spec_valid(stored.data))
+        fail("%s/config.json: the data \"%s\" is of no kind there is", dir, stored.data);
+    set_defaults(&stored, there);
+    return stored;
+}
+
 /* Take from the run what the command line does not say, and refuse what it says differently. */
 static void take_from_run(train_options *o, const command_line *c, const cJSON *config)
 {
-    const cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
-    train_options stored = *o;
+    train_options stored =
+        stored_options(o->out, cJSON_GetObjectItemCaseSensitive(config, "options"));
     for (int i = 0; rows[i].kind != OPTION_END; i++) {
-        if (rows[i].kind == OPTION_GROUP)
+        if (rows[i].kind == OPTION_GROUP || of_invocation(rows[i].name))
             continue;
-        const char *name = rows[i].name;
-        if (of_invocation(name))
-            continue;
-        if (!get_option(options, &stored, i))
-            fail("%s/config.json: the option \"%s\" is missing or not what it may be", o->out,
-                 name);
         if (c->given[i] && rows[i].fixed && !same_value(o, &stored, i))
             options_refuse(c,
                            "--%s: it differs from that of the run in %s, which goes on with its "
                            "own settings",
-                           name, o->out);
+                           rows[i].name, o->out);
         if (!c->given[i])
-            memcpy(value_at(o, i), value_at(&stored, i),
-                   rows[i].kind == OPTION_FLAG ? sizeof(bool) : 8);
+            copy_value(o, &stored, i);
     }
-    if (!data_spec_valid(o->data))
-        fail("%s/config.json: the data \"%s\" is of no kind there is", o->out, o->data);
-}
-
-static cJSON *load_config(const char *dir)
-{
-    char *text = run_config(dir);
-    if (text == NULL)
-        fail("%s", ito_error_message());
-    cJSON *config = cJSON_Parse(text);
-    free(text);
-    if (!cJSON_IsObject(config)) {
-        cJSON_Delete(config);
-        fail("%s/config.json: it is not a JSON object", dir);
-    }
-    /* Runs from before there was a choice. */
-    static const char *const only[][2] = {{"precision", "f32"},
-                                          {"prediction", "eps"},
-                                          {"loss", "simple"},
-                                          {"weighting", "simple"},
-                                          {"step-sampling", "uniform"}};
-    cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
-    for (size_t i = 0; i < sizeof only / sizeof only[0]; i++)
-        if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, only[i][0]))
-            cJSON_AddStringToObject(options, only[i][0], only[i][1]);
-    if (cJSON_IsObject(options) && !cJSON_HasObjectItem(options, "recompute"))
-        cJSON_AddBoolToObject(options, "recompute", false);
-    return config;
 }
 
 void train_options_parse(train_options *o, int argc, char **argv, cJSON **config)
@@ -373,10 +380,12 @@ void train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         options_refuse(&c, "--minutes: how long the run is, %s says already",
                        o->resume ? "the run itself" : "--steps");
     if (o->resume) {
-        *config = load_config(o->out);
+        *config = run_config(o->out);
+        if (*config == NULL)
+            fail("%s", ito_error_message());
         take_from_run(o, &c, *config);
     } else {
-        set_defaults(o, &c);
+        set_defaults(o, c.given);
     }
     if (o->sample_steps > o->diffusion_steps) {
         if (options_given(&c, "sample-steps"))

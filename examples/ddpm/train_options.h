@@ -46,5 +46,7 @@ bool train_options_settings(const train_options *o, int64_t channels, int64_t he
 /* All of it and the settings as a JSON text, freed with free(). */
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
                            int64_t images);
+/* The config of a run that is resumed with these options in it, likewise. */
+char *train_options_update(const train_options *o, const cJSON *config);
 
 #endif

@@ -119,6 +119,27 @@ Test(report, a_long_series_keeps_its_spike_and_is_short)
     free(text);
 }
 
+/* Few points are drawn one by one, many by columns. */
+Test(report, a_chart_leaves_out_what_no_axis_has_room_for)
+{
+    static const double wild[] = {1e308, -1e308, (double)INFINITY, (double)NAN};
+    static const int64_t lengths[] = {8, 2000};
+    for (int i = 0; i < 16; i++)
+        for (int k = 0; k < 2; k++) {
+            static double x[2000], y[2000];
+            int64_t n = lengths[k];
+            for (int64_t p = 0; p < n; p++)
+                x[p] = y[p] = (double)p;
+            x[0] = wild[i % 4];
+            x[n - 1] = wild[i / 4];
+            y[1] = wild[i % 4];
+            chart_series s = {.x = x, .y = y, .n = n};
+            free(drawn(&(chart){.title = "t", .x_label = "x", .series = &s, .count = 1}));
+            free(drawn(
+                &(chart){.title = "t", .x_label = "x", .log_y = true, .series = &s, .count = 1}));
+        }
+}
+
 /* ---- the log ---- */
 
 Test(report, a_log_is_read_up_to_the_line_that_was_cut)
@@ -135,6 +156,20 @@ Test(report, a_log_is_read_up_to_the_line_that_was_cut)
     for (int i = 0; i < 3; i++) /* the average of equal numbers is that number */
         cr_assert_float_eq(h.smoothed[i], 1.0, 1e-15);
     run_history_free(&h);
+}
+
+Test(report, a_log_ends_before_a_step_that_is_none)
+{
+    static const char *const steps[] = {"-1", "1e308", "-1e308", "9007199254740994", "\"2\""};
+    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+        char text[128];
+        run_history h;
+        snprintf(text, sizeof text, "{\"step\": 1}\n{\"step\": %s}\n{\"step\": 3}\n", steps[i]);
+        put("run/log.jsonl", text);
+        cr_assert(run_history_read("run", &h));
+        cr_expect_eq(h.n, 1, "%s", steps[i]);
+        run_history_free(&h);
+    }
 }
 
 Test(report, a_run_without_a_log_has_an_empty_one)
@@ -210,9 +245,10 @@ Test(report, grids_are_inside_in_order_and_the_last_one_shows)
     cr_assert(report_write("run"), "%s", ito_error_message());
     char *text = page();
     cr_assert_eq(count(text, "<figure"), 2);
-    char *first = strstr(text, "<figure hidden><img alt=\"samples after step 20\"");
+    char *first = strstr(text, "<figure><img alt=\"samples after step 20\"");
     char *second = strstr(text, "<figure><img alt=\"samples after step 100\"");
     cr_assert(first != NULL && second != NULL && first < second);
+    has(text, "figure{margin:0;display:none}.grids figure:last-of-type{display:block}");
     char *data = strstr(second, "base64,") + strlen("base64,");
     *strchr(data, '"') = '\0';
     put("encoded", data);
@@ -255,8 +291,26 @@ Test(report, a_directory_that_is_no_run_is_refused_and_an_older_page_stays)
     refuses("run: there is no run in it: it has no config.json");
     put("run/config.json", "[1]");
     refuses("run/config.json: it is not a JSON object");
-    put("run/config.json", CONFIG);
-    put("run/samples/step-1.png", "");
-    refuses("run/samples/step-1.png: is empty");
+    put("run/config.json", "{\"options\": [1]}");
+    refuses("run/config.json: its \"options\" are no JSON object");
+    put("run/config.json", "{}");
+    refuses("run/config.json: its \"options\" are no JSON object");
     cr_assert_str_eq(page(), "older");
+}
+
+Test(report, a_grid_that_cannot_be_read_or_is_too_large_is_left_out)
+{
+    write_run();
+    put("run/samples/step-1.png", "one");
+    put("run/samples/step-2.png", "two");
+    put("run/samples/step-3.png", "");
+    put("run/samples/step-4.png", "");
+    cr_assert_eq(truncate("run/samples/step-4.png", (64 << 20) + 1), 0);
+    cr_assert_eq(mkdir("run/samples/step-5.png", 0777), 0);
+    cr_assert(report_write("run"), "%s", ito_error_message());
+    char *text = page();
+    cr_assert_eq(count(text, "<figure>"), 2);
+    has(text, "after step 2<");
+    has(text, "max=\"1\" value=\"1\"");
+    cr_assert_eq(ito_error_code(), ITO_OK);
 }

@@ -85,10 +85,50 @@ Test(cli_resume, a_run_goes_on_with_its_own_settings)
     succeeds(run("train --out r --resume --steps 3"));
     cr_assert_eq(system("sed -i 's/\"decay\":.*/\"decay\": \"slow\",/' r/config.json"), 0);
     fails_with(run("train --out r --resume"), "r/config.json: the option \"decay\"");
+    put_file("r/config.json", "{\"options\": [1]}");
+    fails_with(run("train --out r --resume"), "r/config.json: its \"options\" are no JSON object");
+    put_file("r/config.json", "{\"options\": {}}");
+    fails_with(run("train --out r --resume"), "r/config.json: the option \"data\" is missing");
+    put_file("r/config.json", "{\"options\": {\"data\": \"x\"}}");
+    fails_with(run("train --out r --resume"), "r/config.json: the data \"x\" is of no kind");
     put_file("r/config.json", "{\"options\": {\"data\": 7}}");
     fails_with(run("train --out r --resume"), "r/config.json: the option \"data\"");
     put_file("r/config.json", "[");
     fails_with(run("train --out r --resume"), "r/config.json: ");
+}
+
+/* What may change when a run goes on is part of it from then on. */
+Test(cli_resume, what_a_run_is_resumed_with_stays)
+{
+    static const char *const words[] = {"--steps 6 ",          "--log-every 2", "--sample-every 3",
+                                        "--sample-count 2",    "--keep 3",      "--tensorboard",
+                                        "--checkpoint-every 7"};
+    char text[65536];
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    cr_assert_eq(system("sed -i 's/\"isa\":.*/\"isa\": \"other\",/' r/config.json"), 0);
+    succeeds(run("train --out r --resume --stop-at 3 --steps 6 --log-every 2 --sample-every 3 "
+                 "--sample-count 2 --keep 3 --checkpoint-every 7 --tensorboard"));
+    slurp("r/report.html", text, sizeof text);
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        cr_expect_not_null(strstr(text, words[i]), "%s", words[i]);
+    succeeds(run("train --out r --resume"));
+    cr_assert_not_null(strstr(complained, "the run began on other"), "%s", complained);
+    cr_assert_not_null(strstr(complained, "6 steps done"), "%s", complained);
+    cr_assert(there("r/samples/step-6.png") && there("r/checkpoints/step-2"));
+    cr_assert_eq(system("test $(ls r/tensorboard/events.out.tfevents.* | wc -l) -eq 2"), 0);
+    slurp("r/log.jsonl", text, sizeof text);
+    cr_assert_eq(count_lines(text), 4); /* 1, 2, 4, 6 */
+}
+
+/* A page that cannot be written: its place is taken. */
+Test(cli_resume, a_run_goes_on_without_its_report)
+{
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    cr_assert_eq(system("rm r/report.html; mkdir -p r/report.html/x"), 0);
+    succeeds(run("train --out r --resume --checkpoint-every 1"));
+    cr_assert_not_null(strstr(complained, "no report after step 3: r/report.html"), "%s",
+                       complained);
+    cr_assert_not_null(strstr(complained, "4 steps done"), "%s", complained);
 }
 
 /* In the background, with default signals: what ran the tests may ignore some, as nohup does. */

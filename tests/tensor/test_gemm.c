@@ -40,7 +40,7 @@ Test(gemm, takes_every_layout_and_option)
 
 Test(gemm, sums_many_blocks_of_k)
 {
-    static const int64_t depths[] = {255, 256, 257, 384, 385, 800, 1153};
+    static const int64_t depths[] = {255, 256, 257, 384, 511, 512, 513, 800, 1024, 1025, 1153};
     for (size_t i = 0; i < sizeof depths / sizeof *depths; i++) {
         check_exactly(13, 35, depths[i], (options){.bias = true, .accumulate = true}, "deep");
         check_exactly(35, 13, depths[i], (options){.bias = true, .a_t = true}, "deep");
@@ -56,27 +56,74 @@ Test(gemm, crosses_tiles_of_both_dimensions)
     check_exactly(500, 17, 450, (options){.bias = true, .a_t = true}, "narrow");
 }
 
-/* Too large for the plain loop: C v = A (B v) for a random v, exactly on integers. */
-Test(gemm, goes_more_than_one_round_when_the_shared_operand_is_big)
+/* C v = A (B v) for a random v: for products too large for the plain loop. Exact on integers. */
+static void check_by_a_vector(const data *d)
 {
-    enum { N = 2100, K = 288 };
-    check_exactly(2, 2, 40000, (options){.accumulate = true}, "long");
-    data d = make(ITO_F64, N, N + 1, K, (options){.bias = false}, integers);
-    cr_assert_eq(gemm(&d.p), ITO_OK);
-    double *v = integers(ITO_F64, N + 1), bv[K] = {0};
-    for (int64_t q = 0; q < K; q++)
-        for (int64_t j = 0; j < N + 1; j++)
-            bv[q] += ((double *)d.b)[q * (N + 1) + j] * v[j];
-    for (int64_t i = 0; i < N; i++) {
+    const gemm_problem *p = &d->p;
+    double *v = integers(ITO_F64, p->n), *bv = calloc((size_t)p->k, sizeof *bv);
+    for (int64_t q = 0; q < p->k; q++)
+        for (int64_t j = 0; j < p->n; j++)
+            bv[q] += get(p->b_dtype, p->b, q * p->b_row + j * p->b_col) * v[j];
+    for (int64_t i = 0; i < p->m; i++) {
         double left = 0.0, right = 0.0;
-        for (int64_t j = 0; j < N + 1; j++)
-            left += ((double *)d.c)[i * (N + 1) + j] * v[j];
-        for (int64_t q = 0; q < K; q++)
-            right += ((double *)d.a)[i * K + q] * bv[q];
+        for (int64_t j = 0; j < p->n; j++)
+            left += get(p->c_dtype, p->c, i * p->c_row + j) * v[j];
+        for (int64_t q = 0; q < p->k; q++)
+            right += get(p->a_dtype, p->a, i * p->a_row + q * p->a_col) * bv[q];
         cr_assert_eq(left, right, "row %d", (int)i);
     }
     free(v);
-    release(&d);
+    free(bv);
+}
+
+/* A that lies across k is packed, as B is: in parts, if the smaller of them is big. */
+Test(gemm, goes_more_than_one_round_when_the_shared_operand_is_big)
+{
+    static const struct {
+        ito_dtype dtype;
+        int64_t m, n, k, least;                  /* rounds */
+    } cases[] = {{ITO_F64, 1030, 1040, 1024, 4}, /* parts of both its extents */
+                 {ITO_F32, 100, 100, 40000, 4}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        data d = make(cases[i].dtype, cases[i].m, cases[i].n, cases[i].k, (options){.a_t = true},
+                      integers);
+        ito_set_threads(2);
+        cr_assert_eq(plan_of(&d).row, 0);
+        cr_assert_geq(rounds_of(&d), cases[i].least, "case %d: %d", (int)i, (int)rounds_of(&d));
+        free(check_threads(&d));
+        check_by_a_vector(&d);
+        release(&d);
+    }
+}
+
+/* More rows than are read in place in one round, by one thread and by several. */
+Test(gemm, goes_more_than_one_round_over_rows_in_place)
+{
+    data tall = make(ITO_F32, 4500, 40, 24, (options){.bias = true}, integers);
+    ito_set_threads(1);
+    cr_assert(plan_of(&tall).shared_in_place);
+    cr_assert_gt(rounds_of(&tall), 1);
+    check(&tall, 0.0, "tall");
+    free(check_threads(&tall));
+    release(&tall);
+    data both = make(ITO_F32, 4500, 4600, 8, (options){0}, integers);
+    ito_set_threads(3);
+    cr_assert(plan_of(&both).shared_in_place);
+    cr_assert_gt(rounds_of(&both), 1);
+    free(check_threads(&both));
+    check_by_a_vector(&both);
+    release(&both);
+}
+
+/* Rows a multiple of 4096 bytes apart are packed, others read where they lie: the same sums. */
+Test(gemm, packs_rows_that_would_crowd_a_cache)
+{
+    for (int64_t k = 1023; k <= 1025; k++) {
+        data d = make(ITO_F32, 50, 70, k, (options){.bias = true, .b_t = true}, integers);
+        cr_assert_eq(plan_of(&d).row, k == 1024 ? 0 : k);
+        check(&d, 0.0, "crowded");
+        release(&d);
+    }
 }
 
 Test(gemm, multiplies_batches_and_repeats_a_shared_operand)
@@ -208,12 +255,6 @@ Test(gemm, adds_an_operand_shaped_as_c_or_one_row_for_all_pixels_of_an_image)
         }
 }
 
-static void run_with(int threads, data *d)
-{
-    cr_assert_eq(ito_set_threads(threads), ITO_OK);
-    cr_assert_eq(gemm(&d->p), ITO_OK);
-}
-
 Test(gemm, gives_the_same_bits_for_any_number_of_threads)
 {
     static const int64_t sizes[][4] = {{300, 70, 500, 1},
@@ -224,16 +265,7 @@ Test(gemm, gives_the_same_bits_for_any_number_of_threads)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         data d = make(ITO_F32, sizes[i][0], sizes[i][1], sizes[i][2],
                       (options){.bias = true, .batch = sizes[i][3]}, fractions);
-        size_t bytes = (size_t)d.c_numel * sizeof(float);
-        run_with(1, &d);
-        void *one = copy_of(&d);
-        static const int threads[] = {2, 3, 7};
-        for (int t = 0; t < 3; t++) {
-            memset(d.c, 0x55, bytes);
-            run_with(threads[t], &d);
-            cr_assert_eq(memcmp(one, d.c, bytes), 0, "%d threads", threads[t]);
-        }
-        free(one);
+        free(check_threads(&d));
         release(&d);
     }
 }

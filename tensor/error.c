@@ -79,6 +79,12 @@ void *error_null(ito_status code, const char *format, ...)
     return NULL;
 }
 
+ito_status error_missing(const char *op, const char *argument)
+{
+    ito_error_set(ITO_ERR_ARGUMENT, "%s: %s is NULL", op, argument);
+    return record.code;
+}
+
 const char *ito_version(void)
 {
     return "0.1.0";

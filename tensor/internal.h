@@ -34,6 +34,9 @@ void *struct_alloc(size_t bytes);
 /* Record an error and give NULL: return error_null(ITO_ERR_SHAPE, "add: ...", ...). */
 void *error_null(ito_status code, const char *format, ...) ITO_PRINTF(2, 3);
 #define error_status ito_error_set
+/* For an argument that is NULL: the code of the error that its maker recorded or, where there is
+ * none (a stopped sampling), of "OP: ARGUMENT is NULL", recorded now; never ITO_OK. */
+ito_status error_missing(const char *op, const char *argument);
 /* Where the operation under way was called. */
 void error_place(const char **file, int *line);
 /* "[2, 3]" of a shape, in one of a few rotating thread-local buffers, for error messages. */

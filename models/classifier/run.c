@@ -53,14 +53,16 @@ static bool check(const ito_tensor *images)
 ito_status ito_classifier_run(ito_classifier *c, ito_tensor *images, ito_tensor **features,
                               ito_tensor **logits)
 {
-    if (c == NULL || images == NULL || !check(images))
+    if (c == NULL || images == NULL)
+        return error_missing("classifier", c == NULL ? "c" : "images");
+    if (!check(images))
         return ito_error_code();
     int64_t n = images->shape[0];
-    bool was_training = c->base.training;
+    bool was_training = c->dropout->base.training; /* all that has a mode */
     ito_tensor *f = ito_empty(ITO_SHAPE(n, ITO_CLASSIFIER_WIDTH), ITO_F32);
     ito_tensor *l = logits != NULL ? ito_empty(ITO_SHAPE(n, c->classes), ITO_F32) : NULL;
     bool good = f != NULL && (l != NULL || logits == NULL);
-    ito_module_train(&c->base, false);
+    ito_module_train(&c->dropout->base, false);
     ito_no_grad_begin();
     for (int64_t first = 0; good && first < n; first += BATCH) {
         ito_scope_begin();
@@ -68,7 +70,7 @@ ito_status ito_classifier_run(ito_classifier *c, ito_tensor *images, ito_tensor 
         ito_scope_end();
     }
     ito_no_grad_end();
-    ito_module_train(&c->base, was_training);
+    ito_module_train(&c->dropout->base, was_training);
     if (!good)
         return ito_error_code();
     if (features != NULL)

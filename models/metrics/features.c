@@ -31,8 +31,10 @@ static bool rows_finite(const char *op, ito_tensor *x, int64_t first)
 
 bool features_check(const char *op, ito_tensor *x)
 {
-    if (x == NULL)
+    if (x == NULL) {
+        error_missing(op, "features");
         return false;
+    }
     if (x->ndim != 2 || x->shape[1] < 1) {
         error_status(ITO_ERR_SHAPE, "%s: features are [images, width], not %s", op,
                      tensor_shape_str(x));

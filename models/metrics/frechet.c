@@ -69,8 +69,10 @@ static double largest(ito_tensor *x)
 
 static bool check_moments(ito_tensor *mean, ito_tensor *cov)
 {
-    if (mean == NULL || cov == NULL)
+    if (mean == NULL || cov == NULL) {
+        error_missing(DISTANCE, "a mean or covariance");
         return false;
+    }
     int64_t width = mean->ndim == 1 ? mean->shape[0] : 0;
     if (width < 1 || cov->ndim != 2 || cov->shape[0] != width || cov->shape[1] != width) {
         error_status(ITO_ERR_SHAPE, DISTANCE ": a mean %s with a covariance %s",

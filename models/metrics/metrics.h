@@ -36,8 +36,8 @@ ITO_API ito_status ito_feature_moments(ito_tensor *features, ito_tensor **mean,
  * The squared Frechet distance of two normal distributions,
  *     |m_a - m_b|^2 + tr S_a + tr S_b - 2 tr (S_a^(1/2) S_b S_a^(1/2))^(1/2),
  * which is never negative. Covariances may be singular: the root of a symmetric matrix has no need
- * of an inverse. Eigenvalues within rounding of 0 count as 0, so the result is off by up to about
- * D sqrt(eps) = D 1.5e-8 times the largest variance.
+ * of an inverse. Eigenvalues within rounding of 0 count as 0, so the result is off by up to
+ * 2 D^1.5 sqrt(eps) = D^1.5 3e-8 times the largest variance: that of D eigenvalues of up to D eps.
  *
  * @param mean_a, mean_b  [D] f64; borrowed, as are
  * @param cov_a, cov_b    [D, D] f64.

@@ -23,6 +23,16 @@ Test(base, the_first_error_stays_until_cleared)
     cr_assert_str_eq(ito_error_message(), "third");
 }
 
+Test(base, a_missing_argument_is_an_error_unless_one_is_known)
+{
+    cr_assert_eq(error_missing("add", "x"), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "add: x is NULL");
+    ito_error_clear();
+    ito_error_set(ITO_ERR_MEMORY, "why x is NULL");
+    cr_assert_eq(error_missing("add", "x"), ITO_ERR_MEMORY);
+    cr_assert_str_eq(ito_error_message(), "why x is NULL");
+}
+
 Test(base, the_message_names_the_callers_place)
 {
     ito_at("model.c", 42);

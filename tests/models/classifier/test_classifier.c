@@ -91,7 +91,12 @@ Test(classifier, runs_in_evaluation_mode_and_records_nothing)
     ito_classifier *c = ito_classifier_create(3, 4, .dropout = 0.5);
     ito_tensor *x = random_images(5, 3, 28), *f = NULL, *l = NULL;
     cr_assert_eq(ito_classifier_run(c, x, &f, &l), ITO_OK, "%s", ito_error());
-    cr_expect(c->base.training);
+    cr_expect(c->base.training && c->dropout->base.training && c->head->base.training);
+    ito_module_train(&c->dense->base, false);
+    ito_module_train(&c->dropout->base, false);
+    cr_assert_eq(ito_classifier_run(c, x, &f, &l), ITO_OK, "%s", ito_error());
+    cr_expect(c->base.training && c->head->base.training, "each module keeps its mode");
+    cr_expect(!c->dense->base.training && !c->dropout->base.training);
     cr_expect(!ito_has_grad_path(f) && !ito_has_grad_path(l));
     cr_expect_eq(ito_size(l, 0), 5);
     cr_expect_eq(ito_size(l, 1), 4);
@@ -117,6 +122,9 @@ Test(classifier, refuses_what_it_cannot_see)
           "classifier: images are [N, 1, 28, 28], not [2, 3, 28, 28]");
     fails(ito_classifier_run(c, random_images(2, 1, 32), &f, NULL), ITO_ERR_SHAPE,
           "classifier: images are [N, 1, 28, 28], not [2, 1, 32, 32]");
+    fails(ito_classifier_run(c, NULL, &f, NULL), ITO_ERR_ARGUMENT, "classifier: images is NULL");
+    fails(ito_classifier_run(NULL, random_images(2, 1, 28), &f, NULL), ITO_ERR_ARGUMENT,
+          "classifier: c is NULL");
     cr_assert_null(f);
     ito_module_free(&c->base);
     cr_assert_null(ito_classifier_create(0, 10));

@@ -9,8 +9,8 @@
 #include <math.h>
 #include <string.h>
 
-/* What the header promises: width sqrt(eps) times the largest variance. */
-#define BOUND(width, variance) ((double)(width)*sqrt(DBL_EPSILON) * (variance))
+/* What the header promises: 2 width^1.5 sqrt(eps) times the largest variance. */
+#define BOUND(width, variance) (2 * pow(width, 1.5) * sqrt(DBL_EPSILON) * (variance))
 
 static ito_tensor *randn(uint64_t seed, int64_t n, int64_t width)
 {
@@ -94,6 +94,23 @@ Test(frechet, of_singular_covariances)
     other[N + 1] = 9 * t * t;
     ito_tensor *y = turned(q, ito_from_data(other, ITO_SHAPE(N, N), ITO_F64));
     cr_expect_float_eq(ito_frechet_moments(zero, x, zero, y), 4 + 9 - 2 * 6 * c, BOUND(N, 9));
+}
+
+Test(frechet, is_off_by_as_much_as_is_promised_and_no_more)
+{
+    /* One variance of 1 and others so small that the eigenvalues of the product, their squares,
+     * pass for rounding: that of equals is 2 (D - 1) times one of them instead of 0. */
+    static const int widths[] = {96, 160};
+    for (int k = 0; k < 2; k++) {
+        int n = widths[k];
+        double small = sqrt(0.98 * n * DBL_EPSILON), values[160];
+        for (int i = 0; i < n; i++)
+            values[i] = i == 0 ? 1 : small;
+        ito_tensor *zero = ito_zeros(ITO_SHAPE(n), ITO_F64), *s = diagonal(n, values);
+        double d = ito_frechet_moments(zero, s, zero, s);
+        cr_expect_leq(d, BOUND(n, 1));
+        cr_expect_geq(d, 0.97 * BOUND(n, 1));
+    }
 }
 
 Test(frechet, of_features_that_never_vary)
@@ -190,13 +207,15 @@ Test(frechet, refuses_what_are_no_features)
           "frechet_distance: features are [images, width], not [1, 8, 4]");
     fails(ito_frechet_distance(good, ito_cast(good, ITO_I64)), ITO_ERR_DTYPE,
           "frechet_distance: features are floating point, not i64");
-    cr_assert(isnan(ito_frechet_distance(NULL, good)));
+    fails(ito_frechet_distance(NULL, good), ITO_ERR_ARGUMENT, "frechet_distance: features is NULL");
 }
 
 Test(frechet, refuses_what_are_no_moments)
 {
     ito_tensor *m = ito_zeros(ITO_SHAPE(2), ITO_F64), *s = ito_eye(2, ITO_F64);
     ito_tensor *three = ito_zeros(ITO_SHAPE(3), ITO_F64);
+    fails(ito_frechet_moments(m, NULL, m, s), ITO_ERR_ARGUMENT,
+          "frechet_distance: a mean or covariance is NULL");
     fails(ito_frechet_moments(m, s, three, s), ITO_ERR_SHAPE,
           "frechet_distance: a mean [3] with a covariance [2, 2]");
     fails(ito_frechet_moments(m, s, three, ito_eye(3, ITO_F64)), ITO_ERR_SHAPE,

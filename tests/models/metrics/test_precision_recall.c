@@ -154,6 +154,7 @@ Test(precision_recall, refuses_what_it_cannot_compare)
     ito_tensor *bad = ito_clone(x);
     ((double *)ito_data(bad))[9] = (double)INFINITY;
     fails(x, bad, 3, ITO_ERR_NUMERIC, "precision_recall: feature 1 of image 2 is inf");
+    fails(x, NULL, 3, ITO_ERR_ARGUMENT, "precision_recall: features is NULL");
 }
 
 Test(precision_recall, survives_every_failure_of_memory)

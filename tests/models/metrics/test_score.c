@@ -66,5 +66,8 @@ Test(classifier_score, refuses_what_it_cannot_judge)
     ito_error_clear();
     cr_assert_eq(ito_classifier_score(ito_zeros(ITO_SHAPE(4), ITO_F32), &r, .splits = 1),
                  ITO_ERR_SHAPE);
+    ito_error_clear();
+    cr_assert_eq(ito_classifier_score(NULL, &r), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "classifier_score: features is NULL");
     cr_assert(r.mean == 7 && r.deviation == 7);
 }

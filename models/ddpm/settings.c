@@ -67,6 +67,21 @@ static bool put_model(cJSON *root, const ito_unet_config *c)
            put_number(model, "classes", (double)c->classes);
 }
 
+/* Whether a choice is what its name finds, so that its name brings it back. */
+static bool put_choice(cJSON *object, const char *key, const void *choice, const char *name,
+                       const void *found)
+{
+    if (found == choice)
+        return put_text(object, key, name);
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "settings: %s \"%s\" is not the one of that name, and cannot be written", key,
+                  name);
+    return false;
+}
+
+#define PUT_CHOICE(object, key, choice, find)                                                      \
+    put_choice(object, key, choice, (choice)->name, find((choice)->name))
+
 static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
 {
     const ito_ddpm_betas *schedule = o->schedule != NULL ? o->schedule : &ito_ddpm_linear;
@@ -76,7 +91,11 @@ static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
     const ito_ddpm_weighting *weighting = o->weighting != NULL ? o->weighting : &ito_ddpm_simple;
     const ito_ddpm_objective *loss = o->loss != NULL ? o->loss : &ito_ddpm_loss_simple;
     cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
-    if (d == NULL || !put_text(d, "schedule", schedule->name) ||
+    if (o->list != NULL) {
+        ito_error_set(ITO_ERR_ARGUMENT, "settings: a list of betas cannot be written");
+        return false;
+    }
+    if (d == NULL || !PUT_CHOICE(d, "schedule", schedule, ito_ddpm_betas_find) ||
         !put_number(d, "steps", o->steps == 0 ? 1000.0 : (double)o->steps))
         return false;
     if (schedule->ranged &&
@@ -87,10 +106,11 @@ static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
         return false;
     double gamma = o->gamma != 0.0 ? o->gamma : weighting->gamma;
     double k = o->k != 0.0 ? o->k : weighting->k;
-    return put_text(d, "prediction", prediction->name) && put_text(d, "variance", variance->name) &&
-           put_text(d, "weighting", weighting->name) &&
+    return PUT_CHOICE(d, "prediction", prediction, ito_ddpm_prediction_find) &&
+           PUT_CHOICE(d, "variance", variance, ito_ddpm_variance_find) &&
+           PUT_CHOICE(d, "weighting", weighting, ito_ddpm_weighting_find) &&
            (gamma == 0.0 || put_number(d, "gamma", gamma)) && (k == 0.0 || put_number(d, "k", k)) &&
-           put_text(d, "loss", loss->name);
+           PUT_CHOICE(d, "loss", loss, ito_ddpm_objective_find);
 }
 
 char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
@@ -190,6 +210,14 @@ static bool optional_number(const cJSON *d, const char *name, double *out)
     return item == NULL || cJSON_IsNumber(item);
 }
 
+/* A text that may be missing: the fallback. */
+static bool optional_text(const cJSON *d, const char *name, const char *fallback, const char **out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
+    *out = item == NULL ? fallback : cJSON_GetStringValue(item);
+    return *out != NULL;
+}
+
 /* What files of earlier versions have not, which had the defaults only. */
 static ito_status get_training(const cJSON *d, const char *source, ito_diffusion_options *o)
 {
@@ -197,11 +225,17 @@ static ito_status get_training(const cJSON *d, const char *source, ito_diffusion
         return wrong(source, "gamma", "a number");
     if (!optional_number(d, "k", &o->k))
         return wrong(source, "k", "a number");
-    const char *weighting = text_of(d, "weighting"), *loss = text_of(d, "loss");
-    o->betas.zero_terminal_snr =
-        cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(d, "zero_terminal_snr"));
-    o->weighting = ito_ddpm_weighting_find(weighting != NULL ? weighting : "simple");
-    o->loss = ito_ddpm_objective_find(loss != NULL ? loss : "simple");
+    const char *weighting, *loss;
+    if (!optional_text(d, "weighting", "simple", &weighting))
+        return wrong(source, "weighting", "a text");
+    if (!optional_text(d, "loss", "simple", &loss))
+        return wrong(source, "loss", "a text");
+    const cJSON *zero = cJSON_GetObjectItemCaseSensitive(d, "zero_terminal_snr");
+    if (zero != NULL && !cJSON_IsBool(zero))
+        return wrong(source, "zero_terminal_snr", "true or false");
+    o->betas.zero_terminal_snr = cJSON_IsTrue(zero);
+    o->weighting = ito_ddpm_weighting_find(weighting);
+    o->loss = ito_ddpm_objective_find(loss);
     return o->weighting == NULL || o->loss == NULL ? ito_error_code() : ITO_OK;
 }
 

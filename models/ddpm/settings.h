@@ -17,7 +17,9 @@ typedef struct ito_ddpm_settings {
     ito_diffusion_options diffusion;
 } ito_ddpm_settings;
 
-/** As JSON text, freed with free(). NULL: ITO_ERR_MEMORY. */
+/** As JSON text, freed with free(). NULL on error: ITO_ERR_ARGUMENT for what a file could not bring
+ * back: a list of betas, and any choice that is not the one found by its name; what ito_unet_check
+ * says; ITO_ERR_MEMORY. */
 ITO_API char *ito_ddpm_settings_format(const ito_ddpm_settings *settings);
 
 /**

@@ -79,6 +79,43 @@ Test(settings, every_choice_is_kept)
     free(text);
 }
 
+/* What a name in a file could not bring back. */
+Test(settings, refuses_to_write_what_has_no_name)
+{
+    static const double betas[] = {0.1, 0.2};
+    ito_ddpm_betas schedule = ito_ddpm_cosine;
+    ito_ddpm_prediction prediction = ito_ddpm_predict_v;
+    ito_ddpm_variance variance = ito_ddpm_fixedsmall;
+    ito_ddpm_weighting weighting = ito_ddpm_p2, unknown = {.name = "mine"};
+    ito_ddpm_objective loss = ito_ddpm_loss_simple;
+    const struct {
+        ito_diffusion_options options;
+        const char *message;
+    } cases[] = {
+        {{.list = betas, .steps = 2}, "settings: a list of betas cannot be written"},
+        {{.schedule = &schedule},
+         "settings: schedule \"cosine\" is not the one of that name, and cannot be written"},
+        {{.prediction = &prediction},
+         "settings: prediction \"v\" is not the one of that name, and cannot be written"},
+        {{.variance = &variance},
+         "settings: variance \"fixedsmall\" is not the one of that name, and cannot be written"},
+        {{.weighting = &weighting},
+         "settings: weighting \"p2\" is not the one of that name, and cannot be written"},
+        {{.loss = &loss},
+         "settings: loss \"simple\" is not the one of that name, and cannot be written"},
+        {{.weighting = &unknown}, "weighting: there is no \"mine\"; there are "},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        ito_ddpm_settings s = example();
+        s.diffusion = cases[i].options;
+        cr_assert_null(ito_ddpm_settings_format(&s), "case %zu", i);
+        cr_assert_eq(ito_error_code(), ITO_ERR_ARGUMENT);
+        cr_assert_eq(strncmp(ito_error_message(), cases[i].message, strlen(cases[i].message)), 0,
+                     "%s", ito_error_message());
+        ito_error_clear();
+    }
+}
+
 /* The example's text with one occurrence of `old` replaced. */
 static char *with(const char *old, const char *new)
 {
@@ -131,6 +168,12 @@ Test(settings, damaged_ones_are_refused)
         {"\"weighting\":\t\"simple\"", "\"gamma\": \"5\"",
          "a.json: \"gamma\" is missing or not a number"},
         {"\"weighting\":\t\"simple\"", "\"k\": []", "a.json: \"k\" is missing or not a number"},
+        {"\"weighting\":\t\"simple\"", "\"weighting\": 123",
+         "a.json: \"weighting\" is missing or not a text"},
+        {"\"loss\":\t\"simple\"", "\"loss\": 1", "a.json: \"loss\" is missing or not a text"},
+        {"\"loss\":\t\"simple\"", "\"loss\": null", "a.json: \"loss\" is missing or not a text"},
+        {"\"weighting\"", "\"zero_terminal_snr\": 1, \"weighting\"",
+         "a.json: \"zero_terminal_snr\" is missing or not true or false"},
         {"\"eps\"", "1", "a.json: \"prediction\" is missing or not a text"},
         {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"},
         {"\"steps\":\t321", "\"steps\":\t0",

@@ -162,10 +162,8 @@ static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t column, do
     if (draw_images(e->generators, e->noise) != ITO_OK)
         return ito_error_code();
     ito_tensor *x_t = ito_ddpm_q_sample(e->d->schedule, e->x_0, e->noise, t);
-    ito_tensor *input = network_input(e->d, x_t, t);
-    ito_tensor *output = input == NULL ? NULL : e->network(input, t, e->context);
-    if (!part_heads("bits_per_dim", e->d, output, e->x_0, &heads))
-        return error_status(ITO_ERR_ARGUMENT, "bits_per_dim: the network gave nothing");
+    if (!ask_noised("bits_per_dim", e->d, e->network, e->context, x_t, t, &heads))
+        return ito_error_code();
     ito_tensor *x_0_hat =
         combine(e->d, x_0_pair, ito_cast(x_t, ITO_F64), ito_cast(heads.prediction, ITO_F64), t);
     if (!e->o.no_clip)
@@ -173,16 +171,13 @@ static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t column, do
     ito_tensor *v = heads.v == NULL ? NULL : ito_cast(heads.v, ITO_F64);
     ito_tensor *terms = bound_terms(e->d, e->exact, x_0_hat, v, t, e->o.decoder);
     ito_tensor *squares = image_mean(ito_square(ito_sub(x_0_hat, e->exact)));
-    if (terms == NULL || squares == NULL)
-        return ito_error_code();
-    ito_add_(ito_select(e->terms, 1, column), terms, share);
-    ito_add_(ito_select(e->squares, 1, column), squares, share);
-    for (int k = 0; k < 2 && column == 0; k++) {
+    bool good = ito_add_(ito_select(e->terms, 1, column), terms, share) != NULL &&
+                ito_add_(ito_select(e->squares, 1, column), squares, share) != NULL;
+    for (int k = 0; good && k < 2 && column == 0; k++) {
         ito_tensor *bits = bound_terms(e->d, e->exact, x_0_hat, v, t, (ito_ddpm_decoder)k);
-        if (bits == NULL || ito_add_(ito_select(e->decoded, 0, k), bits, share) == NULL)
-            return ito_error_code();
+        good = ito_add_(ito_select(e->decoded, 0, k), bits, share) != NULL;
     }
-    return ito_error_code();
+    return good ? ITO_OK : ito_error_code();
 }
 
 static ito_status evaluate_step(evaluation *e, int64_t step)
@@ -220,7 +215,7 @@ static ito_status evaluate_check(const evaluation *e)
 static ito_status evaluate_all(evaluation *e)
 {
     int64_t N = e->x_0->shape[0], T = e->d->schedule->steps;
-    e->generators = image_generators(e->o.seed, e->o.first_image, N);
+    e->generators = image_generators("bits_per_dim", e->o.seed, e->o.first_image, N);
     e->exact = ito_cast(e->x_0, ITO_F64);
     e->noise = tensor_empty(ito_shape_of(e->x_0), e->x_0->dtype);
     e->terms = ito_zeros(ITO_SHAPE(N, T), ITO_F64);
@@ -244,7 +239,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
                                       ito_ddpm_bits *out)
 {
     if (x_0 == NULL)
-        return ito_error_code();
+        return error_missing("bits_per_dim", "x_0");
     if (options.draws == 0)
         options.draws = 1;
     evaluation e = {.d = d, .network = network, .context = context, .o = options, .x_0 = x_0};

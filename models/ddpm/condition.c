@@ -122,7 +122,8 @@ static ito_tensor *training_guess(const ito_ddpm_conditioned *c, ito_tensor *x, 
 
 static ito_tensor *last_guess(const ito_ddpm_conditioned *c, ito_tensor *x, int64_t t)
 {
-    bool goes_on = c->last != NULL && t <= c->last_t && c->last->dtype == x->dtype &&
+    bool goes_on = c->last != NULL && !asked_afresh() && t <= c->last_t &&
+                   c->last->dtype == x->dtype &&
                    shape_equal(ito_shape_of(c->last), ito_shape_of(x));
     return goes_on ? c->last : ito_zeros_like(x);
 }

@@ -36,8 +36,9 @@ typedef struct ito_ddpm_conditioned {
     ito_tensor *labels;  /* [N] i64 of the batch; NULL: none of the classes */
     double guidance;     /* w: none + w (label - none), two asks in one batch each (Ho, Salimans
                             2022, arXiv:2207.12598, their 1 + w); 0 means 1, the label alone */
-    bool self_condition; /* give x_0: the last guess of the walk (Chen et al. 2022,
-                            arXiv:2208.04202) */
+    bool self_condition; /* give x_0: the last guess of the walk down (Chen et al. 2022,
+                            arXiv:2208.04202); zeros at its start, on the way up, in the bound and
+                            in a loss that is not training */
     bool training;       /* labels are dropped; x_0 is guessed for half of the batches, without a
                             gradient, and zeros for the others */
     double drop;         /* probability that an image's label is dropped */
@@ -54,8 +55,8 @@ typedef struct ito_ddpm_conditioned {
  *          without labels; ITO_ERR_SHAPE, ITO_ERR_RANGE for labels that do not fit.
  */
 ITO_API ito_tensor *ito_ddpm_conditioned_network(ito_tensor *x_t, ito_tensor *t, void *context);
-/** Let go of the last guess: at the end, or before another walk from a lower step. A walk from a
- * higher one, or of images of another shape, begins anew by itself. */
+/** Let go of the last guess: at the end or, where a loop of one's own asks the network, before
+ * another walk. Those of sampler.h and edit.h begin anew by themselves. */
 ITO_API void ito_ddpm_conditioned_end(ito_ddpm_conditioned *c);
 
 /** log p(y | x_t) of each image, [N], differentiable in x_t. */

@@ -30,14 +30,26 @@ number_of_step output_weight;
 /* x as the network is to see it. */
 ito_tensor *network_input(const ito_diffusion *d, ito_tensor *x_t, const ito_tensor *t);
 
+/* The network, asked of x at steps t. Afresh: what it was asked before has nothing to do with this,
+ * as at the start of a walk and for every noising of the loss and the bound. */
+ito_tensor *ask_network(ito_ddpm_network *network, void *context, ito_tensor *x, ito_tensor *t,
+                        bool afresh);
+/* Whether the network that this thread asks now is asked afresh. */
+bool asked_afresh(void);
+
 /* The network's output, parted: what predicts, and v or NULL. */
 typedef struct network_heads {
     ito_tensor *prediction, *v;
 } network_heads;
 
-/* False with a sentence if it has not the shape that d asks for of images x. */
+/* False with a sentence if it has not the shape that d asks for of images x, or is NULL and the
+ * network did not say why. */
 bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, const ito_tensor *x,
                 network_heads *out);
+
+/* What the network, asked afresh, makes of images x_t at steps t, parted. */
+bool ask_noised(const char *op, const ito_diffusion *d, ito_ddpm_network *network, void *context,
+                ito_tensor *x_t, ito_tensor *t, network_heads *out);
 
 /* The mean over all axes but the first. */
 ito_tensor *image_mean(ito_tensor *x);

@@ -18,12 +18,34 @@ ito_tensor *network_input(const ito_diffusion *d, ito_tensor *x_t, const ito_ten
     return ito_mul(x_t, per_image(d, input_number, x_t, t));
 }
 
+/* A mode of the thread, since a network may stand around another. */
+static _Thread_local bool afresh_now;
+
+bool asked_afresh(void)
+{
+    return afresh_now;
+}
+
+ito_tensor *ask_network(ito_ddpm_network *network, void *context, ito_tensor *x, ito_tensor *t,
+                        bool afresh)
+{
+    if (x == NULL || t == NULL)
+        return NULL;
+    bool saved = afresh_now;
+    afresh_now = afresh;
+    ito_tensor *output = network(x, t, context);
+    afresh_now = saved;
+    return output;
+}
+
 bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, const ito_tensor *x,
                 network_heads *out)
 {
     ito_shape wanted = ito_shape_of(x);
-    if (output == NULL)
+    if (output == NULL) {
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: the network gave nothing", op); /* if it was silent */
         return false;
+    }
     bool learned = d->variance->learned && x->ndim > 1;
     if (learned)
         wanted.dim[1] *= 2;
@@ -51,13 +73,12 @@ ito_tensor *image_mean(ito_tensor *x)
     return ito_mean_with(x, (ito_reduce_options){.dims = rest});
 }
 
-/* What the network makes of x_0 noised to t, parted. */
-static bool ask(const ito_diffusion *d, ito_ddpm_network *network, void *context, ito_tensor *x_t,
-                ito_tensor *t, network_heads *out)
+bool ask_noised(const char *op, const ito_diffusion *d, ito_ddpm_network *network, void *context,
+                ito_tensor *x_t, ito_tensor *t, network_heads *out)
 {
-    ito_tensor *input = network_input(d, x_t, t);
-    ito_tensor *output = input == NULL ? NULL : network(input, t, context);
-    return part_heads("ddpm_loss", d, output, x_t, out);
+    return x_t != NULL &&
+           part_heads(op, d, ask_network(network, context, network_input(d, x_t, t), t, true), x_t,
+                      out);
 }
 
 static ito_tensor *weighted_errors(const ito_diffusion *d, ito_tensor *output, ito_tensor *target,
@@ -80,7 +101,7 @@ ito_tensor *ito_ddpm_losses(const ito_diffusion *d, ito_ddpm_network *network, v
     const ito_ddpm_objective *loss = d->loss;
     network_heads heads;
     ito_tensor *x_t = ito_ddpm_q_sample(d->schedule, x_0, eps, t), *sum = NULL, *term = NULL;
-    if (x_t == NULL || !ask(d, network, context, x_t, t, &heads))
+    if (!ask_noised("ddpm_loss", d, network, context, x_t, t, &heads))
         return NULL;
     if (loss->simple != 0.0) {
         sum = weighted_errors(d, heads.prediction, combine(d, target_pair, x_0, eps, t), t);
@@ -109,7 +130,7 @@ ito_tensor *ito_ddpm_loss(const ito_diffusion *d, ito_ddpm_network *network, voi
     /* L_simple by the fused operation. */
     network_heads heads;
     ito_tensor *x_t = ito_ddpm_q_sample(d->schedule, x_0, eps, t);
-    if (x_t == NULL || !ask(d, network, context, x_t, t, &heads))
+    if (!ask_noised("ddpm_loss", d, network, context, x_t, t, &heads))
         return NULL;
     return ito_mse_loss(heads.prediction, combine(d, target_pair, x_0, eps, t));
 }

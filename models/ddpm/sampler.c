@@ -22,9 +22,8 @@ bool ask_heads(ito_ddpm_walk *w, ito_tensor *x, const ito_ddpm_step *step, netwo
     ito_tensor *t = ito_full(ITO_SHAPE(x->shape[0]), (double)step->t, ITO_I64);
     ito_tensor *input = p->input == NULL ? x : ito_mul_scalar(x, p->input(p, step));
     ito_tensor *output =
-        t == NULL || input == NULL ? NULL : w->drive->network(input, t, w->drive->context);
-    if (output == NULL)
-        ito_error_set(ITO_ERR_ARGUMENT, "sample: the network gave nothing"); /* if it was silent */
+        ask_network(w->drive->network, w->drive->context, input, t, !w->drive->asked);
+    w->drive->asked = true;
     return part_heads("sample", w->d, output, x, out);
 }
 
@@ -313,7 +312,7 @@ ito_status drive_begin(ito_ddpm_drive *drive, const ito_diffusion *d, ito_ddpm_n
     int64_t N = shape.dim[0];
     drive->walk = (ito_ddpm_walk){.d = d, .sampler = options.sampler, .o = options, .drive = drive};
     drive->nodes = struct_alloc(((size_t)options.steps + 2) * sizeof *drive->nodes);
-    drive->generators = image_generators(options.seed, options.first_image, N);
+    drive->generators = image_generators("sample", options.seed, options.first_image, N);
     if (drive->nodes == NULL || drive->generators == NULL)
         status = ito_error_code();
     for (int64_t i = 0; status == ITO_OK && options.same_noise && i < N; i++)

@@ -10,6 +10,7 @@ typedef struct ito_ddpm_drive {
     ito_ddpm_walk walk;
     ito_ddpm_network *network;
     void *context;
+    bool asked;                /* the network, on this walk */
     ito_generator *generators; /* one for each image */
     int64_t *nodes;            /* [walk.n + 1] the steps; -1 stands for the clean image */
     ito_tensor *mask, *known;  /* inpainting: what is given, where mask is 1; or NULL */

@@ -6,8 +6,9 @@
 #include "models/ddpm/schedule.h"
 #include "tensor/tensor.h"
 
-/* One generator for each of n images; freed by the caller. NULL with an error recorded. */
-ito_generator *image_generators(uint64_t seed, int64_t first, int64_t n);
+/* One generator for each of n images; freed by the caller. NULL with an error recorded, for a
+ * number that no images have in op's name. */
+ito_generator *image_generators(const char *op, uint64_t seed, int64_t first, int64_t n);
 /* Standard normal numbers for image i of dst [N, ...] from generator i. */
 ito_status draw_images(ito_generator *generators, ito_tensor *dst);
 /* The standard deviation of the noise that sampling starts from: that of x_T for data of unit

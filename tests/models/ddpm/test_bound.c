@@ -280,6 +280,47 @@ Test(bound, refuses_what_makes_no_sense)
     ito_diffusion_free(d);
 }
 
+static ito_tensor *silent(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)x, (void)t, (void)context;
+    return NULL;
+}
+
+Test(bound, what_is_missing_is_an_error_that_says_so)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 2);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(1, ITO_F64);
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, NULL, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: x_0 is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, silent, NULL, x, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: the network gave nothing");
+    ito_error_clear();
+    /* A batch whose images are one and the same takes no memory for them. */
+    ito_tensor *endless = ito_expand(ito_zeros(ITO_SHAPE(1), ITO_F64), ((int64_t)1 << 61) - 1);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, endless, &bits), ITO_ERR_SHAPE);
+    cr_assert_str_eq(ito_error_message(),
+                     "bits_per_dim: there cannot be 2305843009213693951 images");
+    ito_error_clear();
+    ito_diffusion_free(d);
+}
+
+/* The record keeps the first error until the caller clears it, and later calls go on. */
+Test(bound, an_older_error_fails_nothing)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 2);
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits bits;
+    ito_tensor *x = gaussian_images(1, ITO_F64);
+    ito_error_set(ITO_ERR_IO, "older");
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits), ITO_OK);
+    cr_assert_str_eq(ito_error_message(), "older");
+    ito_error_clear();
+    ito_diffusion_free(d);
+}
+
 Test(bound, failed_allocations_are_errors_and_leak_nothing)
 {
     ito_diffusion *d = ito_diffusion_create(.steps = 2);

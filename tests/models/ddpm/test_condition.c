@@ -4,6 +4,8 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/bound.h"
+#include "models/ddpm/edit.h"
 #include "models/ddpm/sampler.h"
 #include "tests/models/ddpm/gaussian.h"
 
@@ -205,6 +207,85 @@ Test(condition, a_walk_is_given_its_last_guess)
     ito_tensor *x =
         ito_ddpm_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2), .steps = 4);
     cr_assert_not_null(x, "%s", ito_error());
+    ito_ddpm_conditioned_end(&c);
+    ito_diffusion_free(d);
+}
+
+/* x / 2 + guess / 4; the guesses that were not 0 are counted. */
+static ito_tensor *mixing(ito_tensor *x, ito_tensor *t, const ito_ddpm_condition *given,
+                          void *context)
+{
+    (void)t;
+    *(int *)context += ito_item(ito_sum(ito_abs(given->x_0))) != 0.0;
+    return ito_axpby(0.5, x, 0.25, given->x_0);
+}
+
+/* Its noisings have nothing to do with each other: what one tells of x_0 must not help the next. */
+Test(condition, the_bound_and_the_loss_are_given_no_history)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 6, .prediction = &ito_ddpm_predict_x_0);
+    int told = 0;
+    ito_ddpm_conditioned c = {
+        .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
+    ito_tensor *x = ito_full(ITO_SHAPE(2, 1, 2, 2), 0.5, ITO_F64);
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_ddpm_conditioned_network, &c, x, &bits, .draws = 2),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(told, 0);
+    ito_tensor *t = ito_full(ITO_SHAPE(2), 2.0, ITO_I64);
+    for (int i = 0; i < 2; i++)
+        cr_assert_not_null(ito_ddpm_loss(d, ito_ddpm_conditioned_network, &c, x, t, x), "%s",
+                           ito_error());
+    cr_assert_eq(told, 0);
+    ito_ddpm_conditioned_end(&c);
+    ito_diffusion_free(d);
+}
+
+static double apart(ito_tensor *a, ito_tensor *b)
+{
+    cr_assert(a != NULL && b != NULL, "%s", ito_error());
+    return ito_item(ito_max(ito_abs(ito_sub(a, b))));
+}
+
+/* With one context: also from the step that the last walk ended at, and with samplers that ask
+ * more than once at a step. */
+Test(condition, a_walk_begins_without_a_guess)
+{
+    static const char *const names[] = {"ddpm", "heun", "unipc", "pndm"};
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    int told = 0;
+    ito_ddpm_conditioned c = {
+        .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
+    for (int k = 0; k < 4; k++)
+        for (int64_t steps = 1; steps <= 3; steps += 2) {
+            const ito_ddpm_sampler *sampler = ito_ddpm_sampler_find(names[k]);
+            ito_tensor *x[2];
+            int before = told;
+            for (int i = 0; i < 2; i++)
+                x[i] = ito_ddpm_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2),
+                                       .sampler = sampler, .steps = steps);
+            cr_assert_eq(apart(x[0], x[1]), 0.0, "%s", names[k]);
+            cr_assert((told > before) == (steps > 1), "%s: a walk goes on with its guess",
+                      names[k]);
+        }
+    ito_ddpm_conditioned_end(&c);
+    ito_diffusion_free(d);
+}
+
+Test(condition, decoding_begins_without_what_encoding_guessed)
+{
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    int told = 0;
+    ito_ddpm_conditioned c = {
+        .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
+    ito_ddpm_sample_options o = {.steps = 3, .sampler = &ito_ddpm_ddim};
+    ito_ddpm_round_trip trip;
+    cr_assert_eq(ito_ddpm_round_trip_with(d, ito_ddpm_conditioned_network, &c,
+                                          ito_full(ITO_SHAPE(1, 1, 2, 2), 0.5, ITO_F64), o, &trip),
+                 ITO_OK, "%s", ito_error());
+    ito_ddpm_conditioned_end(&c);
+    ito_tensor *x = ito_ddpm_sample_from_with(d, ito_ddpm_conditioned_network, &c, trip.noise, o);
+    cr_assert_eq(apart(x, trip.image), 0.0);
     ito_ddpm_conditioned_end(&c);
     ito_diffusion_free(d);
 }

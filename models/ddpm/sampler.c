@@ -44,12 +44,19 @@ bool ito_ddpm_ask(ito_ddpm_walk *w, ito_tensor *x, const ito_ddpm_step *step, it
     return x_0 != NULL && eps != NULL;
 }
 
+int order_at(const ito_ddpm_walk *w, int known, int64_t i)
+{
+    int order = w->sampler->order < known + 1 ? w->sampler->order : known + 1;
+    if (order < 1)
+        return 1;
+    return w->o.keep_order || w->n - i > order ? order : (int)(w->n - i);
+}
+
 int ito_ddpm_order(const ito_ddpm_walk *w)
 {
-    int order = w->sampler->order < w->known + 1 ? w->sampler->order : w->known + 1;
     if (w->step.to.noise == 0.0 || w->step.at.signal == 0.0)
         return 1;
-    return w->o.keep_order || w->n - w->i > order ? order : (int)(w->n - w->i);
+    return order_at(w, w->known, w->i);
 }
 
 /* ---- noise ---- */
@@ -224,6 +231,12 @@ static ito_status check_options(const ito_diffusion *d, ito_shape shape, ito_ddp
     if (o->dtype != ITO_F32 && o->dtype != ITO_F64)
         return error_status(ITO_ERR_DTYPE, "sample: images are f32 or f64, not %s",
                             ito_dtype_name(o->dtype));
+    int past = o->sampler->past, order = o->sampler->order;
+    if (past < 0 || past > ITO_DDPM_PAST || order < 0 || order > past + 1)
+        return error_status(ITO_ERR_ARGUMENT,
+                            "sample: %s looks back at %d steps and is of order %d; it can be at 0 "
+                            "to %d, with an order of 0 to one more",
+                            o->sampler->name, past, order, ITO_DDPM_PAST);
     if (!(o->eta >= 0.0 && o->eta <= 1.0))
         return error_status(ITO_ERR_RANGE, "sample: eta is %g; it must be in [0, 1]", o->eta);
     if (!(o->threshold >= 0.0 && o->threshold <= 1.0))

@@ -26,14 +26,17 @@ typedef struct ito_ddpm_move {
 
 typedef struct ito_ddpm_walk ito_ddpm_walk;
 
+/** How many earlier guesses a walk keeps at most. */
+#define ITO_DDPM_PAST 3
+
 typedef struct ito_ddpm_sampler {
     const char *name;
     /** For samplers that ask once and have no memory. eta as in the options below. */
     ito_ddpm_move (*move)(const ito_diffusion *d, const ito_ddpm_step *step, double eta);
     /** Or, if move is NULL: x at the step's end, of the current scope. */
     ito_tensor *(*step)(ito_ddpm_walk *w);
-    int past;    /* how many earlier guesses it looks back at, at most 3 */
-    int order;   /* of accuracy, where a family has several */
+    int past;    /* how many earlier guesses it looks back at, 0 to ITO_DDPM_PAST */
+    int order;   /* of accuracy, where a family has several; at most past + 1, and 0 counts as 1 */
     int variant; /* where a family has variants */
 } ito_ddpm_sampler;
 
@@ -141,10 +144,10 @@ typedef struct ito_ddpm_sample_options {
  * Images made of noise; nothing is recorded for gradients.
  *
  * @param shape  [N, C, H, W].
- * @return       about in [-1, 1], of the current scope. NULL on error: ITO_ERR_RANGE for steps, eta
- *               or times; ITO_ERR_ARGUMENT if the prediction does not tell x_0 at some step, or if
- *               churn meets a sampler with memory; what the network says; or, with no error
- *               recorded, if progress stopped it.
+ * @return       about in [-1, 1], of the current scope. NULL on error: ITO_ERR_SHAPE; ITO_ERR_RANGE
+ *               for steps, eta or times; ITO_ERR_ARGUMENT if the prediction does not tell x_0 at
+ *               some step, if churn meets a sampler with memory, or if one's own sampler looks back
+ *               too far; what the network says; or, with no error recorded, if progress stopped it.
  */
 ITO_API ito_tensor *ito_ddpm_sample_with(const ito_diffusion *d, ito_ddpm_network *network,
                                          void *context, ito_shape shape,
@@ -182,13 +185,13 @@ struct ito_ddpm_walk {
     const ito_diffusion *d;
     const ito_ddpm_sampler *sampler;
     ito_ddpm_sample_options o;
-    int64_t i, n;                 /* step i of n */
-    ito_ddpm_step step;           /* from step.at to step.to */
-    ito_tensor *x;                /* the images now; a corrected version may be put in its place */
-    ito_ddpm_guess guess;         /* of them */
-    int known;                    /* how many of past there are */
-    ito_ddpm_past past[3];        /* past[0] is the step before this one */
-    struct ito_ddpm_drive *drive; /* the driver's own */
+    int64_t i, n;         /* step i of n */
+    ito_ddpm_step step;   /* from step.at to step.to */
+    ito_tensor *x;        /* the images now; a corrected version may be put in its place */
+    ito_ddpm_guess guess; /* of them */
+    int known;            /* how many of past there are */
+    ito_ddpm_past past[ITO_DDPM_PAST]; /* past[0] is the step before this one */
+    struct ito_ddpm_drive *drive;      /* the driver's own */
 };
 
 /** Ask the network of other images, at another step. False after an error. */

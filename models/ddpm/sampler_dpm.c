@@ -35,7 +35,7 @@ static ito_tensor *slope(ito_tensor *a, ito_tensor *b, double r)
 
 /* ---- DPM-Solver++, multistep ---- */
 
-enum { HEUN_FORM = 1, WITH_NOISE = 2 };
+enum { HEUN_FORM = 1 };
 
 /* Lu et al. 2022, algorithm 2, and its third order. */
 static ito_tensor *multistep(ito_ddpm_walk *w)
@@ -81,7 +81,7 @@ const ito_ddpm_sampler ito_ddpm_dpm_2m = {
 const ito_ddpm_sampler ito_ddpm_dpm_3m = {
     .name = "dpm++3m", .step = multistep, .past = 2, .order = 3};
 const ito_ddpm_sampler ito_ddpm_dpm_2m_sde = {
-    .name = "dpm++2m-sde", .step = noisy_multistep, .past = 1, .order = 2, .variant = WITH_NOISE};
+    .name = "dpm++2m-sde", .step = noisy_multistep, .past = 1, .order = 2};
 
 /* ---- DPM-Solver++, single step ---- */
 
@@ -103,6 +103,8 @@ const ito_ddpm_sampler ito_ddpm_dpm_2s = {
     .name = "dpm++2s", .step = single_step, .past = 1, .order = 2};
 
 /* ---- UniPC ---- */
+
+enum { B_IS_H = 1 };
 
 /* Solve A x = b for n <= 3, in place, with the largest pivots. */
 static void solve(double A[3][3], double *b, int n)
@@ -155,8 +157,8 @@ static ito_tensor *unipc_update(const ito_ddpm_sampler *sampler, const ito_ddpm_
     ito_tensor *x = exact_step(start->x, start->at, to, start->x_0, 0.0, NULL);
     if (unknowns == 0)
         return x;
-    double h = lambda_of(to) - lambda_of(start->at), r[3], rho[3] = {0.5};
-    double B = sampler->variant == 1 ? -h : expm1(-h);
+    double h = lambda_of(to) - lambda_of(start->at), r[4], rho[3] = {0.5};
+    double B = sampler->variant == B_IS_H ? -h : expm1(-h);
     for (int k = 0; k < n; k++)
         r[k] = (lambda_of(points[k].at) - lambda_of(start->at)) / h;
     r[n] = 1.0;
@@ -169,18 +171,11 @@ static ito_tensor *unipc_update(const ito_ddpm_sampler *sampler, const ito_ddpm_
     return x;
 }
 
-/* The order that the predictor had at step i. */
-static int unipc_order(const ito_ddpm_walk *w, int known, int64_t i)
-{
-    int order = w->sampler->order < known + 1 ? w->sampler->order : known + 1;
-    return w->o.keep_order || w->n - i > order ? order : (int)(w->n - i);
-}
-
 /* Correct the step that led here, then predict the next one. */
 static ito_tensor *unipc_step(ito_ddpm_walk *w)
 {
     if (w->known > 0) {
-        int order = unipc_order(w, w->known - 1, w->i - 1);
+        int order = order_at(w, w->known - 1, w->i - 1); /* that the predictor had */
         w->x =
             unipc_update(w->sampler, &w->past[0], &w->past[1], order - 1, w->step.at, w->guess.x_0);
     }

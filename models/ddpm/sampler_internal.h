@@ -29,6 +29,8 @@ ito_tensor *noise_up(ito_ddpm_walk *w, ito_tensor *x, ito_ddpm_level from, ito_d
                      double amount);
 /* What the network says of x at step t: its prediction, and v. */
 bool ask_heads(ito_ddpm_walk *w, ito_tensor *x, const ito_ddpm_step *step, network_heads *out);
+/* The order that a step i has which can look back at `known` guesses. */
+int order_at(const ito_ddpm_walk *w, int known, int64_t i);
 /* Clipped, thresholded or as it is. */
 ito_tensor *limit_x_0(const ito_ddpm_sample_options *o, ito_tensor *x_0);
 /* The step whose noise / signal is nearest to sigma, on a logarithmic scale. */

@@ -86,7 +86,7 @@ static ito_tensor *lms_step(ito_ddpm_walk *w)
 {
     int n = w->known + 1 < w->sampler->order ? w->known + 1 : w->sampler->order;
     double nodes[4], moments[4], end = sigma_of(w->step.to), power;
-    if (w->step.at.signal == 0.0 || n == 1)
+    if (w->step.at.signal == 0.0 || n <= 1)
         return euler_step(w);
     for (int j = 0; j < n; j++)
         nodes[j] = sigma_of(level_of(w, j)) - end; /* from the end, where the numbers are small */
@@ -147,12 +147,14 @@ static ito_tensor *runge_kutta(ito_ddpm_walk *w)
     return slide(w->x, step.at, step.to, mean);
 }
 
-/* variant 1: without Runge-Kutta; the first step averages both ends. */
+/* Plain: without Runge-Kutta; the first step averages both ends. */
+enum { PLAIN = 1 };
+
 static ito_tensor *pndm_step(ito_ddpm_walk *w)
 {
     if (w->step.t_to < 0 || w->step.at.signal == 0.0)
         return euler_step(w);
-    if (w->known < 3 && w->sampler->variant == 0)
+    if (w->known < 3 && w->sampler->variant != PLAIN)
         return runge_kutta(w);
     if (w->known == 0)
         return heun_step(w);
@@ -160,4 +162,5 @@ static ito_tensor *pndm_step(ito_ddpm_walk *w)
 }
 
 const ito_ddpm_sampler ito_ddpm_pndm = {.name = "pndm", .step = pndm_step, .past = 3};
-const ito_ddpm_sampler ito_ddpm_plms = {.name = "plms", .step = pndm_step, .past = 3, .variant = 1};
+const ito_ddpm_sampler ito_ddpm_plms = {
+    .name = "plms", .step = pndm_step, .past = 3, .variant = PLAIN};

@@ -462,6 +462,81 @@ Test(sampler, refuses_what_makes_no_sense)
     ito_diffusion_free(d);
 }
 
+static ito_tensor *silent(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)x, (void)t, (void)context;
+    return NULL;
+}
+
+Test(sampler, a_silent_network_is_an_error)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    refused(ito_ddpm_sample(d, silent, NULL, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT,
+            "sample: the network gave nothing");
+    ito_diffusion_free(d);
+}
+
+Test(sampler, refuses_numbers_of_images_that_cannot_be)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    void *s = d->schedule;
+    refused(ito_ddpm_sample(d, best_eps, s, ITO_SHAPE(((int64_t)1 << 61) - 1, 1, 1, 1)),
+            ITO_ERR_SHAPE, "sample: there cannot be 2305843009213693951 images");
+    refused(ito_ddpm_sample(d, best_eps, s, ITO_SHAPE(INT64_MAX, 1, 1, 1)), ITO_ERR_SHAPE,
+            "sample: there cannot be 9223372036854775807 images");
+    refused(ito_ddpm_sample(d, best_eps, s, ITO_SHAPE(-2, 1, 2, 2)), ITO_ERR_SHAPE,
+            "sample: there cannot be -2 images");
+    refused(ito_ddpm_sample(d, best_eps, s, ITO_SHAPE(2, -1, 2, 2)), ITO_ERR_SHAPE,
+            "tensor: no tensor has the shape [2, -1, 2, 2]");
+    ito_diffusion_free(d);
+}
+
+/* A sampler is a public struct: what one changes in a copy must not walk past the arrays. */
+Test(sampler, refuses_samplers_that_look_back_too_far)
+{
+    static const struct {
+        int past, order;
+        const char *numbers;
+    } bad[] = {{4, 2, "4 steps and is of order 2"},
+               {-1, 0, "-1 steps and is of order 0"},
+               {1, 3, "1 steps and is of order 3"},
+               {3, -1, "3 steps and is of order -1"}};
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    for (int k = 0; k < 4; k++) {
+        ito_ddpm_sampler own = ito_ddpm_unipc;
+        char message[200];
+        own.past = bad[k].past;
+        own.order = bad[k].order;
+        snprintf(message, sizeof message,
+                 "sample: unipc looks back at %s; it can be at 0 to 3, with an order of 0 to one "
+                 "more",
+                 bad[k].numbers);
+        refused(ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(1, 1, 2, 2), .sampler = &own),
+                ITO_ERR_ARGUMENT, message);
+    }
+    ito_diffusion_free(d);
+}
+
+/* All that is not refused works, an order that is not said being 1. */
+Test(sampler, takes_samplers_of_any_order_there_can_be)
+{
+    static const char *const names[] = {"dpm++2m", "dpm++2s", "dpm++2m-sde", "unipc",
+                                        "lms",     "deis",    "pndm"};
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    for (int k = 0; k < 7; k++)
+        for (int past = 0; past <= 3; past++)
+            for (int order = 0; order <= past + 1; order++) {
+                ito_ddpm_sampler own = *ito_ddpm_sampler_find(names[k]);
+                own.past = past;
+                own.order = order;
+                ito_tensor *x = ito_ddpm_sample(d, best_eps, d->schedule, ITO_SHAPE(1, 1, 2, 2),
+                                                .sampler = &own, .steps = 8, .keep_order = true);
+                cr_assert_not_null(x, "%s %d %d: %s", names[k], past, order, ito_error());
+                cr_assert(isfinite(ito_item(ito_sum(x))), "%s %d %d", names[k], past, order);
+            }
+    ito_diffusion_free(d);
+}
+
 Test(sampler, failed_allocations_are_errors_and_leak_nothing)
 {
     ito_diffusion *d = ito_diffusion_create();

@@ -1,6 +1,6 @@
 /* Which steps a batch is trained on.
  * Invariant: an image's weight is 1 / (T p) for the probability p that its step truly had. */
-#include "models/ddpm/steps.h"
+#include "models/ddpm/steps_internal.h"
 
 #include "models/ddpm/choices.h"
 #include "tensor/internal.h"
@@ -152,29 +152,44 @@ static void remember(ito_ddpm_steps *s, int64_t t, double loss)
     history[*count - 1] = loss;
 }
 
-ito_status ito_ddpm_steps_update(ito_ddpm_steps *s, ito_tensor *t, ito_tensor *losses)
+static int64_t step_of(const ito_tensor *t, int64_t i)
+{
+    return ((const int64_t *)tensor_data(t))[i * t->stride[0]];
+}
+
+ito_status steps_check(const ito_ddpm_steps *s, const ito_tensor *t, const ito_tensor *losses)
 {
     if (t == NULL || losses == NULL)
-        return ito_error_code();
-    int64_t n = ito_numel(t), T = s->schedule->steps;
-    if (t->ndim != 1 || t->dtype != ITO_I64 || losses->ndim != 1 || ito_numel(losses) != n)
+        return error_missing("steps", t == NULL ? "t" : "losses");
+    int64_t T = s->schedule->steps;
+    if (t->ndim != 1 || t->dtype != ITO_I64 || losses->ndim != 1 ||
+        losses->shape[0] != t->shape[0] || (losses->dtype != ITO_F32 && losses->dtype != ITO_F64))
         return error_status(ITO_ERR_SHAPE,
-                            "steps: t is %s of %s and the losses are %s; they must be [n] of i64 "
-                            "and [n]",
-                            tensor_shape_str(t), ito_dtype_name(t->dtype),
-                            tensor_shape_str(losses));
-    double *values = struct_alloc(((size_t)n + 1) * sizeof *values);
-    ito_status status = values == NULL ? ito_error_code() : ito_to_data(losses, values, ITO_F64);
-    for (int64_t i = 0; i < n && status == ITO_OK; i++) {
-        int64_t step = ((const int64_t *)tensor_data(t))[i * t->stride[0]];
-        if (step < 0 || step >= T)
-            status = error_status(ITO_ERR_RANGE,
-                                  "steps: t of image %" PRId64 " is %" PRId64
-                                  "; there are steps 0 to %" PRId64,
-                                  i, step, T - 1);
-        else if (isfinite(values[i]))
-            remember(s, step, values[i]);
+                            "steps: t is %s of %s and the losses are %s of %s; they must be [n] of "
+                            "i64 and [n] of f32 or f64",
+                            tensor_shape_str(t), ito_dtype_name(t->dtype), tensor_shape_str(losses),
+                            ito_dtype_name(losses->dtype));
+    for (int64_t i = 0; i < t->shape[0]; i++)
+        if (step_of(t, i) < 0 || step_of(t, i) >= T)
+            return error_status(ITO_ERR_RANGE,
+                                "steps: t of image %" PRId64 " is %" PRId64
+                                "; there are steps 0 to %" PRId64,
+                                i, step_of(t, i), T - 1);
+    return ITO_OK;
+}
+
+ito_status ito_ddpm_steps_update(ito_ddpm_steps *s, ito_tensor *t, ito_tensor *losses)
+{
+    ito_status status = steps_check(s, t, losses);
+    if (status != ITO_OK)
+        return status;
+    const void *data = tensor_data(losses);
+    for (int64_t i = 0; i < t->shape[0]; i++) {
+        int64_t at = i * losses->stride[0];
+        double loss = losses->dtype == ITO_F64 ? ((const double *)data)[at]
+                                               : (double)((const float *)data)[at];
+        if (isfinite(loss))
+            remember(s, step_of(t, i), loss);
     }
-    free(values);
-    return status;
+    return ITO_OK;
 }

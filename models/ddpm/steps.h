@@ -71,6 +71,8 @@ ITO_API ito_status ito_ddpm_steps_draw(ito_ddpm_steps *steps, ito_generator *g, 
 /**
  * Remember each image's loss, before weights. A loss that is not finite is passed over.
  * @param t, losses  [n] i64, [n] f32 or f64.
+ * @return           ITO_ERR_SHAPE, ITO_ERR_RANGE for a step, ITO_ERR_ARGUMENT for NULL; nothing is
+ *                   remembered then.
  */
 ITO_API ito_status ito_ddpm_steps_update(ito_ddpm_steps *steps, ito_tensor *t, ito_tensor *losses);
 

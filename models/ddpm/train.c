@@ -5,6 +5,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/steps_internal.h"
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -70,9 +71,9 @@ static ito_tensor *loss_at_drawn(const ito_ddpm_trainer *tr, ito_generator *for_
     if (ito_ddpm_steps_draw(tr->steps, for_t, x_0->shape[0], &out->t, &weights) != ITO_OK)
         return NULL;
     ito_tensor *losses = ito_ddpm_losses(tr->diffusion, tr->network, tr->context, x_0, out->t, eps);
-    if (losses == NULL)
-        return NULL;
     out->losses = ito_detach(losses);
+    if (out->losses == NULL)
+        return NULL;
     return ito_mean_with(ito_mul(losses, weights), (ito_reduce_options){.keepdim = false});
 }
 
@@ -110,7 +111,7 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
                                ito_ddpm_train_result *out)
 {
     if (x_0 == NULL)
-        return ito_error_code();
+        return error_missing("train_step", "x_0");
     ito_ddpm_train_result r = {.grad_norm = (double)NAN};
     ito_status status = ITO_OK;
     ito_scope_begin();
@@ -118,13 +119,14 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
     drawn d = {NULL, NULL};
     ito_tensor *loss = loss_of(tr, x_0, step, &d);
     if (loss == NULL) {
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "train_step: the network gave nothing"); /* if it said nothing */
-        status = ito_error_code();
+        status = error_missing("train_step", "the loss");
     } else {
-        r.loss = ito_item(loss);
-        if (isfinite(r.loss)) {
-            status = ito_backward(loss);
+        status = ito_to_data(loss, &r.loss, ITO_F64);
+        if (status == ITO_OK && isfinite(r.loss)) {
+            if (d.losses != NULL)
+                status = steps_check(tr->steps, d.t, d.losses);
+            if (status == ITO_OK)
+                status = ito_backward(loss);
             if (status == ITO_OK)
                 status = apply(tr, lr, &r);
             if (status == ITO_OK && r.applied && d.losses != NULL)

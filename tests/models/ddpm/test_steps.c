@@ -161,6 +161,47 @@ Test(steps, a_law_of_ones_own)
     ito_ddpm_schedule_free(s);
 }
 
+Test(steps, what_is_refused_is_not_remembered_in_part)
+{
+    ito_ddpm_schedule *s = schedule(5);
+    ito_ddpm_steps *steps = ito_ddpm_steps_create(s, NULL);
+    ito_tensor *t = ito_from_data((int64_t[]){3, 5000}, ITO_SHAPE(2), ITO_I64);
+    cr_assert_eq(ito_ddpm_steps_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_F32)), ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(), "steps: t of image 1 is 5000; there are steps 0 to 4");
+    ito_error_clear();
+    cr_assert_eq(ito_item(ito_sum(ito_cast(steps->counts, ITO_F64))), 0.0);
+    cr_assert_eq(ito_ddpm_steps_update(steps, NULL, ito_ones(ITO_SHAPE(2), ITO_F32)),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "steps: t is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_steps_update(steps, t, NULL), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "steps: losses is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_steps_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_I64)), ITO_ERR_SHAPE);
+    ito_error_clear();
+    ito_ddpm_steps_free(steps);
+    ito_ddpm_schedule_free(s);
+}
+
+Test(steps, losses_are_read_whatever_their_layout)
+{
+    ito_ddpm_schedule *s = schedule(5);
+    ito_ddpm_steps *steps = ito_ddpm_steps_create(s, NULL);
+    ito_tensor *both = ito_from_data((double[]){1, 7, 2, 8}, ITO_SHAPE(2, 2), ITO_F64);
+    ito_tensor *t = ito_from_data((int64_t[]){4, 1, 2, 1}, ITO_SHAPE(2, 2), ITO_I64);
+    for (int k = 0; k < 2; k++) {
+        ito_tensor *losses = ito_select(ito_cast(both, k == 0 ? ITO_F64 : ITO_F32), 1, 1);
+        cr_assert_eq(ito_ddpm_steps_update(steps, ito_select(t, 1, 0), losses), ITO_OK);
+    }
+    const double *history = ito_const_data(steps->history);
+    for (int k = 0; k < 2; k++) {
+        cr_assert_eq(history[4 * ITO_DDPM_HISTORY + k], 7.0);
+        cr_assert_eq(history[2 * ITO_DDPM_HISTORY + k], 8.0);
+    }
+    ito_ddpm_steps_free(steps);
+    ito_ddpm_schedule_free(s);
+}
+
 Test(steps, refuses_what_does_not_fit)
 {
     ito_ddpm_schedule *s = schedule(5);
@@ -170,9 +211,10 @@ Test(steps, refuses_what_does_not_fit)
     cr_assert_str_eq(ito_error_message(), "steps: t of image 0 is 5; there are steps 0 to 4");
     ito_error_clear();
     cr_assert_eq(ito_ddpm_steps_update(steps, t, ito_ones(ITO_SHAPE(3), ITO_F32)), ITO_ERR_SHAPE);
-    cr_assert_str_eq(ito_error_message(),
-                     "steps: t is [2] of i64 and the losses are [3]; they must "
-                     "be [n] of i64 and [n]");
+    cr_assert_str_eq(
+        ito_error_message(),
+        "steps: t is [2] of i64 and the losses are [3] of f32; they must be [n] of i64 "
+        "and [n] of f32 or f64");
     ito_error_clear();
     ito_generator g = ito_generator_make(0, 0);
     ito_tensor *a, *b;

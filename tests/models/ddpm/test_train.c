@@ -259,6 +259,12 @@ static ito_tensor *nothing(ito_tensor *x, ito_tensor *t, void *context)
     return NULL;
 }
 
+static ito_tensor *no_distance(ito_tensor *difference)
+{
+    (void)difference;
+    return NULL;
+}
+
 Test(train, errors_are_passed_on_and_the_result_is_untouched)
 {
     world w = begin(0.0);
@@ -276,7 +282,16 @@ Test(train, errors_are_passed_on_and_the_result_is_untouched)
     ito_error_clear();
     w.trainer.network = nothing;
     cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "train_step: the network gave nothing");
+    cr_assert_str_eq(ito_error_message(), "ddpm_loss: the network gave nothing");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, NULL, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "train_step: x_0 is NULL");
+    ito_error_clear();
+    ito_ddpm_objective own = {.name = "own", .simple = 1.0, .distance = no_distance};
+    w.diffusion->loss = &own;
+    w.trainer.network = ito_unet_network;
+    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "train_step: the loss is NULL");
     cr_assert_eq(r.loss, 42.0);
     end(&w);
 }
@@ -295,6 +310,29 @@ Test(train, memory_that_runs_out_is_an_error)
     step(&w, 0);
     step(&before, 0);
     cr_assert(equal_weights(&w, &before));
+    end(&w);
+    end(&before);
+}
+
+/* Whatever request fails, parameters and what is remembered of losses change together or not at
+ * all. */
+Test(train, step_sampling_fails_with_the_step_or_not_at_all)
+{
+    world w = begin(0.0), before = begin(0.0);
+    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &ito_ddpm_steps_second_moment);
+    ito_ddpm_train_result r;
+    ito_status status = ITO_ERR_MEMORY;
+    for (int64_t n = 1; status != ITO_OK; n++) {
+        ito_memory_fail_nth(n);
+        status = ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r);
+        ito_memory_fail_nth(0);
+        cr_assert_eq(ito_error_code(), status, "%s", ito_error());
+        ito_error_clear();
+        cr_assert_eq(equal_weights(&w, &before), status != ITO_OK, "request %d", (int)n);
+        double remembered = ito_item(ito_sum(ito_cast(w.trainer.steps->counts, ITO_F64)));
+        cr_assert_eq(remembered, status == ITO_OK ? 4.0 : 0.0, "request %d", (int)n);
+    }
+    ito_ddpm_steps_free(w.trainer.steps);
     end(&w);
     end(&before);
 }

@@ -1,149 +1,13 @@
 /* Winograd convolution against a plain sum in double, straight from the definition in conv.h, and
- * against implicit GEMM; the laws of its bits; the switch. */
-#include "tensor/convert.h"
-#include "tensor/winograd.h"
+ * the laws of its bits. */
+#include "tests/tensor/winograd_data.h"
 
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-/* The transforms multiply rounding errors: with points up to 2, about 2e-6 of the result's
- * root-mean-square in measurements, which grow slowly with the number of channels. */
-static const double RMS_TOLERANCE = 1e-5;
 /* The largest of up to a million errors is some six times their root-mean-square. */
 static const double WORST_TOLERANCE = 6e-5;
 
 /* A result in bf16 is rounded once more, by at most half a unit of 8 digits; so is its
  * root-mean-square. */
 static const double BF16_ROUNDING = 0x1p-8;
-
-static uint64_t seed;
-
-static float *filled(int64_t n) /* uniform in [-1, 1) */
-{
-    float *p = malloc((size_t)(n + 1) * sizeof *p);
-    for (int64_t i = 0; i < n; i++) {
-        seed = seed * 6364136223846793005u + 1442695040888963407u;
-        p[i] = (float)(seed >> 40) / (float)(1 << 23) - 1.0f;
-    }
-    return p;
-}
-
-static conv_shape shape_of(int64_t n, int64_t h, int64_t w, int64_t ci, int64_t co, int64_t pad)
-{
-    return (conv_shape){.n = n,
-                        .h = h,
-                        .w = w,
-                        .ci = ci,
-                        .oh = h + 2 * pad - 2,
-                        .ow = w + 2 * pad - 2,
-                        .co = co,
-                        .kh = 3,
-                        .kw = 3,
-                        .stride_h = 1,
-                        .stride_w = 1,
-                        .pad_top = pad,
-                        .pad_left = pad,
-                        .dilation_h = 1,
-                        .dilation_w = 1,
-                        .groups = 1};
-}
-
-static int64_t x_numel(const conv_shape *s)
-{
-    return s->n * s->h * s->w * s->ci;
-}
-
-static int64_t y_numel(const conv_shape *s)
-{
-    return s->n * s->oh * s->ow * s->co;
-}
-
-static int64_t w_numel(const conv_shape *s)
-{
-    return s->co * 9 * s->ci;
-}
-
-typedef struct data {
-    conv_shape s;
-    float *x, *w, *bias, *dy; /* given */
-    float *y, *dx, *dw;       /* wanted */
-} data;
-
-static data make(conv_shape s)
-{
-    return (data){s,
-                  filled(x_numel(&s)),
-                  filled(w_numel(&s)),
-                  filled(s.co),
-                  filled(y_numel(&s)),
-                  filled(y_numel(&s)),
-                  filled(x_numel(&s)),
-                  filled(w_numel(&s))};
-}
-
-static void release(data *d)
-{
-    float *all[] = {d->x, d->w, d->bias, d->dy, d->y, d->dx, d->dw};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
-
-static uint16_t *narrow(float *p, int64_t n) /* rounds p too */
-{
-    uint16_t *q = malloc((size_t)(n + 1) * sizeof *q);
-    for (int64_t i = 0; i < n; i++) {
-        q[i] = f32_to_bf16(p[i]);
-        p[i] = bf16_to_f32(q[i]);
-    }
-    return q;
-}
-
-static void widen(float *p, uint16_t *q, int64_t n) /* frees q */
-{
-    for (int64_t i = 0; i < n; i++)
-        p[i] = bf16_to_f32(q[i]);
-    free(q);
-}
-
-/* Forward, with what is added; with images in bf16, d's and add are rounded and the result widened.
- */
-static void forward(ito_dtype dtype, data *d, const float *bias, float *add, bool per_image)
-{
-    const conv_shape *s = &d->s;
-    conv_addends e = {bias, add, per_image};
-    if (dtype == ITO_F32) {
-        cr_assert_eq(winograd_forward(ITO_F32, d->y, d->x, d->w, &e, s), ITO_OK);
-        return;
-    }
-    uint16_t *x = narrow(d->x, x_numel(s)), *y = narrow(d->y, y_numel(s));
-    uint16_t *rounded = add != NULL ? narrow(add, per_image ? s->n * s->co : y_numel(s)) : NULL;
-    e.add = rounded;
-    cr_assert_eq(winograd_forward(ITO_BF16, y, x, d->w, &e, s), ITO_OK);
-    widen(d->y, y, y_numel(s));
-    free(x);
-    free(rounded);
-}
-
-/* All passes; with images in bf16, d's are rounded and its results widened. */
-static void run(ito_dtype dtype, data *d)
-{
-    const conv_shape *s = &d->s;
-    forward(dtype, d, d->bias, NULL, false);
-    if (dtype == ITO_F32) {
-        cr_assert_eq(winograd_backward_data(ITO_F32, d->dx, d->dy, d->w, s), ITO_OK);
-        cr_assert_eq(winograd_backward_weight(ITO_F32, d->dw, d->x, d->dy, s), ITO_OK);
-        return;
-    }
-    uint16_t *x = narrow(d->x, x_numel(s)), *dy = narrow(d->dy, y_numel(s));
-    uint16_t *dx = narrow(d->dx, x_numel(s));
-    cr_assert_eq(winograd_backward_data(ITO_BF16, dx, dy, d->w, s), ITO_OK);
-    cr_assert_eq(winograd_backward_weight(ITO_BF16, d->dw, x, dy, s), ITO_OK);
-    widen(d->dx, dx, x_numel(s));
-    free(x);
-    free(dy);
-}
 
 /* y, dx and dw as the definition has them. */
 typedef struct reference {
@@ -323,28 +187,6 @@ Test(winograd, adds_an_image_or_a_row_for_each_image_to_the_result)
 
 /* ---- bits ----------------------------------------------------------------------------------- */
 
-static bool same(const float *a, const float *b, int64_t n)
-{
-    return memcmp(a, b, (size_t)n * sizeof *a) == 0;
-}
-
-/* The given of d, and results of its own. */
-static data again(const data *d)
-{
-    data e = *d;
-    e.y = filled(y_numel(&d->s));
-    e.dx = filled(x_numel(&d->s));
-    e.dw = filled(w_numel(&d->s));
-    return e;
-}
-
-static void release_results(data *d)
-{
-    free(d->y);
-    free(d->dx);
-    free(d->dw);
-}
-
 Test(winograd, gives_the_same_bits_for_any_number_of_threads)
 {
     static const int64_t shapes[][5] = {{9, 14, 14, 40, 48}, {4, 7, 7, 64, 64}, {1, 5, 5, 300, 72}};
@@ -420,14 +262,6 @@ Test(winograd, keeps_what_is_not_finite_to_the_tiles_that_see_it)
 
 /* ---- laws ----------------------------------------------------------------------------------- */
 
-static double dot(const float *a, const float *b, int64_t n)
-{
-    double sum = 0.0;
-    for (int64_t i = 0; i < n; i++)
-        sum += (double)a[i] * (double)b[i];
-    return sum;
-}
-
 /* <dy, conv(x, w)> = <dx, x> = <dw, w>, to the error of a vector as long as y. */
 Test(winograd, gradients_are_adjoint_to_the_convolution)
 {
@@ -440,118 +274,6 @@ Test(winograd, gradients_are_adjoint_to_the_convolution)
     cr_assert_float_eq(dot(d.dx, d.x, x_numel(&d.s)), forward, RMS_TOLERANCE * size);
     cr_assert_float_eq(dot(d.dw, d.w, w_numel(&d.s)), forward, RMS_TOLERANCE * size);
     release(&d);
-}
-
-/* ---- the choice and the switch -------------------------------------------------------------- */
-
-static void run_conv(data *d)
-{
-    conv_addends e = {.bias = d->bias};
-    cr_assert_eq(conv2d_forward(ITO_F32, d->y, d->x, d->w, &e, &d->s), ITO_OK);
-    cr_assert_eq(conv2d_backward_data(ITO_F32, d->dx, d->dy, d->w, &d->s), ITO_OK);
-    cr_assert_eq(conv2d_backward_weight(ITO_F32, d->dw, d->x, d->dy, &d->s), ITO_OK);
-}
-
-static double distance(const float *a, const float *b, int64_t n)
-{
-    double error = 0.0;
-    for (int64_t i = 0; i < n; i++)
-        error += ((double)a[i] - (double)b[i]) * ((double)a[i] - (double)b[i]);
-    return sqrt(error / dot(b, b, n));
-}
-
-Test(winograd, serves_convolutions_until_it_is_switched_off)
-{
-    data d = make(shape_of(2, 14, 14, 64, 64, 1)), direct = again(&d), from_conv = again(&d);
-    conv_shape *s = &d.s;
-    winograd_enable(false);
-    cr_assert_not(winograd_enabled());
-    run_conv(&direct);
-    winograd_enable(true);
-    run_conv(&from_conv);
-    run(ITO_F32, &d);
-    cr_assert(same(from_conv.y, d.y, y_numel(s)));
-    cr_assert(same(from_conv.dx, d.dx, x_numel(s)));
-    cr_assert(same(from_conv.dw, d.dw, w_numel(s)));
-    double apart[] = {distance(d.y, direct.y, y_numel(s)), distance(d.dx, direct.dx, x_numel(s)),
-                      distance(d.dw, direct.dw, w_numel(s))};
-    for (int i = 0; i < 3; i++)
-        cr_assert(apart[i] > 0.0 && apart[i] < RMS_TOLERANCE, "%d: %g", i, apart[i]);
-    release_results(&direct);
-    release_results(&from_conv);
-    release(&d);
-}
-
-/* Few channels, and tiles mostly empty. */
-Test(winograd, leaves_what_it_does_not_speed_up_to_implicit_gemm)
-{
-    static const int64_t shapes[][3] = {{15, 64, 14}, {64, 15, 14}, {64, 64, 5}, {64, 64, 1}};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        data d = make(shape_of(1, shapes[i][2], shapes[i][2], shapes[i][0], shapes[i][1], 1));
-        float *direct = filled(y_numel(&d.s));
-        conv_addends e = {.bias = d.bias};
-        winograd_enable(false);
-        cr_assert_eq(conv2d_forward(ITO_F32, direct, d.x, d.w, &e, &d.s), ITO_OK);
-        winograd_enable(true);
-        cr_assert_eq(conv2d_forward(ITO_F32, d.y, d.x, d.w, &e, &d.s), ITO_OK);
-        cr_assert(same(d.y, direct, y_numel(&d.s)), "shape %d", (int)i);
-        free(direct);
-        release(&d);
-    }
-}
-
-Test(winograd, is_chosen_by_dtype_pass_and_shape_and_the_same_on_every_instruction_set)
-{
-    static const struct {
-        int64_t h, ci, co, pad;
-        bool forward, data, weight;
-    } cases[] = {{14, 16, 16, 1, true, true, true},    {14, 15, 64, 1, false, false, false},
-                 {14, 64, 15, 1, false, false, false}, {4, 64, 64, 1, true, true, true},
-                 {3, 64, 64, 1, true, true, true},     {5, 64, 64, 1, false, false, false},
-                 {4, 64, 64, 0, false, true, false}, /* 2x2 outputs of 4x4 pixels */
-                 {2, 64, 64, 2, true, false, true}};
-    static const char *isas[] = {"base", "avx2", "avx512", "avx512bf16"};
-    const char *best = ito_isa();
-    winograd_enable(true);
-    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
-        if (!isa_use(isas[i % 4]))
-            continue;
-        conv_shape s = shape_of(1, cases[i / 4].h, cases[i / 4].h, cases[i / 4].ci, cases[i / 4].co,
-                                cases[i / 4].pad);
-        bool wanted[] = {cases[i / 4].forward, cases[i / 4].data, cases[i / 4].weight};
-        for (conv_pass pass = CONV_FORWARD; pass <= CONV_WEIGHT; pass++) {
-            cr_assert_eq(conv_by_winograd(pass, ITO_F32, &s), wanted[pass], "case %d, pass %d",
-                         (int)i / 4, (int)pass);
-            cr_assert_eq(conv_by_winograd(pass, ITO_BF16, &s), wanted[pass]);
-            cr_assert_not(conv_by_winograd(pass, ITO_F64, &s));
-            s.n = 64;
-            cr_assert_eq(conv_by_winograd(pass, ITO_F32, &s), wanted[pass], "of many images");
-            s.n = 1;
-        }
-    }
-    isa_use(best);
-}
-
-Test(winograd, is_off_if_the_environment_says_so)
-{
-    setenv("ITO_WINOGRAD", "0", 1);
-    cr_assert_not(winograd_enabled());
-    setenv("ITO_WINOGRAD", "1", 1);
-    cr_assert_not(winograd_enabled(), "it is read once");
-}
-
-Test(winograd, takes_3x3_convolutions_of_stride_1_alone)
-{
-    conv_shape s = shape_of(1, 8, 8, 4, 4, 1);
-    cr_assert(winograd_fits(&s));
-    int64_t *fields[] = {&s.kh,         &s.kw,         &s.stride_h, &s.stride_w,
-                         &s.dilation_h, &s.dilation_w, &s.groups};
-    for (size_t i = 0; i < sizeof fields / sizeof *fields; i++) {
-        int64_t before = *fields[i];
-        *fields[i] = 2;
-        cr_assert_not(winograd_fits(&s), "field %d", (int)i);
-        *fields[i] = before;
-    }
 }
 
 /* ---- errors --------------------------------------------------------------------------------- */

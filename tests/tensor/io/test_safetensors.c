@@ -200,12 +200,20 @@ Test(safetensors, lengths_must_fit_the_file)
     "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":" offsets "}"
 #define ONE(dtype, shape, offsets) "{" TENSOR("a", dtype, shape, offsets) "}"
 
+typedef struct bad_header {
+    const char *text, *fault;
+} bad_header;
+
 /* Each with four bytes behind the header. */
-Test(safetensors, bad_headers_are_refused)
+static void expect_all_refused(const bad_header *headers, size_t n)
 {
-    static const struct {
-        const char *header, *fault;
-    } cases[] = {
+    for (size_t i = 0; i < n; i++)
+        expect_refused(write_text(headers[i].text, "abcd", 4), headers[i].fault);
+}
+
+Test(safetensors, a_header_that_is_no_object_of_objects_is_refused)
+{
+    static const bad_header cases[] = {
         {"", "header: no '{' at byte 0"},
         {" {}", "header: no '{' at byte 0"},
         {"[]", "header: no '{' at byte 0"},
@@ -216,6 +224,17 @@ Test(safetensors, bad_headers_are_refused)
         {"{\"a\"", "header: no ':' at byte 4"},
         {"{\"a\":", "header: no '{' at byte 5"},
         {"{\"a\":[[[[[[[[[[", "header: no '{' at byte 5"},
+        {"{" TENSOR("a", "U8", "[4]", "[0,4]") "} x",
+         "header: something after the last '}' at byte 54"},
+        {"{" TENSOR("a", "U8", "[4]", "[0,4]") ",}", "header: no string at byte 53"},
+        {"{" TENSOR("a", "U8", "[4]", "[0,4]"), "header: no ',' or '}' at byte 52"},
+    };
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
+}
+
+Test(safetensors, a_tensor_without_its_three_keys_is_refused)
+{
+    static const bad_header cases[] = {
         {"{\"a\":{\"b\":{\"c\":{", "tensor a: has a key other than dtype, shape and data_offsets"},
         {"{\"a\":{}}", "tensor a: lacks dtype, shape or data_offsets"},
         {"{\"a\":{\"dtype\":\"U8\",\"shape\":[4]}}",
@@ -224,6 +243,13 @@ Test(safetensors, bad_headers_are_refused)
         {"{\"a\":{\"dtype\":8}}", "header: no string at byte 14"},
         {"{\"a\":{\"dtype\":\"U8\"]", "header: no ',' or '}' at byte 18"},
         {"{\"a\":{\"dtype\":\"U8\",}}", "header: no string at byte 19"},
+    };
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
+}
+
+Test(safetensors, bad_strings_are_refused)
+{
+    static const bad_header cases[] = {
         {"{\"\\x\":", "header: a bad escape in a string at byte 4"},
         {"{\"\\u12g4\":", "header: a bad escape in a string at byte 7"},
         {"{\"\\u0000\":", "header: a bad escape in a string at byte 8"},
@@ -238,6 +264,13 @@ Test(safetensors, bad_headers_are_refused)
         {"{\"\xf4\x90\x80\x80\":", "header: a string that is not UTF-8 at byte 2"},
         {"{\"\xc3", "header: a string that is not UTF-8 at byte 2"},
         {"{\"\xc3\":", "header: a string that is not UTF-8 at byte 2"},
+    };
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
+}
+
+Test(safetensors, bad_types_shapes_and_numbers_are_refused)
+{
+    static const bad_header cases[] = {
         {ONE("I8", "[4]", "[0,4]"), "tensor a: dtype I8 is not supported"},
         {ONE("f32", "[1]", "[0,4]"), "tensor a: dtype f32 is not supported"},
         {ONE("U8", "4", "[0,4]"), "header: no '[' at byte 27"},
@@ -253,6 +286,13 @@ Test(safetensors, bad_headers_are_refused)
         {ONE("U8", "[1,1,1,1,1,1,1,1,4]", "[0,4]"), "tensor a: has more than 8 axes"},
         {ONE("U8", "[4]", "[0]"), "header: no ',' at byte 48"},
         {ONE("U8", "[4]", "[0,4,4]"), "header: no ']' at byte 50"},
+    };
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
+}
+
+Test(safetensors, tensors_that_do_not_fill_the_buffer_one_after_the_other_are_refused)
+{
+    static const bad_header cases[] = {
         {ONE("U8", "[4]", "[0,5]"),
          "tensor a: bytes 0 to 5 are not within the 4 that follow the header"},
         {ONE("U8", "[4]", "[4,0]"),
@@ -273,10 +313,13 @@ Test(safetensors, bad_headers_are_refused)
          "tensor b: begins at byte 2, within one that ends at byte 4"},
         {"{" TENSOR("a", "U8", "[2]", "[0,2]") "," TENSOR("\\u0061", "U8", "[2]", "[2,4]") "}",
          "tensor a: occurs twice"},
-        {"{" TENSOR("a", "U8", "[4]", "[0,4]") "} x",
-         "header: something after the last '}' at byte 54"},
-        {"{" TENSOR("a", "U8", "[4]", "[0,4]") ",}", "header: no string at byte 53"},
-        {"{" TENSOR("a", "U8", "[4]", "[0,4]"), "header: no ',' or '}' at byte 52"},
+    };
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
+}
+
+Test(safetensors, bad_metadata_and_checksums_are_refused)
+{
+    static const bad_header cases[] = {
         {"{\"__metadata__\":[]}", "header: no '{' at byte 16"},
         {"{\"__metadata__\":{\"a\":1}}", "header: no string at byte 21"},
         {"{\"__metadata__\":{\"a\":\"1\"]}", "header: no ',' or '}' at byte 24"},
@@ -292,8 +335,7 @@ Test(safetensors, bad_headers_are_refused)
         {"{\"__metadata__\":{\"crc32:a\":\"000000000\"}," TENSOR("a", "U8", "[4]", "[0,4]") "}",
          "tensor a: its checksum is not eight hexadecimal digits"},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
-        expect_refused(write_text(cases[i].header, "abcd", 4), cases[i].fault);
+    expect_all_refused(cases, sizeof cases / sizeof *cases);
 }
 
 Test(safetensors, control_characters_of_a_name_do_not_reach_the_message)

@@ -129,17 +129,19 @@ static double run_side(side *s, int runs)
 /* Sets the row up, warms up, and chooses how many runs and rounds it deserves. */
 static void prepare(side *s, const row *r)
 {
-    enum { LONG = 2, FEW = 2, SOME = 3 };
+    enum { FEW = 2, SOME = 3 };
     *s = (side){.pid = s->pid, .to = s->to, .from = s->from};
     s->ready =
         ask(s, "setup %d %s %s\n", r->threads, r->dtype, r->spec) && strcmp(s->said, "ok") == 0;
     if (!s->ready)
         return;
     double seconds = run_side(s, 1); /* warms up */
-    if (s->ready && seconds < LONG)
+    if (s->ready && seconds < 0.5)
         seconds = run_side(s, 1);
+    if (!s->ready)
+        return;
     s->runs = seconds > 0.015 ? 1 : seconds > 1e-5 ? (int)(0.03 / seconds) : 3000;
-    s->rounds = seconds > LONG ? FEW : seconds > 0.2 ? SOME : ROUNDS;
+    s->rounds = seconds > 2 ? FEW : seconds > 0.2 ? SOME : ROUNDS;
 }
 
 static double median(side *s)
@@ -176,6 +178,14 @@ static double rate_of(const row *r, double seconds)
     return (r->unit == IMAGES ? 1.0 : 1e-9) * r->amount / seconds;
 }
 
+/* Why the side has no time for the row; NULL if it has one, or the row is none of its own. */
+static const char *skipped(const side *s)
+{
+    static const char skip[] = "skip ";
+    bool says = !s->ready && strncmp(s->said, skip, strlen(skip)) == 0;
+    return says ? s->said + strlen(skip) : NULL;
+}
+
 static const char *const unit_name[] = {"GFLOP/s", "GB/s", "images/s"};
 
 /* "k=v k=v" as members of a JSON object, with a prefix to each name. */
@@ -188,6 +198,17 @@ static void print_stat_json(const char *prefix, const char *stat)
         printf(", \"%s%s\": %g", prefix, name, value);
         stat += length;
     }
+}
+
+static const char *const json_prefix[SIDES] = {"", "torch_", "onednn_"};
+
+static void print_skipped_json(const char *prefix, const char *reason)
+{
+    printf(", \"%sskipped\": \"", prefix);
+    for (const char *at = reason; *at != '\0'; at++)
+        if ((unsigned char)*at >= ' ')
+            printf(*at == '"' || *at == '\\' ? "\\%c" : "%c", *at);
+    printf("\"");
 }
 
 /* The same for people: shares in percent, those of nothing left out. */
@@ -222,14 +243,16 @@ static void print_json(const row *r, side sides[SIDES], const limits *l)
     }
     for (int i = TORCH; i < SIDES; i++)
         if (sides[i].ready) {
-            printf(", \"%s_ms\": %.4f", side_name[i], 1e3 * median(&sides[i]));
+            printf(", \"%sms\": %.4f", json_prefix[i], 1e3 * median(&sides[i]));
             if (sides[OURS].ready)
-                printf(", \"%s_ratio\": %.3f", side_name[i],
+                printf(", \"%sratio\": %.3f", json_prefix[i],
                        median(&sides[i]) / median(&sides[OURS]));
         }
     for (int i = 0; i < SIDES; i++)
-        if (sides[i].ready && ask(&sides[i], "stat\n"))
-            print_stat_json(i == OURS ? "" : i == TORCH ? "torch_" : "onednn_", sides[i].said);
+        if (skipped(&sides[i]) != NULL)
+            print_skipped_json(json_prefix[i], skipped(&sides[i]));
+        else if (sides[i].ready && ask(&sides[i], "stat\n"))
+            print_stat_json(json_prefix[i], sides[i].said);
     printf("}\n");
 }
 
@@ -237,7 +260,7 @@ static void print_table(const row *r, side sides[SIDES], const limits *l)
 {
     printf("%-36s %4s %d", r->name, r->dtype, r->threads);
     if (!sides[OURS].ready) {
-        printf("  skipped: %s\n", sides[OURS].said + strcspn(sides[OURS].said, " "));
+        printf("  skipped: %s\n", skipped(&sides[OURS]) != NULL ? skipped(&sides[OURS]) : "");
         return;
     }
     double s = median(&sides[OURS]);
@@ -253,8 +276,8 @@ static void print_table(const row *r, side sides[SIDES], const limits *l)
     for (int i = 0; i < SIDES; i++)
         if (sides[i].ready && ask(&sides[i], "stat\n") && sides[i].said[0] != '\0')
             print_stat(side_name[i], sides[i].said);
-        else if (!sides[i].ready && strncmp(sides[i].said, "skip ", 5) == 0)
-            printf("    %s: skipped: %s\n", side_name[i], sides[i].said + 5);
+        else if (skipped(&sides[i]) != NULL)
+            printf("    %s: skipped: %s\n", side_name[i], skipped(&sides[i]));
 }
 
 /* ---- the run -----------------------------------------------------------------------------------
@@ -361,12 +384,16 @@ static void gemm_rows(bench *b)
     static const struct {
         const char *layout;
         int64_t batch, m, n, k;
-    } shapes[] = {
-        {"nn", 1, 256, 256, 256},    {"nn", 1, 1024, 1024, 1024}, {"nn", 1, 2048, 2048, 2048},
-        {"nn", 1, 16384, 128, 1152}, {"nn", 1, 4096, 256, 2304},  {"nn", 1, 256, 256, 2304},
-        {"tn", 1, 128, 1152, 16384}, {"nt", 1, 16, 512, 512},     {"nt", 16, 256, 256, 256}};
+        bool narrow; /* in bf16 too */
+    } shapes[] = {{"nn", 1, 256, 256, 256, false},    {"nn", 1, 1024, 1024, 1024, true},
+                  {"nn", 1, 2048, 2048, 2048, false}, {"nn", 1, 16384, 128, 1152, true},
+                  {"nn", 1, 4096, 256, 2304, false},  {"nn", 1, 256, 256, 2304, false},
+                  {"tn", 1, 128, 1152, 16384, true},  {"nt", 1, 16, 512, 512, false},
+                  {"nt", 16, 256, 256, 256, false}};
     for (int d = 0; d < 2; d++)
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+            if (d == 1 && !shapes[i].narrow)
+                continue;
             row r = {.part = "gemm", .dtype = dtypes[d], .threads = b->o.threads};
             int64_t n = shapes[i].batch;
             r.amount = 2.0 * (double)(n * shapes[i].m) * (double)(shapes[i].n * shapes[i].k);
@@ -384,12 +411,13 @@ static void gemm_rows(bench *b)
 
 static void conv_rows(bench *b)
 {
-    static const int64_t shapes[][4] = {{16, 128, 128, 32}, {16, 384, 128, 32}, {16, 256, 256, 16},
-                                        {16, 512, 256, 16}, {16, 256, 256, 8},  {16, 256, 256, 4},
+    enum { NARROW = 2 }; /* so many of them in bf16 too */
+    static const int64_t shapes[][4] = {{16, 128, 128, 32}, {16, 256, 256, 8},  {16, 384, 128, 32},
+                                        {16, 256, 256, 16}, {16, 512, 256, 16}, {16, 256, 256, 4},
                                         {64, 32, 32, 32},   {64, 64, 64, 16}};
     static const char *const passes[] = {"forward", "data", "weight"};
     for (int d = 0; d < 2; d++)
-        for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        for (size_t i = 0; i < (d == 0 ? sizeof shapes / sizeof *shapes : NARROW); i++)
             for (int p = 0; p < 3; p++) {
                 const int64_t *s = shapes[i];
                 row r = {.part = "conv", .dtype = dtypes[d], .threads = b->o.threads};
@@ -412,20 +440,24 @@ static void layer_rows(bench *b)
         const char *name, *spec;
         double elements; /* read or written, of f32 or bf16 */
         double flop;     /* instead, if arithmetic bounds it */
+        bool narrow;     /* in bf16 too */
     } rows[] = {
-        {"group_norm_silu forward + backward", "group_norm_silu 128 128 32", 5.0 * (1 << 24), 0},
-        {"silu forward + backward", "silu 128 128 32", 5.0 * (1 << 24), 0},
-        {"softmax forward + backward", "softmax 65536 256", 5.0 * (1 << 24), 0},
-        {"dropout forward + backward", "dropout 128 128 32", 4.0 * (1 << 24), 0},
-        {"cat", "cat 64 128 32", 4.0 * (1 << 23), 0},
-        {"upsample forward + backward", "upsample 128 128 16", 10.0 * (1 << 22), 0},
-        {"add", "add 128 128 32", 3.0 * (1 << 24), 0},
-        {"channels-last to row-major", "row_major 128 128 32", 2.0 * (1 << 24), 0},
+        {"group_norm_silu forward + backward", "group_norm_silu 128 128 32", 5.0 * (1 << 24), 0,
+         true},
+        {"silu forward + backward", "silu 128 128 32", 5.0 * (1 << 24), 0, false},
+        {"softmax forward + backward", "softmax 65536 256", 5.0 * (1 << 24), 0, false},
+        {"dropout forward + backward", "dropout 128 128 32", 4.0 * (1 << 24), 0, false},
+        {"cat", "cat 64 128 32", 4.0 * (1 << 23), 0, false},
+        {"upsample forward + backward", "upsample 128 128 16", 10.0 * (1 << 22), 0, false},
+        {"add", "add 128 128 32", 3.0 * (1 << 24), 0, true},
+        {"channels-last to row-major", "row_major 128 128 32", 2.0 * (1 << 24), 0, false},
         {"attention 256 x 256, forward + backward", "attention 16 256 256", 0,
-         12.0 * 16 * 256 * 256 * 256},
+         12.0 * 16 * 256 * 256 * 256, true},
     };
     for (int d = 0; d < 2; d++)
         for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            if (d == 1 && !rows[i].narrow)
+                continue;
             row r = {.part = "layers", .dtype = dtypes[d], .threads = b->o.threads, .unit = GBS};
             r.amount = rows[i].elements * (d == 0 ? 4 : 2);
             if (rows[i].flop > 0) {
@@ -465,14 +497,17 @@ static void step_rows(bench *b)
         int images;
         double flop; /* of an image */
         bool both;   /* on one thread too */
-    } rows[] = {{"CIFAR-10 training step", "train cifar10 16", 16, 3 * 12.44e9, true},
-                {"small training step", "train small 64", 64, 3 * 0.836e9, true},
-                {"CIFAR-10 network", "network cifar10 16", 16, 12.44e9, false},
-                {"CIFAR-10 sampling step", "sample cifar10 16", 16, 12.44e9, false},
-                {"small network", "network small 16", 16, 0.836e9, false},
-                {"small sampling step", "sample small 16", 16, 0.836e9, false}};
+        bool narrow; /* in bf16 too */
+    } rows[] = {{"CIFAR-10 training step", "train cifar10 16", 16, 3 * 12.44e9, true, true},
+                {"small training step", "train small 64", 64, 3 * 0.836e9, true, true},
+                {"CIFAR-10 network", "network cifar10 16", 16, 12.44e9, false, false},
+                {"CIFAR-10 sampling step", "sample cifar10 16", 16, 12.44e9, false, true},
+                {"small network", "network small 16", 16, 0.836e9, false, false},
+                {"small sampling step", "sample small 16", 16, 0.836e9, false, false}};
     for (int d = 0; d < 2; d++)
-        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+            if (d == 1 && !rows[i].narrow)
+                continue;
             for (int one = d == 0 && rows[i].both && b->o.threads > 1 ? 1 : 0; one >= 0; one--) {
                 row r = {.part = "steps", .dtype = dtypes[d], .unit = IMAGES, .alone = one != 0};
                 r.threads = one ? 1 : b->o.threads;
@@ -482,6 +517,7 @@ static void step_rows(bench *b)
                 snprintf(r.spec, sizeof r.spec, "%s", rows[i].spec);
                 do_row(b, &r);
             }
+        }
 }
 
 /* ---- the program -------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-LONG = 2  # seconds; what takes longer is run less often
+LONG = 0.5  # seconds; of what takes longer the first run already chooses the format
 FIRST, LIMIT = 20, 120  # seconds for the first run, and for all of a row
 
 

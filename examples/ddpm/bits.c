@@ -6,9 +6,8 @@
 #include "autograd/ops.h"
 #include "examples/ddpm/chart.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/generate.h"
 #include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
 #include "examples/ddpm/run.h"
 #include "models/ddpm/bound.h"
 #include "tensor/io/file.h"
@@ -23,15 +22,11 @@ enum { USUAL_IMAGES = 64 };
 
 typedef struct job {
     const bits_options *o;
-    model_files files;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
+    trained net;
     ito_tensor *images; /* [n, C, H, W] u8 or f32 */
     ito_ddpm_bits bits; /* of all of them */
     char *chart;        /* where the chart goes, or NULL */
-    progress progress;
-    int64_t done;  /* steps of batches that are complete */
-    int64_t batch; /* images of the one under way */
+    batches batches;
 } job;
 
 /* ---- getting ready ---- */
@@ -39,13 +34,13 @@ typedef struct job {
 /* The first images of the data, in the size and channels that the network takes. */
 static bool load_images(job *j)
 {
-    const ito_unet_config *c = &j->files.settings.model;
+    const ito_unet_config *c = &j->net.files.settings.model;
     const char *data = j->o->data;
     ito_tensor *all =
         data_load((data_options){.spec = data, .size = c->height, .grey = c->in_channels == 1});
     if (all == NULL)
         return false;
-    if (!model_fits(&j->files, all, data))
+    if (!model_fits(&j->net.files, all, data))
         return false;
     int64_t there = ito_size(all, 0), usual = there < USUAL_IMAGES ? there : USUAL_IMAGES;
     if (j->o->n > there) {
@@ -81,16 +76,11 @@ static bool prepare(job *j)
         if (j->chart == NULL || !path_can_write(o->rate_distortion))
             return false;
     }
-    if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files) ||
-        !model_set_variance(&j->files, o->variance) || !load_images(j))
+    if (!trained_open(&j->net, (trained_options){"eval", o->model, o->weights, o->precision,
+                                                 o->variance, o->class, 1.0}) ||
+        !load_images(j))
         return false;
-    j->unet = model_load(&j->files);
-    if (j->unet != NULL)
-        model_set_precision(j->unet, o->precision, "eval");
-    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(j->files.settings.diffusion) : NULL;
-    if (j->diffusion == NULL)
-        return false;
-    int64_t n = ito_size(j->images, 0), T = j->diffusion->schedule->steps;
+    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
     j->bits = (ito_ddpm_bits){.total = ito_empty(ITO_SHAPE(n), ITO_F64),
                               .prior = ito_empty(ITO_SHAPE(n), ITO_F64),
                               .terms = ito_empty(ITO_SHAPE(n, T), ITO_F64),
@@ -104,23 +94,23 @@ static bool prepare(job *j)
 
 static bool show(int64_t done, int64_t steps, void *context)
 {
-    job *j = context;
-    (void)steps;
-    progress_step(&j->progress, j->done + done, j->batch, (double)NAN);
+    (void)done;
+    batches_step(context, steps);
     return true;
 }
 
 /* Images first .. first + n - 1, into their places. */
-static bool run_batch(job *j, int64_t first, int64_t n)
+static bool run_batch(int64_t first, int64_t n, void *context)
 {
+    job *j = context;
     const ito_ddpm_bits *all = &j->bits;
     ito_ddpm_bits b;
     ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
-    j->batch = n;
-    return ito_ddpm_bits_per_dim(j->diffusion, ito_unet_network, j->unet, x, &b,
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    return ito_ddpm_bits_per_dim(j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b,
                                  .no_clip = j->o->no_clip, .seed = (uint64_t)j->o->seed,
                                  .first_image = first, .progress = show,
-                                 .progress_context = j) == ITO_OK &&
+                                 .progress_context = &j->batches) == ITO_OK &&
            ito_copy_(ito_narrow(all->total, 0, first, n), b.total) != NULL &&
            ito_copy_(ito_narrow(all->prior, 0, first, n), b.prior) != NULL &&
            ito_copy_(ito_narrow(all->terms, 0, first, n), b.terms) != NULL &&
@@ -130,18 +120,12 @@ static bool run_batch(job *j, int64_t first, int64_t n)
 
 static bool run_all(job *j)
 {
-    int64_t n = ito_size(j->images, 0), size = j->o->batch, T = j->diffusion->schedule->steps;
-    progress_begin(&j->progress, "step of the bound", "image steps", 0, (n + size - 1) / size * T);
-    for (int64_t first = 0; first < n; first += size) {
-        ito_scope_begin();
-        bool good = run_batch(j, first, n - first < size ? n - first : size);
-        ito_scope_end();
-        if (!good)
-            return false;
-        j->done += T;
-    }
-    progress_end(&j->progress);
-    return true;
+    j->batches = (batches){.what = "step of the bound",
+                           .n = ito_size(j->images, 0),
+                           .size = j->o->batch,
+                           .run = run_batch,
+                           .context = j};
+    return batches_run(&j->batches);
 }
 
 /* ---- rate and distortion ---- */
@@ -240,7 +224,7 @@ static double standard_error(const double *values, int64_t n)
 
 static cJSON *describe(const job *j, double seconds)
 {
-    int64_t n = ito_size(j->images, 0), T = j->diffusion->schedule->steps;
+    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
     const double *terms = ito_const_data(j->bits.terms), *total = ito_const_data(j->bits.total);
     const double *decoded = ito_const_data(j->bits.decoded);
     cJSON *root = cJSON_CreateObject(), *list = j->o->json ? cJSON_CreateArray() : NULL;
@@ -251,10 +235,10 @@ static cJSON *describe(const job *j, double seconds)
         if (list != NULL)
             cJSON_AddItemToArray(list, cJSON_CreateNumber(mean));
     }
-    cJSON_AddStringToObject(root, "weights", j->files.weights);
-    cJSON_AddNumberToObject(root, "step", (double)j->files.step);
+    cJSON_AddStringToObject(root, "weights", j->net.files.weights);
+    cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
     cJSON_AddStringToObject(root, "precision", j->o->precision);
-    cJSON_AddStringToObject(root, "variance", j->diffusion->variance->name);
+    cJSON_AddStringToObject(root, "variance", j->net.diffusion->variance->name);
     cJSON_AddNumberToObject(root, "images", (double)n);
     cJSON_AddNumberToObject(root, "L_T", mean_of(ito_const_data(j->bits.prior), n, 1));
     if (list != NULL)
@@ -275,14 +259,9 @@ int bits_run(const bits_options *o)
     double started = progress_clock();
     ito_scope_begin();
     bool good = prepare(&j) && run_all(&j) && write_rate_distortion(&j);
-    if (!good)
-        progress_end(&j.progress);
     int code = good ? eval_report("eval", describe(&j, progress_clock() - started), o->json)
                     : options_report("eval");
-    ito_diffusion_free(j.diffusion);
-    if (j.unet != NULL)
-        ito_module_free(&j.unet->base);
-    model_files_free(&j.files);
+    trained_close(&j.net);
     free(j.chart);
     ito_scope_end();
     return code;

@@ -40,6 +40,15 @@ bool data_spec_valid(const char *spec)
     return false;
 }
 
+void data_refuse_invalid(const command_line *c, const char *spec)
+{
+    if (spec != NULL && !data_spec_valid(spec))
+        options_refuse(c,
+                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
+                       "folder:DIR, npy:FILE",
+                       spec);
+}
+
 bool data_flips(const char *spec)
 {
     return place_of(spec, "mnist") == NULL;
@@ -78,30 +87,13 @@ ito_tensor *data_load_idx(const char *path)
     return ito_unsqueeze(images, 1);
 }
 
-static ito_tensor *load_idx_dir(const char *dir)
+/* The sentence for there being none is `missing`. */
+static ito_tensor *load_idx_dir(const char *dir, const char *missing)
 {
     char *path = data_find_idx(dir);
-    if (path == NULL) {
-        ito_error_set(ITO_ERR_IO, "%s/train-images-idx3-ubyte: there is no such file, nor .gz",
-                      dir);
-        return NULL;
-    }
-    ito_tensor *images = data_load_idx(path);
-    free(path);
-    return images;
-}
-
-static ito_tensor *load_fashion_mnist(void)
-{
-    char *path = data_find_idx(FASHION_MNIST);
-    if (path == NULL) {
-        ito_error_set(ITO_ERR_IO,
-                      "fashion-mnist: it is not in %s; install the Debian package "
-                      "dataset-fashion-mnist, or name the directory that has its files, mnist:DIR",
-                      FASHION_MNIST);
-        return NULL;
-    }
-    ito_tensor *images = data_load_idx(path);
+    if (path == NULL)
+        ito_error_set(ITO_ERR_IO, missing, dir);
+    ito_tensor *images = path != NULL ? data_load_idx(path) : NULL;
     free(path);
     return images;
 }
@@ -291,10 +283,12 @@ static ito_tensor *load_any(data_options o, classes *c)
     }
     ito_tensor *images;
     if ((place = place_of(o.spec, "mnist")) != NULL) {
-        images = load_idx_dir(place);
+        images = load_idx_dir(place, "%s/train-images-idx3-ubyte: there is no such file, nor .gz");
     } else {
-        images = load_fashion_mnist();
         place = FASHION_MNIST;
+        images = load_idx_dir(
+            place, "fashion-mnist: it is not in %s; install the Debian package "
+                   "dataset-fashion-mnist, or name the directory that has its files, mnist:DIR");
         names = fashion_names;
     }
     return c == NULL || (images != NULL && load_idx_labels(place, images, names, c)) ? images

@@ -2,6 +2,7 @@
 #ifndef ITO_DDPM_DATA_H
 #define ITO_DDPM_DATA_H
 
+#include "examples/ddpm/options.h"
 #include "tensor/tensor.h"
 
 #include <cjson/cJSON.h>
@@ -12,6 +13,8 @@ typedef struct data_options {
     bool grey;        /* folder: convert to grey */
 } data_options;
 
+/* End the program if --data is given and is not one. */
+void data_refuse_invalid(const command_line *c, const char *spec);
 /* Whether spec begins with a kind that there is and names a place where that needs one. */
 bool data_spec_valid(const char *spec);
 /* Whether a mirrored image of this kind is as good as the original: not so for digits. */

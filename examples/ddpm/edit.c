@@ -9,9 +9,7 @@
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/eval.h"
 #include "examples/ddpm/generate.h"
-#include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
 #include "examples/ddpm/run.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
@@ -23,65 +21,41 @@
 #include <string.h>
 
 typedef struct edit_options {
-    const char *model, *weights, *data, *image, *mask, *out, *npy, *precision;
-    int64_t first, second, n, t, steps, seed, jump, repeats, threads;
+    const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
+    int64_t first, second, n, t, steps, seed, jump, repeats, batch, threads;
+    double guidance;
     bool json;
 } edit_options;
 
 #define AT(field) offsetof(edit_options, field)
 
+// clang-format off
 #define MODEL_ROWS                                                                                 \
-    {OPTION_TEXT,                                                                                  \
-     "model",                                                                                      \
-     AT(model),                                                                                    \
-     "RUN|FILE",                                                                                   \
+    {OPTION_TEXT, "model", AT(model), "RUN|FILE",                                                  \
      "A run (its newest checkpoint), a checkpoint step-N, or a file of weights in one",            \
-     0,                                                                                            \
-     0,                                                                                            \
-     false},                                                                                       \
-    {                                                                                              \
-        OPTION_CHOICE, "weights", AT(weights), "ema|model",                                        \
-            "Averaged weights or plain ones (ema)", 0, 0, false                                    \
-    }
+     0, 0, false},                                                                                 \
+    {OPTION_CHOICE, "weights", AT(weights), "ema|model",                                           \
+     "Averaged weights or plain ones (ema)", 0, 0, false},                                         \
+    CLASS_ROW
 #define RESULT_ROWS                                                                                \
-    {OPTION_TEXT, "out", AT(out), "GRID.png", "Write the images side by side to this file",        \
-     0,           0,     false},                                                                   \
-        {OPTION_TEXT, "npy", AT(npy), "FILE.npy", "Write the result as float32 [N, C, H, W]",      \
-         0,           0,     false},                                                               \
-    {                                                                                              \
-        OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,   \
-            false                                                                                  \
-    }
+    {OPTION_TEXT, "out", AT(out), "GRID.png",                                                      \
+     "Write the images side by side to this file", 0, 0, false},                                   \
+    {OPTION_TEXT, "npy", AT(npy), "FILE.npy",                                                      \
+     "Write the result as float32 [N, C, H, W]", 0, 0, false},                                     \
+    {OPTION_FLAG, "json", AT(json), NULL,                                                          \
+     "Print one JSON object on stdout at the end", 0, 0, false}
+#define SEED_ROW                                                                                   \
+    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false}
 #define HOW_ROWS                                                                                   \
-    {OPTION_INT,                                                                                   \
-     "steps",                                                                                      \
-     AT(steps),                                                                                    \
-     "N",                                                                                          \
-     "Steps, at most those of the diffusion (encode, decode 50, else 250)",                        \
-     1,                                                                                            \
-     1e6,                                                                                          \
-     false},                                                                                       \
-        {OPTION_INT, "seed",      AT(seed), "S", "Decides all random numbers (0)",                 \
-         0,          LARGEST_INT, false},                                                          \
-        {OPTION_CHOICE,                                                                            \
-         "precision",                                                                              \
-         AT(precision),                                                                            \
-         PRECISIONS,                                                                               \
-         "Activations of the network (f32)",                                                       \
-         0,                                                                                        \
-         0,                                                                                        \
-         false},                                                                                   \
-        {OPTION_INT,                                                                               \
-         "threads",                                                                                \
-         AT(threads),                                                                              \
-         "N",                                                                                      \
-         "Threads; results do not depend on it (all processors)",                                  \
-         1,                                                                                        \
-         1024,                                                                                     \
-         false},                                                                                   \
-    {                                                                                              \
-        OPTION_END, NULL, 0, NULL, NULL, 0, 0, false                                               \
-    }
+    {OPTION_INT, "steps", AT(steps), "N",                                                          \
+     "Steps, at most those of the diffusion (encode, decode 50, else 250)", 1, 1e6, false},        \
+    BATCH_ROW,                                                                                     \
+    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,                                        \
+     "Activations of the network (f32)", 0, 0, false},                                             \
+    {OPTION_INT, "threads", AT(threads), "N",                                                      \
+     "Threads; results do not depend on it (all processors)", 1, 1024, false},                     \
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}
+// clang-format on
 
 static const option_row interpolate_rows[] = {
     MODEL_ROWS,
@@ -93,7 +67,9 @@ static const option_row interpolate_rows[] = {
     {OPTION_INT, "t", AT(t), "T",
      "Step that both are noised to and mixed at: more is freer (half of the diffusion)", 1, 1e6,
      false},
+    GUIDANCE_ROW,
     RESULT_ROWS,
+    SEED_ROW,
     HOW_ROWS,
 };
 
@@ -108,7 +84,9 @@ static const option_row inpaint_rows[] = {
      false},
     {OPTION_INT, "repeats", AT(repeats), "N",
      "Times that it walks each stretch; more fits better and takes longer (5)", 1, 1e6, false},
+    GUIDANCE_ROW,
     RESULT_ROWS,
+    SEED_ROW,
     HOW_ROWS,
 };
 
@@ -125,30 +103,38 @@ static const option_row decode_rows[] = {
     MODEL_ROWS,
     {OPTION_TEXT, "image", AT(image), "NOISE.npy", "What encode has made, with as many --steps", 0,
      0, false},
+    GUIDANCE_ROW,
     RESULT_ROWS,
     HOW_ROWS,
 };
 
 typedef struct job {
     edit_options o;
-    model_files files;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
-    ito_tensor *result;  /* [N, C, H, W], for --npy */
-    ito_tensor *picture; /* for --out; NULL: the result */
-    ito_tensor *error;   /* encode: [N] of the round trip */
-    progress progress;
+    trained net;
+    ito_tensor *images;  /* that it starts from, [N, C, H, W] as the network takes them */
+    ito_tensor *given;   /* inpaint: bool, where the image stays */
+    ito_tensor *result;  /* [n, C, H, W], for --npy */
+    ito_tensor *picture; /* encode: for --out, where others show the result */
+    ito_tensor *error;   /* encode: [n] of the round trip */
+    batches batches;
 } job;
 
 /* ---- images ---- */
 
-/* Images first .. first + n - 1 of --data, as the network takes them. */
-static ito_tensor *from_data(job *j, int64_t first, int64_t n, const char *option)
+/* All of --data, of the network's size. */
+static ito_tensor *all_data(job *j)
 {
-    const ito_unet_config *c = &j->files.settings.model;
+    const ito_unet_config *c = &j->net.files.settings.model;
     ito_tensor *all = data_load(
         (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1});
-    if (all == NULL || !model_fits(&j->files, all, j->o.data))
+    return all == NULL || !model_fits(&j->net.files, all, j->o.data) ? NULL : all;
+}
+
+/* Images first .. first + n - 1 of those, as the network takes them. */
+static ito_tensor *some_of(const job *j, ito_tensor *all, int64_t first, int64_t n,
+                           const char *option)
+{
+    if (all == NULL)
         return NULL;
     if (first + n > ito_size(all, 0)) {
         ito_error_set(ITO_ERR_RANGE,
@@ -173,30 +159,40 @@ static ito_tensor *from_file(const job *j, const char *path, bool free)
     if (ends_with(path, ".npy"))
         x = free ? data_load_npy_unbounded(path) : data_load_npy(path);
     else
-        x = ito_unsqueeze(ito_image_load(path, (int)j->files.settings.model.in_channels), 0);
-    return x == NULL || !model_fits(&j->files, x, path) ? NULL : x;
+        x = ito_unsqueeze(ito_image_load(path, (int)j->net.files.settings.model.in_channels), 0);
+    return x == NULL || !model_fits(&j->net.files, x, path) ? NULL : x;
 }
 
-/* ---- the commands ---- */
+/* ---- the commands: what each starts from, and a batch of its work ---- */
 
-static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
+static ito_ddpm_sample_options how(job *j, int64_t first)
 {
-    job *j = context;
-    j->progress.total = steps; /* of this way of a round trip */
-    progress_step(&j->progress, done, ito_size(x, 0), (double)NAN);
-    return true;
+    return (ito_ddpm_sample_options){.steps = j->o.steps,
+                                     .seed = (uint64_t)j->o.seed,
+                                     .first_image = first,
+                                     .progress = batches_progress,
+                                     .progress_context = &j->batches};
 }
 
-static ito_ddpm_sample_options how(job *j)
+/* Limits of x_0-hat would spoil the way back. */
+static ito_ddpm_sample_options both_ways(job *j)
 {
-    return (ito_ddpm_sample_options){
-        .steps = j->o.steps, .seed = (uint64_t)j->o.seed, .progress = show, .progress_context = j};
+    ito_ddpm_sample_options options = how(j, 0);
+    options.sampler = &ito_ddpm_ddim;
+    options.no_clip = true;
+    return options;
 }
 
-static bool interpolate(job *j)
+/* Images first .. of the result. */
+static bool put(job *j, int64_t first, ito_tensor *x)
+{
+    return images_put(j->result, first, x, j->net.files.weights, first);
+}
+
+static bool read_two(job *j)
 {
     edit_options *o = &j->o;
-    int64_t T = j->diffusion->schedule->steps;
+    int64_t T = j->net.diffusion->schedule->steps;
     o->t = o->t != 0 ? o->t : T / 2;
     if (o->t >= T) {
         ito_error_set(ITO_ERR_RANGE,
@@ -204,16 +200,26 @@ static bool interpolate(job *j)
                       T - 1);
         return false;
     }
-    ito_tensor *a = from_data(j, o->first, 1, "--first");
-    ito_tensor *b = a != NULL ? from_data(j, o->second, 1, "--second") : NULL;
-    if (b == NULL)
-        return false;
-    j->result = ito_ddpm_interpolate_with(j->diffusion, ito_unet_network, j->unet, a, b,
-                                          ito_linspace(0, 1, o->n, ITO_F32), o->t, how(j));
-    return j->result != NULL;
+    ito_tensor *all = all_data(j), *a = some_of(j, all, o->first, 1, "--first");
+    ito_tensor *b = a != NULL ? some_of(j, all, o->second, 1, "--second") : NULL;
+    j->images = b != NULL ? ito_cat((ito_tensor *[]){a, b}, 2, 0) : NULL;
+    return j->images != NULL;
 }
 
-static bool inpaint(job *j)
+/* All mixtures have the same noise: that of image 0. */
+static bool interpolate(int64_t first, int64_t n, void *context)
+{
+    job *j = context;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x = ito_ddpm_interpolate_with(
+        j->net.diffusion, ito_ddpm_conditioned_network, &network, ito_narrow(j->images, 0, 0, 1),
+        ito_narrow(j->images, 0, 1, 1),
+        ito_narrow(ito_linspace(0, 1, j->o.n, ITO_F32), 0, first, n), j->o.t, how(j, 0));
+    ito_ddpm_conditioned_end(&network);
+    return put(j, first, x);
+}
+
+static bool read_masked(job *j)
 {
     const edit_options *o = &j->o;
     ito_tensor *image = from_file(j, o->image, false);
@@ -226,47 +232,64 @@ static bool inpaint(job *j)
                       o->image, o->mask, ito_size(image, 0), ito_size(mask, 0));
         return false;
     }
-    const ito_unet_config *c = &j->files.settings.model;
-    ito_tensor *all =
-        ito_contiguous(ito_expand(data_scaled(image), o->n, c->in_channels, c->height, c->width));
     double least = ends_with(o->mask, ".npy") ? 0.0 : 127.0;
+    j->images = data_scaled(image);
     mask = ito_cast(mask, ITO_F32);
-    ito_tensor *given = mask == NULL ? NULL : ito_gt(mask, ito_full_like(mask, least));
-    j->result = ito_ddpm_inpaint_with(j->diffusion, ito_unet_network, j->unet, all, given,
-                                      (ito_ddpm_resampling){.jump = o->jump, .repeats = o->repeats},
-                                      how(j));
-    return j->result != NULL;
+    j->given = mask == NULL ? NULL : ito_gt(mask, ito_full_like(mask, least));
+    return j->images != NULL && j->given != NULL;
 }
 
-/* Limits of x_0-hat would spoil the way back. */
-static ito_ddpm_sample_options both_ways(job *j)
+static bool inpaint(int64_t first, int64_t n, void *context)
 {
-    ito_ddpm_sample_options options = how(j);
-    options.sampler = &ito_ddpm_ddim;
-    options.no_clip = true;
-    return options;
+    job *j = context;
+    const ito_unet_config *c = &j->net.files.settings.model;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x = ito_ddpm_inpaint_with(
+        j->net.diffusion, ito_ddpm_conditioned_network, &network,
+        ito_contiguous(ito_expand(j->images, n, c->in_channels, c->height, c->width)), j->given,
+        (ito_ddpm_resampling){.jump = j->o.jump, .repeats = j->o.repeats}, how(j, first));
+    ito_ddpm_conditioned_end(&network);
+    return put(j, first, x);
 }
 
-static bool encode(job *j)
+static bool read_some(job *j)
 {
+    j->images = some_of(j, all_data(j), j->o.first, j->o.n, "--n");
+    j->picture = ito_empty_like(j->images);
+    j->error = ito_empty(ITO_SHAPE(j->o.n), ITO_F32);
+    return j->picture != NULL && j->error != NULL;
+}
+
+static bool encode(int64_t first, int64_t n, void *context)
+{
+    job *j = context;
     ito_ddpm_round_trip r;
-    ito_tensor *x = from_data(j, j->o.first, j->o.n, "--n");
-    if (x == NULL || ito_ddpm_round_trip_with(j->diffusion, ito_unet_network, j->unet, x,
-                                              both_ways(j), &r) != ITO_OK)
-        return false;
-    j->result = r.noise;
-    j->picture = r.image;
-    j->error = r.error;
-    return true;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    bool good =
+        ito_ddpm_round_trip_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
+                                 ito_narrow(j->images, 0, first, n), both_ways(j), &r) == ITO_OK;
+    ito_ddpm_conditioned_end(&network);
+    return good && put(j, first, r.noise) &&
+           images_put(j->picture, first, r.image, j->net.files.weights, first) &&
+           ito_copy_(ito_narrow(j->error, 0, first, n), r.error) != NULL;
 }
 
-static bool decode(job *j)
+static bool read_noise(job *j)
 {
-    ito_tensor *x = data_scaled(from_file(j, j->o.image, true));
-    if (x == NULL)
-        return false;
-    j->result = ito_ddpm_sample_from_with(j->diffusion, ito_unet_network, j->unet, x, both_ways(j));
-    return j->result != NULL;
+    j->images = data_scaled(from_file(j, j->o.image, true));
+    j->o.n = j->images != NULL ? ito_size(j->images, 0) : 0;
+    return j->images != NULL;
+}
+
+static bool decode(int64_t first, int64_t n, void *context)
+{
+    job *j = context;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x =
+        ito_ddpm_sample_from_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
+                                  ito_narrow(j->images, 0, first, n), both_ways(j));
+    ito_ddpm_conditioned_end(&network);
+    return put(j, first, x);
 }
 
 typedef struct edit_command {
@@ -274,7 +297,11 @@ typedef struct edit_command {
     const option_row *rows;
     const char *needs[2]; /* options that must be given */
     edit_options usual;
-    bool (*run)(job *j);
+    int64_t steps;      /* usual ones */
+    const char *result; /* its word */
+    int64_t walks;      /* through the steps */
+    bool (*read)(job *j);
+    bool (*run)(int64_t first, int64_t n, void *job);
 } edit_command;
 
 static const edit_command interpolation = {
@@ -284,7 +311,11 @@ static const edit_command interpolation = {
     "  ito-ddpm interpolate --model run --data fashion-mnist --first 3 --second 8 --out grid.png",
     interpolate_rows,
     {"data", NULL},
-    {.n = 9, .second = 1, .steps = 250},
+    {.n = 9, .second = 1},
+    250,
+    "images",
+    1,
+    read_two,
     interpolate};
 static const edit_command inpainting = {
     "inpaint",
@@ -292,7 +323,11 @@ static const edit_command inpainting = {
     "  ito-ddpm inpaint --model run --image boot.png --mask mask.png --out grid.png",
     inpaint_rows,
     {"image", "mask"},
-    {.n = 4, .steps = 250, .jump = 10, .repeats = 5},
+    {.n = 4, .jump = 10, .repeats = 5},
+    250,
+    "images",
+    1,
+    read_masked,
     inpaint};
 static const edit_command encoding = {
     "encode",
@@ -302,7 +337,11 @@ static const edit_command encoding = {
     "squared difference to the images, whose values are -1 to 1.",
     encode_rows,
     {"data", NULL},
-    {.n = 16, .steps = 50},
+    {.n = 16},
+    50,
+    "noises",
+    2,
+    read_some,
     encode};
 static const edit_command decoding = {
     "decode",
@@ -310,7 +349,11 @@ static const edit_command decoding = {
     "  ito-ddpm decode --model run --image noise.npy --out grid.png",
     decode_rows,
     {"image", NULL},
-    {.steps = 50},
+    {.n = 0},
+    50,
+    "images",
+    1,
+    read_noise,
     decode};
 
 /* ---- around them ---- */
@@ -321,54 +364,48 @@ static void parse(const edit_command *e, edit_options *o, int argc, char **argv)
     *o = e->usual;
     o->weights = "ema";
     o->precision = "f32";
+    o->batch = 16;
+    o->guidance = 1.0;
     options_parse(&c, argc, argv);
+    refuse_lone_guidance(&c, o->class);
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
     for (int i = 0; i < 2 && e->needs[i] != NULL; i++)
         if (!options_given(&c, e->needs[i]))
             options_refuse(&c, "--%s is missing", e->needs[i]);
-    if (o->data != NULL && !data_spec_valid(o->data))
-        options_refuse(&c,
-                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
-                       "folder:DIR and npy:FILE",
-                       o->data);
+    data_refuse_invalid(&c, o->data);
     if (o->out == NULL && o->npy == NULL)
         options_refuse(&c, "--out or --npy is missing: where the result goes");
-    if (!options_given(&c, "steps"))
-        o->steps = -o->steps; /* at most so many */
 }
 
-static bool prepare(job *j, const char *command)
+static bool prepare(job *j, const edit_command *e)
 {
     edit_options *o = &j->o;
-    if ((o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK) ||
-        !path_can_write(o->out) || !path_can_write(o->npy) ||
-        !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
-        return false;
-    int64_t T = j->files.settings.diffusion.steps;
-    if (o->steps < 0)
-        o->steps = -o->steps < T ? -o->steps : T;
-    if (o->steps > T) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
-                      o->steps, T);
-        return false;
-    }
-    j->unet = model_load(&j->files);
-    if (j->unet != NULL)
-        model_set_precision(j->unet, o->precision, command);
-    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(j->files.settings.diffusion) : NULL;
-    return j->diffusion != NULL;
+    return (o->threads == 0 || ito_set_threads((int)o->threads) == ITO_OK) &&
+           path_can_write(o->out) && path_can_write(o->npy) &&
+           trained_open(&j->net, (trained_options){e->name, o->model, o->weights, o->precision,
+                                                   NULL, o->class, o->guidance}) &&
+           trained_steps(&j->net, e->steps, &o->steps);
+}
+
+static bool run_all(job *j, const edit_command *e)
+{
+    const ito_unet_config *c = &j->net.files.settings.model;
+    j->result = ito_empty(ITO_SHAPE(j->o.n, c->in_channels, c->height, c->width), ITO_F32);
+    j->batches = (batches){.what = "step",
+                           .n = j->o.n,
+                           .size = j->o.batch,
+                           .walks = e->walks,
+                           .run = e->run,
+                           .context = j};
+    return j->result != NULL && batches_run(&j->batches);
 }
 
 static bool write_result(job *j)
 {
     const edit_options *o = &j->o;
     ito_tensor *shown = j->picture != NULL ? j->picture : j->result;
-    if (!images_finite(j->result, j->files.weights, 0) ||
-        !images_finite(shown, j->files.weights, 0))
-        return false;
-    double columns = ceil(sqrt((double)ito_size(shown, 0)));
+    double columns = ceil(sqrt((double)o->n));
     if (o->npy != NULL && ito_npy_save(o->npy, j->result) != ITO_OK)
         return false;
     ito_tensor *grid = o->out != NULL ? ito_image_grid(shown, (int64_t)columns, 2) : NULL;
@@ -378,9 +415,9 @@ static bool write_result(job *j)
 static cJSON *describe(const job *j, double seconds)
 {
     cJSON *root = cJSON_CreateObject();
-    cJSON_AddStringToObject(root, "weights", j->files.weights);
-    cJSON_AddNumberToObject(root, "step", (double)j->files.step);
-    cJSON_AddNumberToObject(root, "images", (double)ito_size(j->result, 0));
+    cJSON_AddStringToObject(root, "weights", j->net.files.weights);
+    cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
+    cJSON_AddNumberToObject(root, "images", (double)j->o.n);
     cJSON_AddNumberToObject(root, "steps", (double)j->o.steps);
     if (j->error != NULL) {
         cJSON_AddNumberToObject(root, "round_trip_error", ito_item(ito_mean(j->error)));
@@ -392,22 +429,18 @@ static cJSON *describe(const job *j, double seconds)
 
 static int run(const edit_command *e, int argc, char **argv)
 {
-    job j = {.unet = NULL};
+    job j = {.result = NULL};
     parse(e, &j.o, argc, argv);
     double started = progress_clock();
     ito_scope_begin();
-    bool good = prepare(&j, e->name);
+    bool good = prepare(&j, e) && e->read(&j) && run_all(&j, e) && write_result(&j);
     if (good) {
-        progress_begin(&j.progress, "step", "image steps", 0, j.o.steps);
-        good = e->run(&j) && write_result(&j);
-        progress_end(&j.progress);
+        say_where(j.o.n, e->result, j.o.npy);
+        say_where(j.o.n, "images", j.o.out);
     }
     int code = good ? eval_report(e->name, describe(&j, progress_clock() - started), j.o.json)
                     : options_report(e->name);
-    ito_diffusion_free(j.diffusion);
-    if (j.unet != NULL)
-        ito_module_free(&j.unet->base);
-    model_files_free(&j.files);
+    trained_close(&j.net);
     ito_scope_end();
     return code;
 }

@@ -6,9 +6,7 @@
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/generate.h"
-#include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
 #include "models/classifier/classifier.h"
 #include "models/ddpm/sampler.h"
 #include "models/metrics/metrics.h"
@@ -23,9 +21,9 @@
 
 typedef struct eval_options {
     const char *model, *images, *data, *features, *against, *weights, *sampler, *precision;
-    const char *variance, *rate_distortion;
+    const char *variance, *rate_distortion, *class;
     int64_t n, steps, seed, batch, threads;
-    double eta;
+    double eta, guidance;
     bool frechet, precision_recall, score, bits_per_dim, no_clip, json;
 } eval_options;
 
@@ -61,6 +59,8 @@ static const option_row rows[] = {
 
     {OPTION_GROUP, NULL, 0, NULL, "How images are made of a model", 0, 0, false},
     {OPTION_INT, "n", AT(n), "N", "How many (10000; bits-per-dim 64)", 1, 1e7, false},
+    CLASS_ROW,
+    GUIDANCE_ROW,
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
     {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
@@ -104,11 +104,9 @@ static const char doc[] =
 
 typedef struct job {
     eval_options o;
-    model_files files;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
-    progress progress;
-    int64_t done;            /* steps of batches that are complete */
+    trained net;
+    batches batches;
+    ito_tensor *images;      /* made ones, [n, C, H, W] f32 */
     ito_tensor *made, *real; /* features [N, D], [M, D] */
     ito_tensor *logits;      /* of the made ones, if they are wanted */
     double frechet;
@@ -121,7 +119,7 @@ static void check_bound(const eval_options *o, const command_line *c)
 {
     static const char *const others[] = {
         "images", "features", "against", "frechet", "precision-recall",
-        "score",  "sampler",  "steps",   "eta"};
+        "score",  "sampler",  "steps",   "eta",     "guidance"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
         if (options_given(c, others[i]))
             options_refuse(c, "--%s: it has no part in --bits-per-dim, which makes no images",
@@ -133,8 +131,10 @@ static void check_bound(const eval_options *o, const command_line *c)
 static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
-    *o = (eval_options){.batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32"};
+    *o = (eval_options){
+        .batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32", .guidance = 1.0};
     options_parse(&c, argc, argv);
+    refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
     if (o->bits_per_dim)
         check_bound(o, &c);
@@ -143,15 +143,13 @@ static void parse(eval_options *o, int argc, char **argv)
     int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
     if (sources != 1)
         options_refuse(&c, "it takes one of --model, --images and --features: what is judged");
+    if (o->class != NULL && o->model == NULL)
+        options_refuse(&c, "--class: it takes a --model to ask for it");
     if (o->features != NULL && o->against == NULL)
         options_refuse(&c, "--against is missing: the features of real images");
     if (o->features == NULL && o->data == NULL)
         options_refuse(&c, "--data is missing: the real images");
-    if (o->data != NULL && !data_spec_valid(o->data))
-        options_refuse(&c,
-                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
-                       "folder:DIR and npy:FILE",
-                       o->data);
+    data_refuse_invalid(&c, o->data);
     if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
         options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
                            "--bits-per-dim");
@@ -164,72 +162,45 @@ static void parse(eval_options *o, int argc, char **argv)
 static bool prepare_model(job *j)
 {
     eval_options *o = &j->o;
-    if (!model_find(o->model, strcmp(o->weights, "model") == 0, &j->files) ||
-        !model_set_variance(&j->files, o->variance))
-        return false;
-    const ito_diffusion_options *d = &j->files.settings.diffusion;
-    int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
-    if (o->steps == 0)
-        o->steps = d->steps < usual ? d->steps : usual;
-    if (o->steps > d->steps) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
-                      o->steps, d->steps);
-        return false;
-    }
-    j->unet = model_load(&j->files);
-    if (j->unet != NULL)
-        model_set_precision(j->unet, o->precision, "eval");
-    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(*d) : NULL;
-    return j->diffusion != NULL;
+    return trained_open(&j->net, (trained_options){"eval", o->model, o->weights, o->precision,
+                                                   o->variance, o->class, o->guidance}) &&
+           trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps);
 }
 
-static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
+static bool sample_batch(int64_t first, int64_t n, void *context)
 {
     job *j = context;
-    (void)steps;
-    progress_step(&j->progress, j->done + done, ito_size(x, 0), (double)NAN);
-    return true;
-}
-
-static ito_tensor *sample_batch(job *j, int64_t first, int64_t n)
-{
     const eval_options *o = &j->o;
-    const ito_unet_config *c = &j->files.settings.model;
+    const ito_unet_config *c = &j->net.files.settings.model;
     ito_ddpm_sample_options options = {.sampler = ito_ddpm_sampler_find(o->sampler),
                                        .steps = o->steps,
                                        .eta = o->eta,
                                        .no_clip = o->no_clip,
                                        .seed = (uint64_t)o->seed,
                                        .first_image = first,
-                                       .progress = show,
-                                       .progress_context = j};
-    return options.sampler == NULL
-               ? NULL
-               : ito_ddpm_sample_with(j->diffusion, ito_unet_network, j->unet,
-                                      ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+                                       .progress = batches_progress,
+                                       .progress_context = &j->batches};
+    if (options.sampler == NULL)
+        return false;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x =
+        ito_ddpm_sample_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
+                             ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+    ito_ddpm_conditioned_end(&network);
+    return images_put(j->images, first, x, j->net.files.weights, first);
 }
 
 /* [n, C, H, W] f32, of the current scope. */
 static ito_tensor *sample_all(job *j)
 {
-    const ito_unet_config *c = &j->files.settings.model;
-    int64_t n = j->o.n, batch = j->o.batch;
-    ito_tensor *all = ito_empty(ITO_SHAPE(n, c->in_channels, c->height, c->width), ITO_F32);
-    progress_begin(&j->progress, "sampling step", "image steps", 0,
-                   (n + batch - 1) / batch * j->o.steps);
-    for (int64_t first = 0; all != NULL && first < n; first += batch) {
-        int64_t size = n - first < batch ? n - first : batch;
-        ito_scope_begin();
-        ito_tensor *x = sample_batch(j, first, size);
-        if (!images_finite(x, j->files.weights, first) ||
-            ito_copy_(ito_narrow(all, 0, first, size), x) == NULL)
-            all = NULL;
-        ito_scope_end();
-        j->done += j->o.steps;
-    }
-    progress_end(&j->progress);
-    return all;
+    const ito_unet_config *c = &j->net.files.settings.model;
+    j->images = ito_empty(ITO_SHAPE(j->o.n, c->in_channels, c->height, c->width), ITO_F32);
+    j->batches = (batches){.what = "sampling step",
+                           .n = j->o.n,
+                           .size = j->o.batch,
+                           .run = sample_batch,
+                           .context = j};
+    return j->images != NULL && batches_run(&j->batches) ? j->images : NULL;
 }
 
 /* ---- features ---- */
@@ -259,7 +230,7 @@ static bool find_features(job *j)
         return false;
     ito_tensor *real = data_load((data_options){.spec = o->data, .size = 28, .grey = true});
     if (real == NULL || !fits(real, o->data) ||
-        (o->model != NULL && !model_fits(&j->files, real, o->data)))
+        (o->model != NULL && !model_fits(&j->net.files, real, o->data)))
         return false;
     ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
     if (made == NULL || (o->images != NULL && !fits(made, o->images)))
@@ -298,8 +269,8 @@ static cJSON *describe(const job *j, double seconds)
     const eval_options *o = &j->o;
     cJSON *root = cJSON_CreateObject();
     if (o->model != NULL) {
-        cJSON_AddStringToObject(root, "weights", j->files.weights);
-        cJSON_AddNumberToObject(root, "step", (double)j->files.step);
+        cJSON_AddStringToObject(root, "weights", j->net.files.weights);
+        cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
         cJSON_AddStringToObject(root, "sampler", o->sampler);
         cJSON_AddNumberToObject(root, "steps", (double)o->steps);
         cJSON_AddStringToObject(root, "precision", o->precision);
@@ -349,6 +320,7 @@ static int run_bound(const eval_options *o)
                                     .weights = o->weights,
                                     .precision = o->precision,
                                     .variance = o->variance,
+                                    .class = o->class,
                                     .rate_distortion = o->rate_distortion,
                                     .n = o->n,
                                     .seed = o->seed,
@@ -359,7 +331,7 @@ static int run_bound(const eval_options *o)
 
 int command_eval(int argc, char **argv)
 {
-    job j = {.done = 0};
+    job j = {.images = NULL};
     parse(&j.o, argc, argv);
     double started = progress_clock();
     if (j.o.threads != 0 && ito_set_threads((int)j.o.threads) != ITO_OK)
@@ -370,10 +342,7 @@ int command_eval(int argc, char **argv)
     bool good = find_features(&j) && compute(&j);
     int code = good ? eval_report("eval", describe(&j, progress_clock() - started), j.o.json)
                     : options_report("eval");
-    ito_diffusion_free(j.diffusion);
-    if (j.unet != NULL)
-        ito_module_free(&j.unet->base);
-    model_files_free(&j.files);
+    trained_close(&j.net);
     ito_scope_end();
     return code;
 }

@@ -11,6 +11,7 @@
 typedef struct bits_options {
     const char *model, *data, *weights, *precision;
     const char *variance;        /* NULL: the run's */
+    const char *class;           /* NULL: none */
     const char *rate_distortion; /* FILE.csv, with FILE.svg beside it; or NULL */
     int64_t n;                   /* images, the first ones; 0: 64 or all */
     int64_t seed, batch;

@@ -1,12 +1,118 @@
-/* What the commands that make images have in common. */
+/* What the commands that use a trained network have in common. */
 #include "examples/ddpm/generate.h"
 
 #include "autograd/ops.h"
 
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
+#include <string.h>
 
-bool images_finite(ito_tensor *images, const char *weights, int64_t first)
+void refuse_lone_guidance(const command_line *c, const char *class)
+{
+    if (options_given(c, "guidance") && class == NULL)
+        options_refuse(c, "--guidance: it needs a --class to guide to");
+}
+
+/* A network whose labels were never dropped has not learned what "no class" is, and guidance asks
+ * for that too. */
+static bool choose_class(trained *t, const char *word, double guidance)
+{
+    int64_t classes = t->files.settings.model.classes;
+    bool all = word != NULL && strcmp(word, "all") == 0 && classes > 0;
+    t->guidance = guidance;
+    t->class = word == NULL ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&t->files, word);
+    if (word != NULL && !all && t->class < 0)
+        return false;
+    if (classes == 0 || t->files.label_dropout > 0.0 || (word != NULL && guidance == 1.0))
+        return true;
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "--%s: the network was trained with --label-dropout 0 and knows no images "
+                  "without a class",
+                  word == NULL ? "class" : "guidance");
+    return false;
+}
+
+bool trained_open(trained *t, trained_options o)
+{
+    if (!model_find(o.model, strcmp(o.weights, "model") == 0, &t->files) ||
+        !model_set_variance(&t->files, o.variance) || !choose_class(t, o.class, o.guidance))
+        return false;
+    t->unet = model_load(&t->files);
+    if (t->unet == NULL)
+        return false;
+    model_set_precision(t->unet, o.precision, o.command);
+    t->diffusion = ito_diffusion_create_with(t->files.settings.diffusion);
+    return t->diffusion != NULL;
+}
+
+void trained_close(trained *t)
+{
+    ito_diffusion_free(t->diffusion);
+    if (t->unet != NULL)
+        ito_module_free(&t->unet->base);
+    model_files_free(&t->files);
+}
+
+bool trained_steps(const trained *t, int64_t usual, int64_t *steps)
+{
+    int64_t most = t->diffusion->schedule->steps;
+    if (*steps == 0)
+        *steps = most < usual ? most : usual;
+    if (*steps <= most)
+        return true;
+    ito_error_set(ITO_ERR_RANGE,
+                  "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion", *steps,
+                  most);
+    return false;
+}
+
+ito_ddpm_conditioned trained_network(const trained *t, int64_t first, int64_t n)
+{
+    int64_t classes = t->files.settings.model.classes;
+    bool none = t->class == CLASS_NONE || t->guidance == 0.0;
+    ito_tensor *labels = none ? NULL : ito_empty(ITO_SHAPE(n), ITO_I64);
+    for (int64_t i = 0; labels != NULL && i < n; i++)
+        ((int64_t *)ito_data(labels))[i] =
+            t->class == CLASS_IN_TURN ? (first + i) % classes : t->class;
+    return (ito_ddpm_conditioned){.diffusion = t->diffusion,
+                                  .network = ito_unet_conditional,
+                                  .context = t->unet,
+                                  .classes = classes,
+                                  .labels = labels,
+                                  .guidance = t->guidance};
+}
+
+bool batches_run(batches *b)
+{
+    bool good = true;
+    progress_begin(&b->progress, b->what, "image steps", 0, 0);
+    for (int64_t first = 0; good && first < b->n; first += b->size) {
+        b->batch = b->n - first < b->size ? b->n - first : b->size;
+        ito_scope_begin();
+        good = b->run(first, b->batch, b->context);
+        ito_scope_end();
+    }
+    progress_end(&b->progress);
+    return good;
+}
+
+void batches_step(batches *b, int64_t steps)
+{
+    int64_t walks = (b->n + b->size - 1) / b->size * (b->walks != 0 ? b->walks : 1);
+    b->progress.total = walks * steps;
+    progress_step(&b->progress, ++b->done, b->batch, (double)NAN);
+}
+
+bool batches_progress(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    (void)done;
+    (void)x;
+    batches_step(context, steps);
+    return true;
+}
+
+static bool finite_images(ito_tensor *images, const char *weights, int64_t first)
 {
     ito_tensor *x = ito_contiguous(images);
     if (x == NULL)
@@ -22,4 +128,16 @@ bool images_finite(ito_tensor *images, const char *weights, int64_t first)
         }
     }
     return true;
+}
+
+bool images_put(ito_tensor *all, int64_t at, ito_tensor *images, const char *weights, int64_t first)
+{
+    return finite_images(images, weights, first) &&
+           ito_copy_(ito_narrow(all, 0, at, ito_size(images, 0)), images) != NULL;
+}
+
+void say_where(int64_t n, const char *what, const char *path)
+{
+    if (path != NULL)
+        fprintf(stderr, "%" PRId64 " %s in %s\n", n, what, path);
 }

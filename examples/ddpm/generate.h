@@ -1,11 +1,82 @@
-/* What the commands that make images have in common. */
+/* What the commands that use a trained network have in common: the network, ready to be asked, its
+ * class, its number of steps; images in batches, and the check that they can be written. */
 #ifndef ITO_DDPM_GENERATE_H
 #define ITO_DDPM_GENERATE_H
 
-#include "tensor/tensor.h"
+#include "examples/ddpm/model.h"
+#include "examples/ddpm/options.h"
+#include "examples/ddpm/progress.h"
+#include "models/ddpm/condition.h"
 
-/* Whether all of images [N, ...] f32, made by these weights and numbered from `first`, is finite;
- * false with an error recorded, also for NULL. Nothing else may be written. */
-bool images_finite(ito_tensor *images, const char *weights, int64_t first);
+// clang-format off
+/* Rows of a command's options. */
+#define CLASS_ROW                                                                                  \
+    {OPTION_TEXT, "class", AT(class), "NAME|K|all",                                                \
+     "Of this class, or of each in turn, if the network was trained with --conditional",           \
+     0, 0, false}
+#define GUIDANCE_ROW                                                                               \
+    {OPTION_REAL, "guidance", AT(guidance), "W",                                                   \
+     "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it (1)",      \
+     0, 1000, false}
+#define BATCH_ROW                                                                                  \
+    {OPTION_INT, "batch", AT(batch), "N",                                                          \
+     "Images made at once; changes none of them (16)", 1, 1e6, false}
+// clang-format on
+
+typedef struct trained_options {
+    const char *command; /* for messages */
+    const char *model, *weights, *precision;
+    const char *variance; /* NULL: as trained */
+    const char *class;    /* NULL: none */
+    double guidance;
+} trained_options;
+
+typedef struct trained {
+    model_files files;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    int64_t class; /* of all images, or one of these */
+    double guidance;
+} trained;
+
+enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
+
+/* End the program if --guidance was given without a --class. */
+void refuse_lone_guidance(const command_line *c, const char *class);
+/* Load the network, for what was chosen. False with an error recorded; closed in either case. */
+bool trained_open(trained *t, trained_options o);
+void trained_close(trained *t);
+/* *steps as wanted, or, for 0, the usual number or all there are. False with an error recorded if
+ * the diffusion has not so many. */
+bool trained_steps(const trained *t, int64_t usual, int64_t *steps);
+/* The context of ito_ddpm_conditioned_network for images first .. first + n - 1. */
+ito_ddpm_conditioned trained_network(const trained *t, int64_t first, int64_t n);
+
+/* A long job on images, in batches, each in a scope of its own, so that memory does not grow with
+ * the images; with one line of progress for all of it. */
+typedef struct batches {
+    const char *what; /* a step is, on that line: "sampling step" */
+    int64_t n, size;  /* images, and at most so many in a batch */
+    int64_t walks;    /* through all steps that a batch takes; 0: one */
+    bool (*run)(int64_t first, int64_t n, void *context);
+    void *context;
+    progress progress;
+    int64_t batch, done; /* images of the batch under way; steps taken by all */
+} batches;
+
+/* False with an error recorded, by what failed. */
+bool batches_run(batches *b);
+/* To be called behind every step of a walk of `steps` of them. */
+void batches_step(batches *b, int64_t steps);
+/* The same as an ito_ddpm_progress; the context is the batches. */
+bool batches_progress(int64_t done, int64_t steps, ito_tensor *x, void *context);
+
+/* Put images [N, ...], made by these weights and numbered from `first`, in their place in `all`,
+ * from `at`. False with an error recorded if they are NULL or not finite: such are never written.
+ */
+bool images_put(ito_tensor *all, int64_t at, ito_tensor *images, const char *weights,
+                int64_t first);
+/* Say on stderr where so many of them went, if anywhere. */
+void say_where(int64_t n, const char *what, const char *path);
 
 #endif

@@ -68,11 +68,14 @@ static bool find_file(const char *path, model_files *f)
     return false;
 }
 
-/* The names of the classes, if the settings have them: as many as there are classes. */
-static bool read_class_names(model_files *f, const char *text, const char *source)
+/* The names of the classes, if the settings have them: as many as there are classes; and how often
+ * labels were dropped, which older checkpoints do not say. */
+static bool read_classes(model_files *f, const char *text, const char *source)
 {
     cJSON *root = cJSON_Parse(text);
     f->class_names = cJSON_DetachItemFromObjectCaseSensitive(root, "class_names");
+    const cJSON *dropout = cJSON_GetObjectItemCaseSensitive(root, "label_dropout");
+    f->label_dropout = cJSON_IsNumber(dropout) ? dropout->valuedouble : 0.1;
     cJSON_Delete(root);
     const cJSON *name;
     bool good = cJSON_GetArraySize(f->class_names) == f->settings.model.classes;
@@ -88,7 +91,7 @@ static bool read_settings(model_files *f)
     char *source = path_join(f->checkpoint, "state.json");
     char *text = source != NULL ? ito_checkpoint_settings(f->checkpoint) : NULL;
     bool good = text != NULL && ito_ddpm_settings_parse(text, source, &f->settings) == ITO_OK &&
-                read_class_names(f, text, source);
+                read_classes(f, text, source);
     f->step = good ? ito_checkpoint_step(f->checkpoint) : -1;
     free(text);
     free(source);

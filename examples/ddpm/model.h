@@ -13,7 +13,8 @@ typedef struct model_files {
     char *weights;    /* the safetensors file */
     int64_t step;     /* of the checkpoint */
     ito_ddpm_settings settings;
-    cJSON *class_names; /* an array of texts; NULL without classes */
+    cJSON *class_names;   /* an array of texts; NULL without classes */
+    double label_dropout; /* of its training; 0: no image was without its class */
 } model_files;
 
 /* Find them for a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain

@@ -117,6 +117,28 @@ static void store(command_line *c, int row, const char *text)
     c->given[row] = true;
 }
 
+/* What stands behind the options: lines that begin with a space are examples and stay whole, which
+ * argp would not let them; others are filled. */
+static void print_after(const char *text)
+{
+    enum { WIDTH = 79 };
+    for (size_t column = 0; *text != '\0';) {
+        size_t n = text[0] == ' ' && column == 0 ? strcspn(text, "\n") : strcspn(text, " \n");
+        if (column > 0 && n > 0 && column + 1 + n > WIDTH) {
+            putchar('\n');
+            column = 0;
+        }
+        column += (size_t)printf("%s%.*s", column > 0 && n > 0 ? " " : "", (int)n, text);
+        text += n;
+        if (*text == '\n') {
+            putchar('\n');
+            column = 0;
+        }
+        text += *text != '\0';
+    }
+    putchar('\n');
+}
+
 static error_t parse_key(int key, char *text, struct argp_state *state)
 {
     command_line *c = state->input;
@@ -124,6 +146,11 @@ static error_t parse_key(int key, char *text, struct argp_state *state)
         state->err_stream = NULL; /* argp would add where to find help, which the usage line says */
     if (key == KEY_HELP) {
         argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK);
+        const char *after = strchr(c->doc, '\v');
+        if (after != NULL) {
+            putchar('\n');
+            print_after(after + 1);
+        }
         exit(fflush(stdout) == 0 ? 0 : 1);
     }
     if (key >= KEY_FIRST && key < KEY_FIRST + MAX_OPTIONS) {
@@ -154,7 +181,8 @@ void options_parse(command_line *c, int argc, char **argv)
     }
     rows[n] = (struct argp_option){
         .name = "help", .key = KEY_HELP, .doc = "Print this and exit", .group = group + 1};
-    struct argp argp = {rows, parse_key, c->arguments, c->doc, NULL, NULL, NULL};
+    char *before = strndup(c->doc, strcspn(c->doc, "\v"));
+    struct argp argp = {rows, parse_key, c->arguments, before, NULL, NULL, NULL};
 
     char name[32];
     snprintf(name, sizeof name, "%s %s", PROGRAM, c->command);
@@ -165,4 +193,5 @@ void options_parse(command_line *c, int argc, char **argv)
         exit(EXIT_USAGE);
     }
     argv[0] = NULL;
+    free(before);
 }

@@ -4,11 +4,8 @@
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/generate.h"
-#include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
 #include "examples/ddpm/run.h"
-#include "models/ddpm/condition.h"
 #include "models/ddpm/sampler.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
@@ -47,12 +44,8 @@ static const option_row rows[] = {
     {OPTION_INT, "n", AT(n), "N", "How many images (64)", 1, 1e7, false},
     {OPTION_INT, "columns", AT(columns), "N", "Images in a row of the grid (as a square)", 1, 1e7,
      false},
-    {OPTION_TEXT, "class", AT(class), "NAME|K|all",
-     "Of this class, or of each in turn, if the network was trained with --conditional", 0, 0,
-     false},
-    {OPTION_REAL, "guidance", AT(guidance), "W",
-     "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it (1)", 0,
-     1000, false},
+    CLASS_ROW,
+    GUIDANCE_ROW,
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
 
@@ -86,8 +79,7 @@ static const option_row rows[] = {
      0, 1e12, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
-    {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (16)", 1, 1e6,
-     false},
+    BATCH_ROW,
     {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
      "Activations of the network, whatever it was trained in (f32)", 0, 0, false},
     {OPTION_INT, "threads", AT(threads), "N",
@@ -111,15 +103,11 @@ static const char doc[] =
 
 typedef struct job {
     sample_options o;
-    model_files files;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
+    trained net;
     ito_tensor *images;     /* [n, C, H, W] f32, row-major */
     ito_tensor *trajectory; /* [steps, n, C, H, W] f32, or NULL */
     int64_t first;          /* image of the batch under way */
-    progress progress;
-    int64_t done;  /* steps of batches that are complete */
-    int64_t class; /* of all images, -1: each in turn; unless options say none */
+    batches batches;
 } job;
 
 static void parse(sample_options *o, int argc, char **argv)
@@ -133,8 +121,7 @@ static void parse(sample_options *o, int argc, char **argv)
                           .precision = "f32",
                           .guidance = 1.0};
     options_parse(&c, argc, argv);
-    if (options_given(&c, "guidance") && o->class == NULL)
-        options_refuse(&c, "--guidance: it needs a --class to guide to");
+    refuse_lone_guidance(&c, o->class);
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
     if (o->out == NULL && o->npy == NULL && o->trajectory == NULL)
@@ -147,47 +134,16 @@ static bool prepare(job *j)
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
     if (!path_can_write(o->out) || !path_can_write(o->npy) || !path_can_write(o->trajectory) ||
-        !model_find(o->model, strcmp(o->weights, "model") == 0, &j->files))
+        !trained_open(&j->net, (trained_options){"sample", o->model, o->weights, o->precision,
+                                                 o->variance, o->class, o->guidance}) ||
+        !trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps))
         return false;
-    j->class = -1;
-    if (o->class != NULL &&
-        (strcmp(o->class, "all") != 0 || j->files.settings.model.classes == 0)) {
-        j->class = model_class(&j->files, o->class);
-        if (j->class < 0)
-            return false;
-    }
-    ito_diffusion_options *d = &j->files.settings.diffusion;
-    if (!model_set_variance(&j->files, o->variance))
-        return false;
-    int64_t usual = strcmp(o->sampler, "ddpm") == 0 ? 250 : 50;
-    if (o->steps == 0)
-        o->steps = d->steps < usual ? d->steps : usual;
-    if (o->steps > d->steps) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
-                      o->steps, d->steps);
-        return false;
-    }
-    const ito_unet_config *c = &j->files.settings.model;
-    j->unet = model_load(&j->files);
-    if (j->unet != NULL)
-        model_set_precision(j->unet, o->precision, "sample");
-    j->diffusion = j->unet != NULL ? ito_diffusion_create_with(*d) : NULL;
-    j->images = j->diffusion != NULL
-                    ? ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32)
-                    : NULL;
+    const ito_unet_config *c = &j->net.files.settings.model;
+    j->images = ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32);
     if (j->images != NULL && o->trajectory != NULL)
         j->trajectory =
             ito_empty(ITO_SHAPE(o->steps, o->n, c->in_channels, c->height, c->width), ITO_F32);
     return j->images != NULL && (o->trajectory == NULL || j->trajectory != NULL);
-}
-
-static bool show(int64_t done, int64_t steps, ito_tensor *x, void *context)
-{
-    job *j = context;
-    (void)steps;
-    progress_step(&j->progress, j->done + done, ito_size(x, 0), (double)NAN);
-    return true;
 }
 
 /* What the network sees at a step of the batch, into its place. */
@@ -199,22 +155,12 @@ static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
     ito_to_data(w->guess.x_0, place, ITO_F32); /* an error of it ends the run at the next step */
 }
 
-/* The labels of images first .. first + n - 1; NULL also if they have none. */
-static ito_tensor *labels_of(const job *j, int64_t first, int64_t n)
-{
-    int64_t classes = j->files.settings.model.classes;
-    ito_tensor *labels = j->o.class == NULL ? NULL : ito_empty(ITO_SHAPE(n), ITO_I64);
-    for (int64_t i = 0; labels != NULL && i < n; i++)
-        ((int64_t *)ito_data(labels))[i] =
-            j->class >= 0 ? j->class : (j->o.first + first + i) % classes;
-    return labels;
-}
-
 /* Images first .. first + n - 1 of the run, into their place. */
-static bool sample_batch(job *j, int64_t first, int64_t n)
+static bool sample_batch(int64_t first, int64_t n, void *context)
 {
+    job *j = context;
     const sample_options *o = &j->o;
-    const ito_unet_config *c = &j->files.settings.model;
+    const ito_unet_config *c = &j->net.files.settings.model;
     ito_ddpm_sample_options options = {.sampler = ito_ddpm_sampler_find(o->sampler),
                                        .steps = o->steps,
                                        .eta = o->eta,
@@ -228,40 +174,27 @@ static bool sample_batch(job *j, int64_t first, int64_t n)
                                        .observe_context = j,
                                        .seed = (uint64_t)o->seed,
                                        .first_image = o->first + first,
-                                       .progress = show,
-                                       .progress_context = j};
-    ito_ddpm_conditioned network = {.diffusion = j->diffusion,
-                                    .network = ito_unet_conditional,
-                                    .context = j->unet,
-                                    .classes = c->classes,
-                                    .labels = o->guidance == 0.0 ? NULL : labels_of(j, first, n),
-                                    .guidance = o->guidance};
+                                       .progress = batches_progress,
+                                       .progress_context = &j->batches};
+    ito_ddpm_conditioned network = trained_network(&j->net, o->first + first, n);
     j->first = first;
     if (options.sampler == NULL || ito_ddpm_spacing_find(o->spacing, &options.spacing) != ITO_OK)
         return false;
     ito_tensor *x =
-        ito_ddpm_sample_with(j->diffusion, ito_ddpm_conditioned_network, &network,
+        ito_ddpm_sample_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
                              ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
     ito_ddpm_conditioned_end(&network);
-    return images_finite(x, j->files.weights, o->first + first) &&
-           ito_copy_(ito_narrow(j->images, 0, first, n), x) != NULL;
+    return images_put(j->images, first, x, j->net.files.weights, o->first + first);
 }
 
 static bool sample_all(job *j)
 {
-    int64_t n = j->o.n, batch = j->o.batch;
-    progress_begin(&j->progress, "sampling step", "image steps", 0,
-                   (n + batch - 1) / batch * j->o.steps);
-    for (int64_t first = 0; first < n; first += batch) {
-        ito_scope_begin();
-        bool good = sample_batch(j, first, n - first < batch ? n - first : batch);
-        ito_scope_end();
-        if (!good)
-            return false;
-        j->done += j->o.steps;
-    }
-    progress_end(&j->progress);
-    return true;
+    j->batches = (batches){.what = "sampling step",
+                           .n = j->o.n,
+                           .size = j->o.batch,
+                           .run = sample_batch,
+                           .context = j};
+    return batches_run(&j->batches);
 }
 
 static bool write_images(job *j)
@@ -286,17 +219,14 @@ static bool put_text(cJSON *root, const char *name, const char *value)
 static int report(const job *j, double seconds)
 {
     const sample_options *o = &j->o;
-    if (o->out != NULL)
-        fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->out);
-    if (o->npy != NULL)
-        fprintf(stderr, "%" PRId64 " images in %s\n", o->n, o->npy);
-    if (o->trajectory != NULL)
-        fprintf(stderr, "%" PRId64 " steps of them in %s\n", o->steps, o->trajectory);
+    say_where(o->n, "images", o->out);
+    say_where(o->n, "images", o->npy);
+    say_where(o->steps, "steps of them", o->trajectory);
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
-    bool good = put_text(root, "weights", j->files.weights) &&
-                cJSON_AddNumberToObject(root, "step", (double)j->files.step) != NULL &&
+    bool good = put_text(root, "weights", j->net.files.weights) &&
+                cJSON_AddNumberToObject(root, "step", (double)j->net.files.step) != NULL &&
                 cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
                 cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
                 put_text(root, "sampler", o->sampler) && put_text(root, "class", o->class) &&
@@ -315,21 +245,13 @@ static int report(const job *j, double seconds)
 
 int command_sample(int argc, char **argv)
 {
-    job j = {.done = 0};
+    job j = {.images = NULL};
     parse(&j.o, argc, argv);
     double started = progress_clock();
-    int code;
     ito_scope_begin();
-    if (prepare(&j) && sample_all(&j) && write_images(&j)) {
-        code = report(&j, progress_clock() - started);
-    } else {
-        progress_end(&j.progress);
-        code = options_report("sample");
-    }
-    ito_diffusion_free(j.diffusion);
-    if (j.unet != NULL)
-        ito_module_free(&j.unet->base);
-    model_files_free(&j.files);
+    bool good = prepare(&j) && sample_all(&j) && write_images(&j);
+    int code = good ? report(&j, progress_clock() - started) : options_report("sample");
+    trained_close(&j.net);
     ito_scope_end();
     return code;
 }

@@ -228,7 +228,7 @@ static bool open_events(session *s)
     return good;
 }
 
-/* The settings that stand in every checkpoint, with the classes' names if there are any. */
+/* The settings that stand in every checkpoint, with what there is to say of classes. */
 static char *settings_text(const session *s, const ito_ddpm_settings *settings)
 {
     char *text = ito_ddpm_settings_format(settings);
@@ -238,9 +238,10 @@ static char *settings_text(const session *s, const ito_ddpm_settings *settings)
     cJSON *names = cJSON_Duplicate(s->class_names, true);
     free(text);
     text = NULL;
-    if (root != NULL && names != NULL && cJSON_AddItemToObject(root, "class_names", names))
+    if (root != NULL && names != NULL && cJSON_AddItemToObject(root, "class_names", names) &&
+        cJSON_AddNumberToObject(root, "label_dropout", s->o.label_dropout) != NULL)
         text = cJSON_Print(root);
-    else
+    else if (cJSON_GetObjectItemCaseSensitive(root, "class_names") == NULL)
         cJSON_Delete(names);
     cJSON_Delete(root);
     if (text == NULL)

@@ -371,11 +371,7 @@ void train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         options_refuse(&c, "--out is missing: the directory of the run");
     if (o->data == NULL && !o->resume)
         options_refuse(&c, "--data is missing: what to learn");
-    if (o->data != NULL && !data_spec_valid(o->data))
-        options_refuse(&c,
-                       "--data: \"%s\" is none of fashion-mnist, mnist:DIR, cifar10:DIR, "
-                       "folder:DIR, npy:FILE",
-                       o->data);
+    data_refuse_invalid(&c, o->data);
     if (o->minutes > 0.0 && (o->resume || options_given(&c, "steps")))
         options_refuse(&c, "--minutes: how long the run is, %s says already",
                        o->resume ? "the run itself" : "--steps");

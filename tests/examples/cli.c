@@ -1,6 +1,7 @@
 /* Running ito-ddpm from tests. */
 #include "tests/examples/cli.h"
 
+#include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/runtime.h"
 
@@ -107,6 +108,19 @@ void same_directory(const char *a, const char *b)
     char command[512];
     snprintf(command, sizeof command, "diff -r %s %s", a, b);
     cr_assert_eq(system(command), 0, "%s", command);
+}
+
+void write_classes(void)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
+    cr_assert_eq(system("mkdir -p photos/cat photos/dog"), 0);
+    for (int i = 0; i < 3; i++) {
+        char path[64];
+        snprintf(path, sizeof path, "photos/cat/%d.png", i);
+        cr_assert_eq(ito_png_save(path, x), ITO_OK);
+        snprintf(path, sizeof path, "photos/dog/%d.png", i);
+        cr_assert_eq(ito_png_save(path, ito_full(ITO_SHAPE(1, 8, 8), 255, ITO_U8)), ITO_OK);
+    }
 }
 
 void put_file(const char *path, const char *text)

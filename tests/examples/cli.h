@@ -9,6 +9,10 @@
 /* A network of a few thousand parameters, and no samples on the way. */
 #define TINY "--channels 8 --multipliers 1,2 --blocks 1 --batch 4 --diffusion-steps 20"
 #define QUIET "--sample-every 0"
+/* The same network of the images of write_classes. */
+#define FOLDER                                                                                     \
+    "train --data folder:photos --size 8 --grey --batch 4 --channels 8 --multipliers 1,2 "         \
+    "--blocks 1 --diffusion-steps 20 --checkpoint-every 2 "
 
 /* For TestSuite(name, .init = cli_enter, .fini = cli_leave, .timeout = 120). */
 void cli_enter(void);
@@ -36,6 +40,8 @@ void train_tiny(const char *out, const char *more);
 
 /* Random u8 images [n, 1, side, side]. */
 void write_images(const char *path, int64_t n, int64_t side);
+/* photos/cat and photos/dog: three PNG files each, black ones and white ones. */
+void write_classes(void);
 void write_npy(const char *path, ito_tensor *t);
 void put_file(const char *path, const char *text);
 void slurp(const char *path, char *out, size_t room);

@@ -1,7 +1,6 @@
 /* Runs with classes, and with every choice of a diffusion. */
 #include "tests/examples/cli.h"
 
-#include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 
 #include <criterion/criterion.h>
@@ -12,24 +11,6 @@
 TestSuite(cli_choices, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 
 /* ---- classes ---- */
-
-/* Two classes of PNG files, by a shell: black and white squares are enough. */
-static void write_classes(void)
-{
-    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
-    cr_assert_eq(system("mkdir -p photos/cat photos/dog"), 0);
-    for (int i = 0; i < 3; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "photos/cat/%d.png", i);
-        cr_assert_eq(ito_png_save(path, x), ITO_OK);
-        snprintf(path, sizeof path, "photos/dog/%d.png", i);
-        cr_assert_eq(ito_png_save(path, ito_full(ITO_SHAPE(1, 8, 8), 255, ITO_U8)), ITO_OK);
-    }
-}
-
-#define FOLDER                                                                                     \
-    "train --data folder:photos --size 8 --grey --batch 4 --channels 8 --multipliers 1,2 "         \
-    "--blocks 1 --diffusion-steps 20 --checkpoint-every 2 "
 
 Test(cli_choices, a_conditional_run_draws_by_class_and_goes_on_to_the_bit)
 {
@@ -60,6 +41,23 @@ Test(cli_choices, a_conditional_run_draws_by_class_and_goes_on_to_the_bit)
     is_usage_error("sample --model b --out x.png --class 2", "--class: \"2\" is none of cat, dog");
     is_usage_error("sample --model b --out x.png --guidance 2",
                    "--guidance: it needs a --class to guide to");
+}
+
+Test(cli_choices, a_network_that_always_saw_a_class_is_not_asked_without_one)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --label-dropout 0 --steps 2 " QUIET " --out r"));
+    succeeds(run("sample --model r --npy a.npy --n 2 --steps 3 --class all"));
+#define SURE "the network was trained with --label-dropout 0 and knows no images without a class"
+    is_usage_error("sample --model r --npy a.npy", "--class: " SURE);
+    is_usage_error("encode --model r --npy a.npy --data folder:photos", "--class: " SURE);
+    is_usage_error("sample --model r --npy a.npy --class cat --guidance 2", "--guidance: " SURE);
+    is_usage_error("sample --model r --npy a.npy --class cat --guidance 0", "--guidance: " SURE);
+    /* Checkpoints from before that was written down are taken to have seen none, too. */
+    cr_assert_eq(system("sed -i '/\"label_dropout\":/d; s/\\(\"class_names\":.*\\),$/\\1/' "
+                        "r/checkpoints/step-2/settings.json"),
+                 0);
+    succeeds(run("sample --model r --npy a.npy --n 1 --steps 2"));
 }
 
 Test(cli_choices, classes_that_data_or_network_lack_are_missed_by_name)

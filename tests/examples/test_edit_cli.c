@@ -193,3 +193,68 @@ Test(cli_edit, refuses_numbers_that_there_are_not)
     fails_with(run("decode --model r --image data.npy --npy nowhere/a.npy"),
                "nowhere/a.npy: cannot write it");
 }
+
+Test(cli_edit, says_where_the_result_went)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    succeeds(run("encode --model r --data npy:data.npy --n 3 --npy noise.npy --out back.png"));
+    cr_expect_not_null(strstr(complained, "3 noises in noise.npy\n3 images in back.png\n"), "%s",
+                       complained);
+    succeeds(run("interpolate --model r --data npy:data.npy --n 4 --out between.png"));
+    cr_expect_str_eq(complained, "4 images in between.png\n");
+}
+
+/* Nothing in them is random. */
+Test(cli_edit, encode_and_decode_have_no_seed)
+{
+    is_usage_error("encode --model r --npy a.npy --data npy:data.npy --seed 1", "--seed");
+    is_usage_error("decode --model r --npy a.npy --image a.npy --seed 1", "--seed");
+}
+
+Test(cli_edit, results_do_not_depend_on_the_batch)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    write_npy("mask.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_U8));
+    write_npy("image.npy", ito_narrow(ito_npy_load("data.npy"), 0, 2, 1));
+    succeeds(run("encode --model r --data npy:data.npy --n 5 --steps 4 --npy noise.npy"));
+    static const char *const commands[] = {
+        "encode --data npy:data.npy --n 5 --out a.png", "decode --image noise.npy",
+        "interpolate --data npy:data.npy --n 5",
+        "inpaint --n 5 --image image.npy --mask mask.npy --jump 1 --repeats 2"};
+    for (int i = 0; i < 4; i++) {
+        succeeds(run("%s --model r --steps 4 --npy a.npy --json", commands[i]));
+        double error = i == 0 ? number("largest_error") : 0.0;
+        succeeds(run("%s --model r --steps 4 --npy b.npy --batch 2 --json", commands[i]));
+        cr_expect(same_file("a.npy", "b.npy"), "%s", commands[i]);
+        cr_expect(i > 0 || number("largest_error") == error);
+    }
+}
+
+/* That there is a difference is all: what a class does, test_condition.c knows. */
+Test(cli_edit, each_takes_a_class)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 2 " QUIET " --out r"));
+    write_npy("grey.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
+    static const char *const commands[] = {"encode --data folder:photos --n 1",
+                                           "decode --image grey.npy",
+                                           "interpolate --data folder:photos --second 5",
+                                           "inpaint --n 1 --image grey.npy --mask grey.npy"};
+    for (int i = 0; i < 4; i++) {
+        succeeds(run("%s --model r --steps 3 --npy none.npy", commands[i]));
+        succeeds(run("%s --model r --steps 3 --npy cat.npy --class cat", commands[i]));
+        succeeds(run("%s --model r --steps 3 --npy dog.npy --class dog", commands[i]));
+        cr_expect_not(same_file("none.npy", "cat.npy"), "%s", commands[i]);
+        cr_expect_not(same_file("dog.npy", "cat.npy"), "%s", commands[i]);
+        if (i > 0) {
+            succeeds(
+                run("%s --model r --steps 3 --npy very.npy --class cat --guidance 3", commands[i]));
+            cr_expect_not(same_file("very.npy", "cat.npy"), "%s", commands[i]);
+        }
+    }
+    is_usage_error("interpolate --model r --data folder:photos --npy a.npy --guidance 2",
+                   "--guidance: it needs a --class to guide to");
+    is_usage_error("inpaint --model r --image grey.npy --mask grey.npy --npy a.npy --class bird",
+                   "--class: \"bird\" is none of cat, dog, nor 0 to 1");
+    is_usage_error("encode --model r --data folder:photos --npy a.npy --guidance 2", "--guidance");
+}

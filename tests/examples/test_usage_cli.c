@@ -151,3 +151,21 @@ Test(cli_usage, help_goes_to_stdout)
     succeeds(run("--version"));
     cr_assert_not_null(strstr(said, "ito-ddpm 0."));
 }
+
+/* An example can be copied: it is not broken where the terminal would. */
+Test(cli_usage, help_leaves_examples_whole_and_fills_what_is_said)
+{
+    succeeds(run("interpolate --help"));
+    cr_expect_not_null(strstr(said, "\n\n  ito-ddpm interpolate --model run --data fashion-mnist "
+                                    "--first 3 --second 8 --out grid.png\n"),
+                       "%s", said);
+    succeeds(run("sample --help"));
+    cr_expect_not_null(strstr(said, "whatever --n, --batch\nand --threads are.\nExit codes: 0"),
+                       "%s", said);
+    succeeds(run("train --help"));
+    for (const char *line = strstr(said, "\nExamples:") + 1; line[0] != '\0';) {
+        size_t length = strcspn(line, "\n");
+        cr_expect(line[0] == ' ' || length < 80, "%s", line);
+        line += length + (line[length] == '\n');
+    }
+}

@@ -151,11 +151,15 @@ static ito_status stage(state_stage *s, const char *dir, const char *name, ito_n
                         const char *whose)
 {
     char *path = checkpoint_path(dir, name);
-    if (path == NULL) {
+    ito_safetensors *file = path != NULL ? ito_safetensors_open(path) : NULL;
+    ito_status status = ITO_OK;
+    if (file != NULL) {
+        status = state_stage_read(s, list, whose, file, &(ito_load_options){0});
+    } else {
+        status = ito_error_code();
         ito_named_tensors_free(list);
-        return ITO_ERR_MEMORY;
     }
-    ito_status status = state_stage_read(s, list, whose, path, &(ito_load_options){0});
+    ito_safetensors_close(file);
     free(path);
     return status;
 }

@@ -13,6 +13,7 @@
 #define ITO_NN_MODULE_H
 
 #include "../autograd/autograd.h"
+#include "../tensor/io/safetensors.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -157,6 +158,13 @@ typedef struct ito_load_options {
 ITO_API ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options);
 #define ito_module_load(m, path, ...)                                                              \
     ITO_AT(ito_module_load_with(m, path, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
+
+/** The same from a file that is open already, or is in memory: ito_module_load_file(&m->base, f).
+ */
+ITO_API ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
+                                             ito_load_options options);
+#define ito_module_load_file(m, file, ...)                                                         \
+    ITO_AT(ito_module_load_file_with(m, file, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
 
 /* ---- flat memory -------------------------------------------------------------------------------
  */

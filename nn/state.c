@@ -181,32 +181,23 @@ static ito_status read_values(state_stage *s, const match *m)
     return ITO_OK;
 }
 
-static ito_status read_file(state_stage *s, match *m)
-{
-    ito_safetensors *file = ito_safetensors_open(m->path);
-    if (file == NULL)
-        return ito_error_code();
-    m->file = file;
-    ito_status status = match_allocate(m) ? match_all(m) : ITO_ERR_MEMORY;
-    if (status == ITO_OK)
-        status = read_values(s, m);
-    match_free(m);
-    ito_safetensors_close(file);
-    return status;
-}
-
 ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const char *whose,
-                            const char *path, const ito_load_options *options)
+                            const ito_safetensors *file, const ito_load_options *options)
 {
     *s = (state_stage){.target = target};
     if (target == NULL)
         return ito_error_code();
     s->value = struct_alloc((size_t)target->n * sizeof *s->value + 1);
-    ito_status status = ITO_ERR_MEMORY;
-    match m = {
-        .path = path, .whose = whose, .options = options, .target = target, .unexpected = -1};
-    if (s->value != NULL)
-        status = read_file(s, &m);
+    match m = {.path = ito_safetensors_path(file),
+               .whose = whose,
+               .options = options,
+               .file = file,
+               .target = target,
+               .unexpected = -1};
+    ito_status status = s->value != NULL && match_allocate(&m) ? match_all(&m) : ITO_ERR_MEMORY;
+    if (status == ITO_OK)
+        status = read_values(s, &m);
+    match_free(&m);
     if (status != ITO_OK)
         state_stage_free(s);
     return status;
@@ -248,15 +239,29 @@ ito_status ito_module_save(const ito_module *m, const char *path)
     return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m));
 }
 
-ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
+ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
+                                     ito_load_options options)
 {
     if (m == NULL)
         return ITO_ERR_ARGUMENT;
+    if (file == NULL)
+        return error_status(ITO_ERR_ARGUMENT, "module_load: there is no file");
     state_stage stage;
-    ito_status status = state_stage_read(&stage, ito_module_state(m), "model", path, &options);
+    ito_status status = state_stage_read(&stage, ito_module_state(m), "model", file, &options);
     if (status != ITO_OK)
         return status;
     state_stage_commit(&stage);
     state_stage_free(&stage);
     return ITO_OK;
+}
+
+ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
+{
+    if (m == NULL)
+        return ITO_ERR_ARGUMENT;
+    ito_safetensors *file = ito_safetensors_open(path);
+    ito_status status =
+        file == NULL ? ito_error_code() : ito_module_load_file_with(m, file, options);
+    ito_safetensors_close(file);
+    return status;
 }

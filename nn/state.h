@@ -14,7 +14,7 @@ typedef struct state_stage {
 /* Read the file's values for the tensors of target, which the stage takes over, also on failure; it
  * is freed in any case. whose, "model" say, goes into messages. */
 ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const char *whose,
-                            const char *path, const ito_load_options *options);
+                            const ito_safetensors *file, const ito_load_options *options);
 /* Copy the values to their tensors. */
 void state_stage_commit(state_stage *s);
 void state_stage_free(state_stage *s);

@@ -73,8 +73,7 @@ ITO_API ito_status ito_classifier_run(ito_classifier *c, ito_tensor *images, ito
  * The classifier of Fashion-MNIST's ten classes that comes with the library, in evaluation mode:
  * for images [N, 1, 28, 28]. Its training and accuracy are in docs/evaluation.md.
  *
- * @return  owned by the caller, freed by ito_module_free(&c->base). NULL on error: ITO_ERR_MEMORY,
- *          ITO_ERR_IO if the system gives no memory file.
+ * @return  owned by the caller, freed by ito_module_free(&c->base). NULL on error: ITO_ERR_MEMORY.
  */
 ITO_API ito_classifier *ito_classifier_fashion_mnist(void);
 

@@ -71,11 +71,32 @@ ito_status file_open(file_reader *f, const char *path)
     return status;
 }
 
+ito_status file_open_memory(file_reader *f, const void *bytes, size_t size, const char *path)
+{
+    *f = (file_reader){.path = path, .fd = -1, .bytes = bytes};
+    if (path == NULL || bytes == NULL)
+        return error_status(ITO_ERR_ARGUMENT, "file: no %s given",
+                            path == NULL ? "path is" : "bytes are");
+    if (size == 0 || size > INT64_MAX)
+        return file_error(ITO_ERR_FORMAT, path, size == 0 ? "is empty" : "is too large");
+    f->size = (int64_t)size;
+    return ITO_OK;
+}
+
+/* As pread, of memory. */
+static ssize_t read_memory(const file_reader *f, void *out, int64_t size, int64_t offset)
+{
+    int64_t left = f->size - offset, n = left < 0 ? 0 : left < size ? left : size;
+    memcpy(out, f->bytes + (n > 0 ? offset : 0), (size_t)n);
+    return n;
+}
+
 ito_status file_read(const file_reader *f, void *out, int64_t size, int64_t offset)
 {
     char *next = out;
     while (size > 0) {
-        ssize_t got = pread(f->fd, next, (size_t)size, offset);
+        ssize_t got = f->bytes != NULL ? read_memory(f, next, size, offset)
+                                       : pread(f->fd, next, (size_t)size, offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)

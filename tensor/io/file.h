@@ -21,13 +21,16 @@ ito_status file_system_error(const char *path, const char *action);
  */
 
 typedef struct file_reader {
-    const char *path; /* the caller's, who keeps it alive */
-    int fd;           /* -1 where nothing is open */
-    int64_t size;     /* when it was opened: at least 1 */
+    const char *path;  /* the caller's, who keeps it alive */
+    int fd;            /* -1 where nothing is open, and for memory */
+    int64_t size;      /* when it was opened: at least 1 */
+    const char *bytes; /* [size] a file that is in memory; or NULL */
 } file_reader;
 
 /* Open a regular file that is not empty; anything else is refused. A pipe is not waited for. */
 ito_status file_open(file_reader *f, const char *path);
+/* Bytes in memory, which stay the caller's, as if they were a file; path is for messages. */
+ito_status file_open_memory(file_reader *f, const void *bytes, size_t size, const char *path);
 /* Read exactly size bytes from offset on; ITO_ERR_FORMAT if the file ends before. Thread-safe. */
 ito_status file_read(const file_reader *f, void *out, int64_t size, int64_t offset);
 void file_close(file_reader *f);

@@ -48,24 +48,34 @@ static ito_status load_header(ito_safetensors *f)
                                     f->file.size - f->buffer);
 }
 
-ito_safetensors *ito_safetensors_open(const char *path)
+/* Takes the file over. */
+static ito_safetensors *open_reader(file_reader *file)
 {
-    file_reader file;
-    if (file_open(&file, path) != ITO_OK)
-        return NULL;
-    size_t length = strlen(path) + 1;
+    size_t length = strlen(file->path) + 1;
     ito_safetensors *f = struct_alloc(sizeof *f + length);
     if (f == NULL) {
-        file_close(&file);
+        file_close(file);
         return NULL;
     }
-    memcpy(f->path, path, length);
-    f->file = file;
+    memcpy(f->path, file->path, length);
+    f->file = *file;
     f->file.path = f->path;
     if (load_header(f) == ITO_OK)
         return f;
     ito_safetensors_close(f);
     return NULL;
+}
+
+ito_safetensors *ito_safetensors_open(const char *path)
+{
+    file_reader file;
+    return file_open(&file, path) == ITO_OK ? open_reader(&file) : NULL;
+}
+
+ito_safetensors *ito_safetensors_open_memory(const void *bytes, size_t size, const char *name)
+{
+    file_reader file;
+    return file_open_memory(&file, bytes, size, name) == ITO_OK ? open_reader(&file) : NULL;
 }
 
 void ito_safetensors_close(ito_safetensors *f)
@@ -75,6 +85,11 @@ void ito_safetensors_close(ito_safetensors *f)
     safetensors_header_free(&f->header);
     file_close(&f->file);
     free(f);
+}
+
+const char *ito_safetensors_path(const ito_safetensors *f)
+{
+    return f == NULL ? NULL : f->path;
 }
 
 int64_t ito_safetensors_count(const ito_safetensors *f)

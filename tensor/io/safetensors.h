@@ -31,6 +31,16 @@ typedef struct ito_safetensors ito_safetensors;
  *          if the system refuses, ITO_ERR_FORMAT if the file breaks a rule, ITO_ERR_MEMORY.
  */
 ITO_API ito_safetensors *ito_safetensors_open(const char *path);
+/**
+ * The same for the bytes of such a file in memory, of a program that brings its weights along say.
+ *
+ * @param bytes  [size] borrowed: they stay as they are until close.
+ * @param name   stands for the path in messages; copied.
+ */
+ITO_API ito_safetensors *ito_safetensors_open_memory(const void *bytes, size_t size,
+                                                     const char *name);
+/** The path, or the name, that it was opened by; borrowed from f. NULL for NULL. */
+ITO_API const char *ito_safetensors_path(const ito_safetensors *f);
 /** Close the file; tensors that were read from it stay. Accepts NULL. */
 ITO_API void ito_safetensors_close(ito_safetensors *f);
 
@@ -97,6 +107,7 @@ ITO_API ito_status ito_safetensors_save(const char *path, int64_t n, const char 
 
 #ifndef ITO_BUILD
 #define ito_safetensors_open(...) ITO_AT(ito_safetensors_open(__VA_ARGS__))
+#define ito_safetensors_open_memory(...) ITO_AT(ito_safetensors_open_memory(__VA_ARGS__))
 #define ito_safetensors_name(...) ITO_AT(ito_safetensors_name(__VA_ARGS__))
 #define ito_safetensors_dtype(...) ITO_AT(ito_safetensors_dtype(__VA_ARGS__))
 #define ito_safetensors_shape(...) ITO_AT(ito_safetensors_shape(__VA_ARGS__))

@@ -214,6 +214,23 @@ Test(state, floats_of_other_widths_are_converted)
     remove_tree(dir);
 }
 
+Test(state, an_open_file_is_read_as_a_path_is)
+{
+    const char *dir = temporary_directory();
+    ito_safetensors *f = ito_safetensors_open(write_variant(dir, NULL, NULL, NULL));
+    small_net *m = build(2), *wanted = build(1);
+    cr_assert_eq(ito_module_load_file(&m->base, f), ITO_OK, "%s", ito_error());
+    cr_expect(same_values(&m->base, &wanted->base));
+    cr_expect_eq(ito_module_load_file(&m->base, f, .prefix = "mid."), ITO_ERR_FORMAT);
+    expect_error_with(ITO_ERR_FORMAT, ito_safetensors_path(f));
+    cr_expect_eq(ito_module_load_file(&m->base, NULL), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "module_load: there is no file");
+    ito_module_free(&m->base);
+    ito_module_free(&wanted->base);
+    ito_safetensors_close(f);
+    remove_tree(dir);
+}
+
 Test(state, a_missing_file_is_named)
 {
     const char *dir = temporary_directory(), *path = in_directory(dir, "none.safetensors");

@@ -43,6 +43,39 @@ static const float values[6] = {1, 2, 3, -4, 5.5f, 6};
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
+Test(safetensors, bytes_in_memory_are_a_file_too)
+{
+    char bytes[8 + sizeof HEADER - 1 + sizeof values] = {sizeof HEADER - 1};
+    memcpy(bytes + 8, HEADER, sizeof HEADER - 1);
+    memcpy(bytes + 8 + sizeof HEADER - 1, values, sizeof values);
+    ito_safetensors *f = ito_safetensors_open_memory(bytes, sizeof bytes, "built in");
+    cr_assert_not_null(f, "%s", ito_error_message());
+    cr_expect_str_eq(ito_safetensors_path(f), "built in");
+    const float *b = ito_const_data(ito_safetensors_read(f, "b"));
+    cr_expect(b[0] == 3 && b[1] == -4 && b[2] == 5.5f && b[3] == 6);
+    cr_expect_null(ito_safetensors_read(f, "c"));
+    expect_error(ITO_ERR_ARGUMENT, "built in: holds no tensor c");
+    ito_safetensors_close(f);
+    cr_expect_null(ito_safetensors_path(NULL));
+}
+
+Test(safetensors, memory_that_is_no_file_is_refused)
+{
+    const char bytes[20] = {100};
+    cr_expect_null(ito_safetensors_open_memory(bytes, 20, "built in"));
+    expect_error(ITO_ERR_FORMAT, "built in: header of 100 bytes: at most 12 are possible");
+    cr_expect_null(ito_safetensors_open_memory(bytes, 7, "built in"));
+    expect_error(ITO_ERR_FORMAT, "built in: is too short for a safetensors file: 7 bytes");
+    cr_expect_null(ito_safetensors_open_memory(bytes, 0, "built in"));
+    expect_error(ITO_ERR_FORMAT, "built in: is empty");
+    cr_expect_null(ito_safetensors_open_memory(bytes, SIZE_MAX, "built in"));
+    expect_error(ITO_ERR_FORMAT, "built in: is too large");
+    cr_expect_null(ito_safetensors_open_memory(NULL, 20, "built in"));
+    expect_error(ITO_ERR_ARGUMENT, "file: no bytes are given");
+    cr_expect_null(ito_safetensors_open_memory(bytes, 20, NULL));
+    expect_error(ITO_ERR_ARGUMENT, "file: no path is given");
+}
+
 Test(safetensors, a_hand_made_file_is_read)
 {
     const char *path = write_text(HEADER, values, 24);

@@ -41,10 +41,10 @@ static void name_table(void)
 /* A name as the report can print it, in JSON too. */
 static void copy_name(char to[NAME_ROOM], const char *name)
 {
-    int i = 0;
-    for (; i < NAME_ROOM - 1 && name[i] != '\0'; i++)
-        to[i] = name[i] < ' ' || name[i] == '"' || name[i] == '\\' ? '_' : name[i];
-    to[i] = '\0';
+    snprintf(to, NAME_ROOM, "%s", name);
+    for (; *to != '\0'; to++)
+        if (*to < ' ' || *to == '"' || *to == '\\')
+            *to = '_';
 }
 
 /* The rows of a name that is not in the table; the last ones serve for all that found no room. */

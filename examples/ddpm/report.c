@@ -171,9 +171,10 @@ static void write_curves(const run_report *r)
 
 static void write_schedule(const run_report *r, const ito_ddpm_schedule *s)
 {
-    double *x = malloc((size_t)s->steps * 2 * sizeof *x), *snr = x + s->steps;
+    double *x = malloc((size_t)s->steps * 2 * sizeof *x);
     if (x == NULL)
         return;
+    double *snr = x + s->steps;
     for (int64_t t = 0; t < s->steps; t++) {
         x[t] = (double)t;
         snr[t] = s->alpha_bar[t] / (1.0 - s->alpha_bar[t]);

@@ -5,9 +5,10 @@
 
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 enum { WIDTH = 480, HEIGHT = 250, LEFT = 62, RIGHT = 12, TOP = 34, BOTTOM = 40 };
-enum { COLORS = 4, MOST_TICKS = 12 };
+enum { MOST_TICKS = 12 };
 
 const char chart_style[] =
     ".chart{width:100%;height:auto;font:13px system-ui,sans-serif}"
@@ -170,32 +171,61 @@ static void write_even_axis(FILE *out, const chart *c, range y)
 /* The style sheet's colours again, as attributes, for readers of files that have no use for it. */
 static void begin_line(FILE *out, int64_t index, bool faint)
 {
-    static const char *const colors[COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700"};
-    int color = (int)(index % COLORS);
+    static const char *const colors[CHART_COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700"};
+    int color = (int)(index % CHART_COLORS);
     fprintf(out, "<polyline fill=\"none\" stroke=\"%s\" class=\"c%d%s\" points=\"", colors[color],
             color, faint ? " faint" : "");
 }
 
-/* One line: its points, or two for each column of pixels, the least and the largest. */
+/* A line under way: its points, or two for each column of pixels, the least and the largest. Points
+ * that lie within TOLERANCE of the line past them are left out: `anchor` was the last one written,
+ * `last` waits, and slopes from low to high pass near enough to all between. */
+typedef struct point {
+    double x, y;
+} point;
+
 typedef struct pen {
     FILE *out;
     int64_t index;
-    bool faint, down;
+    bool faint, down, waits;
+    point anchor, last;
+    range slopes;
 } pen;
+
+#define TOLERANCE 0.05 /* pixels, half of the last digit written */
+
+static void pen_write(pen *p, point at)
+{
+    fprintf(p->out, "%.1f,%.1f ", at.x, at.y);
+    p->anchor = at;
+    p->slopes = (range){-(double)INFINITY, (double)INFINITY};
+}
 
 static void pen_lift(pen *p)
 {
+    if (p->waits)
+        pen_write(p, p->last);
     if (p->down)
         fprintf(p->out, "\"/>\n");
-    p->down = false;
+    p->down = p->waits = false;
 }
 
 static void pen_point(pen *p, double x, double y)
 {
-    if (!p->down)
+    if (!p->down) {
         begin_line(p->out, p->index, p->faint);
-    p->down = true;
-    fprintf(p->out, "%.1f,%.1f ", x, y);
+        pen_write(p, (point){x, y});
+        p->down = true;
+        return;
+    }
+    double slope = (y - p->anchor.y) / (x - p->anchor.x); /* not finite straight up or down */
+    if (p->waits && !(slope >= p->slopes.low && slope <= p->slopes.high && isfinite(slope)))
+        pen_write(p, p->last);
+    double width = x - p->anchor.x, rise = y - p->anchor.y;
+    p->slopes.low = fmax(p->slopes.low, (rise - TOLERANCE) / width);
+    p->slopes.high = fmin(p->slopes.high, (rise + TOLERANCE) / width);
+    p->last = (point){x, y};
+    p->waits = true;
 }
 
 static void write_points(pen *p, const chart *c, const chart_series *s, range x, range y)
@@ -238,7 +268,7 @@ static void write_columns(pen *p, const chart *c, const chart_series *s, range x
 static void write_series(FILE *out, const chart *c, int64_t index, range x, range y)
 {
     const chart_series *s = &c->series[index];
-    pen p = {out, index, s->faint, false};
+    pen p = {.out = out, .index = index, .faint = s->faint};
     if (s->n > 3 * WIDTH)
         write_columns(&p, c, s, x, y);
     else
@@ -246,21 +276,18 @@ static void write_series(FILE *out, const chart *c, int64_t index, range x, rang
     pen_lift(&p);
 }
 
+/* In the row of the x axis' label, from the left. */
 static void write_legend(FILE *out, const chart *c)
 {
-    int at = WIDTH - RIGHT;
-    for (int64_t s = c->count - 1; s >= 0; s--) {
-        if (c->series[s].name == NULL)
+    int at = LEFT;
+    for (int64_t s = 0; s < c->count; s++) {
+        const char *name = c->series[s].name;
+        if (name == NULL)
             continue;
-        fprintf(out, "<text x=\"%d\" y=\"20\" text-anchor=\"end\">%s</text>", at,
-                c->series[s].name);
-        int length = 0;
-        while (c->series[s].name[length] != '\0')
-            length++;
-        at -= 8 * length + 6;
         begin_line(out, s, c->series[s].faint);
-        fprintf(out, "%d,16 %d,16\"/>\n", at - 18, at);
-        at -= 30;
+        fprintf(out, "%d,%d %d,%d\"/><text x=\"%d\" y=\"%d\">%s</text>\n", at, HEIGHT - 10, at + 18,
+                HEIGHT - 10, at + 23, HEIGHT - 6, name);
+        at += 42 + 7 * (int)strlen(name);
     }
 }
 
@@ -273,7 +300,8 @@ void chart_write(FILE *out, const chart *c)
             "role=\"img\" aria-label=\"%s\">\n",
             WIDTH, HEIGHT, c->title);
     if (c->alone)
-        fprintf(out, "<style>%s</style>\n", chart_style);
+        fprintf(out, "<style>%s</style><rect width=\"100%%\" height=\"100%%\" fill=\"#fff\"/>\n",
+                chart_style);
     fprintf(out, "<text class=\"title\" x=\"%d\" y=\"20\">%s</text>\n", LEFT, c->title);
     if (c->log_y && y.high - y.low > 1.0)
         write_log_axis(out, y);

@@ -7,6 +7,9 @@
 #include <stdint.h>
 #include <stdio.h>
 
+/* After that many series the colours come again. */
+enum { CHART_COLORS = 4 };
+
 /* Points in order of x; what is not finite, beyond 1e100, or not positive on a logarithmic axis,
  * makes a gap. */
 typedef struct chart_series {

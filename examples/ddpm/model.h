@@ -34,6 +34,8 @@ bool model_fits(const model_files *files, const ito_tensor *images, const char *
 #define SAMPLERS                                                                                   \
     "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"       \
     "dpm++2m-sde|unipc|unipc3"
+/* What --schedule may be. */
+#define SCHEDULES "linear|quad|const|jsd|warmup10|warmup50|cosine|sigmoid|straight"
 /* What --precision may be. */
 #define PRECISIONS "f32|bf16"
 /* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where

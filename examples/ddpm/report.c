@@ -8,6 +8,7 @@
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/run_log.h"
+#include "examples/ddpm/schedule_plots.h"
 #include "models/ddpm/settings.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
@@ -169,37 +170,6 @@ static void write_curves(const run_report *r)
 
 /* ---- the schedule ---- */
 
-static void write_schedule(const run_report *r, const ito_ddpm_schedule *s)
-{
-    double *x = malloc((size_t)s->steps * 2 * sizeof *x);
-    if (x == NULL)
-        return;
-    double *snr = x + s->steps;
-    for (int64_t t = 0; t < s->steps; t++) {
-        x[t] = (double)t;
-        snr[t] = s->alpha_bar[t] / (1.0 - s->alpha_bar[t]);
-    }
-    const struct {
-        const char *title;
-        const double *y;
-        bool log_y;
-    } plots[] = {{"beta", s->beta, false},
-                 {"alpha_bar: what is left of the image", s->alpha_bar, false},
-                 {"SNR = alpha_bar / (1 - alpha_bar)", snr, true}};
-    fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
-    for (int i = 0; i < 3; i++) {
-        chart_series line = {.x = x, .y = plots[i].y, .n = s->steps};
-        chart_write(r->out, &(chart){.title = plots[i].title,
-                                     .x_label = "t",
-                                     .log_y = plots[i].log_y,
-                                     .from_zero = true,
-                                     .series = &line,
-                                     .count = 1});
-    }
-    fputs("</div>\n", r->out);
-    free(x);
-}
-
 /* Settings that this program does not know leave the charts out; the table shows them all. */
 static void write_schedule_of(const run_report *r)
 {
@@ -208,10 +178,16 @@ static void write_schedule_of(const run_report *r)
     char *text = cJSON_PrintUnformatted(r->config);
     if (text != NULL && ito_ddpm_settings_parse(text, r->dir, &settings) == ITO_OK)
         d = ito_diffusion_create_with(settings.diffusion);
-    if (d != NULL)
-        write_schedule(r, d->schedule);
-    else
+    if (d == NULL)
         ito_error_clear();
+    else
+        fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
+    for (int i = 0; d != NULL && i < SCHEDULE_PLOTS; i++)
+        if (!schedule_plot_write(r->out, &schedule_plots[i],
+                                 (const ito_ddpm_schedule *[]){d->schedule}, NULL, 1, false))
+            ito_error_clear();
+    if (d != NULL)
+        fputs("</div>\n", r->out);
     ito_diffusion_free(d);
     free(text);
 }

@@ -76,8 +76,7 @@ static const option_row rows[] = {
      "Compute blocks again in backward: less memory, more time, the same result", 0, 0, true},
 
     {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
-    {OPTION_CHOICE, "schedule", AT(schedule),
-     "linear|quad|const|jsd|warmup10|warmup50|cosine|sigmoid|straight",
+    {OPTION_CHOICE, "schedule", AT(schedule), SCHEDULES,
      "Noise schedule (small: cosine, else linear)", 0, 0, true},
     {OPTION_INT, "diffusion-steps", AT(diffusion_steps), "T", "Steps of the process (1000)", 1, 1e6,
      true},

@@ -119,6 +119,43 @@ Test(report, a_long_series_keeps_its_spike_and_is_short)
     free(text);
 }
 
+/* Straight stretches are two points; what bends is left no farther from its line than is written.
+ */
+Test(report, a_line_has_the_points_that_it_needs)
+{
+    enum { N = 1000 };
+    static double x[N], y[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = i;
+        y[i] = i < 500 ? i : 1000 - i;
+    }
+    chart_series s = {.x = x, .y = y, .n = N};
+    char *text = drawn(&(chart){.title = "t", .x_label = "x", .series = &s, .count = 1});
+    has(text, "points=\"62.0,210.0 265.2,34.0 468.0,209.6 \"");
+    free(text);
+
+    for (int i = 0; i < N; i++)
+        y[i] = sin(i * 0.01);
+    text = drawn(&(chart){.title = "t", .x_label = "x", .series = &s, .count = 1});
+    char *at = strstr(text, "points=\"") + strlen("points=\""), *end;
+    double left = strtod(at, &end), from = strtod(end + 1, &end);
+    int points = 1;
+    while (*++end != '"') {
+        double right = strtod(end, &end), to = strtod(end + 1, &end);
+        for (int i = 0; i < N; i++) {
+            double px = 62 + i * 406.0 / 999, py = 34 + (1 - y[i]) / 2 * 176;
+            if (px >= left && px <= right)
+                cr_expect_float_eq(py, from + (to - from) * (px - left) / (right - left), 0.3);
+        }
+        left = right;
+        from = to;
+        points++;
+    }
+    cr_expect(points > 20 && points < 150, "%d points", points);
+    cr_expect_float_eq(left, 468, 1e-9);
+    free(text);
+}
+
 /* Few points are drawn one by one, many by columns. */
 Test(report, a_chart_leaves_out_what_no_axis_has_room_for)
 {
@@ -209,7 +246,7 @@ Test(report, the_page_stands_alone_and_escapes_what_the_run_says)
     has(text, "<div>step<b>2</b>");
     has(text, "<div>minutes of training<b>1.5</b>");
     has(text, "<div>peak memory, MiB<b>2</b>");
-    cr_assert_eq(count(text, "<svg"), 8); /* five curves and three of the schedule */
+    cr_assert_eq(count(text, "<svg"), 10); /* five curves and five of the schedule */
     cr_assert_eq(count(text, "<svg"), count(text, "</svg>"));
     cr_assert_eq(count(text, "<b>.npy"), 0);
     has(text, "it's &lt;b&gt;.npy");

@@ -149,14 +149,74 @@ typedef struct evaluation {
     void *context;
     ito_ddpm_bits_options o;
     ito_generator *generators;
+    double *reach;           /* of steps that are drawn: [T] probability of 1 .. t; else NULL */
+    double *shift;           /* the same: [N] each image's number of [0, 1) */
     ito_tensor *x_0, *exact; /* as given; in f64 */
     ito_tensor *noise;
+    double *share;               /* [N] of the ask under way */
     ito_tensor *terms, *squares; /* [N, T] f64 */
     ito_tensor *decoded;         /* [2, N] f64 */
 } evaluation;
 
-/* Adds a share of one noising to column t of terms and squares. */
-static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t column, double share)
+/* The divergence at step t for images of independent pixels N(0, 1/4) and the best x_0-hat, up to a
+ * factor: (mu~ - mu)^2 / beta~. */
+static double expected_divergence(const ito_diffusion *d, int64_t t)
+{
+    static const double pixels = 0.25;
+    ito_ddpm_step step = ito_ddpm_step_at(d->schedule, t, t - 1);
+    double known = step.at.signal * step.at.signal * pixels;
+    double noise = step.at.noise * step.at.noise;
+    double unknown = pixels * noise / (known + noise); /* Var[x_0 | x_t] */
+    double term = unknown * squared_share(d, &step) / exp(posterior_log_variance(d, &step));
+    return isfinite(term) ? term : 0.0;
+}
+
+/* The probabilities of all steps but 0, added up. Where real terms are larger than expected ones,
+ * their weights would be as large: a tenth that is uniform bounds them. */
+static void add_up_probabilities(evaluation *e)
+{
+    static const double uniform = 0.1;
+    int64_t T = e->d->schedule->steps;
+    double sum = 0.0;
+    for (int64_t t = 1; t < T; t++)
+        sum += expected_divergence(e->d, t);
+    e->reach[0] = 0.0;
+    for (int64_t t = 1; t < T; t++) {
+        double share = sum > 0.0 ? expected_divergence(e->d, t) / sum : 1.0 / (double)(T - 1);
+        e->reach[t] = e->reach[t - 1] + (1.0 - uniform) * share + uniform / (double)(T - 1);
+    }
+}
+
+/* The step that an image has in an ask, and what its term counts there. Asks count down to 0, which
+ * is t = 0 for all. */
+static int64_t choose_step(const evaluation *e, int64_t ask, int64_t image, double *share)
+{
+    *share = 1.0;
+    if (e->reach == NULL || ask == 0)
+        return ask;
+    double n = (double)e->o.monte_carlo, u = ((double)(ask - 1) + e->shift[image]) / n;
+    int64_t t = 1;
+    while (t < e->d->schedule->steps - 1 && e->reach[t] <= u)
+        t++;
+    *share = 1.0 / (n * (e->reach[t] - e->reach[t - 1]));
+    return t;
+}
+
+/* Row i of a table [N, ...] has image i's values in a row of its own: adds its share of values[i]
+ * there, in the column of its step. */
+static bool add_shares(const evaluation *e, ito_tensor *table, const ito_tensor *t,
+                       const ito_tensor *values)
+{
+    for (int64_t i = 0; values != NULL && i < values->shape[0]; i++) {
+        int64_t column = ((const int64_t *)tensor_data(t))[i];
+        double value = ((const double *)tensor_data(values))[i * values->stride[0]];
+        ((double *)tensor_data(table))[i * table->shape[1] + column] += e->share[i] * value;
+    }
+    return values != NULL;
+}
+
+/* Adds one noising to terms and squares. */
+static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t ask)
 {
     network_heads heads;
     if (draw_images(e->generators, e->noise) != ITO_OK)
@@ -171,22 +231,25 @@ static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t column, do
     ito_tensor *v = heads.v == NULL ? NULL : ito_cast(heads.v, ITO_F64);
     ito_tensor *terms = bound_terms(e->d, e->exact, x_0_hat, v, t, e->o.decoder);
     ito_tensor *squares = image_mean(ito_square(ito_sub(x_0_hat, e->exact)));
-    bool good = ito_add_(ito_select(e->terms, 1, column), terms, share) != NULL &&
-                ito_add_(ito_select(e->squares, 1, column), squares, share) != NULL;
-    for (int k = 0; good && k < 2 && column == 0; k++) {
+    bool good = add_shares(e, e->terms, t, terms) && add_shares(e, e->squares, t, squares);
+    for (int k = 0; good && k < 2 && ask == 0; k++) {
         ito_tensor *bits = bound_terms(e->d, e->exact, x_0_hat, v, t, (ito_ddpm_decoder)k);
-        good = ito_add_(ito_select(e->decoded, 0, k), bits, share) != NULL;
+        good = ito_add_(ito_select(e->decoded, 0, k), bits, 1.0 / (double)e->o.draws) != NULL;
     }
     return good ? ITO_OK : ito_error_code();
 }
 
-static ito_status evaluate_step(evaluation *e, int64_t step)
+static ito_status evaluate_step(evaluation *e, int64_t ask)
 {
     ito_status status = ITO_OK;
     for (int64_t k = 0; k < e->o.draws && status == ITO_OK; k++) {
         ito_scope_begin();
-        ito_tensor *t = ito_full(ITO_SHAPE(e->x_0->shape[0]), (double)step, ITO_I64);
-        status = t == NULL ? ito_error_code() : evaluate_once(e, t, step, 1.0 / (double)e->o.draws);
+        ito_tensor *t = ito_empty(ITO_SHAPE(e->x_0->shape[0]), ITO_I64);
+        for (int64_t i = 0; t != NULL && i < t->shape[0]; i++) {
+            ((int64_t *)tensor_data(t))[i] = choose_step(e, ask, i, &e->share[i]);
+            e->share[i] /= (double)e->o.draws;
+        }
+        status = t == NULL ? ito_error_code() : evaluate_once(e, t, ask);
         ito_scope_end();
     }
     return status;
@@ -204,6 +267,10 @@ static ito_status evaluate_check(const evaluation *e)
     if (e->o.draws < 1)
         return error_status(ITO_ERR_RANGE, "bits_per_dim: %" PRId64 " draws; at least 1 is needed",
                             e->o.draws);
+    if (e->o.monte_carlo < 0 || e->o.monte_carlo >= s->steps)
+        return error_status(ITO_ERR_RANGE,
+                            "bits_per_dim: %" PRId64 " steps cannot be drawn of %" PRId64,
+                            e->o.monte_carlo, s->steps - 1);
     if (!isfinite(x_0_pair(e->d, &last).a))
         return error_status(ITO_ERR_ARGUMENT,
                             "bits_per_dim: %s does not tell x_0 at step %" PRId64 " (signal %g)",
@@ -211,10 +278,28 @@ static ito_status evaluate_check(const evaluation *e)
     return ITO_OK;
 }
 
-/* All steps, from the noisiest. */
+/* What steps are drawn with, if they are. */
+static bool prepare_draws(evaluation *e)
+{
+    int64_t N = e->x_0->shape[0];
+    e->share = struct_alloc(((size_t)N + 1) * sizeof *e->share);
+    if (e->share == NULL || e->o.monte_carlo == 0)
+        return e->share != NULL;
+    e->reach = struct_alloc((size_t)e->d->schedule->steps * sizeof *e->reach);
+    e->shift = e->reach == NULL ? NULL : struct_alloc(((size_t)N + 1) * sizeof *e->shift);
+    if (e->shift == NULL)
+        return false;
+    add_up_probabilities(e);
+    for (int64_t i = 0; i < N; i++)
+        e->shift[i] = ito_uniform(&e->generators[i]);
+    return true;
+}
+
+/* All steps, from the noisiest; or those that are drawn. */
 static ito_status evaluate_all(evaluation *e)
 {
     int64_t N = e->x_0->shape[0], T = e->d->schedule->steps;
+    int64_t asks = e->o.monte_carlo != 0 ? 1 + e->o.monte_carlo : T;
     e->generators = image_generators("bits_per_dim", e->o.seed, e->o.first_image, N);
     e->exact = ito_cast(e->x_0, ITO_F64);
     e->noise = tensor_empty(ito_shape_of(e->x_0), e->x_0->dtype);
@@ -222,13 +307,13 @@ static ito_status evaluate_all(evaluation *e)
     e->squares = ito_zeros(ITO_SHAPE(N, T), ITO_F64);
     e->decoded = ito_zeros(ITO_SHAPE(2, N), ITO_F64);
     if (e->generators == NULL || e->exact == NULL || e->noise == NULL || e->terms == NULL ||
-        e->squares == NULL || e->decoded == NULL)
+        e->squares == NULL || e->decoded == NULL || !prepare_draws(e))
         return ito_error_code();
-    for (int64_t t = T - 1; t >= 0; t--) {
-        ito_status status = evaluate_step(e, t);
+    for (int64_t ask = asks - 1; ask >= 0; ask--) {
+        ito_status status = evaluate_step(e, ask);
         if (status != ITO_OK)
             return status;
-        if (e->o.progress != NULL && !e->o.progress(T - t, T, e->o.progress_context))
+        if (e->o.progress != NULL && !e->o.progress(asks - ask, asks, e->o.progress_context))
             return ITO_ERR_ARGUMENT;
     }
     return ITO_OK;
@@ -258,6 +343,9 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     }
     ito_no_grad_end();
     free(e.generators);
+    free(e.reach);
+    free(e.shift);
+    free(e.share);
     b = (ito_ddpm_bits){ito_keep(b.total), ito_keep(b.prior), ito_keep(b.terms),
                         ito_keep(b.squares), ito_keep(b.decoded)};
     ito_scope_end();

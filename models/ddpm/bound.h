@@ -38,8 +38,9 @@ ITO_API ito_tensor *ito_ddpm_prior_bits(const ito_diffusion *d, ito_tensor *x_0)
 typedef struct ito_ddpm_bits {
     ito_tensor *total;   /* [N] prior + the sum of terms */
     ito_tensor *prior;   /* [N] L_T */
-    ito_tensor *terms;   /* [N, T] L_0 at t = 0, then L_t */
-    ito_tensor *squares; /* [N, T] mean squared error of the x_0-hat that x_t tells */
+    ito_tensor *terms;   /* [N, T] L_0 at t = 0, then L_t; of steps that are drawn, divided by how
+                            often each is, so that means over images are unbiased */
+    ito_tensor *squares; /* [N, T] mean squared error of the x_0-hat that x_t tells; likewise */
     ito_tensor *decoded; /* [2, N] L_0 by each ito_ddpm_decoder */
 } ito_ddpm_bits;
 
@@ -50,7 +51,9 @@ typedef struct ito_ddpm_bits_options {
     int reserved_;
     bool no_clip; /* leave x_0-hat as it is; by default it is clipped to [-1, 1], as in sampling */
     ito_ddpm_decoder decoder;
-    int64_t draws; /* noisings of each image at each step, averaged; default 1 */
+    int64_t draws;       /* noisings of each image at each step, averaged; default 1 */
+    int64_t monte_carlo; /* 0: all steps. Else t = 0 and so many of the others, drawn for each image
+                            from its stream: the network is asked 1 + monte_carlo times */
     uint64_t seed;
     int64_t first_image; /* image i draws from stream first_image + i */
     ito_ddpm_bits_progress *progress;
@@ -61,10 +64,16 @@ typedef struct ito_ddpm_bits_options {
  * The bound of each image: an unbiased estimate of it from one noising a step. The network is asked
  * T times.
  *
+ * With .monte_carlo = K the sum of L_t over t >= 1 is estimated from K of its terms, each counted 1
+ * / (how many times it is expected among K). One number of [0, 1) for each image, shifted by k / K,
+ * picks them, with probabilities in proportion to the terms that images of independent pixels
+ * N(0, 1/4) would have, but for a tenth, which is uniform. L_T is exact, and each estimate has L_0.
+ *
  * @param x_0  [N, ...] f32 or f64, pixels scaled to [-1, 1].
  * @param out  written on success.
- * @return     ITO_ERR_ARGUMENT if the prediction does not tell x_0 at some step; the network's
- *             errors. If progress stops it ITO_ERR_ARGUMENT, with no error recorded.
+ * @return     ITO_ERR_ARGUMENT if the prediction does not tell x_0 at some step; ITO_ERR_RANGE for
+ *             more steps to draw than there are; the network's errors. If progress stops it
+ * ITO_ERR_ARGUMENT, with no error recorded.
  */
 ITO_API ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *network,
                                               void *context, ito_tensor *x_0,

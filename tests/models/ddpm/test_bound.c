@@ -177,6 +177,52 @@ Test(bound, monte_carlo_agrees_with_the_exact_bound)
     ito_diffusion_free(d);
 }
 
+/* The same bound from 4 of 39 terms an image, in total and step by step: a wrong weight of any step
+ * would show. */
+Test(bound, drawn_steps_agree_with_the_exact_bound)
+{
+    enum { N = 2000, T = 40 };
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = T, .betas = {.beta_start = 1e-3, .beta_end = 0.3});
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits all, drawn;
+    ito_tensor *x = gaussian_images(N, ITO_F64);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .no_clip = true, .seed = 5),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &drawn, .no_clip = true, .seed = 6,
+                                       .monte_carlo = 4),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(memcmp(ito_data(all.prior), ito_data(drawn.prior), N * sizeof(double)), 0);
+    const double *total = ito_data(drawn.total), *terms = ito_data(drawn.terms);
+    double end = d->schedule->alpha_bar[T - 1], mean = 0.0, square = 0.0;
+    double exact = 0.5 * (0.25 * end - end - log(1.0 - end)) / log(2.0);
+    for (int64_t t = 1; t < T; t++)
+        exact += exact_term(d->schedule, t);
+    for (int i = 0; i < N; i++) {
+        double beyond = total[i] - terms[i * T];
+        mean += beyond / N;
+        square += beyond * beyond / N;
+        int asked = 0;
+        for (int t = 0; t < T; t++)
+            asked += terms[i * T + t] != 0.0;
+        cr_assert(asked >= 2 && asked <= 5, "image %d: %d", i, asked);
+    }
+    double error = sqrt((square - mean * mean) / (N - 1));
+    cr_assert(fabs(mean - exact) < 3.0 * error, "%g +- %g for %g", mean, error, exact);
+    cr_assert(error < 0.02 * exact, "%g: an estimate of no use", error);
+    for (int64_t t = 0; t < T; t++) {
+        double want = ito_item(ito_mean(ito_select(all.terms, 1, t))), got = 0.0, squares = 0.0;
+        for (int i = 0; i < N; i++) {
+            got += terms[i * T + t] / N;
+            squares += terms[i * T + t] * terms[i * T + t] / N;
+        }
+        /* Four: there are forty of them. */
+        cr_expect(fabs(got - want) < 4.0 * sqrt(squares / N), "step %d: %g for %g", (int)t, got,
+                  want);
+    }
+    ito_diffusion_free(d);
+}
+
 /* Var[x_0 | x_t] is the distortion, within 5 standard errors. */
 Test(bound, rate_and_distortion_of_gaussian_data)
 {
@@ -224,6 +270,29 @@ Test(bound, an_image_alone_is_that_image_in_a_batch)
     ito_diffusion_free(d);
 }
 
+Test(bound, an_image_draws_its_steps_whatever_its_batch)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 30);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(3, ITO_F32);
+    ito_ddpm_bits all, one;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2,
+                                       .monte_carlo = 3),
+                 ITO_OK);
+    for (int64_t i = 0; i < 3; i++) {
+        cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
+                                           .seed = 2, .draws = 2, .first_image = i,
+                                           .monte_carlo = 3),
+                     ITO_OK);
+        cr_assert_eq(memcmp(ito_data(one.terms), (const double *)ito_data(all.terms) + 30 * i,
+                            30 * sizeof(double)),
+                     0);
+        cr_assert_eq(((const double *)ito_data(one.decoded))[1],
+                     ((const double *)ito_data(all.decoded))[3 + i]);
+    }
+    ito_diffusion_free(d);
+}
+
 /* Of the same noisings, whichever of them the total is made with. */
 Test(bound, both_decoders_are_told)
 {
@@ -265,6 +334,13 @@ Test(bound, refuses_what_makes_no_sense)
     cr_assert_eq(done, 2);
     cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .draws = -1), ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: -1 draws; at least 1 is needed");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 5),
+                 ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: 5 steps cannot be drawn of 4");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = -1),
+                 ITO_ERR_RANGE);
     ito_error_clear();
     cr_assert_eq(
         ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_zeros(ITO_SHAPE(2), ITO_I64), &bits),
@@ -332,7 +408,7 @@ Test(bound, failed_allocations_are_errors_and_leak_nothing)
         ito_scope_begin();
         ito_tensor *x = gaussian_images(1, ITO_F64);
         ito_memory_fail_nth(n);
-        status = ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits);
+        status = ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 1);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), status == ITO_OK ? ITO_OK : ITO_ERR_MEMORY);
         cr_assert_eq(bits.total != NULL, status == ITO_OK);

@@ -18,31 +18,52 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USUAL_IMAGES = 64 };
+enum { USUAL_IMAGES = 64, USUAL_ESTIMATES = 10000 };
 
 typedef struct job {
     const bits_options *o;
     trained net;
     ito_tensor *images; /* [n, C, H, W] u8 or f32 */
-    ito_ddpm_bits bits; /* of all of them */
+    ito_ddpm_bits bits; /* of all of them; but terms and squares are [1, T], their means */
     char *chart;        /* where the chart goes, or NULL */
     batches batches;
 } job;
 
 /* ---- getting ready ---- */
 
+/* A network with classes is told each image's own, unless one was named; none where there are none
+ * to tell. */
+static bool choose_classes(job *j)
+{
+    trained *net = &j->net;
+    bool missing = net->class == CLASS_IN_TURN && net->labels == NULL;
+    if (missing && j->o->class != NULL) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "--class: \"all\" are the images' own, and %s has none; name one, or none",
+                      j->o->data);
+        return false;
+    }
+    if (missing && !trained_set_class(net, NULL, 1.0))
+        return false;
+    if (j->o->class == NULL && trained_class(net) != NULL)
+        fprintf(stderr, "ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
+                missing ? "none of them" : "each image's", trained_class(net));
+    return true;
+}
+
 /* The first images of the data, in the size and channels that the network takes. */
 static bool load_images(job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
     const char *data = j->o->data;
-    ito_tensor *all =
-        data_load((data_options){.spec = data, .size = c->height, .grey = c->in_channels == 1});
-    if (all == NULL)
+    data_options what = {
+        .spec = data, .size = c->height, .grey = c->in_channels == 1, .test = j->o->test};
+    ito_tensor *all = trained_data(&j->net, what, &j->net.labels);
+    if (all == NULL || !model_fits(&j->net.files, all, data) || !choose_classes(j))
         return false;
-    if (!model_fits(&j->net.files, all, data))
-        return false;
-    int64_t there = ito_size(all, 0), usual = there < USUAL_IMAGES ? there : USUAL_IMAGES;
+    int64_t there = ito_size(all, 0);
+    int64_t usual = j->o->monte_carlo != 0 ? USUAL_ESTIMATES : USUAL_IMAGES;
+    usual = there < usual ? there : usual;
     if (j->o->n > there) {
         ito_error_set(ITO_ERR_RANGE, "--n: %" PRId64 " is more than the %" PRId64 " images of %s",
                       j->o->n, there, data);
@@ -76,15 +97,28 @@ static bool prepare(job *j)
         if (j->chart == NULL || !path_can_write(o->rate_distortion))
             return false;
     }
-    if (!trained_open(&j->net, (trained_options){"eval", o->model, o->weights, o->precision,
-                                                 o->variance, o->class, 1.0}) ||
+    if (!trained_open(&j->net, (trained_options){.command = "eval",
+                                                 .model = o->model,
+                                                 .weights = o->weights,
+                                                 .precision = o->precision,
+                                                 .variance = o->variance,
+                                                 .class = o->class,
+                                                 .usual_class = "all",
+                                                 .guidance = 1.0}) ||
         !load_images(j))
         return false;
     int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
+    if (o->monte_carlo >= T) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--monte-carlo: %" PRId64 " is more than the %" PRId64
+                      " steps before the last one",
+                      o->monte_carlo, T - 1);
+        return false;
+    }
     j->bits = (ito_ddpm_bits){.total = ito_empty(ITO_SHAPE(n), ITO_F64),
                               .prior = ito_empty(ITO_SHAPE(n), ITO_F64),
-                              .terms = ito_empty(ITO_SHAPE(n, T), ITO_F64),
-                              .squares = ito_empty(ITO_SHAPE(n, T), ITO_F64),
+                              .terms = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
+                              .squares = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
                               .decoded = ito_empty(ITO_SHAPE(2, n), ITO_F64)};
     return j->bits.total != NULL && j->bits.prior != NULL && j->bits.terms != NULL &&
            j->bits.squares != NULL && j->bits.decoded != NULL;
@@ -99,6 +133,17 @@ static bool show(int64_t done, int64_t steps, void *context)
     return true;
 }
 
+/* Add rows [n, T] to the mean over all images, one by one: the same whatever the batch. */
+static void add_rows(ito_tensor *mean, const ito_tensor *rows, double share)
+{
+    double *sum = ito_data(mean);
+    const double *values = ito_const_data(rows);
+    int64_t n = ito_size(rows, 0), T = ito_size(rows, 1);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t t = 0; t < T; t++)
+            sum[t] += share * values[i * T + t];
+}
+
 /* Images first .. first + n - 1, into their places. */
 static bool run_batch(int64_t first, int64_t n, void *context)
 {
@@ -107,14 +152,15 @@ static bool run_batch(int64_t first, int64_t n, void *context)
     ito_ddpm_bits b;
     ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
     ito_ddpm_conditioned network = trained_network(&j->net, first, n);
-    return ito_ddpm_bits_per_dim(j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b,
-                                 .no_clip = j->o->no_clip, .seed = (uint64_t)j->o->seed,
-                                 .first_image = first, .progress = show,
-                                 .progress_context = &j->batches) == ITO_OK &&
-           ito_copy_(ito_narrow(all->total, 0, first, n), b.total) != NULL &&
+    if (ito_ddpm_bits_per_dim(j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b,
+                              .no_clip = j->o->no_clip, .monte_carlo = j->o->monte_carlo,
+                              .seed = (uint64_t)j->o->seed, .first_image = first, .progress = show,
+                              .progress_context = &j->batches) != ITO_OK)
+        return false;
+    add_rows(all->terms, b.terms, 1.0 / (double)ito_size(j->images, 0));
+    add_rows(all->squares, b.squares, 1.0 / (double)ito_size(j->images, 0));
+    return ito_copy_(ito_narrow(all->total, 0, first, n), b.total) != NULL &&
            ito_copy_(ito_narrow(all->prior, 0, first, n), b.prior) != NULL &&
-           ito_copy_(ito_narrow(all->terms, 0, first, n), b.terms) != NULL &&
-           ito_copy_(ito_narrow(all->squares, 0, first, n), b.squares) != NULL &&
            ito_copy_(ito_narrow(all->decoded, 1, first, n), b.decoded) != NULL;
 }
 
@@ -194,7 +240,9 @@ static bool write_rate_distortion(const job *j)
 {
     if (j->o->rate_distortion == NULL)
         return true;
-    ito_tensor *table = ito_ddpm_rate_distortion(&j->bits);
+    ito_ddpm_bits means = j->bits;
+    means.prior = ito_reshape(ito_mean(j->bits.prior), 1);
+    ito_tensor *table = means.prior != NULL ? ito_ddpm_rate_distortion(&means) : NULL;
     if (table == NULL)
         return false;
     const double *rows = ito_const_data(table);
@@ -204,19 +252,18 @@ static bool write_rate_distortion(const job *j)
 
 /* ---- what it says ---- */
 
-/* The mean of n values, each `stride` behind the one before. */
-static double mean_of(const double *values, int64_t n, int64_t stride)
+static double mean_of(const double *values, int64_t n)
 {
     double sum = 0.0;
     for (int64_t i = 0; i < n; i++)
-        sum += values[i * stride];
+        sum += values[i];
     return sum / (double)n;
 }
 
 /* Of the mean of n values, at least 2. */
 static double standard_error(const double *values, int64_t n)
 {
-    double mean = mean_of(values, n, 1), squares = 0.0;
+    double mean = mean_of(values, n), squares = 0.0;
     for (int64_t i = 0; i < n; i++)
         squares += (values[i] - mean) * (values[i] - mean);
     return sqrt(squares / (double)(n - 1) / (double)n);
@@ -227,26 +274,26 @@ static cJSON *describe(const job *j, double seconds)
     int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
     const double *terms = ito_const_data(j->bits.terms), *total = ito_const_data(j->bits.total);
     const double *decoded = ito_const_data(j->bits.decoded);
-    cJSON *root = cJSON_CreateObject(), *list = j->o->json ? cJSON_CreateArray() : NULL;
+    cJSON *root = cJSON_CreateObject();
     double sum = 0.0;
-    for (int64_t t = 0; t < T; t++) {
-        double mean = mean_of(terms + t, n, T);
-        sum += t > 0 ? mean : 0.0;
-        if (list != NULL)
-            cJSON_AddItemToArray(list, cJSON_CreateNumber(mean));
-    }
+    for (int64_t t = 1; t < T; t++)
+        sum += terms[t];
     cJSON_AddStringToObject(root, "weights", j->net.files.weights);
     cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
     cJSON_AddStringToObject(root, "precision", j->o->precision);
     cJSON_AddStringToObject(root, "variance", j->net.diffusion->variance->name);
+    if (trained_class(&j->net) != NULL)
+        cJSON_AddStringToObject(root, "class", trained_class(&j->net));
     cJSON_AddNumberToObject(root, "images", (double)n);
-    cJSON_AddNumberToObject(root, "L_T", mean_of(ito_const_data(j->bits.prior), n, 1));
-    if (list != NULL)
-        cJSON_AddItemToObject(root, "L_t", list);
+    if (j->o->monte_carlo != 0)
+        cJSON_AddNumberToObject(root, "monte_carlo", (double)j->o->monte_carlo);
+    cJSON_AddNumberToObject(root, "L_T", mean_of(ito_const_data(j->bits.prior), n));
+    if (j->o->json && j->o->monte_carlo == 0)
+        cJSON_AddItemToObject(root, "L_t", cJSON_CreateDoubleArray(terms, (int)T));
     cJSON_AddNumberToObject(root, "sum_of_L_t", sum);
-    cJSON_AddNumberToObject(root, "L_0", mean_of(decoded, n, 1));
-    cJSON_AddNumberToObject(root, "L_0_tanh", mean_of(decoded + n, n, 1));
-    cJSON_AddNumberToObject(root, "bits_per_dim", mean_of(total, n, 1));
+    cJSON_AddNumberToObject(root, "L_0", mean_of(decoded, n));
+    cJSON_AddNumberToObject(root, "L_0_tanh", mean_of(decoded + n, n));
+    cJSON_AddNumberToObject(root, "bits_per_dim", mean_of(total, n));
     if (n > 1)
         cJSON_AddNumberToObject(root, "standard_error", standard_error(total, n));
     cJSON_AddNumberToObject(root, "seconds", seconds);

@@ -1,4 +1,4 @@
-/* The images that a training run learns from.
+/* The images that a training run learns from, or those kept back from it.
  * Invariant: what is returned has at least one image, and pixels that are u8 or f32 in [-1, 1]. */
 #include "examples/ddpm/data.h"
 
@@ -54,12 +54,23 @@ bool data_flips(const char *spec)
     return place_of(spec, "mnist") == NULL;
 }
 
-/* DIR/train-PART as the data set's own site and others name it, or NULL. */
-static char *find_idx(const char *dir, const char *part, const char *type)
+bool data_has_classes(const char *spec)
+{
+    return place_of(spec, "npy") == NULL;
+}
+
+/* "train" or "t10k", as files of a set are called. */
+static const char *set_name(bool test)
+{
+    return test ? "t10k" : "train";
+}
+
+/* DIR/SET-PART as the data set's own site and others name it, or NULL. */
+static char *find_idx(const char *dir, const char *set, const char *part, const char *type)
 {
     for (int i = 0; i < 4; i++) {
         char *path;
-        if (asprintf(&path, "%s/train-%s%c%s-ubyte%s", dir, part, i < 2 ? '-' : '.', type,
+        if (asprintf(&path, "%s/%s-%s%c%s-ubyte%s", dir, set, part, i < 2 ? '-' : '.', type,
                      i % 2 == 0 ? "" : ".gz") < 0)
             return NULL;
         if (access(path, F_OK) == 0)
@@ -71,7 +82,7 @@ static char *find_idx(const char *dir, const char *part, const char *type)
 
 char *data_find_idx(const char *dir)
 {
-    return find_idx(dir, "images", "idx3");
+    return find_idx(dir, set_name(false), "images", "idx3");
 }
 
 ito_tensor *data_load_idx(const char *path)
@@ -87,12 +98,17 @@ ito_tensor *data_load_idx(const char *path)
     return ito_unsqueeze(images, 1);
 }
 
-/* The sentence for there being none is `missing`. */
-static ito_tensor *load_idx_dir(const char *dir, const char *missing)
+static ito_tensor *load_idx_dir(const char *dir, bool test)
 {
-    char *path = data_find_idx(dir);
-    if (path == NULL)
-        ito_error_set(ITO_ERR_IO, missing, dir);
+    char *path = find_idx(dir, set_name(test), "images", "idx3");
+    if (path == NULL && strcmp(dir, FASHION_MNIST) == 0)
+        ito_error_set(ITO_ERR_IO,
+                      "fashion-mnist: it is not in %s; install the Debian package "
+                      "dataset-fashion-mnist, or name the directory that has its files, mnist:DIR",
+                      dir);
+    else if (path == NULL)
+        ito_error_set(ITO_ERR_IO, "%s/%s-images-idx3-ubyte: there is no such file, nor .gz", dir,
+                      set_name(test));
     ito_tensor *images = path != NULL ? data_load_idx(path) : NULL;
     free(path);
     return images;
@@ -215,13 +231,13 @@ static bool name_classes(classes *c, const char *const *names, int64_t n)
 }
 
 /* The labels beside the images of a directory of IDX files. */
-static bool load_idx_labels(const char *dir, const ito_tensor *images, const char *const *names,
-                            classes *c)
+static bool load_idx_labels(const char *dir, bool test, const ito_tensor *images,
+                            const char *const *names, classes *c)
 {
-    char *path = find_idx(dir, "labels", "idx1");
+    char *path = find_idx(dir, set_name(test), "labels", "idx1");
     if (path == NULL) {
-        ito_error_set(ITO_ERR_IO, "%s/train-labels-idx1-ubyte: there is no such file, nor .gz",
-                      dir);
+        ito_error_set(ITO_ERR_IO, "%s/%s-labels-idx1-ubyte: there is no such file, nor .gz", dir,
+                      set_name(test));
         return false;
     }
     c->labels = ito_idx_load(path);
@@ -256,10 +272,10 @@ static ito_tensor *load_folder(const char *dir, data_options o, classes *c)
     return good ? images : NULL;
 }
 
-static ito_tensor *load_cifar(const char *dir, classes *c)
+static ito_tensor *load_cifar(const char *dir, bool test, classes *c)
 {
     ito_tensor *images, *labels;
-    if (ito_cifar10_load(dir, true, &images, &labels) != ITO_OK)
+    if (ito_cifar10_load(dir, !test, &images, &labels) != ITO_OK)
         return NULL;
     if (c != NULL)
         c->labels = labels;
@@ -272,7 +288,13 @@ static ito_tensor *load_any(data_options o, classes *c)
 {
     const char *place, *const *names = digit_names;
     if ((place = place_of(o.spec, "cifar10")) != NULL)
-        return load_cifar(place, c);
+        return load_cifar(place, o.test, c);
+    if (o.test && place_of(o.spec, "mnist") == NULL && strcmp(o.spec, "fashion-mnist") != 0) {
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "--split: %s has no test set; fashion-mnist, mnist:DIR and cifar10:DIR have",
+                      o.spec);
+        return NULL;
+    }
     if ((place = place_of(o.spec, "folder")) != NULL)
         return load_folder(place, o, c);
     if ((place = place_of(o.spec, "npy")) != NULL) {
@@ -281,18 +303,14 @@ static ito_tensor *load_any(data_options o, classes *c)
         ito_error_set(ITO_ERR_ARGUMENT, "%s: a .npy file of images has no classes", place);
         return NULL;
     }
-    ito_tensor *images;
-    if ((place = place_of(o.spec, "mnist")) != NULL) {
-        images = load_idx_dir(place, "%s/train-images-idx3-ubyte: there is no such file, nor .gz");
-    } else {
+    if ((place = place_of(o.spec, "mnist")) == NULL) {
         place = FASHION_MNIST;
-        images = load_idx_dir(
-            place, "fashion-mnist: it is not in %s; install the Debian package "
-                   "dataset-fashion-mnist, or name the directory that has its files, mnist:DIR");
         names = fashion_names;
     }
-    return c == NULL || (images != NULL && load_idx_labels(place, images, names, c)) ? images
-                                                                                     : NULL;
+    ito_tensor *images = load_idx_dir(place, o.test);
+    return c == NULL || (images != NULL && load_idx_labels(place, o.test, images, names, c))
+               ? images
+               : NULL;
 }
 
 static ito_tensor *load_some(data_options o, classes *c)

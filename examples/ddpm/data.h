@@ -1,4 +1,5 @@
-/* The images that a training run learns from, by the name they have on the command line. */
+/* The images that a training run learns from, or those kept back from it, by the name they have on
+ * the command line. */
 #ifndef ITO_DDPM_DATA_H
 #define ITO_DDPM_DATA_H
 
@@ -11,6 +12,7 @@ typedef struct data_options {
     const char *spec; /* fashion-mnist, mnist:DIR, cifar10:DIR, folder:DIR, npy:FILE */
     int64_t size;     /* folder: side of the squares that images are cut to */
     bool grey;        /* folder: convert to grey */
+    bool test;        /* the test set, of kinds that have one; else what is for training */
 } data_options;
 
 /* End the program if --data is given and is not one. */
@@ -19,6 +21,8 @@ void data_refuse_invalid(const command_line *c, const char *spec);
 bool data_spec_valid(const char *spec);
 /* Whether a mirrored image of this kind is as good as the original: not so for digits. */
 bool data_flips(const char *spec);
+/* Whether images of this kind have classes. */
+bool data_has_classes(const char *spec);
 /* Whether there is so much of it that reading it takes a moment. */
 bool data_is_large(const char *spec);
 /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */

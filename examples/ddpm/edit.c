@@ -383,8 +383,12 @@ static bool prepare(job *j, const edit_command *e)
     edit_options *o = &j->o;
     return (o->threads == 0 || ito_set_threads((int)o->threads) == ITO_OK) &&
            path_can_write(o->out) && path_can_write(o->npy) &&
-           trained_open(&j->net, (trained_options){e->name, o->model, o->weights, o->precision,
-                                                   NULL, o->class, o->guidance}) &&
+           trained_open(&j->net, (trained_options){.command = e->name,
+                                                   .model = o->model,
+                                                   .weights = o->weights,
+                                                   .precision = o->precision,
+                                                   .class = o->class,
+                                                   .guidance = o->guidance}) &&
            trained_steps(&j->net, e->steps, &o->steps);
 }
 

@@ -21,8 +21,8 @@
 
 typedef struct eval_options {
     const char *model, *images, *data, *features, *against, *weights, *sampler, *precision;
-    const char *variance, *rate_distortion, *class;
-    int64_t n, steps, seed, batch, threads;
+    const char *variance, *rate_distortion, *class, *split;
+    int64_t n, steps, seed, batch, threads, monte_carlo;
     double eta, guidance;
     bool frechet, precision_recall, score, bits_per_dim, no_clip, json;
 } eval_options;
@@ -36,6 +36,8 @@ static const option_row rows[] = {
     {OPTION_TEXT, "images", AT(images), "FILE.npy",
      "Images that are there already, of ito-ddpm sample --npy, in place of a model", 0, 0, false},
     {OPTION_TEXT, "data", AT(data), "SPEC", "The real images, named as for train", 0, 0, false},
+    {OPTION_CHOICE, "split", AT(split), "train|test",
+     "Which of them: fashion-mnist, mnist and cifar10 have a test set (train)", 0, 0, false},
     {OPTION_TEXT, "features", AT(features), "FILE.npy",
      "Features of generated images [N, D], in place of images", 0, 0, false},
     {OPTION_TEXT, "against", AT(against), "FILE.npy", "Features of real images [M, D]", 0, 0,
@@ -50,16 +52,24 @@ static const option_row rows[] = {
      false},
     {OPTION_FLAG, "bits-per-dim", AT(bits_per_dim), NULL,
      "The variational bound of --model on the first --n images of --data, term by term: it asks "
-     "the "
-     "network once for every step of the diffusion",
+     "the network once for every step of the diffusion",
      0, 0, false},
+    {OPTION_INT, "monte-carlo", AT(monte_carlo), "K",
+     "bits-per-dim: estimate it from K of the steps, drawn for each image, and the last one; 8 is "
+     "plenty",
+     1, 1e6, false},
     {OPTION_TEXT, "rate-distortion", AT(rate_distortion), "FILE.csv",
      "The same, and a table of rate and distortion of progressive coding, with a chart in FILE.svg",
      0, 0, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "How images are made of a model", 0, 0, false},
-    {OPTION_INT, "n", AT(n), "N", "How many (10000; bits-per-dim 64)", 1, 1e7, false},
-    CLASS_ROW,
+    {OPTION_INT, "n", AT(n), "N", "How many (10000; bits-per-dim without monte-carlo 64)", 1, 1e7,
+     false},
+    {OPTION_TEXT, "class", AT(class), "NAME|K|all|none",
+     "--conditional: images of this class, of each as often as the data, or of none; bits given "
+     "it, "
+     "each image's own, or none (all)",
+     0, 0, false},
     GUIDANCE_ROW,
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
@@ -96,6 +106,7 @@ static const char doc[] =
     "--score\n"
     "  ito-ddpm eval --model run --data fashion-mnist --bits-per-dim --n 64 --rate-distortion "
     "rd.csv\n"
+    "  ito-ddpm eval --model run --data fashion-mnist --split test --bits-per-dim --monte-carlo 8\n"
     "  ito-ddpm eval --features fake.npy --against real.npy --frechet --precision-recall\n\n"
     "Features are those of Ito's own classifier of Fashion-MNIST, for grey images of 28x28; the "
     "numbers cannot be compared with ones from Inception. Features of another network, in .npy, "
@@ -126,18 +137,26 @@ static void check_bound(const eval_options *o, const command_line *c)
                            others[i]);
     if (o->model == NULL)
         options_refuse(c, "--model is missing: the network whose bound is computed");
+    if (o->monte_carlo != 0 && o->rate_distortion != NULL)
+        options_refuse(c, "--rate-distortion: it takes every step, and --monte-carlo draws some");
 }
 
 static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
-    *o = (eval_options){
-        .batch = 64, .sampler = "ddpm", .weights = "ema", .precision = "f32", .guidance = 1.0};
+    *o = (eval_options){.batch = 64,
+                        .sampler = "ddpm",
+                        .weights = "ema",
+                        .precision = "f32",
+                        .split = "train",
+                        .guidance = 1.0};
     options_parse(&c, argc, argv);
     refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
     if (o->bits_per_dim)
         check_bound(o, &c);
+    else if (o->monte_carlo != 0)
+        options_refuse(&c, "--monte-carlo: it is a way to --bits-per-dim");
     else if (o->n == 0)
         o->n = 10000;
     int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
@@ -150,6 +169,8 @@ static void parse(eval_options *o, int argc, char **argv)
     if (o->features == NULL && o->data == NULL)
         options_refuse(&c, "--data is missing: the real images");
     data_refuse_invalid(&c, o->data);
+    if (options_given(&c, "split") && o->data == NULL)
+        options_refuse(&c, "--split: it takes --data, which has two");
     if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
         options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
                            "--bits-per-dim");
@@ -162,8 +183,14 @@ static void parse(eval_options *o, int argc, char **argv)
 static bool prepare_model(job *j)
 {
     eval_options *o = &j->o;
-    return trained_open(&j->net, (trained_options){"eval", o->model, o->weights, o->precision,
-                                                   o->variance, o->class, o->guidance}) &&
+    return trained_open(&j->net, (trained_options){.command = "eval",
+                                                   .model = o->model,
+                                                   .weights = o->weights,
+                                                   .precision = o->precision,
+                                                   .variance = o->variance,
+                                                   .class = o->class,
+                                                   .usual_class = "all",
+                                                   .guidance = o->guidance}) &&
            trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps);
 }
 
@@ -218,6 +245,46 @@ static bool fits(const ito_tensor *images, const char *whose)
     return false;
 }
 
+/* Classes for n images, each as often as among the labels, wherever one stops: in turn, if all are
+ * equally frequent. */
+static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int64_t n)
+{
+    ito_tensor *out = ito_empty(ITO_SHAPE(n), ITO_I64);
+    ito_tensor *table = ito_zeros(ITO_SHAPE(2, classes), ITO_I64);
+    if (out == NULL || table == NULL)
+        return NULL;
+    int64_t M = ito_numel(labels), *there = ito_data(table), *made = there + classes;
+    for (int64_t i = 0; i < M; i++)
+        there[((const int64_t *)ito_const_data(labels))[i]]++;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t next = 0; /* the one that is most behind */
+        for (int64_t k = 1; k < classes; k++)
+            if (there[k] * (i + 1) - made[k] * M > there[next] * (i + 1) - made[next] * M)
+                next = k;
+        ((int64_t *)ito_data(out))[i] = next;
+        made[next]++;
+    }
+    return out;
+}
+
+/* The real images; and the classes of those to be made, if they have such. */
+static ito_tensor *load_real(job *j)
+{
+    const eval_options *o = &j->o;
+    data_options what = {
+        .spec = o->data, .size = 28, .grey = true, .test = strcmp(o->split, "test") == 0};
+    if (o->model == NULL)
+        return data_load(what);
+    ito_tensor *labels, *real = trained_data(&j->net, what, &labels);
+    if (real == NULL || !model_fits(&j->net.files, real, o->data))
+        return NULL;
+    if (labels != NULL)
+        j->net.labels = classes_as_frequent(labels, j->net.files.settings.model.classes, o->n);
+    if (o->class == NULL && trained_class(&j->net) != NULL)
+        fprintf(stderr, "ito-ddpm eval: the network has classes: images of each, as --class all\n");
+    return labels == NULL || j->net.labels != NULL ? real : NULL;
+}
+
 static bool find_features(job *j)
 {
     const eval_options *o = &j->o;
@@ -228,9 +295,8 @@ static bool find_features(job *j)
     }
     if (o->model != NULL && !prepare_model(j))
         return false;
-    ito_tensor *real = data_load((data_options){.spec = o->data, .size = 28, .grey = true});
-    if (real == NULL || !fits(real, o->data) ||
-        (o->model != NULL && !model_fits(&j->net.files, real, o->data)))
+    ito_tensor *real = load_real(j);
+    if (real == NULL || !fits(real, o->data))
         return false;
     ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
     if (made == NULL || (o->images != NULL && !fits(made, o->images)))
@@ -274,6 +340,8 @@ static cJSON *describe(const job *j, double seconds)
         cJSON_AddStringToObject(root, "sampler", o->sampler);
         cJSON_AddNumberToObject(root, "steps", (double)o->steps);
         cJSON_AddStringToObject(root, "precision", o->precision);
+        if (trained_class(&j->net) != NULL)
+            cJSON_AddStringToObject(root, "class", trained_class(&j->net));
     }
     cJSON_AddNumberToObject(root, "images", (double)ito_size(j->made, 0));
     cJSON_AddNumberToObject(root, "real_images", (double)ito_size(j->real, 0));
@@ -323,6 +391,8 @@ static int run_bound(const eval_options *o)
                                     .class = o->class,
                                     .rate_distortion = o->rate_distortion,
                                     .n = o->n,
+                                    .monte_carlo = o->monte_carlo,
+                                    .test = strcmp(o->split, "test") == 0,
                                     .seed = o->seed,
                                     .batch = o->batch,
                                     .no_clip = o->no_clip,

@@ -11,10 +11,12 @@
 typedef struct bits_options {
     const char *model, *data, *weights, *precision;
     const char *variance;        /* NULL: the run's */
-    const char *class;           /* NULL: none */
+    const char *class;           /* NULL: each image's own */
     const char *rate_distortion; /* FILE.csv, with FILE.svg beside it; or NULL */
-    int64_t n;                   /* images, the first ones; 0: 64 or all */
+    int64_t n;                   /* images, the first ones; 0: as many as is usual, or all */
+    int64_t monte_carlo;         /* steps drawn for each image; 0: all */
     int64_t seed, batch;
+    bool test; /* the data's test set */
     bool no_clip, json;
 } bits_options;
 

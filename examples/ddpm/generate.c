@@ -10,33 +10,65 @@
 
 void refuse_lone_guidance(const command_line *c, const char *class)
 {
-    if (options_given(c, "guidance") && class == NULL)
+    if (options_given(c, "guidance") && (class == NULL || strcmp(class, "none") == 0))
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
 /* A network whose labels were never dropped has not learned what "no class" is, and guidance asks
  * for that too. */
-static bool choose_class(trained *t, const char *word, double guidance)
+bool trained_set_class(trained *t, const char *word, double guidance)
 {
     int64_t classes = t->files.settings.model.classes;
-    bool all = word != NULL && strcmp(word, "all") == 0 && classes > 0;
+    bool none = word == NULL || (strcmp(word, "none") == 0 && classes > 0);
+    bool all = !none && strcmp(word, "all") == 0 && classes > 0;
     t->guidance = guidance;
-    t->class = word == NULL ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&t->files, word);
-    if (word != NULL && !all && t->class < 0)
+    t->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&t->files, word);
+    if (!none && !all && t->class < 0)
         return false;
-    if (classes == 0 || t->files.label_dropout > 0.0 || (word != NULL && guidance == 1.0))
+    if (classes == 0 || t->files.label_dropout > 0.0 || (!none && guidance == 1.0))
         return true;
     ito_error_set(ITO_ERR_ARGUMENT,
                   "--%s: the network was trained with --label-dropout 0 and knows no images "
                   "without a class",
-                  word == NULL ? "class" : "guidance");
+                  none ? "class" : "guidance");
     return false;
+}
+
+const char *trained_class(const trained *t)
+{
+    if (t->files.settings.model.classes == 0)
+        return NULL;
+    if (t->class < 0)
+        return t->class == CLASS_IN_TURN ? "all" : "none";
+    return cJSON_GetArrayItem(t->files.class_names, (int)t->class)->valuestring;
+}
+
+ito_tensor *trained_data(const trained *t, data_options o, ito_tensor **labels)
+{
+    cJSON *names = NULL;
+    *labels = NULL;
+    if (t->class != CLASS_IN_TURN || !data_has_classes(o.spec))
+        return data_load(o);
+    ito_tensor *images = data_load_classes(o, labels, &names);
+    bool same = images != NULL && cJSON_Compare(names, t->files.class_names, true);
+    if (images != NULL && !same)
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "%s: its classes are not those that the network was trained with; name one "
+                      "with --class, or none",
+                      o.spec);
+    cJSON_Delete(names);
+    *labels = same ? ito_contiguous(ito_cast(*labels, ITO_I64)) : NULL;
+    return *labels != NULL ? images : NULL;
 }
 
 bool trained_open(trained *t, trained_options o)
 {
     if (!model_find(o.model, strcmp(o.weights, "model") == 0, &t->files) ||
-        !model_set_variance(&t->files, o.variance) || !choose_class(t, o.class, o.guidance))
+        !model_set_variance(&t->files, o.variance))
+        return false;
+    if (o.class == NULL && t->files.settings.model.classes > 0)
+        o.class = o.usual_class;
+    if (!trained_set_class(t, o.class, o.guidance))
         return false;
     t->unet = model_load(&t->files);
     if (t->unet == NULL)
@@ -72,9 +104,11 @@ ito_ddpm_conditioned trained_network(const trained *t, int64_t first, int64_t n)
     int64_t classes = t->files.settings.model.classes;
     bool none = t->class == CLASS_NONE || t->guidance == 0.0;
     ito_tensor *labels = none ? NULL : ito_empty(ITO_SHAPE(n), ITO_I64);
+    const int64_t *turn = t->labels != NULL ? ito_const_data(t->labels) : NULL;
     for (int64_t i = 0; labels != NULL && i < n; i++)
-        ((int64_t *)ito_data(labels))[i] =
-            t->class == CLASS_IN_TURN ? (first + i) % classes : t->class;
+        ((int64_t *)ito_data(labels))[i] = t->class != CLASS_IN_TURN ? t->class
+                                           : turn != NULL            ? turn[first + i]
+                                                                     : (first + i) % classes;
     return (ito_ddpm_conditioned){.diffusion = t->diffusion,
                                   .network = ito_unet_conditional,
                                   .context = t->unet,

@@ -3,6 +3,7 @@
 #ifndef ITO_DDPM_GENERATE_H
 #define ITO_DDPM_GENERATE_H
 
+#include "examples/ddpm/data.h"
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
@@ -11,8 +12,8 @@
 // clang-format off
 /* Rows of a command's options. */
 #define CLASS_ROW                                                                                  \
-    {OPTION_TEXT, "class", AT(class), "NAME|K|all",                                                \
-     "Of this class, or of each in turn, if the network was trained with --conditional",           \
+    {OPTION_TEXT, "class", AT(class), "NAME|K|all|none",                                           \
+     "Of this class, of each in turn, or of none, if the network was trained with --conditional",  \
      0, 0, false}
 #define GUIDANCE_ROW                                                                               \
     {OPTION_REAL, "guidance", AT(guidance), "W",                                                   \
@@ -29,6 +30,7 @@ typedef struct trained_options {
     const char *variance; /* NULL: as trained */
     const char *class;    /* NULL: none */
     double guidance;
+    const char *usual_class; /* in place of NULL, if the network has classes */
 } trained_options;
 
 typedef struct trained {
@@ -37,6 +39,8 @@ typedef struct trained {
     ito_diffusion *diffusion;
     int64_t class; /* of all images, or one of these */
     double guidance;
+    ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
+                           classes - 1, and again; borrowed */
 } trained;
 
 enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
@@ -46,6 +50,14 @@ void refuse_lone_guidance(const command_line *c, const char *class);
 /* Load the network, for what was chosen. False with an error recorded; closed in either case. */
 bool trained_open(trained *t, trained_options o);
 void trained_close(trained *t);
+/* The class as an option would give it, once more. False with an error recorded. */
+bool trained_set_class(trained *t, const char *word, double guidance);
+/* "all", "none", or the name of the class of all images; NULL for a network without classes. */
+const char *trained_class(const trained *t);
+/* Images to compare the network's own with; and, where each class is wanted in turn and the data
+ * have classes, *labels [M] i64, else NULL. NULL with an error recorded, also if the classes are
+ * not the network's. */
+ito_tensor *trained_data(const trained *t, data_options o, ito_tensor **labels);
 /* *steps as wanted, or, for 0, the usual number or all there are. False with an error recorded if
  * the diffusion has not so many. */
 bool trained_steps(const trained *t, int64_t usual, int64_t *steps);

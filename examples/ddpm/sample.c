@@ -134,8 +134,13 @@ static bool prepare(job *j)
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
     if (!path_can_write(o->out) || !path_can_write(o->npy) || !path_can_write(o->trajectory) ||
-        !trained_open(&j->net, (trained_options){"sample", o->model, o->weights, o->precision,
-                                                 o->variance, o->class, o->guidance}) ||
+        !trained_open(&j->net, (trained_options){.command = "sample",
+                                                 .model = o->model,
+                                                 .weights = o->weights,
+                                                 .precision = o->precision,
+                                                 .variance = o->variance,
+                                                 .class = o->class,
+                                                 .guidance = o->guidance}) ||
         !trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps))
         return false;
     const ito_unet_config *c = &j->net.files.settings.model;

@@ -110,17 +110,21 @@ void same_directory(const char *a, const char *b)
     cr_assert_eq(system(command), 0, "%s", command);
 }
 
+void write_class(const char *dir, int n, int64_t side, int grey)
+{
+    char text[64];
+    snprintf(text, sizeof text, "mkdir -p %s", dir);
+    cr_assert_eq(system(text), 0);
+    for (int i = 0; i < n; i++) {
+        snprintf(text, sizeof text, "%s/%d.png", dir, i);
+        cr_assert_eq(ito_png_save(text, ito_full(ITO_SHAPE(1, side, side), grey, ITO_U8)), ITO_OK);
+    }
+}
+
 void write_classes(void)
 {
-    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 8, 8), ITO_U8);
-    cr_assert_eq(system("mkdir -p photos/cat photos/dog"), 0);
-    for (int i = 0; i < 3; i++) {
-        char path[64];
-        snprintf(path, sizeof path, "photos/cat/%d.png", i);
-        cr_assert_eq(ito_png_save(path, x), ITO_OK);
-        snprintf(path, sizeof path, "photos/dog/%d.png", i);
-        cr_assert_eq(ito_png_save(path, ito_full(ITO_SHAPE(1, 8, 8), 255, ITO_U8)), ITO_OK);
-    }
+    write_class("photos/cat", 3, 8, 0);
+    write_class("photos/dog", 3, 8, 255);
 }
 
 void put_file(const char *path, const char *text)

@@ -40,7 +40,9 @@ void train_tiny(const char *out, const char *more);
 
 /* Random u8 images [n, 1, side, side]. */
 void write_images(const char *path, int64_t n, int64_t side);
-/* photos/cat and photos/dog: three PNG files each, black ones and white ones. */
+/* dir with n square PNG files of one grey. */
+void write_class(const char *dir, int n, int64_t side, int grey);
+/* photos/cat and photos/dog: three files each, black ones and white ones. */
 void write_classes(void);
 void write_npy(const char *path, ito_tensor *t);
 void put_file(const char *path, const char *text);

@@ -69,7 +69,8 @@ Test(cli_eval, a_model_is_judged_by_the_images_that_sample_makes)
 /* ---- the bound ---- */
 
 /* What the library makes of the first n images of data.npy and a run's averages. */
-static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *variance, int64_t n)
+static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *variance, int64_t n,
+                              int64_t monte_carlo)
 {
     char path[128];
     ito_ddpm_settings s;
@@ -86,8 +87,9 @@ static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *v
     ito_diffusion *d = ito_diffusion_create_with(s.diffusion);
     ito_tensor *x = ito_cast(ito_narrow(ito_npy_load("data.npy"), 0, 0, n), ITO_F32);
     x = ito_add_scalar(ito_mul_scalar(ito_reshape(x, n, 1, 8, 8), 1.0 / 127.5), -1.0);
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_unet_network, unet, x, &bits, .seed = 3), ITO_OK,
-                 "%s", ito_error());
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_unet_network, unet, x, &bits, .seed = 3,
+                                       .monte_carlo = monte_carlo),
+                 ITO_OK, "%s", ito_error());
     ito_diffusion_free(d);
     ito_module_free(&unet->base);
     return bits;
@@ -139,7 +141,7 @@ Test(cli_eval, the_bound_is_that_of_the_library_for_every_variance)
         cr_assert_eq(run(BOUND "--model r%d --json --batch 2 %s", (int)i, cases[i].eval), 0, "%s",
                      complained);
         snprintf(checkpoint, sizeof checkpoint, "r%d/checkpoints/step-2", (int)i);
-        ito_ddpm_bits b = bound_of(checkpoint, cases[i].variance, 5);
+        ito_ddpm_bits b = bound_of(checkpoint, cases[i].variance, 5, 0);
         bound_is(&b, 5);
     }
     cr_assert_eq(run(BOUND "--model r0"), 0, "%s", complained);
@@ -151,6 +153,170 @@ Test(cli_eval, the_bound_is_that_of_the_library_for_every_variance)
                    "--variance: the network has learned its own");
 }
 
+Test(cli_eval, the_bound_from_drawn_steps_is_that_of_the_library)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    succeeds(run(BOUND "--model r --monte-carlo 4 --json"));
+    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 4);
+    double mean = ito_item(ito_mean(b.total));
+    cr_expect_float_eq(number("bits_per_dim"), mean, 1e-12 * mean);
+    cr_expect_float_eq(number("L_0"), ito_item(ito_mean(ito_select(b.terms, 1, 0))), 1e-11);
+    cr_expect_float_eq(number("L_T") + number("sum_of_L_t") + number("L_0"), mean, 1e-12 * mean);
+    cr_expect_gt(number("standard_error"), 0.0);
+    cr_expect_eq(number("monte_carlo"), 4);
+    cr_expect_null(strstr(said, "\"L_t\""), "too few draws to list: %s", said);
+    char before[sizeof said], *end = strstr(said, ",\"seconds\"");
+    cr_assert_not_null(end, "%s", said);
+    snprintf(before, sizeof before, "%.*s", (int)(end - said), said);
+    succeeds(run(BOUND "--model r --monte-carlo 4 --json --batch 2 --threads 1"));
+    cr_expect_eq(strncmp(said, before, strlen(before)), 0, "%s%s", before, said);
+    succeeds(run("eval --data npy:data.npy --model r --bits-per-dim --monte-carlo 1 --json"));
+    cr_expect_eq(number("images"), 40, "all of up to 10000");
+
+    is_usage_error(BOUND "--model r --monte-carlo 20",
+                   "--monte-carlo: 20 is more than the 19 steps before the last one");
+    is_usage_error(BOUND "--model r --monte-carlo 4 --rate-distortion a.csv",
+                   "--rate-distortion: it takes every step, and --monte-carlo draws some");
+    is_usage_error("eval --model r --data npy:data.npy --frechet --monte-carlo 4",
+                   "--monte-carlo: it is a way to --bits-per-dim");
+}
+
+/* ---- the test set ---- */
+
+/* An IDX file of bytes as those of MNIST: four-byte sizes, most significant byte first. */
+static void write_idx(const char *path, const ito_tensor *t)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fprintf(f, "%c%c\x08%c", 0, 0, ito_ndim(t));
+    for (int i = 0; i < ito_ndim(t); i++)
+        fprintf(f, "%c%c%c%c", 0, 0, (int)(ito_size(t, i) >> 8), (int)(ito_size(t, i) & 255));
+    fwrite(ito_const_data(t), 1, (size_t)ito_numel(t), f);
+    cr_assert_eq(fclose(f), 0);
+}
+
+Test(cli_eval, the_test_set_is_another)
+{
+    ito_generator g = ito_generator_make(4, 4);
+    ito_tensor *train = ito_randint(&g, 0, 256, ITO_SHAPE(7, 8, 8), ITO_U8);
+    ito_tensor *test = ito_randint(&g, 0, 256, ITO_SHAPE(6, 8, 8), ITO_U8);
+    cr_assert_eq(system("mkdir digits"), 0);
+    write_idx("digits/train-images-idx3-ubyte", train);
+    write_idx("digits/train-labels-idx1-ubyte", ito_zeros(ITO_SHAPE(7), ITO_U8));
+    write_npy("train.npy", train);
+    write_npy("test.npy", test);
+    train_tiny("r", "--steps 1 " QUIET);
+#define BITS "eval --model r --bits-per-dim --json --data "
+    fails_with(run(BITS "mnist:digits --split test"),
+               "digits/t10k-images-idx3-ubyte: there is no such file, nor .gz");
+    write_idx("digits/t10k-images-idx3-ubyte", test);
+    static const char *const splits[] = {"train", "test"};
+    for (int i = 0; i < 2; i++) {
+        succeeds(run(BITS "npy:%s.npy", splits[i]));
+        double want = number("bits_per_dim");
+        succeeds(run(BITS "mnist:digits --split %s", splits[i]));
+        cr_expect_eq(number("bits_per_dim"), want);
+        cr_expect_eq(number("images"), 7 - i);
+    }
+    succeeds(run("train --data mnist:digits --conditional --out c " TINY " --steps 1 " QUIET));
+    fails_with(run("eval --model c --bits-per-dim --data mnist:digits --split test"),
+               "digits/t10k-labels-idx1-ubyte: there is no such file, nor .gz");
+    is_usage_error(BITS "npy:test.npy --split test",
+                   "--split: npy:test.npy has no test set; fashion-mnist, mnist:DIR and "
+                   "cifar10:DIR have");
+    is_usage_error("eval --features a.npy --against b.npy --frechet --split test",
+                   "--split: it takes --data, which has two");
+}
+
+/* ---- networks with classes ---- */
+
+static double bits_of(const char *arguments)
+{
+    succeeds(run("eval --model c --bits-per-dim --json %s", arguments));
+    return number("bits_per_dim");
+}
+
+/* Three cats, then three dogs, as the directory has them. */
+Test(cli_eval, bits_are_given_each_images_class)
+{
+    static const double close = 1e-12;
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 2 " QUIET " --out c"));
+    double cats = 3 * bits_of("--data folder:photos --n 3 --class cat");
+    double dogs = 6 * bits_of("--data folder:photos --class dog") -
+                  3 * bits_of("--data folder:photos --n 3 --class dog");
+    double all = bits_of("--data folder:photos --class all");
+    cr_expect_float_eq(6 * all, cats + dogs, 6 * close * all);
+    cr_expect_str_empty(complained);
+    cr_expect_not_null(strstr(said, "\"class\":\"all\""), "%s", said);
+    cr_expect_eq(bits_of("--data folder:photos"), all);
+    cr_expect_str_eq(complained, "ito-ddpm eval: the network has classes: bits given each image's, "
+                                 "as --class all\n");
+    cr_expect_neq(bits_of("--data folder:photos --class none"), all);
+    cr_expect_str_empty(complained);
+
+    /* Images whose class nobody knows. */
+    write_images("data.npy", 4, 8);
+    double none = bits_of("--data npy:data.npy --class none");
+    cr_expect_eq(bits_of("--data npy:data.npy"), none);
+    cr_expect_str_eq(complained, "ito-ddpm eval: the network has classes: bits given none of them, "
+                                 "as --class none\n");
+    is_usage_error("eval --model c --bits-per-dim --data npy:data.npy --class all",
+                   "--class: \"all\" are the images' own, and npy:data.npy has none; name one, or "
+                   "none");
+    write_class("other/bird", 2, 8, 0);
+    write_class("other/cat", 2, 8, 0);
+    fails_with(run("eval --model c --bits-per-dim --data folder:other"),
+               "folder:other: its classes are not those that the network was trained with; name "
+               "one with --class, or none");
+    bits_of("--data folder:other --class none");
+    is_usage_error("eval --model c --score --data folder:photos --class none --guidance 2",
+                   "--guidance: it needs a --class to guide to");
+
+    succeeds(run(FOLDER "--conditional --label-dropout 0 --steps 1 " QUIET " --out sure"));
+    succeeds(run("eval --model sure --bits-per-dim --data folder:photos"));
+    is_usage_error("eval --model sure --bits-per-dim --data npy:data.npy",
+                   "--class: the network was trained with --label-dropout 0");
+}
+
+/* Of two cats and four dogs: dog, cat, dog, and again. */
+Test(cli_eval, images_are_of_each_class_as_often_as_the_data)
+{
+    enum { N = 12, IMAGE = 28 * 28 };
+    write_class("pets/cat", 2, 28, 0);
+    write_class("pets/dog", 4, 28, 255);
+    write_class("even/cat", 2, 28, 0);
+    write_class("even/dog", 2, 28, 255);
+    succeeds(run("train --data folder:pets --size 28 --grey --conditional --batch 4 --channels 8 "
+                 "--multipliers 1,2 --blocks 1 --diffusion-steps 20 --lr 0.01 --steps 8 --out c "
+                 "--clip 0 --warmup 0 " QUIET));
+#define SCORE "eval --score --json --steps 3 --n 12 --data folder:"
+    succeeds(run(SCORE "pets --model c --weights model"));
+    cr_expect_str_eq(complained, "ito-ddpm eval: the network has classes: images of each, as "
+                                 "--class all\n");
+    double score = number("score");
+    succeeds(run("sample --model c --weights model --steps 3 --n 12 --class cat --npy cat.npy"));
+    succeeds(run("sample --model c --weights model --steps 3 --n 12 --class dog --npy dog.npy"));
+    ito_tensor *cat = ito_npy_load("cat.npy"), *dog = ito_npy_load("dog.npy");
+    for (int i = 0; i < N; i++)
+        if (i % 3 == 1)
+            memcpy((float *)ito_data(dog) + i * IMAGE,
+                   (const float *)ito_const_data(cat) + i * IMAGE, IMAGE * sizeof(float));
+    write_npy("mixed.npy", dog);
+    succeeds(run("eval --score --json --data folder:pets --images mixed.npy"));
+    cr_expect_eq(number("score"), score);
+
+    succeeds(run(SCORE "even --model c --weights model --class all"));
+    cr_expect_str_empty(complained);
+    score = number("score");
+    succeeds(run("sample --model c --weights model --steps 3 --n 12 --class all --npy turn.npy"));
+    succeeds(run("eval --score --json --data folder:even --images turn.npy"));
+    cr_expect_eq(number("score"), score);
+    succeeds(run(SCORE "even --model c --weights model --class none"));
+    cr_expect_str_empty(complained);
+    cr_expect_neq(number("score"), score);
+}
+
 Test(cli_eval, rate_and_distortion_are_a_table_and_a_chart)
 {
     write_images("data.npy", 40, 8);
@@ -158,7 +324,7 @@ Test(cli_eval, rate_and_distortion_are_a_table_and_a_chart)
                      " --diffusion-steps 6"),
                  0, "%s", complained);
     cr_assert_eq(run(BOUND "--model r --rate-distortion rd.csv"), 0, "%s", complained);
-    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5);
+    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 0);
     const double *table = ito_const_data(ito_ddpm_rate_distortion(&b));
     char text[8192], *at = text;
     slurp("rd.csv", text, sizeof text);

@@ -2,20 +2,11 @@
  * interrupt.
  * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
  * resumed from any checkpoint goes on to the same bits. */
-#include "models/ddpm/train.h"
 #include "examples/ddpm/commands.h"
-#include "examples/ddpm/data.h"
-#include "examples/ddpm/events.h"
-#include "examples/ddpm/model.h"
-#include "examples/ddpm/progress.h"
 #include "examples/ddpm/report.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/session.h"
 #include "examples/ddpm/stop.h"
-#include "examples/ddpm/train_options.h"
-#include "models/ddpm/condition.h"
 #include "models/ddpm/sampler.h"
-#include "nn/checkpoint.h"
-#include "nn/data.h"
 #include "nn/memory.h"
 #include "nn/schedule.h"
 #include "tensor/io/image.h"
@@ -29,283 +20,13 @@
 
 enum { MOST_FAILURES = 5 }; /* steps in a row that were not finite */
 
-typedef struct session {
-    train_options o;
-    cJSON *config; /* of the run that is resumed; o points into it */
-    ito_dataset *data;
-    cJSON *class_names;           /* NULL unless conditional */
-    ito_ddpm_conditioned classes; /* then: what stands between the diffusion and the network */
-    ito_loader *loader;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
-    ito_ddpm_steps *steps; /* NULL: uniform, which remembers nothing */
-    ito_tensor *memory[2]; /* of steps, for checkpoints */
-    ito_optimizer *optimizer;
-    ito_ema *ema;
-    char *settings;
-    training_run run;
-    event_file events; /* for TensorBoard, if wanted */
-    ito_ddpm_trainer trainer;
-    progress progress;
-    int64_t step;   /* steps done */
-    int64_t saved;  /* the step of the last checkpoint, or -1 */
-    int failures;   /* in a row */
-    double seconds; /* trained in former processes */
-    double started;
-    int64_t channels, height, width;
-} session;
-
 static int fail(session *s)
 {
     progress_end(&s->progress);
     return options_report("train");
 }
 
-/* ---- getting ready ---- */
-
-/* The data set, and a check that it is the one a run began with. */
-static bool open_data(session *s)
-{
-    const train_options *o = &s->o;
-    if (data_is_large(o->data))
-        fprintf(stderr, "reading %s\n", o->data);
-    data_options what = {.spec = o->data, .size = o->size, .grey = o->grey};
-    ito_tensor *labels = NULL;
-    ito_tensor *images =
-        o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);
-    if (images == NULL)
-        return false;
-    s->channels = ito_size(images, 1);
-    s->height = ito_size(images, 2);
-    s->width = ito_size(images, 3);
-    s->data =
-        ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
-    if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " images; the run began with %.0f",
-                      o->data, s->data->size, before->valuedouble);
-        return false;
-    }
-    return s->data != NULL;
-}
-
-static bool build_steps(session *s)
-{
-    const ito_ddpm_step_law *law = ito_ddpm_step_law_find(s->o.step_sampling);
-    if (law == NULL || law == &ito_ddpm_steps_uniform)
-        return law != NULL;
-    s->steps = ito_ddpm_steps_create(s->diffusion->schedule, law);
-    if (s->steps == NULL)
-        return false;
-    s->memory[0] = s->steps->history;
-    s->memory[1] = s->steps->counts;
-    return true;
-}
-
-static bool build(session *s, const ito_ddpm_settings *settings)
-{
-    ito_generator init = ito_ddpm_generator((uint64_t)s->o.seed, ITO_DDPM_DRAW_INIT, 0);
-    s->unet = ito_unet_create(&settings->model, &init);
-    s->diffusion = ito_diffusion_create_with(settings->diffusion);
-    if (s->unet == NULL || s->diffusion == NULL || !build_steps(s))
-        return false;
-    model_set_precision(s->unet, s->o.precision, "train");
-    s->unet->recompute = s->o.recompute;
-    s->optimizer = ito_adam_create(&s->unet->base, .beta1 = 0.9);
-    if (s->optimizer == NULL)
-        return false;
-    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
-    s->classes = (ito_ddpm_conditioned){.diffusion = s->diffusion,
-                                        .network = ito_unet_conditional,
-                                        .context = s->unet,
-                                        .classes = settings->model.classes,
-                                        .training = true,
-                                        .drop = s->o.label_dropout};
-    s->trainer = (ito_ddpm_trainer){.diffusion = s->diffusion,
-                                    .network = ito_ddpm_conditioned_network,
-                                    .context = &s->classes,
-                                    .model = &s->unet->base,
-                                    .optimizer = s->optimizer,
-                                    .ema = s->ema,
-                                    .steps = s->steps,
-                                    .max_norm = s->o.clip,
-                                    .seed = (uint64_t)s->o.seed};
-    return s->ema != NULL;
-}
-
-static ito_training_state state_of(const session *s)
-{
-    static const char *const names[] = {"steps.history", "steps.counts"};
-    return (ito_training_state){.model = &s->unet->base,
-                                .optimizer = s->optimizer,
-                                .ema = s->ema,
-                                .step = s->step,
-                                .position = s->step * s->o.batch,
-                                .n_tensors = s->steps != NULL ? 2 : 0,
-                                .tensor_names = names,
-                                .tensors = s->memory,
-                                .settings = s->settings};
-}
-
-/* Bring everything to where the last checkpoint of the run is, if it has one. */
-static bool load_latest(session *s)
-{
-    if (access(s->run.checkpoints, F_OK) != 0)
-        return true;
-    char *path = ito_checkpoint_latest(s->run.checkpoints);
-    if (path == NULL)
-        return ito_error_code() == ITO_OK;
-    ito_training_state state = state_of(s);
-    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
-    if (good && state.position != state.step * s->o.batch) {
-        ito_error_set(ITO_ERR_FORMAT,
-                      "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
-                      " each",
-                      path, state.position, state.step, s->o.batch);
-        good = false;
-    }
-    free(path);
-    s->step = s->saved = state.step;
-    return good;
-}
-
-static void warn_of_other_isa(const session *s)
-{
-    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
-    if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
-        fprintf(stderr,
-                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
-                "differ in their last bits\n",
-                isa->valuestring, ito_isa());
-}
-
-/* One forward and backward pass on black images; nothing is kept. */
-static bool trial_step(session *s)
-{
-    ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
-    ito_tensor *t = ito_zeros(ITO_SHAPE(s->o.batch), ITO_I64);
-    ito_tensor *loss = ito_ddpm_loss(s->diffusion, ito_unet_network, s->unet, x_0, t, x_0);
-    return loss != NULL && ito_backward(loss) == ITO_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Set the number of steps from --minutes: by the median of some passes after a first one, which
- * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints. */
-static bool plan_steps(session *s)
-{
-    enum { TRIALS = 7 };
-    double seconds[TRIALS];
-    for (int i = -1; i < TRIALS; i++) {
-        double started = progress_clock();
-        ito_scope_begin();
-        bool good = trial_step(s);
-        ito_scope_end();
-        if (!good)
-            return false;
-        seconds[i < 0 ? 0 : i] = progress_clock() - started;
-    }
-    ito_module_zero_grad(&s->unet->base);
-    qsort(seconds, TRIALS, sizeof seconds[0], by_value);
-    double steps = 0.9 * 60.0 * s->o.minutes / seconds[TRIALS / 2];
-    s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
-    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n",
-            seconds[TRIALS / 2] / 0.9, s->o.steps, s->o.minutes);
-    return true;
-}
-
-static bool open_events(session *s)
-{
-    if (!s->o.tensorboard)
-        return true;
-    char *dir = path_join(s->o.out, "tensorboard");
-    bool good = dir != NULL && events_open(&s->events, dir, s->step);
-    free(dir);
-    return good;
-}
-
-/* The settings that stand in every checkpoint, with what there is to say of classes. */
-static char *settings_text(const session *s, const ito_ddpm_settings *settings)
-{
-    char *text = ito_ddpm_settings_format(settings);
-    if (text == NULL || s->class_names == NULL)
-        return text;
-    cJSON *root = cJSON_Parse(text);
-    cJSON *names = cJSON_Duplicate(s->class_names, true);
-    free(text);
-    text = NULL;
-    if (root != NULL && names != NULL && cJSON_AddItemToObject(root, "class_names", names) &&
-        cJSON_AddNumberToObject(root, "label_dropout", s->o.label_dropout) != NULL)
-        text = cJSON_Print(root);
-    else if (cJSON_GetObjectItemCaseSensitive(root, "class_names") == NULL)
-        cJSON_Delete(names);
-    cJSON_Delete(root);
-    if (text == NULL)
-        ito_error_set(ITO_ERR_MEMORY, "settings: no memory for their text");
-    return text;
-}
-
-static bool open_run(session *s, const ito_ddpm_settings *settings)
-{
-    s->settings = settings_text(s, settings);
-    if (s->settings == NULL)
-        return false;
-    if (s->o.resume) {
-        warn_of_other_isa(s);
-        if (!run_open(&s->run, s->o.out) || !load_latest(s))
-            return false;
-    }
-    char *config = s->o.resume ? train_options_update(&s->o, s->config)
-                               : train_options_format(&s->o, settings, s->data->size);
-    bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
-                                               : run_create(&s->run, s->o.out, config));
-    free(config);
-    if (!made)
-        return false;
-    if (!run_log_open(&s->run, s->step, &s->seconds) || !open_events(s))
-        return false;
-    s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
-                                  .position = s->step * s->o.batch, .prefetch = 2);
-    return s->loader != NULL;
-}
-
-static bool prepare(session *s)
-{
-    ito_ddpm_settings settings;
-    if (s->o.threads != 0 && ito_set_threads((int)s->o.threads) != ITO_OK)
-        return false;
-    if (!s->o.resume && !run_check_new(s->o.out))
-        return false;
-    if (!open_data(s) ||
-        !train_options_settings(&s->o, s->channels, s->height, s->width, &settings))
-        return false;
-    settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
-        return false;
-    fprintf(stderr,
-            "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d threads, %s, %s\n",
-            s->o.data, s->data->size, s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), ito_isa(), s->o.precision);
-    return true;
-}
-
 /* ---- what is written on the way ---- */
-
-static bool save(session *s)
-{
-    if (s->saved == s->step)
-        return true;
-    ito_training_state state = state_of(s);
-    if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
-        return false;
-    s->saved = s->step;
-    return true;
-}
 
 static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
 {
@@ -478,7 +199,7 @@ static bool train(session *s)
             return false;
         /* None while steps fail: the one before is as good, and resuming it counts them again. */
         bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
-        if (checkpoint_due && !save(s))
+        if (checkpoint_due && !session_save(s))
             return false;
         if (sample_due(s) && stop_signal() == 0 && !sample(s))
             return false;
@@ -488,7 +209,7 @@ static bool train(session *s)
         }
     }
     progress_end(&s->progress);
-    if (!save(s))
+    if (!session_save(s))
         return false;
     write_report(s);
     return true;
@@ -542,23 +263,6 @@ static int report(const session *s)
     return 1;
 }
 
-static void session_free(session *s)
-{
-    ito_loader_free(s->loader);
-    ito_dataset_free(s->data);
-    ito_ema_free(s->ema);
-    ito_optimizer_free(s->optimizer);
-    ito_ddpm_steps_free(s->steps);
-    ito_diffusion_free(s->diffusion);
-    if (s->unet != NULL)
-        ito_module_free(&s->unet->base);
-    free(s->settings);
-    cJSON_Delete(s->class_names);
-    run_close(&s->run);
-    events_close(&s->events);
-    cJSON_Delete(s->config);
-}
-
 int command_train(int argc, char **argv)
 {
     session s = {.saved = -1, .run = {.lock = -1}};
@@ -566,7 +270,7 @@ int command_train(int argc, char **argv)
     s.progress.quiet = false;
     ito_scope_begin();
     int code;
-    if (!prepare(&s)) {
+    if (!session_open(&s)) {
         code = fail(&s);
     } else {
         stop_on_signals();
@@ -575,7 +279,7 @@ int command_train(int argc, char **argv)
         if (good && stop_signal() != 0)
             code = 128 + stop_signal();
     }
-    session_free(&s);
+    session_close(&s);
     ito_scope_end();
     return code;
 }

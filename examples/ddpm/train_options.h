@@ -39,9 +39,10 @@ typedef struct train_options {
  * that must outlive o, as *config, and none of those that belong to it may be given otherwise. */
 void train_options_parse(train_options *o, int argc, char **argv, cJSON **config);
 
-/* The network and diffusion for images of this shape, or false with an error recorded. */
-bool train_options_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
-                            ito_ddpm_settings *out);
+/* The network and diffusion for images of this shape, or false with an error recorded
+ * (train_settings.c). */
+bool train_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
+                    ito_ddpm_settings *out);
 
 /* All of it and the settings as a JSON text, freed with free(). */
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,

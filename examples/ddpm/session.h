@@ -1,0 +1,47 @@
+/* A training run in one process: everything that its steps work on, from the data to the log. */
+#ifndef ITO_DDPM_SESSION_H
+#define ITO_DDPM_SESSION_H
+
+#include "examples/ddpm/events.h"
+#include "examples/ddpm/progress.h"
+#include "examples/ddpm/run.h"
+#include "examples/ddpm/train_options.h"
+#include "models/ddpm/condition.h"
+#include "models/ddpm/train.h"
+#include "nn/data.h"
+
+typedef struct session {
+    train_options o;
+    cJSON *config; /* of the run that is resumed; o points into it */
+    ito_dataset *data;
+    cJSON *class_names;           /* NULL unless conditional */
+    ito_ddpm_conditioned classes; /* then: what stands between the diffusion and the network */
+    ito_loader *loader;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    ito_ddpm_steps *steps; /* NULL: uniform, which remembers nothing */
+    ito_tensor *memory[2]; /* of steps, for checkpoints */
+    ito_optimizer *optimizer;
+    ito_ema *ema;
+    char *settings;
+    training_run run;
+    event_file events; /* for TensorBoard, if wanted */
+    ito_ddpm_trainer trainer;
+    progress progress;
+    int64_t step;   /* steps done */
+    int64_t saved;  /* the step of the last checkpoint, or -1 */
+    int failures;   /* in a row */
+    double seconds; /* trained in former processes */
+    double started;
+    int64_t channels, height, width;
+} session;
+
+/* Open all of it for the options in s->o: a new run, or one where its last checkpoint left it.
+ * False with an error recorded. */
+bool session_open(session *s);
+/* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
+bool session_save(session *s);
+/* Also of what was opened in part. */
+void session_close(session *s);
+
+#endif

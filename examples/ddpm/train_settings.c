@@ -1,0 +1,130 @@
+/* The network and diffusion that options of `ito-ddpm train` ask for.
+ * Invariant: what is given to the caller has been built and checked once. */
+#include "examples/ddpm/train_options.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The next whole number of a list "1,2,2" at *text, which moves behind it; -1 if there is none. */
+static int64_t next_number(const char **text)
+{
+    char *end;
+    errno = 0;
+    long long value = strtoll(*text, &end, 10);
+    if (**text < '0' || **text > '9' || errno != 0 || (*end != ',' && *end != '\0') ||
+        (*end == ',' && end[1] == '\0'))
+        return -1;
+    *text = *end == ',' ? end + 1 : end;
+    return value;
+}
+
+static bool set_multipliers(const char *list, ito_unet_config *c)
+{
+    c->levels = 0;
+    for (const char *p = list; *p != '\0';) {
+        int64_t value = next_number(&p);
+        if (value < 1 || c->levels == ITO_UNET_MAX_LEVELS) {
+            ito_error_set(ITO_ERR_ARGUMENT,
+                          "--multipliers: \"%s\" is not a list like 1,2,2 of 1 to %d", list,
+                          ITO_UNET_MAX_LEVELS);
+            return false;
+        }
+        c->multipliers[c->levels++] = value;
+    }
+    return true;
+}
+
+static bool set_attention(const char *list, ito_unet_config *c)
+{
+    memset(c->attention, 0, sizeof c->attention);
+    if (strcmp(list, "none") == 0)
+        return true;
+    for (const char *p = list; *p != '\0';) {
+        int64_t height = next_number(&p), level = 0;
+        while (level < c->levels && c->height >> level != height)
+            level++;
+        if (level == c->levels) {
+            ito_error_set(ITO_ERR_ARGUMENT,
+                          "--attention: \"%s\" is not a list of heights that the %" PRId64
+                          " levels have, beginning with %" PRId64 " and halving",
+                          list, c->levels, c->height);
+            return false;
+        }
+        c->attention[level] = true;
+    }
+    return true;
+}
+
+/* Whether sampling can begin: at the last step, which may have no signal left. */
+static bool can_sample(const ito_diffusion *d)
+{
+    const ito_ddpm_schedule *s = d->schedule;
+    ito_ddpm_step last = ito_ddpm_step_at(s, s->steps - 1, s->steps - 2);
+    if (isfinite(ito_ddpm_x_0_of(d->prediction, &last).a))
+        return true;
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "--prediction: %s does not tell the image at step %" PRId64
+                  ", where the schedule leaves nothing of it; x_0 and v do",
+                  d->prediction->name, last.t);
+    return false;
+}
+
+/* The diffusion, whose choices go together. */
+static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
+{
+    d->steps = o->diffusion_steps;
+    d->schedule = ito_ddpm_betas_find(o->schedule);
+    d->prediction = ito_ddpm_prediction_find(o->prediction);
+    d->variance = ito_ddpm_variance_find(o->variance);
+    d->loss = ito_ddpm_objective_find(o->loss);
+    d->weighting = ito_ddpm_weighting_find(o->weighting);
+    d->gamma = o->gamma;
+    d->k = o->k;
+    if (d->schedule == NULL || d->prediction == NULL || d->variance == NULL || d->loss == NULL ||
+        d->weighting == NULL)
+        return false;
+    ito_diffusion *made = ito_diffusion_create_with(*d);
+    bool good = made != NULL && can_sample(made);
+    ito_diffusion_free(made);
+    return good;
+}
+
+bool train_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
+                    ito_ddpm_settings *out)
+{
+    ito_ddpm_settings s = {.model = {.levels = 0}};
+    ito_unet_config *c = &s.model;
+    /* With levels of its own a network need not fit the preset's: take that for any size. */
+    int64_t unit = 1 << (ITO_UNET_MAX_LEVELS - 1);
+    bool own = o->multipliers != NULL;
+    if (ito_unet_preset(o->preset, channels, own ? unit : height, own ? unit : width, c) != ITO_OK)
+        return false;
+    c->height = height;
+    c->width = width;
+    if (own) {
+        if (!set_multipliers(o->multipliers, c))
+            return false;
+        memset(c->attention, 0, sizeof c->attention);
+        c->attention[c->levels - 1] = true;
+    }
+    if (o->attention != NULL && !set_attention(o->attention, c))
+        return false;
+    if (o->channels != 0) {
+        c->channels = o->channels;
+        c->groups = 0;
+    }
+    if (o->blocks != 0)
+        c->blocks = o->blocks;
+    if (o->dropout >= 0.0)
+        c->dropout = o->dropout;
+    if (!set_diffusion(o, &s.diffusion))
+        return false;
+    c->out_channels = channels * (s.diffusion.variance->learned ? 2 : 1);
+    if (ito_unet_check(c) != ITO_OK)
+        return false;
+    *out = s;
+    return true;
+}

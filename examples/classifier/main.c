@@ -4,6 +4,7 @@
 #include "examples/classifier/data.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
+#include "examples/ddpm/run.h"
 #include "models/classifier/classifier.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"
@@ -118,12 +119,15 @@ static ito_status save_bf16(const ito_classifier *c, const char *path)
     ito_named_tensors *list = ito_module_state(&c->base);
     if (list == NULL)
         return ito_error_code();
-    ito_tensor *small[32];
-    for (int64_t i = 0; i < list->n && i < 32; i++)
+    ito_tensor **small = calloc((size_t)list->n, sizeof *small);
+    if (small == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for %" PRId64 " tensors", path, list->n);
+    for (int64_t i = 0; small != NULL && i < list->n; i++)
         small[i] = ito_cast(ito_detach(list->tensors[i]), ITO_BF16);
     ito_status status = ito_error_code();
     if (status == ITO_OK)
         status = ito_safetensors_save(path, list->n, list->names, small, 0, NULL, NULL);
+    free(small);
     ito_named_tensors_free(list);
     return status;
 }
@@ -166,6 +170,8 @@ static bool train_all(const settings *s, ito_classifier *c, ito_optimizer *opt, 
 static int train(const settings *s)
 {
     labelled data;
+    if (!path_can_write(s->out))
+        return 1;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
     ito_classifier *c = ito_classifier_create(1, CLASSES, .generator = &g, .dropout = s->dropout);
     ito_optimizer *opt =

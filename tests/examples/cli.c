@@ -45,6 +45,7 @@ void cli_leave(void)
 }
 
 char said[65536], complained[65536];
+const char *program = "ito-ddpm";
 
 void slurp(const char *path, char *out, size_t room)
 {
@@ -61,8 +62,8 @@ int run(const char *format, ...)
     va_start(list, format);
     vsnprintf(arguments, sizeof arguments, format, list);
     va_end(list);
-    snprintf(command, sizeof command, "\"$ITO_DDPM\" %s >stdout.txt 2>stderr.txt </dev/null",
-             arguments);
+    snprintf(command, sizeof command,
+             "\"${ITO_DDPM%%/*}/%s\" %s >stdout.txt 2>stderr.txt </dev/null", program, arguments);
     int status = system(command);
     slurp("stdout.txt", said, sizeof said);
     slurp("stderr.txt", complained, sizeof complained);
@@ -127,6 +128,17 @@ void write_classes(void)
     write_class("photos/dog", 3, 8, 255);
 }
 
+void write_idx(const char *path, const ito_tensor *t)
+{
+    FILE *f = fopen(path, "w");
+    cr_assert_not_null(f);
+    fprintf(f, "%c%c\x08%c", 0, 0, ito_ndim(t));
+    for (int i = 0; i < ito_ndim(t); i++)
+        fprintf(f, "%c%c%c%c", 0, 0, (int)(ito_size(t, i) >> 8), (int)(ito_size(t, i) & 255));
+    fwrite(ito_const_data(t), 1, (size_t)ito_numel(t), f);
+    cr_assert_eq(fclose(f), 0);
+}
+
 void put_file(const char *path, const char *text)
 {
     FILE *f = fopen(path, "w");
@@ -146,7 +158,9 @@ void is_usage_error(const char *arguments, const char *words)
     cr_assert_eq(code, 2, "%s: exit code %d", arguments, code);
     cr_assert_not_null(strstr(complained, words), "%s: \"%s\" is not in: %s", arguments, words,
                        complained);
-    cr_assert_not_null(strstr(complained, "Usage: ito-ddpm"), "%s", complained);
+    char usage[32];
+    snprintf(usage, sizeof usage, "Usage: %s", program);
+    cr_assert_not_null(strstr(complained, usage), "%s", complained);
     cr_assert_str_empty(said);
 }
 

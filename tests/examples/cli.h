@@ -1,5 +1,6 @@
-/* Running ito-ddpm from tests: a suite's directory, the program's exit code, what it said and what
- * it left behind. A test is in a directory of its own, which has data.npy: 40 grey images of 8x8.
+/* Running ito-ddpm, or another program beside it, from tests: a suite's directory, the program's
+ * exit code, what it said and what it left behind. A test is in a directory of its own, which has
+ * data.npy: 40 grey images of 8x8.
  */
 #ifndef ITO_TESTS_CLI_H
 #define ITO_TESTS_CLI_H
@@ -19,6 +20,8 @@ void cli_enter(void);
 void cli_leave(void);
 
 extern char said[65536], complained[65536]; /* by the last run, on stdout and stderr */
+
+extern const char *program; /* "ito-ddpm" */
 
 /* Run the program with these arguments, a piece of shell; its exit code. */
 int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -44,6 +47,8 @@ void write_images(const char *path, int64_t n, int64_t side);
 void write_class(const char *dir, int n, int64_t side, int grey);
 /* photos/cat and photos/dog: three files each, black ones and white ones. */
 void write_classes(void);
+/* A file of bytes as those of MNIST: four-byte sizes, most significant byte first. */
+void write_idx(const char *path, const ito_tensor *t);
 void write_npy(const char *path, ito_tensor *t);
 void put_file(const char *path, const char *text);
 void slurp(const char *path, char *out, size_t room);

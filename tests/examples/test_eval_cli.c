@@ -183,18 +183,6 @@ Test(cli_eval, the_bound_from_drawn_steps_is_that_of_the_library)
 
 /* ---- the test set ---- */
 
-/* An IDX file of bytes as those of MNIST: four-byte sizes, most significant byte first. */
-static void write_idx(const char *path, const ito_tensor *t)
-{
-    FILE *f = fopen(path, "w");
-    cr_assert_not_null(f);
-    fprintf(f, "%c%c\x08%c", 0, 0, ito_ndim(t));
-    for (int i = 0; i < ito_ndim(t); i++)
-        fprintf(f, "%c%c%c%c", 0, 0, (int)(ito_size(t, i) >> 8), (int)(ito_size(t, i) & 255));
-    fwrite(ito_const_data(t), 1, (size_t)ito_numel(t), f);
-    cr_assert_eq(fclose(f), 0);
-}
-
 Test(cli_eval, the_test_set_is_another)
 {
     ito_generator g = ito_generator_make(4, 4);

@@ -73,7 +73,9 @@ static const char style[] =
     "table{border-collapse:collapse}td{border-bottom:1px solid var(--rule);padding:.15rem .8rem "
     ".15rem 0;vertical-align:top;overflow-wrap:anywhere}"
     "pre{background:var(--card);border-radius:.5rem;padding:.8rem;white-space:pre-wrap;"
-    "overflow-wrap:anywhere}";
+    "overflow-wrap:anywhere}pre span{display:inline-block}"
+    /* charts shrink on a narrow page, and their letters should not with them */
+    "@media(max-width:34rem){.charts .chart{font-size:16px}.charts .chart .title{font-size:17px}}";
 
 /* ---- figures ---- */
 
@@ -112,9 +114,10 @@ static void write_figures(const run_report *r)
     double seconds = latest(r, h->column[LOG_SECONDS]);
     FILE *out = r->out;
     fputs("<div class=\"figures\">\n", out);
-    write_figure(out, "step", "%.0f", latest(r, h->column[LOG_STEP]));
+    char step[48] = "%.0f";
     if (cJSON_IsNumber(steps))
-        write_figure(out, "of", "%.0f", steps->valuedouble);
+        snprintf(step, sizeof step, "%%.0f of %.15g", steps->valuedouble);
+    write_figure(out, "step", step, latest(r, h->column[LOG_STEP]));
     write_figure(out, "loss, smoothed", "%.4g", latest(r, h->smoothed));
     write_figure(out, "images a second", "%.4g", latest(r, h->column[LOG_IMAGES_PER_SECOND]));
     write_figure(out, seconds < 7200.0 ? "minutes of training" : "hours of training", "%.1f",
@@ -321,7 +324,8 @@ static void write_word(FILE *out, const char *word)
     fputc('\'', out);
 }
 
-/* Every option as the run has it, so that the defaults of another version do not matter. */
+/* Every option as the run has it, each on one line if it fits, so that the defaults of another
+ * version do not matter. */
 static void write_command(const run_report *r)
 {
     const cJSON *item;
@@ -331,14 +335,17 @@ static void write_command(const run_report *r)
     {
         if (cJSON_IsFalse(item))
             continue;
-        fputs(" --", r->out);
+        fputs(" <span>--", r->out);
         write_text(r->out, item->string);
-        if (cJSON_IsTrue(item))
-            continue;
-        char *value = cJSON_PrintUnformatted(item);
-        fputc(' ', r->out);
-        write_word(r->out, cJSON_IsString(item) ? item->valuestring : value != NULL ? value : "");
-        free(value);
+        if (!cJSON_IsTrue(item)) {
+            char *value = cJSON_PrintUnformatted(item);
+            fputc(' ', r->out);
+            write_word(r->out, cJSON_IsString(item) ? item->valuestring
+                               : value != NULL      ? value
+                                                    : "");
+            free(value);
+        }
+        fputs("</span>", r->out);
     }
     fputs("</pre>\n", r->out);
 }

@@ -75,6 +75,7 @@ check() { # quick or full
             check_build_and_test build/gcc gcc -Dwerror=true
         step 'calls point one way' tests/check/link_direction.sh build/gcc
         step 'the installed library' tests/check/installed.sh build/gcc
+        step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2
         step 'clang: build and tests' \

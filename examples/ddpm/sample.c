@@ -6,6 +6,7 @@
 #include "examples/ddpm/generate.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
+#include "examples/ddpm/trajectory.h"
 #include "models/ddpm/sampler.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
@@ -20,8 +21,8 @@
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights;
-    const char *sampler, *spacing, *variance, *precision, *trajectory, *class;
-    int64_t n, steps, seed, first, batch, columns, threads;
+    const char *sampler, *spacing, *variance, *precision, *trajectory, *frames, *class;
+    int64_t n, steps, seed, first, batch, columns, trajectory_steps, threads;
     double eta, threshold, churn, guidance;
     bool no_clip, rederive_eps, end_at_first, noise_at_last, json;
 } sample_options;
@@ -37,10 +38,15 @@ static const option_row rows[] = {
      false},
     {OPTION_TEXT, "npy", AT(npy), "FILE.npy", "Write them as float32 [N, C, H, W], about -1 to 1",
      0, 0, false},
-    {OPTION_TEXT, "trajectory", AT(trajectory), "FILE.npy",
-     "Write what the network takes for the clean images at each step, as float32 [STEPS, N, C, H, "
-     "W]",
+    {OPTION_TEXT, "trajectory", AT(trajectory), "STRIP.png|FILE.npy",
+     "Write what the network takes for the clean images at steps of the way: a row of pictures for "
+     "each image, or float32 [STEPS, N, C, H, W]",
      0, 0, false},
+    {OPTION_TEXT, "frames", AT(frames), "DIR",
+     "Write the same as frame-0000.png ... and as frames.png, an animated PNG", 0, 0, false},
+    {OPTION_INT, "trajectory-steps", AT(trajectory_steps), "N",
+     "How many steps those show, evenly spaced from the first to the last (all; 10 with STRIP.png)",
+     1, 1e6, false},
     {OPTION_INT, "n", AT(n), "N", "How many images (64)", 1, 1e7, false},
     {OPTION_INT, "columns", AT(columns), "N", "Images in a row of the grid (as a square)", 1, 1e7,
      false},
@@ -96,6 +102,7 @@ static const char doc[] =
     "  ito-ddpm sample --model run --out grid.png\n"
     "  ito-ddpm sample --model run --out grid.png --n 16 --sampler dpm++2m --steps 20 --seed 7\n"
     "  ito-ddpm sample --model run --out boots.png --class boot --guidance 2\n"
+    "  ito-ddpm sample --model run --n 4 --trajectory strip.png --frames frames\n"
     "  ito-ddpm sample --model run/checkpoints/step-3500 --npy images.npy --n 1000\n\n"
     "The same model, settings and seed give the same image i, whatever --n, --batch and --threads "
     "are.\n"
@@ -104,9 +111,9 @@ static const char doc[] =
 typedef struct job {
     sample_options o;
     trained net;
-    ito_tensor *images;     /* [n, C, H, W] f32, row-major */
-    ito_tensor *trajectory; /* [steps, n, C, H, W] f32, or NULL */
-    int64_t first;          /* image of the batch under way */
+    ito_tensor *images; /* [n, C, H, W] f32, row-major */
+    trajectory trajectory;
+    int64_t first; /* image of the batch under way */
     batches batches;
 } job;
 
@@ -124,8 +131,13 @@ static void parse(sample_options *o, int argc, char **argv)
     refuse_lone_guidance(&c, o->class);
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
-    if (o->out == NULL && o->npy == NULL && o->trajectory == NULL)
+    if (options_given(&c, "trajectory-steps") && o->trajectory == NULL && o->frames == NULL)
+        options_refuse(&c,
+                       "--trajectory-steps: it needs a --trajectory or --frames to be shown in");
+    if (o->out == NULL && o->npy == NULL && o->trajectory == NULL && o->frames == NULL)
         options_refuse(&c, "--out or --npy is missing: where the images go");
+    if (o->columns == 0)
+        o->columns = (int64_t)ceil(sqrt((double)o->n));
 }
 
 static bool prepare(job *j)
@@ -133,7 +145,7 @@ static bool prepare(job *j)
     sample_options *o = &j->o;
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
-    if (!path_can_write(o->out) || !path_can_write(o->npy) || !path_can_write(o->trajectory) ||
+    if (!path_can_write(o->out) || !path_can_write(o->npy) ||
         !trained_open(&j->net, (trained_options){.command = "sample",
                                                  .model = o->model,
                                                  .weights = o->weights,
@@ -145,19 +157,18 @@ static bool prepare(job *j)
         return false;
     const ito_unet_config *c = &j->net.files.settings.model;
     j->images = ito_empty(ITO_SHAPE(o->n, c->in_channels, c->height, c->width), ITO_F32);
-    if (j->images != NULL && o->trajectory != NULL)
-        j->trajectory =
-            ito_empty(ITO_SHAPE(o->steps, o->n, c->in_channels, c->height, c->width), ITO_F32);
-    return j->images != NULL && (o->trajectory == NULL || j->trajectory != NULL);
+    j->trajectory = (trajectory){.path = o->trajectory,
+                                 .frames = o->frames,
+                                 .columns = o->columns,
+                                 .steps = o->trajectory_steps};
+    return j->images != NULL && trajectory_begin(&j->trajectory, ito_shape_of(j->images), o->steps);
 }
 
-/* What the network sees at a step of the batch, into its place. */
 static void watch(const ito_ddpm_walk *w, ito_tensor *x, void *context)
 {
     job *j = context;
-    int64_t image = ito_numel(x) / ito_size(x, 0);
-    float *place = (float *)ito_data(j->trajectory) + (w->i * j->o.n + j->first) * image;
-    ito_to_data(w->guess.x_0, place, ITO_F32); /* an error of it ends the run at the next step */
+    (void)x;
+    trajectory_keep(&j->trajectory, w, j->first);
 }
 
 /* Images first .. first + n - 1 of the run, into their place. */
@@ -175,7 +186,7 @@ static bool sample_batch(int64_t first, int64_t n, void *context)
                                        .churn = {.amount = o->churn},
                                        .end_at_first = o->end_at_first,
                                        .noise_at_last = o->noise_at_last,
-                                       .observe = j->trajectory != NULL ? watch : NULL,
+                                       .observe = j->trajectory.kept != NULL ? watch : NULL,
                                        .observe_context = j,
                                        .seed = (uint64_t)o->seed,
                                        .first_image = o->first + first,
@@ -205,14 +216,13 @@ static bool sample_all(job *j)
 static bool write_images(job *j)
 {
     const sample_options *o = &j->o;
-    int64_t columns = o->columns != 0 ? o->columns : (int64_t)ceil(sqrt((double)o->n));
     if (o->npy != NULL && ito_npy_save(o->npy, j->images) != ITO_OK)
         return false;
-    if (o->trajectory != NULL && ito_npy_save(o->trajectory, j->trajectory) != ITO_OK)
+    if (!trajectory_write(&j->trajectory))
         return false;
     if (o->out == NULL)
         return true;
-    ito_tensor *grid = ito_image_grid(j->images, columns, 2);
+    ito_tensor *grid = ito_image_grid(j->images, o->columns, 2);
     return grid != NULL && ito_png_save(o->out, grid) == ITO_OK;
 }
 
@@ -226,7 +236,7 @@ static int report(const job *j, double seconds)
     const sample_options *o = &j->o;
     say_where(o->n, "images", o->out);
     say_where(o->n, "images", o->npy);
-    say_where(o->steps, "steps of them", o->trajectory);
+    trajectory_say(&j->trajectory);
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
@@ -237,6 +247,7 @@ static int report(const job *j, double seconds)
                 put_text(root, "sampler", o->sampler) && put_text(root, "class", o->class) &&
                 put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
                 put_text(root, "npy", o->npy) && put_text(root, "trajectory", o->trajectory) &&
+                put_text(root, "frames", o->frames) &&
                 cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
     char *text = good ? cJSON_PrintUnformatted(root) : NULL;
     good = text != NULL && printf("%s\n", text) > 0 && fflush(stdout) == 0;

@@ -69,6 +69,19 @@ ITO_API ito_tensor *ito_image_grid(ito_tensor *images, int64_t columns, int64_t 
  */
 ITO_API ito_status ito_png_save(const char *path, const ito_tensor *image);
 
+/**
+ * Write an animated PNG, which browsers play over and over. Programs that know no animation show
+ * the last frame. Written as by ito_png_save.
+ *
+ * @param frames        u8 [F, C, H, W], C 1 or 3, 1 to 100,000 frames; borrowed.
+ * @param milliseconds  that each frame lasts, 0 to 65535.
+ * @param last          and the last one.
+ * @return              what ito_png_save says; ITO_ERR_ARGUMENT for NULL, ITO_ERR_RANGE for a time.
+ * Source: W3C, Portable Network Graphics, third edition, section 11.3.2 to 11.3.4.
+ */
+ITO_API ito_status ito_apng_save(const char *path, const ito_tensor *frames, int64_t milliseconds,
+                                 int64_t last);
+
 #ifdef __cplusplus
 }
 #endif
@@ -78,6 +91,7 @@ ITO_API ito_status ito_png_save(const char *path, const ito_tensor *image);
 #define ito_image_folder_load(...) ITO_AT(ito_image_folder_load(__VA_ARGS__))
 #define ito_image_grid(...) ITO_AT(ito_image_grid(__VA_ARGS__))
 #define ito_png_save(...) ITO_AT(ito_png_save(__VA_ARGS__))
+#define ito_apng_save(...) ITO_AT(ito_apng_save(__VA_ARGS__))
 #endif
 
 #endif

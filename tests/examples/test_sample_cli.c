@@ -1,9 +1,11 @@
 /* ito-ddpm sample: an image depends on its number only, and what cannot be done is said. */
 #include "tests/examples/cli.h"
 
+#include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +39,72 @@ Test(cli_sample, an_image_depends_on_its_number_only)
                  0);
     succeeds(run("sample --model r --out f.png --n 5 --steps 4 --columns 5 --weights model"));
     cr_assert(there("a.png") && there("f.png"));
+}
+
+/* Pixel (y, x) of image k in a grid of 8x8 pictures. */
+static int pixel(ito_tensor *grid, int64_t row, int64_t column, int64_t y, int64_t x)
+{
+    const uint8_t *p = ito_const_data(grid);
+    return p[(row * 10 + 2 + y) * ito_size(grid, 2) + column * 10 + 2 + x];
+}
+
+static int grey(float x)
+{
+    int y = (int)lrintf((x + 1) * 127.5f);
+    return y < 0 ? 0 : y > 255 ? 255 : y;
+}
+
+Test(cli_sample, a_strip_and_frames_show_the_steps_of_the_trajectory)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    succeeds(run("sample --model r --n 3 --steps 8 --batch 2 --trajectory t.npy"));
+    succeeds(run("sample --model r --n 3 --steps 8 --trajectory s.png --trajectory-steps 3 "
+                 "--frames f --columns 2 --json"));
+    cr_assert_not_null(strstr(said, "\"frames\":\"f\""), "%s", said);
+    cr_assert_not_null(strstr(complained, "3 frames, and frames.png, which plays them, in f"), "%s",
+                       complained);
+    const float *t = ito_const_data(ito_npy_load("t.npy"));
+    ito_tensor *strip = ito_image_load("s.png", 1);
+    cr_assert(ito_size(strip, 1) == 3 * 10 + 2 && ito_size(strip, 2) == 3 * 10 + 2);
+    static const int kept[] = {0, 4, 7}; /* of 8 steps */
+    for (int k = 0; k < 3; k++) {
+        char path[32];
+        snprintf(path, sizeof path, "f/frame-%04d.png", k);
+        ito_tensor *frame = ito_image_load(path, 1);
+        cr_assert(frame != NULL && ito_size(frame, 1) == 2 * 10 + 2, "%s", ito_error());
+        for (int i = 0; i < 3; i++)
+            for (int p = 0; p < 64; p++) {
+                int want = grey(t[(kept[k] * 3 + i) * 64 + p]);
+                cr_assert_eq(pixel(strip, i, k, p / 8, p % 8), want);
+                cr_assert_eq(pixel(frame, i / 2, i % 2, p / 8, p % 8), want);
+            }
+    }
+    cr_assert(!there("f/frame-0003.png"));
+    ito_tensor *still = ito_image_load("f/frames.png", 1),
+               *last = ito_image_load("f/frame-0002.png", 1);
+    cr_assert_eq(memcmp(ito_const_data(still), ito_const_data(last), (size_t)ito_numel(last)), 0);
+
+    succeeds(run("sample --model r --n 1 --steps 20 --trajectory s.png"));
+    cr_assert_eq(ito_size(ito_image_load("s.png", 1), 2), 10 * 10 + 2);
+    succeeds(run("sample --model r --n 1 --steps 4 --frames g"));
+    cr_assert(there("g/frame-0003.png") && !there("g/frame-0004.png"));
+    /* Trailing steps that end at the first level are one fewer. */
+    succeeds(run("sample --model r --n 1 --steps 20 --spacing trailing --end-at-first --frames h"));
+    cr_assert(same_file("h/frame-0009.png", "h/frame-0010.png"));
+}
+
+Test(cli_sample, a_trajectory_that_cannot_be_written_is_refused_before_sampling)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    is_usage_error("sample --model r --out g.png --trajectory-steps 3",
+                   "--trajectory-steps: it needs a --trajectory or --frames to be shown in");
+    is_usage_error("sample --model r --frames f --steps 4 --trajectory-steps 5",
+                   "--trajectory-steps: 5 is more than the 4 taken");
+    fails_with(run("sample --model r --trajectory nowhere/s.png"),
+               "nowhere/s.png: cannot write it");
+    fails_with(run("sample --model r --frames nowhere/f"),
+               "nowhere/f: cannot make it: No such file");
+    cr_assert(!there("f"));
 }
 
 Test(cli_sample, sampling_refuses_what_it_cannot_do)

@@ -519,6 +519,95 @@ Test(image, what_is_no_picture_is_not_written)
     cr_assert_eq(count_entries(directory), 2);
 }
 
+/* ---- APNG: a file of our own making, taken apart. */
+
+static uint32_t big(const unsigned char *p, int bytes)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < bytes; i++)
+        value = value << 8 | p[i];
+    return value;
+}
+
+/* The next chunk of the file at *at, which moves behind it; its checksum is compared. */
+static const unsigned char *next_chunk(const unsigned char *file, size_t *at, const char *type,
+                                       size_t *length)
+{
+    const unsigned char *chunk = file + *at;
+    *length = big(chunk, 4);
+    cr_assert_eq(memcmp(chunk + 4, type, 4), 0, "%.4s is not %s", chunk + 4, type);
+    cr_assert_eq(crc32(0, chunk + 4, (uInt)*length + 4), big(chunk + 8 + *length, 4));
+    *at += *length + 12;
+    return chunk + 8;
+}
+
+Test(image, an_animation_holds_its_frames_and_shows_the_last_one)
+{
+    enum { F = 3, C = 3, H = 5, W = 7 };
+    unsigned char bytes[F * C * H * W], file[8192];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * i + i / 3);
+    const char *path = in_directory("a.png");
+    ito_tensor *frames = tensor_of(bytes, ITO_SHAPE(F, C, H, W), ITO_U8);
+    cr_assert_eq(ito_apng_save(path, frames, 40, 2000), ITO_OK, "%s", ito_error_message());
+    expect_tensor(ito_image_load(path, 3), bytes + 2 * C * H * W, ITO_SHAPE(C, H, W), ITO_U8);
+
+    FILE *f = fopen(path, "rb");
+    size_t size = fread(file, 1, sizeof file, f), at = 8, n;
+    fclose(f);
+    const unsigned char *header = next_chunk(file, &at, "IHDR", &n);
+    const unsigned char *control = next_chunk(file, &at, "acTL", &n);
+    cr_assert(n == 8 && big(control, 4) == F && big(control + 4, 4) == 0);
+    next_chunk(file, &at, "IDAT", &n);
+    for (uint32_t i = 0; i < F; i++) {
+        control = next_chunk(file, &at, "fcTL", &n);
+        cr_assert(n == 26 && big(control, 4) == 2 * i);
+        cr_assert(big(control + 4, 4) == W && big(control + 8, 4) == H);
+        cr_assert(big(control + 12, 4) == 0 && big(control + 16, 4) == 0);
+        cr_assert(big(control + 20, 2) == (i < 2 ? 40 : 2000) && big(control + 22, 2) == 1000);
+        cr_assert_eq(big(control + 24, 2), 0);
+        const unsigned char *data = next_chunk(file, &at, "fdAT", &n);
+        cr_assert_eq(big(data, 4), 2 * i + 1);
+        picture p;
+        png_begin(&p);
+        png_chunk(&p, "IHDR", header, 13);
+        png_chunk(&p, "IDAT", data + 4, n - 4);
+        png_chunk(&p, "IEND", "", 0);
+        expect_tensor(ito_image_load(write_picture("frame.png", &p), 3), bytes + i * C * H * W,
+                      ITO_SHAPE(C, H, W), ITO_U8);
+    }
+    next_chunk(file, &at, "IEND", &n);
+    cr_assert_eq(at, size);
+}
+
+Test(image, what_is_no_animation_is_not_written)
+{
+    const char *path = in_directory("a.png");
+    static const float zeros[64];
+    ito_tensor *one = tensor_of(zeros, ITO_SHAPE(1, 1, 2, 2), ITO_U8);
+    cr_assert_eq(ito_apng_save(path, NULL, 1, 1), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "apng_save: there are no frames");
+    cr_assert_eq(ito_apng_save(path, tensor_of(zeros, ITO_SHAPE(1, 1, 2, 2), ITO_F32), 1, 1),
+                 ITO_ERR_DTYPE);
+    expect_error(ITO_ERR_DTYPE, "apng_save: f32 is not u8");
+    cr_assert_eq(ito_apng_save(path, tensor_of(zeros, ITO_SHAPE(3, 2, 2), ITO_U8), 1, 1),
+                 ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE, "apng_save: shape [3, 2, 2] is not [1 to 100000, 1 or 3, H, W]");
+    cr_assert_eq(ito_apng_save(path, tensor_of(zeros, ITO_SHAPE(0, 1, 2, 2), ITO_U8), 1, 1),
+                 ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE, "apng_save: shape [0, 1, 2, 2] is not [1 to 100000, 1 or 3, H, W]");
+    cr_assert_eq(ito_apng_save(path, tensor_of(zeros, ITO_SHAPE(1, 3, 0, 2), ITO_U8), 1, 1),
+                 ITO_ERR_SHAPE);
+    expect_error(ITO_ERR_SHAPE, "apng_save: 2 x 0 pixels: at most 16384 a side and 67108864 in all "
+                                "are written");
+    cr_assert_eq(ito_apng_save(path, one, 65536, 1), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE, "apng_save: frames of 65536 ms, the last of 1 ms; they can last 0 "
+                                "to 65535");
+    cr_assert_eq(ito_apng_save("nowhere/a.png", one, 1, 1), ITO_ERR_IO);
+    expect_error(ITO_ERR_IO, "nowhere/a.png: cannot create: No such file or directory");
+    cr_assert_eq(count_entries(directory), 2);
+}
+
 Test(image, a_full_disk_leaves_the_old_picture)
 {
     const char *path = in_directory("a.png");

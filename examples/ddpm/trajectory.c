@@ -1,0 +1,109 @@
+/* The clean images that a network sees on its way.
+ * Invariant: of a walk of n steps step round(k (n - 1) / (K - 1)) is the k-th of the K kept, so the
+ * first and the last one are among them. */
+#include "examples/ddpm/trajectory.h"
+
+#include "autograd/ops.h"
+#include "examples/ddpm/generate.h"
+#include "examples/ddpm/run.h"
+#include "tensor/io/image.h"
+#include "tensor/io/npy.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+enum { STRIP = 10, FRAME_MS = 80, LAST_MS = 2000 };
+
+static bool is_strip(const trajectory *t)
+{
+    size_t n = t->path != NULL ? strlen(t->path) : 0;
+    return n > 4 && strcmp(t->path + n - 4, ".png") == 0;
+}
+
+bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
+{
+    if (t->path == NULL && t->frames == NULL)
+        return true;
+    if (t->steps > steps) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--trajectory-steps: %" PRId64 " is more than the %" PRId64 " taken",
+                      t->steps, steps);
+        return false;
+    }
+    if (t->steps == 0)
+        t->steps = is_strip(t) && steps > STRIP ? STRIP : steps;
+    if (t->frames != NULL && mkdir(t->frames, 0777) != 0 && errno != EEXIST) {
+        ito_error_set(ITO_ERR_IO, "%s: cannot make it: %s", t->frames, strerror(errno));
+        return false;
+    }
+    t->kept = ito_empty(
+        ITO_SHAPE(t->steps, images.dim[0], images.dim[1], images.dim[2], images.dim[3]), ITO_F32);
+    return path_can_write(t->path) && t->kept != NULL;
+}
+
+static int64_t step_kept(const trajectory *t, int64_t k, int64_t n)
+{
+    return t->steps == 1 ? n - 1 : (2 * k * (n - 1) + t->steps - 1) / (2 * (t->steps - 1));
+}
+
+void trajectory_keep(trajectory *t, const ito_ddpm_walk *w, int64_t first)
+{
+    int64_t image = ito_numel(w->x) / ito_size(w->x, 0), n = ito_size(t->kept, 1);
+    for (int64_t k = 0; k < t->steps; k++)
+        if (step_kept(t, k, w->n) == w->i) /* an error ends the run at the next step */
+            ito_to_data(w->guess.x_0, (float *)ito_data(t->kept) + (k * n + first) * image,
+                        ITO_F32);
+}
+
+static bool write_strip(const trajectory *t)
+{
+    ito_tensor *rows = ito_transpose(t->kept, 0, 1);
+    ito_tensor *grid = ito_image_grid(ito_flatten(rows, 0, 1), t->steps, 2);
+    return grid != NULL && ito_png_save(t->path, grid) == ITO_OK;
+}
+
+/* frame-0000.png and so on. */
+static bool write_frame(const trajectory *t, ito_tensor *frame, int64_t k)
+{
+    char name[32];
+    snprintf(name, sizeof name, "frame-%04" PRId64 ".png", k);
+    char *path = path_join(t->frames, name);
+    bool good = path != NULL && ito_png_save(path, frame) == ITO_OK;
+    free(path);
+    return good;
+}
+
+static bool write_frames(const trajectory *t)
+{
+    ito_tensor *all = NULL;
+    for (int64_t k = 0; k < t->steps; k++) {
+        ito_tensor *frame = ito_image_grid(ito_select(t->kept, 0, k), t->columns, 2);
+        if (k == 0 && frame != NULL)
+            all = ito_empty(
+                ITO_SHAPE(t->steps, ito_size(frame, 0), ito_size(frame, 1), ito_size(frame, 2)),
+                ITO_U8);
+        if (ito_copy_(ito_select(all, 0, k), frame) == NULL || !write_frame(t, frame, k))
+            return false;
+    }
+    char *path = path_join(t->frames, "frames.png");
+    bool good = path != NULL && ito_apng_save(path, all, FRAME_MS, LAST_MS) == ITO_OK;
+    free(path);
+    return good;
+}
+
+bool trajectory_write(const trajectory *t)
+{
+    if (is_strip(t) ? !write_strip(t) : t->path != NULL && ito_npy_save(t->path, t->kept) != ITO_OK)
+        return false;
+    return t->frames == NULL || write_frames(t);
+}
+
+void trajectory_say(const trajectory *t)
+{
+    say_where(t->steps, "steps of them", t->path);
+    say_where(t->steps, "frames, and frames.png, which plays them,", t->frames);
+}

@@ -24,6 +24,8 @@ enum { LEVELS = 11 }; /* of noise, in the strip */
 typedef struct plot_options {
     const char *out, *schedules, *data;
     int64_t steps, first, size, seed;
+    double beta_start, beta_end;
+    bool zero_terminal_snr;
 } plot_options;
 
 #define AT(field) offsetof(plot_options, field)
@@ -34,6 +36,11 @@ static const option_row rows[] = {
     {OPTION_TEXT, "schedules", AT(schedules), "LIST",
      "Up to four, by the names of train --schedule (linear,quad,cosine,sigmoid)", 0, 0, false},
     {OPTION_INT, "diffusion-steps", AT(steps), "T", "Steps of the process (1000)", 1, 1e6, false},
+    {OPTION_REAL, "beta-start", AT(beta_start), "X",
+     "First beta of the schedules that have a range of them (0.0001)", ABOVE_0, 1, false},
+    {OPTION_REAL, "beta-end", AT(beta_end), "X", "Last one (0.02)", ABOVE_0, 1, false},
+    {OPTION_FLAG, "zero-terminal-snr", AT(zero_terminal_snr), NULL,
+     "Change them so that nothing of the image is left at the last step", 0, 0, false},
     {OPTION_TEXT, "data", AT(data), "SPEC",
      "Draw an image of these, named as for train, at eleven steps: noised.png, a row a schedule", 0,
      0, false},
@@ -76,7 +83,10 @@ static bool make_schedules(job *j)
             return false;
         }
         j->schedules[j->count] = ito_ddpm_schedule_create_with(
-            ito_ddpm_betas_find(name), j->o.steps, (ito_ddpm_schedule_options){.beta_start = 0});
+            ito_ddpm_betas_find(name), j->o.steps,
+            (ito_ddpm_schedule_options){.beta_start = j->o.beta_start,
+                                        .beta_end = j->o.beta_end,
+                                        .zero_terminal_snr = j->o.zero_terminal_snr});
         if (j->schedules[j->count++] == NULL)
             return false;
         p = p[length] == ',' ? p + length + 1 : NULL;

@@ -78,6 +78,11 @@ static const option_row rows[] = {
     {OPTION_GROUP, NULL, 0, NULL, "Diffusion", 0, 0, false},
     {OPTION_CHOICE, "schedule", AT(schedule), SCHEDULES,
      "Noise schedule (small: cosine, else linear)", 0, 0, true},
+    {OPTION_REAL, "beta-start", AT(beta_start), "X",
+     "First beta of the schedules that have a range of them (0.0001)", ABOVE_0, 1, true},
+    {OPTION_REAL, "beta-end", AT(beta_end), "X", "Last one (0.02)", ABOVE_0, 1, true},
+    {OPTION_FLAG, "zero-terminal-snr", AT(zero_terminal_snr), NULL,
+     "Change the schedule so that nothing of the image is left at its last step", 0, 0, true},
     {OPTION_INT, "diffusion-steps", AT(diffusion_steps), "T", "Steps of the process (1000)", 1, 1e6,
      true},
     {OPTION_CHOICE, "prediction", AT(prediction), "eps|x_0|x_prev|v|score|edm|flow",
@@ -92,6 +97,8 @@ static const option_row rows[] = {
     {OPTION_REAL, "gamma", AT(gamma), "X", "weighting min_snr, p2: their gamma (5; 1)", ABOVE_0,
      1e6, true},
     {OPTION_REAL, "k", AT(k), "X", "weighting p2: its k (1)", ABOVE_0, 1e6, true},
+    {OPTION_REAL, "sigma-data", AT(sigma_data), "X",
+     "prediction, weighting edm: standard deviation of the images (0.5)", ABOVE_0, 1e6, true},
     {OPTION_CHOICE, "step-sampling", AT(step_sampling), "uniform|stratified|second-moment",
      "Which steps a batch is noised to: any, spread evenly, or more of those with great losses "
      "(uniform)",
@@ -202,12 +209,13 @@ static bool of_invocation(const char *name)
     return false;
 }
 
-/* Whether the option is left to the preset, or to the weighting, when it is not given; 0, or -1 for
- * dropout, says so. */
+/* Whether the option is left to the preset, the weighting or the schedule when it is not given; 0,
+ * or -1 for dropout, says so. */
 static bool of_preset(const char *name)
 {
-    static const char *const names[] = {"channels", "multipliers", "attention", "blocks",
-                                        "dropout",  "gamma",       "k"};
+    static const char *const names[] = {"channels",   "multipliers", "attention", "blocks",
+                                        "dropout",    "gamma",       "k",         "sigma-data",
+                                        "beta-start", "beta-end"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(names[i], name) == 0)
             return true;

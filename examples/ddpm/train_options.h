@@ -27,7 +27,9 @@ typedef struct train_options {
     bool recompute;
     /* the diffusion */
     const char *schedule, *prediction, *variance, *loss, *weighting, *step_sampling;
-    double gamma, k; /* of the weighting; 0: its own */
+    double gamma, k;                         /* of the weighting; 0: its own */
+    double beta_start, beta_end, sigma_data; /* 0: the usual ones */
+    bool zero_terminal_snr;
     int64_t diffusion_steps;
     /* the optimiser */
     int64_t batch, warmup;

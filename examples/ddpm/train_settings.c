@@ -72,6 +72,28 @@ static bool can_sample(const ito_diffusion *d)
     return false;
 }
 
+/* Whether the numbers that were given belong to something that was chosen. */
+static bool numbers_belong(const train_options *o, const ito_diffusion_options *d)
+{
+    const char *given = o->beta_start > 0.0 ? "start" : o->beta_end > 0.0 ? "end" : NULL;
+    if (given != NULL && !d->schedule->ranged)
+        ito_error_set(ITO_ERR_ARGUMENT, "--beta-%s: the schedule %s has no range of betas", given,
+                      o->schedule);
+    else if (o->zero_terminal_snr && d->schedule->beta == NULL)
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "--zero-terminal-snr: it changes betas, and the schedule %s has none",
+                      o->schedule);
+    else if (o->sigma_data > 0.0 && d->prediction->sigma_data == 0.0 &&
+             d->weighting->sigma_data == 0.0)
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "--sigma-data: neither the prediction %s nor the weighting %s has one; edm "
+                      "has",
+                      o->prediction, o->weighting);
+    else
+        return true;
+    return false;
+}
+
 /* The diffusion, whose choices go together. */
 static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
 {
@@ -83,8 +105,12 @@ static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
     d->weighting = ito_ddpm_weighting_find(o->weighting);
     d->gamma = o->gamma;
     d->k = o->k;
+    d->sigma_data = o->sigma_data;
+    d->betas = (ito_ddpm_schedule_options){.beta_start = o->beta_start,
+                                           .beta_end = o->beta_end,
+                                           .zero_terminal_snr = o->zero_terminal_snr};
     if (d->schedule == NULL || d->prediction == NULL || d->variance == NULL || d->loss == NULL ||
-        d->weighting == NULL)
+        d->weighting == NULL || !numbers_belong(o, d))
         return false;
     ito_diffusion *made = ito_diffusion_create_with(*d);
     bool good = made != NULL && can_sample(made);

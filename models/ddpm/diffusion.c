@@ -119,6 +119,29 @@ static bool set_number(ito_diffusion *d, const char *name, double given, double 
     return true;
 }
 
+/* The same with sigma_data, which a prediction can have, too. */
+static bool set_sigma_data(ito_diffusion *d, double given)
+{
+    if (given == 0.0)
+        return true;
+    bool predicts = d->prediction->sigma_data != 0.0, weighs = d->weighting->sigma_data != 0.0;
+    if ((predicts || weighs) && given > 0.0 && isfinite(given)) {
+        d->numbered_prediction = *d->prediction;
+        d->numbered_prediction.sigma_data = d->numbered.sigma_data = given;
+        d->prediction = predicts ? &d->numbered_prediction : d->prediction;
+        d->weighting = weighs ? &d->numbered : d->weighting;
+        return true;
+    }
+    if (predicts || weighs)
+        ito_error_set(ITO_ERR_ARGUMENT, "diffusion: sigma_data is %g; it must be above 0", given);
+    else
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "diffusion: neither the prediction %s nor the weighting %s has a sigma_data, "
+                      "and %g was given",
+                      d->prediction->name, d->weighting->name, given);
+    return false;
+}
+
 ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
 {
     ito_diffusion *d = struct_alloc(sizeof *d);
@@ -133,7 +156,8 @@ ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
     d->loss = o.loss != NULL ? o.loss : &ito_ddpm_loss_simple;
     d->numbered = *d->weighting;
     if (d->schedule != NULL && set_number(d, "gamma", o.gamma, &d->numbered.gamma) &&
-        set_number(d, "k", o.k, &d->numbered.k) && choices_fit(d) && numbers_fit(d))
+        set_number(d, "k", o.k, &d->numbered.k) && set_sigma_data(d, o.sigma_data) &&
+        choices_fit(d) && numbers_fit(d))
         return d;
     ito_diffusion_free(d);
     return NULL;

@@ -149,7 +149,9 @@ typedef struct ito_diffusion {
     const ito_ddpm_variance *variance;
     const ito_ddpm_weighting *weighting;
     const ito_ddpm_objective *loss;
-    ito_ddpm_weighting numbered; /* what weighting points to if options gave its numbers */
+    /* what those point to if options gave their numbers */
+    ito_ddpm_weighting numbered;
+    ito_ddpm_prediction numbered_prediction;
 } ito_diffusion;
 
 typedef struct ito_diffusion_options {
@@ -161,6 +163,7 @@ typedef struct ito_diffusion_options {
     const ito_ddpm_variance *variance;     /* default ito_ddpm_fixedlarge */
     const ito_ddpm_weighting *weighting;   /* default ito_ddpm_simple */
     double gamma, k;                       /* of the weighting, in place of its own; 0: its own */
+    double sigma_data;                     /* of edm, the prediction and the weighting; 0: 0.5 */
     const ito_ddpm_objective *loss;        /* default ito_ddpm_loss_simple */
     const double *list;                    /* [steps] betas of one's own instead of a schedule */
 } ito_diffusion_options;
@@ -170,7 +173,7 @@ typedef struct ito_diffusion_options {
  * list, which is copied).
  * @return  NULL with the schedule's error, or ITO_ERR_ARGUMENT for choices that do not go together:
  *          a learned variance that the loss does not train, a loss that trains a fixed one, weights
- *          for a loss without them, a gamma or k for a weighting whose own is 0, a weight that is
+ *          for a loss without them, a gamma, k or sigma_data where there is none, a weight that is
  *          not finite at some step, the bound where the prediction does not tell x_0.
  */
 ITO_API ito_diffusion *ito_diffusion_create_with(ito_diffusion_options options);

@@ -106,10 +106,14 @@ static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
         return false;
     double gamma = o->gamma != 0.0 ? o->gamma : weighting->gamma;
     double k = o->k != 0.0 ? o->k : weighting->k;
+    double sigma_data = o->sigma_data != 0.0            ? o->sigma_data
+                        : prediction->sigma_data != 0.0 ? prediction->sigma_data
+                                                        : weighting->sigma_data;
     return PUT_CHOICE(d, "prediction", prediction, ito_ddpm_prediction_find) &&
            PUT_CHOICE(d, "variance", variance, ito_ddpm_variance_find) &&
            PUT_CHOICE(d, "weighting", weighting, ito_ddpm_weighting_find) &&
            (gamma == 0.0 || put_number(d, "gamma", gamma)) && (k == 0.0 || put_number(d, "k", k)) &&
+           (sigma_data == 0.0 || put_number(d, "sigma_data", sigma_data)) &&
            PUT_CHOICE(d, "loss", loss, ito_ddpm_objective_find);
 }
 
@@ -225,6 +229,8 @@ static ito_status get_training(const cJSON *d, const char *source, ito_diffusion
         return wrong(source, "gamma", "a number");
     if (!optional_number(d, "k", &o->k))
         return wrong(source, "k", "a number");
+    if (!optional_number(d, "sigma_data", &o->sigma_data))
+        return wrong(source, "sigma_data", "a number");
     const char *weighting, *loss;
     if (!optional_text(d, "weighting", "simple", &weighting))
         return wrong(source, "weighting", "a text");

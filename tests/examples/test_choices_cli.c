@@ -135,6 +135,42 @@ Test(cli_choices, each_choice_of_a_diffusion_trains_and_samples)
     }
 }
 
+/* What is in a file behind the first of these words. */
+static void says(const char *path, const char *words)
+{
+    char text[16384];
+    slurp(path, text, sizeof text);
+    cr_assert_not_null(strstr(text, words), "%s: %s", words, text);
+}
+
+Test(cli_choices, the_numbers_of_a_schedule_belong_to_the_run)
+{
+    train_tiny("r", "--beta-start 0.01 --beta-end 0.3 --schedule quad --zero-terminal-snr "
+                    "--prediction edm --sigma-data 0.3 --steps 4 --stop-at 2 " QUIET);
+    static const char *const files[] = {"r/config.json", "r/checkpoints/step-2/settings.json"};
+    for (int i = 0; i < 2; i++) {
+        says(files[i], "\"beta_start\":\t0.01");
+        says(files[i], "\"beta_end\":\t0.3");
+        says(files[i], "\"zero_terminal_snr\":\ttrue");
+        says(files[i], "\"sigma_data\":\t0.3");
+    }
+    is_usage_error("train --out r --resume --beta-end 0.2", "--beta-end: it differs");
+    succeeds(run("train --out r --resume"));
+    succeeds(run("sample --model r --npy a.npy --n 1 --steps 3"));
+    /* Other numbers train another network, and none given are those of before there were any. */
+    train_tiny("s", "--schedule quad --prediction edm --steps 2 " QUIET);
+    cr_assert(!same_file("r/checkpoints/step-2/model.safetensors",
+                         "s/checkpoints/step-2/model.safetensors"));
+    char text[16384];
+    slurp("s/config.json", text, sizeof text);
+    cr_assert_null(strstr(text, "beta-start"), "%s", text);
+    cr_assert_null(strstr(text, "sigma-data"), "%s", text);
+    train_tiny("t", "--schedule quad --prediction edm --beta-start 0.0001 --beta-end 0.02 "
+                    "--sigma-data 0.5 --steps 2 " QUIET);
+    cr_assert(same_file("s/checkpoints/step-2/model.safetensors",
+                        "t/checkpoints/step-2/model.safetensors"));
+}
+
 Test(cli_choices, choices_that_do_not_go_together_are_refused)
 {
     static const char *const cases[][2] = {
@@ -150,6 +186,20 @@ Test(cli_choices, choices_that_do_not_go_together_are_refused)
     is_usage_error("train --data npy:data.npy --out r " TINY " --schedule jsd",
                    "--prediction: eps does not tell the image at step 19, where the schedule "
                    "leaves nothing of it; x_0 and v do");
+    is_usage_error("train --data npy:data.npy --out r " TINY " --zero-terminal-snr",
+                   "--prediction: eps does not tell the image at step 19, where the schedule "
+                   "leaves nothing of it; x_0 and v do");
+    is_usage_error("train --data npy:data.npy --out r --schedule straight --zero-terminal-snr",
+                   "--zero-terminal-snr: it changes betas, and the schedule straight has none");
+    is_usage_error("train --data npy:data.npy --out r --beta-start 0.1",
+                   "--beta-start: the schedule cosine has no range of betas");
+    is_usage_error("train --data npy:data.npy --out r --beta-end 0.1 --schedule jsd",
+                   "--beta-end: the schedule jsd has no range of betas");
+    is_usage_error("train --data npy:data.npy --out r --sigma-data 0.3",
+                   "--sigma-data: neither the prediction eps nor the weighting simple has one; edm "
+                   "has");
+    is_usage_error("train --data npy:data.npy --out r --beta-start 0",
+                   "--beta-start: \"0\" is not a number above 0 and at most 1");
     is_usage_error("train --data npy:data.npy --out r --prediction x0",
                    "--prediction: \"x0\" is none of eps|x_0|");
     cr_assert(!there("r"));
@@ -162,7 +212,7 @@ Test(cli_choices, a_run_from_before_there_were_choices_goes_on)
     cr_assert_eq(
         system("sed -i -E '/\"options\":/,$ "
                "{/\"(prediction|loss|weighting|step-sampling|precision|recompute|conditional|"
-               "label-dropout|tensorboard)\":/d}' r/config.json"),
+               "label-dropout|tensorboard|zero-terminal-snr)\":/d}' r/config.json"),
         0);
     succeeds(run("train --out r --resume"));
     same_directory("whole/checkpoints/step-4", "r/checkpoints/step-4");

@@ -66,6 +66,8 @@ Test(plot, any_schedule_and_image_will_do)
     succeeds(run("plot --out p --schedules straight,jsd --diffusion-steps 1"));
     succeeds(run("plot --out p --schedules jsd,straight,warmup10 --diffusion-steps 7 --data "
                  "npy:data.npy --first 39 --seed 3"));
+    succeeds(run("plot --out p --beta-start 0.1 --beta-end 0.1 --zero-terminal-snr "
+                 "--diffusion-steps 30"));
     ito_tensor *x = ito_image_load("p/noised.png", 1);
     cr_assert(ito_size(x, 1) == 3 * 10 + 2 && ito_size(x, 2) == 11 * 10 + 2);
 }
@@ -80,6 +82,8 @@ Test(plot, what_cannot_be_drawn_is_said)
     is_usage_error("plot --out p --first 1", "--first: it needs the --data");
     is_usage_error("plot --out p --data npy:data.npy --first 40",
                    "--first: there is no image 40 in npy:data.npy, which has 40");
+    fails_with(run("plot --out p --schedules straight --zero-terminal-snr"),
+               "schedule: zero_terminal_snr changes betas, and straight has none");
     fails_with(run("plot --out no/where"), "no/where: cannot make it: No such file");
     put_file("file", "");
     fails_with(run("plot --out file"), "file/beta.svg: ");

@@ -302,6 +302,34 @@ Test(choices, numbers_take_the_place_of_the_weightings_own)
     ito_diffusion_free(d);
 }
 
+/* Karras et al. 2022, table 1, by itself: with sigma = noise / signal, s the data's deviation and x
+ * = signal (x_0 + sigma eps), F = ((sigma^2 + s^2)^1/2 / (sigma s)) (x_0 - c_skip (x_0 + sigma
+ * eps)) and c_skip = s^2 / (sigma^2 + s^2). */
+Test(choices, sigma_data_is_that_of_the_prediction_and_of_the_weighting)
+{
+    const double s = 0.25;
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_edm,
+                                            .weighting = &ito_ddpm_edm, .sigma_data = s);
+    cr_assert_not_null(d, "%s", ito_error());
+    for (int64_t t = 0; t < 1000; t += 111) {
+        ito_ddpm_step step = ito_ddpm_step_at(d->schedule, t, t - 1);
+        double sigma = step.at.noise / step.at.signal, total = sigma * sigma + s * s;
+        ito_ddpm_pair target = d->prediction->target(d->prediction, &step);
+        cr_expect_float_eq(target.a, sqrt(total) / (sigma * s) * (1 - s * s / total),
+                           1e-12 * fabs(target.a));
+        cr_expect_float_eq(target.b, -sqrt(total) / s * s * s / total, 1e-12 * fabs(target.b));
+        double weight = d->weighting->weight(d->weighting, &step);
+        cr_expect_float_eq(weight, 1 / (sigma * sigma) + 1 / (s * s), 1e-12 * weight);
+    }
+    ito_diffusion_free(d);
+    d = ito_diffusion_create(.weighting = &ito_ddpm_edm, .sigma_data = s);
+    cr_assert(d->prediction == &ito_ddpm_predict_eps && d->weighting->sigma_data == s);
+    ito_diffusion_free(d);
+    d = ito_diffusion_create(.prediction = &ito_ddpm_predict_edm, .sigma_data = s);
+    cr_assert(d->prediction->sigma_data == s && d->weighting == &ito_ddpm_simple);
+    ito_diffusion_free(d);
+}
+
 Test(choices, what_does_not_go_together_is_refused)
 {
     refused(ito_diffusion_create(.variance = &ito_ddpm_learned),
@@ -320,6 +348,11 @@ Test(choices, what_does_not_go_together_is_refused)
                                               "was given");
     refused(ito_diffusion_create(.weighting = &ito_ddpm_min_snr, .k = 3),
             "diffusion: the weighting min_snr has no k, and 3 was given");
+    refused(ito_diffusion_create(.sigma_data = 0.25),
+            "diffusion: neither the prediction eps nor the weighting simple has a sigma_data, and "
+            "0.25 was given");
+    refused(ito_diffusion_create(.prediction = &ito_ddpm_predict_edm, .sigma_data = -1),
+            "diffusion: sigma_data is -1; it must be above 0");
     refused(ito_ddpm_prediction_find("epsilon"),
             "prediction: there is no \"epsilon\"; there are eps, x_0, x_prev, v, score, edm and "
             "flow");

@@ -76,6 +76,12 @@ Test(settings, every_choice_is_kept)
     cr_assert_eq(back.diffusion.gamma, 0.25);
     cr_assert_eq(back.diffusion.k, 3);
     cr_assert_eq(back.diffusion.loss, &ito_ddpm_loss_hybrid);
+    cr_assert_eq(back.diffusion.sigma_data, 0);
+    free(text);
+    s.diffusion = (ito_diffusion_options){.prediction = &ito_ddpm_predict_edm, .sigma_data = 0.25};
+    text = ito_ddpm_settings_format(&s);
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
+    cr_assert_eq(back.diffusion.sigma_data, 0.25);
     free(text);
 }
 
@@ -165,6 +171,8 @@ Test(settings, damaged_ones_are_refused)
         {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
         {"\"eps\"", "\"w\"",
          "prediction: there is no \"w\"; there are eps, x_0, x_prev, v, score, edm and flow"},
+        {"\"weighting\":\t\"simple\"", "\"sigma_data\": \"1\"",
+         "a.json: \"sigma_data\" is missing or not a number"},
         {"\"weighting\":\t\"simple\"", "\"gamma\": \"5\"",
          "a.json: \"gamma\" is missing or not a number"},
         {"\"weighting\":\t\"simple\"", "\"k\": []", "a.json: \"k\" is missing or not a number"},

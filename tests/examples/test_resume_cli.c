@@ -100,7 +100,7 @@ Test(cli_resume, a_run_goes_on_with_its_own_settings)
 /* What may change when a run goes on is part of it from then on. */
 Test(cli_resume, what_a_run_is_resumed_with_stays)
 {
-    static const char *const words[] = {"--steps 6 ",          "--log-every 2", "--sample-every 3",
+    static const char *const words[] = {"--steps 6<",          "--log-every 2", "--sample-every 3",
                                         "--sample-count 2",    "--keep 3",      "--tensorboard",
                                         "--checkpoint-every 7"};
     char text[65536];

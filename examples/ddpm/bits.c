@@ -152,10 +152,12 @@ static bool run_batch(int64_t first, int64_t n, void *context)
     ito_ddpm_bits b;
     ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
     ito_ddpm_conditioned network = trained_network(&j->net, first, n);
-    if (ito_ddpm_bits_per_dim(j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b,
-                              .no_clip = j->o->no_clip, .monte_carlo = j->o->monte_carlo,
-                              .seed = (uint64_t)j->o->seed, .first_image = first, .progress = show,
-                              .progress_context = &j->batches) != ITO_OK)
+    ito_status status = ito_ddpm_bits_per_dim(
+        j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b, .no_clip = j->o->no_clip,
+        .monte_carlo = j->o->monte_carlo, .seed = (uint64_t)j->o->seed, .first_image = first,
+        .progress = show, .progress_context = &j->batches);
+    ito_ddpm_conditioned_end(&network);
+    if (status != ITO_OK)
         return false;
     add_rows(all->terms, b.terms, 1.0 / (double)ito_size(j->images, 0));
     add_rows(all->squares, b.squares, 1.0 / (double)ito_size(j->images, 0));

@@ -114,6 +114,7 @@ ito_ddpm_conditioned trained_network(const trained *t, int64_t first, int64_t n)
                                   .context = t->unet,
                                   .classes = classes,
                                   .labels = labels,
+                                  .self_condition = t->files.settings.model.self_condition,
                                   .guidance = t->guidance};
 }
 

@@ -58,6 +58,7 @@ static bool write_grid(session *s, const char *path)
         ito_ddpm_sample(s->diffusion, ito_ddpm_conditioned_network, &c,
                         ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
                         .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
+    ito_ddpm_conditioned_end(&c);
     if (x == NULL)
         return ito_error_code() == ITO_OK;
     ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);

@@ -70,6 +70,10 @@ static const option_row rows[] = {
     {OPTION_REAL, "label-dropout", AT(label_dropout), "P",
      "conditional: part of the images whose class is left out, which guidance needs (0.1)", 0, 1,
      true},
+    {OPTION_FLAG, "self-conditioning", AT(self_conditioning), NULL,
+     "Show the network its own last guess of the clean image (Chen et al. 2022); steps take a "
+     "sixth more time",
+     0, 0, true},
     {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
      "Activations and their gradients; weights and the optimiser stay f32 (f32)", 0, 0, true},
     {OPTION_FLAG, "recompute", AT(recompute), NULL,

@@ -24,7 +24,7 @@ typedef struct train_options {
     const char *preset, *multipliers, *attention, *precision;
     int64_t channels, blocks;
     double dropout, label_dropout;
-    bool recompute;
+    bool recompute, self_conditioning;
     /* the diffusion */
     const char *schedule, *prediction, *variance, *loss, *weighting, *step_sampling;
     double gamma, k;                         /* of the weighting; 0: its own */

@@ -146,6 +146,7 @@ bool train_settings(const train_options *o, int64_t channels, int64_t height, in
         c->blocks = o->blocks;
     if (o->dropout >= 0.0)
         c->dropout = o->dropout;
+    c->self_condition = o->self_conditioning;
     if (!set_diffusion(o, &s.diffusion))
         return false;
     c->out_channels = channels * (s.diffusion.variance->learned ? 2 : 1);

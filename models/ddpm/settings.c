@@ -64,7 +64,8 @@ static bool put_model(cJSON *root, const ito_unet_config *c)
     for (size_t i = 0; i < NUMBERS && good; i++)
         good = put_number(model, numbers[i].name, (double)*number_at(c, i));
     return good && put_levels(model, c) && put_number(model, "dropout", c->dropout) &&
-           put_number(model, "classes", (double)c->classes);
+           put_number(model, "classes", (double)c->classes) &&
+           (!c->self_condition || cJSON_AddTrueToObject(model, "self_condition") != NULL);
 }
 
 /* Whether a choice is what its name finds, so that its name brings it back. */
@@ -147,6 +148,30 @@ static bool whole(const cJSON *item, int64_t *out)
     return true;
 }
 
+/* A number that may be missing: 0. */
+static bool optional_number(const cJSON *d, const char *name, double *out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
+    *out = cJSON_IsNumber(item) ? item->valuedouble : 0.0;
+    return item == NULL || cJSON_IsNumber(item);
+}
+
+/* A text that may be missing: the fallback. */
+static bool optional_text(const cJSON *d, const char *name, const char *fallback, const char **out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
+    *out = item == NULL ? fallback : cJSON_GetStringValue(item);
+    return *out != NULL;
+}
+
+/* Whether something is so; it may be missing: false. */
+static bool optional_truth(const cJSON *object, const char *name, bool *out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    *out = cJSON_IsTrue(item);
+    return item == NULL || cJSON_IsBool(item);
+}
+
 static ito_status get_levels(const cJSON *model, const char *source, ito_unet_config *c)
 {
     const cJSON *multipliers = cJSON_GetObjectItemCaseSensitive(model, "multipliers");
@@ -183,6 +208,8 @@ static ito_status get_model(const cJSON *root, const char *source, ito_unet_conf
     const cJSON *classes = cJSON_GetObjectItemCaseSensitive(model, "classes");
     if (classes != NULL && !whole(classes, &c->classes))
         return wrong(source, "classes", "a whole number");
+    if (!optional_truth(model, "self_condition", &c->self_condition))
+        return wrong(source, "self_condition", "true or false");
     ito_status status = get_levels(model, source, c);
     return status == ITO_OK ? unet_config_resolve(c) : status;
 }
@@ -206,22 +233,6 @@ static ito_status get_betas(const cJSON *d, const char *source, ito_diffusion_op
     return ITO_OK;
 }
 
-/* A number that may be missing: 0. */
-static bool optional_number(const cJSON *d, const char *name, double *out)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
-    *out = cJSON_IsNumber(item) ? item->valuedouble : 0.0;
-    return item == NULL || cJSON_IsNumber(item);
-}
-
-/* A text that may be missing: the fallback. */
-static bool optional_text(const cJSON *d, const char *name, const char *fallback, const char **out)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
-    *out = item == NULL ? fallback : cJSON_GetStringValue(item);
-    return *out != NULL;
-}
-
 /* What files of earlier versions have not, which had the defaults only. */
 static ito_status get_training(const cJSON *d, const char *source, ito_diffusion_options *o)
 {
@@ -236,10 +247,8 @@ static ito_status get_training(const cJSON *d, const char *source, ito_diffusion
         return wrong(source, "weighting", "a text");
     if (!optional_text(d, "loss", "simple", &loss))
         return wrong(source, "loss", "a text");
-    const cJSON *zero = cJSON_GetObjectItemCaseSensitive(d, "zero_terminal_snr");
-    if (zero != NULL && !cJSON_IsBool(zero))
+    if (!optional_truth(d, "zero_terminal_snr", &o->betas.zero_terminal_snr))
         return wrong(source, "zero_terminal_snr", "true or false");
-    o->betas.zero_terminal_snr = cJSON_IsTrue(zero);
     o->weighting = ito_ddpm_weighting_find(weighting);
     o->loss = ito_ddpm_objective_find(loss);
     return o->weighting == NULL || o->loss == NULL ? ito_error_code() : ITO_OK;

@@ -127,7 +127,8 @@ static bool add_layers(ito_unet *u)
     int64_t ch = c->channels, width = ch;
     skip_widths skips = {.n = 1, .width = {ch}};
 
-    l->conv_in = ito_conv2d_create(&u->base, "conv_in", c->in_channels, ch, 3, .padding = 1);
+    int64_t seen = c->in_channels * (c->self_condition ? 2 : 1);
+    l->conv_in = ito_conv2d_create(&u->base, "conv_in", seen, ch, 3, .padding = 1);
     l->linear_1 = ito_linear_create(&u->base, "time_embedding.linear_1", ch, 4 * ch);
     l->linear_2 = ito_linear_create(&u->base, "time_embedding.linear_2", 4 * ch, 4 * ch);
     if (l->conv_in == NULL || l->linear_1 == NULL || l->linear_2 == NULL)
@@ -419,12 +420,31 @@ static bool check_labels(const ito_unet *u, const ito_tensor *labels, const ito_
     return false;
 }
 
-ito_tensor *ito_unet_forward_class(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels)
+static bool check_guess(const ito_unet *u, const ito_tensor *x_0, const ito_tensor *x)
 {
-    if (x == NULL || t == NULL || !check_input(u, x, t) || !check_labels(u, labels, t))
+    if (x_0 == NULL)
+        return true;
+    if (!u->config.self_condition)
+        ito_error_set(ITO_ERR_ARGUMENT, "unet: it takes no earlier guess of the images");
+    else if (!shape_equal(ito_shape_of(x_0), ito_shape_of(x)))
+        ito_error_set(ITO_ERR_SHAPE, "unet: the earlier guess is %s, and the images are %s",
+                      tensor_shape_str(x_0), tensor_shape_str(x));
+    else
+        return true;
+    return false;
+}
+
+/* Labels and the earlier guess may be NULL. */
+static ito_tensor *forward(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels,
+                           ito_tensor *x_0)
+{
+    if (x == NULL || t == NULL || !check_input(u, x, t) || !check_labels(u, labels, t) ||
+        !check_guess(u, x_0, x))
         return NULL;
     ito_dtype outside = x->dtype;
     ito_scope_begin();
+    if (u->config.self_condition)
+        x = ito_cat(ITO_TENSORS(x, x_0 != NULL ? x_0 : ito_zeros_like(x)), 1);
     x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16),
                     cast_if_bf16(u, embed(u, t, labels), ITO_BF16));
     x = ito_group_norm_silu_forward(u->layers->conv_norm_out, x);
@@ -434,17 +454,20 @@ ito_tensor *ito_unet_forward_class(ito_unet *u, ito_tensor *x, ito_tensor *t, it
     return x;
 }
 
+ito_tensor *ito_unet_forward_class(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels)
+{
+    return forward(u, x, t, labels, NULL);
+}
+
 ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
 {
-    return ito_unet_forward_class(u, x, t, NULL);
+    return forward(u, x, t, NULL, NULL);
 }
 
 ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t, const ito_ddpm_condition *given,
                                  void *context)
 {
-    if (given->x_0 != NULL)
-        return error_null(ITO_ERR_ARGUMENT, "unet: it takes no earlier guess of the images");
-    return ito_unet_forward_class(context, x, t, given->labels);
+    return forward(context, x, t, given->labels, given->x_0);
 }
 
 ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context)

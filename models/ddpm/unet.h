@@ -31,8 +31,10 @@ typedef struct ito_unet_config {
     bool attention[ITO_UNET_MAX_LEVELS];      /* by level; the middle always has it */
     int64_t blocks;                           /* residual blocks a level on the way down */
     double dropout;                           /* in [0, 1) */
-    int64_t groups;  /* of the norms, a divisor of ch; 0: the largest one up to 32 */
-    int64_t classes; /* that an image can be said to be of; 0: the network takes no labels */
+    int64_t groups;      /* of the norms, a divisor of ch; 0: the largest one up to 32 */
+    int64_t classes;     /* that an image can be said to be of; 0: the network takes no labels */
+    bool self_condition; /* it takes an earlier guess of the clean images, too, as channels behind
+                            those of x */
 } ito_unet_config;
 
 /**
@@ -98,7 +100,9 @@ ITO_API ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context
  */
 ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
                                            ito_tensor *labels);
-/** The same as an ito_ddpm_conditional; context is the ito_unet. It takes no earlier guess. */
+/** The same as an ito_ddpm_conditional; context is the ito_unet. A network that takes an earlier
+ * guess is given zeros where there is none, as by the functions above; NULL also for a guess that
+ * it does not take, ITO_ERR_ARGUMENT, and one of another shape, ITO_ERR_SHAPE. */
 ITO_API ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t,
                                          const ito_ddpm_condition *given, void *context);
 

@@ -135,12 +135,35 @@ Test(cli_choices, each_choice_of_a_diffusion_trains_and_samples)
     }
 }
 
-/* What is in a file behind the first of these words. */
+/* Whether the file has these words. */
 static void says(const char *path, const char *words)
 {
     char text[16384];
     slurp(path, text, sizeof text);
     cr_assert_not_null(strstr(text, words), "%s: %s", words, text);
+}
+
+Test(cli_choices, a_run_that_sees_its_own_guesses_goes_on_to_the_bit)
+{
+    train_tiny("whole",
+               "--self-conditioning --steps 8 --sample-every 4 --sample-count 1 --sample-steps 3");
+    train_tiny("halves", "--self-conditioning --steps 8 --stop-at 3 " QUIET);
+    says("halves/checkpoints/step-3/settings.json", "\"self_condition\":\ttrue");
+    says("halves/config.json", "\"self-conditioning\":\ttrue");
+    succeeds(run("train --out halves --resume"));
+    same_directory("whole/checkpoints/step-8", "halves/checkpoints/step-8");
+    train_tiny("plain", "--steps 1 " QUIET);
+    is_usage_error("train --out plain --resume --self-conditioning",
+                   "--self-conditioning: it differs");
+
+    succeeds(run("sample --model whole --npy a.npy --n 3 --steps 4 --batch 3"));
+    succeeds(run("sample --model whole --npy b.npy --n 3 --steps 4 --batch 2 --threads 1"));
+    cr_assert(same_file("a.npy", "b.npy"));
+    succeeds(run("encode --model whole --npy n.npy --data npy:data.npy --n 3 --steps 4"));
+    succeeds(run("interpolate --model whole --npy n.npy --data npy:data.npy --n 3 --steps 4"));
+    succeeds(run("eval --model whole --data npy:data.npy --bits-per-dim --n 3 --json"));
+    succeeds(run("info whole"));
+    cr_assert_not_null(strstr(said, "self_condition: true"), "%s", said);
 }
 
 Test(cli_choices, the_numbers_of_a_schedule_belong_to_the_run)
@@ -210,9 +233,10 @@ Test(cli_choices, a_run_from_before_there_were_choices_goes_on)
     train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
     train_tiny("whole", "--steps 4 " QUIET);
     cr_assert_eq(
-        system("sed -i -E '/\"options\":/,$ "
-               "{/\"(prediction|loss|weighting|step-sampling|precision|recompute|conditional|"
-               "label-dropout|tensorboard|zero-terminal-snr)\":/d}' r/config.json"),
+        system(
+            "sed -i -E '/\"options\":/,$ "
+            "{/\"(prediction|loss|weighting|step-sampling|precision|recompute|conditional|"
+            "label-dropout|tensorboard|zero-terminal-snr|self-conditioning)\":/d}' r/config.json"),
         0);
     succeeds(run("train --out r --resume"));
     same_directory("whole/checkpoints/step-4", "r/checkpoints/step-4");

@@ -138,9 +138,6 @@ Test(unet_class, labels_that_do_not_fit_are_refused)
     refused(u, ito_zeros(ITO_SHAPE(3), ITO_I64), "unet: labels i64 [3] for 2 images");
     refused(u, ito_zeros(ITO_SHAPE(N), ITO_F32), "unet: labels f32 [2] for 2 images");
     refused(u, labels_of(0, CLASSES + 1), "4");
-    ito_ddpm_condition guess = {.x_0 = images()};
-    cr_assert_null(ito_unet_conditional(images(), labels_of(1, 1), &guess, u));
-    cr_assert_not_null(strstr(ito_error_message(), "unet: it takes no earlier guess"));
     ito_module_free(&u->base);
     ito_module_free(&plain->base);
 }

@@ -35,6 +35,7 @@
 #include "models/ddpm/condition.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/edit.h"
+#include "models/ddpm/noise_classifier.h"
 #include "models/ddpm/sampler.h"
 #include "models/ddpm/schedule.h"
 #include "models/ddpm/settings.h"

@@ -80,7 +80,7 @@ static ito_status write_tensors(const char *dir, const char *name, ito_named_ten
     if (path == NULL)
         ito_named_tensors_free(list);
     else
-        status = state_save(path, list);
+        status = state_save(path, list, &(ito_save_options){0});
     free(path);
     return status;
 }

@@ -127,9 +127,22 @@ ITO_API ito_status ito_module_check_finite(const ito_module *m);
 /* ---- state dicts in files ----------------------------------------------------------------------
  */
 
-/** Write all parameters and buffers to a safetensors file, row-major, as PyTorch would. An older
- * file is untouched on failure. ITO_ERR_IO, ITO_ERR_MEMORY. */
-ITO_API ito_status ito_module_save(const ito_module *m, const char *path);
+typedef struct ito_save_options {
+    int reserved_;
+    bool bf16; /* floats rounded to bf16: half the size */
+    const char *const
+        *metadata_keys; /* [n_metadata] as ito_safetensors_save takes them; borrowed */
+    const char *const *metadata_values;
+    int64_t n_metadata;
+} ito_save_options;
+
+/** Write all parameters and buffers to a safetensors file, row-major, as PyTorch would:
+ * ito_module_save(&m->base, path, .bf16 = true). An older file is untouched on failure.
+ * ITO_ERR_ARGUMENT for metadata that is not allowed, ITO_ERR_IO, ITO_ERR_MEMORY. */
+ITO_API ito_status ito_module_save_with(const ito_module *m, const char *path,
+                                        ito_save_options options);
+#define ito_module_save(m, path, ...)                                                              \
+    ITO_AT(ito_module_save_with(m, path, ITO_OPTIONS(ito_save_options, __VA_ARGS__)))
 
 /** Part of a name between dots, in a file and in the model: {"query", "to_q"}. Both may span
  * several parts, {"proj_attn", "to_out.0"}. */
@@ -195,7 +208,6 @@ ITO_API ito_status ito_module_flatten(ito_module *m);
 #define ito_module_freeze(...) ITO_AT(ito_module_freeze(__VA_ARGS__))
 #define ito_module_find(...) ITO_AT(ito_module_find(__VA_ARGS__))
 #define ito_module_check_finite(...) ITO_AT(ito_module_check_finite(__VA_ARGS__))
-#define ito_module_save(...) ITO_AT(ito_module_save(__VA_ARGS__))
 #define ito_module_flatten(...) ITO_AT(ito_module_flatten(__VA_ARGS__))
 #endif
 

@@ -1,5 +1,6 @@
 /* State dicts in safetensors files. */
 #include "nn/state.h"
+#include "autograd/ops.h"
 #include "nn/registry.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
@@ -224,19 +225,37 @@ void state_stage_free(state_stage *s)
 /* ---- the module's own --------------------------------------------------------------------------
  */
 
-ito_status state_save(const char *path, ito_named_tensors *list)
+/* The list's reference to one of its tensors becomes one to this in bf16. */
+static ito_status narrow(ito_tensor **t)
+{
+    ito_scope_begin();
+    ito_tensor *small = tensor_disown(ito_cast(ito_detach(*t), ITO_BF16));
+    ito_scope_end();
+    if (small == NULL)
+        return ito_error_code();
+    ito_release(*t);
+    *t = small;
+    return ITO_OK;
+}
+
+ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_options *o)
 {
     if (list == NULL)
         return ito_error_code();
-    ito_status status =
-        ito_safetensors_save(path, list->n, list->names, list->tensors, 0, NULL, NULL);
+    ito_status status = ITO_OK;
+    for (int64_t i = 0; o->bf16 && i < list->n && status == ITO_OK; i++)
+        if (ito_dtype_is_float(list->tensors[i]->dtype))
+            status = narrow(&list->tensors[i]);
+    if (status == ITO_OK)
+        status = ito_safetensors_save(path, list->n, list->names, list->tensors, o->n_metadata,
+                                      o->metadata_keys, o->metadata_values);
     ito_named_tensors_free(list);
     return status;
 }
 
-ito_status ito_module_save(const ito_module *m, const char *path)
+ito_status ito_module_save_with(const ito_module *m, const char *path, ito_save_options options)
 {
-    return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m));
+    return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m), &options);
 }
 
 ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,

@@ -19,7 +19,8 @@ ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const cha
 void state_stage_commit(state_stage *s);
 void state_stage_free(state_stage *s);
 
-/* Write the tensors of list, which may be NULL after an error, to a file, and free the list. */
-ito_status state_save(const char *path, ito_named_tensors *list);
+/* Write the tensors of list, which may be NULL after an error, to a file, and free the list. o: as
+ * ito_module_save takes it. */
+ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_options *o);
 
 #endif

@@ -114,24 +114,6 @@ static int report(const settings *s, double share)
 
 /* ---- training ---- */
 
-static ito_status save_bf16(const ito_classifier *c, const char *path)
-{
-    ito_named_tensors *list = ito_module_state(&c->base);
-    if (list == NULL)
-        return ito_error_code();
-    ito_tensor **small = calloc((size_t)list->n, sizeof *small);
-    if (small == NULL)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for %" PRId64 " tensors", path, list->n);
-    for (int64_t i = 0; small != NULL && i < list->n; i++)
-        small[i] = ito_cast(ito_detach(list->tensors[i]), ITO_BF16);
-    ito_status status = ito_error_code();
-    if (status == ITO_OK)
-        status = ito_safetensors_save(path, list->n, list->names, small, 0, NULL, NULL);
-    free(small);
-    ito_named_tensors_free(list);
-    return status;
-}
-
 static bool train_step(ito_classifier *c, ito_optimizer *opt, ito_loader *loader, double lr,
                        double *loss_value)
 {
@@ -183,7 +165,7 @@ static int train(const settings *s)
                              ? ito_loader_create(images, s->batch, (uint64_t)s->seed, .prefetch = 2)
                              : NULL;
     bool good = loader != NULL && train_all(s, c, opt, loader, images->size) &&
-                save_bf16(c, s->out) == ITO_OK &&
+                ito_module_save(&c->base, s->out, .bf16 = true) == ITO_OK &&
                 ito_module_load(&c->base, s->out, .partial = false) == ITO_OK;
     int code = good ? report(s, accuracy(c, s->data)) : 1;
     ito_loader_free(loader);

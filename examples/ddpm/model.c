@@ -33,46 +33,45 @@ static char *newest(const char *run)
     return path;
 }
 
-static bool find_in_directory(const char *path, bool plain, model_files *f)
+/* The file of weights of a run or checkpoint. */
+static char *find_in_directory(const char *path, bool plain)
 {
+    char *checkpoint = NULL, *weights = NULL;
     if (has(path, "state.json"))
-        f->checkpoint = strdup(path);
+        checkpoint = strdup(path);
     else if (has(path, "checkpoints"))
-        f->checkpoint = newest(path);
+        checkpoint = newest(path);
     else
         ito_error_set(ITO_ERR_ARGUMENT,
                       "%s: it is neither a run (no checkpoints in it) nor a checkpoint (no "
                       "state.json)",
                       path);
-    if (f->checkpoint != NULL)
-        f->weights = path_join(f->checkpoint, plain ? "model.safetensors" : "ema.safetensors");
-    return f->weights != NULL;
+    if (checkpoint != NULL)
+        weights = path_join(checkpoint, plain ? "model.safetensors" : "ema.safetensors");
+    free(checkpoint);
+    return weights;
 }
 
-static bool find_file(const char *path, model_files *f)
+static ito_safetensors *open_weights(const char *path, bool plain)
 {
-    const char *slash = strrchr(path, '/');
-    f->weights = strdup(path);
-    f->checkpoint = slash == NULL   ? strdup(".")
-                    : slash == path ? strdup("/")
-                                    : strndup(path, (size_t)(slash - path));
-    if (f->weights == NULL || f->checkpoint == NULL) {
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for the path", path);
-        return false;
+    struct stat info;
+    if (stat(path, &info) != 0) {
+        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+        return NULL;
     }
-    if (has(f->checkpoint, "state.json"))
-        return true;
-    ito_error_set(ITO_ERR_IO,
-                  "%s: there is no state.json beside it, which would say what network it is for",
-                  path);
-    return false;
+    if (!S_ISDIR(info.st_mode))
+        return ito_safetensors_open(path);
+    char *weights = find_in_directory(path, plain);
+    ito_safetensors *file = weights != NULL ? ito_safetensors_open(weights) : NULL;
+    free(weights);
+    return file;
 }
 
 /* The names of the classes, if the settings have them: as many as there are classes; and how often
  * labels were dropped, which older checkpoints do not say. */
-static bool read_classes(model_files *f, const char *text, const char *source)
+static bool read_classes(model_files *f)
 {
-    cJSON *root = cJSON_Parse(text);
+    cJSON *root = cJSON_Parse(f->text);
     f->class_names = cJSON_DetachItemFromObjectCaseSensitive(root, "class_names");
     const cJSON *dropout = cJSON_GetObjectItemCaseSensitive(root, "label_dropout");
     f->label_dropout = cJSON_IsNumber(dropout) ? dropout->valuedouble : 0.1;
@@ -82,20 +81,45 @@ static bool read_classes(model_files *f, const char *text, const char *source)
     cJSON_ArrayForEach(name, f->class_names) good = good && cJSON_IsString(name);
     if (!good)
         ito_error_set(ITO_ERR_FORMAT, "%s: \"class_names\" is missing or not %" PRId64 " texts",
-                      source, f->settings.model.classes);
+                      f->source, f->settings.model.classes);
     return good;
+}
+
+/* Of a file that stands alone. */
+static bool read_metadata(model_files *f)
+{
+    const char *step = ito_safetensors_metadata(f->file, MODEL_STEP);
+    f->text = strdup(ito_safetensors_metadata(f->file, MODEL_SETTINGS));
+    f->source = strdup(f->weights);
+    f->step = step != NULL ? strtoll(step, NULL, 10) : 0;
+    if (f->text == NULL || f->source == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its settings", f->weights);
+    return f->text != NULL && f->source != NULL;
+}
+
+/* Of the checkpoint that the file is in. */
+static bool read_state(model_files *f)
+{
+    const char *slash = strrchr(f->weights, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - f->weights);
+    char *dir = slash == NULL ? strdup(".") : strndup(f->weights, length > 0 ? length : 1);
+    f->source = dir != NULL ? path_join(dir, "state.json") : NULL;
+    if (f->source != NULL && access(f->source, F_OK) == 0)
+        f->text = ito_checkpoint_settings(dir);
+    else if (f->source != NULL)
+        ito_error_set(ITO_ERR_IO,
+                      "%s: neither the file nor a state.json beside it says what network it is for",
+                      f->weights);
+    f->step = f->text != NULL ? ito_checkpoint_step(dir) : -1;
+    free(dir);
+    return f->step >= 0;
 }
 
 static bool read_settings(model_files *f)
 {
-    char *source = path_join(f->checkpoint, "state.json");
-    char *text = source != NULL ? ito_checkpoint_settings(f->checkpoint) : NULL;
-    bool good = text != NULL && ito_ddpm_settings_parse(text, source, &f->settings) == ITO_OK &&
-                read_classes(f, text, source);
-    f->step = good ? ito_checkpoint_step(f->checkpoint) : -1;
-    free(text);
-    free(source);
-    return f->step >= 0;
+    bool alone = ito_safetensors_metadata(f->file, MODEL_SETTINGS) != NULL;
+    return (alone ? read_metadata(f) : read_state(f)) &&
+           ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f);
 }
 
 int64_t model_class(const model_files *f, const char *word)
@@ -150,27 +174,19 @@ bool model_fits(const model_files *f, const ito_tensor *images, const char *whos
 
 bool model_find(const char *path, bool plain, model_files *out)
 {
-    struct stat info;
-    model_files f = {.step = -1};
-    bool good = false;
-    if (stat(path, &info) != 0)
-        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
-    else if (S_ISDIR(info.st_mode))
-        good = find_in_directory(path, plain, &f);
-    else
-        good = find_file(path, &f);
-    if (good && read_settings(&f)) {
-        *out = f;
+    *out = (model_files){.file = open_weights(path, plain), .step = -1};
+    out->weights = ito_safetensors_path(out->file);
+    if (out->file != NULL && read_settings(out))
         return true;
-    }
-    model_files_free(&f);
+    model_files_free(out);
     return false;
 }
 
 void model_files_free(model_files *f)
 {
-    free(f->checkpoint);
-    free(f->weights);
+    ito_safetensors_close(f->file);
+    free(f->text);
+    free(f->source);
     cJSON_Delete(f->class_names);
     *f = (model_files){.step = -1};
 }
@@ -181,7 +197,7 @@ ito_unet *model_load(const model_files *f)
     if (unet == NULL)
         return NULL;
     ito_module_train(&unet->base, false);
-    if (ito_module_load(&unet->base, f->weights, .prefix = NULL) == ITO_OK)
+    if (ito_module_load_file(&unet->base, f->file) == ITO_OK)
         return unet;
     ito_module_free(&unet->base);
     return NULL;

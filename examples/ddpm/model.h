@@ -4,21 +4,27 @@
 #define ITO_DDPM_MODEL_H
 
 #include "models/ddpm/settings.h"
+#include "tensor/io/safetensors.h"
 
 #include <cjson/cJSON.h>
 
-/* Where a network's parts are; freed by model_files_free. */
+/* What is known of a network before it is made; freed by model_files_free. */
 typedef struct model_files {
-    char *checkpoint; /* the directory that has state.json */
-    char *weights;    /* the safetensors file */
-    int64_t step;     /* of the checkpoint */
+    ito_safetensors *file; /* its weights */
+    const char *weights;   /* what they are called: a path; borrowed from file */
+    char *text, *source;   /* its settings in JSON, and where they stand, for messages */
+    int64_t step;
     ito_ddpm_settings settings;
     cJSON *class_names;   /* an array of texts; NULL without classes */
     double label_dropout; /* of its training; 0: no image was without its class */
 } model_files;
 
-/* Find them for a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain
- * weights if `plain`) or a file in one. False with an error recorded. */
+/* Keys of the metadata of a file that stands alone, which ito-ddpm export writes. */
+#define MODEL_SETTINGS "ito_ddpm_settings"
+#define MODEL_STEP "ito_ddpm_step"
+
+/* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
+ * `plain`), a file in one or one that stands alone. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
 /* The class of this name or number, as an option --class gives it; -1 with an error recorded, also
  * for a network without classes. */

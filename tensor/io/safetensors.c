@@ -32,9 +32,10 @@ static ito_status load_header(ito_safetensors *f)
     if (status != ITO_OK)
         return status;
     if (length > SAFETENSORS_MAX_HEADER || length > (uint64_t)room)
-        return file_error(ITO_ERR_FORMAT, path,
-                          "header of %" PRIu64 " bytes: at most %" PRId64 " are possible", length,
-                          room < SAFETENSORS_MAX_HEADER ? room : (int64_t)SAFETENSORS_MAX_HEADER);
+        return file_error(
+            ITO_ERR_FORMAT, path,
+            "safetensors header of %" PRIu64 " bytes: at most %" PRId64 " are possible", length,
+            room < SAFETENSORS_MAX_HEADER ? room : (int64_t)SAFETENSORS_MAX_HEADER);
     char *text = mem_alloc((size_t)length);
     if (text == NULL)
         return ITO_ERR_MEMORY;

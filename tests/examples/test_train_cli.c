@@ -289,7 +289,7 @@ Test(cli_train, damaged_and_foreign_checkpoints_are_refused)
     fails_with(run("sample --model nojson --out g.png"), "nojson/checkpoints/step-2/state.json: ");
     fails_with(run("sample --model nowhere --out g.png"), "nowhere: ");
     fails_with(run("sample --model r/samples --out g.png"), "r/samples: it is neither a run");
-    fails_with(run("sample --model data.npy --out g.png"), "data.npy: there is no state.json");
+    fails_with(run("sample --model data.npy --out g.png"), "data.npy: safetensors header of ");
     cr_assert_eq(mkdir("young", 0777), 0);
     cr_assert_eq(mkdir("young/checkpoints", 0777), 0);
     fails_with(run("sample --model young --out g.png"), "young: the run has no checkpoint yet");

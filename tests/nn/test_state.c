@@ -89,6 +89,31 @@ Test(state, a_round_trip_restores_every_value)
     remove_tree(dir);
 }
 
+Test(state, a_file_in_bf16_has_half_the_bytes_and_the_rounded_values)
+{
+    const char *dir = temporary_directory(), *path = in_directory(dir, "model.safetensors");
+    const char *keys[] = {"step"}, *values[] = {"7"};
+    small_net *a = build(1), *b = build(2);
+    cr_assert_eq(ito_module_save(&a->base, path, .bf16 = true, .metadata_keys = keys,
+                                 .metadata_values = values, .n_metadata = 1),
+                 ITO_OK, "%s", ito_error());
+    ito_safetensors *f = ito_safetensors_open(path);
+    cr_expect_str_eq(ito_safetensors_metadata(f, "step"), "7");
+    for (int64_t i = 0; i < ito_safetensors_count(f); i++) {
+        ito_dtype own = ito_dtype_of(ito_module_find(&a->base, ito_safetensors_name(f, i)));
+        cr_expect_eq(ito_safetensors_dtype(f, i), own == ITO_F32 ? ITO_BF16 : own);
+    }
+    ito_safetensors_close(f);
+    cr_assert_eq(ito_module_load(&b->base, path), ITO_OK, "%s", ito_error());
+    ito_tensor *rounded = ito_cast(a->conv->weight, ITO_BF16);
+    for (int64_t k = 0; k < ito_numel(rounded); k++)
+        cr_expect_eq(element(b->conv->weight, k), element(rounded, k));
+    cr_expect_eq(ito_dtype_of(a->conv->weight), ITO_F32); /* saving leaves the model as it is */
+    ito_module_free(&a->base);
+    ito_module_free(&b->base);
+    remove_tree(dir);
+}
+
 /* The bytes of a channels-last weight must lie in the file in the order of its logical axes. */
 Test(state, convolution_weights_are_saved_row_major)
 {

@@ -63,7 +63,8 @@ Test(safetensors, memory_that_is_no_file_is_refused)
 {
     const char bytes[20] = {100};
     cr_expect_null(ito_safetensors_open_memory(bytes, 20, "built in"));
-    expect_error(ITO_ERR_FORMAT, "built in: header of 100 bytes: at most 12 are possible");
+    expect_error(ITO_ERR_FORMAT,
+                 "built in: safetensors header of 100 bytes: at most 12 are possible");
     cr_expect_null(ito_safetensors_open_memory(bytes, 7, "built in"));
     expect_error(ITO_ERR_FORMAT, "built in: is too short for a safetensors file: 7 bytes");
     cr_expect_null(ito_safetensors_open_memory(bytes, 0, "built in"));
@@ -214,9 +215,9 @@ Test(safetensors, lengths_must_fit_the_file)
     expect_refused(write_file("a", "\2\0\0\0\0\0\0", 7),
                    "is too short for a safetensors file: 7 bytes");
     expect_refused(write_file("a", "\3\0\0\0\0\0\0\0{}", 10),
-                   "header of 3 bytes: at most 2 are possible");
+                   "safetensors header of 3 bytes: at most 2 are possible");
     expect_refused(write_file("a", "\xff\xff\xff\xff\xff\xff\xff\xff{}", 10),
-                   "header of 18446744073709551615 bytes: at most 2 are possible");
+                   "safetensors header of 18446744073709551615 bytes: at most 2 are possible");
     cr_assert_null(ito_safetensors_open(directory));
     expect_error(ITO_ERR_IO, "%s: is a directory, not a file", directory);
     const char *path = write_text("{}", "", 0);
@@ -226,7 +227,7 @@ Test(safetensors, lengths_must_fit_the_file)
     const uint64_t length = 100000001;
     cr_assert_eq(pwrite(fd, &length, 8, 0), 8);
     close(fd);
-    expect_refused(path, "header of 100000001 bytes: at most 100000000 are possible");
+    expect_refused(path, "safetensors header of 100000001 bytes: at most 100000000 are possible");
 }
 
 #define TENSOR(name, dtype, shape, offsets)                                                        \

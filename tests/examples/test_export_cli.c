@@ -1,0 +1,74 @@
+/* ito-ddpm export: one file makes the images that the run makes, and says what it is. */
+#include "tests/examples/cli.h"
+
+#include "tensor/io/safetensors.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+TestSuite(cli_export, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+
+static int64_t bytes_of(const char *path)
+{
+    struct stat info;
+    cr_assert_eq(stat(path, &info), 0);
+    return info.st_size;
+}
+
+Test(cli_export, an_exact_file_makes_the_images_of_its_run)
+{
+    write_classes();
+    succeeds(run(FOLDER "--out r --steps 2 --conditional " QUIET));
+    succeeds(run("export --model r --out exact.safetensors --dtype f32"));
+    cr_expect_not_null(strstr(complained, "step 2 of r/checkpoints/step-2/ema.safetensors: "), "%s",
+                       complained);
+    const char *how = "--n 3 --steps 4 --class dog --guidance 2";
+    succeeds(run("sample --model r --npy a.npy %s", how));
+    succeeds(run("sample --model exact.safetensors --npy b.npy --json %s", how));
+    cr_expect_not_null(strstr(said, "\"step\":2"), "%s", said);
+    cr_expect(same_file("a.npy", "b.npy"));
+
+    /* Also when it has gone through another export. */
+    succeeds(run("export --model exact.safetensors --out again.safetensors --dtype f32"));
+    cr_expect(same_file("exact.safetensors", "again.safetensors"));
+}
+
+Test(cli_export, plain_weights_are_others_than_averages)
+{
+    train_tiny("r", "--steps 3 " QUIET);
+    succeeds(run("export --model r --out ema.safetensors --dtype f32"));
+    succeeds(run("export --model r --out model.safetensors --dtype f32 --weights model"));
+    cr_expect(!same_file("ema.safetensors", "model.safetensors"));
+}
+
+Test(cli_export, half_the_bytes_are_usual)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    succeeds(run("export --model r --out half.safetensors"));
+    succeeds(run("export --model r --out whole.safetensors --dtype f32"));
+    cr_expect_lt(bytes_of("half.safetensors"), bytes_of("whole.safetensors"));
+    ito_safetensors *f = ito_safetensors_open("half.safetensors");
+    cr_assert_not_null(f);
+    for (int64_t i = 0; i < ito_safetensors_count(f); i++)
+        cr_expect_eq(ito_safetensors_dtype(f, i), ITO_BF16);
+    ito_safetensors_close(f);
+    succeeds(run("sample --model half.safetensors --out grid.png --n 2 --steps 2"));
+}
+
+Test(cli_export, what_cannot_be_exported_is_said)
+{
+    is_usage_error("export --out x.safetensors", "--model is missing: the network to write");
+    is_usage_error("export --model r", "--out is missing: the file to write it to");
+    is_usage_error("export --model r --out x --dtype f16", "--dtype");
+    train_tiny("r", "--steps 1 " QUIET);
+    fails_with(run("export --model r --out nowhere/x"), "nowhere/x: cannot write it");
+    succeeds(run("export --model r --out x.safetensors"));
+    cr_assert_eq(system("cp r/checkpoints/step-1/ema.safetensors lone.safetensors"), 0);
+    fails_with(run("export --model lone.safetensors --out y.safetensors"),
+               "lone.safetensors: neither the file nor a state.json beside it says what network it "
+               "is for");
+    fails_with(run("sample --model data.npy --out g.png"), "data.npy: ");
+    cr_expect(!there("y.safetensors"));
+}

@@ -21,6 +21,7 @@ static const struct {
     {"encode", command_encode, "find the noise that images come from"},
     {"decode", command_decode, "make images of such noise"},
     {"export", command_export, "write a trained network to one file that stands alone"},
+    {"classifier", command_classifier, "train a classifier that guides samples to a class"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"plot", command_plot, "draw noise schedules, and an image on its way to noise"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
@@ -30,9 +31,10 @@ enum { COMMANDS = sizeof commands / sizeof commands[0] };
 
 static void print_usage(FILE *file)
 {
-    fprintf(file, "Usage: ito-ddpm "
-                  "train|sample|eval|interpolate|inpaint|encode|decode|export|info|plot|report "
-                  "[OPTION...] (see ito-ddpm --help)\n");
+    fprintf(file, "Usage: ito-ddpm ");
+    for (int i = 0; i < COMMANDS; i++)
+        fprintf(file, "%s%s", i > 0 ? "|" : "", commands[i].name);
+    fprintf(file, " [OPTION...] (see ito-ddpm --help)\n");
 }
 
 static int print_help(void)

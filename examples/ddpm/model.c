@@ -122,17 +122,13 @@ static bool read_settings(model_files *f)
            ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f);
 }
 
-int64_t model_class(const model_files *f, const char *word)
+int64_t class_named(const cJSON *class_names, const char *word)
 {
-    int64_t classes = f->settings.model.classes;
+    int classes = cJSON_GetArraySize(class_names);
     char *end, names[200] = "";
     long long number = strtoll(word, &end, 10);
-    if (classes == 0) {
-        ito_error_set(ITO_ERR_ARGUMENT, "--class: the network was trained without classes");
-        return -1;
-    }
-    for (int i = 0; i < (int)classes; i++) {
-        const char *name = cJSON_GetArrayItem(f->class_names, i)->valuestring;
+    for (int i = 0; i < classes; i++) {
+        const char *name = cJSON_GetArrayItem(class_names, i)->valuestring;
         if (strcasecmp(name, word) == 0)
             return i;
         size_t length = strlen(names);
@@ -140,8 +136,16 @@ int64_t model_class(const model_files *f, const char *word)
     }
     if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
         return number;
-    ito_error_set(ITO_ERR_ARGUMENT, "--class: \"%s\" is none of %s, nor 0 to %" PRId64, word, names,
+    ito_error_set(ITO_ERR_ARGUMENT, "--class: \"%s\" is none of %s, nor 0 to %d", word, names,
                   classes - 1);
+    return -1;
+}
+
+int64_t model_class(const model_files *f, const char *word)
+{
+    if (f->settings.model.classes > 0)
+        return class_named(f->class_names, word);
+    ito_error_set(ITO_ERR_ARGUMENT, "--class: the network was trained without classes");
     return -1;
 }
 

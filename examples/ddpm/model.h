@@ -26,8 +26,9 @@ typedef struct model_files {
 /* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
  * `plain`), a file in one or one that stands alone. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
-/* The class of this name or number, as an option --class gives it; -1 with an error recorded, also
- * for a network without classes. */
+/* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
+int64_t class_named(const cJSON *class_names, const char *word);
+/* The same of a network, which may have none. */
 int64_t model_class(const model_files *files, const char *word);
 /* Let reverse steps have the variance of this name, fixedsmall or fixedlarge, in place of the
  * run's; NULL leaves it. False with an error recorded if the network has learned its own. */

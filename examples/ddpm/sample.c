@@ -4,6 +4,7 @@
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/generate.h"
+#include "examples/ddpm/guide.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/trajectory.h"
@@ -21,9 +22,9 @@
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights;
-    const char *sampler, *spacing, *variance, *precision, *trajectory, *frames, *class;
+    const char *sampler, *spacing, *variance, *precision, *trajectory, *frames, *class, *classifier;
     int64_t n, steps, seed, first, batch, columns, trajectory_steps, threads;
-    double eta, threshold, churn, guidance;
+    double eta, threshold, churn, guidance, classifier_scale;
     bool no_clip, rederive_eps, end_at_first, noise_at_last, json;
 } sample_options;
 
@@ -52,6 +53,13 @@ static const option_row rows[] = {
      false},
     CLASS_ROW,
     GUIDANCE_ROW,
+    {OPTION_TEXT, "classifier", AT(classifier), "FILE",
+     "class: guide to it by what ito-ddpm classifier has trained, and ask the network without a "
+     "class, which it need not know",
+     0, 0, false},
+    {OPTION_REAL, "classifier-scale", AT(classifier_scale), "X",
+     "How much of it: 1 by its probabilities, more for clearer and less varied images (1)", 0, 1000,
+     false},
     {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
      0, false},
 
@@ -113,6 +121,7 @@ typedef struct job {
     trained net;
     ito_tensor *images; /* [n, C, H, W] f32, row-major */
     trajectory trajectory;
+    guide guide;   /* if there is a --classifier */
     int64_t first; /* image of the batch under way */
     batches batches;
 } job;
@@ -126,9 +135,17 @@ static void parse(sample_options *o, int argc, char **argv)
                           .spacing = "linspace",
                           .weights = "ema",
                           .precision = "f32",
-                          .guidance = 1.0};
+                          .guidance = 1.0,
+                          .classifier_scale = 1.0};
     options_parse(&c, argc, argv);
     refuse_lone_guidance(&c, o->class);
+    if (o->classifier != NULL && o->class == NULL)
+        options_refuse(&c, "--classifier: it needs a --class to guide to");
+    if (o->classifier == NULL && options_given(&c, "classifier-scale"))
+        options_refuse(&c, "--classifier-scale: it needs the --classifier that it scales");
+    if (o->classifier != NULL && options_given(&c, "guidance"))
+        options_refuse(&c, "--guidance: it guides by the network's own classes, and --classifier "
+                           "without them");
     if (o->model == NULL)
         options_refuse(&c, "--model is missing: the network to use");
     if (options_given(&c, "trajectory-steps") && o->trajectory == NULL && o->frames == NULL)
@@ -140,19 +157,26 @@ static void parse(sample_options *o, int argc, char **argv)
         o->columns = (int64_t)ceil(sqrt((double)o->n));
 }
 
+/* The network and, if there is a classifier, that: the network is then asked without a class. */
+static bool open_network(job *j)
+{
+    const sample_options *o = &j->o;
+    return trained_open(&j->net, (trained_options){.command = "sample",
+                                                   .model = o->model,
+                                                   .weights = o->weights,
+                                                   .precision = o->precision,
+                                                   .variance = o->variance,
+                                                   .class = o->classifier == NULL ? o->class : NULL,
+                                                   .guidance = o->guidance}) &&
+           (o->classifier == NULL || guide_open(&j->guide, o->classifier, &j->net, o->class));
+}
+
 static bool prepare(job *j)
 {
     sample_options *o = &j->o;
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
-    if (!path_can_write(o->out) || !path_can_write(o->npy) ||
-        !trained_open(&j->net, (trained_options){.command = "sample",
-                                                 .model = o->model,
-                                                 .weights = o->weights,
-                                                 .precision = o->precision,
-                                                 .variance = o->variance,
-                                                 .class = o->class,
-                                                 .guidance = o->guidance}) ||
+    if (!path_can_write(o->out) || !path_can_write(o->npy) || !open_network(j) ||
         !trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps))
         return false;
     const ito_unet_config *c = &j->net.files.settings.model;
@@ -196,9 +220,20 @@ static bool sample_batch(int64_t first, int64_t n, void *context)
     j->first = first;
     if (options.sampler == NULL || ito_ddpm_spacing_find(o->spacing, &options.spacing) != ITO_OK)
         return false;
-    ito_tensor *x =
-        ito_ddpm_sample_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
-                             ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
+    ito_noise_classifier_guide to = {.labels = NULL};
+    ito_ddpm_classifier guided = {.diffusion = j->net.diffusion,
+                                  .network = ito_ddpm_conditioned_network,
+                                  .context = &network,
+                                  .log_probability = ito_noise_classifier_log_probability,
+                                  .classifier_context = &to,
+                                  .scale = o->classifier_scale};
+    bool by_class = o->classifier != NULL;
+    if (by_class)
+        to = guide_to(&j->guide, o->first + first, n);
+    ito_tensor *x = ito_ddpm_sample_with(
+        j->net.diffusion, by_class ? ito_ddpm_classifier_network : ito_ddpm_conditioned_network,
+        by_class ? (void *)&guided : &network, ITO_SHAPE(n, c->in_channels, c->height, c->width),
+        options);
     ito_ddpm_conditioned_end(&network);
     return images_put(j->images, first, x, j->net.files.weights, o->first + first);
 }
@@ -245,6 +280,7 @@ static int report(const job *j, double seconds)
                 cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
                 cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
                 put_text(root, "sampler", o->sampler) && put_text(root, "class", o->class) &&
+                put_text(root, "classifier", o->classifier) &&
                 put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
                 put_text(root, "npy", o->npy) && put_text(root, "trajectory", o->trajectory) &&
                 put_text(root, "frames", o->frames) &&
@@ -267,6 +303,7 @@ int command_sample(int argc, char **argv)
     ito_scope_begin();
     bool good = prepare(&j) && sample_all(&j) && write_images(&j);
     int code = good ? report(&j, progress_clock() - started) : options_report("sample");
+    guide_close(&j.guide);
     trained_close(&j.net);
     ito_scope_end();
     return code;

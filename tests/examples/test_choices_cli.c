@@ -31,6 +31,8 @@ Test(cli_choices, a_conditional_run_draws_by_class_and_goes_on_to_the_bit)
     succeeds(run("sample --model b --npy zero.npy --n 2 --steps 3 --class dog --guidance 0"));
     cr_assert(same_file("dog.npy", "one.npy"));
     cr_assert(same_file("none.npy", "zero.npy"));
+    succeeds(run("sample --model b --npy word.npy --n 2 --steps 3 --class none"));
+    cr_assert(same_file("none.npy", "word.npy"));
     cr_assert_not(same_file("dog.npy", "cat.npy"));
     cr_assert_not(same_file("dog.npy", "none.npy"));
     ito_tensor *all = ito_npy_load("all.npy"), *cat = ito_npy_load("cat.npy");

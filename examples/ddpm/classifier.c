@@ -19,7 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LEVELS = 4, JUDGED = 1000, JUDGED_AT_ONCE = 100, WARMUP = 50 };
+enum { LEVELS = 4, JUDGED = 500, JUDGED_AT_ONCE = 100, WARMUP = 50 };
 
 typedef struct classifier_options {
     const char *model, *data, *out;

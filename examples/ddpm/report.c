@@ -15,6 +15,7 @@
 
 #include <cjson/cJSON.h>
 #include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -199,11 +200,14 @@ static void write_schedule_of(const run_report *r)
 
 static int64_t grid_step(const char *name)
 {
-    int64_t step;
-    int end = 0;
-    return sscanf(name, "step-%" SCNd64 ".png%n", &step, &end) == 1 && end > 0 && name[end] == '\0'
-               ? step
-               : -1;
+    static const char start[] = "step-";
+    const char *digits = name + sizeof start - 1;
+    if (strncmp(name, start, sizeof start - 1) != 0 || *digits < '0' || *digits > '9')
+        return -1;
+    char *end;
+    errno = 0;
+    long long step = strtoll(digits, &end, 10);
+    return errno == 0 && strcmp(end, ".png") == 0 ? step : -1;
 }
 
 static int by_step(const void *a, const void *b)

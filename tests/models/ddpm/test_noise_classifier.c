@@ -55,7 +55,7 @@ Test(noise_classifier, probabilities_of_all_classes_add_up_to_1)
         ito_tensor *p = ito_noise_classifier_log_probability(images(), steps(1, 2, 3), &to);
         cr_assert(p != NULL && ito_ndim(p) == 1, "%s", ito_error());
         for (int i = 0; i < N; i++)
-            sum[i] += exp(((const float *)ito_const_data(p))[i]);
+            sum[i] += exp((double)((const float *)ito_const_data(p))[i]);
     }
     for (int i = 0; i < N; i++)
         cr_expect_float_eq(sum[i], 1, 1e-6);

@@ -32,6 +32,7 @@
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/bound.h"
+#include "models/ddpm/codec.h"
 #include "models/ddpm/condition.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/edit.h"

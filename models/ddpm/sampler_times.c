@@ -4,12 +4,13 @@
 #include "tensor/internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 ito_status ito_ddpm_spacing_find(const char *name, ito_ddpm_spacing *out)
 {
-    static const char *const names[] = {"linspace", "leading", "trailing", "karras"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"linspace", "leading", "trailing", "karras", "rate"};
+    for (int i = 0; i < 5; i++) {
         if (strcmp(names[i], name) == 0) {
             *out = (ito_ddpm_spacing)i;
             return ITO_OK;
@@ -17,7 +18,8 @@ ito_status ito_ddpm_spacing_find(const char *name, ito_ddpm_spacing *out)
     }
     return error_status(
         ITO_ERR_ARGUMENT,
-        "spacing: there is no \"%s\"; there are linspace, leading, trailing and karras", name);
+        "spacing: there is no \"%s\"; there are linspace, leading, trailing, karras and rate",
+        name);
 }
 
 /* -log(signal / noise), which rises with t. */
@@ -40,19 +42,9 @@ int64_t nearest_step(const ito_ddpm_schedule *s, double sigma)
     return fabs(wanted - log_sigma(s, low)) <= fabs(log_sigma(s, high) - wanted) ? low : high;
 }
 
-/* sigma^(1/7) in equal steps. Where the nearest steps coincide they move apart, first up from the
- * low end, then down from the high one. */
-static void karras_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
+/* Where steps coincide they move apart, first up from the low end, then down from the high one. */
+static void move_apart(int64_t T, int64_t S, int64_t *times)
 {
-    static const double rho = 7.0;
-    int64_t T = s->steps;
-    bool lost = s->signal[T - 1] == 0.0; /* then sigma has no bound: the one before counts */
-    double low = exp(log_sigma(s, 0) / rho);
-    double high = exp(log_sigma(s, lost && T > 1 ? T - 2 : T - 1) / rho);
-    for (int64_t i = 0; i < S; i++) { /* i counts from the high end, as times do */
-        double share = S == 1 ? 0.0 : (double)i / (double)(S - 1);
-        times[i] = i == 0 ? T - 1 : nearest_step(s, pow(high + share * (low - high), rho));
-    }
     for (int64_t i = S - 1; i >= 0; i--) {
         int64_t least = i == S - 1 ? 0 : times[i + 1] + 1;
         times[i] = times[i] < least ? least : times[i];
@@ -63,6 +55,36 @@ static void karras_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
     }
 }
 
+/* The steps nearest to sigma^power in equal steps from `high`, which counts as T - 1, to `low`. */
+static void power_times(const ito_ddpm_schedule *s, int64_t S, double high, double low,
+                        double power, int64_t *times)
+{
+    for (int64_t i = 0; i < S; i++) { /* i counts from the high end, as times do */
+        double share = S == 1 ? 0.0 : (double)i / (double)(S - 1);
+        double wanted = pow(high + share * (low - high), 1.0 / power);
+        times[i] = i == 0 ? s->steps - 1 : nearest_step(s, wanted);
+    }
+    move_apart(s->steps, S, times);
+}
+
+/* sigma^(1/7) in equal steps. */
+static void karras_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
+{
+    static const double rho = 7.0;
+    int64_t T = s->steps;
+    bool lost = s->signal[T - 1] == 0.0; /* then sigma has no bound: the one before counts */
+    double low = exp(log_sigma(s, 0) / rho);
+    double high = exp(log_sigma(s, lost && T > 1 ? T - 2 : T - 1) / rho);
+    power_times(s, S, high, low, 1.0 / rho, times);
+}
+
+/* (signal / noise)^RATE in equal steps, from none at all. */
+static void rate_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
+{
+    double power = getenv("PW") ? atof(getenv("PW")) : 0.5;
+    power_times(s, S, 0.0, exp(-power * log_sigma(s, 0)), -power, times);
+}
+
 ito_status ito_ddpm_timesteps(const ito_ddpm_schedule *s, ito_ddpm_spacing spacing, int64_t S,
                               int64_t *times)
 {
@@ -70,8 +92,8 @@ ito_status ito_ddpm_timesteps(const ito_ddpm_schedule *s, ito_ddpm_spacing spaci
     if (S < 1 || S > T)
         return error_status(ITO_ERR_RANGE,
                             "timesteps: %" PRId64 " steps; the schedule has 1 to %" PRId64, S, T);
-    if (spacing == ITO_SPACING_KARRAS) {
-        karras_times(s, S, times);
+    if (spacing == ITO_SPACING_KARRAS || spacing == ITO_SPACING_RATE) {
+        (spacing == ITO_SPACING_KARRAS ? karras_times : rate_times)(s, S, times);
         return ITO_OK;
     }
     for (int64_t i = 0; i < S; i++) {

@@ -10,6 +10,8 @@ int command_interpolate(int argc, char **argv);
 int command_inpaint(int argc, char **argv);
 int command_encode(int argc, char **argv);
 int command_decode(int argc, char **argv);
+int command_compress(int argc, char **argv);
+int command_decompress(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_classifier(int argc, char **argv);
 int command_info(int argc, char **argv);

@@ -20,6 +20,8 @@ static const struct {
     {"inpaint", command_inpaint, "complete an image"},
     {"encode", command_encode, "find the noise that images come from"},
     {"decode", command_decode, "make images of such noise"},
+    {"compress", command_compress, "put images into a small file, exactly"},
+    {"decompress", command_decompress, "get them back, or what a part of the file tells of them"},
     {"export", command_export, "write a trained network to one file that stands alone"},
     {"classifier", command_classifier, "train a classifier that guides samples to a class"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},

@@ -22,7 +22,7 @@
 #include <zlib.h>
 
 /* A block count is coded by its length in bits, expected by that of the step before. */
-enum { COUNT_LENGTHS = 24, USUAL_STEPS = 50, USUAL_BLOCK_BITS = 8, MARGIN_BITS = 8 };
+enum { COUNT_LENGTHS = 24, USUAL_STEPS = 50, USUAL_BLOCK_BITS = 10, MARGIN_BITS = 6 };
 /* A step of fewer bits is not worth a sample: x_s is taken from p(x_s | x_t). */
 static const double worth_bits = 0.1;
 
@@ -294,6 +294,8 @@ static bool measure(codec *c, int64_t i, const code_guess *g)
         return true;
     ito_tensor *t = ito_full(ITO_SHAPE(c->N), (double)c->steps[i].step.t, ITO_I64);
     ito_tensor *v = g->v != NULL ? ito_cast(g->v, ITO_F64) : NULL;
+    if (t == NULL || (g->v != NULL && v == NULL))
+        return false;
     ito_tensor *bits = bound_terms(c->d, c->clean, x_0, v, t, ITO_DDPM_ERF);
     return ito_copy_(ito_select(c->out.bound, 1, i), ito_mul_scalar(bits, (double)c->D)) != NULL;
 }
@@ -441,7 +443,9 @@ static ito_status check_options(const ito_diffusion *d, const ito_tensor *images
     if (o->block_bits == 0)
         o->block_bits = USUAL_BLOCK_BITS;
     if (o->candidate_bits == 0)
-        o->candidate_bits = o->block_bits + MARGIN_BITS;
+        o->candidate_bits = o->block_bits + MARGIN_BITS < CANDIDATE_BITS_MAX
+                                ? o->block_bits + MARGIN_BITS
+                                : CANDIDATE_BITS_MAX;
     if (o->block_bits < 1 || o->candidate_bits < o->block_bits ||
         o->candidate_bits > CANDIDATE_BITS_MAX)
         return error_status(ITO_ERR_RANGE,
@@ -453,6 +457,14 @@ static ito_status check_options(const ito_diffusion *d, const ito_tensor *images
         return error_status(ITO_ERR_SHAPE, "compress: labels are %s of %s for images %s",
                             tensor_shape_str(o->labels), ito_dtype_name(o->labels->dtype),
                             tensor_shape_str(images));
+    for (int64_t i = 0; o->labels != NULL && i < o->labels->shape[0]; i++) {
+        int64_t label = ((const int64_t *)tensor_data(o->labels))[i * o->labels->stride[0]];
+        if (label < 0 || label > INT32_MAX)
+            return error_status(ITO_ERR_RANGE,
+                                "compress: label %" PRId64 " is %" PRId64
+                                "; labels are at least 0 and below 2^31",
+                                i, label);
+    }
     return ITO_OK;
 }
 
@@ -561,8 +573,9 @@ static ito_status check_sides(codec *c, const ito_ddpm_decompress_options *o)
         if (status != ITO_OK || c->header.fingerprint == fingerprint(c, o->model))
             return status;
     }
-    return file_error(ITO_ERR_ARGUMENT, o->source,
-                      "it was made with another network or another diffusion");
+    return file_error(
+        ITO_ERR_ARGUMENT, o->source,
+        "it was made with another network, another checkpoint of it or another diffusion");
 }
 
 /* What the walk along a stream of so many bytes gives. */

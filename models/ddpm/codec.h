@@ -24,12 +24,13 @@ typedef struct ito_ddpm_compress_options {
     int64_t steps;  /* S that the network is asked at, T - 1 to 0, spaced by rate; default 50, or
                        T if that is less */
     int block_bits; /* what is sent at once: a step's numbers are parted into blocks of about so
-                       many bits; default 8 */
+                       many bits; default 10 */
     int candidate_bits; /* 2^this candidates for each block: time grows with them, and samples are
-                           truer; default block_bits + 8. At most 20 */
+                           truer; default block_bits + 6. At most 20 */
     bool no_clip;       /* leave x_0-hat as it is; by default it is clipped to [-1, 1] */
     uint64_t seed;      /* of all that both sides draw; in the file */
-    ito_tensor *labels; /* [N] i64 of the images, -1 for none; in the file. NULL: none */
+    ito_tensor *labels; /* [N] i64, at least 0, that whoever decompresses gives to the network; in
+                           the file. NULL: none */
     uint32_t model;     /* a number that tells this network from others */
     ito_ddpm_bits_progress *progress;
     void *progress_context;

@@ -75,7 +75,7 @@ static void put_header(file_bytes *f, const code_header *h)
     put_varint(f, (uint64_t)i->candidate_bits);
     put_varint(f, (uint64_t)h->stream);
     for (int64_t k = 0; labels != NULL && k < i->shape.dim[0]; k++)
-        put_varint(f, (uint64_t)(labels[k] + 1));
+        put_varint(f, (uint64_t)labels[k]);
     put_number(f, h->fingerprint, 4);
     put_number(f, h->pixels, 4);
     put_number(f, h->first_guess, 2);
@@ -162,7 +162,7 @@ static bool take_labels(file_cursor *c, code_header *h)
     }
     h->info.labels = tensor_empty(ITO_SHAPE(n), ITO_I64);
     for (int64_t k = 0; h->info.labels != NULL && k < n; k++)
-        ((int64_t *)tensor_data(h->info.labels))[k] = (int64_t)(take_varint(c) & INT32_MAX) - 1;
+        ((int64_t *)tensor_data(h->info.labels))[k] = (int64_t)(take_varint(c) & INT32_MAX);
     return h->info.labels != NULL;
 }
 

@@ -3,7 +3,7 @@
  *     "Ito" and a byte: the version, 1
  *     a byte: 1 unless x_0-hat is clipped, 2 if there are labels, 4 times the instruction set
  *     varints (7 bits a byte, the lowest first): N, C, H, W, S, seed, block bits, candidate bits,
- *         bytes of the stream; with labels N more, 0 for none or the label + 1
+ *         bytes of the stream; with labels N more
  *     of 4, 4 and 2 bytes, the lowest first: fingerprint of network and diffusion; crc32 of the
  *         images; low half of the crc32 of the first x_0-hat
  *     2 bytes: low half of the crc32 of all that stands before

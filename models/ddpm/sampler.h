@@ -77,7 +77,7 @@ typedef enum ito_ddpm_spacing {
     ITO_SPACING_LEADING,  /* floor(i T / S): from 0, not up to T-1, as DDIM's authors */
     ITO_SPACING_TRAILING, /* round((i+1) T / S) - 1: up to T-1, not from 0 */
     ITO_SPACING_KARRAS,   /* both ends, sigma^(1/7) in equal steps, each at the nearest t */
-    ITO_SPACING_RATE      /* both ends, (signal / noise)^(1/2) likewise: steps that tell about as
+    ITO_SPACING_RATE      /* both ends, (signal / noise)^0.4 likewise: steps that tell about as
                              much of the image each, as progressive coding wants them */
 } ito_ddpm_spacing;
 

@@ -4,7 +4,6 @@
 #include "tensor/internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 ito_status ito_ddpm_spacing_find(const char *name, ito_ddpm_spacing *out)
@@ -78,10 +77,10 @@ static void karras_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
     power_times(s, S, high, low, 1.0 / rho, times);
 }
 
-/* (signal / noise)^RATE in equal steps, from none at all. */
+/* (signal / noise)^0.4 in equal steps, from none at all. */
 static void rate_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
 {
-    double power = getenv("PW") ? atof(getenv("PW")) : 0.5;
+    static const double power = 0.4;
     power_times(s, S, 0.0, exp(-power * log_sigma(s, 0)), -power, times);
 }
 

@@ -164,7 +164,7 @@ Test(sampler, spacings_are_those_of_the_tables)
 Test(sampler, spacings_fall_within_the_schedule)
 {
     int64_t times[300];
-    for (int spacing = 0; spacing < 4; spacing++) {
+    for (int spacing = 0; spacing < 5; spacing++) {
         for (int64_t T = 1; T <= 300; T += 23) {
             ito_ddpm_schedule *s = ito_ddpm_schedule_create(&ito_ddpm_linear, T);
             for (int64_t S = 1; S <= T; S++) {
@@ -458,7 +458,7 @@ Test(sampler, refuses_what_makes_no_sense)
     cr_assert_eq(ito_ddpm_spacing_find("random", &spacing), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(
         ito_error_message(),
-        "spacing: there is no \"random\"; there are linspace, leading, trailing and karras");
+        "spacing: there is no \"random\"; there are linspace, leading, trailing, karras and rate");
     ito_diffusion_free(d);
 }
 

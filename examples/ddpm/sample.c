@@ -68,7 +68,7 @@ static const option_row rows[] = {
      "Ancestral sampling (ddpm, which also takes the most steps), or a faster one", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N",
      "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
-    {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing|karras",
+    {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing|karras|rate",
      "Which steps those are (linspace)", 0, 0, false},
     {OPTION_FLAG, "end-at-first", AT(end_at_first), NULL,
      "End at the first noise level, not at none: solvers keep their order", 0, 0, false},

@@ -270,8 +270,8 @@ static double divergence(const double *shift, double ratio)
     return sum / M_LN2;
 }
 
-/* Five standard errors, and 2 % for there being no more candidates. Source of what it takes: Theis,
- * Yosri 2022, section 3.2, D + log2(D + 1) + 4 bits at the most. */
+/* Five standard errors, and 2 % for there being no more candidates. Source of what it takes: Li, El
+ * Gamal 2018, arXiv:1701.02827, D + log2(D + 1) + 4 bits at the most. */
 static void check_sent(const double *shift, double ratio)
 {
     double mean[DIMS], variance[DIMS], bits = send(shift, ratio, mean, variance);

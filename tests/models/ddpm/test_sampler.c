@@ -183,6 +183,25 @@ Test(sampler, spacings_fall_within_the_schedule)
     ito_ddpm_schedule_free(s);
 }
 
+/* Both ends, and between them the nearest ratio of signal to noise there is. */
+Test(sampler, rate_spacing_is_even_in_a_power_of_signal_to_noise)
+{
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    int64_t times[8];
+    double high = pow(s->signal[0] / s->noise[0], 0.4);
+    cr_assert_eq(ito_ddpm_timesteps(s, ITO_SPACING_RATE, 8, times), ITO_OK);
+    cr_assert_eq(times[0], 999);
+    cr_assert_eq(times[7], 0);
+    for (int i = 1; i < 7; i++) {
+        double wanted = log(high * i / 7.0) / 0.4;
+        for (int64_t t = 0; t < 1000; t++)
+            cr_assert(fabs(log(s->signal[t] / s->noise[t]) - wanted) >=
+                          fabs(log(s->signal[times[i]] / s->noise[times[i]]) - wanted) - 1e-12,
+                      "step %d is %ld, %ld is nearer", i, (long)times[i], (long)t);
+    }
+    ito_ddpm_schedule_free(s);
+}
+
 /* Karras et al. 2022, eq. (5), with rho 7: the nearest sigma there is, no two alike. */
 Test(sampler, karras_spacing_is_even_in_the_seventh_root_of_sigma)
 {

@@ -91,8 +91,10 @@ static ito_tensor *lms_step(ito_ddpm_walk *w)
     for (int j = 0; j < n; j++)
         nodes[j] = sigma_of(level_of(w, j)) - end; /* from the end, where the numbers are small */
     power = nodes[0];
-    for (int k = 0; k < n; k++, power *= nodes[0])
+    for (int k = 0; k < n; k++) {
         moments[k] = -power / (k + 1);
+        power *= nodes[0];
+    }
     return multistep(w, nodes, moments, n);
 }
 
@@ -105,9 +107,11 @@ static ito_tensor *deis_step(ito_ddpm_walk *w)
         return euler_step(w);
     for (int j = 0; j < n; j++)
         nodes[j] = log(sigma_of(level_of(w, j)) / end);
-    for (int k = 0; k < n; k++, power *= nodes[0]) /* by parts */
+    for (int k = 0; k < n; k++) { /* by parts */
         moments[k] = end * ((k == 0 ? 1.0 : 0.0) - power * exp(nodes[0])) -
                      (k == 0 ? 0.0 : k * moments[k - 1]);
+        power *= nodes[0];
+    }
     return multistep(w, nodes, moments, n);
 }
 

@@ -115,26 +115,42 @@ void KERNEL(group_norm_lines)(void *center_, void *scale_, void *shift_, int64_t
         }
 }
 
+V_FN void apply_at(elem *y, const elem *x, int64_t rows, int64_t channels, int64_t n,
+                   const real *center, const real *scale, const real *shift, bool silu)
+{
+    vec m = v_load(center, n), a = v_load(scale, n), b = v_load(shift, n), z[V_ROWS], e[V_ROWS];
+    for (int64_t p = 0; p < rows; p++) {
+        prefetch_next(x + p * channels, channels);
+        z[p] = v_fma(e_load(x + p * channels, n) - m, a, b);
+        e[p] = v_zero() - z[p];
+    }
+    if (silu)
+        v_one_plus_exp(e, rows);
+    for (int64_t p = 0; p < rows; p++) {
+        if (silu)
+            z[p] = z[p] / e[p];
+        e_store(y + p * channels, z[p], n);
+    }
+}
+
 V_FN void apply_rows(elem *y, const elem *x, int64_t rows, int64_t channels, const real *center,
                      const real *scale, const real *shift, bool silu)
 {
-    for (int64_t c = 0; c < channels; c += VL) {
-        int64_t n = channels - c;
-        vec m = v_load(center + c, n), a = v_load(scale + c, n), b = v_load(shift + c, n);
-        for (int64_t p = 0; p < rows; p++) {
-            prefetch_next(x + p * channels + c, channels);
-            vec z = v_fma(e_load(x + p * channels + c, n) - m, a, b);
-            e_store(y + p * channels + c, silu ? v_silu(z) : z, n);
-        }
-    }
+    int64_t c = 0;
+    for (; c + VL <= channels; c += VL)
+        apply_at(y + c, x + c, rows, channels, VL, center + c, scale + c, shift + c, silu);
+    if (c < channels)
+        apply_at(y + c, x + c, rows, channels, channels - c, center + c, scale + c, shift + c,
+                 silu);
 }
 
 V_FN void apply(elem *y, const elem *x, int64_t pixels, int64_t channels, const real *center,
                 const real *scale, const real *shift, bool silu)
 {
     int64_t p = 0;
-    for (; p + 4 <= pixels; p += 4)
-        apply_rows(y + p * channels, x + p * channels, 4, channels, center, scale, shift, silu);
+    for (; p + V_ROWS <= pixels; p += V_ROWS)
+        apply_rows(y + p * channels, x + p * channels, V_ROWS, channels, center, scale, shift,
+                   silu);
     for (; p < pixels; p++)
         apply_rows(y + p * channels, x + p * channels, 1, channels, center, scale, shift, silu);
 }
@@ -160,34 +176,51 @@ typedef struct sums_from {
     elem *dz;                  /* with silu: where to write it, or NULL */
 } sums_from;
 
+V_FN void sum_at(real *sum, const sums_from *from, int64_t at, int64_t rows, int64_t channels,
+                 int64_t c, int64_t n, bool silu)
+{
+    vec m = v_load(from->center + c, n), part = v_zero(), product = v_zero();
+    vec z[V_ROWS], e[V_ROWS];
+    at += c;
+    if (silu) {
+        vec a = v_load(from->scale + c, n), b = v_load(from->shift + c, n);
+        for (int64_t p = 0; p < rows; p++) {
+            z[p] = v_fma(e_load(from->x + at + p * channels, n) - m, a, b);
+            e[p] = v_zero() - z[p];
+        }
+        v_one_plus_exp(e, rows);
+    }
+    for (int64_t p = 0; p < rows; p++, at += channels) {
+        vec g = e_load(from->dy + at, n);
+        if (silu) {
+            vec one = v_set1((real)1), s = one / e[p];
+            g = g * (s * v_fma(z[p], one - s, one));
+            if (from->dz != NULL)
+                e_store(from->dz + at, g, n);
+        }
+        part = part + g;
+        product = v_fma(g, e_load(from->x + at, n) - m, product);
+    }
+    v_store(sum + c, v_load(sum + c, n) + part, n);
+    v_store(sum + channels + c, v_load(sum + channels + c, n) + product, n);
+}
+
 V_FN void sum_rows(real *sum, const sums_from *from, int64_t first, int64_t rows, int64_t channels,
                    bool silu)
 {
-    for (int64_t c = 0; c < channels; c += VL) {
-        int64_t n = channels - c, at = first * channels + c;
-        vec m = v_load(from->center + c, n), part = v_zero(), product = v_zero();
-        for (int64_t p = 0; p < rows; p++, at += channels) {
-            vec g = e_load(from->dy + at, n), d = e_load(from->x + at, n) - m;
-            if (silu) {
-                vec z = v_fma(d, v_load(from->scale + c, n), v_load(from->shift + c, n));
-                g = g * v_silu_slope(z);
-                if (from->dz != NULL)
-                    e_store(from->dz + at, g, n);
-            }
-            part = part + g;
-            product = v_fma(g, d, product);
-        }
-        v_store(sum + c, v_load(sum + c, n) + part, n);
-        v_store(sum + channels + c, v_load(sum + channels + c, n) + product, n);
-    }
+    int64_t c = 0;
+    for (; c + VL <= channels; c += VL)
+        sum_at(sum, from, first * channels, rows, channels, c, VL, silu);
+    if (c < channels)
+        sum_at(sum, from, first * channels, rows, channels, c, channels - c, silu);
 }
 
 V_FN void sum_up(real *sum, const sums_from *from, int64_t pixels, int64_t channels, bool silu)
 {
     memset(sum, 0, (size_t)(2 * channels) * sizeof(real));
     int64_t p = 0;
-    for (; p + 4 <= pixels; p += 4)
-        sum_rows(sum, from, p, 4, channels, silu);
+    for (; p + V_ROWS <= pixels; p += V_ROWS)
+        sum_rows(sum, from, p, V_ROWS, channels, silu);
     for (; p < pixels; p++)
         sum_rows(sum, from, p, 1, channels, silu);
 }

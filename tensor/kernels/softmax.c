@@ -33,11 +33,52 @@ static real row_peak(const elem *x, int64_t n, real scale)
     return v_hmax(v_max(m0, m1));
 }
 
+/* e becomes exp(scale x - peak), at n elements in up to V_ROWS vectors. */
+V_FN void exponentials(vec *e, const elem *x, int64_t n, int64_t vectors, vec scale, vec peak)
+{
+    for (int64_t i = 0; i < vectors; i++)
+        e[i] = e_load(x + i * VL, n - i * VL) * scale - peak;
+    v_exp_normal(e, vectors);
+}
+
 /* y = exp(x - peak) inverse for a row. */
 V_FN void row_again(elem *y, const elem *x, int64_t n, vec scale, vec peak, vec inverse)
 {
-    for (int64_t i = 0; i < n; i += VL)
-        e_store(y + i, v_exp(e_load(x + i, n - i) * scale - peak) * inverse, n - i);
+    enum { STEP = V_ROWS * VL };
+    vec e[V_ROWS];
+    int64_t i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        exponentials(e, x + i, STEP, V_ROWS, scale, peak);
+        for (int64_t k = 0; k < V_ROWS; k++)
+            e_storeu(y + i + k * VL, e[k] * inverse);
+    }
+    for (; i < n; i += VL) {
+        exponentials(e, x + i, n - i, 1, scale, peak);
+        e_store(y + i, e[0] * inverse, n - i);
+    }
+}
+
+/* sum(exp(x - peak)) for a row, and the exponentials in y unless that is NULL. */
+V_FN real row_sum(elem *y, const elem *x, int64_t n, vec scale, vec peak)
+{
+    enum { STEP = V_ROWS * VL };
+    vec sum = v_zero(), e[V_ROWS];
+    int64_t i = 0;
+    for (; i + STEP <= n; i += STEP) {
+        exponentials(e, x + i, STEP, V_ROWS, scale, peak);
+        for (int64_t k = 0; k < V_ROWS; k++) {
+            sum = sum + e[k];
+            if (y != NULL)
+                e_storeu(y + i + k * VL, e[k]);
+        }
+    }
+    for (; i < n; i += VL) {
+        exponentials(e, x + i, n - i, 1, scale, peak);
+        sum = sum + keep(e[0], n - i, 0);
+        if (y != NULL)
+            e_store(y + i, e[0], n - i);
+    }
+    return v_hsum(sum);
 }
 
 /* y = exp(x - peak) / sum(exp(x - peak)) for a row; the inverse of the sum. The exponentials wait
@@ -45,14 +86,7 @@ V_FN void row_again(elem *y, const elem *x, int64_t n, vec scale, vec peak, vec 
 V_FN real row_softmax(elem *y, const elem *x, int64_t n, vec scale, vec peak)
 {
     const bool kept = sizeof(elem) == sizeof(real);
-    vec sum = v_zero();
-    for (int64_t i = 0; i < n; i += VL) {
-        vec e = v_exp(e_load(x + i, n - i) * scale - peak);
-        sum = sum + keep(e, n - i, 0);
-        if (kept)
-            e_store(y + i, e, n - i);
-    }
-    real inverse = (real)1 / v_hsum(sum);
+    real inverse = (real)1 / row_sum(kept ? y : NULL, x, n, scale, peak);
     if (kept)
         for (int64_t i = 0; i < n; i += VL)
             e_store(y + i, e_load(y + i, n - i) * v_set1(inverse), n - i);
@@ -118,10 +152,7 @@ void KERNEL(log_softmax)(void *y_, const void *x_, int64_t rows, int64_t n)
     const elem *x = x_;
     for (int64_t row = 0; row < rows; row++, x += n, y += n) {
         const vec peak = v_set1(row_peak(x, n, 1));
-        vec sum = v_zero();
-        for (int64_t i = 0; i < n; i += VL)
-            sum = sum + keep(v_exp(e_load(x + i, n - i) - peak), n - i, 0);
-        const vec log_sum = v_log(v_set1(v_hsum(sum)));
+        const vec log_sum = v_log(v_set1(row_sum(NULL, x, n, v_set1(1), peak)));
         for (int64_t i = 0; i < n; i += VL)
             e_store(y + i, e_load(x + i, n - i) - peak - log_sum, n - i);
     }
@@ -139,7 +170,8 @@ void KERNEL(log_softmax_backward)(void *dx_, const void *y_, const void *dy_, in
             sum = sum + e_load(dy + i, n - i);
         const vec total = v_set1(v_hsum(sum));
         for (int64_t i = 0; i < n; i += VL) {
-            vec p = v_exp(e_load(y + i, n - i));
+            vec p = e_load(y + i, n - i);
+            v_exp_normal(&p, 1);
             e_store(dx + i, e_load(dy + i, n - i) - p * total, n - i);
         }
     }

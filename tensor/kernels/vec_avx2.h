@@ -123,6 +123,13 @@ V_FN vec v_scale(vec a, vec n)
     __m256i second = _mm256_slli_epi32(_mm256_add_epi32(rest, bias), 23);
     return a * _mm256_castsi256_ps(first) * _mm256_castsi256_ps(second);
 }
+
+/* 2^n of whole = n + 1.5 2^23, n in [-127, 128]: at the ends 0 and infinity. */
+V_FN vec v_power(vec whole)
+{
+    __m256i n = _mm256_slli_epi32(_mm256_castps_si256(whole), 23);
+    return _mm256_castsi256_ps(_mm256_add_epi32(n, _mm256_set1_epi32(127 << 23)));
+}
 #endif
 
 #if KERNEL_BF16

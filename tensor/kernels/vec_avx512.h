@@ -114,6 +114,13 @@ V_FN vec v_scale(vec a, vec n)
 {
     return V_(scalef)(a, n);
 }
+
+/* 2^n of whole = n + 1.5 2^23, n in [-127, 128]: at the ends 0 and infinity. */
+V_FN vec v_power(vec whole)
+{
+    __m512i n = _mm512_slli_epi32(_mm512_castps_si512(whole), 23);
+    return _mm512_castsi512_ps(_mm512_add_epi32(n, _mm512_set1_epi32(127 << 23)));
+}
 #endif
 
 #if KERNEL_BF16

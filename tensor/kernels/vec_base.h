@@ -132,6 +132,12 @@ V_FN vec v_scale(vec a, vec n)
     mask whole = __builtin_convertvector(n, mask), half = whole >> 1;
     return a * (vec)((half + 127) << 23) * (vec)((whole - half + 127) << 23);
 }
+
+/* 2^n of whole = n + 1.5 2^23, n in [-127, 128]: at the ends 0 and infinity. */
+V_FN vec v_power(vec whole)
+{
+    return (vec)(((lanes_u32)whole << 23) + (127u << 23));
+}
 #endif
 
 #if KERNEL_BF16

@@ -1,8 +1,8 @@
 /* The transcendental functions of vec.h: the one place where SLEEF is met.
- * Accuracy is SLEEF's u10 level (1.0 ulp) in both real types; exp of floats, which the activations
- * live on, is our own, at the same level and inlined: 1.6 times as fast. A result depends on its
- * lane alone, so chunk boundaries never show. Different instruction sets may differ in the last
- * bit. */
+ * Accuracy is SLEEF's u10 level (1.0 ulp) in both real types; exp of floats is our own, at the same
+ * level and inlined: 1.6 times as fast. What activations and softmax live on is a shorter one
+ * again, since on AVX2 they are bound by the two units that multiply. A result depends on its lane
+ * alone, so chunk boundaries never show. Different instruction sets may differ in the last bit. */
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wstrict-prototypes"
@@ -63,15 +63,88 @@ V_FN vec v_pow(vec a, vec b)
     return V_SLEEF(pow, u10)(a, b);
 }
 
+/* ---- exponentials for activations and softmax, V_ROWS vectors at a time: step by step for all of
+ * them, since one after the other they fill the scheduler with instructions that wait. */
+
+enum { V_ROWS = 4 };
+
+#if KERNEL_F64
+V_FN void v_exp_normal(vec *a, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        a[i] = v_exp(a[i]);
+}
+
+V_FN void v_one_plus_exp(vec *a, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++)
+        a[i] = v_set1(1.0) + v_exp(a[i]);
+}
+#else
+/* Added to a number of at most 2^22 it rounds it to a whole one: the low bits of the sum. */
+#define V_WHOLE v_set1(0x1.8p23f)
+
+/* exp(a) as the product of what a becomes and power: 2^n exp(r) as in v_exp, by a polynomial
+ * shorter by one (within 0.06 units in the last place, before roundings). 2^n is 0 for n = -127 and
+ * infinity for n = 128; NaN passes. */
+V_FN void v_exp_factors(vec *a, vec *power, int64_t count)
+{
+    static const float c[] = {0x1.123856p-7f, 0x1.5558bep-5f, 0x1.555494p-3f, 0x1.fffffcp-2f, 1, 1};
+    vec n[V_ROWS], q[V_ROWS];
+    for (int64_t i = 0; i < count; i++)
+        a[i] = v_min(v_set1(88.8f), v_max(v_set1(-88.1f), a[i]));
+    for (int64_t i = 0; i < count; i++)
+        power[i] = v_fma(a[i], v_set1(0x1.715476p+0f), V_WHOLE);
+    for (int64_t i = 0; i < count; i++)
+        n[i] = power[i] - V_WHOLE;
+    for (int64_t i = 0; i < count; i++)
+        a[i] = v_fnma(n[i], v_set1(0x1.62e4p-1f), a[i]);
+    for (int64_t i = 0; i < count; i++) {
+        a[i] = v_fnma(n[i], v_set1(0x1.7f7d1cp-20f), a[i]);
+        q[i] = v_set1(0x1.6a3d12p-10f);
+    }
+    for (int k = 0; k < 6; k++)
+        for (int64_t i = 0; i < count; i++)
+            q[i] = v_fma(q[i], a[i], v_set1(c[k]));
+    for (int64_t i = 0; i < count; i++) {
+        a[i] = q[i];
+        power[i] = v_power(power[i]);
+    }
+}
+
+/* Each a becomes exp(a) where that is a normal number; 0 from 2^-126.5 down, infinity from 2^127.5
+ * up. */
+V_FN void v_exp_normal(vec *a, int64_t count)
+{
+    vec power[V_ROWS];
+    v_exp_factors(a, power, count);
+    for (int64_t i = 0; i < count; i++)
+        a[i] = a[i] * power[i];
+}
+
+/* Each a becomes 1 + exp(a). */
+V_FN void v_one_plus_exp(vec *a, int64_t count)
+{
+    vec power[V_ROWS];
+    v_exp_factors(a, power, count);
+    for (int64_t i = 0; i < count; i++)
+        a[i] = v_fma(a[i], power[i], v_set1(1.0f));
+}
+#endif
+
 /* 1 / (1 + exp(-a)): finite for every a, 0 and 1 at the ends. */
 V_FN vec v_sigmoid(vec a)
 {
-    return v_set1((real)1) / (v_set1((real)1) + v_exp(v_set1((real)0) - a));
+    vec e = v_set1((real)0) - a;
+    v_one_plus_exp(&e, 1);
+    return v_set1((real)1) / e;
 }
 
 V_FN vec v_silu(vec a)
 {
-    return a / (v_set1((real)1) + v_exp(v_set1((real)0) - a));
+    vec e = v_set1((real)0) - a;
+    v_one_plus_exp(&e, 1);
+    return a / e;
 }
 
 /* With s = sigmoid(a): (a s)' = s + a s (1 - s). */

@@ -140,7 +140,8 @@ static uint64_t take_varint(file_cursor *c)
     return value;
 }
 
-/* Sizes that can be; all is between 1 and a limit that leaves room for their products. */
+/* Sizes that can be: all is between 1 and a limit that leaves room for their products. A pixel
+ * takes more than 2^-16 bits, since 255 of 2^24 parts are others'. */
 static bool sizes_fit(const code_header *h)
 {
     const ito_ddpm_file_info *i = &h->info;
@@ -150,7 +151,7 @@ static bool sizes_fit(const code_header *h)
     return numbers > 0 && numbers <= NUMBERS_MAX && i->steps >= 1 && i->steps <= 1000000 &&
            i->block_bits >= 1 && i->candidate_bits >= i->block_bits &&
            i->candidate_bits <= CANDIDATE_BITS_MAX && h->stream >= 0 &&
-           h->stream <= 4 * numbers + 4096;
+           h->stream >= numbers >> 19 && h->stream <= 4 * numbers + 4096;
 }
 
 static bool take_labels(file_cursor *c, code_header *h)

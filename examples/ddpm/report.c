@@ -148,9 +148,8 @@ static void write_curve(const run_report *r, const char *title, const double *y,
                                  .count = 1});
 }
 
-static void write_curves(const run_report *r)
+static void write_loss(FILE *out, const run_history *h, bool alone)
 {
-    const run_history *h = &r->log;
     chart_series loss[] = {
         {.name = "each step",
          .x = h->column[LOG_STEP],
@@ -159,10 +158,19 @@ static void write_curves(const run_report *r)
          .faint = true},
         {.name = "smoothed", .x = h->column[LOG_STEP], .y = h->smoothed, .n = h->n},
     };
+    chart_write(out, &(chart){.title = "Loss",
+                              .x_label = "step",
+                              .log_y = true,
+                              .alone = alone,
+                              .series = loss,
+                              .count = 2});
+}
+
+static void write_curves(const run_report *r)
+{
+    const run_history *h = &r->log;
     fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", r->out);
-    chart_write(
-        r->out,
-        &(chart){.title = "Loss", .x_label = "step", .log_y = true, .series = loss, .count = 2});
+    write_loss(r->out, h, false);
     write_curve(r, "Learning rate", h->column[LOG_LR], false, true);
     write_curve(r, "Norm of the gradient", h->column[LOG_GRAD_NORM], true, false);
     write_curve(r, "Images a second", h->column[LOG_IMAGES_PER_SECOND], false, true);
@@ -384,39 +392,63 @@ static void write_page(run_report *r)
     fputs("</table>\n</body>\n</html>\n", r->out);
 }
 
-static bool write_report(run_report *r)
+static void write_loss_alone(run_report *r)
 {
-    char *page = NULL, *path = path_join(r->dir, "report.html");
-    size_t size = 0;
-    r->out = open_memstream(&page, &size);
-    bool good = r->out != NULL && path != NULL;
-    if (good)
-        write_page(r);
-    if (r->out != NULL && fclose(r->out) != 0)
-        good = false;
-    if (good)
-        good = file_write_atomic(path, page, size) == ITO_OK;
-    else
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its report", r->dir);
-    free(page);
-    free(path);
-    return good;
+    write_loss(r->out, &r->log, true);
 }
 
-bool report_write(const char *dir)
+static bool no_memory(const char *dir)
 {
-    run_report r = {.dir = dir, .config = run_config(dir)};
-    if (r.config == NULL)
-        return false;
-    bool good = run_history_read(dir, &r.log) && write_report(&r);
+    ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its report", dir);
+    return false;
+}
+
+/* What `write` makes of the run goes to the file as a whole, or not at all. */
+static bool write_file(const char *dir, const char *path, void (*write)(run_report *r))
+{
+    char *text = NULL;
+    size_t size = 0;
+    run_report r = {.dir = dir, .config = path != NULL ? run_config(dir) : NULL};
+    bool good = r.config != NULL && run_history_read(dir, &r.log);
+    if (good) {
+        r.out = open_memstream(&text, &size);
+        if (r.out != NULL)
+            write(&r);
+        if (r.out != NULL && fclose(r.out) == 0)
+            good = file_write_atomic(path, text, size) == ITO_OK;
+        else
+            good = no_memory(dir);
+        free(text);
+    }
     run_history_free(&r.log);
     cJSON_Delete(r.config);
     return good;
 }
 
+bool report_write(const char *dir)
+{
+    char *path = path_join(dir, "report.html");
+    bool good = write_file(dir, path, write_page);
+    free(path);
+    return good;
+}
+
+bool report_write_loss(const char *dir, const char *path)
+{
+    return write_file(dir, path, write_loss_alone);
+}
+
 /* ---- the command ---- */
 
-static const option_row rows[] = {{OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}};
+typedef struct report_options {
+    const char *loss;
+} report_options;
+
+static const option_row rows[] = {
+    {OPTION_TEXT, "loss", offsetof(report_options, loss), "FILE.svg",
+     "Write the curve of the loss to this file too", 0, 0, false},
+    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+};
 
 static const char doc[] =
     "Write report.html into a run directory: curves, sample grids, noise schedule, settings and "
@@ -429,12 +461,13 @@ static const char doc[] =
 
 int command_report(int argc, char **argv)
 {
+    report_options o = {.loss = NULL};
     command_line c = {
-        .command = "report", .arguments = "RUN", .doc = doc, .options = rows, .values = NULL};
+        .command = "report", .arguments = "RUN", .doc = doc, .options = rows, .values = &o};
     options_parse(&c, argc, argv);
     if (c.argument == NULL)
         options_refuse(&c, "there is no RUN");
-    if (!report_write(c.argument))
+    if (!report_write(c.argument) || (o.loss != NULL && !report_write_loss(c.argument, o.loss)))
         return options_report("report");
     return printf("%s/report.html\n", c.argument) > 0 && fflush(stdout) == 0 ? 0 : 1;
 }

@@ -8,5 +8,7 @@
 /* Write DIR/report.html from DIR/config.json, log.jsonl and samples/. An older one stays on
  * failure, which gives false with an error recorded. */
 bool report_write(const char *dir);
+/* The curve of the loss alone, to an SVG file. False with an error recorded. */
+bool report_write_loss(const char *dir, const char *path);
 
 #endif

@@ -255,6 +255,20 @@ Test(report, the_page_stands_alone_and_escapes_what_the_run_says)
     cr_assert_eq(count(text, "<link"), 1); /* the empty icon */
 }
 
+Test(report, the_loss_is_a_file_of_its_own)
+{
+    write_run();
+    cr_assert(report_write_loss("run", "loss.svg"), "%s", ito_error_message());
+    FILE *f = fopen("loss.svg", "r");
+    char *text = get(f);
+    fclose(f);
+    cr_assert_eq(strncmp(text, "<svg", 4), 0);
+    cr_assert_eq(count(text, "<polyline"), 4); /* each step and smoothed, and in the legend */
+    cr_assert_eq(count(text, "<style>"), 1);
+    cr_assert_not(report_write_loss("run", "nowhere/loss.svg"));
+    has(ito_error_message(), "nowhere/loss.svg: cannot ");
+}
+
 Test(report, the_command_means_to_a_shell_what_the_run_was)
 {
     write_run();

@@ -31,9 +31,7 @@ typedef struct edit_options {
 
 // clang-format off
 #define MODEL_ROWS                                                                                 \
-    {OPTION_TEXT, "model", AT(model), "RUN|FILE",                                                  \
-     "A run (its newest checkpoint), a checkpoint step-N, or a file of weights in one",            \
-     0, 0, false},                                                                                 \
+    MODEL_ROW,                                                                                     \
     {OPTION_CHOICE, "weights", AT(weights), "ema|model",                                           \
      "Averaged weights or plain ones (ema)", 0, 0, false},                                         \
     CLASS_ROW

@@ -1,6 +1,6 @@
 /* ito-ddpm export: a trained network as one file that stands alone, to be given away. */
 #include "examples/ddpm/commands.h"
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/generate.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
 
@@ -18,8 +18,7 @@ typedef struct export_options {
 
 // clang-format off
 static const option_row rows[] = {
-    {OPTION_TEXT, "model", AT(model), "RUN|FILE",
-     "A run (its newest checkpoint), a checkpoint step-N, or a file of weights in one", 0, 0, false},
+    MODEL_ROW,
     {OPTION_TEXT, "out", AT(out), "FILE.safetensors", "Where the network goes", 0, 0, false},
     {OPTION_CHOICE, "weights", AT(weights), "ema|model",
      "Averaged weights or plain ones (ema)", 0, 0, false},

@@ -11,6 +11,10 @@
 
 // clang-format off
 /* Rows of a command's options. */
+#define MODEL_ROW                                                                                  \
+    {OPTION_TEXT, "model", AT(model), "RUN|FILE",                                                  \
+     "A run (its newest checkpoint), a checkpoint step-N, a file of weights in one, a file that "  \
+     "export wrote, or " BUILT_IN ", the network that comes with ito-ddpm", 0, 0, false}
 #define CLASS_ROW                                                                                  \
     {OPTION_TEXT, "class", AT(class), "NAME|K|all|none",                                           \
      "Of this class, of each in turn, or of none, if the network was trained with --conditional",  \

@@ -46,6 +46,7 @@ static int print_help(void)
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-12s %s\n", commands[i].name, commands[i].doc);
     printf("\nito-ddpm COMMAND --help lists what a command takes.\n\n"
+           "  ito-ddpm sample --class boot --guidance 2\n"
            "  ito-ddpm train --data fashion-mnist --out run\n"
            "  ito-ddpm sample --model run --out grid.png\n"
            "  ito-ddpm info run\n\n"

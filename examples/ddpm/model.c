@@ -1,7 +1,9 @@
 /* A trained network by the name it has on the command line. */
 #include "examples/ddpm/model.h"
 
+#include "ddpm_weights.h"
 #include "examples/ddpm/run.h"
+#include "models/incbin.h"
 #include "nn/checkpoint.h"
 #include "tensor/runtime.h"
 
@@ -13,6 +15,8 @@
 #include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+INCBIN(built_in, DDPM_WEIGHTS)
 
 static bool has(const char *dir, const char *name)
 {
@@ -55,6 +59,8 @@ static char *find_in_directory(const char *path, bool plain)
 static ito_safetensors *open_weights(const char *path, bool plain)
 {
     struct stat info;
+    if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
+        return ito_safetensors_open_memory(built_in, INCBIN_SIZE(built_in), BUILT_IN);
     if (stat(path, &info) != 0) {
         ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
         return NULL;

@@ -23,8 +23,14 @@ typedef struct model_files {
 #define MODEL_SETTINGS "ito_ddpm_settings"
 #define MODEL_STEP "ito_ddpm_step"
 
+/* The network that comes with the program: Fashion-MNIST, by class. docs/results.md tells its
+ * story.
+ */
+#define BUILT_IN "fashion-mnist"
+
 /* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
- * `plain`), a file in one or one that stands alone. False with an error recorded. */
+ * `plain`), a file in one or one that stands alone; or BUILT_IN, unless there is a file of that
+ * name. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
 /* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
 int64_t class_named(const cJSON *class_names, const char *word);

@@ -32,11 +32,10 @@ typedef struct sample_options {
 
 static const option_row rows[] = {
     {OPTION_GROUP, NULL, 0, NULL, "What and where", 0, 0, false},
-    {OPTION_TEXT, "model", AT(model), "RUN|FILE",
-     "A run (its newest checkpoint), a checkpoint step-N, or a file of weights in one", 0, 0,
-     false},
-    {OPTION_TEXT, "out", AT(out), "GRID.png", "Write all images side by side to this file", 0, 0,
-     false},
+    MODEL_ROW,
+    {OPTION_TEXT, "out", AT(out), "GRID.png",
+     "Write all images side by side to this file (samples.png, if nothing else is to be written)",
+     0, 0, false},
     {OPTION_TEXT, "npy", AT(npy), "FILE.npy", "Write them as float32 [N, C, H, W], about -1 to 1",
      0, 0, false},
     {OPTION_TEXT, "trajectory", AT(trajectory), "STRIP.png|FILE.npy",
@@ -67,7 +66,8 @@ static const option_row rows[] = {
     {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
      "Ancestral sampling (ddpm, which also takes the most steps), or a faster one", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N",
-     "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
+     "Steps taken, at most those of the diffusion (ddpm 250, others 50; without --model 25)", 1,
+     1e6, false},
     {OPTION_CHOICE, "spacing", AT(spacing), "linspace|leading|trailing|karras|rate",
      "Which steps those are (linspace)", 0, 0, false},
     {OPTION_FLAG, "end-at-first", AT(end_at_first), NULL,
@@ -107,6 +107,7 @@ static const char doc[] =
     "Make images with a network that ito-ddpm train has trained."
     "\v"
     "Examples:\n"
+    "  ito-ddpm sample --class boot --guidance 2\n"
     "  ito-ddpm sample --model run --out grid.png\n"
     "  ito-ddpm sample --model run --out grid.png --n 16 --sampler dpm++2m --steps 20 --seed 7\n"
     "  ito-ddpm sample --model run --out boots.png --class boot --guidance 2\n"
@@ -146,13 +147,15 @@ static void parse(sample_options *o, int argc, char **argv)
     if (o->classifier != NULL && options_given(&c, "guidance"))
         options_refuse(&c, "--guidance: it guides by the network's own classes, and --classifier "
                            "without them");
-    if (o->model == NULL)
-        options_refuse(&c, "--model is missing: the network to use");
+    if (o->model == NULL) {
+        o->model = BUILT_IN;
+        o->steps = o->steps != 0 ? o->steps : 25; /* a matter of seconds */
+    }
     if (options_given(&c, "trajectory-steps") && o->trajectory == NULL && o->frames == NULL)
         options_refuse(&c,
                        "--trajectory-steps: it needs a --trajectory or --frames to be shown in");
     if (o->out == NULL && o->npy == NULL && o->trajectory == NULL && o->frames == NULL)
-        options_refuse(&c, "--out or --npy is missing: where the images go");
+        o->out = "samples.png";
     if (o->columns == 0)
         o->columns = (int64_t)ceil(sqrt((double)o->n));
 }

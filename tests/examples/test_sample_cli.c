@@ -1,6 +1,7 @@
 /* ito-ddpm sample: an image depends on its number only, and what cannot be done is said. */
 #include "tests/examples/cli.h"
 
+#include "models/classifier/classifier.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 
@@ -105,6 +106,44 @@ Test(cli_sample, a_trajectory_that_cannot_be_written_is_refused_before_sampling)
     fails_with(run("sample --model r --frames nowhere/f"),
                "nowhere/f: cannot make it: No such file");
     cr_assert(!there("f"));
+}
+
+/* The network that comes with the program makes what it is asked for, in the eyes of the classifier
+ * that comes with the library. */
+Test(cli_sample, the_built_in_network_knows_its_classes)
+{
+    static const char *const word[] = {"trouser", "bag", "boot"};
+    static const int label[] = {1, 8, 9};
+    for (int i = 0; i < 3; i++) {
+        succeeds(run("sample --class %s --guidance 2 --n 8 --npy x.npy", word[i]));
+        ito_tensor *logits, *features, *x = ito_npy_load("x.npy");
+        ito_classifier *c = ito_classifier_fashion_mnist();
+        cr_assert_eq(ito_classifier_run(c, x, &features, &logits), ITO_OK, "%s", ito_error());
+        const float *row = ito_const_data(logits);
+        int right = 0;
+        for (int n = 0; n < 8; n++, row += 10) {
+            int best = 0;
+            for (int k = 1; k < 10; k++)
+                best = row[k] > row[best] ? k : best;
+            right += best == label[i];
+        }
+        cr_expect_geq(right, 7, "%d of 8 are %s", right, word[i]);
+        ito_module_free(&c->base);
+    }
+}
+
+Test(cli_sample, without_options_there_are_samples)
+{
+    succeeds(run("sample --n 1"));
+    cr_expect(there("samples.png"));
+    succeeds(run("sample --model fashion-mnist --n 1 --npy named.npy --steps 25"));
+    succeeds(run("sample --n 1 --npy plain.npy"));
+    cr_expect(same_file("named.npy", "plain.npy"));
+    cr_expect_eq(run("sample --class sandal,boot"), 2);
+    cr_expect_not_null(strstr(complained, "\"sandal,boot\" is none of t-shirt, trouser"));
+    train_tiny("fashion-mnist", "--steps 1 " QUIET); /* what is there has the name */
+    succeeds(run("sample --model fashion-mnist --npy own.npy --n 1 --steps 4"));
+    cr_expect_eq(ito_size(ito_npy_load("own.npy"), 3), 8);
 }
 
 Test(cli_sample, sampling_refuses_what_it_cannot_do)

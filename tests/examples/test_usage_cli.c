@@ -46,8 +46,8 @@ Test(cli_usage, options_that_are_needed_are_named)
 {
     is_usage_error("train --out r", "--data is missing");
     is_usage_error("train --data fashion-mnist", "--out is missing");
-    is_usage_error("sample --out g.png", "--model is missing");
-    is_usage_error("sample --model r", "--out or --npy is missing");
+    is_usage_error("encode --npy x.npy", "--model is missing");
+    is_usage_error("interpolate --model r --data npy:data.npy", "--out or --npy is missing");
 }
 
 Test(cli_usage, numbers_are_checked)

@@ -56,6 +56,7 @@ static bool export_model(const export_options *o)
     char step[24];
     snprintf(step, sizeof step, "%" PRId64, f.step);
     const char *keys[] = {MODEL_SETTINGS, MODEL_STEP}, *values[] = {f.text, step};
+    cJSON_Minify(f.text);
     ito_unet *unet = model_load(&f);
     bool good =
         unet != NULL && ito_module_save(&unet->base, o->out, .bf16 = strcmp(o->dtype, "bf16") == 0,

@@ -60,8 +60,8 @@ Test(gemm_bf16, keeps_sums_in_f32_through_every_round)
 {
     for (int i = 0; i < MIXES; i++) {
         bool in_place = mixes[i][0] == ITO_F32;
-        data d = in_place ? make_mixed(mixes[i], 530, 9, 600, (options){.bias = true}, integers)
-                          : make_mixed(mixes[i], 40, 30, 40000, (options){.bias = true}, integers);
+        data d = in_place ? make_mixed(mixes[i], 530, 30, 600, (options){.bias = true}, integers)
+                          : make_mixed(mixes[i], 40, 40, 40000, (options){.bias = true}, integers);
         if (mixes[i][2] == ITO_BF16) {
             d.p.pairs = GEMM_PAIRS_NEVER;
             ito_set_threads(1);

@@ -8,7 +8,6 @@
 #include <criterion/criterion.h>
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -19,7 +18,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[PATH_MAX];
+extern char directory[PATH_MAX]; /* of the test that runs */
 
 /* The path of a file in the test's directory, in one of a few rotating buffers. */
 static inline const char *in_directory(const char *name)
@@ -31,23 +30,9 @@ static inline const char *in_directory(const char *name)
     return path;
 }
 
-static inline int remove_entry(const char *path, const struct stat *info, int type, struct FTW *ftw)
-{
-    (void)info, (void)type, (void)ftw;
-    return remove(path);
-}
-
-static inline void make_directory(void)
-{
-    const char *parent = getenv("TMPDIR");
-    snprintf(directory, sizeof directory, "%s/ito-io-XXXXXX", parent != NULL ? parent : P_tmpdir);
-    cr_assert_not_null(mkdtemp(directory));
-}
-
-static inline void remove_directory(void)
-{
-    nftw(directory, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
+/* Before and after each test. */
+void make_directory(void);
+void remove_directory(void);
 
 static inline const char *write_file(const char *name, const void *bytes, size_t n)
 {

@@ -3,6 +3,7 @@
 #define ITO_TESTS_IO_PICTURES_H
 
 #include "files.h"
+#include "tensor/io/image.h"
 
 #include <zlib.h>
 
@@ -34,6 +35,14 @@ static inline void add_little(picture *p, uint32_t value, int bytes)
 static inline const char *write_picture(const char *name, const picture *p)
 {
     return write_file(name, p->bytes, p->n);
+}
+
+static inline void expect_refused(const char *path, const char *fault)
+{
+    int open_files = count_entries("/proc/self/fd");
+    cr_assert_null(ito_image_load(path, 3), "not refused: %s", fault);
+    expect_error(ITO_ERR_FORMAT, "%s: %s", path, fault);
+    expect_nothing_left(open_files);
 }
 
 /* ---- PNG ---------------------------------------------------------------------------------------

@@ -1,8 +1,9 @@
-/* The benchmark's two halves: bench.c asks, prints and compares; a worker, a process of its own,
- * sets up the work of one row and runs it when asked. Ours is bench_ours.c and bench_steps.c; peers
- * speak the same protocol on stdin and stdout, a line for a line:
+/* The benchmark's two halves: the table (bench_table.h) asks, prints and compares; a worker, a
+ * process of its own, sets up the work of one row and runs it when asked. Ours is bench_ours.c and
+ * bench_steps.c; peers speak the same protocol on stdin and stdout, a line for a line:
  *
- *     setup THREADS DTYPE WORK ARGUMENT ...    ok; none: not mine; or: skip REASON
+ *     setup THREADS DTYPE WORK ARGUMENT ...    ok; ok SECONDS of a run, if it has warmed up with
+ *                                              some; none: not mine; or: skip REASON
  *     run N                                    seconds of one of N runs, or: skip REASON
  *     stat                                     NAME=NUMBER ... to be told beside the time
  *     end                                      (no answer)

@@ -48,7 +48,7 @@ ITO_API ito_status ito_ddpm_round_trip_with(const ito_diffusion *d, ito_ddpm_net
  *
  * @param x_a, x_b  [1, C, H, W] f32 or f64.
  * @param lambda    [K] f32 or f64.
- * @param t         1 to T - 1; the first of the steps taken is the highest one up to it.
+ * @param t         1 to T - 1: the first of the steps taken, whatever the others are.
  * @return          [K, C, H, W].
  * Source: Ho et al. 2020, section 4.3, figure 8.
  */

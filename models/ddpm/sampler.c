@@ -285,13 +285,19 @@ static ito_status find_nodes(ito_ddpm_drive *drive)
     nodes[n] = o->end_at_first ? 0 : -1;
     while (o->start > 0 && skipped < n && nodes[skipped] > o->start)
         skipped++;
+    if (o->start > 0 && nodes[skipped] < o->start) { /* begin there even if it is not on the list */
+        if (skipped == 0)
+            memmove(nodes + 1, nodes, (size_t)(++n) * sizeof *nodes);
+        else
+            skipped--;
+        nodes[skipped] = o->start;
+    }
     memmove(nodes, nodes + skipped, (size_t)(n + 1 - skipped) * sizeof *nodes);
     w->n = n - skipped;
     if (w->n == 0)
         return error_status(ITO_ERR_RANGE,
-                            "sample: %" PRId64 " of %" PRId64 " steps are above the start, %" PRId64
-                            ", and the last one leads to step %" PRId64 ": nothing is left to do",
-                            skipped, n, o->start, nodes[w->n]);
+                            "sample: the only step taken is 0, where it is to end; nothing is left "
+                            "to do");
     return ITO_OK;
 }
 

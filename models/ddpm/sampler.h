@@ -116,7 +116,7 @@ typedef struct ito_ddpm_sample_options {
     int64_t steps;                   /* S; default the schedule's T */
     ito_ddpm_spacing spacing;        /* default linspace */
     const int64_t *times;            /* [steps] an explicit list, falling, instead of spacing */
-    int64_t start;                   /* leave out the steps above this one; 0: none */
+    int64_t start;                   /* begin at this step, whatever the list; 0: at its first */
     bool end_at_first;    /* end at step 0, without asking there, not at the clean image; spacing
                              then makes S steps down to it. For solvers whose order the last step,
                              down to no noise, would spoil */

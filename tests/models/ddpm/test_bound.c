@@ -71,6 +71,24 @@ Test(bound, prior_of_gaussian_data)
     ito_diffusion_free(d);
 }
 
+/* A signal of 1 beside a noise of 3: x_T begins as N(0, 10), and KL(N(1/2, 9) || N(0, 10)) it is.
+ */
+static ito_ddpm_level growing(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
+{
+    (void)o;
+    return (ito_ddpm_level){1.0, 3.0 * (double)(t + 1) / (double)T};
+}
+
+Test(bound, prior_of_a_path_that_does_not_preserve_variance)
+{
+    const ito_ddpm_betas exploding = {.name = "exploding", .level = growing};
+    ito_diffusion *d = ito_diffusion_create(.steps = 20, .schedule = &exploding);
+    ito_tensor *bits = ito_ddpm_prior_bits(d, ito_full(ITO_SHAPE(1, 2), 0.5, ITO_F64));
+    double expected = 0.5 * (0.25 / 10.0 + 0.9 - 1.0 - log(0.9)) / M_LN2;
+    cr_assert_float_eq(ito_item(bits), expected, 1e-14);
+    ito_diffusion_free(d);
+}
+
 /* The sum of the terms over t >= 1 for four points with the moments of x_0 and eps, whose mean of a
  * quadratic is exact. */
 static double sum_of_terms(const ito_diffusion *d, double v_of_beta)
@@ -111,6 +129,7 @@ Test(bound, of_gaussian_data_for_each_prediction_and_variance)
         for (int p = 0; p < 7; p++) {
             ito_diffusion *d =
                 ito_diffusion_create(.prediction = predictions[p], .variance = cases[k].variance,
+                                     .sigma_data = gaussian_sigma_data(predictions[p]),
                                      .loss = &ito_ddpm_loss_vlb);
             double bits = sum_of_terms(d, cases[k].v);
             cr_assert_float_eq(bits, cases[k].bits, 0.6e-8, "%s, %s: %.9f", predictions[p]->name,

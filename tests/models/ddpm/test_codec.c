@@ -98,7 +98,8 @@ Test(codec, images_come_back_for_any_steps_and_predictions)
     const int64_t steps[] = {1, 2, T, 7};
     for (int i = 0; i < 4; i++) {
         world w = {.d = ito_diffusion_create(.steps = T, .prediction = predictions[i],
-                                             .variance = &ito_ddpm_fixedsmall),
+                                             .variance = &ito_ddpm_fixedsmall,
+                                             .sigma_data = gaussian_sigma_data(predictions[i])),
                    .x = images(1, 2)};
         compress(&w, (ito_ddpm_compress_options){QUICK, .no_clip = i == 3, .seed = (uint64_t)i});
         comes_back(&w);
@@ -261,6 +262,66 @@ Test(codec, files_take_what_the_bound_says_and_some_more)
     /* Checks take 2 bytes for each 62, and the last ones are not full. */
     double file = 8.0 * (double)(ito_numel(w.c.file) - w.c.header);
     cr_expect(file >= sum(w.c.written) - 1.0 && file < sum(w.c.written) * (1.0 + 2.0 / 62) + 64.0);
+    end(&w);
+}
+
+/* ---- what is sent ---- */
+
+enum { SENT = 12, IMAGES = 16 };
+
+/* The best network, and each x that it was asked of. */
+typedef struct listener {
+    gaussian_network g;
+    int asked;
+    double x[SENT][IMAGES * D];
+} listener;
+
+static ito_tensor *listen(ito_tensor *x, ito_tensor *t, void *context)
+{
+    listener *l = context;
+    cr_assert_eq(ito_to_data(x, l->x[l->asked++], ITO_F64), ITO_OK);
+    return gaussian_ask(x, t, &l->g);
+}
+
+/* With a variance of more than beta~ what is sent is narrower than what is expected, and moved: its
+ * samples have both from q(x_s | x_t, x_0), but for the few per cent that more candidates would
+ * give; and the bound that is told is the divergence of the two. */
+Test(codec, samples_are_of_the_posterior_and_the_bound_is_their_divergence)
+{
+    static listener l;
+    world w = begin(&ito_ddpm_fixedlarge, IMAGES);
+    l.g.d = w.d;
+    cr_assert_eq(ito_ddpm_compress(w.d, listen, &l, w.x, &w.c, .steps = SENT, .block_bits = 4,
+                                   .candidate_bits = 12),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(l.asked, SENT);
+    const int64_t *times = ito_const_data(w.c.times);
+    const uint8_t *pixels = ito_const_data(w.x);
+    double moved = 0.0, shifts = 0.0, spread = 0.0;
+    for (int i = 0; i < SENT - 1; i++) {
+        double A = w.d->schedule->signal[times[i]], N = w.d->schedule->noise[times[i]];
+        double a = w.d->schedule->signal[times[i + 1]], n = w.d->schedule->noise[times[i + 1]];
+        double alpha = A * A / (a * a), beta = 1.0 - alpha, ratio = n / N, bits = 0.0;
+        for (int k = 0; k < IMAGES * D; k++) {
+            double x = l.x[i][k], x_0 = pixels[k] / 127.5 - 1.0;
+            double guess = fmin(fmax(0.25 * A / (0.25 * A * A + N * N) * x, -1.0), 1.0);
+            double mean = sqrt(alpha) * ratio * ratio * x + a * beta / (N * N) * guess;
+            double shift = a * beta / (N * N) * (x_0 - guess) / sqrt(beta);
+            double z = (l.x[i + 1][k] - mean) / sqrt(beta);
+            moved += z * shift;
+            shifts += shift * shift;
+            spread += (z - shift) * (z - shift) / (ratio * ratio);
+            bits += (0.5 * (shift * shift + ratio * ratio - 1.0) - log(ratio)) / M_LN2;
+        }
+        double told = 0.0;
+        for (int k = 0; k < IMAGES; k++)
+            told += ((const double *)ito_const_data(w.c.bound))[k * SENT + i];
+        cr_expect_float_eq(told, bits, 1e-4 * bits, "step %d: %g, not %g", i, told, bits);
+    }
+    double numbers = (SENT - 1) * IMAGES * D;
+    cr_expect_float_eq(moved / shifts, 1.0, 5.0 / sqrt(shifts) + 0.05, "%g", moved / shifts);
+    cr_expect_float_eq(spread / numbers, 1.0, 5.0 * sqrt(2.0 / numbers) + 0.05, "%g",
+                       spread / numbers);
     end(&w);
 }
 

@@ -293,6 +293,28 @@ Test(coders, samples_have_the_moments_of_the_distribution_that_is_sent)
     check_sent((const double[DIMS]){0.0, 0.0, 0.0, 0.0, 0.0, 0.05}, 1.0);
 }
 
+/* Of two candidates the second is picked if its weight over that of the first, r, is more than its
+ * time over that of the first, one and two gaps of means 1/2 and 1: with probability
+ * (r - 1) / (r + 1). */
+Test(coders, candidates_arrive_at_the_times_of_clocks_put_in_order)
+{
+    float linear[ROOM] = {1.5f}, scores[2], z[2][ROOM];
+    double expected = 0.0, variance = 0.0;
+    int second = 0;
+    for (int i = 0; i < 4000; i++) {
+        candidates c = {11, (uint64_t)i, 1, 1};
+        second += candidate_pick(&c, linear, NULL, scores) == 1;
+        for (int k = 0; k < 2; k++)
+            candidate_draw(&c, k, z[k]);
+        double r = exp(1.5 * (double)(z[1][0] - z[0][0]));
+        double p = r > 1.0 ? (r - 1.0) / (r + 1.0) : 0.0;
+        expected += p;
+        variance += p * (1.0 - p);
+    }
+    cr_expect_float_eq((double)second, expected, 5.0 * sqrt(variance), "%d for %g", second,
+                       expected);
+}
+
 /* A block that is longer than what is drawn at once, and one that is shorter. */
 Test(coders, scores_are_sums_over_the_candidate_and_the_same_on_any_number_of_threads)
 {

@@ -339,7 +339,8 @@ Test(condition, a_classifier_makes_the_posterior)
         &ito_ddpm_predict_flow};
     const double v = 1.0 / 13.0, m = 9.0 * v * 0.6, x = 0.45;
     for (int p = 0; p < 7; p++) {
-        ito_diffusion *d = ito_diffusion_create(.prediction = predictions[p]);
+        ito_diffusion *d = ito_diffusion_create(.prediction = predictions[p],
+                                                .sigma_data = gaussian_sigma_data(predictions[p]));
         gaussian_network g = {d, 0.0};
         ito_ddpm_classifier c = {.diffusion = d,
                                  .network = gaussian_ask,

@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static ito_tensor *images(uint64_t stream, int64_t n, int64_t side)
@@ -47,6 +48,32 @@ Test(edit, a_round_trip_comes_back_and_says_how_far_off_it_is)
     }
     cr_assert(errors[2] < 0.01 && errors[2] < 0.6 * errors[1] && errors[1] < 0.6 * errors[0],
               "%g %g %g", errors[0], errors[1], errors[2]);
+    ito_diffusion_free(d);
+}
+
+/* Says 0.3 at step 5, and -3 at others. */
+static ito_tensor *changing_eps(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)context;
+    return ito_full_like(x, ((const int64_t *)ito_const_data(t))[0] == 5 ? 0.3 : -3.0);
+}
+
+/* From 0.9 to step 5, then to 10, where x_0-hat is clipped to 1. */
+Test(edit, encoding_takes_eps_from_the_clipped_image_if_told)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    const double *A = d->schedule->signal, *N = d->schedule->noise;
+    static const int64_t times[] = {10, 5};
+    for (int again = 0; again < 2; again++) {
+        ito_tensor *x =
+            ito_ddpm_encode(d, changing_eps, NULL, ito_full(ITO_SHAPE(1, 1, 1, 1), 0.9, ITO_F64),
+                            .steps = 2, .times = times, .rederive_eps = again == 1);
+        cr_assert_not_null(x, "%s", ito_error());
+        double at_5 = A[5] * 0.9 + N[5] * 0.3;
+        cr_assert_gt((at_5 + 3.0 * N[5]) / A[5], 1.0);
+        double eps = again == 1 ? (at_5 - A[5]) / N[5] : -3.0;
+        cr_expect_float_eq(ito_item(x), A[10] + N[10] * eps, 1e-12);
+    }
     ito_diffusion_free(d);
 }
 
@@ -99,6 +126,49 @@ Test(edit, strength_is_how_far_an_edit_goes)
         cr_assert(fabs(off / expected - 1.0) < tolerance, "%g for %g", off, expected);
         cr_assert(fabs(ito_item(ito_mean(ito_square(y))) / 0.25 - 1.0) < tolerance);
     }
+    ito_diffusion_free(d);
+}
+
+/* ---- where a walk begins ---- */
+
+/* Keeps the steps that it is asked at in a text. */
+static ito_tensor *note_steps(ito_tensor *x, ito_tensor *t, void *context)
+{
+    char *text = context;
+    sprintf(text + strlen(text), "%d ", (int)((const int64_t *)ito_const_data(t))[0]);
+    return ito_zeros_like(x);
+}
+
+Test(edit, a_walk_begins_at_the_step_it_was_noised_to)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
+    static const struct {
+        int64_t t, steps;
+        ito_ddpm_spacing spacing;
+        bool end_at_first;
+        const char *asked;
+    } cases[] = {{13, 2, ITO_SPACING_LINSPACE, false, "13 0 "},
+                 {13, 3, ITO_SPACING_LINSPACE, false, "13 10 0 "},
+                 {10, 3, ITO_SPACING_LINSPACE, false, "10 0 "},
+                 {1, 1, ITO_SPACING_LINSPACE, false, "1 "},
+                 {19, 2, ITO_SPACING_LEADING, false, "19 10 0 "},
+                 {5, 2, ITO_SPACING_TRAILING, false, "5 "},
+                 {5, 2, ITO_SPACING_LINSPACE, true, "5 "},
+                 {19, 4, ITO_SPACING_LINSPACE, true, "19 14 10 5 "},
+                 {19, 4, ITO_SPACING_TRAILING, true, "19 14 9 4 "}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char asked[256] = "";
+        cr_assert_not_null(
+            ito_ddpm_interpolate(d, note_steps, asked, x, x, ito_zeros(ITO_SHAPE(1), ITO_F32),
+                                 cases[i].t, .steps = cases[i].steps, .spacing = cases[i].spacing,
+                                 .end_at_first = cases[i].end_at_first),
+            "%s", ito_error());
+        cr_expect_str_eq(asked, cases[i].asked);
+    }
+    char asked[256] = "";
+    cr_assert_not_null(ito_ddpm_edit(d, note_steps, asked, x, 0.5, .steps = 2), "%s", ito_error());
+    cr_expect_str_eq(asked, "9 0 ");
     ito_diffusion_free(d);
 }
 
@@ -167,6 +237,51 @@ Test(edit, resampling_takes_the_papers_walk)
                                         .progress = count, .progress_context = counts));
     cr_assert_eq(counts[1], 10 + 4 * 3 * (2 + 2));
     cr_assert_eq(counts[0], counts[1]);
+    /* Of 9, the same places: the last is where a jump reaches the beginning. */
+    cr_assert_not_null(ito_ddpm_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 9,
+                                        .progress = count, .progress_context = counts));
+    cr_assert_eq(counts[1], 9 + 4 * 3 * (2 + 2));
+    ito_diffusion_free(d);
+}
+
+static ito_tensor *ones(const ito_ddpm_walk *w, void *context)
+{
+    (void)context;
+    return ito_ones_like(w->x);
+}
+
+/* With noise 1 everywhere: the given pixel, 0.4, is itself noised as far as the rest; on the way up
+ * x is noised as q(x_t | x_s) says, and what was guessed before is forgotten. */
+static void watch_inpainting(const ito_ddpm_walk *w, ito_tensor *x, void *context)
+{
+    double before[2], after[2];
+    cr_assert(ito_to_data(w->x, before, ITO_F64) == ITO_OK &&
+              ito_to_data(x, after, ITO_F64) == ITO_OK);
+    if (w->step.t_to < w->step.t) {
+        cr_expect_float_eq(after[0], w->step.to.signal * 0.4 + w->step.to.noise, 1e-12);
+        return;
+    }
+    ++*(int *)context;
+    double kept = w->step.to.signal / w->step.at.signal;
+    double added = sqrt(pow(w->step.to.noise, 2.0) - pow(kept * w->step.at.noise, 2.0));
+    for (int i = 0; i < 2; i++)
+        cr_expect_float_eq(after[i], kept * before[i] + added, 1e-12);
+    cr_expect_eq(w->known, 0);
+}
+
+Test(edit, what_is_given_is_noised_as_far_as_the_rest)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    ito_tensor *x = ito_from_data((const double[]){0.4, 0.0}, ITO_SHAPE(1, 1, 1, 2), ITO_F64);
+    ito_tensor *mask = ito_from_data((const double[]){1.0, 0.0}, ITO_SHAPE(1, 1, 1, 2), ITO_F64);
+    int up = 0;
+    char asked[1024] = "";
+    cr_assert_not_null(ito_ddpm_inpaint(d, note_steps, asked, x, mask,
+                                        ((ito_ddpm_resampling){.jump = 2, .repeats = 2}),
+                                        .steps = 8, .sampler = &ito_ddpm_dpm_2m, .noise = ones,
+                                        .observe = watch_inpainting, .observe_context = &up),
+                       "%s", ito_error());
+    cr_expect_eq(up, 2 * 3);
     ito_diffusion_free(d);
 }
 

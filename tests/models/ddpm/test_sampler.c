@@ -141,6 +141,7 @@ Test(sampler, spacings_are_those_of_the_tables)
     } cases[] = {
         {ITO_SPACING_LEADING, 1000, 10, {900, 800, 700, 600, 500, 400, 300, 200, 100, 0}},
         {ITO_SPACING_LEADING, 1000, 3, {666, 333, 0}},
+        {ITO_SPACING_LEADING, 1000, 7, {857, 714, 571, 428, 285, 142, 0}},
         {ITO_SPACING_LINSPACE, 1000, 10, {999, 888, 777, 666, 555, 444, 333, 222, 111, 0}},
         {ITO_SPACING_LINSPACE, 1000, 5, {999, 749, 500, 250, 0}},
         {ITO_SPACING_LINSPACE, 1000, 1, {999}},
@@ -381,11 +382,12 @@ Test(sampler, what_the_network_sees_on_the_way_is_shown)
                                        .observe = watch, .observe_context = seen));
     for (int i = 0; i < 3; i++)
         cr_assert_float_eq(seen[i], 16.5 + 1000.0 * (double)times[i], 1e-9);
-    /* From a step in the middle: the list below it. */
+    /* From a step in the middle: that one, then the list below it. */
     cr_assert_not_null(ito_ddpm_sample(d, counting, NULL, ITO_SHAPE(2, 1, 2, 5), .dtype = ITO_F64,
                                        .steps = 3, .times = times, .no_clip = true, .start = 500,
                                        .observe = watch, .observe_context = seen));
-    cr_assert_float_eq(seen[0], 16.5 + 400000.0, 1e-9);
+    cr_assert_float_eq(seen[0], 16.5 + 500000.0, 1e-9);
+    cr_assert_float_eq(seen[1], 16.5 + 400000.0, 1e-9);
     ito_diffusion_free(d);
 }
 
@@ -455,11 +457,10 @@ Test(sampler, refuses_what_makes_no_sense)
         ito_ddpm_sample(d, net, s, shape, .churn = {.amount = 9.0}, .sampler = &ito_ddpm_dpm_3m),
         ITO_ERR_ARGUMENT,
         "sample: churn is for samplers without memory, and dpm++3m looks back at 2 steps");
-    refused(
-        ito_ddpm_sample(d, net, s, shape, .steps = 2, .spacing = ITO_SPACING_TRAILING, .start = 5),
-        ITO_ERR_RANGE,
-        "sample: 2 of 2 steps are above the start, 5, and the last one leads to step -1: "
-        "nothing is left to do");
+    static const int64_t ended[] = {0};
+    refused(ito_ddpm_sample(d, net, s, shape, .steps = 1, .times = ended, .end_at_first = true),
+            ITO_ERR_RANGE,
+            "sample: the only step taken is 0, where it is to end; nothing is left to do");
     ito_diffusion *blind = ito_diffusion_create(.steps = 20, .betas = {.zero_terminal_snr = true});
     refused(ito_ddpm_sample(blind, net, s, shape, .sampler = &ito_ddpm_unipc), ITO_ERR_ARGUMENT,
             "sample: eps cannot drive unipc: it does not tell x_0 at step 19 (signal 0); v and x_0 "

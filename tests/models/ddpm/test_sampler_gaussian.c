@@ -142,7 +142,9 @@ Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
         ito_tensor *first = NULL;
         ito_scope_begin();
         for (int p = 0; p < COUNT(predictions); p++) {
-            ito_diffusion *d = ito_diffusion_create(.prediction = predictions[p]);
+            ito_diffusion *d =
+                ito_diffusion_create(.prediction = predictions[p],
+                                     .sigma_data = gaussian_sigma_data(predictions[p]));
             gaussian_network g = {d, 0.0};
             ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 2, 3),
                                             .sampler = ito_ddpm_sampler_find(names[k]), .steps = 12,

@@ -112,6 +112,17 @@ Test(schedule, steps_of_a_path_add_up)
         signal = s->signal[t];
         cr_assert_float_eq(variance, s->noise[t] * s->noise[t], 1e-14);
     }
+    /* The posterior's precision is that of the step and of the image before it. */
+    cr_assert_eq(s->beta_tilde[0], 0.0);
+    for (int t = 0; t < 50; t++) {
+        double A = s->signal[t], N = s->noise[t];
+        cr_assert_float_eq(s->alpha_bar[t], 1.0 / (1.0 + N * N / (A * A)), 1e-14);
+        double kept = t > 0 ? A / s->signal[t - 1] : 1.0;
+        double precision =
+            t > 0 ? kept * kept / s->beta[t] + 1.0 / (s->noise[t - 1] * s->noise[t - 1]) : 1.0;
+        if (t > 0)
+            cr_assert_float_eq(s->beta_tilde[t] * precision, 1.0, 1e-12);
+    }
     ito_ddpm_schedule_free(s);
 }
 

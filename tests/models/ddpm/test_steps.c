@@ -47,9 +47,19 @@ Test(steps, uniform_and_stratified_draw_each_step_alike)
     ito_ddpm_steps *stratified = ito_ddpm_steps_create(s, &ito_ddpm_steps_stratified);
     frequencies(uniform, p, false);
     frequencies(stratified, p, true);
-    /* Each batch of 20 has each of 20 steps once. */
+    /* Each batch of 20 has each of 20 steps once, and those of 3 images reach them all alike. */
     ito_generator g = ito_generator_make(3, 0);
     ito_tensor *t, *weights;
+    double counts[20] = {0.0};
+    for (int k = 0; k < 3000; k++) {
+        ito_scope_begin();
+        cr_assert_eq(ito_ddpm_steps_draw(stratified, &g, 3, &t, &weights), ITO_OK);
+        for (int i = 0; i < 3; i++)
+            counts[((const int64_t *)ito_data(t))[i]] += 1.0;
+        ito_scope_end();
+    }
+    for (int i = 0; i < 20; i++)
+        cr_assert_float_eq(counts[i], 450.0, 5.0 * sqrt(9000.0 * 0.05 * 0.95));
     cr_assert_eq(ito_ddpm_steps_draw(stratified, &g, 20, &t, &weights), ITO_OK);
     int64_t seen = 0;
     for (int i = 0; i < 20; i++)

@@ -65,8 +65,8 @@ static bool load_images(job *j)
     int64_t usual = j->o->monte_carlo != 0 ? USUAL_ESTIMATES : USUAL_IMAGES;
     usual = there < usual ? there : usual;
     if (j->o->n > there) {
-        ito_error_set(ITO_ERR_RANGE, "--n: %" PRId64 " is more than the %" PRId64 " images of %s",
-                      j->o->n, there, data);
+        ito_error_set(ITO_ERR_RANGE, "--n: %" PRId64 " is more than the %" PRId64 " image%s of %s",
+                      j->o->n, there, PLURAL(there), data);
         return false;
     }
     j->images = ito_narrow(all, 0, 0, j->o->n != 0 ? j->o->n : usual);
@@ -94,7 +94,7 @@ static bool prepare(job *j)
     const bits_options *o = j->o;
     if (o->rate_distortion != NULL) {
         j->chart = chart_path(o->rate_distortion);
-        if (j->chart == NULL || !path_can_write(o->rate_distortion))
+        if (j->chart == NULL || !paths_can_write(o->rate_distortion, j->chart, NULL))
             return false;
     }
     if (!trained_open(&j->net, (trained_options){.command = "eval",

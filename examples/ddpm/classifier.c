@@ -84,6 +84,8 @@ static void parse(classifier_options *o, int argc, char **argv)
         options_refuse(&c, "--data is missing: images with classes");
     if (o->out == NULL)
         options_refuse(&c, "--out is missing: where the classifier goes");
+    if (o->channels % 8 != 0)
+        options_refuse(&c, "--channels: %" PRId64 " is not a multiple of 8", o->channels);
 }
 
 static bool load_data(job *j)

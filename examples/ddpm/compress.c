@@ -184,8 +184,8 @@ static bool read_classes(job *j)
         for (; n < N; n++)
             ((int64_t *)ito_data(j->labels))[n] = ((int64_t *)ito_data(j->labels))[0];
     if (good && n != N) {
-        ito_error_set(ITO_ERR_ARGUMENT, "--class: there are %" PRId64 " for %" PRId64 " images", n,
-                      N);
+        ito_error_set(ITO_ERR_ARGUMENT, "--class: there are %" PRId64 " for %" PRId64 " image%s", n,
+                      N, PLURAL(N));
         good = false;
     }
     free(text);
@@ -206,7 +206,7 @@ static bool prepare(job *j, const char *command, uint32_t *model)
 {
     const compress_options *o = &j->o;
     return (o->threads == 0 || ito_set_threads((int)o->threads) == ITO_OK) &&
-           path_can_write(o->out) && path_can_write(o->npy) && path_can_write(o->curve) &&
+           paths_can_write(o->out, o->npy, o->curve) &&
            trained_open(&j->net, (trained_options){.command = command,
                                                    .model = o->model,
                                                    .weights = o->weights,
@@ -244,6 +244,13 @@ static bool decompress_images(job *j, uint32_t model)
     int64_t size;
     bool good = file_read_all(o->file, (int64_t)1 << 32, &bytes, &size) == ITO_OK &&
                 ito_ddpm_file_inspect(bytes, size, o->file, &j->info) == ITO_OK;
+    int64_t T = j->net.diffusion->schedule->steps;
+    if (good && o->until >= T) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--until: %" PRId64 " is no step of the diffusion, which ends at %" PRId64,
+                      o->until, T - 1);
+        good = false;
+    }
     j->images = good ? ito_empty(j->info.shape, ITO_U8) : NULL;
     good = j->images != NULL && model_fits(&j->net.files, j->images, o->file);
     if (good && j->info.labels != NULL && j->net.files.settings.model.classes > 0)
@@ -382,8 +389,8 @@ static void say_what_was_read(const job *j)
                 "%" PRId64 " of the %" PRId64
                 " bytes of %s: what the network makes of step %" PRId64 "\n",
                 r->read, j->info.size, j->o.file, r->t);
-    say_where(ito_size(r->images, 0), "images", j->o.out);
-    say_where(ito_size(r->images, 0), "images", j->o.npy);
+    say_where(ito_size(r->images, 0), "image", "images", j->o.out);
+    say_where(ito_size(r->images, 0), "image", "images", j->o.npy);
 }
 
 static cJSON *describe_decompressed(const job *j)
@@ -437,7 +444,7 @@ int command_compress(int argc, char **argv)
     bool good = prepare(&j, "compress", &model) && compress_images(&j, model) &&
                 (j.o.curve == NULL || write_curve(&j));
     if (good)
-        say_where(ito_size(j.images, 0), "images", j.o.out);
+        say_where(ito_size(j.images, 0), "image", "images", j.o.out);
     return finish(&j, "compress", good, good ? describe_compressed(&j) : NULL, started);
 }
 

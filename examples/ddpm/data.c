@@ -49,6 +49,11 @@ void data_refuse_invalid(const command_line *c, const char *spec)
                        spec);
 }
 
+bool data_is_folder(const char *spec)
+{
+    return place_of(spec, "folder") != NULL;
+}
+
 bool data_flips(const char *spec)
 {
     return place_of(spec, "mnist") == NULL;
@@ -166,6 +171,10 @@ static ito_tensor *load_npy(const char *path, float limit)
                       path, ito_ndim(x));
         return NULL;
     }
+    if (ito_numel(x) == 0) {
+        ito_error_set(ITO_ERR_SHAPE, "%s: it holds no images", path);
+        return NULL;
+    }
     return dtype == ITO_F32 && !in_bounds(x, limit, path) ? NULL : channels_first(x);
 }
 
@@ -226,7 +235,7 @@ static bool name_classes(classes *c, const char *const *names, int64_t n)
 {
     c->names = cJSON_CreateStringArray(names, (int)n);
     if (c->names == NULL)
-        ito_error_set(ITO_ERR_MEMORY, "data: no memory for the names of %" PRId64 " classes", n);
+        ito_error_set(ITO_ERR_MEMORY, "data: no memory for the names of its classes");
     return c->names != NULL;
 }
 
@@ -243,8 +252,8 @@ static bool load_idx_labels(const char *dir, bool test, const ito_tensor *images
     c->labels = ito_idx_load(path);
     bool good = c->labels != NULL;
     if (good && (ito_ndim(c->labels) != 1 || ito_size(c->labels, 0) != ito_size(images, 0))) {
-        ito_error_set(ITO_ERR_FORMAT, "%s: its labels do not fit %" PRId64 " images", path,
-                      ito_size(images, 0));
+        ito_error_set(ITO_ERR_FORMAT, "%s: its labels do not fit the number of images, %" PRId64,
+                      path, ito_size(images, 0));
         good = false;
     }
     good = good && ito_dtype_of(c->labels) == ITO_U8;

@@ -19,6 +19,8 @@ typedef struct data_options {
 void data_refuse_invalid(const command_line *c, const char *spec);
 /* Whether spec begins with a kind that there is and names a place where that needs one. */
 bool data_spec_valid(const char *spec);
+/* Whether it is a folder of image files, which are cut to a size. */
+bool data_is_folder(const char *spec);
 /* Whether a mirrored image of this kind is as good as the original: not so for digits. */
 bool data_flips(const char *spec);
 /* Whether images of this kind have classes. */

@@ -92,7 +92,7 @@ static const option_row encode_rows[] = {
     MODEL_ROWS,
     {OPTION_TEXT, "data", AT(data), "SPEC", "Images, named as for train", 0, 0, false},
     {OPTION_INT, "first", AT(first), "I", "Number of the first one (0)", 0, 1e12, false},
-    {OPTION_INT, "n", AT(n), "N", "How many (16)", 1, 1e4, false},
+    {OPTION_INT, "n", AT(n), "N", "How many (16, or all there are)", 1, 1e4, false},
     RESULT_ROWS,
     HOW_ROWS,
 };
@@ -226,7 +226,7 @@ static bool read_masked(job *j)
         return false;
     if (ito_size(image, 0) != 1 || ito_size(mask, 0) != 1) {
         ito_error_set(ITO_ERR_SHAPE,
-                      "%s and %s: they hold %" PRId64 " and %" PRId64 " images; one each is needed",
+                      "%s and %s: one image and one mask are needed, not %" PRId64 " and %" PRId64,
                       o->image, o->mask, ito_size(image, 0), ito_size(mask, 0));
         return false;
     }
@@ -252,7 +252,12 @@ static bool inpaint(int64_t first, int64_t n, void *context)
 
 static bool read_some(job *j)
 {
-    j->images = some_of(j, all_data(j), j->o.first, j->o.n, "--n");
+    ito_tensor *all = all_data(j);
+    int64_t left = all != NULL ? ito_size(all, 0) - j->o.first : 0;
+    if (j->o.n == 0)
+        j->o.n = left < 16 ? left : 16;
+    j->images = left < 1 ? some_of(j, all, j->o.first, 1, "--first")
+                         : some_of(j, all, j->o.first, j->o.n, "--n");
     j->picture = ito_empty_like(j->images);
     j->error = ito_empty(ITO_SHAPE(j->o.n), ITO_F32);
     return j->picture != NULL && j->error != NULL;
@@ -295,9 +300,9 @@ typedef struct edit_command {
     const option_row *rows;
     const char *needs[2]; /* options that must be given */
     edit_options usual;
-    int64_t steps;      /* usual ones */
-    const char *result; /* its word */
-    int64_t walks;      /* through the steps */
+    int64_t steps;         /* usual ones */
+    const char *result[2]; /* its word, for one and for several */
+    int64_t walks;         /* through the steps */
     bool (*read)(job *j);
     bool (*run)(int64_t first, int64_t n, void *job);
 } edit_command;
@@ -311,7 +316,7 @@ static const edit_command interpolation = {
     {"data", NULL},
     {.n = 9, .second = 1},
     250,
-    "images",
+    {"image", "images"},
     1,
     read_two,
     interpolate};
@@ -323,7 +328,7 @@ static const edit_command inpainting = {
     {"image", "mask"},
     {.n = 4, .jump = 10, .repeats = 5},
     250,
-    "images",
+    {"image", "images"},
     1,
     read_masked,
     inpaint};
@@ -335,9 +340,9 @@ static const edit_command encoding = {
     "squared difference to the images, whose values are -1 to 1.",
     encode_rows,
     {"data", NULL},
-    {.n = 16},
+    {.n = 0},
     50,
-    "noises",
+    {"noise", "noises"},
     2,
     read_some,
     encode};
@@ -349,7 +354,7 @@ static const edit_command decoding = {
     {"image", NULL},
     {.n = 0},
     50,
-    "images",
+    {"image", "images"},
     1,
     read_noise,
     decode};
@@ -380,7 +385,7 @@ static bool prepare(job *j, const edit_command *e)
 {
     edit_options *o = &j->o;
     return (o->threads == 0 || ito_set_threads((int)o->threads) == ITO_OK) &&
-           path_can_write(o->out) && path_can_write(o->npy) &&
+           paths_can_write(o->out, o->npy, NULL) &&
            trained_open(&j->net, (trained_options){.command = e->name,
                                                    .model = o->model,
                                                    .weights = o->weights,
@@ -437,8 +442,8 @@ static int run(const edit_command *e, int argc, char **argv)
     ito_scope_begin();
     bool good = prepare(&j, e) && e->read(&j) && run_all(&j, e) && write_result(&j);
     if (good) {
-        say_where(j.o.n, e->result, j.o.npy);
-        say_where(j.o.n, "images", j.o.out);
+        say_where(j.o.n, e->result[0], e->result[1], j.o.npy);
+        say_where(j.o.n, "image", "images", j.o.out);
     }
     int code = good ? eval_report(e->name, describe(&j, progress_clock() - started), j.o.json)
                     : options_report(e->name);

@@ -128,13 +128,10 @@ typedef struct job {
 /* What has no meaning for the bound, which makes no images. */
 static void check_bound(const eval_options *o, const command_line *c)
 {
-    static const char *const others[] = {
-        "images", "features", "against", "frechet", "precision-recall",
-        "score",  "sampler",  "steps",   "eta",     "guidance"};
-    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-        if (options_given(c, others[i]))
-            options_refuse(c, "--%s: it has no part in --bits-per-dim, which makes no images",
-                           others[i]);
+    options_refuse_given(c,
+                         "images|features|against|frechet|precision-recall|score|sampler|steps|eta|"
+                         "guidance",
+                         "it has no part in --bits-per-dim, which makes no images");
     if (o->model == NULL)
         options_refuse(c, "--model is missing: the network whose bound is computed");
     if (o->monte_carlo != 0 && o->rate_distortion != NULL)
@@ -151,7 +148,8 @@ static void parse(eval_options *o, int argc, char **argv)
                         .split = "train",
                         .guidance = 1.0};
     options_parse(&c, argc, argv);
-    refuse_lone_guidance(&c, o->class);
+    if (o->model != NULL)
+        refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
     if (o->bits_per_dim)
         check_bound(o, &c);
@@ -162,15 +160,22 @@ static void parse(eval_options *o, int argc, char **argv)
     int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
     if (sources != 1)
         options_refuse(&c, "it takes one of --model, --images and --features: what is judged");
-    if (o->class != NULL && o->model == NULL)
-        options_refuse(&c, "--class: it takes a --model to ask for it");
+    if (o->model == NULL)
+        options_refuse_given(&c,
+                             "n|class|guidance|weights|sampler|steps|eta|variance|no-clip|"
+                             "precision|seed|batch",
+                             "it takes a --model to make images with");
+    else if (!o->bits_per_dim)
+        refuse_idle_options(&c, o->sampler);
     if (o->features != NULL && o->against == NULL)
         options_refuse(&c, "--against is missing: the features of real images");
+    if (o->features != NULL)
+        options_refuse_given(&c, "data|split", "--against takes its place beside --features");
+    else
+        options_refuse_given(&c, "against", "it takes the --features that it is compared with");
     if (o->features == NULL && o->data == NULL)
         options_refuse(&c, "--data is missing: the real images");
     data_refuse_invalid(&c, o->data);
-    if (options_given(&c, "split") && o->data == NULL)
-        options_refuse(&c, "--split: it takes --data, which has two");
     if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
         options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
                            "--bits-per-dim");
@@ -239,9 +244,10 @@ static bool fits(const ito_tensor *images, const char *whose)
         return true;
     ito_error_set(ITO_ERR_SHAPE,
                   "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
-                  " channels, and the features that come with Ito are of grey images of 28x28; "
+                  " channel%s, and the features that come with Ito are of grey images of 28x28; "
                   "take --features and --against of another network",
-                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1));
+                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1),
+                  PLURAL(ito_size(images, 1)));
     return false;
 }
 
@@ -285,6 +291,26 @@ static ito_tensor *load_real(job *j)
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
+/* What the metrics would ask for after hours of sampling: more images than features, a third
+ * neighbour, a split each. */
+static bool enough_images(const eval_options *o, const ito_tensor *real)
+{
+    int64_t least = o->frechet ? ITO_CLASSIFIER_WIDTH + 1 : o->score ? 10 : 4;
+    int64_t least_real = o->frechet ? least : o->precision_recall ? 4 : 1;
+    if (o->n >= least && ito_size(real, 0) >= least_real)
+        return true;
+    if (o->n < least)
+        ito_error_set(ITO_ERR_RANGE,
+                      "--n: %" PRId64 " image%s cannot be judged so; it takes at least %" PRId64,
+                      o->n, PLURAL(o->n), least);
+    else
+        ito_error_set(ITO_ERR_RANGE,
+                      "--data: %s has %" PRId64
+                      " image%s; to compare with it takes at least %" PRId64,
+                      o->data, ito_size(real, 0), PLURAL(ito_size(real, 0)), least_real);
+    return false;
+}
+
 static bool find_features(job *j)
 {
     const eval_options *o = &j->o;
@@ -296,7 +322,7 @@ static bool find_features(job *j)
     if (o->model != NULL && !prepare_model(j))
         return false;
     ito_tensor *real = load_real(j);
-    if (real == NULL || !fits(real, o->data))
+    if (real == NULL || !fits(real, o->data) || (o->model != NULL && !enough_images(o, real)))
         return false;
     ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
     if (made == NULL || (o->images != NULL && !fits(made, o->images)))

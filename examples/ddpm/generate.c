@@ -14,6 +14,20 @@ void refuse_lone_guidance(const command_line *c, const char *class)
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
+void refuse_idle_options(const command_line *c, const char *sampler)
+{
+    static const struct {
+        const char *option, *samplers;
+    } uses[] = {{"eta", "ddim"},
+                {"variance", "ddpm"},
+                {"noise-at-last", "ddpm"},
+                {"rederive-eps", "ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms"}};
+    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
+        if (options_given(c, uses[i].option) && !options_has_word(uses[i].samplers, sampler))
+            options_refuse(c, "--%s: the sampler %s does not look at it; it is for %s",
+                           uses[i].option, sampler, uses[i].samplers);
+}
+
 /* A network whose labels were never dropped has not learned what "no class" is, and guidance asks
  * for that too. */
 bool trained_set_class(trained *t, const char *word, double guidance)
@@ -171,8 +185,8 @@ bool images_put(ito_tensor *all, int64_t at, ito_tensor *images, const char *wei
            ito_copy_(ito_narrow(all, 0, at, ito_size(images, 0)), images) != NULL;
 }
 
-void say_where(int64_t n, const char *what, const char *path)
+void say_where(int64_t n, const char *one, const char *several, const char *path)
 {
     if (path != NULL)
-        fprintf(stderr, "%" PRId64 " %s in %s\n", n, what, path);
+        fprintf(stderr, "%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
 }

@@ -51,6 +51,8 @@ enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
 
 /* End the program if --guidance was given without a --class. */
 void refuse_lone_guidance(const command_line *c, const char *class);
+/* End the program if an option was given that the sampler, one of SAMPLERS, does not look at. */
+void refuse_idle_options(const command_line *c, const char *sampler);
 /* Load the network, for what was chosen. False with an error recorded; closed in either case. */
 bool trained_open(trained *t, trained_options o);
 void trained_close(trained *t);
@@ -92,7 +94,7 @@ bool batches_progress(int64_t done, int64_t steps, ito_tensor *x, void *context)
  */
 bool images_put(ito_tensor *all, int64_t at, ito_tensor *images, const char *weights,
                 int64_t first);
-/* Say on stderr where so many of them went, if anywhere. */
-void say_where(int64_t n, const char *what, const char *path);
+/* Say on stderr where so many of them went, if anywhere: one, or several. */
+void say_where(int64_t n, const char *one, const char *several, const char *path);
 
 #endif

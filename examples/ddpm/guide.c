@@ -4,6 +4,7 @@
 #include "examples/ddpm/guide.h"
 
 #include "autograd/ops.h"
+#include "examples/ddpm/file_kind.h"
 #include "tensor/io/safetensors.h"
 
 #include <inttypes.h>
@@ -59,9 +60,9 @@ static bool fits(const char *path, const ito_ddpm_settings *s, const trained *ne
         its->width != ours->width) {
         ito_error_set(ITO_ERR_ARGUMENT,
                       "--classifier: %s knows images of %" PRId64 "x%" PRId64 " with %" PRId64
-                      " channels, and the network makes %" PRId64 "x%" PRId64 " with %" PRId64,
-                      path, its->height, its->width, its->in_channels, ours->height, ours->width,
-                      ours->in_channels);
+                      " channel%s, and the network makes %" PRId64 "x%" PRId64 " with %" PRId64,
+                      path, its->height, its->width, its->in_channels, PLURAL(its->in_channels),
+                      ours->height, ours->width, ours->in_channels);
         return false;
     }
     ito_diffusion *d = ito_diffusion_create_with(s->diffusion);
@@ -98,7 +99,7 @@ static bool build(guide *g, const ito_safetensors *f, const char *path, const cJ
 
 bool guide_open(guide *g, const char *path, const trained *net, const char *class)
 {
-    ito_safetensors *f = ito_safetensors_open(path);
+    ito_safetensors *f = file_open_weights(path);
     const char *text = f != NULL ? ito_safetensors_metadata(f, KEY) : NULL;
     ito_ddpm_settings settings;
     if (f != NULL && text == NULL)

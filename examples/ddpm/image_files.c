@@ -77,7 +77,7 @@ static ito_tensor *load_directory(const model_files *files, const char *path)
     ito_tensor **images = calloc((size_t)n, sizeof *images);
     bool good = images != NULL;
     if (!good)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for %d images", path, n);
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its %d image%s", path, n, PLURAL(n));
     for (int i = 0; i < n; i++) {
         char *file = good ? path_join(path, entries[i]->d_name) : NULL;
         if (good)

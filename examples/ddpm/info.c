@@ -3,11 +3,16 @@
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/file_kind.h"
+#include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
-#include "models/ddpm/settings.h"
+#include "models/ddpm/codec.h"
 #include "nn/checkpoint.h"
+#include "tensor/internal.h"
 #include "tensor/io/cifar.h"
+#include "tensor/io/file.h"
+#include "tensor/io/idx.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
@@ -33,12 +38,14 @@ static const option_row rows[] = {
 
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
-    "npy, "
-    "IDX or image file, or a directory of images, of IDX files or of CIFAR-10."
+    "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
+    "of "
+    "CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
     "\v"
     "Examples:\n"
     "  ito-ddpm info run\n"
     "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors\n"
+    "  ito-ddpm info boot.ito\n"
     "  ito-ddpm info photos/\n\n"
     "Exit codes: 0 sound, 1 damaged or unknown, 2 wrong usage.";
 
@@ -109,9 +116,9 @@ static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *
     return good;
 }
 
-static bool describe_safetensors(cJSON *o, const char *path)
+/* f, which is closed then. */
+static bool describe_weights(cJSON *o, ito_safetensors *f)
 {
-    ito_safetensors *f = ito_safetensors_open(path);
     if (f == NULL)
         return false;
     double numbers = 0.0;
@@ -139,6 +146,11 @@ static bool describe_safetensors(cJSON *o, const char *path)
     return good;
 }
 
+static bool describe_safetensors(cJSON *o, const char *path)
+{
+    return describe_weights(o, ito_safetensors_open(path));
+}
+
 static bool describe_images(cJSON *o, const char *kind, ito_tensor *images)
 {
     return images != NULL && put_text(o, "kind", kind) &&
@@ -149,6 +161,47 @@ static bool describe_npy(cJSON *o, const char *path)
 {
     ito_tensor *x = ito_npy_load(path);
     return x != NULL && put_text(o, "kind", "npy file") && put_tensor(o, x);
+}
+
+static bool describe_idx(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_idx_load(path);
+    if (x != NULL && ito_ndim(x) == 3)
+        return describe_images(o, "IDX file of images", ito_unsqueeze(x, 1));
+    return x != NULL && put_text(o, "kind", "IDX file") && put_tensor(o, x);
+}
+
+/* The labels as a text "9,2,1". */
+static bool put_labels(cJSON *o, const ito_tensor *labels)
+{
+    cJSON *list = labels != NULL ? cJSON_AddArrayToObject(o, "classes") : NULL;
+    bool good = labels == NULL || list != NULL;
+    for (int64_t i = 0; good && labels != NULL && i < ito_numel(labels); i++)
+        good = cJSON_AddItemToArray(
+            list, cJSON_CreateNumber((double)((const int64_t *)ito_const_data(labels))[i]));
+    return good;
+}
+
+static bool describe_compressed(cJSON *o, const char *path)
+{
+    ito_ddpm_file_info info;
+    void *bytes = NULL;
+    int64_t size = 0;
+    char shape[160];
+    bool good = file_read_all(path, (int64_t)1 << 32, &bytes, &size) == ITO_OK &&
+                ito_ddpm_file_inspect(bytes, size, path, &info) == ITO_OK;
+    mem_free(bytes);
+    return good && put_text(o, "kind", "images compressed by ito-ddpm") &&
+           put_number(o, "images", (double)info.shape.dim[0]) &&
+           put_text(o, "shape", shape_text(shape, info.shape)) &&
+           put_number(o, "bytes", (double)info.size) &&
+           (size == info.size || put_number(o, "bytes_there", (double)size)) &&
+           put_number(o, "bits_per_dim",
+                      8.0 * (double)info.size / (double)shape_numel(info.shape)) &&
+           put_labels(o, info.labels) && put_number(o, "steps", (double)info.steps) &&
+           put_number(o, "block_bits", info.block_bits) &&
+           put_number(o, "candidate_bits", info.candidate_bits) &&
+           put_number(o, "seed", (double)info.seed);
 }
 
 static bool describe_image(cJSON *o, const char *path)
@@ -257,15 +310,19 @@ static bool describe_directory(cJSON *o, const char *dir)
     return describe_folder(o, dir);
 }
 
-static bool ends_with(const char *path, const char *end)
+static bool describe_unknown(cJSON *o, const char *path)
 {
-    size_t n = strlen(path), m = strlen(end);
-    return n >= m && strcmp(path + n - m, end) == 0;
+    (void)o;
+    ito_error_set(ITO_ERR_FORMAT,
+                  "%s: it is neither a safetensors, npy, IDX, image nor compressed file", path);
+    return false;
 }
 
 static bool describe(cJSON *o, const char *path)
 {
     struct stat info;
+    if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
+        return put_text(o, "path", path) && describe_weights(o, model_open(path, false));
     if (stat(path, &info) != 0) {
         ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
         return false;
@@ -274,14 +331,10 @@ static bool describe(cJSON *o, const char *path)
         return false;
     if (S_ISDIR(info.st_mode))
         return describe_directory(o, path);
-    if (ends_with(path, ".npy"))
-        return describe_npy(o, path);
-    if (strstr(path, "idx3-ubyte") != NULL)
-        return describe_images(o, "IDX file of images", data_load_idx(path));
-    if (ends_with(path, ".png") || ends_with(path, ".jpg") || ends_with(path, ".jpeg") ||
-        ends_with(path, ".bmp"))
-        return describe_image(o, path);
-    return describe_safetensors(o, path);
+    static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
+        describe_unknown, describe_safetensors, describe_npy,
+        describe_idx,     describe_image,       describe_compressed};
+    return describe_file[file_kind_of(path)](o, path);
 }
 
 /* ---- printing ---- */

@@ -4,6 +4,7 @@
 #include "tensor/runtime.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +40,24 @@ static void print_usage(FILE *file)
     fprintf(file, " [OPTION...] (see ito-ddpm --help)\n");
 }
 
+static int one_too_many(const char *argument)
+{
+    fprintf(stderr, "ito-ddpm: \"%s\" is one argument too many\n", argument);
+    print_usage(stderr);
+    return EXIT_USAGE;
+}
+
+/* The command of this name, or NULL, which has been said. */
+static int (*find_command(const char *name))(int argc, char **argv)
+{
+    for (int i = 0; i < COMMANDS; i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run;
+    fprintf(stderr, "ito-ddpm: there is no command \"%s\"\n", name);
+    print_usage(stderr);
+    return NULL;
+}
+
 static int print_help(void)
 {
     printf("Usage: ito-ddpm COMMAND [OPTION...]\n"
@@ -66,10 +85,17 @@ int main(int argc, char **argv)
         print_usage(stderr);
         return EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
-        strcmp(argv[1], "help") == 0)
+    bool help = strcmp(argv[1], "help") == 0, version = strcmp(argv[1], "--version") == 0;
+    if (argc > 2 + help && (help || version))
+        return one_too_many(argv[2 + help]);
+    if (help && argc == 3) {
+        int (*run)(int, char **) = find_command(argv[2]);
+        char *asked[] = {argv[2], (char[]){"--help"}, NULL};
+        return run != NULL ? run(2, asked) : EXIT_USAGE;
+    }
+    if (help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
         return print_help();
-    if (strcmp(argv[1], "--version") == 0) {
+    if (version) {
         printf("ito-ddpm %s\n", ito_version());
         return fflush(stdout) == 0 ? 0 : 1;
     }
@@ -77,10 +103,6 @@ int main(int argc, char **argv)
         fprintf(stderr, "ito-ddpm: %s\n", ito_error_message());
         return EXIT_USAGE;
     }
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    fprintf(stderr, "ito-ddpm: there is no command \"%s\"\n", argv[1]);
-    print_usage(stderr);
-    return EXIT_USAGE;
+    int (*run)(int, char **) = find_command(argv[1]);
+    return run != NULL ? run(argc - 1, argv + 1) : EXIT_USAGE;
 }

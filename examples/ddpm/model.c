@@ -2,6 +2,7 @@
 #include "examples/ddpm/model.h"
 
 #include "ddpm_weights.h"
+#include "examples/ddpm/file_kind.h"
 #include "examples/ddpm/run.h"
 #include "models/incbin.h"
 #include "nn/checkpoint.h"
@@ -56,17 +57,28 @@ static char *find_in_directory(const char *path, bool plain)
     return weights;
 }
 
-static ito_safetensors *open_weights(const char *path, bool plain)
+/* A file has one kind of weights, which nobody can choose. */
+static bool refuse_plain(const char *path)
+{
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "--weights: %s is one file of weights; a run or a checkpoint has both kinds",
+                  path);
+    return false;
+}
+
+ito_safetensors *model_open(const char *path, bool plain)
 {
     struct stat info;
     if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
-        return ito_safetensors_open_memory(built_in, INCBIN_SIZE(built_in), BUILT_IN);
+        return !plain || refuse_plain(path)
+                   ? ito_safetensors_open_memory(built_in, INCBIN_SIZE(built_in), BUILT_IN)
+                   : NULL;
     if (stat(path, &info) != 0) {
         ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
         return NULL;
     }
     if (!S_ISDIR(info.st_mode))
-        return ito_safetensors_open(path);
+        return !plain || refuse_plain(path) ? file_open_weights(path) : NULL;
     char *weights = find_in_directory(path, plain);
     ito_safetensors *file = weights != NULL ? ito_safetensors_open(weights) : NULL;
     free(weights);
@@ -176,15 +188,15 @@ bool model_fits(const model_files *f, const ito_tensor *images, const char *whos
         return true;
     ito_error_set(ITO_ERR_SHAPE,
                   "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
-                  " channels, and the network takes %" PRId64 "x%" PRId64 " with %" PRId64,
-                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1), c->height,
-                  c->width, c->in_channels);
+                  " channel%s, and the network takes %" PRId64 "x%" PRId64 " with %" PRId64,
+                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1),
+                  PLURAL(ito_size(images, 1)), c->height, c->width, c->in_channels);
     return false;
 }
 
 bool model_find(const char *path, bool plain, model_files *out)
 {
-    *out = (model_files){.file = open_weights(path, plain), .step = -1};
+    *out = (model_files){.file = model_open(path, plain), .step = -1};
     out->weights = ito_safetensors_path(out->file);
     if (out->file != NULL && read_settings(out))
         return true;

@@ -3,6 +3,7 @@
 #ifndef ITO_DDPM_MODEL_H
 #define ITO_DDPM_MODEL_H
 
+#include "examples/ddpm/options.h"
 #include "models/ddpm/settings.h"
 #include "tensor/io/safetensors.h"
 
@@ -28,6 +29,8 @@ typedef struct model_files {
  */
 #define BUILT_IN "fashion-mnist"
 
+/* The file of weights of what model_find finds. NULL with an error recorded. */
+ito_safetensors *model_open(const char *path, bool plain);
 /* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
  * `plain`), a file in one or one that stands alone; or BUILT_IN, unless there is a file of that
  * name. False with an error recorded. */

@@ -46,6 +46,13 @@ void options_refuse(const command_line *c, const char *format, ...)
     exit(EXIT_USAGE);
 }
 
+void options_refuse_given(const command_line *c, const char *names, const char *why)
+{
+    for (int i = 0; c->options[i].kind != OPTION_END; i++)
+        if (c->given[i] && options_has_word(names, c->options[i].name))
+            options_refuse(c, "--%s: %s", c->options[i].name, why);
+}
+
 bool options_given(const command_line *c, const char *name)
 {
     for (int i = 0; c->options[i].kind != OPTION_END; i++)
@@ -96,6 +103,15 @@ bool options_has_word(const char *words, const char *word)
         words = bar != NULL ? bar + 1 : NULL;
     }
     return false;
+}
+
+/* getopt takes the beginning of a name for all of it, so that --n would be --npy where there is no
+ * --n: a file that nobody asked for. */
+static void refuse_abbreviation(const command_line *c, const char *name, const char *word)
+{
+    size_t n = strcspn(word + 2, "=");
+    if (n != strlen(name))
+        options_refuse(c, "--%.*s: there is no such option; there is --%s", (int)n, word + 2, name);
 }
 
 static void store(command_line *c, int row, const char *text)
@@ -154,6 +170,9 @@ static error_t parse_key(int key, char *text, struct argp_state *state)
         exit(fflush(stdout) == 0 ? 0 : 1);
     }
     if (key >= KEY_FIRST && key < KEY_FIRST + MAX_OPTIONS) {
+        const char *last = state->argv[state->next - 1]; /* "--n=3", or the 3 of "--n 3" */
+        refuse_abbreviation(c, c->options[key - KEY_FIRST].name,
+                            text == last ? state->argv[state->next - 2] : last);
         store(c, key - KEY_FIRST, text);
         return 0;
     }

@@ -10,6 +10,9 @@
 
 enum { EXIT_USAGE = 2 };
 
+/* "1 image", "2 images": the end of the word. */
+#define PLURAL(n) ((n) == 1 ? "" : "s")
+
 typedef enum option_kind {
     OPTION_END,
     OPTION_GROUP, /* a heading in --help: its doc */
@@ -51,6 +54,8 @@ void options_parse(command_line *c, int argc, char **argv);
 /* End the program on account of what the command line asks for. */
 _Noreturn void options_refuse(const command_line *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* The same, if one of the options called "a|b|c" was given: why it has no part in this. */
+void options_refuse_given(const command_line *c, const char *names, const char *why);
 /* Print the recorded error as the program's one line and return the exit code: that of wrong usage,
  * with the usage line, if it begins with an option's name, which only became wrong with the data.
  */

@@ -70,6 +70,7 @@ typedef struct job {
 /* The schedules of the list, in its order. */
 static bool make_schedules(job *j)
 {
+    bool ranged = false;
     for (const char *p = j->o.schedules; p != NULL;) {
         size_t length = strcspn(p, ",");
         if (j->count == CHART_COLORS) {
@@ -90,8 +91,13 @@ static bool make_schedules(job *j)
         if (j->schedules[j->count++] == NULL)
             return false;
         p = p[length] == ',' ? p + length + 1 : NULL;
+        ranged = ranged || ito_ddpm_betas_find(name)->ranged;
     }
-    return true;
+    const char *given = j->o.beta_start > 0.0 ? "start" : j->o.beta_end > 0.0 ? "end" : NULL;
+    if (given != NULL && !ranged)
+        ito_error_set(ITO_ERR_ARGUMENT, "--beta-%s: none of the schedules %s has a range of betas",
+                      given, j->o.schedules);
+    return given == NULL || ranged;
 }
 
 /* DIR/NAME.svg */
@@ -192,8 +198,10 @@ int command_plot(int argc, char **argv)
     if (j.o.out == NULL)
         options_refuse(&c, "--out is missing: where the charts go");
     data_refuse_invalid(&c, j.o.data);
-    if (options_given(&c, "first") && j.o.data == NULL)
-        options_refuse(&c, "--first: it needs the --data that the image is of");
+    if (j.o.data == NULL)
+        options_refuse_given(&c, "first|seed|size", "it needs the --data that the image is of");
+    else if (!data_is_folder(j.o.data))
+        options_refuse_given(&c, "size", "it is for folder:DIR, whose images it changes");
     ito_scope_begin();
     int code = plot(&j) ? 0 : options_report("plot");
     if (code == 0 && fflush(stdout) != 0)

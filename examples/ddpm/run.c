@@ -241,12 +241,31 @@ bool path_can_write(const char *path)
     if (path == NULL)
         return true;
     const char *slash = strrchr(path, '/');
-    char *dir = slash == NULL   ? strdup(".")
-                : slash == path ? strdup("/")
-                                : strndup(path, (size_t)(slash - path));
-    bool good = dir != NULL && access(dir, W_OK | X_OK) == 0;
+    char *dir = NULL; /* "DIR/.", which is not there if DIR is a file */
+    bool good = asprintf(&dir, "%.*s.", slash != NULL ? (int)(slash + 1 - path) : 0, path) >= 0 &&
+                access(dir, W_OK | X_OK) == 0;
     if (!good)
         ito_error_set(ITO_ERR_IO, "%s: cannot write it: %s", path, strerror(errno));
+    struct stat info;
+    if (good && stat(path, &info) == 0 && S_ISDIR(info.st_mode)) {
+        ito_error_set(ITO_ERR_IO, "%s: cannot write it: it is a directory", path);
+        good = false;
+    }
     free(dir);
     return good;
+}
+
+bool paths_can_write(const char *a, const char *b, const char *c)
+{
+    const char *const paths[] = {a, b, c, a};
+    for (int i = 0; i < 3; i++) {
+        if (!path_can_write(paths[i]))
+            return false;
+        if (paths[i] != NULL && paths[i + 1] != NULL && strcmp(paths[i], paths[i + 1]) == 0) {
+            ito_error_set(ITO_ERR_ARGUMENT, "%s: it cannot be two files at once; name another one",
+                          paths[i]);
+            return false;
+        }
+    }
+    return true;
 }

@@ -42,5 +42,7 @@ char *path_join(const char *dir, const char *name);
 /* Whether a file can be made at path, or path is NULL: known before hours of work, not behind them.
  */
 bool path_can_write(const char *path);
+/* The same of up to three paths, which must differ: one file would be lost to the other. */
+bool paths_can_write(const char *a, const char *b, const char *c);
 
 #endif

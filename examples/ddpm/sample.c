@@ -151,11 +151,17 @@ static void parse(sample_options *o, int argc, char **argv)
         o->model = BUILT_IN;
         o->steps = o->steps != 0 ? o->steps : 25; /* a matter of seconds */
     }
-    if (options_given(&c, "trajectory-steps") && o->trajectory == NULL && o->frames == NULL)
-        options_refuse(&c,
-                       "--trajectory-steps: it needs a --trajectory or --frames to be shown in");
-    if (o->out == NULL && o->npy == NULL && o->trajectory == NULL && o->frames == NULL)
-        o->out = "samples.png";
+    if (o->trajectory == NULL && o->frames == NULL) {
+        options_refuse_given(&c, "trajectory-steps",
+                             "it needs a --trajectory or --frames to be shown in");
+        if (o->out == NULL && o->npy == NULL)
+            o->out = "samples.png";
+    }
+    if (o->out == NULL && o->frames == NULL)
+        options_refuse_given(&c, "columns", "it needs an --out or --frames that has them");
+    if (o->no_clip)
+        options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
+    refuse_idle_options(&c, o->sampler);
     if (o->columns == 0)
         o->columns = (int64_t)ceil(sqrt((double)o->n));
 }
@@ -179,7 +185,7 @@ static bool prepare(job *j)
     sample_options *o = &j->o;
     if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
         return false;
-    if (!path_can_write(o->out) || !path_can_write(o->npy) || !open_network(j) ||
+    if (!paths_can_write(o->out, o->npy, o->trajectory) || !open_network(j) ||
         !trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps))
         return false;
     const ito_unet_config *c = &j->net.files.settings.model;
@@ -272,8 +278,8 @@ static bool put_text(cJSON *root, const char *name, const char *value)
 static int report(const job *j, double seconds)
 {
     const sample_options *o = &j->o;
-    say_where(o->n, "images", o->out);
-    say_where(o->n, "images", o->npy);
+    say_where(o->n, "image", "images", o->out);
+    say_where(o->n, "image", "images", o->npy);
     trajectory_say(&j->trajectory);
     if (!o->json)
         return 0;

@@ -31,8 +31,8 @@ static bool open_data(session *s)
         ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
     const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
     if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " images; the run began with %.0f",
-                      o->data, s->data->size, before->valuedouble);
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " image%s; the run began with %.0f",
+                      o->data, s->data->size, PLURAL(s->data->size), before->valuedouble);
         return false;
     }
     return s->data != NULL;
@@ -112,6 +112,12 @@ static bool load_latest(session *s)
                       "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
                       " each",
                       path, state.position, state.step, s->o.batch);
+        good = false;
+    }
+    if (good && s->o.steps < state.step) {
+        ito_error_set(ITO_ERR_RANGE,
+                      "--steps: %" PRId64 " is less than the %" PRId64 " that the run has done",
+                      s->o.steps, state.step);
         good = false;
     }
     free(path);
@@ -238,10 +244,11 @@ bool session_open(session *s)
     if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
         return false;
     fprintf(stderr,
-            "%s: %" PRId64 " images of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d threads, %s, %s\n",
-            s->o.data, s->data->size, s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), ito_isa(), s->o.precision);
+            "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+            " parameters; %d thread%s, %s, %s\n",
+            s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
+            ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
+            ito_isa(), s->o.precision);
     return true;
 }
 

@@ -238,8 +238,8 @@ static int report(const session *s)
                 s->step, s->o.steps, s->o.out);
     else
         fprintf(stderr,
-                "%" PRId64 " steps done; images: ito-ddpm sample --model %s --out grid.png\n",
-                s->step, s->o.out);
+                "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
+                s->step, PLURAL(s->step), s->o.out);
     if (!s->o.json)
         return 0;
     char loss[32];

@@ -203,6 +203,17 @@ static void set_defaults(train_options *o, const bool *given)
 
 /* ---- config.json ---- */
 
+/* What has no part in a new run that is otherwise like this. */
+static void refuse_idle(const train_options *o, const command_line *c)
+{
+    if (!data_is_folder(o->data))
+        options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
+    if (!o->conditional)
+        options_refuse_given(c, "label-dropout", "it takes --conditional, which has labels");
+    if (o->sample_every == 0)
+        options_refuse_given(c, "sample-count|sample-steps", "--sample-every 0 draws no samples");
+}
+
 /* Whether the option belongs to one call of the program and not to the run. */
 static bool of_invocation(const char *name)
 {
@@ -393,6 +404,7 @@ void train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         take_from_run(o, &c, *config);
     } else {
         set_defaults(o, c.given);
+        refuse_idle(o, &c);
     }
     if (o->sample_steps > o->diffusion_steps) {
         if (options_given(&c, "sample-steps"))

@@ -40,9 +40,14 @@ bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
         ito_error_set(ITO_ERR_IO, "%s: cannot make it: %s", t->frames, strerror(errno));
         return false;
     }
+    char *frames = t->frames != NULL ? path_join(t->frames, "frames.png") : NULL;
+    bool good = (t->frames == NULL || frames != NULL) && path_can_write(frames);
+    free(frames);
+    if (!good)
+        return false;
     t->kept = ito_empty(
         ITO_SHAPE(t->steps, images.dim[0], images.dim[1], images.dim[2], images.dim[3]), ITO_F32);
-    return path_can_write(t->path) && t->kept != NULL;
+    return t->kept != NULL;
 }
 
 static int64_t step_kept(const trajectory *t, int64_t k, int64_t n)
@@ -104,6 +109,7 @@ bool trajectory_write(const trajectory *t)
 
 void trajectory_say(const trajectory *t)
 {
-    say_where(t->steps, "steps of them", t->path);
-    say_where(t->steps, "frames, and frames.png, which plays them,", t->frames);
+    say_where(t->steps, "step of them", "steps of them", t->path);
+    say_where(t->steps, "frame, and frames.png, which plays it,",
+              "frames, and frames.png, which plays them,", t->frames);
 }

@@ -143,10 +143,16 @@ ito_status ito_ddpm_file_inspect(const uint8_t *bytes, int64_t size, const char 
                                  ito_ddpm_file_info *out)
 {
     code_header h;
+    int64_t stream_size;
     ito_status status = code_file_header(bytes, size, source, &h);
-    if (status == ITO_OK)
-        *out = h.info;
-    return status;
+    if (status != ITO_OK)
+        return status;
+    uint8_t *stream = code_file_stream(&h, bytes, size, source, &stream_size, &h.info.read);
+    if (stream == NULL)
+        return ito_error_code();
+    mem_free(stream);
+    *out = h.info;
+    return ITO_OK;
 }
 
 /* Whether the same numbers will come out here as where the file was made. */

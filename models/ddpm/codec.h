@@ -68,14 +68,15 @@ typedef struct ito_ddpm_file_info {
     ito_shape shape;             /* of the images, [N, C, H, W] */
     ito_tensor *labels;          /* [N] i64 of the current scope, or NULL */
     int64_t steps, header, size; /* size: of the whole file, of which there may be less */
+    int64_t read;                /* bytes of it that are there and in order */
     int block_bits, candidate_bits;
     uint64_t seed;
 } ito_ddpm_file_info;
 
 /**
  * @param source  where the bytes came from, for messages.
- * @return        ITO_ERR_FORMAT if they do not begin as such a file, or its header is damaged or
- *                truncated.
+ * @return        ITO_ERR_FORMAT if they do not begin as such a file, if its header is truncated, or
+ *                if anything behind that is damaged.
  */
 ITO_API ito_status ito_ddpm_file_inspect(const uint8_t *bytes, int64_t size, const char *source,
                                          ito_ddpm_file_info *out);

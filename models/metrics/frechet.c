@@ -42,7 +42,8 @@ ito_status ito_feature_moments(ito_tensor *features, ito_tensor **mean, ito_tens
         return ito_error_code();
     int64_t n = features->shape[0];
     if (n < 2)
-        return error_status(ITO_ERR_SHAPE, MOMENTS ": %" PRId64 " images have no covariance", n);
+        return error_status(ITO_ERR_SHAPE,
+                            MOMENTS ": a covariance takes at least 2 images, not %" PRId64, n);
     ito_scope_begin();
     ito_no_grad_begin();
     ito_tensor *m = sum_blocks(features, NULL);
@@ -205,9 +206,9 @@ static bool enough(ito_tensor *x)
     if (x->shape[0] > x->shape[1])
         return true;
     error_status(ITO_ERR_SHAPE,
-                 DISTANCE ": %" PRId64 " images are too few for features of width %" PRId64
-                          ", whose covariance takes at least %" PRId64,
-                 x->shape[0], x->shape[1], x->shape[1] + 1);
+                 DISTANCE ": the covariance of features of width %" PRId64
+                          " takes at least %" PRId64 " images, not %" PRId64,
+                 x->shape[1], x->shape[1] + 1, x->shape[0]);
     return false;
 }
 

@@ -143,9 +143,9 @@ static bool has_neighbours(ito_tensor *x, int64_t k)
     if (x->shape[0] > k)
         return true;
     error_status(ITO_ERR_SHAPE,
-                 OP ": %" PRId64 " images have no neighbour number %" PRId64
-                    "; it takes at least %" PRId64,
-                 x->shape[0], k, k + 1);
+                 OP ": a neighbour number %" PRId64 " takes at least %" PRId64
+                    " images, not %" PRId64,
+                 k, k + 1, x->shape[0]);
     return false;
 }
 

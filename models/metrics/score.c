@@ -56,7 +56,8 @@ ito_status ito_classifier_score_with(ito_tensor *logits, ito_classifier_score_re
         return ito_error_code();
     if (splits < 1 || splits > logits->shape[0])
         return error_status(ITO_ERR_RANGE,
-                            OP ": %" PRId64 " images cannot be cut into %" PRId64 " splits",
+                            OP ": the number of images, %" PRId64 ", cannot be cut into %" PRId64
+                               " splits",
                             logits->shape[0], splits);
     ito_classifier_score_result result;
     ito_scope_begin();

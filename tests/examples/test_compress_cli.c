@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 TestSuite(cli_compress, .init = cli_enter, .fini = cli_leave, .timeout = 120);
@@ -124,6 +125,37 @@ Test(cli_compress, classes_are_in_the_file)
                    "--class: the network was trained without classes");
 }
 
+Test(cli_compress, info_describes_the_file_having_verified_it)
+{
+    prepare();
+    succeeds(run("compress --model r --images two.npy --out two.ito --seed 7 " FAST));
+    succeeds(run("info two.ito --json"));
+    cr_expect_not_null(strstr(said, "\"kind\":\"images compressed by ito-ddpm\""), "%s", said);
+    cr_expect_not_null(strstr(said, "\"shape\":\"[2, 1, 8, 8]\""), "%s", said);
+    cr_expect_eq(number("images"), 2.0);
+    cr_expect_eq(number("seed"), 7.0);
+    struct stat whole;
+    cr_assert_eq(stat("two.ito", &whole), 0);
+    cr_expect_eq(number("bytes"), (double)whole.st_size);
+    cr_expect_eq(number("bits_per_dim"), 8.0 * (double)whole.st_size / 128.0);
+    cr_expect_null(strstr(said, "bytes_there"), "%s", said);
+
+    cr_assert_eq(
+        system("head -c 90 two.ito >part.ito; cp two.ito bad.ito; printf x | dd of=bad.ito "
+               "bs=1 seek=70 conv=notrunc 2>/dev/null; cp two.ito named"),
+        0);
+    succeeds(run("info named"));
+    succeeds(run("info part.ito --json"));
+    cr_expect_eq(number("bytes"), (double)whole.st_size);
+    cr_expect_eq(number("bytes_there"), 90.0);
+    fails_with(run("info bad.ito"), "bad.ito: it is damaged within bytes ");
+    put_file("words.ito", "Item");
+    fails_with(run("info words.ito"), "words.ito: it holds no images compressed by ito-ddpm");
+    put_file("words.txt", "some words");
+    fails_with(run("info words.txt"),
+               "words.txt: it is neither a safetensors, npy, IDX, image nor compressed file");
+}
+
 Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)
 {
     prepare();
@@ -137,13 +169,15 @@ Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)
     cr_assert_eq(system("mkdir empty"), 0);
 #define COMPRESS "compress --model r --out a.ito --images "
     fails_with(run(COMPRESS "large.npy"),
-               "large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with 1");
+               "large.npy: the images are 12x12 with 1 channel, and the network takes 8x8 with 1");
     fails_with(run(COMPRESS "colour.npy"),
                "colour.npy: the images are 8x8 with 3 channels, and the network takes 8x8 with 1");
     fails_with(run(COMPRESS "colour.png"),
                "colour.png: the image has colours, and the network takes 1 channel");
     fails_with(run(COMPRESS "float.npy"),
                "float.npy: the images are f32; only bytes (uint8) come back exactly");
+    write_npy("none.npy", ito_zeros(ITO_SHAPE(0, 1, 8, 8), ITO_U8));
+    fails_with(run(COMPRESS "none.npy"), "none.npy: it holds no images");
     fails_with(run(COMPRESS "empty"), "empty: there is no .png file in it");
     fails_with(run(COMPRESS "no.png"), "no.png: ");
     is_usage_error(COMPRESS "one.png --steps 21",
@@ -163,6 +197,8 @@ Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)
 #define DECOMPRESS "decompress --model r --out a.png "
     fails_with(run(DECOMPRESS "text.ito"), "text.ito: it holds no images compressed by ito-ddpm");
     fails_with(run(DECOMPRESS "no.ito"), "no.ito: ");
+    is_usage_error(DECOMPRESS "one.ito --until 20",
+                   "--until: 20 is no step of the diffusion, which ends at 19");
     fails_with(run("decompress --model r --weights model --out a.png one.ito"),
                "one.ito: it was made with another network, another checkpoint of it or another "
                "diffusion");

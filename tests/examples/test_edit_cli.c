@@ -135,7 +135,7 @@ Test(cli_edit, refuses_images_that_do_not_fit)
     ito_generator g = ito_generator_make(1, 1);
     write_npy("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(2, 3, 8, 8), ITO_U8));
     write_npy("one.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
-#define LARGE "large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with 1"
+#define LARGE "large.npy: the images are 12x12 with 1 channel, and the network takes 8x8 with 1"
 #define COLOUR "colour.npy: the images are 8x8 with 3 channels, and the network takes 8x8 with 1"
     fails_with(run("interpolate --model r --npy a.npy --data npy:large.npy"), LARGE);
     fails_with(run("interpolate --model r --npy a.npy --data npy:colour.npy"), COLOUR);
@@ -145,7 +145,7 @@ Test(cli_edit, refuses_images_that_do_not_fit)
     fails_with(run("inpaint --model r --npy a.npy --image large.npy --mask one.npy"), LARGE);
     fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask colour.npy"), COLOUR);
     fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask data.npy"),
-               "one.npy and data.npy: they hold 1 and 40 images; one each is needed");
+               "one.npy and data.npy: one image and one mask are needed, not 1 and 40");
     fails_with(run("inpaint --model r --npy a.npy --image no.png --mask one.npy"), "no.png: ");
     cr_expect_neq(access("a.npy", F_OK), 0);
 }
@@ -197,6 +197,11 @@ Test(cli_edit, refuses_numbers_that_there_are_not)
 Test(cli_edit, says_where_the_result_went)
 {
     train_tiny("r", "--steps 2 " QUIET);
+    is_usage_error("encode --model r --npy a.npy --data npy:data.npy --first 40",
+                   "--first: image 40 is wanted, and npy:data.npy has images 0 to 39");
+    succeeds(run("encode --model r --data npy:data.npy --first 38 --npy few.npy --json"));
+    cr_assert_eq(number("images"), 2.0);
+    cr_assert_not_null(strstr(complained, "2 noises in few.npy"), "%s", complained);
     succeeds(run("encode --model r --data npy:data.npy --n 3 --npy noise.npy --out back.png"));
     cr_expect_not_null(strstr(complained, "3 noises in noise.npy\n3 images in back.png\n"), "%s",
                        complained);

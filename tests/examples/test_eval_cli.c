@@ -213,7 +213,7 @@ Test(cli_eval, the_test_set_is_another)
                    "--split: npy:test.npy has no test set; fashion-mnist, mnist:DIR and "
                    "cifar10:DIR have");
     is_usage_error("eval --features a.npy --against b.npy --frechet --split test",
-                   "--split: it takes --data, which has two");
+                   "--split: --against takes its place beside --features");
 }
 
 /* ---- networks with classes ---- */
@@ -340,10 +340,9 @@ Test(cli_eval, the_bound_refuses_what_does_not_fit)
     write_images("large.npy", 3, 12);
     cr_assert_eq(run("train --data npy:data.npy --out r --steps 1 --sample-every 0 " TINY), 0, "%s",
                  complained);
-    fails_with(
-        run("eval --model r --data npy:large.npy --bits-per-dim"),
-        "npy:large.npy: the images are 12x12 with 1 channels, and the network takes 8x8 with "
-        "1");
+    fails_with(run("eval --model r --data npy:large.npy --bits-per-dim"),
+               "npy:large.npy: the images are 12x12 with 1 channel, and the network takes 8x8 with "
+               "1");
     ito_generator g = ito_generator_make(1, 1);
     write_npy("colour.npy", ito_randint(&g, 0, 256, ITO_SHAPE(3, 3, 8, 8), ITO_U8));
     fails_with(run("eval --model r --data npy:colour.npy --bits-per-dim"),
@@ -367,9 +366,9 @@ Test(cli_eval, refuses_features_that_do_not_fit)
     fails_with(run("eval --features a.npy --against b.npy --frechet"),
                "features of width 5 and of width 6 are not of one network");
     fails_with(run("eval --features c.npy --against a.npy --frechet"),
-               "6 images are too few for features of width 6, whose covariance takes at least 7");
+               "the covariance of features of width 6 takes at least 7 images, not 6");
     fails_with(run("eval --features d.npy --against a.npy --precision-recall"),
-               "3 images have no neighbour number 3; it takes at least 4");
+               "a neighbour number 3 takes at least 4 images, not 3");
     fails_with(run("eval --features no.npy --against a.npy --frechet"), "no.npy: cannot open");
 }
 
@@ -377,8 +376,23 @@ Test(cli_eval, refuses_images_that_its_network_does_not_know)
 {
     write_images("data.npy", 10, 32);
     fails_with(run("eval --images data.npy --data npy:data.npy --frechet"),
-               "npy:data.npy: the images are 32x32 with 1 channels, and the features that come "
+               "npy:data.npy: the images are 32x32 with 1 channel, and the features that come "
                "with Ito are of grey images of 28x28");
+}
+
+/* Before it makes images that nothing could be said of. */
+Test(cli_eval, refuses_too_few_images)
+{
+    write_images("few.npy", 20, 28);
+    write_images("real.npy", 100, 28);
+#define OF "eval --model fashion-mnist --class none --data npy:"
+    is_usage_error(OF "real.npy --frechet --n 96",
+                   "--n: 96 images cannot be judged so; it takes at least 97");
+    is_usage_error(OF "real.npy --score --n 9", "--n: 9 images cannot be judged so");
+    is_usage_error(OF "real.npy --precision-recall --n 1",
+                   "--n: 1 image cannot be judged so; it takes at least 4");
+    is_usage_error(OF "few.npy --frechet --n 100000",
+                   "--data: npy:few.npy has 20 images; to compare with it takes at least 97");
 }
 
 /* Before it makes 10000 images. */
@@ -387,7 +401,7 @@ Test(cli_eval, refuses_a_model_of_other_images)
     train_tiny("r", "--steps 1 " QUIET);
     write_images("real.npy", 10, 28);
     fails_with(run("eval --model r --data npy:real.npy --frechet"),
-               "npy:real.npy: the images are 28x28 with 1 channels, and the network takes 8x8 with "
+               "npy:real.npy: the images are 28x28 with 1 channel, and the network takes 8x8 with "
                "1");
 }
 

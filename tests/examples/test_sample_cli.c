@@ -136,6 +136,7 @@ Test(cli_sample, without_options_there_are_samples)
 {
     succeeds(run("sample --n 1"));
     cr_expect(there("samples.png"));
+    cr_expect_not_null(strstr(complained, "1 image in samples.png"), "%s", complained);
     succeeds(run("sample --model fashion-mnist --n 1 --npy named.npy --steps 25"));
     succeeds(run("sample --n 1 --npy plain.npy"));
     cr_expect(same_file("named.npy", "plain.npy"));

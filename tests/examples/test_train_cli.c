@@ -39,7 +39,7 @@ Test(cli_train, bad_data_is_one_line_and_writes_nothing)
         {"npy:wild.npy", "wild.npy: element 0 is 3.5; f32 images lie in [-1, 1]"},
         {"npy:flat.npy", "flat.npy: it has 2 axes"},
         {"npy:f64.npy", "f64.npy: it holds f64; images are uint8 or float32"},
-        {"npy:zero.npy", "npy:zero.npy: it holds no images"},
+        {"npy:zero.npy", "zero.npy: it holds no images"},
         {"npy:odd.npy", "images of 7x7 cannot be halved 1 times"},
         {"mnist:nowhere", "nowhere/train-images-idx3-ubyte: there is no such file"},
         {"mnist:mnist", "mnist/train-images-idx3-ubyte: "},
@@ -289,7 +289,8 @@ Test(cli_train, damaged_and_foreign_checkpoints_are_refused)
     fails_with(run("sample --model nojson --out g.png"), "nojson/checkpoints/step-2/state.json: ");
     fails_with(run("sample --model nowhere --out g.png"), "nowhere: ");
     fails_with(run("sample --model r/samples --out g.png"), "r/samples: it is neither a run");
-    fails_with(run("sample --model data.npy --out g.png"), "data.npy: safetensors header of ");
+    fails_with(run("sample --model data.npy --out g.png"),
+               "data.npy: it is a .npy file, not a file of weights");
     cr_assert_eq(mkdir("young", 0777), 0);
     cr_assert_eq(mkdir("young/checkpoints", 0777), 0);
     fails_with(run("sample --model young --out g.png"), "young: the run has no checkpoint yet");

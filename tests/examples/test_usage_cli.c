@@ -26,6 +26,83 @@ Test(cli_usage, unknown_commands_and_options_are_usage_errors)
     is_usage_error("train --out", "--out");
 }
 
+/* getopt would take "--n" for "--npy" where there is no --n, and write a file called "3". */
+Test(cli_usage, options_are_written_in_full)
+{
+    is_usage_error("decode --model r --image z.npy --n 3",
+                   "--n: there is no such option; there is --npy");
+    is_usage_error("sample --mod=r", "--mod: there is no such option; there is --model");
+    is_usage_error("info data.npy --js", "--js: there is no such option; there is --json");
+    succeeds(run("info data.npy --json"));
+    cr_assert(!there("3"));
+}
+
+Test(cli_usage, options_that_would_change_nothing_are_refused)
+{
+#define NPY "train --out r --data npy:data.npy "
+    static const char *const cases[][2] = {
+        {"sample --eta 0.5", "--eta: the sampler ddpm does not look at it; it is for ddim"},
+        {"sample --sampler unipc --rederive-eps", "--rederive-eps: the sampler unipc does not"},
+        {"sample --sampler ddim --variance fixedsmall", "--variance: the sampler ddim does not"},
+        {"sample --sampler ddim --noise-at-last", "--noise-at-last: the sampler ddim does not"},
+        {"sample --no-clip --threshold 0.9", "--threshold: it is a way to clip, which --no-clip"},
+        {"sample --npy a.npy --columns 3", "--columns: it needs an --out or --frames"},
+        {"sample --weights model", "--weights: fashion-mnist is one file of weights; a run or"},
+        {"eval --model r --data npy:data.npy --score --eta 1", "--eta: the sampler ddpm does not"},
+        {"eval --images data.npy --data npy:data.npy --score --seed 3",
+         "--seed: it takes a --model to make images with"},
+        {"eval --features f.npy --against f.npy --data npy:data.npy --frechet",
+         "--data: --against takes its place"},
+        {"eval --images data.npy --against f.npy --data npy:data.npy --score",
+         "--against: it takes the --features"},
+        {"train --out r --data npy:data.npy --size 3", "--size: it is for folder:DIR"},
+        {NPY "--grey", "--grey: it is for folder:DIR"},
+        {NPY "--label-dropout 0.2", "--label-dropout: it takes --conditional"},
+        {NPY "--sample-every 0 --sample-count 2", "--sample-count: --sample-every 0 draws no"},
+        {"plot --out p --seed 3", "--seed: it needs the --data that the image is of"},
+        {"plot --out p --data npy:data.npy --size 3", "--size: it is for folder:DIR"},
+        {"plot --out p --schedules cosine,jsd --beta-end 0.1",
+         "--beta-end: none of the schedules cosine,jsd has a range of betas"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        is_usage_error(cases[i][0], cases[i][1]);
+    cr_assert(!there("r") && !there("p") && !there("samples.png") && !there("a.npy"));
+}
+
+Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)
+{
+    cr_assert_eq(system("mkdir dir"), 0);
+    fails_with(run("sample --out dir"), "dir: cannot write it: it is a directory");
+    fails_with(run("sample --frames data.npy"), "data.npy/frames.png: cannot write it");
+    fails_with(run("sample --npy a --out a"), "a: it cannot be two files at once");
+    fails_with(run("sample --npy a --out b --trajectory a"), "a: it cannot be two files at once");
+    fails_with(run("export --model fashion-mnist --out dir"), "dir: cannot write it");
+    fails_with(run("classifier --model fashion-mnist --data folder:x --out dir"),
+               "dir: cannot write it");
+    cr_assert(!there("a") && !there("b"));
+}
+
+Test(cli_usage, what_is_no_network_is_named)
+{
+    cr_assert_eq(system("printf '\\211PNG beginning' >a.png; printf Ito-------- >b; : >empty; "
+                        "printf 'some words' >words"),
+                 0);
+    fails_with(run("sample --model a.png"), "a.png: it is an image, not a file of weights");
+    fails_with(run("sample --model b"),
+               "b: it is a file of ito-ddpm compress, not a file of weights");
+    fails_with(run("sample --model words"), "words: it is of no kind that is known here");
+    fails_with(run("sample --model empty"), "empty: is empty");
+    fails_with(run("sample --classifier data.npy --class boot"), "data.npy: it is a .npy file");
+}
+
+Test(cli_usage, help_of_a_command_can_be_asked_for)
+{
+    succeeds(run("help sample"));
+    cr_assert_not_null(strstr(said, "--sampler"), "%s", said);
+    is_usage_error("help sampel", "there is no command \"sampel\"");
+    is_usage_error("help sample x", "\"x\" is one argument too many");
+    is_usage_error("--version x", "\"x\" is one argument too many");
+}
+
 Test(cli_usage, a_profile_is_printed_beside_the_usual_output)
 {
     setenv("ITO_PROFILE", "1", 1);

@@ -182,18 +182,17 @@ Test(frechet, refuses_features_of_different_networks)
 
 Test(frechet, refuses_fewer_images_than_it_needs)
 {
-    fails(
-        ito_frechet_distance(randn(1, 64, 64), randn(2, 65, 64)), ITO_ERR_SHAPE,
-        "frechet_distance: 64 images are too few for features of width 64, whose covariance takes "
-        "at least 65");
-    fails(
-        ito_frechet_distance(randn(1, 65, 64), randn(2, 10, 64)), ITO_ERR_SHAPE,
-        "frechet_distance: 10 images are too few for features of width 64, whose covariance takes "
-        "at least 65");
+    fails(ito_frechet_distance(randn(1, 64, 64), randn(2, 65, 64)), ITO_ERR_SHAPE,
+          "frechet_distance: the covariance of features of width 64 takes at least 65 images, not "
+          "64");
+    fails(ito_frechet_distance(randn(1, 65, 64), randn(2, 10, 64)), ITO_ERR_SHAPE,
+          "frechet_distance: the covariance of features of width 64 takes at least 65 images, not "
+          "10");
     cr_expect(!isnan(ito_frechet_distance(randn(1, 65, 64), randn(2, 65, 64))));
     ito_tensor *m = NULL, *s = NULL;
     cr_assert_eq(ito_feature_moments(randn(1, 1, 4), &m, &s), ITO_ERR_SHAPE);
-    cr_assert_str_eq(ito_error_message(), "feature_moments: 1 images have no covariance");
+    cr_assert_str_eq(ito_error_message(),
+                     "feature_moments: a covariance takes at least 2 images, not 1");
     cr_assert(m == NULL && s == NULL);
 }
 

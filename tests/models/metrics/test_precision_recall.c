@@ -147,9 +147,9 @@ Test(precision_recall, refuses_what_it_cannot_compare)
     fails(x, randn(2, 20, 5), 3, ITO_ERR_SHAPE,
           "precision_recall: features of width 4 and of width 5 are not of one network");
     fails(x, randn(2, 3, 4), 3, ITO_ERR_SHAPE,
-          "precision_recall: 3 images have no neighbour number 3; it takes at least 4");
+          "precision_recall: a neighbour number 3 takes at least 4 images, not 3");
     fails(randn(2, 5, 4), x, 5, ITO_ERR_SHAPE,
-          "precision_recall: 5 images have no neighbour number 5; it takes at least 6");
+          "precision_recall: a neighbour number 5 takes at least 6 images, not 5");
     fails(x, x, -1, ITO_ERR_RANGE, "precision_recall: k is -1, not from 1 to 1024");
     ito_tensor *bad = ito_clone(x);
     ((double *)ito_data(bad))[9] = (double)INFINITY;

@@ -58,7 +58,7 @@ Test(classifier_score, refuses_what_it_cannot_judge)
     ito_classifier_score_result r = {7, 7};
     cr_assert_eq(ito_classifier_score(in_turn(9, 3, 1), &r, .splits = 0), ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(),
-                     "classifier_score: 9 images cannot be cut into 10 splits");
+                     "classifier_score: the number of images, 9, cannot be cut into 10 splits");
     ito_error_clear();
     cr_assert_eq(ito_classifier_score(in_turn(9, 3, (double)INFINITY), &r, .splits = 3),
                  ITO_ERR_NUMERIC);

@@ -66,8 +66,8 @@ static bool take_part(options *o, const char *name)
 
 static const char usage[] =
     "usage: ./run bench [--all] [--json] [--threads N] [PART ...]\n"
-    "Kernels and whole steps, beside PyTorch and oneDNN: three to five minutes on two cores\n"
-    "  --all          whole steps on one thread and networks alone as well: two more\n"
+    "Kernels and whole steps, beside PyTorch and oneDNN: about three minutes on two cores\n"
+    "  --all          whole steps on one thread and networks alone as well: a minute more\n"
     "  --json         an object a row instead of a table\n"
     "  --threads N    instead of as many as there are processors\n"
     "  PART           only some of: limits gemm conv layers steps\n";

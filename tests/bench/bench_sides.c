@@ -2,16 +2,17 @@
  * row, one of each peer for all. They wait for each other, and their rounds alternate. */
 #include "tests/bench/bench_table.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 bool start_side(side *s, char *const *command)
 {
-    int to[2], from[2];
-    if (pipe(to) != 0)
+    int to[2], from[2]; /* closed by exec: a peer that held another's pipe would keep it waiting */
+    if (pipe2(to, O_CLOEXEC) != 0)
         return false;
-    if (pipe(from) != 0) {
+    if (pipe2(from, O_CLOEXEC) != 0) {
         close(to[0]);
         close(to[1]);
         return false;

@@ -11,6 +11,7 @@
  */
 #include "tensor/conv.h"
 
+#include "tensor/conv_thin.h"
 #include "tensor/gemm.h"
 #include "tensor/gemm_blocks.h"
 #include "tensor/winograd.h"
@@ -438,6 +439,8 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
 {
     if (conv_by_winograd(CONV_FORWARD, dtype, s))
         return winograd_forward(dtype, y, x, w, e, s);
+    if (conv_by_thin(CONV_FORWARD, s))
+        return thin_forward(dtype, y, x, w, e, s);
     return product_forward(dtype, y, x, w, e, s);
 }
 
@@ -446,6 +449,8 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
 {
     if (conv_by_winograd(CONV_DATA, dtype, s))
         return winograd_backward_data(dtype, dx, dy, w, s);
+    if (conv_by_thin(CONV_DATA, s))
+        return thin_backward_data(dtype, dx, dy, w, s);
     return product_backward_data(dtype, dx, dy, w, s);
 }
 
@@ -454,6 +459,8 @@ ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, cons
 {
     if (conv_by_winograd(CONV_WEIGHT, dtype, s))
         return winograd_backward_weight(dtype, dw, x, dy, s);
+    if (conv_by_thin(CONV_WEIGHT, s))
+        return thin_backward_weight(dtype, dw, x, dy, s);
     return product_backward_weight(dtype, dw, x, dy, s);
 }
 

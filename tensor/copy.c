@@ -5,6 +5,7 @@
 #include "tensor/convert.h"
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
+#include "tensor/stream.h"
 
 #include <string.h>
 
@@ -203,44 +204,86 @@ static void copy_transposed(const copy_plan *p, int axis, char *to, const char *
     }
 }
 
+/* A copy row by row: the rows of n elements along the fastest axis, each in parts where there is
+ * but one. */
+typedef struct row_copy {
+    const copy_plan *plan;
+    ito_dtype to_dtype, from_dtype;
+    char *to;
+    const char *from;
+    row_fn *move; /* NULL: convert */
+    bool stream;
+} row_copy;
+
+static void copy_row_at(const row_copy *c, int64_t t, int64_t f, int64_t n)
+{
+    int inner = c->plan->ndim - 1;
+    int64_t ts = c->plan->to[inner], fs = c->plan->from[inner];
+    int64_t size = (int64_t)ito_dtype_size(c->to_dtype);
+    char *to = c->to + t * size;
+    const char *from = c->from + f * (int64_t)ito_dtype_size(c->from_dtype);
+    if (c->stream)
+        stream_copy(to, from, n * size);
+    else if (c->move != NULL)
+        c->move(to, ts, from, fs, n);
+    else
+        convert_row(to, c->to_dtype, ts, from, c->from_dtype, fs, n);
+}
+
+/* Rows [first, end): only the first one's place is had by division. */
+static void copy_rows(const row_copy *c, int64_t first, int64_t end)
+{
+    const copy_plan *p = c->plan;
+    int inner = p->ndim - 1;
+    int64_t at[ITO_MAX_DIMS], rest = first, t = 0, f = 0;
+    for (int i = inner - 1; i >= 0; i--) {
+        at[i] = rest % p->size[i];
+        t += at[i] * p->to[i], f += at[i] * p->from[i], rest /= p->size[i];
+    }
+    for (int64_t r = first; r < end; r++) {
+        copy_row_at(c, t, f, p->size[inner]);
+        for (int i = inner - 1; i >= 0; i--) {
+            t += p->to[i], f += p->from[i];
+            if (++at[i] < p->size[i])
+                break;
+            t -= at[i] * p->to[i], f -= at[i] * p->from[i], at[i] = 0;
+        }
+    }
+}
+
 void tensor_copy(ito_tensor *dst, const ito_tensor *src)
 {
+    enum { AT_ONCE = 1 << 14 /* elements, or else a row */, LINE = 64 /* of a cache */ };
     copy_plan p = plan_copy(dst, src);
     int inner = p.ndim - 1;
-    int64_t rows = 1, n = p.size[inner];
+    int64_t rows = 1, n = p.size[inner], size = (int64_t)ito_dtype_size(dst->dtype);
     for (int i = 0; i < inner; i++)
         rows *= p.size[i];
-    size_t to_size = ito_dtype_size(dst->dtype), from_size = ito_dtype_size(src->dtype);
     bool move = dst->dtype == src->dtype;
-    row_fn *copy_row = move_row(to_size);
-    char *to = tensor_data(dst);
-    const char *from = tensor_data(src);
-    int axis = move && to_size > 1 ? transposed_axis(&p) : -1;
+    row_copy c = {&p, dst->dtype, src->dtype, tensor_data(dst), tensor_data(src), NULL, false};
+    c.move = move ? move_row((size_t)size) : NULL;
+    bool one = rows == 1; /* it goes by parts of the row, others by rows */
+    bool lines = one || (n * size % LINE == 0 && p.to[inner - 1] * size % LINE == 0); /* whole */
+    c.stream =
+        move && p.to[inner] == 1 && p.from[inner] == 1 && lines && stream_pays(rows * n * size);
+    int axis = move && size > 1 ? transposed_axis(&p) : -1;
     if (axis >= 0) {
-        copy_transposed(&p, axis, to, from,
-                        to_size == 2   ? ITO_BF16
-                        : to_size == 4 ? ITO_F32
-                                       : ITO_F64);
+        copy_transposed(&p, axis, c.to, c.from,
+                        size == 2   ? ITO_BF16
+                        : size == 4 ? ITO_F32
+                                    : ITO_F64);
         return;
     }
-    int64_t chunk = rows == 1 ? (1 << 16) : n, chunks = n > 0 ? (n + chunk - 1) / chunk : 0;
+    int64_t extent = one ? n : rows, step = one ? AT_ONCE : AT_ONCE / (n > 0 ? n : 1) + 1;
 #pragma omp parallel for num_threads(threads_for(rows *n)) schedule(static)
-    for (int64_t r = 0; r < rows * chunks; r++) {
-        int64_t rest = r / chunks, first = r % chunks * chunk;
-        int64_t t = first * p.to[inner], f = first * p.from[inner];
-        int64_t count = n - first < chunk ? n - first : chunk;
-        for (int i = inner - 1; i >= 0; i--) {
-            t += rest % p.size[i] * p.to[i];
-            f += rest % p.size[i] * p.from[i];
-            rest /= p.size[i];
-        }
-        void *row_to = to + t * (int64_t)to_size;
-        const void *row_from = from + f * (int64_t)from_size;
-        if (move)
-            copy_row(row_to, p.to[inner], row_from, p.from[inner], count);
+    for (int64_t r = 0; r < extent; r += step) {
+        int64_t end = extent - r < step ? extent : r + step;
+        if (one)
+            copy_row_at(&c, r * p.to[inner], r * p.from[inner], end - r);
         else
-            convert_row(row_to, dst->dtype, p.to[inner], row_from, src->dtype, p.from[inner],
-                        count);
+            copy_rows(&c, r, end);
+        if (c.stream)
+            stream_end();
     }
 }
 

@@ -249,6 +249,27 @@ Test(conv, equals_the_definition_for_odd_channels)
     }
 }
 
+/* Whose patches are laid out in one matrix, or whose result is summed from one. */
+Test(conv, equals_the_definition_for_a_handful_of_channels_at_one_end)
+{
+    static const int64_t channels[][2] = {{1, 32}, {32, 1}, {3, 20}, {20, 3}, {4, 9}, {9, 4}};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+        int64_t ci = channels[i][0], co = channels[i][1];
+        check(shape_of(2, 1, 1, ci, co, 3, 1, 1, 1, 1)); /* one pixel amid padding */
+        check(shape_of(1, 2, 9, ci, co, 3, 1, 4, 2, 1)); /* more padding than image */
+        check(shape_of(2, 8, 7, ci, co, 4, 1, 0, 1, 1)); /* no padding */
+        check(shape_of(2, 9, 8, ci, co, 3, 2, 1, 1, 1));
+        check(shape_of(2, 9, 8, ci, co, 2, 3, 1, 2, 1));
+        conv_shape s = shape_of(2, 9, 14, ci, co, 3, 1, 1, 1, 1);
+        s.kh = 2, s.kw = 5, s.dilation_h = 2; /* axes that differ in everything */
+        s.pad_top = 0, s.pad_left = 3;
+        s.oh = 8, s.ow = 11;
+        check(s);
+        s.oh = 4, s.ow = 3; /* a corner is all that is computed */
+        check(s);
+    }
+}
+
 Test(conv, equals_the_definition_for_groups)
 {
     static const int64_t cases[][3] = {{4, 4, 2}, {6, 9, 3}, {12, 12, 12}, {5, 10, 5}, {40, 24, 8}};
@@ -338,6 +359,10 @@ Test(conv, rounds_no_more_than_a_chain_of_multiply_adds)
     conv_shape s = shape_of(2, 12, 12, 40, 24, 3, 1, 1, 1, 1);
     double longest = 9.0 * 40.0; /* above 2 * 12 * 12, the depth of dw, and 9 * 24, that of dx */
     check_within(ITO_F32, s, true, (2.0 * longest + 8.0) * 0x1p-24);
+    check_within(ITO_F32, shape_of(2, 12, 12, 40, 3, 3, 1, 1, 1, 1), true,
+                 (2.0 * longest + 8.0) * 0x1p-24);
+    check_within(ITO_F32, shape_of(2, 12, 12, 3, 40, 3, 1, 1, 1, 1), true,
+                 (2.0 * longest + 8.0) * 0x1p-24);
 }
 
 static double dot(const float *a, const float *b, int64_t n)
@@ -373,7 +398,8 @@ Test(conv, adds_an_image_or_a_row_for_each_image_to_the_result)
 {
     conv_shape shapes[] = {
         shape_of(3, 9, 7, 5, 19, 3, 1, 1, 1, 1), shape_of(2, 8, 8, 40, 32, 1, 1, 0, 1, 1),
-        shape_of(2, 9, 9, 6, 12, 3, 2, 1, 1, 3), shape_of(2, 6, 5, 130, 1, 3, 1, 1, 1, 1)};
+        shape_of(2, 9, 9, 6, 12, 3, 2, 1, 1, 3), shape_of(2, 6, 5, 130, 1, 3, 1, 1, 1, 1),
+        shape_of(2, 6, 5, 12, 3, 3, 1, 1, 1, 1), shape_of(2, 6, 5, 3, 17, 3, 1, 1, 1, 1)};
     static const ito_dtype dtypes[] = {ITO_F32, ITO_F64, ITO_BF16};
     for (size_t i = 0; i < 12 * sizeof shapes / sizeof *shapes; i++) {
         conv_shape s = shapes[i / 12];
@@ -439,7 +465,8 @@ Test(conv, gives_the_same_bits_for_any_number_of_threads)
 {
     conv_shape shapes[] = {
         shape_of(4, 16, 16, 36, 40, 3, 1, 1, 1, 1), shape_of(4, 15, 16, 36, 40, 3, 2, 1, 1, 1),
-        shape_of(4, 16, 16, 64, 64, 3, 1, 1, 1, 4), shape_of(8, 16, 16, 64, 48, 1, 1, 0, 1, 1)};
+        shape_of(4, 16, 16, 64, 64, 3, 1, 1, 1, 4), shape_of(8, 16, 16, 64, 48, 1, 1, 0, 1, 1),
+        shape_of(9, 28, 28, 3, 32, 3, 1, 1, 1, 1),  shape_of(9, 28, 28, 32, 1, 3, 1, 1, 1, 1)};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         conv_shape s = shapes[i];
         data one = make(ITO_F32, s, true);
@@ -468,20 +495,23 @@ Test(conv, gives_the_same_bits_for_any_number_of_threads)
 
 Test(conv, gives_an_image_the_same_bits_alone_as_in_a_batch)
 {
-    for (int64_t stride = 1; stride <= 2; stride++) {
-        conv_shape s = shape_of(8, 9, 11, 35, 37, 3, stride, 1, 1, 1), single = s;
+    conv_shape shapes[] = {
+        shape_of(8, 9, 11, 35, 37, 3, 1, 1, 1, 1), shape_of(8, 9, 11, 35, 37, 3, 2, 1, 1, 1),
+        shape_of(8, 9, 11, 1, 37, 3, 1, 1, 1, 1), shape_of(8, 9, 11, 35, 3, 3, 1, 1, 1, 1)};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        conv_shape s = shapes[i], single = s;
         single.n = 1;
         data d = make(ITO_F32, s, true);
         run(&d);
         int64_t x_image = x_numel(&single), y_image = y_numel(&single);
         float *y = filled(ITO_F32, y_image, true), *dx = filled(ITO_F32, x_image, true);
-        for (int64_t i = 0; i < s.n; i++) {
-            float *x_i = (float *)d.x + i * x_image, *dy_i = (float *)d.dy + i * y_image;
+        for (int64_t j = 0; j < s.n; j++) {
+            float *x_j = (float *)d.x + j * x_image, *dy_j = (float *)d.dy + j * y_image;
             conv_addends e = {.bias = d.bias};
-            cr_assert_eq(conv2d_forward(ITO_F32, y, x_i, d.w, &e, &single), ITO_OK);
-            cr_assert_eq(conv2d_backward_data(ITO_F32, dx, dy_i, d.w, &single), ITO_OK);
-            cr_assert_eq(memcmp(y, (float *)d.y + i * y_image, (size_t)y_image * sizeof *y), 0);
-            cr_assert_eq(memcmp(dx, (float *)d.dx + i * x_image, (size_t)x_image * sizeof *dx), 0);
+            cr_assert_eq(conv2d_forward(ITO_F32, y, x_j, d.w, &e, &single), ITO_OK);
+            cr_assert_eq(conv2d_backward_data(ITO_F32, dx, dy_j, d.w, &single), ITO_OK);
+            cr_assert_eq(memcmp(y, (float *)d.y + j * y_image, (size_t)y_image * sizeof *y), 0);
+            cr_assert_eq(memcmp(dx, (float *)d.dx + j * x_image, (size_t)x_image * sizeof *dx), 0);
         }
         free(y);
         free(dx);
@@ -491,9 +521,8 @@ Test(conv, gives_an_image_the_same_bits_alone_as_in_a_batch)
 
 /* ---- errors --------------------------------------------------------------------------------- */
 
-Test(conv, reports_refused_memory_and_leaves_outputs_alone)
+static void refuse_memory(conv_shape s)
 {
-    conv_shape s = shape_of(2, 7, 7, 5, 6, 3, 2, 1, 1, 1);
     data d = make(ITO_F32, s, true), before = make(ITO_F32, s, true);
     size_t y_bytes = (size_t)y_numel(&s) * sizeof(float),
            x_bytes = (size_t)x_numel(&s) * sizeof(float);
@@ -532,4 +561,11 @@ Test(conv, reports_refused_memory_and_leaves_outputs_alone)
     cr_assert_geq(failures, 4);
     release(&d);
     release(&before);
+}
+
+Test(conv, reports_refused_memory_and_leaves_outputs_alone)
+{
+    refuse_memory(shape_of(2, 7, 7, 5, 6, 3, 2, 1, 1, 1));
+    refuse_memory(shape_of(2, 7, 7, 1, 8, 3, 1, 1, 1, 1));
+    refuse_memory(shape_of(2, 7, 7, 8, 3, 3, 1, 1, 1, 1));
 }

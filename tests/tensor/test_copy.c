@@ -45,6 +45,31 @@ Test(copy, threads_do_not_change_a_large_one)
             cr_assert_eq(v[i * 1000 + j], (float)(j * 300 + i));
 }
 
+/* Some 28 MiB, which go past the caches: from and to addresses of any alignment, and rows side by
+ * side, as tensors are joined along their channels. */
+Test(copy, what_no_cache_holds_arrives_whole)
+{
+    enum { N = 7 << 20, ROW = 64 };
+    ito_tensor *src = ito_arange(0, N + 8, 1, ITO_F32), *out = ito_zeros(ITO_SHAPE(2 * N), ITO_F32);
+    const float *x = tensor_data(src);
+    for (int64_t skip = 0; skip < 6; skip += 5) {
+        tensor_fill(out, -1);
+        float *y = tensor_data(out);
+        tensor_copy(tensor_view(out, ITO_SHAPE(N), (int64_t[]){1}, 3 + skip),
+                    tensor_view(src, ITO_SHAPE(N), (int64_t[]){1}, skip));
+        cr_assert_eq(memcmp(y + 3 + skip, x + skip, N * sizeof *y), 0);
+        cr_assert_eq(y[2 + skip], -1.0f);
+        cr_assert_eq(y[3 + skip + N], -1.0f);
+    }
+    ito_set_threads(3);
+    tensor_fill(out, -1);
+    tensor_copy(tensor_view(out, ITO_SHAPE(N / ROW, ROW), (int64_t[]){2 * ROW, 1}, ROW),
+                tensor_view(src, ITO_SHAPE(N / ROW, ROW), (int64_t[]){ROW, 1}, 0));
+    const float *y = tensor_data(out);
+    for (int64_t i = 0; i < 2 * N; i++)
+        cr_assert_eq(y[i], i % (2 * ROW) < ROW ? -1.0f : x[i / 2 / ROW * ROW + i % ROW]);
+}
+
 Test(copy, fill_writes_every_element_of_a_view_and_no_other)
 {
     ito_tensor *t = ito_zeros(ITO_SHAPE(3, 4), ITO_I32);

@@ -146,7 +146,6 @@ ito_tensor *ito_ddpm_interpolate_with(const ito_diffusion *d, ito_ddpm_network *
     ito_shape shape = ITO_SHAPE(lambda->shape[0], x_a->shape[1], x_a->shape[2], x_a->shape[3]);
     options.dtype = x_a->dtype;
     options.start = t;
-    options.same_noise = true;
     if (drive_begin(&drive, d, network, context, shape, options) != ITO_OK)
         return NULL;
     ito_scope_begin();

@@ -124,6 +124,12 @@ Test(condition, training_drops_labels_at_its_rate)
     }
     cr_assert_eq(n.calls, 20);
     cr_assert(abs(dropped - 320) < 5 * sqrt(1280 * 0.25 * 0.75), "%d", dropped);
+    c.training = false;
+    c.guidance = 1.0;
+    c.drop = 0.9; /* samples on the way of a training that drops labels keep theirs */
+    cr_assert_not_null(ito_ddpm_conditioned_network(x, t, &c));
+    for (int i = 0; i < 64; i++)
+        cr_assert_eq(n.labels[i], 1);
     ito_diffusion_free(d);
 }
 

@@ -93,6 +93,77 @@ static ito_ddpm_train_result step(world *w, int64_t number)
     return r;
 }
 
+/* What the network was asked, and then what it says. */
+typedef struct overheard {
+    ito_unet *unet;
+    int64_t t[4];
+    float x[4 * 64];
+} overheard;
+
+static ito_tensor *overhear(ito_tensor *x, ito_tensor *t, void *context)
+{
+    overheard *o = context;
+    cr_assert(ito_to_data(x, o->x, ITO_F32) == ITO_OK && ito_to_data(t, o->t, ITO_I64) == ITO_OK);
+    return ito_unet_network(x, t, o->unet);
+}
+
+/* Steps and noise are of streams of their own: one of both would bind them to each other. */
+Test(train, steps_and_noise_come_from_their_streams)
+{
+    world w = begin(0.0);
+    overheard o = {.unet = w.unet};
+    w.trainer.network = overhear;
+    w.trainer.context = &o;
+    step(&w, 7);
+    ito_generator for_t = ito_ddpm_generator(4, ITO_DDPM_DRAW_T, 7);
+    ito_generator for_eps = ito_ddpm_generator(4, ITO_DDPM_DRAW_EPS, 7);
+    ito_tensor *t = ito_randint(&for_t, 0, 1000, ITO_SHAPE(4), ITO_I64);
+    ito_tensor *eps = ito_randn(&for_eps, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
+    float x_0[4 * 64], noise[4 * 64];
+    cr_assert(ito_to_data(w.x_0, x_0, ITO_F32) == ITO_OK &&
+              ito_to_data(eps, noise, ITO_F32) == ITO_OK);
+    for (int i = 0; i < 4 * 64; i++) {
+        int64_t at = ((const int64_t *)ito_const_data(t))[i / 64];
+        cr_assert_eq(o.t[i / 64], at);
+        double x = w.diffusion->schedule->signal[at] * (double)x_0[i] +
+                   w.diffusion->schedule->noise[at] * (double)noise[i];
+        cr_assert_float_eq((double)o.x[i], x, 1e-6);
+    }
+    end(&w);
+}
+
+static void late_steps(const ito_ddpm_steps *steps, double *p)
+{
+    for (int64_t t = 0; t < steps->schedule->steps; t++)
+        p[t] = (double)(t + 1);
+}
+
+/* Late steps are drawn more often, and each loss counts 1 / (T p) for that. */
+Test(train, losses_at_drawn_steps_are_weighted)
+{
+    static const ito_ddpm_step_law late = {.name = "late", .probabilities = late_steps};
+    world w = begin(0.0);
+    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &late);
+    ito_generator for_t = ito_ddpm_generator(4, ITO_DDPM_DRAW_T, 7);
+    ito_generator for_eps = ito_ddpm_generator(4, ITO_DDPM_DRAW_EPS, 7);
+    ito_tensor *t, *weights, *eps = ito_randn(&for_eps, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
+    cr_assert_eq(ito_ddpm_steps_draw(w.trainer.steps, &for_t, 4, &t, &weights), ITO_OK);
+    float losses[4];
+    cr_assert_eq(ito_to_data(ito_ddpm_losses(w.diffusion, ito_unet_network, w.unet, w.x_0, t, eps),
+                             losses, ITO_F32),
+                 ITO_OK);
+    double expected = 0.0, plain = 0.0;
+    for (int i = 0; i < 4; i++) {
+        double p = (double)(((const int64_t *)ito_const_data(t))[i] + 1) / (1000.0 * 1001.0 / 2.0);
+        expected += (double)losses[i] / (1000.0 * p) / 4.0;
+        plain += (double)losses[i] / 4.0;
+    }
+    cr_assert(fabs(expected / plain - 1.0) > 0.05);
+    cr_assert_float_eq(step(&w, 7).loss, expected, 1e-5 * expected);
+    ito_ddpm_steps_free(w.trainer.steps);
+    end(&w);
+}
+
 Test(train, loss_falls)
 {
     world w = begin(0.0);

@@ -10,7 +10,6 @@
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
 #include "models/ddpm/bound.h"
-#include "tensor/io/file.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>
@@ -178,64 +177,41 @@ static bool run_all(job *j)
 
 /* ---- rate and distortion ---- */
 
-/* Whatever a text in memory holds, as a file; false with an error recorded. */
-static bool write_text(const char *path, FILE *memory, char **text, const size_t *size)
-{
-    bool good = fclose(memory) == 0;
-    if (!good)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", path);
-    good = good && file_write_atomic(path, *text, *size) == ITO_OK;
-    free(*text);
-    return good;
-}
-
-static FILE *open_text(const char *path, char **text, size_t *size)
-{
-    FILE *memory = open_memstream(text, size);
-    if (memory == NULL)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", path);
-    return memory;
-}
-
 /* The paper's table 4, from the noisiest step, where nothing but L_T has been sent. */
 static bool write_table(const char *path, const double *table, int64_t T)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_text(path, &text, &size);
-    if (out == NULL)
+    text_file f;
+    if (!text_begin(&f, path))
         return false;
-    fputs("reverse_time,t,bits_per_dim,rmse\n", out);
+    fputs("reverse_time,t,bits_per_dim,rmse\n", f.out);
     for (int64_t t = T - 1; t >= 0; t--)
-        fprintf(out, "%" PRId64 ",%" PRId64 ",%.9g,%.9g\n", T - t, t, table[2 * t],
+        fprintf(f.out, "%" PRId64 ",%" PRId64 ",%.9g,%.9g\n", T - t, t, table[2 * t],
                 table[2 * t + 1]);
-    return write_text(path, out, &text, &size);
+    return text_end(&f);
 }
 
 static bool write_chart(const char *path, const double *table, int64_t T)
 {
-    char *text = NULL;
-    size_t size = 0;
+    text_file f;
     double *points = malloc(2 * (size_t)T * sizeof *points);
-    FILE *out = points != NULL ? open_text(path, &text, &size) : NULL;
-    if (out != NULL) {
+    if (points == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its points", path);
+    bool good = points != NULL && text_begin(&f, path);
+    if (good) {
         for (int64_t i = 0; i < T; i++) {
             points[i] = table[2 * (T - 1 - i)];
             points[T + i] = table[2 * (T - 1 - i) + 1];
         }
-        chart_write(out, &(chart){.title = "Distortion (RMSE, 0 to 255) by rate",
-                                  .x_label = "bits a dimension",
-                                  .from_zero = true,
-                                  .alone = true,
-                                  .series = &(chart_series){.x = points, .y = points + T, .n = T},
-                                  .count = 1});
+        chart_write(f.out, &(chart){.title = "Distortion (RMSE, 0 to 255) by rate",
+                                    .x_label = "bits a dimension",
+                                    .from_zero = true,
+                                    .alone = true,
+                                    .series = &(chart_series){.x = points, .y = points + T, .n = T},
+                                    .count = 1});
+        good = text_end(&f);
     }
     free(points);
-    if (out == NULL) {
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its points", path);
-        return false;
-    }
-    return write_text(path, out, &text, &size);
+    return good;
 }
 
 static bool write_rate_distortion(const job *j)

@@ -41,11 +41,10 @@ static const option_row rows[] = {
     {OPTION_INT, "batch", AT(batch), "N", "Images a step (64)", 1, 1e6, false},
     {OPTION_REAL, "lr", AT(lr), "X", "Highest learning rate of AdamW (0.001)", ABOVE_0, 1, false},
     {OPTION_INT, "channels", AT(channels), "N", "Width, a multiple of 8 (32)", 8, 1024, false},
-    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
-    {OPTION_INT, "threads", AT(threads), "N",
-     "Threads; results do not depend on it (all processors)", 1, 1024, false},
-    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0, false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    SEED_ROW,
+    THREADS_ROW,
+    JSON_ROW,
+    END_ROW,
 };
 // clang-format on
 

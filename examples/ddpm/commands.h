@@ -8,6 +8,7 @@ int command_sample(int argc, char **argv);
 int command_eval(int argc, char **argv);
 int command_interpolate(int argc, char **argv);
 int command_inpaint(int argc, char **argv);
+int command_edit(int argc, char **argv);
 int command_encode(int argc, char **argv);
 int command_decode(int argc, char **argv);
 int command_compress(int argc, char **argv);

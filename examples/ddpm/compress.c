@@ -32,19 +32,16 @@ typedef struct compress_options {
 // clang-format off
 #define MODEL_ROWS                                                                                 \
     MODEL_ROW,                                                                                     \
-    {OPTION_CHOICE, "weights", AT(weights), "ema|model",                                           \
-     "Averaged weights or plain ones (ema)", 0, 0, false},                                         \
+    WEIGHTS_ROW,                                                                                   \
     {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",                             \
      "Of a step, the same both ways (as the run was trained with); fixedsmall makes the smaller "  \
      "files", 0, 0, false}
 #define MACHINE_ROWS                                                                               \
     {OPTION_INT, "batch", AT(batch), "N",                                                          \
      "Images that the network sees at once; changes nothing (16)", 1, 1e6, false},                 \
-    {OPTION_INT, "threads", AT(threads), "N",                                                      \
-     "Threads; results do not depend on it (all processors)", 1, 1024, false},                     \
-    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end",            \
-     0, 0, false},                                                                                 \
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}
+    THREADS_ROW,                                                                                   \
+    JSON_ROW,                                                                                      \
+    END_ROW
 // clang-format on
 
 static const option_row compress_rows[] = {
@@ -294,28 +291,19 @@ static bool write_curve(const job *j)
 {
     const ito_ddpm_compressed *m = &j->made;
     int64_t N = ito_size(m->written, 0), S = ito_size(m->written, 1);
-    char *text = NULL;
-    size_t size = 0;
-    FILE *out = open_memstream(&text, &size);
-    if (out == NULL) {
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", j->o.curve);
+    text_file f;
+    if (!text_begin(&f, j->o.curve))
         return false;
-    }
-    fputs("t,bits_per_dim,bound_bits_per_dim,rmse\n", out);
+    fputs("t,bits_per_dim,bound_bits_per_dim,rmse\n", f.out);
     for (int64_t i = 0; i <= S; i++) {
         double square = 0.0;
         for (int64_t n = 0; n < N && i < S; n++)
             square += sum_of(m->squares, n, i, i + 1) / (double)N;
-        fprintf(out, "%" PRId64 ",%.9g,%.9g,%.9g\n",
+        fprintf(f.out, "%" PRId64 ",%.9g,%.9g,%.9g\n",
                 i < S ? ((const int64_t *)ito_const_data(m->times))[i] : -1,
                 mean_of(j, m->written, 0, i), mean_of(j, m->bound, 0, i), 127.5 * sqrt(square));
     }
-    bool good = fclose(out) == 0;
-    if (!good)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", j->o.curve);
-    good = good && file_write_atomic(j->o.curve, text, size) == ITO_OK;
-    free(text);
-    return good;
+    return text_end(&f);
 }
 
 static void put_bits(cJSON *root, double written, double bound)

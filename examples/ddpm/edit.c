@@ -1,5 +1,5 @@
-/* ito-ddpm interpolate, inpaint, encode and decode: what a trained network does with images that
- * there are already. One table of commands; each has its options and one function.
+/* ito-ddpm interpolate, inpaint, edit, encode and decode: what a trained network does with images
+ * that there are already. One table of commands; each has its options and one function.
  * Invariant: the same model, images, settings and seed give the same result on any machine's
  * threads. */
 #include "models/ddpm/edit.h"
@@ -23,7 +23,7 @@
 typedef struct edit_options {
     const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
     int64_t first, second, n, t, steps, seed, jump, repeats, batch, threads;
-    double guidance;
+    double guidance, strength;
     bool json;
 } edit_options;
 
@@ -32,27 +32,21 @@ typedef struct edit_options {
 // clang-format off
 #define MODEL_ROWS                                                                                 \
     MODEL_ROW,                                                                                     \
-    {OPTION_CHOICE, "weights", AT(weights), "ema|model",                                           \
-     "Averaged weights or plain ones (ema)", 0, 0, false},                                         \
+    WEIGHTS_ROW,                                                                                   \
     CLASS_ROW
 #define RESULT_ROWS                                                                                \
     {OPTION_TEXT, "out", AT(out), "GRID.png",                                                      \
      "Write the images side by side to this file", 0, 0, false},                                   \
     {OPTION_TEXT, "npy", AT(npy), "FILE.npy",                                                      \
      "Write the result as float32 [N, C, H, W]", 0, 0, false},                                     \
-    {OPTION_FLAG, "json", AT(json), NULL,                                                          \
-     "Print one JSON object on stdout at the end", 0, 0, false}
-#define SEED_ROW                                                                                   \
-    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false}
+    JSON_ROW
 #define HOW_ROWS                                                                                   \
     {OPTION_INT, "steps", AT(steps), "N",                                                          \
      "Steps, at most those of the diffusion (encode, decode 50, else 250)", 1, 1e6, false},        \
     BATCH_ROW,                                                                                     \
-    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,                                        \
-     "Activations of the network (f32)", 0, 0, false},                                             \
-    {OPTION_INT, "threads", AT(threads), "N",                                                      \
-     "Threads; results do not depend on it (all processors)", 1, 1024, false},                     \
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}
+    PRECISION_ROW,                                                                                 \
+    THREADS_ROW,                                                                                   \
+    END_ROW
 // clang-format on
 
 static const option_row interpolate_rows[] = {
@@ -82,6 +76,20 @@ static const option_row inpaint_rows[] = {
      false},
     {OPTION_INT, "repeats", AT(repeats), "N",
      "Times that it walks each stretch; more fits better and takes longer (5)", 1, 1e6, false},
+    GUIDANCE_ROW,
+    RESULT_ROWS,
+    SEED_ROW,
+    HOW_ROWS,
+};
+
+static const option_row change_rows[] = {
+    MODEL_ROWS,
+    {OPTION_TEXT, "image", AT(image), "FILE", "What is changed: an image file or .npy", 0, 0,
+     false},
+    {OPTION_REAL, "strength", AT(strength), "X",
+     "How far it is noised, of all the way: 1 keeps next to nothing of it (0.5)", ABOVE_0, 1,
+     false},
+    {OPTION_INT, "n", AT(n), "N", "How many versions (4)", 1, 1e4, false},
     GUIDANCE_ROW,
     RESULT_ROWS,
     SEED_ROW,
@@ -237,15 +245,42 @@ static bool read_masked(job *j)
     return j->images != NULL && j->given != NULL;
 }
 
+/* The one image, n times. */
+static ito_tensor *copies(const job *j, int64_t n)
+{
+    const ito_unet_config *c = &j->net.files.settings.model;
+    return ito_contiguous(ito_expand(j->images, n, c->in_channels, c->height, c->width));
+}
+
 static bool inpaint(int64_t first, int64_t n, void *context)
 {
     job *j = context;
-    const ito_unet_config *c = &j->net.files.settings.model;
     ito_ddpm_conditioned network = trained_network(&j->net, first, n);
     ito_tensor *x = ito_ddpm_inpaint_with(
-        j->net.diffusion, ito_ddpm_conditioned_network, &network,
-        ito_contiguous(ito_expand(j->images, n, c->in_channels, c->height, c->width)), j->given,
+        j->net.diffusion, ito_ddpm_conditioned_network, &network, copies(j, n), j->given,
         (ito_ddpm_resampling){.jump = j->o.jump, .repeats = j->o.repeats}, how(j, first));
+    ito_ddpm_conditioned_end(&network);
+    return put(j, first, x);
+}
+
+static bool read_one(job *j)
+{
+    ito_tensor *image = from_file(j, j->o.image, false);
+    if (image != NULL && ito_size(image, 0) != 1) {
+        ito_error_set(ITO_ERR_SHAPE, "%s: one image is needed, not %" PRId64, j->o.image,
+                      ito_size(image, 0));
+        return false;
+    }
+    j->images = data_scaled(image);
+    return j->images != NULL;
+}
+
+static bool change(int64_t first, int64_t n, void *context)
+{
+    job *j = context;
+    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x = ito_ddpm_edit_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
+                                       copies(j, n), j->o.strength, how(j, first));
     ito_ddpm_conditioned_end(&network);
     return put(j, first, x);
 }
@@ -332,6 +367,19 @@ static const edit_command inpainting = {
     1,
     read_masked,
     inpaint};
+static const edit_command changing = {
+    "edit",
+    "Change an image: it is noised part of the way and made anew from there (SDEdit, Meng et al. "
+    "2021).\v"
+    "  ito-ddpm edit --model run --image shoe.png --strength 0.6 --class boot --out grid.png",
+    change_rows,
+    {"image", NULL},
+    {.n = 4, .strength = 0.5},
+    250,
+    {"image", "images"},
+    1,
+    read_one,
+    change};
 static const edit_command encoding = {
     "encode",
     "The noise that images come from by DDIM, and how well they come back from it.\v"
@@ -460,6 +508,11 @@ int command_interpolate(int argc, char **argv)
 int command_inpaint(int argc, char **argv)
 {
     return run(&inpainting, argc, argv);
+}
+
+int command_edit(int argc, char **argv)
+{
+    return run(&changing, argc, argv);
 }
 
 int command_encode(int argc, char **argv)

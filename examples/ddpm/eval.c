@@ -71,8 +71,7 @@ static const option_row rows[] = {
      "each image's own, or none (all)",
      0, 0, false},
     GUIDANCE_ROW,
-    {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
-     0, false},
+    WEIGHTS_ROW,
     {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
      "As for sample, which has more to set: give its --npy to --images then (ddpm)", 0, 0, false},
     {OPTION_INT, "steps", AT(steps), "N",
@@ -83,18 +82,15 @@ static const option_row rows[] = {
      "Variance of a reverse step (as the run was trained with)", 0, 0, false},
     {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
      "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
-    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
-     "Activations of the network, whatever it was trained in (f32)", 0, 0, false},
-    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
+    PRECISION_ROW,
+    SEED_ROW,
 
     {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
     {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (64)", 1, 1e6,
      false},
-    {OPTION_INT, "threads", AT(threads), "N",
-     "Threads; results do not depend on it (all processors)", 1, 1024, false},
-    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
-     false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    THREADS_ROW,
+    JSON_ROW,
+    END_ROW,
 };
 
 static const char doc[] =

@@ -20,11 +20,10 @@ typedef struct export_options {
 static const option_row rows[] = {
     MODEL_ROW,
     {OPTION_TEXT, "out", AT(out), "FILE.safetensors", "Where the network goes", 0, 0, false},
-    {OPTION_CHOICE, "weights", AT(weights), "ema|model",
-     "Averaged weights or plain ones (ema)", 0, 0, false},
+    WEIGHTS_ROW,
     {OPTION_CHOICE, "dtype", AT(dtype), "bf16|f32",
      "In half the bytes, rounded to 8 bits of precision, or exactly (bf16)", 0, 0, false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    END_ROW,
 };
 // clang-format on
 

@@ -23,6 +23,21 @@
     {OPTION_REAL, "guidance", AT(guidance), "W",                                                   \
      "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it (1)",      \
      0, 1000, false}
+#define WEIGHTS_ROW                                                                                \
+    {OPTION_CHOICE, "weights", AT(weights), "ema|model",                                           \
+     "Averaged weights or plain ones (ema)", 0, 0, false}
+#define PRECISION_ROW                                                                              \
+    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,                                        \
+     "Activations of the network, whatever it was trained in (f32)", 0, 0, false}
+#define SEED_ROW                                                                                   \
+    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false}
+#define THREADS_ROW                                                                                \
+    {OPTION_INT, "threads", AT(threads), "N",                                                      \
+     "Threads; results do not depend on it (all processors)", 1, 1024, false}
+#define JSON_ROW                                                                                   \
+    {OPTION_FLAG, "json", AT(json), NULL,                                                          \
+     "Print one JSON object on stdout at the end", 0, 0, false}
+#define END_ROW {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false}
 #define BATCH_ROW                                                                                  \
     {OPTION_INT, "batch", AT(batch), "N",                                                          \
      "Images made at once; changes none of them (16)", 1, 1e6, false}

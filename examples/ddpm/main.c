@@ -19,6 +19,7 @@ static const struct {
      "say how close generated images come to real ones, or the bound on these"},
     {"interpolate", command_interpolate, "make the images between two images"},
     {"inpaint", command_inpaint, "complete an image"},
+    {"edit", command_edit, "change an image: noise it part of the way and make it anew"},
     {"encode", command_encode, "find the noise that images come from"},
     {"decode", command_decode, "make images of such noise"},
     {"compress", command_compress, "put images into a small file, exactly"},

@@ -236,6 +236,25 @@ void run_close(training_run *r)
     *r = (training_run){.lock = -1};
 }
 
+bool text_begin(text_file *f, const char *path)
+{
+    *f = (text_file){.path = path};
+    f->out = open_memstream(&f->text, &f->size);
+    if (f->out == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", path);
+    return f->out != NULL;
+}
+
+bool text_end(text_file *f)
+{
+    bool good = fclose(f->out) == 0;
+    if (!good)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its text", f->path);
+    good = good && file_write_atomic(f->path, f->text, f->size) == ITO_OK;
+    free(f->text);
+    return good;
+}
+
 bool path_can_write(const char *path)
 {
     if (path == NULL)

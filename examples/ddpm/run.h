@@ -37,6 +37,15 @@ int64_t run_log_step(const cJSON *line);
 char *run_sample_path(const training_run *r, int64_t step);
 /* Let go of everything. Accepts a run that is not open, zeroed with lock = -1. */
 void run_close(training_run *r);
+/* A text that becomes the file at path as a whole: write to the stream of text_begin, then end. */
+typedef struct text_file {
+    const char *path;
+    FILE *out;
+    char *text;
+    size_t size;
+} text_file;
+bool text_begin(text_file *f, const char *path);
+bool text_end(text_file *f);
 /* "DIR/NAME", freed with free(); NULL with an error recorded. */
 char *path_join(const char *dir, const char *name);
 /* Whether a file can be made at path, or path is NULL: known before hours of work, not behind them.

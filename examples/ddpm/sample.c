@@ -3,6 +3,7 @@
  * unless all images are finite. */
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"
+#include "examples/ddpm/eval.h"
 #include "examples/ddpm/generate.h"
 #include "examples/ddpm/guide.h"
 #include "examples/ddpm/options.h"
@@ -59,8 +60,7 @@ static const option_row rows[] = {
     {OPTION_REAL, "classifier-scale", AT(classifier_scale), "X",
      "How much of it: 1 by its probabilities, more for clearer and less varied images (1)", 0, 1000,
      false},
-    {OPTION_CHOICE, "weights", AT(weights), "ema|model", "Averaged weights or plain ones (ema)", 0,
-     0, false},
+    WEIGHTS_ROW,
 
     {OPTION_GROUP, NULL, 0, NULL, "How", 0, 0, false},
     {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
@@ -88,19 +88,16 @@ static const option_row rows[] = {
      false},
     {OPTION_FLAG, "noise-at-last", AT(noise_at_last), NULL, "ddpm: add noise in the last step too",
      0, 0, false},
-    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
+    SEED_ROW,
     {OPTION_INT, "first", AT(first), "I", "Number of the first image: 64 goes on behind --n 64 (0)",
      0, 1e12, false},
 
     {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
     BATCH_ROW,
-    {OPTION_CHOICE, "precision", AT(precision), PRECISIONS,
-     "Activations of the network, whatever it was trained in (f32)", 0, 0, false},
-    {OPTION_INT, "threads", AT(threads), "N",
-     "Threads; results do not depend on it (all processors)", 1, 1024, false},
-    {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end", 0, 0,
-     false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    PRECISION_ROW,
+    THREADS_ROW,
+    JSON_ROW,
+    END_ROW,
 };
 
 static const char doc[] =
@@ -270,9 +267,10 @@ static bool write_images(job *j)
     return grid != NULL && ito_png_save(o->out, grid) == ITO_OK;
 }
 
-static bool put_text(cJSON *root, const char *name, const char *value)
+static void put_text(cJSON *root, const char *name, const char *value)
 {
-    return value == NULL || cJSON_AddStringToObject(root, name, value) != NULL;
+    if (value != NULL)
+        cJSON_AddStringToObject(root, name, value);
 }
 
 static int report(const job *j, double seconds)
@@ -284,24 +282,20 @@ static int report(const job *j, double seconds)
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
-    bool good = put_text(root, "weights", j->net.files.weights) &&
-                cJSON_AddNumberToObject(root, "step", (double)j->net.files.step) != NULL &&
-                cJSON_AddNumberToObject(root, "images", (double)o->n) != NULL &&
-                cJSON_AddNumberToObject(root, "steps", (double)o->steps) != NULL &&
-                put_text(root, "sampler", o->sampler) && put_text(root, "class", o->class) &&
-                put_text(root, "classifier", o->classifier) &&
-                put_text(root, "precision", o->precision) && put_text(root, "out", o->out) &&
-                put_text(root, "npy", o->npy) && put_text(root, "trajectory", o->trajectory) &&
-                put_text(root, "frames", o->frames) &&
-                cJSON_AddNumberToObject(root, "seconds", seconds) != NULL;
-    char *text = good ? cJSON_PrintUnformatted(root) : NULL;
-    good = text != NULL && printf("%s\n", text) > 0 && fflush(stdout) == 0;
-    free(text);
-    cJSON_Delete(root);
-    if (good)
-        return 0;
-    fprintf(stderr, "ito-ddpm sample: stdout: cannot write to it\n");
-    return 1;
+    put_text(root, "weights", j->net.files.weights);
+    cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
+    cJSON_AddNumberToObject(root, "images", (double)o->n);
+    cJSON_AddNumberToObject(root, "steps", (double)o->steps);
+    put_text(root, "sampler", o->sampler);
+    put_text(root, "class", o->class);
+    put_text(root, "classifier", o->classifier);
+    put_text(root, "precision", o->precision);
+    put_text(root, "out", o->out);
+    put_text(root, "npy", o->npy);
+    put_text(root, "trajectory", o->trajectory);
+    put_text(root, "frames", o->frames);
+    cJSON_AddNumberToObject(root, "seconds", seconds);
+    return eval_report("sample", root, true);
 }
 
 int command_sample(int argc, char **argv)

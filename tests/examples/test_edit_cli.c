@@ -108,6 +108,29 @@ Test(cli_edit, inpainting_keeps_what_is_given)
     same("b.npy", x);
 }
 
+Test(cli_edit, an_image_is_changed_as_the_library_does)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    write_npy("one.npy",
+              ito_contiguous(ito_reshape(ito_narrow(ito_npy_load("data.npy"), 0, 2, 1), 1, 8, 8)));
+#define CHANGE "edit --model r --steps 6 "
+    succeeds(run(CHANGE "--image one.npy --strength 0.4 --n 3 --seed 5 --npy a.npy --out a.png"));
+    succeeds(run(CHANGE "--image one.npy --strength 0.4 --n 3 --seed 5 --npy b.npy --batch 2"));
+    cr_assert(same_file("a.npy", "b.npy"));
+    model m = load();
+    ito_tensor *x = ito_contiguous(ito_expand(images(2, 1), 3, 1, 8, 8));
+    same("a.npy", ito_ddpm_edit(m.d, ito_unet_network, m.unet, x, 0.4, .steps = 6, .seed = 5));
+    end(&m);
+    cr_assert(there("a.png"));
+    fails_with(run(CHANGE "--image a.png --npy c.npy"),
+               "a.png: the images are 22x22 with 1 channel, and the network takes 8x8 with 1");
+    fails_with(run(CHANGE "--image data.npy --npy d.npy"), "data.npy: one image is needed, not 40");
+    is_usage_error(CHANGE "--image one.npy --npy d.npy --strength 0",
+                   "--strength: \"0\" is not a number above 0 and at most 1");
+    is_usage_error(CHANGE "--npy d.npy", "--image is missing");
+    cr_assert(!there("d.npy"));
+}
+
 Test(cli_edit, what_was_encoded_is_decoded)
 {
     train_tiny("r", "--steps 2 " QUIET);

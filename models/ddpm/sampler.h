@@ -121,7 +121,7 @@ typedef struct ito_ddpm_sample_options {
                              then makes S steps down to it. For solvers whose order the last step,
                              down to no noise, would spoil */
     double eta;           /* ddim: 0 deterministic, 1 the noise of fixedsmall */
-    ito_ddpm_churn churn; /* euler, heun */
+    ito_ddpm_churn churn; /* samplers without memory: euler, heun, ... */
     bool keep_order;      /* leave the order of multistep solvers as it is in the last steps; by
                              default it falls to 1. A step to the clean image has order 1 always */
     bool no_clip;         /* leave x_0-hat as it is, as in the paper; the authors' code clips to

@@ -82,6 +82,8 @@ Test(cli_resume, a_run_goes_on_with_its_own_settings)
     fails_with(run("train --out r --resume"),
                "npy:data.npy: it has 41 images; the run began with 40");
     write_images("data.npy", 40, 8);
+    is_usage_error("train --out r --resume --steps 1",
+                   "--steps: 1 is less than the 2 that the run has done");
     succeeds(run("train --out r --resume --steps 3"));
     cr_assert_eq(system("sed -i 's/\"decay\":.*/\"decay\": \"slow\",/' r/config.json"), 0);
     fails_with(run("train --out r --resume"), "r/config.json: the option \"decay\"");

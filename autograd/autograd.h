@@ -74,9 +74,9 @@ typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *con
 ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
 
 /**
- * f(inputs) without keeping what its backward needs: it is computed again then (Chen et al. 2016,
- * arXiv:1604.06174). Leaves that f uses besides its inputs get their gradients too, in
- * ito_backward; f must draw random numbers from generators that it copies.
+ * f(inputs), computed again in backward rather than kept (Chen et al. 2016, arXiv:1604.06174).
+ * Leaves that f uses besides get their gradients, too, and may not change meanwhile; results that
+ * require one must be inputs (1 to 32). f must draw random numbers from generators that it copies.
  */
 ITO_API ito_tensor *ito_checkpoint(ito_function *f, void *context, ito_tensor *const *inputs,
                                    int64_t n);
@@ -105,7 +105,7 @@ typedef struct ito_gradcheck_options {
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a
- * gradient. Inputs are f64; f's result may have any shape.
+ * gradient (one has to). Inputs are f64; f's result may have any shape.
  * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees.
  */
 ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,

@@ -184,20 +184,24 @@ static ito_tensor *run_hooks(const grad_hooks *hooks, ito_tensor *g)
     return g;
 }
 
-/* The sweep holds a reference to `arriving`, but not to what hooks put in its place. */
-static bool reach_leaf(sweep *s, ito_tensor *leaf, ito_tensor *arriving)
+/* own: as above. */
+static bool take(const sweep *s, ito_tensor *leaf, ito_tensor *g, bool own)
 {
-    ito_tensor *g = run_hooks(&tensor_meta(leaf)->hooks, arriving);
-    if (g == NULL)
-        return false;
     if (s->inputs == NULL)
-        return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g, g == arriving);
+        return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g, own);
     for (int64_t i = 0; i < s->n; i++)
         if (s->inputs[i] == leaf) {
             if (!add_up(s, &s->result[i], g))
                 return false;
         }
     return true;
+}
+
+/* The sweep holds a reference to `arriving`, but not to what hooks put in its place. */
+static bool reach_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *arriving)
+{
+    ito_tensor *g = run_hooks(&tensor_meta(leaf)->hooks, arriving);
+    return g != NULL && take(s, leaf, g, g == arriving);
 }
 
 /* ---- one node
@@ -404,11 +408,20 @@ bool sweep_accumulates(void)
     return under_way != NULL && under_way->inputs == NULL;
 }
 
+bool sweep_deliver(ito_tensor *leaf, ito_tensor *g)
+{
+    return take(under_way, leaf, g, false);
+}
+
 static ito_status sweep_go(sweep *s, ito_tensor *output)
 {
     if (!tensor_needs_grad(output))
-        return ito_error_set(ITO_ERR_GRAD, "backward: the output %s requires no gradient",
-                             tensor_shape_str(output));
+        return ito_error_set(
+            ITO_ERR_GRAD,
+            "backward: the output %s requires no gradient: no leaf is behind it "
+            "(see ito_requires_grad), or it was made without history (ITO_NO_GRAD, "
+            "ito_detach, a gradient without .create_graph)",
+            tensor_shape_str(output));
     static profile_row row = PROFILE_ROW("sweep");
     profile_frame frame;
     profile_begin_backward(&frame);
@@ -441,7 +454,7 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
 ito_status ito_backward_with(ito_tensor *output, ito_backward_options options)
 {
     if (output == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("backward", "the output");
     sweep s = {.options = options};
     return sweep_go(&s, output);
 }
@@ -449,11 +462,11 @@ ito_status ito_backward_with(ito_tensor *output, ito_backward_options options)
 ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n, ito_tensor **grads,
                      ito_backward_options options)
 {
-    if (output == NULL)
-        return ITO_ERR_ARGUMENT;
+    if (output == NULL || (n > 0 && (inputs == NULL || grads == NULL)))
+        return error_missing("grad", output == NULL ? "the output" : "the list of tensors");
     for (int64_t i = 0; i < n; i++) {
         if (inputs[i] == NULL)
-            return ITO_ERR_ARGUMENT;
+            return error_missing("grad", "an input");
         if (!tensor_needs_grad(inputs[i]))
             return ito_error_set(ITO_ERR_GRAD, "grad: input %" PRId64 " %s requires no gradient", i,
                                  tensor_shape_str(inputs[i]));

@@ -109,13 +109,17 @@ ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const 
     o.eps = o.eps > 0 ? o.eps : 1e-6;
     o.atol = o.atol > 0 ? o.atol : 1e-5;
     o.rtol = o.rtol > 0 ? o.rtol : 1e-3;
+    int64_t checked = 0;
     for (int64_t i = 0; i < n; i++) {
         if (inputs[i] == NULL)
-            return ITO_ERR_ARGUMENT;
+            return error_missing("gradcheck", "an input");
+        checked += wants_check(inputs[i]);
         if (wants_check(inputs[i]) && inputs[i]->dtype != ITO_F64)
             return ito_error_set(ITO_ERR_DTYPE, "gradcheck: input %" PRId64 " is %s, not f64", i,
                                  ito_dtype_name(inputs[i]->dtype));
     }
+    if (checked == 0)
+        return ito_error_set(ITO_ERR_ARGUMENT, "gradcheck: no input requires a gradient");
     ito_tensor **grads = struct_alloc((size_t)(n + 1) * sizeof(ito_tensor *));
     if (grads == NULL)
         return ITO_ERR_MEMORY;

@@ -42,6 +42,63 @@ void grad_mode_restore(int saved)
     no_grad_depth = saved;
 }
 
+/* ---- what is used without being recorded ---- */
+
+static _Thread_local grad_watch *watch;
+
+grad_watch *grad_watch_begin(grad_watch *w)
+{
+    grad_watch *before = watch;
+    w->depth = no_grad_depth;
+    watch = w;
+    return before;
+}
+
+void grad_watch_end(grad_watch *before)
+{
+    watch = before;
+}
+
+static bool watch_has(const ito_tensor *leaf)
+{
+    for (int64_t i = 0; i < watch->n; i++)
+        if (watch->leaf[i] == leaf)
+            return true;
+    return false;
+}
+
+static void watch_leaf(ito_tensor *leaf)
+{
+    if (watch_has(leaf))
+        return;
+    if (watch->n == watch->capacity) {
+        int64_t capacity = watch->capacity > 0 ? 2 * watch->capacity : 16;
+        ito_tensor **grown = struct_alloc((size_t)capacity * sizeof *grown);
+        watch->failed = watch->failed || grown == NULL;
+        if (grown == NULL)
+            return;
+        if (watch->n > 0)
+            memcpy(grown, watch->leaf, (size_t)watch->n * sizeof *grown);
+        free(watch->leaf);
+        watch->leaf = grown;
+        watch->capacity = capacity;
+    }
+    watch->leaf[watch->n++] = leaf;
+}
+
+void grad_watch_see(ito_tensor *const *in, int64_t n)
+{
+    if (watch == NULL || no_grad_depth != watch->depth)
+        return;
+    for (int64_t i = 0; i < n; i++)
+        if (in[i] == NULL || !tensor_needs_grad(in[i]))
+            continue;
+        else if (tensor_node(in[i]) == NULL)
+            watch_leaf(in[i]);
+        else if (watch->result == NULL)
+            watch->result = in[i];
+}
+
 void ito_set_anomaly_mode(bool on)
 {
     anomaly = on;
@@ -288,8 +345,8 @@ ito_tensor *ito_detach(ito_tensor *t)
 
 ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context)
 {
-    if (t == NULL)
-        return ITO_ERR_ARGUMENT;
+    if (t == NULL || hook == NULL)
+        return error_missing("add_grad_hook", t == NULL ? "the tensor" : "the hook");
     if (!tensor_needs_grad(t))
         return ito_error_set(ITO_ERR_GRAD, "add_grad_hook: the tensor %s requires no gradient",
                              tensor_shape_str(t));

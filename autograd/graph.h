@@ -115,6 +115,23 @@ int grad_mode_enable(void);
 void grad_mode_restore(int saved);
 /* Whether the sweep under way in this thread adds to leaves (ito_backward) or not (ito_grad). */
 bool sweep_accumulates(void);
+/* A gradient that a sweep within it has found for a leaf, past the leaf's hooks. */
+bool sweep_deliver(ito_tensor *leaf, ito_tensor *g);
+
+/* What requires a gradient and goes into operations that are not recorded: at the depth of no-grad
+ * blocks at which the watch begins, not within further ones. */
+typedef struct grad_watch {
+    ito_tensor **leaf; /* [n] each once, borrowed; freed by whoever began the watch */
+    int64_t n, capacity;
+    ito_tensor *result; /* the first that is no leaf, borrowed; or NULL */
+    int depth;
+    bool failed; /* no memory for leaf, and an error */
+} grad_watch;
+/* The watch in this thread from now on. The value, which may be NULL, is that before, for end. */
+grad_watch *grad_watch_begin(grad_watch *w);
+void grad_watch_end(grad_watch *before);
+/* Called with the inputs of each operation that is not recorded. */
+void grad_watch_see(ito_tensor *const *in, int64_t n);
 /* Whether operations of this thread look for NaN. */
 bool anomaly_mode(void);
 /* Fail if an element of t is not finite. `what` and the place go into the message. */

@@ -50,13 +50,16 @@ static bool check_pair(const op_info *info, const ito_tensor *first, const ito_t
     return false;
 }
 
-/* The inputs' dtypes are what the table says; the first NULL that is not optional fails quietly. */
+/* The inputs' dtypes are what the table says. A NULL that is not optional fails; mostly an earlier
+ * operation has said why. */
 static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional)
 {
     const ito_tensor *first = NULL;
     for (int64_t i = 0; i < n; i++) {
-        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
+        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0)) {
+            ito_error_set(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
             return false;
+        }
         if (in[i] == NULL)
             continue;
         if (!dtype_allowed(info->dtypes, in[i]->dtype)) {
@@ -83,8 +86,12 @@ static bool any_needs_grad(ito_tensor *const *in, int64_t n)
 static bool must_record(const op_info *info, ito_tensor *const *in, int64_t n,
                         const ito_tensor *out)
 {
-    return info->kind != KIND_DISCRETE && ito_dtype_is_float(out->dtype) && ito_grad_enabled() &&
-           any_needs_grad(in, n);
+    if (info->kind == KIND_DISCRETE || !ito_dtype_is_float(out->dtype))
+        return false;
+    if (ito_grad_enabled())
+        return any_needs_grad(in, n);
+    grad_watch_see(in, n);
+    return false;
 }
 
 static ito_tensor *run(op_call *c, size_t params_size)

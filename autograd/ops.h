@@ -266,4 +266,14 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 
 #include "ops_at.h"
 
+/* What C++ has in place of C's compound literals. */
+#ifdef __cplusplus
+#include <initializer_list>
+template <class... T> char (&ito_tensors_counted(T... tensors))[sizeof...(T)];
+#undef ITO_TENSORS
+#define ITO_TENSORS(...)                                                                           \
+    std::initializer_list<ito_tensor *>{__VA_ARGS__}.begin(),                                      \
+        (int64_t)sizeof(ito_tensors_counted(__VA_ARGS__))
+#endif
+
 #endif

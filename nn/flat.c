@@ -128,8 +128,10 @@ static bool move_all(module_flat *f)
 
 module_flat *flat_of(ito_module *root)
 {
-    if (root == NULL)
+    if (root == NULL) {
+        error_missing("flatten", "the model");
         return NULL;
+    }
     if (root->flat != NULL)
         return root->flat;
     if (root->parent != NULL)

@@ -216,8 +216,10 @@ bool registry_walk(const ito_module *m, int kinds, registry_visit *visit, void *
 
 ito_tensor *ito_module_forward(ito_module *m, ito_tensor *x)
 {
-    if (m == NULL || x == NULL)
+    if (m == NULL || x == NULL) {
+        error_missing("module_forward", m == NULL ? "the module" : "x");
         return NULL;
+    }
     if (m->forward == NULL)
         return error_null(ITO_ERR_ARGUMENT, "module: %s has no forward function of one input",
                           name_in_messages(m));

@@ -226,7 +226,7 @@ static ito_status step(ito_optimizer *o, double lr, const ito_step_options *opti
 ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_options options)
 {
     if (opt == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("optimizer_step", "the optimiser");
     ito_status status = ready(opt, lr, &options);
     if (status != ITO_OK)
         return status;

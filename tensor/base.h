@@ -3,7 +3,7 @@
  * Errors. The library never exits, aborts or prints. The first failure in a thread is recorded: a
  * code and one sentence, with the place in the caller's source. A function that returns a handle
  * returns NULL then, any other an ito_status. NULL in gives NULL out and leaves the first message
- * alone, so one look at the end of an expression or a step is enough.
+ * alone, or is itself the first error; so one look at the end of a step is enough.
  */
 #ifndef ITO_BASE_H
 #define ITO_BASE_H
@@ -72,7 +72,7 @@ ITO_API const char *ito_version(void);
 /* Wrapped round a call, notes the caller's file and line first. Public headers end with a macro of
  * the function's own name for each function that can fail on its arguments:
  *     #define ito_add(...) ITO_AT(ito_add(__VA_ARGS__))
- * The function itself remains for C++ and other languages. Within the library the macros are off,
+ * The function itself remains for other languages. Within the library the macros are off,
  * so that an error names the user's line and not ours. */
 #ifndef ITO_BUILD
 #define ITO_AT(call) (ito_at(__FILE__, __LINE__), call)
@@ -81,7 +81,9 @@ ITO_API const char *ito_version(void);
 #endif
 
 /* A struct of options by value, of the fields named in the call; the others are 0, their default:
- *     ito_conv2d(x, w, b, .stride = 2, .padding = 1) */
+ *     ito_conv2d(x, w, b, .stride = 2, .padding = 1)
+ * C++ has this from C++20 on, with fields named in the order of the struct; GCC and Clang take it
+ * in earlier modes, too. */
 #define ITO_OPTIONS(type, ...) ((type){.reserved_ = 0, __VA_ARGS__})
 
 #endif

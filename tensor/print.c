@@ -96,9 +96,11 @@ char *ito_to_string(const ito_tensor *t)
 
 ito_status ito_print(const ito_tensor *t, FILE *file)
 {
+    if (t == NULL || file == NULL)
+        return error_missing("print", t == NULL ? "the tensor" : "the file");
     char *text = ito_to_string(t);
     if (text == NULL)
-        return t == NULL ? ITO_ERR_ARGUMENT : ito_error_code();
+        return ito_error_code();
     bool written = fprintf(file, "%s\n", text) >= 0;
     free(text);
     return written ? ITO_OK : ito_error_set(ITO_ERR_IO, "print: the file takes no text");

@@ -230,8 +230,8 @@ void ito_touch(ito_tensor *t)
 
 ito_status ito_to_data(const ito_tensor *t, void *out, ito_dtype dtype)
 {
-    if (t == NULL)
-        return ITO_ERR_ARGUMENT;
+    if (t == NULL || (out == NULL && ito_numel(t) > 0))
+        return error_missing("to_data", t == NULL ? "the tensor" : "the place for its elements");
     ito_scope_begin();
     ito_tensor *copy = tensor_empty(ito_shape_of(t), dtype);
     if (copy != NULL) {
@@ -245,8 +245,10 @@ ito_status ito_to_data(const ito_tensor *t, void *out, ito_dtype dtype)
 
 double ito_item(const ito_tensor *t)
 {
-    if (t == NULL)
+    if (t == NULL) {
+        error_missing("item", "the tensor");
         return (double)NAN;
+    }
     if (ito_numel(t) != 1) {
         ito_error_set(ITO_ERR_SHAPE, "item: a tensor of shape %s is not one number",
                       tensor_shape_str(t));

@@ -162,4 +162,15 @@ ITO_API ito_status ito_print(const ito_tensor *t, FILE *file);
 #define ito_to_data(...) ITO_AT(ito_to_data(__VA_ARGS__))
 #endif
 
+/* What C++ has in place of C's compound literals. */
+#ifdef __cplusplus
+template <class... Sizes> inline ito_shape ito_shape_of_sizes(Sizes... sizes)
+{
+    static_assert(sizeof...(sizes) <= ITO_MAX_DIMS, "a tensor has at most 8 axes");
+    return ito_shape{(int)sizeof...(sizes), {(int64_t)sizes...}};
+}
+#define ITO_SHAPE(...) ito_shape_of_sizes(__VA_ARGS__)
+#define ITO_DIMS(...) ITO_SHAPE(__VA_ARGS__)
+#endif
+
 #endif

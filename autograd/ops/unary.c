@@ -120,16 +120,25 @@ static ito_tensor *scaled(const op_call *c, ito_tensor *dy, double scale)
 
 BACKWARD(scale_shift, scaled(c, dy, ((const two_numbers *)c->params)->p))
 
+/* One row of the table has two names for callers, who are told theirs. */
+static ito_tensor *scale_shift(const char *name, ito_tensor *x, two_numbers n)
+{
+    if (x == NULL)
+        error_missing(name, "x");
+    else if (x->dtype != ITO_F32 && x->dtype != ITO_F64 && x->dtype != ITO_BF16)
+        return error_null(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", name,
+                          ito_dtype_name(x->dtype));
+    return op_apply(OP_scale_shift, &x, 1, &n, sizeof n);
+}
+
 ito_tensor *ito_add_scalar(ito_tensor *x, double shift)
 {
-    two_numbers n = {1, shift};
-    return op_apply(OP_scale_shift, &x, 1, &n, sizeof n);
+    return scale_shift("add_scalar", x, (two_numbers){1, shift});
 }
 
 ito_tensor *ito_mul_scalar(ito_tensor *x, double scale)
 {
-    two_numbers n = {scale, 0};
-    return op_apply(OP_scale_shift, &x, 1, &n, sizeof n);
+    return scale_shift("mul_scalar", x, (two_numbers){scale, 0});
 }
 
 ito_tensor *op_clamp_forward(op_call *c)

@@ -29,7 +29,7 @@ bool asked_afresh(void)
 ito_tensor *ask_network(ito_ddpm_network *network, void *context, ito_tensor *x, ito_tensor *t,
                         bool afresh)
 {
-    if (x == NULL || t == NULL)
+    if (x == NULL || t == NULL || network == NULL)
         return NULL;
     bool saved = afresh_now;
     afresh_now = afresh;
@@ -88,8 +88,10 @@ static ito_tensor *weighted_errors(const ito_diffusion *d, ito_tensor *output, i
         return NULL;
     ito_tensor *(*distance)(ito_tensor *) = d->loss->distance;
     ito_tensor *difference = ito_sub(output, target);
-    ito_tensor *error =
-        image_mean(distance != NULL ? distance(difference) : ito_square(difference));
+    ito_tensor *each = distance != NULL ? distance(difference) : ito_square(difference);
+    if (each == NULL)
+        error_missing("ddpm_loss", "the distance"); /* if it was silent */
+    ito_tensor *error = image_mean(each);
     if (error != NULL && d->weighting->weight != NULL)
         error = ito_mul(error, per_image(d, output_weight, error, t));
     return ito_mul_scalar(error, d->loss->simple);

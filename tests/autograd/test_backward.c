@@ -70,10 +70,14 @@ Test(backward, needs_a_number_or_a_cotangent)
     assert_elements(ito_grad_of(x), (double[]){6, 6, 6, 6, 6, 6}, 6, 0, "2 x 3");
 }
 
+#define NO_HISTORY                                                                                 \
+    "backward: the output [] requires no gradient: no leaf is behind it (see ito_requires_grad), " \
+    "or it was made without history (ITO_NO_GRAD, ito_detach, a gradient without .create_graph)"
+
 Test(backward, nothing_that_requires_a_gradient_is_an_error)
 {
     cr_assert_eq(ito_backward(ito_scalar(1, ITO_F64)), ITO_ERR_GRAD);
-    assert_error(ITO_ERR_GRAD, "backward: the output [] requires no gradient");
+    assert_error(ITO_ERR_GRAD, NO_HISTORY);
     ito_tensor *x = leaf(1), *other = ito_scalar(1, ITO_F64);
     cr_assert_null(ito_grad(ito_square(x), other));
     assert_error(ITO_ERR_GRAD, "grad: input 0 [] requires no gradient");
@@ -83,7 +87,7 @@ Test(backward, an_error_names_the_users_line)
 {
     ito_at("train.c", 7);
     ito_backward_with(ito_scalar(1, ITO_F64), (ito_backward_options){0});
-    cr_assert_str_eq(ito_error(), "backward: the output [] requires no gradient (train.c:7)");
+    cr_assert_str_eq(ito_error(), NO_HISTORY " (train.c:7)");
 }
 
 Test(backward, a_used_graph_is_gone_unless_retained)
@@ -377,4 +381,87 @@ Test(backward, a_checkpoint_serves_grad_and_second_derivatives)
     assert_error(ITO_ERR_ARGUMENT, "checkpoint: no function");
     cr_assert_null(ito_checkpoint(deep, w, &x, 0));
     assert_error(ITO_ERR_ARGUMENT, "checkpoint: takes 1 to 32 inputs, not 0");
+}
+
+Test(backward, a_checkpoint_knows_the_leaves_that_its_function_uses)
+{
+    ito_tensor *x = random_tensor(ITO_SHAPE(3), -1, 1, 3), *grads[2];
+    ito_tensor *w = ito_requires_grad(random_tensor(ITO_SHAPE(3), -1, 1, 4), true);
+    for (int k = 0; k < 2; k++) { /* x requires no gradient */
+        ito_tensor *y = k == 0 ? deep(&x, 1, w) : ito_checkpoint(deep, w, &x, 1);
+        grads[k] = ito_grad(ito_sum(y), w, .create_graph = true);
+        cr_assert_eq(ito_backward(ito_sum(ito_square(grads[k]))), ITO_OK, "%s", ito_error());
+        grads[k] = ito_cat(ITO_TENSORS(ito_detach(grads[k]), ito_clone(ito_grad_of(w))), 0);
+        ito_zero_grad(w);
+    }
+    assert_close(grads[1], grads[0], 1e-14, "grad, and backward of what is made of it");
+    ITO_NO_GRAD
+    {
+        cr_assert_not(ito_has_grad_path(ito_checkpoint(deep, w, &x, 1)));
+    }
+
+    ito_tensor *y = ito_checkpoint(deep, w, &x, 1);
+    ITO_NO_GRAD
+    {
+        ito_mul_scalar_(w, 2);
+    }
+    cr_assert_eq(ito_backward(ito_sum(y)), ITO_ERR_GRAD);
+    assert_error(ITO_ERR_GRAD,
+                 "backward: input 1 of checkpoint, [3], was changed in place after it ran");
+    cr_assert_null(ito_checkpoint(deep, ito_square(w), &x, 1));
+    assert_error(ITO_ERR_GRAD, "checkpoint: its function uses [3], a result from outside that "
+                               "requires a gradient: make it an input");
+    x = NULL;
+    cr_assert_null(ito_checkpoint(deep, w, &x, 1));
+    assert_error(ITO_ERR_ARGUMENT, "checkpoint: input 0 is NULL");
+}
+
+static ito_tensor *doubled(ito_tensor *g, void *calls)
+{
+    ++*(int *)calls;
+    return ito_mul_scalar(g, 2);
+}
+
+/* One product, so that its hook is called once. */
+static ito_tensor *product(ito_tensor *const *in, int64_t n, void *weight)
+{
+    (void)n;
+    return ito_mul(in[0], weight);
+}
+
+static ito_tensor *only_weight(ito_tensor *const *in, int64_t n, void *weight)
+{
+    (void)in, (void)n;
+    return weight;
+}
+
+Test(backward, a_leaf_in_a_checkpoint_has_its_hooks_called_once)
+{
+    ito_tensor *x = ito_ones(ITO_SHAPE(3), ITO_F64);
+    ito_tensor *w = ito_requires_grad(ito_ones(ITO_SHAPE(3), ITO_F64), true);
+    int calls = 0;
+    cr_assert_eq(ito_add_grad_hook(w, doubled, &calls), ITO_OK);
+    ito_tensor *g = ito_grad(ito_sum(ito_checkpoint(product, w, &x, 1)), w);
+    cr_assert_eq(calls, 1);
+    cr_assert_float_eq(ito_item(ito_sum(g)), 6, 0);
+    cr_assert_eq(ito_backward(ito_sum(ito_checkpoint(product, w, &x, 1))), ITO_OK);
+    cr_assert_eq(calls, 2);
+    cr_assert_float_eq(ito_item(ito_sum(ito_grad_of(w))), 6, 0);
+    g = ito_grad(ito_sum(ito_checkpoint(only_weight, w, &x, 1)), w); /* a leaf as the result */
+    cr_assert_float_eq(ito_item(ito_sum(g)), 6, 0, "%s", ito_error());
+}
+
+Test(backward, what_is_null_is_said_where_nothing_else_was)
+{
+    ito_tensor *w = ito_requires_grad(ito_ones(ITO_SHAPE(2), ITO_F64), true);
+    cr_assert_null(ito_add(w, NULL));
+    assert_error(ITO_ERR_ARGUMENT, "add: input 1 is NULL");
+    cr_assert_eq(ito_backward(NULL), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "backward: the output is NULL");
+    cr_assert_null(ito_grad(ito_sum(w), NULL));
+    assert_error(ITO_ERR_ARGUMENT, "grad: an input is NULL");
+    cr_assert_eq(ito_grads(ito_sum(w), &w, 1, NULL, (ito_backward_options){0}), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "grad: the list of tensors is NULL");
+    cr_assert_eq(ito_add_grad_hook(w, NULL, NULL), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "add_grad_hook: the hook is NULL");
 }

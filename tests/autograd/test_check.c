@@ -96,6 +96,13 @@ Test(check, wants_f64)
     assert_error(ITO_ERR_DTYPE, "gradcheck: input 0 is f32, not f64");
 }
 
+Test(check, of_nothing_does_not_pass)
+{
+    ito_tensor *x = ito_ones(ITO_SHAPE(2), ITO_F64);
+    cr_assert_eq(ito_gradcheck(product, NULL, ((ito_tensor *[]){x, x}), 2), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "gradcheck: no input requires a gradient");
+}
+
 static ito_tensor *curve(ito_tensor *const *in, int64_t n, void *unused)
 {
     (void)n, (void)unused;

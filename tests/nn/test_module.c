@@ -207,7 +207,9 @@ Test(module, says_what_it_lacks)
     cr_expect_null(ito_module_forward(m, ito_ones(ITO_SHAPE(1), ITO_F32)));
     expect_error(ITO_ERR_ARGUMENT, "module: bare has no forward function of one input");
     cr_expect_null(ito_module_forward(m, NULL));
-    cr_expect_eq(ito_error_code(), ITO_OK);
+    expect_error(ITO_ERR_ARGUMENT, "module_forward: x is NULL");
+    cr_expect_null(ito_module_forward(NULL, NULL));
+    expect_error(ITO_ERR_ARGUMENT, "module_forward: the module is NULL");
     ito_module_free(m);
 }
 

@@ -388,6 +388,10 @@ Test(optim, refuses_settings_out_of_range)
     expect_error(ITO_ERR_RANGE, "sgd: weight decay -1 is negative or not finite");
     cr_expect_null(ito_sgd_create(m, .nesterov = true));
     expect_error(ITO_ERR_ARGUMENT, "sgd: nesterov needs momentum");
+    cr_expect_null(ito_adam_create(NULL));
+    expect_error(ITO_ERR_ARGUMENT, "flatten: the model is NULL");
+    cr_expect_eq(ito_optimizer_step(NULL, 1), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "optimizer_step: the optimiser is NULL");
     ito_module_free(m);
 }
 

@@ -52,7 +52,26 @@ Test(tensor, item_wants_one_element)
 {
     cr_assert(isnan(ito_item(ito_zeros(ITO_SHAPE(2), ITO_F32))));
     cr_assert_str_eq(ito_error_message(), "item: a tensor of shape [2] is not one number");
+    ito_error_clear();
     cr_assert(isnan(ito_item(NULL)));
+    cr_assert_str_eq(ito_error_message(), "item: the tensor is NULL");
+}
+
+Test(tensor, elements_need_a_place)
+{
+    ito_tensor *t = ito_zeros(ITO_SHAPE(2), ITO_F32);
+    cr_assert_eq(ito_to_data(t, NULL, ITO_F32), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "to_data: the place for its elements is NULL");
+    cr_assert_eq(ito_to_data(ito_zeros(ITO_SHAPE(0), ITO_F32), NULL, ITO_F32), ITO_OK);
+    ito_error_clear();
+    cr_assert_eq(ito_to_data(NULL, NULL, ITO_F32), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "to_data: the tensor is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_print(t, NULL), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "print: the file is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_print(NULL, stdout), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "print: the tensor is NULL");
 }
 
 Test(tensor, null_has_no_shape_and_sets_no_error)

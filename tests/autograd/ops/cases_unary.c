@@ -374,6 +374,17 @@ void case_scale_shift(void)
     check("mul_scalar", scale, scale_oracle, -2, 2, 1);
     ito_scope_begin();
     cr_assert(signbit(ito_item(ito_mul_scalar(ito_scalar(-0.0, ITO_F32), 2))), "-0 stays -0");
+    cr_assert_null(ito_mul_scalar(ito_scalar(1, ITO_I64), 2));
+    cr_assert_str_eq(ito_error_message(),
+                     "mul_scalar: takes f32, f64 or bf16, not i64 (see ito_cast)");
+    ito_error_clear();
+    cr_assert_null(ito_add_scalar(NULL, 2));
+    cr_assert_str_eq(ito_error_message(), "add_scalar: x is NULL");
+    ito_error_clear();
+    cr_assert_null(ito_add_scalar(ito_scalar(1, ITO_BOOL), 2));
+    cr_assert_str_eq(ito_error_message(),
+                     "add_scalar: takes f32, f64 or bf16, not bool (see ito_cast)");
+    ito_error_clear();
     ito_scope_end();
 }
 

@@ -362,7 +362,7 @@ Test(train, errors_are_passed_on_and_the_result_is_untouched)
     w.diffusion->loss = &own;
     w.trainer.network = ito_unet_network;
     cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "train_step: the loss is NULL");
+    cr_assert_str_eq(ito_error_message(), "ddpm_loss: the distance is NULL");
     cr_assert_eq(r.loss, 42.0);
     end(&w);
 }

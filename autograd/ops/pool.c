@@ -5,9 +5,7 @@
  */
 #include "autograd/op.h"
 #include "tensor/kernels/kernels.h"
-#include "tensor/stream.h"
 
-#include <omp.h>
 #include <string.h>
 
 typedef struct pool_params {
@@ -65,44 +63,28 @@ ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size)
 
 /* ---- upsample_nearest2d ---- */
 
-/* Line i of x, wide, to the p->size lines that it becomes: the first is made where it lies, or, if
- * the result is too big for the caches, in `own`, and copied from there. */
-static void upsample_line(ito_tensor *y, const ito_tensor *x, int64_t i, const pool_params *p,
-                          char *own)
-{
-    int64_t w = x->shape[3], channels = x->shape[1];
-    int64_t line = w * channels * (int64_t)ito_dtype_size(y->dtype), wide = line * p->size;
-    char *to = (char *)tensor_data(y) + i * wide * p->size, *first = own != NULL ? own : to;
-    kernels(y->dtype)->upsample_line(first, (const char *)tensor_data(x) + i * line, w, channels,
-                                     p->size, p->factor);
-    for (int64_t j = own != NULL ? 0 : 1; j < p->size; j++)
-        if (own != NULL)
-            stream_copy(to + j * wide, own, wide);
-        else
-            memcpy(to + j * wide, first, (size_t)wide);
-    if (own != NULL)
-        stream_end();
-}
-
 ito_tensor *op_upsample_nearest2d_forward(op_call *c)
 {
     const pool_params *p = c->params;
     ito_shape s = c->shape[0];
-    ito_shape shape = ITO_SHAPE(s.dim[0], s.dim[1], s.dim[2] * p->size, s.dim[3] * p->size);
+    int64_t channels = s.dim[1], w = s.dim[3];
+    ito_shape shape = ITO_SHAPE(s.dim[0], channels, s.dim[2] * p->size, w * p->size);
     const ito_tensor *x = tensor_channels_last(c->in[0]);
     ito_tensor *y = tensor_empty_channels_last(shape, c->dtype[0]);
     if (x == NULL || y == NULL)
         return NULL;
-    int64_t wide = shape.dim[3] * s.dim[1] * (int64_t)ito_dtype_size(y->dtype);
-    int threads = threads_for(ito_numel(y));
-    bool stream = stream_pays(wide * shape.dim[2] * s.dim[0]);
-    char *own = stream ? mem_alloc((size_t)(threads * wide)) : NULL;
-    if (stream && own == NULL)
-        return NULL;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < s.dim[0] * s.dim[2]; i++)
-        upsample_line(y, x, i, p, stream ? own + omp_get_thread_num() * wide : NULL);
-    mem_free(own);
+    const kernel_table *k = kernels(y->dtype);
+    const char *from = tensor_data(x);
+    char *to = tensor_data(y);
+    int64_t line = w * channels * (int64_t)ito_dtype_size(y->dtype), lines = s.dim[0] * s.dim[2];
+    int64_t wide = line * p->size;
+#pragma omp parallel for num_threads(threads_for(ito_numel(y))) schedule(static)
+    for (int64_t i = 0; i < lines; i++) {
+        char *first = to + i * wide * p->size;
+        k->upsample_line(first, from + i * line, w, channels, p->size, p->factor);
+        for (int64_t j = 1; j < p->size; j++)
+            memcpy(first + j * wide, first, (size_t)wide);
+    }
     return y;
 }
 

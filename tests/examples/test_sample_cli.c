@@ -115,7 +115,7 @@ Test(cli_sample, the_built_in_network_knows_its_classes)
     static const char *const word[] = {"trouser", "bag", "boot"};
     static const int label[] = {1, 8, 9};
     for (int i = 0; i < 3; i++) {
-        succeeds(run("sample --class %s --guidance 2 --n 8 --npy x.npy", word[i]));
+        succeeds(run("sample --class %s --guidance 2 --n 8 --steps 10 --npy x.npy", word[i]));
         ito_tensor *logits, *features, *x = ito_npy_load("x.npy");
         ito_classifier *c = ito_classifier_fashion_mnist();
         cr_assert_eq(ito_classifier_run(c, x, &features, &logits), ITO_OK, "%s", ito_error());

@@ -7,6 +7,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct {
     const char *name;
@@ -75,6 +76,15 @@ static int print_help(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
+/* A batch that is too large is refused with a sentence: the system would grant the memory and kill
+ * the program for using it. A tenth is left to everything else. */
+static void limit_memory(void)
+{
+    int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    if (pages > 0 && page > 0)
+        ito_memory_limit(pages / 10 * 9 * page);
+}
+
 int main(int argc, char **argv)
 {
     /* A reader of stdout that goes away must not cost a checkpoint, and a limit on the size of
@@ -104,6 +114,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "ito-ddpm: %s\n", ito_error_message());
         return EXIT_USAGE;
     }
+    limit_memory();
     int (*run)(int, char **) = find_command(argv[1]);
     return run != NULL ? run(argc - 1, argv + 1) : EXIT_USAGE;
 }

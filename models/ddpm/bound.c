@@ -135,6 +135,10 @@ static ito_ddpm_level prior_level(const ito_ddpm_schedule *s)
 
 ito_tensor *ito_ddpm_prior_bits(const ito_diffusion *d, ito_tensor *x_0)
 {
+    if (d == NULL) {
+        error_missing("prior_bits", "the diffusion");
+        return NULL;
+    }
     ito_ddpm_level end = prior_level(d->schedule);
     double variance = end.noise * end.noise;
     ito_tensor *mean_square = image_mean(ito_square(ito_mul_scalar(x_0, end.signal)));
@@ -323,8 +327,8 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
                                       void *context, ito_tensor *x_0, ito_ddpm_bits_options options,
                                       ito_ddpm_bits *out)
 {
-    if (x_0 == NULL)
-        return error_missing("bits_per_dim", "x_0");
+    if (d == NULL || x_0 == NULL)
+        return error_missing("bits_per_dim", d == NULL ? "the diffusion" : "x_0");
     if (options.draws == 0)
         options.draws = 1;
     evaluation e = {.d = d, .network = network, .context = context, .o = options, .x_0 = x_0};

@@ -110,8 +110,8 @@ ito_status ito_ddpm_compress_with(const ito_diffusion *d, ito_ddpm_network *netw
                                   ito_tensor *images, ito_ddpm_compress_options options,
                                   ito_ddpm_compressed *out)
 {
-    if (images == NULL)
-        return error_missing("compress", "images");
+    if (d == NULL || images == NULL)
+        return error_missing("compress", d == NULL ? "the diffusion" : "images");
     ito_status status = check_options(d, images, &options);
     if (status != ITO_OK)
         return status;
@@ -200,6 +200,8 @@ ito_status ito_ddpm_decompress_with(const ito_diffusion *d, ito_ddpm_network *ne
                                     void *context, const uint8_t *bytes, int64_t size,
                                     ito_ddpm_decompress_options options, ito_ddpm_decompressed *out)
 {
+    if (d == NULL)
+        return error_missing("decompress", "the diffusion");
     codec c = {.d = d,
                .network = network,
                .context = context,

@@ -42,6 +42,10 @@ bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, cons
                 network_heads *out)
 {
     ito_shape wanted = ito_shape_of(x);
+    if (d == NULL) {
+        error_missing(op, "the diffusion");
+        return false;
+    }
     if (output == NULL) {
         ito_error_set(ITO_ERR_ARGUMENT, "%s: the network gave nothing", op); /* if it was silent */
         return false;
@@ -100,6 +104,10 @@ static ito_tensor *weighted_errors(const ito_diffusion *d, ito_tensor *output, i
 ito_tensor *ito_ddpm_losses(const ito_diffusion *d, ito_ddpm_network *network, void *context,
                             ito_tensor *x_0, ito_tensor *t, ito_tensor *eps)
 {
+    if (d == NULL) {
+        error_missing("ddpm_loss", "the diffusion");
+        return NULL;
+    }
     const ito_ddpm_objective *loss = d->loss;
     network_heads heads;
     ito_tensor *x_t = ito_ddpm_q_sample(d->schedule, x_0, eps, t), *sum = NULL, *term = NULL;
@@ -124,6 +132,10 @@ ito_tensor *ito_ddpm_losses(const ito_diffusion *d, ito_ddpm_network *network, v
 ito_tensor *ito_ddpm_loss(const ito_diffusion *d, ito_ddpm_network *network, void *context,
                           ito_tensor *x_0, ito_tensor *t, ito_tensor *eps)
 {
+    if (d == NULL) {
+        error_missing("ddpm_loss", "the diffusion");
+        return NULL;
+    }
     const ito_ddpm_objective *loss = d->loss;
     if (loss->simple != 1.0 || loss->vlb != 0.0 || loss->distance != NULL ||
         d->weighting->weight != NULL)

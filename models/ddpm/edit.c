@@ -103,6 +103,10 @@ static ito_tensor *noised(ito_ddpm_drive *drive, ito_tensor *x_0)
 static bool check_interpolation(const ito_diffusion *d, const ito_tensor *a, const ito_tensor *b,
                                 const ito_tensor *lambda, int64_t t)
 {
+    if (d == NULL) {
+        error_missing("interpolate", "the diffusion");
+        return false;
+    }
     int64_t T = d->schedule->steps;
     if (a->ndim != 4 || a->shape[0] != 1 || !shape_equal(ito_shape_of(a), ito_shape_of(b)) ||
         a->dtype != b->dtype || lambda->ndim != 1)
@@ -161,6 +165,10 @@ ito_tensor *ito_ddpm_edit_with(const ito_diffusion *d, ito_ddpm_network *network
                                ito_tensor *x_0, double strength, ito_ddpm_sample_options options)
 {
     ito_ddpm_drive drive;
+    if (d == NULL) {
+        error_missing("edit", "the diffusion");
+        return NULL;
+    }
     if (x_0 == NULL)
         return NULL;
     if (!(strength > 0.0 && strength <= 1.0))

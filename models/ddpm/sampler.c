@@ -322,6 +322,8 @@ static ito_status check_prediction(const ito_ddpm_drive *drive)
 ito_status drive_begin(ito_ddpm_drive *drive, const ito_diffusion *d, ito_ddpm_network *network,
                        void *context, ito_shape shape, ito_ddpm_sample_options options)
 {
+    if (d == NULL)
+        return error_missing("sample", "the diffusion");
     if (options.sampler == NULL)
         options.sampler = &ito_ddpm_ancestral;
     *drive = (ito_ddpm_drive){.network = network, .context = context};

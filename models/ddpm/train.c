@@ -110,8 +110,8 @@ static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_re
 ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, double lr,
                                ito_ddpm_train_result *out)
 {
-    if (x_0 == NULL)
-        return error_missing("train_step", "x_0");
+    if (tr->diffusion == NULL || x_0 == NULL)
+        return error_missing("train_step", x_0 == NULL ? "x_0" : "the diffusion");
     ito_ddpm_train_result r = {.grad_norm = (double)NAN};
     ito_status status = ITO_OK;
     ito_scope_begin();

@@ -3,10 +3,15 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/bound.h"
+#include "models/ddpm/codec.h"
+#include "models/ddpm/edit.h"
+#include "models/ddpm/train.h"
 #include "tensor/runtime.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static ito_tensor *noise(uint64_t stream, ito_shape shape, ito_dtype dtype)
@@ -219,6 +224,59 @@ Test(diffusion, loss_says_what_the_network_did_wrong)
     refused(ito_ddpm_loss(d, failing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
             "network: out of order");
     ito_diffusion_free(d);
+}
+
+static ito_tensor *nothing(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t;
+    (void)context;
+    return ito_zeros_like(x);
+}
+
+/* As anything else that could not be made: its own sentence stays, or one says what is missing. */
+Test(diffusion, what_is_asked_of_none_is_an_error)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
+    ito_tensor *half = ito_full(ITO_SHAPE(1), 0.5, ITO_F32);
+    const int64_t t[] = {4};
+    ito_diffusion *d = ito_diffusion_create(.loss = &ito_ddpm_loss_hybrid);
+    cr_assert_null(d);
+    char why[256];
+    snprintf(why, sizeof why, "%s", ito_error_message());
+    cr_assert_null(ito_ddpm_loss(d, nothing, NULL, x, steps(1, t), x));
+    refused(ito_ddpm_sample(d, nothing, NULL, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT, why);
+
+    refused(ito_ddpm_loss(d, nothing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
+            "ddpm_loss: the diffusion is NULL");
+    refused(ito_ddpm_losses(d, nothing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
+            "ddpm_loss: the diffusion is NULL");
+    refused(ito_ddpm_sample(d, nothing, NULL, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT,
+            "sample: the diffusion is NULL");
+    refused(ito_ddpm_sample_from(d, nothing, NULL, x), ITO_ERR_ARGUMENT,
+            "sample: the diffusion is NULL");
+    refused(ito_ddpm_encode(d, nothing, NULL, x), ITO_ERR_ARGUMENT,
+            "sample: the diffusion is NULL");
+    refused(ito_ddpm_edit(d, nothing, NULL, x, 0.5), ITO_ERR_ARGUMENT,
+            "edit: the diffusion is NULL");
+    refused(ito_ddpm_inpaint(d, nothing, NULL, x, x, (ito_ddpm_resampling){0}), ITO_ERR_ARGUMENT,
+            "sample: the diffusion is NULL");
+    refused(ito_ddpm_interpolate(d, nothing, NULL, x, x, half, 4), ITO_ERR_ARGUMENT,
+            "interpolate: the diffusion is NULL");
+    refused(ito_ddpm_prior_bits(d, x), ITO_ERR_ARGUMENT, "prior_bits: the diffusion is NULL");
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, nothing, NULL, x, &bits), ITO_ERR_ARGUMENT);
+    refused(NULL, ITO_ERR_ARGUMENT, "bits_per_dim: the diffusion is NULL");
+    ito_ddpm_trainer trainer = {.network = nothing};
+    ito_ddpm_train_result result;
+    cr_assert_eq(ito_ddpm_train_step(&trainer, x, 0, 1e-3, &result), ITO_ERR_ARGUMENT);
+    refused(NULL, ITO_ERR_ARGUMENT, "train_step: the diffusion is NULL");
+    ito_ddpm_compressed file;
+    cr_assert_eq(ito_ddpm_compress(d, nothing, NULL, x, &file), ITO_ERR_ARGUMENT);
+    refused(NULL, ITO_ERR_ARGUMENT, "compress: the diffusion is NULL");
+    ito_ddpm_decompressed back;
+    cr_assert_eq(ito_ddpm_decompress(d, nothing, NULL, (const uint8_t *)"ito", 3, &back),
+                 ITO_ERR_ARGUMENT);
+    refused(NULL, ITO_ERR_ARGUMENT, "decompress: the diffusion is NULL");
 }
 
 static double variance_of(const ito_ddpm_variance *v, const ito_ddpm_step *step)

@@ -4,6 +4,8 @@
 #ifndef ITO_MODELS_INCBIN_H
 #define ITO_MODELS_INCBIN_H
 
+#include <stdint.h>
+
 #define INCBIN(name, path)                                                                         \
     __asm__(".pushsection .rodata\n"                                                               \
             ".balign 64\n" #name ": .incbin \"" path "\"\n" #name "_end:\n"                        \
@@ -11,6 +13,6 @@
     extern const unsigned char name[] __attribute__((visibility("hidden")));                       \
     extern const unsigned char name##_end[] __attribute__((visibility("hidden")));
 
-#define INCBIN_SIZE(name) ((size_t)(name##_end - name))
+#define INCBIN_SIZE(name) ((size_t)((uintptr_t)name##_end - (uintptr_t)name))
 
 #endif

@@ -39,8 +39,7 @@ static const option_row rows[] = {
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
     "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
-    "of "
-    "CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
+    "of CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
     "\v"
     "Examples:\n"
     "  ito-ddpm info run\n"
@@ -171,7 +170,7 @@ static bool describe_idx(cJSON *o, const char *path)
     return x != NULL && put_text(o, "kind", "IDX file") && put_tensor(o, x);
 }
 
-/* The labels as a text "9,2,1". */
+/* A list of the labels; nothing where there are none. */
 static bool put_labels(cJSON *o, const ito_tensor *labels)
 {
     cJSON *list = labels != NULL ? cJSON_AddArrayToObject(o, "classes") : NULL;

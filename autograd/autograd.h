@@ -39,6 +39,7 @@ typedef struct ito_backward_options {
     bool retain_graph; /* keep what backward needs, for another sweep */
     bool create_graph; /* record the sweep itself, so that its result can be differentiated */
 } ito_backward_options;
+#define ITO_DEFAULTS_ito_backward_options .reserved_ = 0
 
 /**
  * Add to the gradient of every leaf that output depends on: ito_backward(loss), or with options,
@@ -102,6 +103,7 @@ typedef struct ito_gradcheck_options {
     double atol; /* default 1e-5 */
     double rtol; /* default 1e-3 */
 } ito_gradcheck_options;
+#define ITO_DEFAULTS_ito_gradcheck_options .reserved_ = 0
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a

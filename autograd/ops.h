@@ -84,6 +84,7 @@ typedef struct ito_reduce_options {
     bool keepdim;   /* leave them with size 1 */
     bool biased;    /* var: divide by n, not n - 1 */
 } ito_reduce_options;
+#define ITO_DEFAULTS_ito_reduce_options .reserved_ = 0
 
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
@@ -190,6 +191,7 @@ typedef struct ito_conv2d_options {
     int64_t groups;      /* default 1 */
     ito_tensor *add;     /* added to the result: shaped as it, or [N, O, 1, 1] */
 } ito_conv2d_options;
+#define ITO_DEFAULTS_ito_conv2d_options .reserved_ = 0
 
 /** x [N, C, H, W], w [O, C / groups, KH, KW], b [O] or NULL: [N, O, OH, OW], channels-last in
  * memory. With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask for

@@ -44,6 +44,7 @@ typedef struct ito_checkpoint_options {
     int reserved_;
     int64_t keep; /* how many of the newest stay, at least 2; default 2; -1: all */
 } ito_checkpoint_options;
+#define ITO_DEFAULTS_ito_checkpoint_options .reserved_ = 0
 
 /**
  * Write DIR/step-N, then remove the oldest ones beyond those to keep, and temporaries of processes

@@ -48,6 +48,7 @@ typedef struct ito_image_dataset_options {
     ito_tensor *labels; /* [N] u8, i32 or i64; NULL: none */
     bool flip;          /* mirror left and right, for half of (seed, epoch, index) */
 } ito_image_dataset_options;
+#define ITO_DEFAULTS_ito_image_dataset_options .reserved_ = 0
 
 /**
  * Images in memory: ito_image_dataset_create(images, .labels = labels, .flip = true).
@@ -91,6 +92,7 @@ typedef struct ito_loader_options {
     bool sequential;  /* in the order of the dataset, not a random one */
     bool once;        /* one pass: the last batch may be shorter, then there are none */
 } ito_loader_options;
+#define ITO_DEFAULTS_ito_loader_options .reserved_ = 0
 
 typedef struct ito_batch {
     ito_tensor *x;      /* [B, ...] f32, of the current scope; NULL at the end of a single pass */

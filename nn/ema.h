@@ -21,6 +21,7 @@ typedef struct ito_ema_options {
     double decay; /* in (0, 1); default 0.9999 */
     bool warmup;  /* min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: forget the start */
 } ito_ema_options;
+#define ITO_DEFAULTS_ito_ema_options .reserved_ = 0
 
 /**
  * Begin with the parameters as they are: ito_ema_create(&model->base, .decay = 0.999). Flattens the

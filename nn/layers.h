@@ -29,6 +29,7 @@ typedef struct ito_linear_options {
     ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in) */
     bool no_bias;
 } ito_linear_options;
+#define ITO_DEFAULTS_ito_linear_options .reserved_ = 0
 
 /** y = x weight^T + bias: ito_linear_create(&m->base, "proj", 128, 512, .generator = &g).
  * ITO_ERR_ARGUMENT unless both sizes are positive. */
@@ -60,6 +61,7 @@ typedef struct ito_conv2d_layer_options {
     int64_t groups;           /* default 1 */
     bool no_bias;
 } ito_conv2d_layer_options;
+#define ITO_DEFAULTS_ito_conv2d_layer_options .reserved_ = 0
 
 /** ito_conv2d_create(&m->base, "conv1", 64, 128, 3, .padding = 1, .generator = &g).
  * ITO_ERR_ARGUMENT for sizes below 1 (padding: 0), or channels that groups does not divide. */
@@ -88,6 +90,7 @@ typedef struct ito_group_norm_options {
     int reserved_;
     double eps; /* default 1e-5, PyTorch's; DDPM has 1e-6 */
 } ito_group_norm_options;
+#define ITO_DEFAULTS_ito_group_norm_options .reserved_ = 0
 
 /** ito_group_norm_create(&m->base, "norm1", 128, 32, .eps = 1e-6). ITO_ERR_SHAPE if the channels do
  * not form so many groups. */
@@ -114,6 +117,7 @@ typedef struct ito_embedding_options {
     int reserved_;
     ito_generator *generator; /* weight: standard normal */
 } ito_embedding_options;
+#define ITO_DEFAULTS_ito_embedding_options .reserved_ = 0
 
 /** A row of dim numbers for each index in [0, count). */
 ITO_API ito_embedding_layer *ito_embedding_create_with(ito_module *parent, const char *name,
@@ -160,6 +164,7 @@ typedef struct ito_attention_options {
     ito_generator *generator; /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
     double eps;               /* of the group norm; default 1e-5 */
 } ito_attention_options;
+#define ITO_DEFAULTS_ito_attention_options .reserved_ = 0
 
 ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
                                                        int64_t channels, int64_t groups,

@@ -135,6 +135,7 @@ typedef struct ito_save_options {
     const char *const *metadata_values;
     int64_t n_metadata;
 } ito_save_options;
+#define ITO_DEFAULTS_ito_save_options .reserved_ = 0
 
 /** Write all parameters and buffers to a safetensors file, row-major, as PyTorch would:
  * ito_module_save(&m->base, path, .bf16 = true). An older file is untouched on failure.
@@ -157,6 +158,7 @@ typedef struct ito_load_options {
     const ito_rename *renames; /* [n_renames] for files of other origin; borrowed */
     int64_t n_renames;
 } ito_load_options;
+#define ITO_DEFAULTS_ito_load_options .reserved_ = 0
 
 /**
  * Read a state dict from a safetensors file: ito_module_load(&m->base, path, .partial = true).

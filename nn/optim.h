@@ -30,6 +30,7 @@ typedef struct ito_adam_options {
     double
         weight_decay; /* adam: lambda p is added to the gradient; adamw: p shrinks by lr lambda */
 } ito_adam_options;
+#define ITO_DEFAULTS_ito_adam_options .reserved_ = 0
 
 /**
  * Adam: m += (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
@@ -56,6 +57,7 @@ typedef struct ito_sgd_options {
     bool nesterov;       /* needs momentum */
     double weight_decay; /* lambda p is added to the gradient */
 } ito_sgd_options;
+#define ITO_DEFAULTS_ito_sgd_options .reserved_ = 0
 
 /** Stochastic gradient descent: b = momentum b + g, p -= lr b, or p -= lr (g + momentum b) with
  * nesterov; as in PyTorch, without dampening. Errors as for Adam; ITO_ERR_ARGUMENT for nesterov
@@ -73,6 +75,7 @@ typedef struct ito_step_options {
     double *grad_norm; /* receives the norm before that; NULL: not wanted */
     ito_ema *ema;      /* averages of the same model, updated with the new values; NULL: none */
 } ito_step_options;
+#define ITO_DEFAULTS_ito_step_options .reserved_ = 0
 
 /**
  * One update of all parameters that are not frozen:

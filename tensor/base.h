@@ -80,10 +80,25 @@ ITO_API const char *ito_version(void);
 #define ITO_AT(call) call
 #endif
 
-/* A struct of options by value, of the fields named in the call; the others are 0, their default:
- *     ito_conv2d(x, w, b, .stride = 2, .padding = 1)
- * C++ has this from C++20 on, with fields named in the order of the struct; GCC and Clang take it
- * in earlier modes, too. */
-#define ITO_OPTIONS(type, ...) ((type){.reserved_ = 0, __VA_ARGS__})
+/* A struct of options by value. Defaults come first, and what the call names replaces them:
+ *     ito_adam_create(model, .beta1 = 0)
+ * What you write is what you get: 0 means 0. The defaults of `type` are the macro ITO_DEFAULTS_type
+ * beside it, a list of initialisers; fields that are not in it start as 0. C++ has designated
+ * initialisers from C++20 on, with fields named in the order of the struct (GCC and Clang take them
+ * in earlier modes, too); there the defaults are member initialisers, ITO_DEFAULT(value). A
+ * function that takes the struct itself, ito_adam_create_with, takes every field as it is: start
+ * from ITO_OPTIONS(type). */
+#ifdef __cplusplus
+#define ITO_DEFAULT(value) = value
+#define ITO_OPTIONS(type, ...) (type{.reserved_ = 0, __VA_ARGS__})
+#else
+#define ITO_DEFAULT(value)
+#define ITO_OPTIONS(type, ...)                                                                     \
+    __extension__({                                                                                \
+        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")       \
+            type options_ = {ITO_DEFAULTS_##type, __VA_ARGS__};                                    \
+        _Pragma("GCC diagnostic pop") options_;                                                    \
+    })
+#endif
 
 #endif

@@ -39,6 +39,7 @@ typedef struct ito_classifier_options {
     ito_generator *generator; /* weights are drawn as layers.h says; without it they are 0 */
     double dropout;           /* in [0, 1) */
 } ito_classifier_options;
+#define ITO_DEFAULTS_ito_classifier_options .reserved_ = 0
 
 /**
  * ito_classifier_create(1, 10, .generator = &g): for grey images of ten classes.

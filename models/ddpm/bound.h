@@ -59,6 +59,7 @@ typedef struct ito_ddpm_bits_options {
     ito_ddpm_bits_progress *progress;
     void *progress_context;
 } ito_ddpm_bits_options;
+#define ITO_DEFAULTS_ito_ddpm_bits_options .reserved_ = 0
 
 /**
  * The bound of each image: an unbiased estimate of it from one noising a step. The network is asked

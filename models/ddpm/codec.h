@@ -35,6 +35,7 @@ typedef struct ito_ddpm_compress_options {
     ito_ddpm_bits_progress *progress;
     void *progress_context;
 } ito_ddpm_compress_options;
+#define ITO_DEFAULTS_ito_ddpm_compress_options .reserved_ = 0
 
 /** All of the current scope. Column i is for step i of S: what was sent there of each image. */
 typedef struct ito_ddpm_compressed {
@@ -89,6 +90,7 @@ typedef struct ito_ddpm_decompress_options {
     ito_ddpm_bits_progress *progress;
     void *progress_context;
 } ito_ddpm_decompress_options;
+#define ITO_DEFAULTS_ito_ddpm_decompress_options .reserved_ = 0
 
 typedef struct ito_ddpm_decompressed {
     ito_tensor *images; /* u8 [N, C, H, W] of the current scope */

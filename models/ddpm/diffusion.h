@@ -167,6 +167,7 @@ typedef struct ito_diffusion_options {
     const ito_ddpm_objective *loss;        /* default ito_ddpm_loss_simple */
     const double *list;                    /* [steps] betas of one's own instead of a schedule */
 } ito_diffusion_options;
+#define ITO_DEFAULTS_ito_diffusion_options .reserved_ = 0
 
 /**
  * Owned by the caller, freed by ito_diffusion_free; what options points to must outlive it (but

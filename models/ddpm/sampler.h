@@ -142,6 +142,7 @@ typedef struct ito_ddpm_sample_options {
     ito_ddpm_noise *noise;
     void *noise_context;
 } ito_ddpm_sample_options;
+#define ITO_DEFAULTS_ito_ddpm_sample_options .reserved_ = 0
 
 /**
  * Images made of noise; nothing is recorded for gradients.

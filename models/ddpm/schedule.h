@@ -43,6 +43,7 @@ typedef struct ito_ddpm_schedule_options {
                                at T - 1 (Lin et al. 2023, arXiv:2305.08891, algorithm 1); eps alone
                                then says nothing of x_0 there */
 } ito_ddpm_schedule_options;
+#define ITO_DEFAULTS_ito_ddpm_schedule_options .reserved_ = 0
 
 /** A family of schedules, by one of its functions; options has its defaults filled in. */
 typedef struct ito_ddpm_betas {

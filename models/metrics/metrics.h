@@ -65,6 +65,7 @@ typedef struct ito_precision_recall_options {
     int reserved_;
     int64_t k; /* default 3 */
 } ito_precision_recall_options;
+#define ITO_DEFAULTS_ito_precision_recall_options .reserved_ = 0
 
 typedef struct ito_precision_recall_result {
     double precision; /* the share of generated images that lie among real ones */
@@ -96,6 +97,7 @@ typedef struct ito_classifier_score_options {
     int reserved_;
     int64_t splits; /* default 10 */
 } ito_classifier_score_options;
+#define ITO_DEFAULTS_ito_classifier_score_options .reserved_ = 0
 
 typedef struct ito_classifier_score_result {
     double mean, deviation; /* over the splits */

@@ -9,7 +9,7 @@
 #include "examples/ddpm/generate.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
-#include "models/ddpm/bound.h"
+#include "models/ddpm/likelihood/bound.h"
 
 #include <cjson/cJSON.h>
 #include <inttypes.h>

@@ -7,7 +7,7 @@
 #include "examples/ddpm/generate.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/run.h"
-#include "models/ddpm/codec.h"
+#include "models/ddpm/compress/codec.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/image.h"

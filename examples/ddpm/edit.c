@@ -2,7 +2,7 @@
  * that there are already. One table of commands; each has its options and one function.
  * Invariant: the same model, images, settings and seed give the same result on any machine's
  * threads. */
-#include "models/ddpm/edit.h"
+#include "models/ddpm/edit/edit.h"
 
 #include "autograd/ops.h"
 #include "examples/ddpm/commands.h"

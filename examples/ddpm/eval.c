@@ -8,7 +8,7 @@
 #include "examples/ddpm/generate.h"
 #include "examples/ddpm/options.h"
 #include "models/classifier/classifier.h"
-#include "models/ddpm/sampler.h"
+#include "models/ddpm/sampler/sampler.h"
 #include "models/metrics/metrics.h"
 #include "tensor/io/npy.h"
 #include "tensor/runtime.h"

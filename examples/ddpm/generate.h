@@ -7,7 +7,7 @@
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/progress.h"
-#include "models/ddpm/condition.h"
+#include "models/ddpm/network/condition.h"
 
 // clang-format off
 /* Rows of a command's options. */

@@ -4,7 +4,7 @@
 #define ITO_DDPM_GUIDE_H
 
 #include "examples/ddpm/generate.h"
-#include "models/ddpm/noise_classifier.h"
+#include "models/ddpm/network/noise_classifier.h"
 
 typedef struct guide {
     ito_noise_classifier *classifier; /* frozen, in evaluation mode */

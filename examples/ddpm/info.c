@@ -7,7 +7,7 @@
 #include "examples/ddpm/model.h"
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
-#include "models/ddpm/codec.h"
+#include "models/ddpm/compress/codec.h"
 #include "nn/checkpoint.h"
 #include "tensor/internal.h"
 #include "tensor/io/cifar.h"

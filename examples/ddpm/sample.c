@@ -9,7 +9,7 @@
 #include "examples/ddpm/options.h"
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/trajectory.h"
-#include "models/ddpm/sampler.h"
+#include "models/ddpm/sampler/sampler.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/runtime.h"

@@ -2,7 +2,7 @@
 #ifndef ITO_DDPM_SCHEDULE_PLOTS_H
 #define ITO_DDPM_SCHEDULE_PLOTS_H
 
-#include "models/ddpm/schedule.h"
+#include "models/ddpm/process/process.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -6,7 +6,7 @@
 #include "examples/ddpm/progress.h"
 #include "examples/ddpm/run.h"
 #include "examples/ddpm/train_options.h"
-#include "models/ddpm/condition.h"
+#include "models/ddpm/network/condition.h"
 #include "models/ddpm/train.h"
 #include "nn/data.h"
 

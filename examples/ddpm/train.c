@@ -6,7 +6,7 @@
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/session.h"
 #include "examples/ddpm/stop.h"
-#include "models/ddpm/sampler.h"
+#include "models/ddpm/sampler/sampler.h"
 #include "nn/memory.h"
 #include "nn/schedule.h"
 #include "tensor/io/image.h"

@@ -17,7 +17,7 @@
 #define ITO_DDPM_DIFFUSION_H
 
 #include "../../tensor/tensor.h"
-#include "schedule.h"
+#include "process/process.h"
 
 #ifdef __cplusplus
 extern "C" {

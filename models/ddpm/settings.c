@@ -2,7 +2,7 @@
  * Invariant: what was parsed is a network and a diffusion that can be built. */
 #include "models/ddpm/settings.h"
 
-#include "models/ddpm/unet_config.h"
+#include "models/ddpm/network/unet_config.h"
 #include "tensor/internal.h"
 
 #include <cjson/cJSON.h>

@@ -6,7 +6,7 @@
 #define ITO_DDPM_SETTINGS_H
 
 #include "diffusion.h"
-#include "unet.h"
+#include "network/unet.h"
 
 #ifdef __cplusplus
 extern "C" {

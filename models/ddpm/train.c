@@ -5,7 +5,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "models/ddpm/steps_internal.h"
+#include "models/ddpm/process/timestep_sampler_internal.h"
 #include "tensor/internal.h"
 
 #include <math.h>

@@ -12,7 +12,7 @@
 #include "../../nn/ema.h"
 #include "../../nn/optim.h"
 #include "diffusion.h"
-#include "steps.h"
+#include "process/timestep_sampler.h"
 
 #ifdef __cplusplus
 extern "C" {

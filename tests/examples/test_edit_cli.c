@@ -3,7 +3,7 @@
 #include "tests/examples/cli.h"
 
 #include "autograd/ops.h"
-#include "models/ddpm/edit.h"
+#include "models/ddpm/edit/edit.h"
 #include "models/ddpm/settings.h"
 #include "nn/checkpoint.h"
 #include "tensor/io/image.h"

@@ -3,7 +3,7 @@
 #include "tests/examples/cli.h"
 
 #include "autograd/ops.h"
-#include "models/ddpm/bound.h"
+#include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/settings.h"
 #include "models/metrics/metrics.h"
 #include "nn/checkpoint.h"

@@ -3,9 +3,9 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "models/ddpm/bound.h"
-#include "models/ddpm/codec.h"
-#include "models/ddpm/edit.h"
+#include "models/ddpm/likelihood/bound.h"
+#include "models/ddpm/compress/codec.h"
+#include "models/ddpm/edit/edit.h"
 #include "models/ddpm/train.h"
 #include "tensor/runtime.h"
 

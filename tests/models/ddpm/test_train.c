@@ -3,7 +3,7 @@
 #include "models/ddpm/train.h"
 
 #include "autograd/ops.h"
-#include "models/ddpm/unet.h"
+#include "models/ddpm/network/unet.h"
 #include "tensor/runtime.h"
 
 #include <criterion/criterion.h>

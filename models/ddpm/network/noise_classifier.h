@@ -1,0 +1,72 @@
+/* A classifier of noised images: what class x_t is of, seen at step t. Its gradient guides a
+ * network that was trained without classes (condition.h).
+ *
+ * The way down of the U-Net: at each of three levels, of 1, 2 and 2 times the width, a residual
+ * block that is told the step, then half the size; then the mean over all places and a linear
+ * layer.
+ *
+ *     ito_noise_classifier_guide to = {.classifier = classifier, .labels = labels};
+ *     ito_ddpm_classifier guided = {.diffusion = d, .network = ito_unet_network, .context = unet,
+ *                                   .log_probability = ito_noise_classifier_log_probability,
+ *                                   .classifier_context = &to, .scale = 2.0};
+ *     ito_tensor *x = ito_ddpm_sample(d, ito_ddpm_classifier_network, &guided, shape);
+ */
+#ifndef ITO_DDPM_NOISE_CLASSIFIER_H
+#define ITO_DDPM_NOISE_CLASSIFIER_H
+
+#include "../../../nn/module.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct ito_noise_classifier_config {
+    int64_t in_channels; /* of the images, which may have any size */
+    int64_t channels;    /* the width of the first level; a multiple of 8 */
+    int64_t classes;
+} ito_noise_classifier_config;
+
+/** A module: its parameters, training mode and so on are those of base. */
+typedef struct ito_noise_classifier {
+    ito_module base;
+    ito_noise_classifier_config config;
+    struct noise_classifier_layers *layers;
+} ito_noise_classifier;
+
+/**
+ * @param init  advances; NULL leaves all weights 0, to be loaded.
+ * @return      owned by the caller, freed by ito_module_free(&c->base). NULL on error:
+ *              ITO_ERR_RANGE with the setting that is wrong, ITO_ERR_MEMORY.
+ */
+ITO_API ito_noise_classifier *ito_noise_classifier_create(const ito_noise_classifier_config *config,
+                                                          ito_generator *init);
+
+/**
+ * @param x  [N, in_channels, H, W] f32, noised.
+ * @param t  [N] i64, the step of each image.
+ * @return   logits [N, classes], of the current scope. NULL on error: ITO_ERR_SHAPE.
+ */
+ITO_API ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x,
+                                                ito_tensor *t);
+
+/** What images are guided to; all is borrowed. */
+typedef struct ito_noise_classifier_guide {
+    ito_noise_classifier *classifier;
+    ito_tensor *labels; /* [N] i64, 0 .. classes - 1 */
+} ito_noise_classifier_guide;
+
+/** An ito_ddpm_log_probability: of each image's label; context is the ito_noise_classifier_guide.
+ * NULL also for labels that are not one class an image, ITO_ERR_SHAPE or ITO_ERR_RANGE. */
+ITO_API ito_tensor *ito_noise_classifier_log_probability(ito_tensor *x, ito_tensor *t,
+                                                         void *context);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_noise_classifier_create(...) ITO_AT(ito_noise_classifier_create(__VA_ARGS__))
+#define ito_noise_classifier_logits(...) ITO_AT(ito_noise_classifier_logits(__VA_ARGS__))
+#endif
+
+#endif

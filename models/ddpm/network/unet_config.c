@@ -1,0 +1,112 @@
+/* Settings of the U-Net: presets, and the check that every network built passes.
+ * Invariant: after unet_config_resolve all sizes are small enough that no product overflows. */
+#include "models/ddpm/network/unet_config.h"
+
+#include "tensor/internal.h"
+
+#include <string.h>
+
+#define MAX_CHANNELS 8192
+#define MAX_MULTIPLIER 64
+#define MAX_BLOCKS 16
+#define MAX_SIDE 8192
+#define MAX_CLASSES 1000000
+
+static ito_status in_range(const char *what, int64_t value, int64_t low, int64_t high)
+{
+    if (value >= low && value <= high)
+        return ITO_OK;
+    return error_status(ITO_ERR_RANGE,
+                        "unet: %s is %" PRId64 "; it must be %" PRId64 " to %" PRId64, what, value,
+                        low, high);
+}
+
+static ito_status check_sides(const ito_unet_config *c)
+{
+    int64_t unit = (int64_t)1 << (c->levels - 1);
+    if (c->height % unit == 0 && c->width % unit == 0)
+        return ITO_OK;
+    return error_status(ITO_ERR_SHAPE,
+                        "unet: images of %" PRId64 "x%" PRId64 " cannot be halved %" PRId64
+                        " times; %" PRId64 " levels need sides that are multiples of %" PRId64,
+                        c->height, c->width, c->levels - 1, c->levels, unit);
+}
+
+/* The largest divisor of n up to limit. */
+static int64_t largest_divisor(int64_t n, int64_t limit)
+{
+    while (n % limit != 0)
+        limit--;
+    return limit;
+}
+
+ito_status unet_config_resolve(ito_unet_config *c)
+{
+    if (c->out_channels == 0)
+        c->out_channels = c->in_channels;
+    if (in_range("in_channels", c->in_channels, 1, MAX_CHANNELS) != ITO_OK ||
+        in_range("out_channels", c->out_channels, 1, MAX_CHANNELS) != ITO_OK ||
+        in_range("height", c->height, 1, MAX_SIDE) != ITO_OK ||
+        in_range("width", c->width, 1, MAX_SIDE) != ITO_OK ||
+        in_range("channels", c->channels, 4, MAX_CHANNELS) != ITO_OK ||
+        in_range("the number of levels", c->levels, 1, ITO_UNET_MAX_LEVELS) != ITO_OK ||
+        in_range("the number of blocks", c->blocks, 1, MAX_BLOCKS) != ITO_OK ||
+        in_range("the number of classes", c->classes, 0, MAX_CLASSES) != ITO_OK)
+        return ITO_ERR_RANGE;
+    for (int64_t i = 0; i < c->levels; i++)
+        if (in_range("a multiplier", c->multipliers[i], 1, MAX_MULTIPLIER) != ITO_OK)
+            return ITO_ERR_RANGE;
+    if (c->channels % 2 != 0)
+        return error_status(ITO_ERR_SHAPE, "unet: %" PRId64 " channels; the number must be even",
+                            c->channels);
+    if (c->groups == 0)
+        c->groups = largest_divisor(c->channels, 32);
+    if (c->groups < 1 || c->channels % c->groups != 0)
+        return error_status(ITO_ERR_SHAPE,
+                            "unet: %" PRId64 " channels do not form %" PRId64 " groups",
+                            c->channels, c->groups);
+    if (!(c->dropout >= 0.0 && c->dropout < 1.0))
+        return error_status(ITO_ERR_RANGE, "unet: dropout is %g; it must be in [0, 1)", c->dropout);
+    return check_sides(c);
+}
+
+ito_status ito_unet_check(const ito_unet_config *config)
+{
+    ito_unet_config copy = *config;
+    return unet_config_resolve(&copy);
+}
+
+/* Attention at the level with 9 to 16 pixels on the shorter side, if there is one. */
+static void attend_at_16(ito_unet_config *c)
+{
+    int64_t side = c->height < c->width ? c->height : c->width;
+    for (int64_t i = 0; i < c->levels; i++)
+        c->attention[i] = (side >> i) > 8 && (side >> i) <= 16;
+}
+
+ito_status ito_unet_preset(const char *name, int64_t image_channels, int64_t height, int64_t width,
+                           ito_unet_config *out)
+{
+    ito_unet_config c = {.levels = 3, .channels = 32, .multipliers = {1, 2, 2}};
+    if (strcmp(name, "cifar10") == 0)
+        c = (ito_unet_config){
+            .levels = 4, .channels = 128, .multipliers = {1, 2, 2, 2}, .dropout = 0.1};
+    else if (strcmp(name, "lsun256") == 0)
+        c = (ito_unet_config){.levels = 6, .channels = 128, .multipliers = {1, 1, 2, 2, 4, 4}};
+    else if (strcmp(name, "small") != 0)
+        return error_status(ITO_ERR_ARGUMENT,
+                            "unet: there is no preset \"%s\"; there are small, cifar10 and lsun256",
+                            name);
+    c.in_channels = c.out_channels = image_channels;
+    c.height = height;
+    c.width = width;
+    c.blocks = 2;
+    if (c.channels == 32)
+        c.attention[c.levels - 1] = true;
+    else
+        attend_at_16(&c);
+    ito_status status = unet_config_resolve(&c);
+    if (status == ITO_OK)
+        *out = c;
+    return status;
+}

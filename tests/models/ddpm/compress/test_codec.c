@@ -1,0 +1,508 @@
+/* Progressive coding on Gaussian data with its best network: images come back, beginnings of files
+ * give more and more of them, files take about what the bound says, and what cannot be decoded is
+ * refused. */
+#include "models/ddpm/compress/codec.h"
+
+#include "models/ddpm/sampler/sampler.h"
+#include "tensor/internal.h"
+#include "tensor/runtime.h"
+#include "tests/models/ddpm/gaussian.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SIDE = 6, D = SIDE * SIDE, T = 60 };
+
+static ito_tensor *images(uint64_t stream, int64_t n)
+{
+    ito_generator g = ito_generator_make(17, stream);
+    ito_tensor *x = ito_mul_scalar(ito_randn(&g, ITO_SHAPE(n, 1, SIDE, SIDE), ITO_F32), 0.5);
+    x = ito_clamp(ito_add_scalar(ito_mul_scalar(x, 127.5), 127.5), 0.0, 255.0);
+    return ito_cast(x, ITO_U8);
+}
+
+typedef struct world {
+    ito_diffusion *d;
+    gaussian_network g;
+    ito_tensor *x;
+    ito_ddpm_compressed c;
+} world;
+
+static world begin(const ito_ddpm_variance *variance, int64_t n)
+{
+    world w = {.d = ito_diffusion_create(.steps = T, .schedule = &ito_ddpm_cosine,
+                                         .variance = variance,
+                                         .loss = variance->learned ? &ito_ddpm_loss_hybrid : NULL)};
+    cr_assert_not_null(w.d, "%s", ito_error());
+    w.x = images(0, n);
+    return w;
+}
+
+static void end(world *w)
+{
+    ito_diffusion_free(w->d);
+}
+
+#define QUICK .steps = 20, .block_bits = 6, .candidate_bits = 11, .model = 5
+
+static void compress(world *w, ito_ddpm_compress_options o)
+{
+    w->g = (gaussian_network){w->d, -0.4};
+    cr_assert_eq(ito_ddpm_compress_with(w->d, gaussian_ask, &w->g, w->x, o, &w->c), ITO_OK, "%s",
+                 ito_error());
+}
+
+static ito_status decompress(world *w, const uint8_t *bytes, int64_t size, int64_t until,
+                             ito_ddpm_decompressed *out)
+{
+    return ito_ddpm_decompress(w->d, gaussian_ask, &w->g, bytes, size, out, .source = "f.ito",
+                               .model = 5, .until = until);
+}
+
+static bool same(const ito_tensor *a, const ito_tensor *b)
+{
+    return ito_numel(a) == ito_numel(b) &&
+           memcmp(ito_const_data(a), ito_const_data(b), (size_t)ito_numel(a)) == 0;
+}
+
+static void comes_back(world *w)
+{
+    ito_ddpm_decompressed r;
+    int64_t size = ito_numel(w->c.file);
+    cr_assert_eq(decompress(w, ito_const_data(w->c.file), size, 0, &r), ITO_OK, "%s", ito_error());
+    cr_assert(r.exact && r.t == 0 && r.read == size);
+    cr_assert(same(r.images, w->x));
+}
+
+/* ---- there and back ---- */
+
+Test(codec, images_come_back_exactly_whatever_the_variance)
+{
+    const ito_ddpm_variance *const variances[] = {&ito_ddpm_fixedsmall, &ito_ddpm_fixedlarge,
+                                                  &ito_ddpm_learned_range};
+    for (int i = 0; i < 3; i++) {
+        world w = begin(variances[i], 3);
+        compress(&w, (ito_ddpm_compress_options){QUICK});
+        comes_back(&w);
+        end(&w);
+    }
+}
+
+Test(codec, images_come_back_for_any_steps_and_predictions)
+{
+    const ito_ddpm_prediction *const predictions[] = {&ito_ddpm_predict_v, &ito_ddpm_predict_x_0,
+                                                      &ito_ddpm_predict_edm,
+                                                      &ito_ddpm_predict_x_prev};
+    const int64_t steps[] = {1, 2, T, 7};
+    for (int i = 0; i < 4; i++) {
+        world w = {.d = ito_diffusion_create(.steps = T, .prediction = predictions[i],
+                                             .variance = &ito_ddpm_fixedsmall,
+                                             .sigma_data = gaussian_sigma_data(predictions[i])),
+                   .x = images(1, 2)};
+        compress(&w, (ito_ddpm_compress_options){QUICK, .no_clip = i == 3, .seed = (uint64_t)i});
+        comes_back(&w);
+        compress(&w, (ito_ddpm_compress_options){
+                         .steps = steps[i], .block_bits = 3, .candidate_bits = 5, .model = 5});
+        cr_assert_eq(ito_size(w.c.written, 1), steps[i]);
+        comes_back(&w);
+        end(&w);
+    }
+}
+
+/* Values that no Gaussian image has. */
+Test(codec, unlikely_images_come_back_too)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 1);
+    uint8_t *x = ito_data(w.x);
+    for (int i = 0; i < D; i++)
+        x[i] = i % 2 == 0 ? 0 : 255;
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    comes_back(&w);
+    end(&w);
+}
+
+Test(codec, a_file_says_what_is_in_it)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 3);
+    ito_tensor *labels = ito_from_data((const int64_t[]){300, 0, 10}, ITO_SHAPE(3), ITO_I64);
+    compress(&w, (ito_ddpm_compress_options){QUICK, .labels = labels, .seed = 1234567890123});
+    ito_ddpm_file_info info;
+    cr_assert_eq(ito_ddpm_file_inspect(ito_const_data(w.c.file), ito_numel(w.c.file), "f", &info),
+                 ITO_OK);
+    cr_assert(info.shape.ndim == 4 && info.shape.dim[0] == 3 && info.shape.dim[1] == 1 &&
+              info.shape.dim[2] == SIDE && info.shape.dim[3] == SIDE);
+    cr_assert_eq(memcmp(ito_const_data(info.labels), ito_const_data(labels), 3 * sizeof(int64_t)),
+                 0);
+    cr_assert(info.steps == 20 && info.block_bits == 6 && info.candidate_bits == 11);
+    cr_assert(info.seed == 1234567890123 && info.header == w.c.header);
+    cr_assert_eq(info.size, ito_numel(w.c.file));
+    comes_back(&w);
+    end(&w);
+}
+
+Test(codec, the_file_is_the_same_on_any_number_of_threads)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    ito_tensor *file = NULL;
+    for (int threads = 1; threads <= 3; threads++) {
+        ito_set_threads(threads);
+        compress(&w, (ito_ddpm_compress_options){QUICK});
+        cr_assert(file == NULL || same(file, w.c.file), "%d threads", threads);
+        file = w.c.file;
+        comes_back(&w);
+    }
+    end(&w);
+}
+
+/* ---- beginnings ---- */
+
+/* Mean squared error, on the scale of 0 to 255. */
+static double error_of(const world *w, const ito_tensor *x)
+{
+    const uint8_t *a = ito_const_data(w->x), *b = ito_const_data(x);
+    double sum = 0.0;
+    for (int64_t i = 0; i < ito_numel(x); i++)
+        sum += ((double)a[i] - b[i]) * ((double)a[i] - b[i]);
+    return sum / (double)ito_numel(x);
+}
+
+Test(codec, the_more_of_a_file_the_better_the_images)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 40);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    int64_t size = ito_numel(w.c.file), last_t = T;
+    double errors[5];
+    for (int i = 0; i < 5; i++) {
+        ito_ddpm_decompressed r;
+        int64_t part = w.c.header + (size - w.c.header) * i / 4;
+        cr_assert_eq(decompress(&w, ito_const_data(w.c.file), part, 0, &r), ITO_OK, "%s",
+                     ito_error());
+        cr_assert(r.exact == (i == 4) && r.t <= last_t && r.read <= part, "part %d", i);
+        errors[i] = error_of(&w, r.images);
+        last_t = r.t;
+    }
+    cr_assert_eq(errors[4], 0.0);
+    for (int i = 1; i < 5; i++)
+        cr_assert(errors[i] < 0.9 * errors[i - 1], "%d: %g after %g", i, errors[i], errors[i - 1]);
+    end(&w);
+}
+
+Test(codec, every_beginning_that_has_the_header_decodes)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    ito_ddpm_decompressed r;
+    for (int64_t n = 1; n < ito_numel(w.c.file); n++) {
+        ito_scope_begin();
+        ito_status status = decompress(&w, ito_const_data(w.c.file), n, 0, &r);
+        if (n < w.c.header) {
+            char sentence[80];
+            snprintf(sentence, sizeof sentence, "f.ito: it ends after %ld bytes, within its header",
+                     (long)n);
+            cr_assert_eq(status, ITO_ERR_FORMAT);
+            cr_assert_str_eq(ito_error_message(), sentence);
+            ito_error_clear();
+        } else {
+            cr_assert_eq(status, ITO_OK, "%ld: %s", (long)n, ito_error());
+            cr_assert(!r.exact && r.read >= w.c.header && r.read <= n);
+        }
+        ito_scope_end();
+    }
+    end(&w);
+}
+
+Test(codec, until_stops_at_a_step)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    const int64_t *times = ito_const_data(w.c.times);
+    double squares[40];
+    ito_to_data(w.c.squares, squares, ITO_F64);
+    for (int i = 0; i < 19; i++) {
+        ito_ddpm_decompressed r;
+        cr_assert_eq(decompress(&w, ito_const_data(w.c.file), ito_numel(w.c.file), times[i], &r),
+                     ITO_OK, "%s", ito_error());
+        cr_assert(!r.exact && r.t == times[i]);
+        /* What compress saw there, but for rounding to 8 bits, at most half a value. */
+        double seen = 127.5 * sqrt(0.5 * (squares[i] + squares[20 + i]));
+        cr_assert_float_eq(sqrt(error_of(&w, r.images)), seen, 0.5, "step %d", i);
+    }
+    end(&w);
+}
+
+/* ---- what it takes ---- */
+
+static double sum(const ito_tensor *table)
+{
+    const double *p = ito_const_data(table);
+    double total = 0.0;
+    for (int64_t i = 0; i < ito_numel(table); i++)
+        total += p[i];
+    return total;
+}
+
+/* The sum over the steps of the same bound, taken along another path; that of the samples sent is a
+ * little longer, by a tenth at the most, since they are not drawn from all there could be. What is
+ * written is more again: with such small blocks, the most by 0.9 of it. */
+Test(codec, files_take_what_the_bound_says_and_some_more)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 8);
+    compress(&w, (ito_ddpm_compress_options){
+                     .steps = T, .block_bits = 4, .candidate_bits = 12, .model = 5});
+    ito_tensor *scaled = ito_add_scalar(ito_mul_scalar(ito_cast(w.x, ITO_F64), 1 / 127.5), -1.0);
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(w.d, gaussian_ask, &w.g, scaled, &bits), ITO_OK);
+    double numbers = (double)ito_numel(w.x), bound = sum(w.c.bound) / numbers;
+    double other = ito_item(ito_mean(bits.total)) - ito_item(ito_mean(bits.prior));
+    double written = sum(w.c.written) / numbers;
+    cr_expect_float_eq(bound, other, 0.1 * other, "%g, and by the bound %g", bound, other);
+    cr_expect(written > bound && written < 1.9 * bound, "%g for %g", written, bound);
+    /* Checks take 2 bytes for each 62, and the last ones are not full. */
+    double file = 8.0 * (double)(ito_numel(w.c.file) - w.c.header);
+    cr_expect(file >= sum(w.c.written) - 1.0 && file < sum(w.c.written) * (1.0 + 2.0 / 62) + 64.0);
+    end(&w);
+}
+
+/* ---- what is sent ---- */
+
+enum { SENT = 12, IMAGES = 16 };
+
+/* The best network, and each x that it was asked of. */
+typedef struct listener {
+    gaussian_network g;
+    int asked;
+    double x[SENT][IMAGES * D];
+} listener;
+
+static ito_tensor *listen(ito_tensor *x, ito_tensor *t, void *context)
+{
+    listener *l = context;
+    cr_assert_eq(ito_to_data(x, l->x[l->asked++], ITO_F64), ITO_OK);
+    return gaussian_ask(x, t, &l->g);
+}
+
+/* With a variance of more than beta~ what is sent is narrower than what is expected, and moved: its
+ * samples have both from q(x_s | x_t, x_0), but for the few per cent that more candidates would
+ * give; and the bound that is told is the divergence of the two. */
+Test(codec, samples_are_of_the_posterior_and_the_bound_is_their_divergence)
+{
+    static listener l;
+    world w = begin(&ito_ddpm_fixedlarge, IMAGES);
+    l.g.d = w.d;
+    cr_assert_eq(ito_ddpm_compress(w.d, listen, &l, w.x, &w.c, .steps = SENT, .block_bits = 4,
+                                   .candidate_bits = 12),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(l.asked, SENT);
+    const int64_t *times = ito_const_data(w.c.times);
+    const uint8_t *pixels = ito_const_data(w.x);
+    double moved = 0.0, shifts = 0.0, spread = 0.0;
+    for (int i = 0; i < SENT - 1; i++) {
+        double A = w.d->schedule->signal[times[i]], N = w.d->schedule->noise[times[i]];
+        double a = w.d->schedule->signal[times[i + 1]], n = w.d->schedule->noise[times[i + 1]];
+        double alpha = A * A / (a * a), beta = 1.0 - alpha, ratio = n / N, bits = 0.0;
+        for (int k = 0; k < IMAGES * D; k++) {
+            double x = l.x[i][k], x_0 = pixels[k] / 127.5 - 1.0;
+            double guess = fmin(fmax(0.25 * A / (0.25 * A * A + N * N) * x, -1.0), 1.0);
+            double mean = sqrt(alpha) * ratio * ratio * x + a * beta / (N * N) * guess;
+            double shift = a * beta / (N * N) * (x_0 - guess) / sqrt(beta);
+            double z = (l.x[i + 1][k] - mean) / sqrt(beta);
+            moved += z * shift;
+            shifts += shift * shift;
+            spread += (z - shift) * (z - shift) / (ratio * ratio);
+            bits += (0.5 * (shift * shift + ratio * ratio - 1.0) - log(ratio)) / M_LN2;
+        }
+        double told = 0.0;
+        for (int k = 0; k < IMAGES; k++)
+            told += ((const double *)ito_const_data(w.c.bound))[k * SENT + i];
+        cr_expect_float_eq(told, bits, 1e-4 * bits, "step %d: %g, not %g", i, told, bits);
+    }
+    double numbers = (SENT - 1) * IMAGES * D;
+    cr_expect_float_eq(moved / shifts, 1.0, 5.0 / sqrt(shifts) + 0.05, "%g", moved / shifts);
+    cr_expect_float_eq(spread / numbers, 1.0, 5.0 * sqrt(2.0 / numbers) + 0.05, "%g",
+                       spread / numbers);
+    end(&w);
+}
+
+/* ---- what is refused ---- */
+
+static ito_tensor *nothing_finite(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t, (void)context;
+    return ito_full_like(x, (double)NAN);
+}
+
+static void refused(world *w, ito_tensor *x, ito_ddpm_compress_options o, ito_status code,
+                    const char *sentence)
+{
+    ito_ddpm_compressed c;
+    cr_assert_eq(ito_ddpm_compress_with(w->d, gaussian_ask, &w->g, x, o, &c), code);
+    cr_assert_str_eq(ito_error_message(), sentence);
+    ito_error_clear();
+}
+
+Test(codec, refuses_what_it_cannot_compress)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    w.g = (gaussian_network){w.d, 0.0};
+    refused(&w, ito_reshape(w.x, 2, D), (ito_ddpm_compress_options){QUICK}, ITO_ERR_SHAPE,
+            "compress: [2, 36] is not [N, C, H, W]");
+    refused(&w, ito_cast(w.x, ITO_F32), (ito_ddpm_compress_options){QUICK}, ITO_ERR_DTYPE,
+            "compress: images are u8, not f32");
+    refused(&w, w.x, (ito_ddpm_compress_options){.steps = 61}, ITO_ERR_RANGE,
+            "compress: 61 steps; the schedule has 1 to 60");
+    refused(&w, w.x, (ito_ddpm_compress_options){.candidate_bits = 21}, ITO_ERR_RANGE,
+            "compress: blocks of 10 bits and 2^21 candidates; blocks have at least 1 bit, and "
+            "candidates as many to 20");
+    refused(&w, w.x, (ito_ddpm_compress_options){.labels = ito_zeros(ITO_SHAPE(3), ITO_I64)},
+            ITO_ERR_SHAPE, "compress: labels are [3] of i64 for images [2, 1, 6, 6]");
+    refused(&w, w.x, (ito_ddpm_compress_options){.labels = ito_full(ITO_SHAPE(2), -1, ITO_I64)},
+            ITO_ERR_RANGE, "compress: label 0 is -1; labels are at least 0 and below 2^31");
+    refused(&w, NULL, (ito_ddpm_compress_options){QUICK}, ITO_ERR_ARGUMENT,
+            "compress: images is NULL");
+    ito_ddpm_compressed c;
+    cr_assert_eq(ito_ddpm_compress(w.d, nothing_finite, NULL, w.x, &c, .steps = 5),
+                 ITO_ERR_NUMERIC);
+    cr_assert_str_eq(ito_error_message(), "codec: what the network says at step 59 is not finite");
+    ito_error_clear();
+    end(&w);
+    world blind = {.d = ito_diffusion_create(.schedule = &ito_ddpm_jsd, .steps = T),
+                   .x = images(0, 1)};
+    refused(&blind, blind.x, (ito_ddpm_compress_options){QUICK}, ITO_ERR_ARGUMENT,
+            "codec: eps does not tell x_0 at step 59 (signal 0)");
+    end(&blind);
+}
+
+/* f.ito with one sentence, of which these are the words. */
+static void not_read(world *w, const uint8_t *bytes, int64_t size, ito_status code,
+                     const char *words)
+{
+    ito_ddpm_decompressed r;
+    cr_assert_eq(decompress(w, bytes, size, 0, &r), code, "%s", words);
+    cr_assert_not_null(strstr(ito_error_message(), words), "%s", ito_error_message());
+    ito_error_clear();
+}
+
+Test(codec, damage_is_found_wherever_it_is)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    int64_t size = ito_numel(w.c.file);
+    uint8_t *bytes = malloc((size_t)size + 1);
+    for (int64_t i = 0; i <= size; i++) {
+        memcpy(bytes, ito_const_data(w.c.file), (size_t)size);
+        bytes[i] ^= 0x10;
+        ito_scope_begin();
+        ito_ddpm_decompressed r;
+        ito_status status = decompress(&w, bytes, i == size ? size + 1 : size, 0, &r);
+        cr_assert_eq(status, ITO_ERR_FORMAT, "byte %ld: %s", (long)i, ito_error());
+        const char *words = i < 3                 ? "it holds no images compressed by ito-ddpm"
+                            : i == 3              ? "it is of version 17, and this reads version 1"
+                            : i == size           ? " bytes, of which "
+                            : i < w.c.header      ? "its header"
+                            : i < w.c.header + 64 ? "(part 1 of "
+                                                  : "it is damaged within bytes ";
+        cr_assert_not_null(strstr(ito_error_message(), words), "byte %ld: %s", (long)i,
+                           ito_error_message());
+        ito_error_clear();
+        ito_scope_end();
+    }
+    free(bytes);
+    end(&w);
+}
+
+static ito_tensor *another_network(ito_tensor *x, ito_tensor *t, void *context)
+{
+    return ito_mul_scalar(gaussian_ask(x, t, context), 1.0001);
+}
+
+Test(codec, refuses_a_file_of_another_network_diffusion_or_machine)
+{
+#define OTHER                                                                                      \
+    "f.ito: it was made with another network, another checkpoint of it or another diffusion"
+    world w = begin(&ito_ddpm_fixedsmall, 2), other = begin(&ito_ddpm_fixedlarge, 2);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    const uint8_t *bytes = ito_const_data(w.c.file);
+    int64_t size = ito_numel(w.c.file);
+    other.g = (gaussian_network){other.d, 0.0};
+    not_read(&other, bytes, size, ITO_ERR_ARGUMENT, OTHER);
+    ito_ddpm_decompressed r;
+    cr_assert_eq(ito_ddpm_decompress(w.d, gaussian_ask, &w.g, bytes, size, &r, .source = "f.ito",
+                                     .model = 6),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), OTHER);
+    ito_error_clear();
+    ito_diffusion_free(other.d);
+    other.d = ito_diffusion_create(.steps = 10);
+    not_read(&other, bytes, size, ITO_ERR_ARGUMENT, OTHER);
+    /* The same number, but not the same network. */
+    cr_assert_eq(ito_ddpm_decompress(w.d, another_network, &w.g, bytes, size, &r, .model = 5),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(),
+                     "codec: the network says something else here than where the images were "
+                     "compressed; another version or build of the program may have made the file");
+    ito_error_clear();
+    char sentence[200];
+    snprintf(
+        sentence, sizeof sentence,
+        "f.ito: it was made with %s, and this is base: their last bits differ (ITO_ISA=%s asks "
+        "for the former)",
+        ito_isa(), ito_isa());
+    if (strcmp(ito_isa(), "base") != 0) {
+        cr_assert(isa_use("base"));
+        not_read(&w, bytes, size, ITO_ERR_ARGUMENT, sentence);
+    }
+    end(&w);
+    end(&other);
+}
+
+static bool stop(int64_t done, int64_t steps, void *context)
+{
+    (void)steps, (void)context;
+    return done < 3;
+}
+
+Test(codec, progress_stops_it_without_an_error)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 1);
+    compress(&w, (ito_ddpm_compress_options){QUICK});
+    ito_ddpm_compressed c;
+    ito_ddpm_decompressed r;
+    cr_assert_eq(ito_ddpm_compress(w.d, gaussian_ask, &w.g, w.x, &c, QUICK, .progress = stop),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_ddpm_decompress(w.d, gaussian_ask, &w.g, ito_const_data(w.c.file),
+                                     ito_numel(w.c.file), &r, .model = 5, .progress = stop),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_error_code(), ITO_OK);
+    end(&w);
+}
+
+Test(codec, every_failing_request_is_an_error_and_leaks_nothing)
+{
+    world w = begin(&ito_ddpm_fixedsmall, 2);
+    ito_ddpm_compress_options o = {.steps = 4, .block_bits = 4, .candidate_bits = 6, .model = 5};
+    compress(&w, o);
+    for (int way = 0; way < 2; way++) {
+        ito_status status = ITO_ERR_MEMORY;
+        for (int64_t n = 1; status != ITO_OK; n++) {
+            ito_ddpm_compressed c = {.file = NULL};
+            ito_ddpm_decompressed r = {.images = NULL};
+            int64_t before = ito_memory_blocks();
+            ito_scope_begin();
+            ito_memory_fail_nth(n);
+            status = way == 0
+                         ? ito_ddpm_compress_with(w.d, gaussian_ask, &w.g, w.x, o, &c)
+                         : decompress(&w, ito_const_data(w.c.file), ito_numel(w.c.file), 0, &r);
+            ito_memory_fail_nth(0);
+            cr_assert(status == ITO_OK || status == ITO_ERR_MEMORY, "request %ld: %s", (long)n,
+                      ito_error());
+            cr_assert(status == ITO_OK || (c.file == NULL && r.images == NULL));
+            ito_error_clear();
+            ito_scope_end();
+            cr_assert_eq(ito_memory_blocks(), before, "request %ld", (long)n);
+            cr_assert(n < 100000);
+        }
+    }
+    end(&w);
+}

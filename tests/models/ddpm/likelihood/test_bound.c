@@ -1,0 +1,440 @@
+/* The bound: published values of its parts, the closed form for Gaussian data, and what progressive
+ * coding makes of it. */
+#include "models/ddpm/likelihood/bound.h"
+
+#include "autograd/autograd.h"
+#include "autograd/ops.h"
+#include "tensor/runtime.h"
+#include "tests/models/ddpm/gaussian.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- L_0 ---- */
+
+static double decoded(double x, double mean, double log_variance, ito_ddpm_decoder decoder)
+{
+    return ito_item(ito_ddpm_decoder_bits(ito_scalar(x, ITO_F64), ito_scalar(mean, ITO_F64),
+                                          ito_scalar(log_variance, ITO_F64), decoder));
+}
+
+Test(bound, decoder_has_the_published_values)
+{
+    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    double v = log(s->beta_tilde[1]), grey = 1.0 / 255.0;
+    cr_assert_float_eq(decoded(grey, grey, v, ITO_DDPM_ERF), 1.305378, 0.51e-6);
+    cr_assert_float_eq(decoded(grey, grey, v, ITO_DDPM_TANH), 1.305665, 0.51e-6);
+    for (int end = -1; end <= 1; end += 2) {
+        cr_assert_float_eq(decoded(end, end, v, ITO_DDPM_ERF), 0.509825, 0.51e-6);
+        cr_assert_float_eq(decoded(end, end, v, ITO_DDPM_TANH), 0.509908, 0.51e-6);
+    }
+    ito_ddpm_schedule_free(s);
+}
+
+/* The 256 masses are a distribution. */
+Test(bound, decoder_masses_add_up_to_one)
+{
+    for (int k = 0; k < 3; k++) {
+        double sum = 0.0;
+        for (int i = 0; i < 256; i++)
+            sum += exp2(-decoded(i / 127.5 - 1.0, 0.3 * k - 0.2, -2.0 * k - 1.0, ITO_DDPM_ERF));
+        cr_assert_float_eq(sum, 1.0, 1e-9); /* the floor adds at most 256e-12 */
+    }
+    cr_assert_float_eq(decoded(-1.0, 1.0, -12.0, ITO_DDPM_ERF), 12.0 * log2(10.0), 1e-9);
+}
+
+static ito_tensor *decoder_of(ito_tensor *const *inputs, int64_t n, void *context)
+{
+    (void)n;
+    return ito_ddpm_decoder_bits(context, inputs[0], inputs[1], ITO_DDPM_TANH);
+}
+
+Test(bound, decoder_has_its_gradient)
+{
+    const double x[] = {-1.0, -0.2, 0.6, 1.0}, mean[] = {-0.9, -0.1, 0.5, 1.1};
+    const double v[] = {-3.0, -4.0, -2.0, -5.0};
+    ito_tensor *inputs[] = {ito_requires_grad(ito_from_data(mean, ITO_SHAPE(4), ITO_F64), true),
+                            ito_requires_grad(ito_from_data(v, ITO_SHAPE(4), ITO_F64), true)};
+    cr_assert_eq(ito_gradcheck(decoder_of, ito_from_data(x, ITO_SHAPE(4), ITO_F64), inputs, 2),
+                 ITO_OK, "%s", ito_error());
+}
+
+/* ---- Gaussian data: the loss vlb is the term of the bound ---- */
+
+Test(bound, prior_of_gaussian_data)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    const double x_0[] = {0.5, -0.5};
+    ito_tensor *bits = ito_ddpm_prior_bits(d, ito_from_data(x_0, ITO_SHAPE(1, 2), ITO_F64));
+    cr_assert_float_eq(ito_item(bits), 7.27867696e-6, 0.51e-14);
+    ito_diffusion_free(d);
+}
+
+/* A signal of 1 beside a noise of 3: x_T begins as N(0, 10), and KL(N(1/2, 9) || N(0, 10)) it is.
+ */
+static ito_ddpm_level growing(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
+{
+    (void)o;
+    return (ito_ddpm_level){1.0, 3.0 * (double)(t + 1) / (double)T};
+}
+
+Test(bound, prior_of_a_path_that_does_not_preserve_variance)
+{
+    const ito_ddpm_betas exploding = {.name = "exploding", .level = growing};
+    ito_diffusion *d = ito_diffusion_create(.steps = 20, .schedule = &exploding);
+    ito_tensor *bits = ito_ddpm_prior_bits(d, ito_full(ITO_SHAPE(1, 2), 0.5, ITO_F64));
+    double expected = 0.5 * (0.25 / 10.0 + 0.9 - 1.0 - log(0.9)) / M_LN2;
+    cr_assert_float_eq(ito_item(bits), expected, 1e-14);
+    ito_diffusion_free(d);
+}
+
+/* The sum of the terms over t >= 1 for four points with the moments of x_0 and eps, whose mean of a
+ * quadratic is exact. */
+static double sum_of_terms(const ito_diffusion *d, double v_of_beta)
+{
+    static const double x_0[] = {0.5, 0.5, -0.5, -0.5}, eps[] = {1.0, -1.0, 1.0, -1.0};
+    double sum = 0.0;
+    ito_tensor *x = ito_from_data(x_0, ITO_SHAPE(4, 1), ITO_F64);
+    ito_tensor *e = ito_from_data(eps, ITO_SHAPE(4, 1), ITO_F64);
+    for (int64_t t = 1; t < d->schedule->steps; t++) {
+        ito_scope_begin();
+        gaussian_network g = {d, v_of_beta != 0.0 ? v_of_beta : log(d->schedule->beta[t])};
+        ito_tensor *step = ito_full(ITO_SHAPE(4), (double)t, ITO_I64);
+        sum += ito_item(ito_ddpm_loss(d, gaussian_ask, &g, x, step, e));
+        ito_scope_end();
+    }
+    return sum;
+}
+
+/* Every prediction and variance: the same function, so the same bound, that of the closed form. A
+ * learned variance that says beta or beta~ has the bound of the fixed one. */
+Test(bound, of_gaussian_data_for_each_prediction_and_variance)
+{
+    static const double small = 6.30243688, large = 5.64564104;
+    static const ito_ddpm_prediction *const predictions[] = {
+        &ito_ddpm_predict_eps, &ito_ddpm_predict_x_0,   &ito_ddpm_predict_x_prev,
+        &ito_ddpm_predict_v,   &ito_ddpm_predict_score, &ito_ddpm_predict_edm,
+        &ito_ddpm_predict_flow};
+    static const struct {
+        const ito_ddpm_variance *variance;
+        double v, bits; /* v = 0: log beta */
+    } cases[] = {{&ito_ddpm_fixedsmall, 0.0, small},
+                 {&ito_ddpm_fixedlarge, 0.0, large},
+                 {&ito_ddpm_learned, 0.0, large},
+                 {&ito_ddpm_learned_range, 1.0, large},
+                 {&ito_ddpm_learned_range, -1.0, small}};
+    for (int k = 0; k < 5; k++) {
+        double first = 0.0;
+        for (int p = 0; p < 7; p++) {
+            ito_diffusion *d =
+                ito_diffusion_create(.prediction = predictions[p], .variance = cases[k].variance,
+                                     .sigma_data = gaussian_sigma_data(predictions[p]),
+                                     .loss = &ito_ddpm_loss_vlb);
+            double bits = sum_of_terms(d, cases[k].v);
+            cr_assert_float_eq(bits, cases[k].bits, 0.6e-8, "%s, %s: %.9f", predictions[p]->name,
+                               cases[k].variance->name, bits);
+            /* x_prev's x_0-hat is divided by a small number near t = T. */
+            first = p == 0 ? bits : first;
+            cr_assert_float_eq(bits, first, 1e-9);
+            ito_diffusion_free(d);
+        }
+    }
+}
+
+Test(bound, rescaled_is_T_times_vlb)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20, .loss = &ito_ddpm_loss_vlb);
+    double bits = sum_of_terms(d, 0.0);
+    d->loss = &ito_ddpm_loss_rescaled;
+    cr_assert_float_eq(sum_of_terms(d, 0.0), 20.0 * bits, 1e-10);
+    ito_diffusion_free(d);
+}
+
+/* ---- the evaluation ---- */
+
+/* Gaussian images [n, 1, 4, 4] of deviation 1/2. */
+static ito_tensor *gaussian_images(int64_t n, ito_dtype dtype)
+{
+    ito_generator g = ito_generator_make(77, 1);
+    return ito_mul_scalar(ito_randn(&g, ITO_SHAPE(n, 1, 4, 4), dtype), 0.5);
+}
+
+/* The closed form of term t >= 1, in bits. */
+static double exact_term(const ito_ddpm_schedule *s, int64_t t)
+{
+    double ab = s->alpha_bar[t], beta = s->beta[t], error = 0.25 * ab / (0.25 * ab + 1.0 - ab);
+    double ratio = s->beta_tilde[t] / beta, gap = beta * beta / ((1.0 - beta) * (1.0 - ab)) * error;
+    return 0.5 * (ratio - 1.0 - log(ratio) + gap / beta) / log(2.0);
+}
+
+/* The mean over images of what they have beyond L_0 lies within three standard errors of the exact
+ * bound: one seed in 370 would not. */
+Test(bound, monte_carlo_agrees_with_the_exact_bound)
+{
+    enum { N = 256, T = 40 };
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = T, .betas = {.beta_start = 1e-3, .beta_end = 0.3});
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
+                                       .no_clip = true, .seed = 5),
+                 ITO_OK, "%s", ito_error());
+    double exact = 0.0, mean = 0.0, square = 0.0, end = d->schedule->alpha_bar[T - 1];
+    for (int64_t t = 1; t < T; t++)
+        exact += exact_term(d->schedule, t);
+    exact += 0.5 * (0.25 * end - end - log(1.0 - end)) / log(2.0);
+    const double *total = ito_data(bits.total), *terms = ito_data(bits.terms);
+    for (int i = 0; i < N; i++) {
+        double beyond = total[i] - terms[i * T];
+        mean += beyond / N;
+        square += beyond * beyond / N;
+    }
+    double error = sqrt((square - mean * mean) / (N - 1));
+    cr_assert(fabs(mean - exact) < 3.0 * error, "%g +- %g for %g", mean, error, exact);
+    cr_assert(error < 0.02 * exact, "a bound of no use");
+    ito_diffusion_free(d);
+}
+
+/* The same bound from 4 of 39 terms an image, in total and step by step: a wrong weight of any step
+ * would show. */
+Test(bound, drawn_steps_agree_with_the_exact_bound)
+{
+    enum { N = 2000, T = 40 };
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = T, .betas = {.beta_start = 1e-3, .beta_end = 0.3});
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits all, drawn;
+    ito_tensor *x = gaussian_images(N, ITO_F64);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .no_clip = true, .seed = 5),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &drawn, .no_clip = true, .seed = 6,
+                                       .monte_carlo = 4),
+                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(memcmp(ito_data(all.prior), ito_data(drawn.prior), N * sizeof(double)), 0);
+    const double *total = ito_data(drawn.total), *terms = ito_data(drawn.terms);
+    double end = d->schedule->alpha_bar[T - 1], mean = 0.0, square = 0.0;
+    double exact = 0.5 * (0.25 * end - end - log(1.0 - end)) / log(2.0);
+    for (int64_t t = 1; t < T; t++)
+        exact += exact_term(d->schedule, t);
+    for (int i = 0; i < N; i++) {
+        double beyond = total[i] - terms[i * T];
+        mean += beyond / N;
+        square += beyond * beyond / N;
+        int asked = 0;
+        for (int t = 0; t < T; t++)
+            asked += terms[i * T + t] != 0.0;
+        cr_assert(asked >= 2 && asked <= 5, "image %d: %d", i, asked);
+    }
+    double error = sqrt((square - mean * mean) / (N - 1));
+    cr_assert(fabs(mean - exact) < 3.0 * error, "%g +- %g for %g", mean, error, exact);
+    cr_assert(error < 0.02 * exact, "%g: an estimate of no use", error);
+    for (int64_t t = 0; t < T; t++) {
+        double want = ito_item(ito_mean(ito_select(all.terms, 1, t))), got = 0.0, squares = 0.0;
+        for (int i = 0; i < N; i++) {
+            got += terms[i * T + t] / N;
+            squares += terms[i * T + t] * terms[i * T + t] / N;
+        }
+        /* Four: there are forty of them. */
+        cr_expect(fabs(got - want) < 4.0 * sqrt(squares / N), "step %d: %g for %g", (int)t, got,
+                  want);
+    }
+    ito_diffusion_free(d);
+}
+
+/* Var[x_0 | x_t] is the distortion, within 5 standard errors. */
+Test(bound, rate_and_distortion_of_gaussian_data)
+{
+    enum { N = 400, T = 12 };
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = T, .betas = {.beta_start = 0.01, .beta_end = 0.6});
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
+                                       .no_clip = true),
+                 ITO_OK);
+    ito_tensor *table = ito_ddpm_rate_distortion(&bits);
+    const double *row = ito_data(table);
+    cr_assert_float_eq(row[2 * (T - 1)], ito_item(ito_mean(bits.prior)), 1e-12);
+    for (int64_t t = 0; t < T; t++) {
+        double ab = d->schedule->alpha_bar[t], variance = 0.25 * (1.0 - ab) / (0.25 * ab + 1 - ab);
+        double got = row[2 * t + 1] / 127.5;
+        cr_assert(fabs(got * got / variance - 1.0) < 5.0 * sqrt(2.0 / (16.0 * N)), "%d: %g for %g",
+                  (int)t, got * got, variance);
+        if (t > 0) {
+            double term = ito_item(ito_mean(ito_select(bits.terms, 1, t)));
+            cr_assert_float_eq(row[2 * t - 2] - row[2 * t], term, 1e-12);
+        }
+    }
+    ito_diffusion_free(d);
+}
+
+Test(bound, an_image_alone_is_that_image_in_a_batch)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 5);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(3, ITO_F32);
+    ito_ddpm_bits all, one;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2),
+                 ITO_OK);
+    for (int64_t i = 0; i < 3; i++) {
+        cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
+                                           .seed = 2, .draws = 2, .first_image = i),
+                     ITO_OK);
+        cr_assert_eq(ito_item(one.total), ((const double *)ito_data(all.total))[i]);
+        cr_assert_eq(memcmp(ito_data(one.terms), (const double *)ito_data(all.terms) + 5 * i,
+                            5 * sizeof(double)),
+                     0);
+    }
+    ito_diffusion_free(d);
+}
+
+Test(bound, an_image_draws_its_steps_whatever_its_batch)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 30);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(3, ITO_F32);
+    ito_ddpm_bits all, one;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2,
+                                       .monte_carlo = 3),
+                 ITO_OK);
+    for (int64_t i = 0; i < 3; i++) {
+        cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
+                                           .seed = 2, .draws = 2, .first_image = i,
+                                           .monte_carlo = 3),
+                     ITO_OK);
+        cr_assert_eq(memcmp(ito_data(one.terms), (const double *)ito_data(all.terms) + 30 * i,
+                            30 * sizeof(double)),
+                     0);
+        cr_assert_eq(((const double *)ito_data(one.decoded))[1],
+                     ((const double *)ito_data(all.decoded))[3 + i]);
+    }
+    ito_diffusion_free(d);
+}
+
+/* Of the same noisings, whichever of them the total is made with. */
+Test(bound, both_decoders_are_told)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 5);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(3, ITO_F64);
+    ito_ddpm_bits erf, tanh;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &erf, .draws = 2), ITO_OK);
+    cr_assert_eq(
+        ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &tanh, .draws = 2, .decoder = ITO_DDPM_TANH),
+        ITO_OK);
+    const double *either = ito_data(erf.decoded);
+    for (int i = 0; i < 3; i++) {
+        cr_assert_eq(either[i], ((const double *)ito_data(erf.terms))[5 * i]);
+        cr_assert_eq(either[3 + i], ((const double *)ito_data(tanh.terms))[5 * i]);
+        cr_assert_neq(either[i], either[3 + i]);
+    }
+    ito_diffusion_free(d);
+}
+
+static bool stop_at_two(int64_t done, int64_t steps, void *context)
+{
+    cr_assert_eq(steps, 5);
+    *(int64_t *)context = done;
+    return done < 2;
+}
+
+Test(bound, refuses_what_makes_no_sense)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 5);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(1, ITO_F64);
+    ito_ddpm_bits bits;
+    int64_t done = 0;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .progress = stop_at_two,
+                                       .progress_context = &done),
+                 ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_error_code(), ITO_OK);
+    cr_assert_eq(done, 2);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .draws = -1), ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: -1 draws; at least 1 is needed");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 5),
+                 ITO_ERR_RANGE);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: 5 steps cannot be drawn of 4");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = -1),
+                 ITO_ERR_RANGE);
+    ito_error_clear();
+    cr_assert_eq(
+        ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_zeros(ITO_SHAPE(2), ITO_I64), &bits),
+        ITO_ERR_SHAPE);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: the images are [2] of i64; they must be "
+                                          "[N, ...] of f32 or f64");
+    ito_error_clear();
+    ito_diffusion *blind = ito_diffusion_create(.steps = 5, .betas = {.zero_terminal_snr = true});
+    cr_assert_eq(ito_ddpm_bits_per_dim(blind, gaussian_ask, &g, x, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(),
+                     "bits_per_dim: eps does not tell x_0 at step 4 (signal 0)");
+    ito_diffusion_free(blind);
+    ito_diffusion_free(d);
+}
+
+static ito_tensor *silent(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)x, (void)t, (void)context;
+    return NULL;
+}
+
+Test(bound, what_is_missing_is_an_error_that_says_so)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 2);
+    gaussian_network g = {d, 0.0};
+    ito_tensor *x = gaussian_images(1, ITO_F64);
+    ito_ddpm_bits bits;
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, NULL, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: x_0 is NULL");
+    ito_error_clear();
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, silent, NULL, x, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(ito_error_message(), "bits_per_dim: the network gave nothing");
+    ito_error_clear();
+    /* A batch whose images are one and the same takes no memory for them. */
+    ito_tensor *endless = ito_expand(ito_zeros(ITO_SHAPE(1), ITO_F64), ((int64_t)1 << 61) - 1);
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, endless, &bits), ITO_ERR_SHAPE);
+    cr_assert_str_eq(ito_error_message(),
+                     "bits_per_dim: there cannot be 2305843009213693951 images");
+    ito_error_clear();
+    ito_diffusion_free(d);
+}
+
+/* The record keeps the first error until the caller clears it, and later calls go on. */
+Test(bound, an_older_error_fails_nothing)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 2);
+    gaussian_network g = {d, 0.0};
+    ito_ddpm_bits bits;
+    ito_tensor *x = gaussian_images(1, ITO_F64);
+    ito_error_set(ITO_ERR_IO, "older");
+    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits), ITO_OK);
+    cr_assert_str_eq(ito_error_message(), "older");
+    ito_error_clear();
+    ito_diffusion_free(d);
+}
+
+Test(bound, failed_allocations_are_errors_and_leak_nothing)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 2);
+    gaussian_network g = {d, 0.0};
+    int64_t blocks = ito_memory_blocks(), n = 0;
+    ito_status status = ITO_ERR_MEMORY;
+    for (n = 1; status != ITO_OK; n++) {
+        ito_ddpm_bits bits = {NULL, NULL, NULL, NULL, NULL};
+        ito_scope_begin();
+        ito_tensor *x = gaussian_images(1, ITO_F64);
+        ito_memory_fail_nth(n);
+        status = ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 1);
+        ito_memory_fail_nth(0);
+        cr_assert_eq(ito_error_code(), status == ITO_OK ? ITO_OK : ITO_ERR_MEMORY);
+        cr_assert_eq(bits.total != NULL, status == ITO_OK);
+        ito_error_clear();
+        ito_scope_end();
+        cr_assert_eq(ito_memory_blocks(), blocks);
+    }
+    cr_assert(n > 50);
+    ito_diffusion_free(d);
+}

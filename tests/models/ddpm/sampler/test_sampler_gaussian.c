@@ -1,0 +1,241 @@
+/* All samplers on Gaussian data with its best network: the noise-free path multiplies x by
+ * sqrt(D_to / D_at), D the variance of x_t, and any right sampler ends with the data's moments. */
+#include "models/ddpm/sampler/sampler.h"
+
+#include "tests/models/ddpm/gaussian.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+#include <string.h>
+
+#define COUNT(a) (int)(sizeof(a) / sizeof(a)[0])
+
+static const char *const names[] = {
+    "ddpm", "ddim",    "euler",   "euler-a", "heun",    "lms",         "deis",  "deis3", "pndm",
+    "plms", "dpm++1s", "dpm++2s", "dpm++2m", "dpm++3m", "dpm++2m-sde", "unipc", "unipc3"};
+
+/* ---- deterministic ones: the gain from x_T to the end ---- */
+
+static double gain_of(const ito_diffusion *d, ito_ddpm_sample_options o)
+{
+    gaussian_network g = {d, 0.0};
+    ito_scope_begin();
+    ito_tensor *one = ito_ones(ITO_SHAPE(1, 1, 1, 1), ITO_F64);
+    o.no_clip = true;
+    ito_tensor *x = ito_ddpm_sample_from_with(d, gaussian_ask, &g, one, o);
+    cr_assert_not_null(x, "%s: %s", o.sampler->name, ito_error());
+    double gain = ito_item(x);
+    ito_scope_end();
+    return gain;
+}
+
+/* The error falls with the order p: by 2^p when the steps double, or nearly so. Multistep solvers
+ * begin with a step of order 1, and PNDM's middles are those of t: 2 is what is proved of either.
+ * Steps of equal length in sigma^(1/7), down to step 0, so that no step has another order. */
+Test(sampler_gaussian, deterministic_samplers_converge_with_their_order)
+{
+    static const struct {
+        const char *name;
+        double order, error; /* error with 256 steps, at most */
+    } cases[] = {{"ddim", 1, 2e-2},    {"euler", 1, 2e-2},   {"heun", 2, 1e-3},
+                 {"lms", 2, 1e-4},     {"deis", 2, 3e-4},    {"deis3", 2, 3e-5},
+                 {"pndm", 2, 3e-4},    {"plms", 2, 3e-4},    {"dpm++1s", 1, 2e-2},
+                 {"dpm++2s", 2, 1e-3}, {"dpm++2m", 2, 1e-3}, {"dpm++3m", 2, 1e-4},
+                 {"unipc", 2, 3e-4},   {"unipc3", 2, 3e-5}};
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = 20000, .betas = {.beta_start = 5e-6, .beta_end = 1e-3});
+    const ito_ddpm_schedule *s = d->schedule;
+    double exact = sqrt(gaussian_variance((ito_ddpm_level){s->signal[0], s->noise[0]}) /
+                        gaussian_variance((ito_ddpm_level){s->signal[19999], s->noise[19999]}));
+    for (int k = 0; k < COUNT(cases); k++) {
+        double error[3];
+        for (int i = 0; i < 3; i++) {
+            ito_ddpm_sample_options o = {.sampler = ito_ddpm_sampler_find(cases[k].name),
+                                         .steps = 64 << i,
+                                         .spacing = ITO_SPACING_KARRAS,
+                                         .end_at_first = true,
+                                         .keep_order = true};
+            error[i] = fabs(gain_of(d, o) / exact - 1.0);
+        }
+        double order = 0.5 * log2(error[0] / error[2]);
+        cr_expect(order > cases[k].order - 0.35 || error[2] < 1e-6, "%s: %g %g %g, order %.2f",
+                  cases[k].name, error[0], error[1], error[2], order);
+        cr_expect(error[2] < cases[k].error, "%s: %g", cases[k].name, error[2]);
+    }
+    ito_diffusion_free(d);
+}
+
+/* From pure noise (a straight path) to the clean image: the first and the last step are of order 1
+ * for all, and nothing is divided by the signal that is not there. */
+Test(sampler_gaussian, paths_with_both_ends_are_walked)
+{
+    ito_diffusion *d =
+        ito_diffusion_create(.schedule = &ito_ddpm_straight, .prediction = &ito_ddpm_predict_flow);
+    for (int k = 0; k < COUNT(names); k++) {
+        ito_ddpm_sample_options o = {.sampler = ito_ddpm_sampler_find(names[k]), .steps = 200};
+        if (strcmp(names[k], "ddpm") != 0 && strcmp(names[k], "euler-a") != 0 &&
+            strcmp(names[k], "dpm++2m-sde") != 0)
+            cr_expect_float_eq(gain_of(d, o), 0.5, 0.01, "%s: %g", names[k], gain_of(d, o));
+        else
+            cr_expect(isfinite(gain_of(d, o)));
+    }
+    ito_diffusion_free(d);
+}
+
+/* ---- moments ---- */
+
+/* n values of a normal distribution have a variance within 5 sqrt(2 / n) of the true one but for
+ * one case in a million; 250 steps leave less than 1.5 % of it, or 8 % where they add noise of
+ * beta~ (0.246 with all 1000 steps). */
+Test(sampler_gaussian, all_samplers_end_with_the_moments_of_the_data)
+{
+    static const int64_t side = 80;
+    ito_diffusion *d = ito_diffusion_create();
+    gaussian_network g = {d, 0.0};
+    for (int k = 0; k < COUNT(names); k++) {
+        ito_scope_begin();
+        ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(3, 1, side, side),
+                                        .sampler = ito_ddpm_sampler_find(names[k]), .steps = 250,
+                                        .no_clip = true, .seed = 8, .dtype = ITO_F64);
+        cr_assert_not_null(x, "%s: %s", names[k], ito_error());
+        double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
+        double bias = strcmp(names[k], "euler-a") == 0 ? 0.08 : 0.015;
+        cr_expect(fabs(variance / 0.25 - 1.0) < 5.0 * sqrt(2.0 / n) + bias, "%s: %g", names[k],
+                  variance);
+        cr_expect(fabs(ito_item(ito_mean(x))) < 5.0 * sqrt(0.25 / n), "%s", names[k]);
+        ito_scope_end();
+    }
+    ito_diffusion_free(d);
+}
+
+/* Churn adds what it takes: the moments stay. */
+Test(sampler_gaussian, churn_leaves_the_moments)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    gaussian_network g = {d, 0.0};
+    ito_tensor *plain = NULL;
+    for (int k = 0; k < 3; k++) {
+        ito_ddpm_churn churn = {.amount = k == 0 ? 0.0 : 40.0, .low = 0.05, .high = 50.0};
+        ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 80, 80),
+                                        .sampler = k == 2 ? &ito_ddpm_euler : &ito_ddpm_heun,
+                                        .steps = k == 2 ? 500 : 100, .spacing = ITO_SPACING_KARRAS,
+                                        .no_clip = true, .churn = churn, .dtype = ITO_F64);
+        double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
+        cr_expect(fabs(variance / 0.25 - 1.0) < 5.0 * sqrt(2.0 / n) + 0.06, "%d: %g", k, variance);
+        plain = k == 0 ? x : plain;
+        if (k == 1) /* and it does act */
+            cr_expect(ito_item(ito_max(ito_abs(ito_sub(x, plain)))) > 0.1);
+    }
+    ito_diffusion_free(d);
+}
+
+/* ---- one function in many forms ---- */
+
+/* Any sampler makes the same of the same function, whatever it predicts. */
+Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
+{
+    static const ito_ddpm_prediction *const predictions[] = {
+        &ito_ddpm_predict_eps, &ito_ddpm_predict_x_0,   &ito_ddpm_predict_x_prev,
+        &ito_ddpm_predict_v,   &ito_ddpm_predict_score, &ito_ddpm_predict_edm,
+        &ito_ddpm_predict_flow};
+    for (int k = 0; k < COUNT(names); k++) {
+        ito_tensor *first = NULL;
+        ito_scope_begin();
+        for (int p = 0; p < COUNT(predictions); p++) {
+            ito_diffusion *d =
+                ito_diffusion_create(.prediction = predictions[p],
+                                     .sigma_data = gaussian_sigma_data(predictions[p]));
+            gaussian_network g = {d, 0.0};
+            ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 2, 3),
+                                            .sampler = ito_ddpm_sampler_find(names[k]), .steps = 12,
+                                            .dtype = ITO_F64);
+            cr_assert_not_null(x, "%s %s: %s", names[k], predictions[p]->name, ito_error());
+            first = p == 0 ? x : first;
+            /* x_prev's output is divided by what one of 1000 steps changes: 1e-16 / 1e-4 / 1e-2 */
+            double off = ito_item(ito_max(ito_abs(ito_sub(x, first))));
+            cr_expect(off < 1e-8, "%s %s: %g", names[k], predictions[p]->name, off);
+            ito_diffusion_free(d);
+        }
+        ito_scope_end();
+    }
+}
+
+static ito_tensor *drawn(const ito_diffusion *d, const char *name, double eta, bool clip)
+{
+    gaussian_network g = {d, log(0.02)};
+    ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .eta = eta,
+                                    .sampler = ito_ddpm_sampler_find(name), .steps = 20,
+                                    .no_clip = !clip, .dtype = ITO_F64);
+    cr_assert_not_null(x, "%s", ito_error());
+    return x;
+}
+
+static void agree(ito_tensor *a, ito_tensor *b)
+{
+    double off = ito_item(ito_max(ito_abs(ito_sub(a, b))));
+    cr_assert(off < 1e-11, "%g", off);
+}
+
+Test(sampler_gaussian, samplers_that_are_one_agree)
+{
+    ito_diffusion *small = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    agree(drawn(small, "ddim", 1.0, false), drawn(small, "ddpm", 0.0, false));
+    agree(drawn(small, "ddim", 1.0, true), drawn(small, "euler-a", 0.0, true));
+    agree(drawn(small, "ddim", 0.0, true), drawn(small, "euler", 0.0, true));
+    agree(drawn(small, "ddim", 0.0, false), drawn(small, "dpm++1s", 0.0, false));
+    ito_diffusion_free(small);
+}
+
+/* A network that has learned the fixed variance samples as with it. */
+Test(sampler_gaussian, a_learned_variance_is_used)
+{
+    ito_diffusion *fixed = ito_diffusion_create();
+    ito_diffusion *learned =
+        ito_diffusion_create(.variance = &ito_ddpm_learned_range, .loss = &ito_ddpm_loss_hybrid);
+    gaussian_network g = {fixed, 0.0}, h = {learned, 1.0};
+    for (int k = 0; k < 2; k++) {
+        fixed->variance = k == 0 ? &ito_ddpm_fixedlarge : &ito_ddpm_fixedsmall;
+        h.v = k == 0 ? 1.0 : -1.0;
+        ito_tensor *a = ito_ddpm_sample(fixed, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
+                                        .dtype = ITO_F64);
+        ito_tensor *b = ito_ddpm_sample(learned, gaussian_ask, &h, ITO_SHAPE(2, 1, 3, 3),
+                                        .steps = 20, .dtype = ITO_F64);
+        cr_assert_not_null(b, "%s", ito_error());
+        agree(a, b);
+    }
+    ito_diffusion_free(fixed);
+    ito_diffusion_free(learned);
+}
+
+/* ---- batches ---- */
+
+/* A network that mixes pixels, so that an image is more than its pixels. */
+static ito_tensor *mixing(ito_tensor *x, ito_tensor *t, void *context)
+{
+    (void)t, (void)context;
+    ito_tensor *mean = ito_mean(x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
+    return ito_tanh(ito_add(ito_mul_scalar(x, 0.9), mean));
+}
+
+Test(sampler_gaussian, an_image_alone_is_that_image_in_a_batch_with_every_sampler)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    for (int k = 0; k < COUNT(names); k++) {
+        float batch[3][12], alone[12];
+        ito_scope_begin();
+#define RUN(shape, ...)                                                                            \
+    ito_ddpm_sample(d, mixing, NULL, shape, .sampler = ito_ddpm_sampler_find(names[k]),            \
+                    .steps = 6, .threshold = 0.9, .seed = 4, __VA_ARGS__)
+        ito_tensor *x = RUN(ITO_SHAPE(3, 2, 2, 3), .first_image = 5);
+        cr_assert_not_null(x, "%s", ito_error());
+        cr_assert_eq(ito_to_data(x, batch, ITO_F32), ITO_OK);
+        for (int64_t i = 0; i < 3; i++) {
+            x = RUN(ITO_SHAPE(1, 2, 2, 3), .first_image = 5 + i);
+            cr_assert_eq(ito_to_data(x, alone, ITO_F32), ITO_OK);
+            cr_assert_eq(memcmp(alone, batch[i], sizeof alone), 0, "%s, image %d", names[k],
+                         (int)i);
+        }
+        ito_scope_end();
+    }
+    ito_diffusion_free(d);
+}

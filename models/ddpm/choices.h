@@ -1,15 +1,71 @@
-/* Internal: choices by name. A table of choices is an array of pointers to structs whose first
- * member is their name. */
+/* Choices: every sampler, schedule, prediction, ... is a struct that begins with a name, one line
+ * of help and its source. Their lists are public, so a program builds its options, its help and its
+ * messages from them:
+ *
+ *     int64_t n;
+ *     const ito_choice *const *samplers = ito_choices("sampler", &n);
+ *
+ * Adding one is its own file and its row in the list of its kind (samplers.def, ...).
+ */
 #ifndef ITO_DDPM_CHOICES_H
 #define ITO_DDPM_CHOICES_H
 
-#include <stddef.h>
+#include "../../tensor/base.h"
 
-/* The choice of that name among n, or NULL with "WHAT: there is no "NAME"; there are a, b and c"
- * recorded. */
-const void *choice_find(const char *what, const void *const *choices, size_t n, const char *name);
+#include <math.h>
 
-#define CHOICE_FIND(what, choices, name)                                                           \
-    choice_find(what, (const void *const *)(choices), sizeof(choices) / sizeof(choices)[0], name)
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A number among options that is not given. */
+#define ITO_UNSET ((double)NAN)
+
+/** What every choice begins with. */
+typedef struct ito_choice {
+    const char *name;
+    const char *help;   /* one line, without a full stop */
+    const char *source; /* the paper, or NULL */
+} ito_choice;
+
+/** The settings that a choice uses, of those in the options of a diffusion, and what it needs of
+ * the process. */
+enum {
+    ITO_USES_BETAS = 1 << 0,      /* beta_start, beta_end */
+    ITO_USES_SIGMAS = 1 << 1,     /* sigma_min, sigma_max */
+    ITO_USES_GAMMA = 1 << 2,      /* gamma */
+    ITO_USES_K = 1 << 3,          /* k */
+    ITO_USES_SIGMA_DATA = 1 << 4, /* sigma_data */
+    ITO_USES_ETA = 1 << 5,        /* eta */
+    ITO_USES_CHURN = 1 << 6,      /* s_churn and its kin */
+    ITO_USES_VARIANCE = 1 << 7,   /* the variance of a reverse step */
+    ITO_NEEDS_STEPS = 1 << 8      /* a process in steps */
+};
+
+/**
+ * All choices of a kind, in the order of their list.
+ *
+ * @param kind  "schedule", "timestep law", "prediction", "time input", "variance", "weighting",
+ *              "objective", "sampler" or "spacing".
+ * @param n     written: how many there are; 0 if there is no such kind.
+ * @return      [n], static; each is the beginning of an ito_sampler, ito_schedule_family, ...
+ *              NULL and ITO_ERR_ARGUMENT if there is no such kind.
+ */
+ITO_API const ito_choice *const *ito_choices(const char *kind, int64_t *n);
+
+/**
+ * The choice of that kind and name.
+ * @return  static. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it.
+ */
+ITO_API const ito_choice *ito_choice_find(const char *kind, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+
+#ifndef ITO_BUILD
+#define ito_choices(...) ITO_AT(ito_choices(__VA_ARGS__))
+#define ito_choice_find(...) ITO_AT(ito_choice_find(__VA_ARGS__))
+#endif
 
 #endif

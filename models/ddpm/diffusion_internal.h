@@ -1,57 +1,62 @@
-/* Internal: what the loss, the bound and the samplers share of a diffusion. */
+/* Internal: what the loss, the bound, the samplers and the coder share of a diffusion. */
 #ifndef ITO_DDPM_DIFFUSION_INTERNAL_H
 #define ITO_DDPM_DIFFUSION_INTERNAL_H
 
 #include "models/ddpm/diffusion.h"
 
-/* Whether x_0, eps [N, ...] and t [N] fit each other and every t is a step of s. */
-bool batch_fits(const char *op, const ito_ddpm_schedule *s, const ito_tensor *x_0,
-                const ito_tensor *eps, const ito_tensor *t);
+/* Element i of a vector of numbers of any of i64, f32 and f64. */
+double vector_at(const ito_tensor *v, int64_t i);
 
-/* Step t[i], and the one before it. */
-ito_ddpm_step step_of_image(const ito_ddpm_schedule *s, const ito_tensor *t, int64_t i);
+/* Whether t [n] are n times of p. */
+bool times_fit(const char *op, const ito_process *p, const ito_tensor *t, int64_t n);
+/* Whether x_0, eps [N, ...] and t [N] fit each other and p. */
+bool batch_fits(const char *op, const ito_process *p, const ito_tensor *x_0, const ito_tensor *eps,
+                const ito_tensor *t);
 
-/* A number of each image's step. */
-typedef double number_of_step(const ito_diffusion *d, const ito_ddpm_step *step);
+/* Time t[i], and the step from there to the one before it, or to the clean data. */
+ito_step step_of_example(const ito_process *p, const ito_tensor *t, int64_t i);
+
+/* A number of each example's step. */
+typedef double number_of_step(const ito_diffusion *d, const ito_step *step);
 /* [N, 1, ...] of like's axes and dtype. */
-ito_tensor *per_image(const ito_diffusion *d, number_of_step *number, const ito_tensor *like,
-                      const ito_tensor *t);
+ito_tensor *number_per_example(const ito_diffusion *d, number_of_step *number,
+                               const ito_tensor *like, const ito_tensor *t);
 
-/* a x + b y with a pair for the step of each image; y itself if it is that. */
-typedef ito_ddpm_pair pair_of_step(const ito_diffusion *d, const ito_ddpm_step *step);
-ito_tensor *combine(const ito_diffusion *d, pair_of_step *pair, ito_tensor *x, ito_tensor *y,
-                    const ito_tensor *t);
+/* Coefficients of two tensors. */
+typedef struct coefficients {
+    double x, y;
+} coefficients;
+typedef coefficients coefficients_of_step(const ito_prediction *prediction, const ito_step *step);
+/* Their sum with the coefficients of each example's step; x or y itself if it is that. */
+ito_tensor *weighted_sum(const ito_process *p, coefficients_of_step *of,
+                         const ito_prediction *prediction, ito_tensor *x, ito_tensor *y,
+                         const ito_tensor *t);
 
-/* What d says of one step, in the form of the two above. */
-pair_of_step target_pair, x_0_pair, eps_pair;
+/* The right output, of x_0 and eps; x_0, of x_t and the output. */
+coefficients_of_step target_coefficients, x_0_coefficients;
 /* What the squared error of the output counts. */
 number_of_step output_weight;
 
-/* x as the network is to see it. */
-ito_tensor *network_input(const ito_diffusion *d, ito_tensor *x_t, const ito_tensor *t);
-
-/* The network, asked of x at steps t. Afresh: what it was asked before has nothing to do with this,
- * as at the start of a walk and for every noising of the loss and the bound. */
-ito_tensor *ask_network(ito_ddpm_network *network, void *context, ito_tensor *x, ito_tensor *t,
-                        bool afresh);
-/* Whether the network that this thread asks now is asked afresh. */
-bool asked_afresh(void);
+/* [N, ...] without values, channels-last where these are images. */
+ito_tensor *data_empty(ito_shape shape, ito_dtype dtype);
+/* {N, 1, ...} of as many axes as x. */
+ito_shape one_per_example(const ito_tensor *x);
+/* The mean over all axes but the first. */
+ito_tensor *example_mean(ito_tensor *x);
 
 /* The network's output, parted: what predicts, and v or NULL. */
 typedef struct network_heads {
     ito_tensor *prediction, *v;
 } network_heads;
 
-/* False with a sentence if it has not the shape that d asks for of images x, or is NULL and the
- * network did not say why. */
+/* False with a sentence if it has not the shape that d asks for of data x, or is NULL. */
 bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, const ito_tensor *x,
                 network_heads *out);
-
-/* What the network, asked afresh, makes of images x_t at steps t, parted. */
-bool ask_noised(const char *op, const ito_diffusion *d, ito_ddpm_network *network, void *context,
-                ito_tensor *x_t, ito_tensor *t, network_heads *out);
-
-/* The mean over all axes but the first. */
-ito_tensor *image_mean(ito_tensor *x);
+/* What the network makes of x_t, where each example has a time of its own; a trajectory begins. */
+bool evaluate_noised(const char *op, const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
+                     ito_tensor *t, network_heads *out);
+/* The same where all are at the beginning of one step. No trajectory begins. */
+bool evaluate_at(const char *op, const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
+                 const ito_step *step, network_heads *out);
 
 #endif

@@ -35,8 +35,9 @@ ito_status draw_images(ito_generator *generators, ito_tensor *dst)
     return status;
 }
 
-double prior_deviation(const ito_ddpm_schedule *s)
+double prior_deviation(const ito_process *p)
 {
-    double deviation = hypot(s->signal[s->steps - 1], s->noise[s->steps - 1]);
+    ito_level end = ito_process_level(p, p->t_max);
+    double deviation = hypot(end.signal, end.noise);
     return fabs(deviation - 1.0) < 1e-12 ? 1.0 : deviation;
 }

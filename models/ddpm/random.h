@@ -1,7 +1,7 @@
 /* Internal: random numbers of images. Image i of a run draws from the stream first + i of its seed
  * alone, so that it does not depend on the batch it is in. */
-#ifndef ITO_DDPM_STREAMS_H
-#define ITO_DDPM_STREAMS_H
+#ifndef ITO_DDPM_RANDOM_H
+#define ITO_DDPM_RANDOM_H
 
 #include "models/ddpm/process/process.h"
 #include "tensor/tensor.h"
@@ -13,6 +13,6 @@ ito_generator *image_generators(const char *op, uint64_t seed, int64_t first, in
 ito_status draw_images(ito_generator *generators, ito_tensor *dst);
 /* The standard deviation of the noise that sampling starts from: that of x_T for data of unit
  * variance, exactly 1 where variance is preserved. */
-double prior_deviation(const ito_ddpm_schedule *s);
+double prior_deviation(const ito_process *p);
 
 #endif

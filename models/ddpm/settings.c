@@ -1,4 +1,4 @@
-/* Settings of a network and its diffusion, to JSON and back.
+/* Settings of a network and its diffusion, to JSON and back, by one table of fields each.
  * Invariant: what was parsed is a network and a diffusion that can be built. */
 #include "models/ddpm/settings.h"
 
@@ -11,39 +11,113 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The whole numbers of the model, by name. */
-typedef struct whole_number {
-    const char *name;
-    size_t offset; /* of an int64_t in ito_unet_config */
-} whole_number;
+typedef enum field_kind {
+    WHOLE, /* int64_t */
+    REAL,  /* double */
+    TRUTH, /* bool; written where it is true */
+    CHOICE /* pointer to a choice; written by its name */
+} field_kind;
 
-static const whole_number numbers[] = {
-    {"in_channels", offsetof(ito_unet_config, in_channels)},
-    {"out_channels", offsetof(ito_unet_config, out_channels)},
-    {"height", offsetof(ito_unet_config, height)},
-    {"width", offsetof(ito_unet_config, width)},
-    {"channels", offsetof(ito_unet_config, channels)},
-    {"blocks", offsetof(ito_unet_config, blocks)},
-    {"groups", offsetof(ito_unet_config, groups)},
+typedef struct field {
+    const char *name;
+    field_kind kind;
+    size_t offset;       /* in the struct */
+    bool optional;       /* files of earlier versions may not have it: then the default holds */
+    const char *choices; /* CHOICE: the kind of choices.h */
+    unsigned when;       /* of the diffusion: only where a choice before it uses one of these */
+} field;
+
+#define MODEL(name) #name, WHOLE, offsetof(ito_unet_config, name)
+
+static const field model_fields[] = {
+    {MODEL(in_channels), .optional = false},
+    {MODEL(out_channels), .optional = false},
+    {MODEL(height), .optional = false},
+    {MODEL(width), .optional = false},
+    {MODEL(channels), .optional = false},
+    {MODEL(blocks), .optional = false},
+    {MODEL(groups), .optional = false},
+    {"dropout", REAL, offsetof(ito_unet_config, dropout), .optional = false},
+    {MODEL(classes), .optional = true},
+    {"self_condition", TRUTH, offsetof(ito_unet_config, self_condition), .optional = true},
 };
 
-#define NUMBERS (sizeof numbers / sizeof numbers[0])
+#define DIFFUSION(member) offsetof(ito_diffusion_options, member)
 
-static int64_t *number_at(const ito_unet_config *c, size_t i)
+static const field diffusion_fields[] = {
+    {"schedule", CHOICE, DIFFUSION(schedule), .choices = "schedule"},
+    {"steps", WHOLE, DIFFUSION(steps), .optional = false},
+    {"beta_start", REAL, DIFFUSION(beta_start), .when = ITO_USES_BETAS},
+    {"beta_end", REAL, DIFFUSION(beta_end), .when = ITO_USES_BETAS},
+    {"sigma_min", REAL, DIFFUSION(sigma_min), .when = ITO_USES_SIGMAS},
+    {"sigma_max", REAL, DIFFUSION(sigma_max), .when = ITO_USES_SIGMAS},
+    {"zero_terminal_snr", TRUTH, DIFFUSION(zero_terminal_snr), .optional = true},
+    {"prediction", CHOICE, DIFFUSION(prediction), .choices = "prediction"},
+    {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time input"},
+    {"variance", CHOICE, DIFFUSION(variance), .choices = "variance"},
+    {"weighting", CHOICE, DIFFUSION(weighting), .optional = true, .choices = "weighting"},
+    {"gamma", REAL, DIFFUSION(gamma), .optional = true, .when = ITO_USES_GAMMA},
+    {"k", REAL, DIFFUSION(k), .optional = true, .when = ITO_USES_K},
+    {"sigma_data", REAL, DIFFUSION(sigma_data), .optional = true, .when = ITO_USES_SIGMA_DATA},
+    {"loss", CHOICE, DIFFUSION(objective), .optional = true, .choices = "objective"},
+};
+
+#define COUNT(fields) (sizeof(fields) / sizeof(fields)[0])
+
+static void *member_of(void *object, const field *f)
 {
-    return (int64_t *)(void *)((char *)c + numbers[i].offset);
+    return (char *)object + f->offset;
+}
+
+/* The choices that are NULL, which mean the default. */
+static void fill_choices(ito_diffusion_options *o)
+{
+    if (o->schedule == NULL)
+        o->schedule = &ito_schedule_linear;
+    if (o->prediction == NULL)
+        o->prediction = &ito_prediction_eps;
+    if (o->time_input == NULL)
+        o->time_input = &ito_time_input_timestep;
+    if (o->variance == NULL)
+        o->variance = &ito_variance_fixedlarge;
+    if (o->weighting == NULL)
+        o->weighting = &ito_weighting_simple;
+    if (o->objective == NULL)
+        o->objective = &ito_objective_simple;
+}
+
+/* What the choices use, of those that are known so far. */
+static unsigned uses_of(const ito_diffusion_options *o)
+{
+    return (o->schedule != NULL ? o->schedule->uses : 0) |
+           (o->prediction != NULL ? o->prediction->uses : 0) |
+           (o->weighting != NULL ? o->weighting->uses : 0);
 }
 
 /* ---- to JSON ---- */
 
-static bool put_number(cJSON *object, const char *name, double value)
+/* Whether a choice is what its name finds, so that its name brings it back. */
+static bool put_choice(cJSON *object, const field *f, const ito_choice *choice)
 {
-    return cJSON_AddNumberToObject(object, name, value) != NULL;
+    if (choice == (const void *)&ito_time_input_timestep) /* as before there were others */
+        return true;
+    if (ito_choice_find(f->choices, choice->name) == choice)
+        return cJSON_AddStringToObject(object, f->name, choice->name) != NULL;
+    ito_error_set(ITO_ERR_ARGUMENT,
+                  "settings: %s \"%s\" is not the one of that name, and cannot be written", f->name,
+                  choice->name);
+    return false;
 }
 
-static bool put_text(cJSON *object, const char *name, const char *value)
+static bool put_field(cJSON *object, const field *f, void *value)
 {
-    return cJSON_AddStringToObject(object, name, value) != NULL;
+    if (f->kind == WHOLE)
+        return cJSON_AddNumberToObject(object, f->name, (double)*(int64_t *)value) != NULL;
+    if (f->kind == REAL)
+        return cJSON_AddNumberToObject(object, f->name, *(double *)value) != NULL;
+    if (f->kind == TRUTH)
+        return !*(bool *)value || cJSON_AddTrueToObject(object, f->name) != NULL;
+    return put_choice(object, f, *(const ito_choice **)value);
 }
 
 static bool put_levels(cJSON *model, const ito_unet_config *c)
@@ -57,65 +131,39 @@ static bool put_levels(cJSON *model, const ito_unet_config *c)
     return good;
 }
 
-static bool put_model(cJSON *root, const ito_unet_config *c)
+static bool put_model(cJSON *root, ito_unet_config *c)
 {
     cJSON *model = cJSON_AddObjectToObject(root, "model");
-    bool good = model != NULL;
-    for (size_t i = 0; i < NUMBERS && good; i++)
-        good = put_number(model, numbers[i].name, (double)*number_at(c, i));
-    return good && put_levels(model, c) && put_number(model, "dropout", c->dropout) &&
-           put_number(model, "classes", (double)c->classes) &&
-           (!c->self_condition || cJSON_AddTrueToObject(model, "self_condition") != NULL);
+    bool good = model != NULL && put_levels(model, c);
+    for (size_t i = 0; i < COUNT(model_fields) && good; i++)
+        good = put_field(model, &model_fields[i], member_of(c, &model_fields[i]));
+    return good;
 }
 
-/* Whether a choice is what its name finds, so that its name brings it back. */
-static bool put_choice(cJSON *object, const char *key, const void *choice, const char *name,
-                       const void *found)
+static bool put_diffusion(cJSON *root, ito_diffusion_options o)
 {
-    if (found == choice)
-        return put_text(object, key, name);
-    ito_error_set(ITO_ERR_ARGUMENT,
-                  "settings: %s \"%s\" is not the one of that name, and cannot be written", key,
-                  name);
-    return false;
-}
-
-#define PUT_CHOICE(object, key, choice, find)                                                      \
-    put_choice(object, key, choice, (choice)->name, find((choice)->name))
-
-static bool put_diffusion(cJSON *root, const ito_diffusion_options *o)
-{
-    const ito_ddpm_betas *schedule = o->schedule != NULL ? o->schedule : &ito_ddpm_linear;
-    const ito_ddpm_variance *variance = o->variance != NULL ? o->variance : &ito_ddpm_fixedlarge;
-    const ito_ddpm_prediction *prediction =
-        o->prediction != NULL ? o->prediction : &ito_ddpm_predict_eps;
-    const ito_ddpm_weighting *weighting = o->weighting != NULL ? o->weighting : &ito_ddpm_simple;
-    const ito_ddpm_objective *loss = o->loss != NULL ? o->loss : &ito_ddpm_loss_simple;
     cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
-    if (o->list != NULL) {
+    if (o.betas != NULL) {
         ito_error_set(ITO_ERR_ARGUMENT, "settings: a list of betas cannot be written");
         return false;
     }
-    if (d == NULL || !PUT_CHOICE(d, "schedule", schedule, ito_ddpm_betas_find) ||
-        !put_number(d, "steps", o->steps == 0 ? 1000.0 : (double)o->steps))
-        return false;
-    if (schedule->ranged &&
-        (!put_number(d, "beta_start", o->betas.beta_start == 0.0 ? 1e-4 : o->betas.beta_start) ||
-         !put_number(d, "beta_end", o->betas.beta_end == 0.0 ? 0.02 : o->betas.beta_end)))
-        return false;
-    if (o->betas.zero_terminal_snr && cJSON_AddTrueToObject(d, "zero_terminal_snr") == NULL)
-        return false;
-    double gamma = o->gamma != 0.0 ? o->gamma : weighting->gamma;
-    double k = o->k != 0.0 ? o->k : weighting->k;
-    double sigma_data = o->sigma_data != 0.0            ? o->sigma_data
-                        : prediction->sigma_data != 0.0 ? prediction->sigma_data
-                                                        : weighting->sigma_data;
-    return PUT_CHOICE(d, "prediction", prediction, ito_ddpm_prediction_find) &&
-           PUT_CHOICE(d, "variance", variance, ito_ddpm_variance_find) &&
-           PUT_CHOICE(d, "weighting", weighting, ito_ddpm_weighting_find) &&
-           (gamma == 0.0 || put_number(d, "gamma", gamma)) && (k == 0.0 || put_number(d, "k", k)) &&
-           (sigma_data == 0.0 || put_number(d, "sigma_data", sigma_data)) &&
-           PUT_CHOICE(d, "loss", loss, ito_ddpm_objective_find);
+    fill_choices(&o);
+    if (o.steps == ITO_USUAL_STEPS)
+        o.steps = o.schedule->level != NULL ? 0 : 1000;
+    if (isnan(o.gamma))
+        o.gamma = o.weighting->gamma;
+    if (isnan(o.k))
+        o.k = o.weighting->k;
+    if (isnan(o.sigma_data))
+        o.sigma_data = o.prediction->uses & ITO_USES_SIGMA_DATA ? o.prediction->sigma_data
+                                                                : o.weighting->sigma_data;
+    bool good = d != NULL;
+    for (size_t i = 0; i < COUNT(diffusion_fields) && good; i++) {
+        const field *f = &diffusion_fields[i];
+        if (f->when == 0 || f->when & uses_of(&o))
+            good = put_field(d, f, member_of(&o, f));
+    }
+    return good;
 }
 
 char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
@@ -125,7 +173,7 @@ char *ito_ddpm_settings_format(const ito_ddpm_settings *s)
         return NULL;
     cJSON *root = cJSON_CreateObject();
     char *text = NULL;
-    if (root != NULL && put_model(root, &model) && put_diffusion(root, &s->diffusion))
+    if (root != NULL && put_model(root, &model) && put_diffusion(root, s->diffusion))
         text = cJSON_Print(root);
     cJSON_Delete(root);
     return text != NULL ? text : error_null(ITO_ERR_MEMORY, "settings: no memory for their text");
@@ -148,28 +196,35 @@ static bool whole(const cJSON *item, int64_t *out)
     return true;
 }
 
-/* A number that may be missing: 0. */
-static bool optional_number(const cJSON *d, const char *name, double *out)
+static ito_status get_choice(const cJSON *item, const field *f, const char *source, void *value)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
-    *out = cJSON_IsNumber(item) ? item->valuedouble : 0.0;
-    return item == NULL || cJSON_IsNumber(item);
+    if (!cJSON_IsString(item))
+        return wrong(source, f->name, "a text");
+    const ito_choice *choice = ito_choice_find(f->choices, item->valuestring);
+    if (choice == NULL)
+        return ito_error_code();
+    *(const ito_choice **)value = choice;
+    return ITO_OK;
 }
 
-/* A text that may be missing: the fallback. */
-static bool optional_text(const cJSON *d, const char *name, const char *fallback, const char **out)
+static ito_status get_field(const cJSON *object, const field *f, const char *source, void *value)
 {
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(d, name);
-    *out = item == NULL ? fallback : cJSON_GetStringValue(item);
-    return *out != NULL;
-}
-
-/* Whether something is so; it may be missing: false. */
-static bool optional_truth(const cJSON *object, const char *name, bool *out)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    *out = cJSON_IsTrue(item);
-    return item == NULL || cJSON_IsBool(item);
+    static const char *const wanted[] = {"a whole number", "a number", "true or false"};
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, f->name);
+    if (item == NULL && f->optional)
+        return ITO_OK;
+    if (f->kind == CHOICE)
+        return get_choice(item, f, source, value);
+    bool good = f->kind == WHOLE  ? whole(item, value)
+                : f->kind == REAL ? cJSON_IsNumber(item)
+                                  : cJSON_IsBool(item);
+    if (!good)
+        return wrong(source, f->name, wanted[f->kind]);
+    if (f->kind == REAL)
+        *(double *)value = item->valuedouble;
+    if (f->kind == TRUTH)
+        *(bool *)value = cJSON_IsTrue(item);
+    return ITO_OK;
 }
 
 static ito_status get_levels(const cJSON *model, const char *source, ito_unet_config *c)
@@ -197,90 +252,28 @@ static ito_status get_model(const cJSON *root, const char *source, ito_unet_conf
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
     if (!cJSON_IsObject(model))
         return wrong(source, "model", "an object");
-    for (size_t i = 0; i < NUMBERS; i++)
-        if (!whole(cJSON_GetObjectItemCaseSensitive(model, numbers[i].name), number_at(c, i)))
-            return wrong(source, numbers[i].name, "a whole number");
-    const cJSON *dropout = cJSON_GetObjectItemCaseSensitive(model, "dropout");
-    if (!cJSON_IsNumber(dropout))
-        return wrong(source, "dropout", "a number");
-    c->dropout = dropout->valuedouble;
-    /* Files of earlier versions, whose networks took no labels, do not have it. */
-    const cJSON *classes = cJSON_GetObjectItemCaseSensitive(model, "classes");
-    if (classes != NULL && !whole(classes, &c->classes))
-        return wrong(source, "classes", "a whole number");
-    if (!optional_truth(model, "self_condition", &c->self_condition))
-        return wrong(source, "self_condition", "true or false");
-    ito_status status = get_levels(model, source, c);
+    ito_status status = ITO_OK;
+    for (size_t i = 0; i < COUNT(model_fields) && status == ITO_OK; i++)
+        status = get_field(model, &model_fields[i], source, member_of(c, &model_fields[i]));
+    if (status == ITO_OK)
+        status = get_levels(model, source, c);
     return status == ITO_OK ? unet_config_resolve(c) : status;
-}
-
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
-    return cJSON_IsString(item) ? item->valuestring : NULL;
-}
-
-static ito_status get_betas(const cJSON *d, const char *source, ito_diffusion_options *o)
-{
-    const cJSON *start = cJSON_GetObjectItemCaseSensitive(d, "beta_start");
-    const cJSON *end = cJSON_GetObjectItemCaseSensitive(d, "beta_end");
-    if (!cJSON_IsNumber(start))
-        return wrong(source, "beta_start", "a number");
-    if (!cJSON_IsNumber(end))
-        return wrong(source, "beta_end", "a number");
-    o->betas.beta_start = start->valuedouble;
-    o->betas.beta_end = end->valuedouble;
-    return ITO_OK;
-}
-
-/* What files of earlier versions have not, which had the defaults only. */
-static ito_status get_training(const cJSON *d, const char *source, ito_diffusion_options *o)
-{
-    if (!optional_number(d, "gamma", &o->gamma))
-        return wrong(source, "gamma", "a number");
-    if (!optional_number(d, "k", &o->k))
-        return wrong(source, "k", "a number");
-    if (!optional_number(d, "sigma_data", &o->sigma_data))
-        return wrong(source, "sigma_data", "a number");
-    const char *weighting, *loss;
-    if (!optional_text(d, "weighting", "simple", &weighting))
-        return wrong(source, "weighting", "a text");
-    if (!optional_text(d, "loss", "simple", &loss))
-        return wrong(source, "loss", "a text");
-    if (!optional_truth(d, "zero_terminal_snr", &o->betas.zero_terminal_snr))
-        return wrong(source, "zero_terminal_snr", "true or false");
-    o->weighting = ito_ddpm_weighting_find(weighting);
-    o->loss = ito_ddpm_objective_find(loss);
-    return o->weighting == NULL || o->loss == NULL ? ito_error_code() : ITO_OK;
 }
 
 static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffusion_options *o)
 {
     const cJSON *d = cJSON_GetObjectItemCaseSensitive(root, "diffusion");
-    const char *schedule = text_of(d, "schedule"), *prediction = text_of(d, "prediction");
-    const char *variance = text_of(d, "variance");
     if (!cJSON_IsObject(d))
         return wrong(source, "diffusion", "an object");
-    if (schedule == NULL)
-        return wrong(source, "schedule", "a text");
-    if (variance == NULL)
-        return wrong(source, "variance", "a text");
-    if (prediction == NULL)
-        return wrong(source, "prediction", "a text");
-    if (!whole(cJSON_GetObjectItemCaseSensitive(d, "steps"), &o->steps))
-        return wrong(source, "steps", "a whole number");
-    if (o->steps == 0) /* the options would take it for the default */
-        return error_status(ITO_ERR_FORMAT,
-                            "%s: the diffusion has 0 steps; it must have at least 1", source);
-    o->prediction = ito_ddpm_prediction_find(prediction);
-    o->schedule = ito_ddpm_betas_find(schedule);
-    o->variance = ito_ddpm_variance_find(variance);
-    if (o->prediction == NULL || o->schedule == NULL || o->variance == NULL)
-        return ito_error_code();
-    if (o->schedule->ranged && get_betas(d, source, o) != ITO_OK)
-        return ito_error_code();
-    if (get_training(d, source, o) != ITO_OK)
-        return ito_error_code();
+    ito_status status = ITO_OK;
+    for (size_t i = 0; i < COUNT(diffusion_fields) && status == ITO_OK; i++) {
+        const field *f = &diffusion_fields[i];
+        if (f->when == 0 || f->when & uses_of(o))
+            status = get_field(d, f, source, member_of(o, f));
+    }
+    if (status != ITO_OK)
+        return status;
+    fill_choices(o);
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)
         return ito_error_code();
@@ -290,7 +283,7 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
 
 ito_status ito_ddpm_settings_parse(const char *text, const char *source, ito_ddpm_settings *out)
 {
-    ito_ddpm_settings s = {.model = {.levels = 0}};
+    ito_ddpm_settings s = {.model = {.levels = 0}, .diffusion = ITO_OPTIONS(ito_diffusion_options)};
     cJSON *root = cJSON_Parse(text);
     if (!cJSON_IsObject(root)) {
         cJSON_Delete(root);

@@ -14,7 +14,7 @@
 /* Room for the generators of a network: dropout in every block. */
 #define STREAMS_A_STEP 4096
 
-ito_generator ito_ddpm_generator(uint64_t seed, ito_ddpm_purpose purpose, int64_t step)
+ito_generator ito_diffusion_generator(uint64_t seed, ito_draw_purpose purpose, int64_t step)
 {
     return ito_generator_make(seed, (uint64_t)purpose << 56 | (uint64_t)step * STREAMS_A_STEP);
 }
@@ -33,7 +33,7 @@ static bool all_finite(ito_tensor *t)
 }
 
 /* The name of the first parameter, or gradient if of_gradients, that is not finite. */
-static bool find_in_model(const ito_module *model, bool of_gradients, ito_ddpm_train_result *r)
+static bool find_in_model(const ito_module *model, bool of_gradients, ito_train_result *r)
 {
     ito_named_tensors *p = ito_module_parameters(model);
     bool found = false;
@@ -48,7 +48,7 @@ static bool find_in_model(const ito_module *model, bool of_gradients, ito_ddpm_t
 }
 
 /* Which tensor went wrong first, in the order in which a step makes them. */
-static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_ddpm_train_result *r)
+static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_result *r)
 {
     if (!all_finite(x_0))
         snprintf(r->culprit, sizeof r->culprit, "the images of the batch");
@@ -58,44 +58,52 @@ static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_ddpm_trai
                  isfinite(r->loss) ? "the norm of the gradient" : "the output of the network");
 }
 
-/* What each image was noised to, and its loss before weights: what trainer->steps remembers. */
+/* What each image was noised to, and its loss before weights: what trainer->timesteps remembers. */
 typedef struct drawn {
     ito_tensor *t, *losses;
 } drawn;
 
-/* The loss at steps that are not uniform, weighted so that its mean is as if they were. */
-static ito_tensor *loss_at_drawn(const ito_ddpm_trainer *tr, ito_generator *for_t, ito_tensor *x_0,
-                                 ito_tensor *eps, drawn *out)
+/* The loss at times that are not uniform, weighted so that its mean is as if they were. */
+static ito_tensor *loss_at_drawn(const ito_diffusion_trainer *tr, ito_generator *for_t,
+                                 ito_tensor *x_0, ito_tensor *eps, drawn *out)
 {
     ito_tensor *weights;
-    if (ito_ddpm_steps_draw(tr->steps, for_t, x_0->shape[0], &out->t, &weights) != ITO_OK)
+    if (ito_timestep_sampler_draw(tr->timesteps, for_t, x_0->shape[0], &out->t, &weights) != ITO_OK)
         return NULL;
-    ito_tensor *losses = ito_ddpm_losses(tr->diffusion, tr->network, tr->context, x_0, out->t, eps);
+    ito_tensor *losses = ito_diffusion_losses(tr->diffusion, tr->network, x_0, out->t, eps);
     out->losses = ito_detach(losses);
     if (out->losses == NULL)
         return NULL;
-    return ito_mean_with(ito_mul(losses, weights), (ito_reduce_options){.keepdim = false});
+    return ito_mean(ito_mul(losses, weights));
 }
 
-static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, drawn *out)
+static ito_tensor *uniform_times(const ito_process *p, ito_generator *g, int64_t n)
+{
+    if (p->steps > 0)
+        return ito_randint(g, 0, p->steps, ITO_SHAPE(n), ITO_I64);
+    ito_tensor *share = ito_rand(g, ITO_SHAPE(n), ITO_F64);
+    return ito_add_scalar(ito_mul_scalar(share, p->t_max - p->t_min), p->t_min);
+}
+
+static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int64_t step,
+                           drawn *out)
 {
     if (x_0->ndim < 1)
         return error_null(ITO_ERR_SHAPE, "train_step: the images are %s, without an axis for them",
                           tensor_shape_str(x_0));
-    ito_generator for_t = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_T, step);
-    ito_generator for_eps = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_EPS, step);
+    ito_generator for_t = ito_diffusion_generator(tr->seed, ITO_DRAW_T, step);
+    ito_generator for_eps = ito_diffusion_generator(tr->seed, ITO_DRAW_EPS, step);
     ito_tensor *eps = ito_randn(&for_eps, ito_shape_of(x_0), x_0->dtype);
-    ito_generator for_dropout = ito_ddpm_generator(tr->seed, ITO_DDPM_DRAW_DROPOUT, step);
+    ito_generator for_dropout = ito_diffusion_generator(tr->seed, ITO_DRAW_DROPOUT, step);
     ito_module_seed(tr->model, for_dropout.seed, for_dropout.stream);
-    if (tr->steps != NULL)
+    if (tr->timesteps != NULL)
         return loss_at_drawn(tr, &for_t, x_0, eps, out);
-    ito_tensor *t =
-        ito_randint(&for_t, 0, tr->diffusion->schedule->steps, ITO_SHAPE(x_0->shape[0]), ITO_I64);
-    return ito_ddpm_loss(tr->diffusion, tr->network, tr->context, x_0, t, eps);
+    ito_tensor *t = uniform_times(tr->diffusion->process, &for_t, x_0->shape[0]);
+    return ito_diffusion_loss(tr->diffusion, tr->network, x_0, t, eps);
 }
 
 /* Clip, update, average; unless the gradient is not finite, which is no error here. */
-static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_result *r)
+static ito_status apply(const ito_diffusion_trainer *tr, double lr, ito_train_result *r)
 {
     ito_status status =
         ito_optimizer_step(tr->optimizer, lr, .max_norm = tr->max_norm > 0.0 ? tr->max_norm : 0.0,
@@ -107,12 +115,12 @@ static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_re
     return ITO_OK;
 }
 
-ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, double lr,
-                               ito_ddpm_train_result *out)
+ito_status ito_diffusion_train_step(const ito_diffusion_trainer *tr, ito_tensor *x_0, int64_t step,
+                                    double lr, ito_train_result *out)
 {
     if (tr->diffusion == NULL || x_0 == NULL)
         return error_missing("train_step", x_0 == NULL ? "x_0" : "the diffusion");
-    ito_ddpm_train_result r = {.grad_norm = (double)NAN};
+    ito_train_result r = {.grad_norm = (double)NAN};
     ito_status status = ITO_OK;
     ito_scope_begin();
     ito_module_zero_grad(tr->model);
@@ -124,13 +132,13 @@ ito_status ito_ddpm_train_step(const ito_ddpm_trainer *tr, ito_tensor *x_0, int6
         status = ito_to_data(loss, &r.loss, ITO_F64);
         if (status == ITO_OK && isfinite(r.loss)) {
             if (d.losses != NULL)
-                status = steps_check(tr->steps, d.t, d.losses);
+                status = timestep_sampler_check(tr->timesteps, d.t, d.losses);
             if (status == ITO_OK)
                 status = ito_backward(loss);
             if (status == ITO_OK)
                 status = apply(tr, lr, &r);
             if (status == ITO_OK && r.applied && d.losses != NULL)
-                status = ito_ddpm_steps_update(tr->steps, d.t, d.losses);
+                status = ito_timestep_sampler_update(tr->timesteps, d.t, d.losses);
         }
         if (status == ITO_OK && !r.applied)
             find_culprit(tr->model, x_0, &r);

@@ -1,4 +1,4 @@
-/* Compressing and decompressing: checks, the walk between them, and what it gives.
+/* Compressing and decompressing: checks, the steps between them, and what it gives.
  * Invariant: nothing is given unless all of it is in order. */
 #include "models/ddpm/compress/codec_internal.h"
 
@@ -9,29 +9,31 @@
 
 #include <string.h>
 
-enum { USUAL_STEPS = 50, USUAL_BLOCK_BITS = 10, MARGIN_BITS = 6 };
+enum { USUAL_STEPS = 50, MARGIN_BITS = 6 };
 
 /* ---- compress ---- */
 
 static ito_status check_options(const ito_diffusion *d, const ito_tensor *images,
-                                ito_ddpm_compress_options *o)
+                                ito_compress_options *o)
 {
-    int64_t T = d->schedule->steps;
+    int64_t T = d->process->steps;
     if (images->ndim != 4 || ito_numel(images) == 0)
         return error_status(ITO_ERR_SHAPE, "compress: %s is not [N, C, H, W]",
                             tensor_shape_str(images));
     if (images->dtype != ITO_U8)
         return error_status(ITO_ERR_DTYPE, "compress: images are u8, not %s",
                             ito_dtype_name(images->dtype));
-    if (o->steps == 0)
+    if (T == 0)
+        return error_status(ITO_ERR_ARGUMENT,
+                            "compress: the process must be in steps, and this one is in continuous "
+                            "time");
+    if (o->steps == ITO_COMPRESS_STEPS)
         o->steps = T < USUAL_STEPS ? T : USUAL_STEPS;
     if (o->steps < 1 || o->steps > T)
         return error_status(ITO_ERR_RANGE,
-                            "compress: %" PRId64 " steps; the schedule has 1 to %" PRId64, o->steps,
+                            "compress: %" PRId64 " steps; the process has 1 to %" PRId64, o->steps,
                             T);
-    if (o->block_bits == 0)
-        o->block_bits = USUAL_BLOCK_BITS;
-    if (o->candidate_bits == 0)
+    if (o->candidate_bits == ITO_COMPRESS_CANDIDATES)
         o->candidate_bits = o->block_bits + MARGIN_BITS < CANDIDATE_BITS_MAX
                                 ? o->block_bits + MARGIN_BITS
                                 : CANDIDATE_BITS_MAX;
@@ -71,11 +73,11 @@ static ito_status make_tables(codec *c, ito_tensor *images)
         return ito_error_code();
     c->images = tensor_data(pixels);
     for (int64_t i = 0; i < c->S; i++)
-        ((int64_t *)tensor_data(c->out.times))[i] = c->steps[i].step.t;
+        ((int64_t *)tensor_data(c->out.times))[i] = (int64_t)c->steps[i].step.t;
     return ITO_OK;
 }
 
-static ito_status compress_images(codec *c, ito_tensor *images, const ito_ddpm_compress_options *o)
+static ito_status compress_images(codec *c, ito_tensor *images, const ito_compress_options *o)
 {
     int64_t done;
     c->until = -1;
@@ -93,7 +95,7 @@ static ito_status compress_images(codec *c, ito_tensor *images, const ito_ddpm_c
     if (status == ITO_OK)
         status = make_tables(c, images);
     if (status == ITO_OK)
-        status = codec_walk(c, &done);
+        status = codec_run(c, &done);
     if (status == ITO_OK)
         status = coder_write_end(&c->coder);
     if (status != ITO_OK)
@@ -106,9 +108,9 @@ static ito_status compress_images(codec *c, ito_tensor *images, const ito_ddpm_c
     return c->out.file != NULL ? ITO_OK : ito_error_code();
 }
 
-ito_status ito_ddpm_compress_with(const ito_diffusion *d, ito_ddpm_network *network, void *context,
-                                  ito_tensor *images, ito_ddpm_compress_options options,
-                                  ito_ddpm_compressed *out)
+ito_status ito_diffusion_compress_with(const ito_diffusion *d, ito_network *network,
+                                       ito_tensor *images, ito_compress_options options,
+                                       ito_compressed *out)
 {
     if (d == NULL || images == NULL)
         return error_missing("compress", d == NULL ? "the diffusion" : "images");
@@ -117,7 +119,6 @@ ito_status ito_ddpm_compress_with(const ito_diffusion *d, ito_ddpm_network *netw
         return status;
     codec c = {.d = d,
                .network = network,
-               .context = context,
                .progress = options.progress,
                .progress_context = options.progress_context};
     ito_scope_begin();
@@ -139,8 +140,8 @@ ito_status ito_ddpm_compress_with(const ito_diffusion *d, ito_ddpm_network *netw
 
 /* ---- decompress ---- */
 
-ito_status ito_ddpm_file_inspect(const uint8_t *bytes, int64_t size, const char *source,
-                                 ito_ddpm_file_info *out)
+ito_status ito_compressed_inspect(const uint8_t *bytes, int64_t size, const char *source,
+                                  ito_compressed_info *out)
 {
     code_header h;
     int64_t stream_size;
@@ -156,14 +157,14 @@ ito_status ito_ddpm_file_inspect(const uint8_t *bytes, int64_t size, const char 
 }
 
 /* Whether the same numbers will come out here as where the file was made. */
-static ito_status check_sides(codec *c, const ito_ddpm_decompress_options *o)
+static ito_status check_sides(codec *c, const ito_decompress_options *o)
 {
     if (strcmp(c->header.isa, ito_isa()) != 0)
         return file_error(ITO_ERR_ARGUMENT, o->source,
                           "it was made with %s, and this is %s: their last bits differ (ITO_ISA=%s "
                           "asks for the former)",
                           c->header.isa, ito_isa(), c->header.isa);
-    if (c->header.info.steps <= c->d->schedule->steps) {
+    if (c->header.info.steps <= c->d->process->steps) {
         ito_status status = codec_begin(c, false);
         if (status != ITO_OK || c->header.fingerprint == codec_fingerprint(c, o->model))
             return status;
@@ -173,9 +174,9 @@ static ito_status check_sides(codec *c, const ito_ddpm_decompress_options *o)
         "it was made with another network, another checkpoint of it or another diffusion");
 }
 
-/* What the walk along a stream of so many bytes gives. */
+/* What the run along a stream of so many bytes gives. */
 static ito_status decompress(codec *c, const uint8_t *stream, int64_t size,
-                             const ito_ddpm_decompress_options *o, ito_ddpm_decompressed *out)
+                             const ito_decompress_options *o, ito_decompressed *out)
 {
     int64_t done = 0;
     coder_read_begin(&c->coder, stream, size, size == c->header.stream);
@@ -183,10 +184,10 @@ static ito_status decompress(codec *c, const uint8_t *stream, int64_t size,
     if (out->images == NULL)
         return ito_error_code();
     c->images = tensor_data(out->images);
-    ito_status status = codec_walk(c, &done);
+    ito_status status = codec_run(c, &done);
     if (status != ITO_OK)
         return status;
-    out->t = c->steps[done].step.t;
+    out->t = (int64_t)c->steps[done].step.t;
     out->exact = !c->coder.ended;
     if ((c->coder.ended && !c->stopped && c->coder.complete) ||
         (out->exact && codec_images_sum(c) != c->header.pixels))
@@ -196,19 +197,18 @@ static ito_status decompress(codec *c, const uint8_t *stream, int64_t size,
     return ITO_OK;
 }
 
-ito_status ito_ddpm_decompress_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                    void *context, const uint8_t *bytes, int64_t size,
-                                    ito_ddpm_decompress_options options, ito_ddpm_decompressed *out)
+ito_status ito_diffusion_decompress_with(const ito_diffusion *d, ito_network *network,
+                                         const uint8_t *bytes, int64_t size,
+                                         ito_decompress_options options, ito_decompressed *out)
 {
     if (d == NULL)
         return error_missing("decompress", "the diffusion");
     codec c = {.d = d,
                .network = network,
-               .context = context,
                .until = options.until > 0 ? options.until : -1,
                .progress = options.progress,
                .progress_context = options.progress_context};
-    ito_ddpm_decompressed r = {.images = NULL};
+    ito_decompressed r = {.images = NULL};
     uint8_t *stream = NULL;
     int64_t there = 0;
     if (options.source == NULL)

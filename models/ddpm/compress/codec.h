@@ -19,36 +19,43 @@
 extern "C" {
 #endif
 
-typedef struct ito_ddpm_compress_options {
+/** 50 steps, or T if that is less. */
+#define ITO_COMPRESS_STEPS (-1)
+/** block_bits + 6, at most 20. */
+#define ITO_COMPRESS_CANDIDATES (-1)
+
+/** How to compress. */
+typedef struct ito_compress_options {
     int reserved_;
-    int64_t steps;  /* S that the network is asked at, T - 1 to 0, spaced by rate; default 50, or
-                       T if that is less */
-    int block_bits; /* what is sent at once: a step's numbers are parted into blocks of about so
-                       many bits; default 10 */
-    int candidate_bits; /* 2^this candidates for each block: time grows with them, and samples are
-                           truer; default block_bits + 6. At most 20 */
+    int64_t steps ITO_DEFAULT(ITO_COMPRESS_STEPS); /* S that the network is evaluated at, T - 1 to
+                                                      0, spaced by rate */
+    int block_bits ITO_DEFAULT(10); /* what is sent at once: a step's numbers are parted into blocks
+                                       of about so many bits */
+    int candidate_bits ITO_DEFAULT(ITO_COMPRESS_CANDIDATES); /* 2^this candidates for each block:
+                                       time grows with them, and samples are truer; at most 20 */
     bool no_clip;       /* leave x_0-hat as it is; by default it is clipped to [-1, 1] */
     uint64_t seed;      /* of all that both sides draw; in the file */
     ito_tensor *labels; /* [N] i64, at least 0, that whoever decompresses gives to the network; in
                            the file. NULL: none */
     uint32_t model;     /* a number that tells this network from others */
-    ito_ddpm_bits_progress *progress;
+    ito_step_progress *progress;
     void *progress_context;
-} ito_ddpm_compress_options;
-#define ITO_DEFAULTS_ito_ddpm_compress_options .reserved_ = 0
+} ito_compress_options;
+#define ITO_DEFAULTS_ito_compress_options                                                          \
+    .steps = ITO_COMPRESS_STEPS, .block_bits = 10, .candidate_bits = ITO_COMPRESS_CANDIDATES
 
 /** All of the current scope. Column i is for step i of S: what was sent there of each image. */
-typedef struct ito_ddpm_compressed {
+typedef struct ito_compressed {
     ito_tensor *file;    /* u8 [bytes] */
     int64_t header;      /* bytes of it that hold no images */
     ito_tensor *times;   /* i64 [S] the steps */
     ito_tensor *written; /* f64 [N, S] bits written, the last column being the pixels */
     ito_tensor *bound;   /* f64 [N, S] what the bound says: KL, in the last column L_0 */
     ito_tensor *squares; /* f64 [N, S] mean squared error of x_0-hat before that is sent */
-} ito_ddpm_compressed;
+} ito_compressed;
 
 /**
- * @param network  is asked for all images at once, at one step; see ito_ddpm_network.
+ * @param network  is evaluated on all images at once, at one step; see network.h.
  * @param images   u8 [N, C, H, W].
  * @param out      written on success.
  * @return         ITO_ERR_SHAPE, ITO_ERR_DTYPE; ITO_ERR_RANGE for options; ITO_ERR_ARGUMENT if the
@@ -56,48 +63,48 @@ typedef struct ito_ddpm_compressed {
  *                 gives no numbers; its own errors. If progress stops it ITO_ERR_ARGUMENT, with no
  *                 error recorded.
  */
-ITO_API ito_status ito_ddpm_compress_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                          void *context, ito_tensor *images,
-                                          ito_ddpm_compress_options options,
-                                          ito_ddpm_compressed *out);
-#define ito_ddpm_compress(d, network, context, images, out, ...)                                   \
-    ITO_AT(ito_ddpm_compress_with(d, network, context, images,                                     \
-                                  ITO_OPTIONS(ito_ddpm_compress_options, __VA_ARGS__), out))
+ITO_API ito_status ito_diffusion_compress_with(const ito_diffusion *d, ito_network *network,
+                                               ito_tensor *images, ito_compress_options options,
+                                               ito_compressed *out);
+#define ito_diffusion_compress(d, network, images, out, ...)                                       \
+    ITO_AT(ito_diffusion_compress_with(d, network, images,                                         \
+                                       ITO_OPTIONS(ito_compress_options, __VA_ARGS__), out))
 
 /** What a file says of itself. */
-typedef struct ito_ddpm_file_info {
+typedef struct ito_compressed_info {
     ito_shape shape;             /* of the images, [N, C, H, W] */
     ito_tensor *labels;          /* [N] i64 of the current scope, or NULL */
     int64_t steps, header, size; /* size: of the whole file, of which there may be less */
     int64_t read;                /* bytes of it that are there and in order */
     int block_bits, candidate_bits;
     uint64_t seed;
-} ito_ddpm_file_info;
+} ito_compressed_info;
 
 /**
  * @param source  where the bytes came from, for messages.
  * @return        ITO_ERR_FORMAT if they do not begin as such a file, if its header is truncated, or
  *                if anything behind that is damaged.
  */
-ITO_API ito_status ito_ddpm_file_inspect(const uint8_t *bytes, int64_t size, const char *source,
-                                         ito_ddpm_file_info *out);
+ITO_API ito_status ito_compressed_inspect(const uint8_t *bytes, int64_t size, const char *source,
+                                          ito_compressed_info *out);
 
-typedef struct ito_ddpm_decompress_options {
+typedef struct ito_decompress_options {
     int reserved_;
-    const char *source; /* where the bytes came from, for messages */
-    uint32_t model;     /* as it was compressed with */
-    int64_t until;      /* stop at the first step that is not above this one; 0: at none */
-    ito_ddpm_bits_progress *progress;
+    const char *source;            /* where the bytes came from, for messages */
+    uint32_t model;                /* as it was compressed with */
+    int64_t until ITO_DEFAULT(-1); /* stop at the first step that is not above this one; -1: at
+                                      none */
+    ito_step_progress *progress;
     void *progress_context;
-} ito_ddpm_decompress_options;
-#define ITO_DEFAULTS_ito_ddpm_decompress_options .reserved_ = 0
+} ito_decompress_options;
+#define ITO_DEFAULTS_ito_decompress_options .until = -1
 
-typedef struct ito_ddpm_decompressed {
+typedef struct ito_decompressed {
     ito_tensor *images; /* u8 [N, C, H, W] of the current scope */
     bool exact;         /* they are those that were compressed; else the x_0-hat of x_t */
     int64_t t;          /* 0 if exact */
     int64_t read;       /* bytes of the file that were there and in order */
-} ito_ddpm_decompressed;
+} ito_decompressed;
 
 /**
  * @param bytes  a file or its beginning, at least its header.
@@ -106,20 +113,20 @@ typedef struct ito_ddpm_decompressed {
  *               another network, diffusion or instruction set, or where the network's numbers
  *               differ for another reason; and as above.
  */
-ITO_API ito_status ito_ddpm_decompress_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                            void *context, const uint8_t *bytes, int64_t size,
-                                            ito_ddpm_decompress_options options,
-                                            ito_ddpm_decompressed *out);
-#define ito_ddpm_decompress(d, network, context, bytes, size, out, ...)                            \
-    ITO_AT(ito_ddpm_decompress_with(d, network, context, bytes, size,                              \
-                                    ITO_OPTIONS(ito_ddpm_decompress_options, __VA_ARGS__), out))
+ITO_API ito_status ito_diffusion_decompress_with(const ito_diffusion *d, ito_network *network,
+                                                 const uint8_t *bytes, int64_t size,
+                                                 ito_decompress_options options,
+                                                 ito_decompressed *out);
+#define ito_diffusion_decompress(d, network, bytes, size, out, ...)                                \
+    ITO_AT(ito_diffusion_decompress_with(d, network, bytes, size,                                  \
+                                         ITO_OPTIONS(ito_decompress_options, __VA_ARGS__), out))
 
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
-#define ito_ddpm_file_inspect(...) ITO_AT(ito_ddpm_file_inspect(__VA_ARGS__))
+#define ito_compressed_inspect(...) ITO_AT(ito_compressed_inspect(__VA_ARGS__))
 #endif
 
 #endif

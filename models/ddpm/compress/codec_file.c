@@ -60,7 +60,7 @@ static void put_varint(file_bytes *f, uint64_t value)
 
 static void put_header(file_bytes *f, const code_header *h)
 {
-    const ito_ddpm_file_info *i = &h->info;
+    const ito_compressed_info *i = &h->info;
     const int64_t *labels = i->labels != NULL ? tensor_data(i->labels) : NULL;
     int isa = 0;
     while (isa < ISAS - 1 && strcmp(isas[isa], h->isa) != 0)
@@ -78,7 +78,7 @@ static void put_header(file_bytes *f, const code_header *h)
         put_varint(f, (uint64_t)labels[k]);
     put_number(f, h->fingerprint, 4);
     put_number(f, h->pixels, 4);
-    put_number(f, h->first_guess, 2);
+    put_number(f, h->first_estimate, 2);
 }
 
 static int64_t frames_of(const code_header *h)
@@ -144,7 +144,7 @@ static uint64_t take_varint(file_cursor *c)
  * takes more than 2^-16 bits, since 255 of 2^24 parts are others'. */
 static bool sizes_fit(const code_header *h)
 {
-    const ito_ddpm_file_info *i = &h->info;
+    const ito_compressed_info *i = &h->info;
     int64_t numbers = 1;
     for (int k = 0; k < 4 && numbers > 0; k++)
         numbers = i->shape.dim[k] < 1 ? -1 : checked_mul(numbers, i->shape.dim[k]);
@@ -177,7 +177,7 @@ ito_status code_file_header(const uint8_t *bytes, int64_t size, const char *sour
 {
     file_cursor c = {bytes, size, sizeof magic, false};
     code_header h = {.isa = NULL};
-    ito_ddpm_file_info *i = &h.info;
+    ito_compressed_info *i = &h.info;
     int64_t head = size < (int64_t)sizeof magic ? size : (int64_t)sizeof magic;
     if (size < 1 || memcmp(bytes, magic, (size_t)(head < 3 ? head : 3)) != 0)
         return file_error(ITO_ERR_FORMAT, source, "it holds no images compressed by ito-ddpm");
@@ -201,7 +201,7 @@ ito_status code_file_header(const uint8_t *bytes, int64_t size, const char *sour
         return ito_error_code();
     h.fingerprint = (uint32_t)take_number(&c, 4);
     h.pixels = (uint32_t)take_number(&c, 4);
-    h.first_guess = (uint16_t)take_number(&c, 2);
+    h.first_estimate = (uint16_t)take_number(&c, 2);
     int64_t end = c.next;
     uint64_t check = take_number(&c, CHECK);
     if (c.short_)

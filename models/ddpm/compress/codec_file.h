@@ -16,11 +16,11 @@
 #include "models/ddpm/compress/codec.h"
 
 typedef struct code_header {
-    ito_ddpm_file_info info;
+    ito_compressed_info info;
     const char *isa;
     bool no_clip;
     uint32_t fingerprint, pixels;
-    uint16_t first_guess;
+    uint16_t first_estimate;
     int64_t stream; /* bytes */
     uint32_t check; /* crc32 up to the frames */
 } code_header;

@@ -1,5 +1,5 @@
-/* Internal: the walk of progressive coding, the same for both directions: what one side writes, the
- * other reads. */
+/* Internal: the steps of progressive coding, the same for both directions: what one side writes,
+ * the other reads. */
 #ifndef ITO_DDPM_CODEC_INTERNAL_H
 #define ITO_DDPM_CODEC_INTERNAL_H
 
@@ -12,22 +12,20 @@ enum { COUNT_LENGTHS = 24 };
 
 /* What is expected of a step from t to s, or of the pixels at the last one. */
 typedef struct code_step {
-    ito_ddpm_step step;
-    ito_ddpm_pair mean;   /* of x_t and x_0, eq. (7) */
-    double variance;      /* of q(x_s | x_t, x_0) */
-    ito_ddpm_pair log_of; /* variance of p(x_s | x_t): a + b v */
+    ito_step step;
+    ito_posterior mean;            /* q(x_s | x_t, x_0), eq. (7) */
+    ito_log_variance log_variance; /* of p(x_s | x_t) */
 } code_step;
 
 /* One direction of one file. The caller fills in what comes before `steps`, and images or their
  * place; N, D and S are numbers of images, of each one's numbers, and of steps. */
 typedef struct codec {
     const ito_diffusion *d;
-    ito_ddpm_network *network;
-    void *context;
+    ito_network *network;
     code_header header;
     int64_t until; /* reading: stop at this step at the latest; -1: at none */
     bool stopped;  /* there */
-    ito_ddpm_bits_progress *progress;
+    ito_step_progress *progress;
     void *progress_context;
     int64_t N, D, S;
     code_step *steps;  /* [S] */
@@ -40,18 +38,18 @@ typedef struct codec {
     adaptive_model counts[COUNT_LENGTHS];
     uint8_t *lengths; /* [N] of each image's last count */
     pixel_code pixels;
-    uint8_t *images;         /* [N, D] given, or received */
-    ito_tensor *clean;       /* writing: f64 [N, C, H, W] in [-1, 1] */
-    ito_ddpm_compressed out; /* writing */
+    uint8_t *images;    /* [N, D] given, or received */
+    ito_tensor *clean;  /* writing: f64 [N, C, H, W] in [-1, 1] */
+    ito_compressed out; /* writing */
 } codec;
 
 /* Plan the steps, draw x_T and make room, for c->header. */
 ito_status codec_begin(codec *c, bool writing);
 /* Let go of what is not of the scope; also after a failure. */
 void codec_end(codec *c);
-/* From x_T along the steps; *done is the last one whose guess is known. ITO_ERR_ARGUMENT with no
+/* From x_T along the steps; *done is the last one whose estimate is known. ITO_ERR_ARGUMENT with no
  * error recorded if progress stopped it. */
-ito_status codec_walk(codec *c, int64_t *done);
+ito_status codec_run(codec *c, int64_t *done);
 /* crc32 of all that both sides must have alike, apart from what the header has in so many words. */
 uint32_t codec_fingerprint(const codec *c, uint32_t model);
 /* crc32 of the images. */

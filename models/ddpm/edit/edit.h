@@ -1,5 +1,5 @@
 /* What samplers do with images that there are already: encode and decode, interpolate, change,
- * complete. All of it is a walk of the samplers of sampler.h, with their options; nothing is
+ * complete. All of it is a run of the samplers of sampler.h, with their options; nothing is
  * recorded for gradients.
  */
 #ifndef ITO_DDPM_EDIT_H
@@ -12,96 +12,95 @@ extern "C" {
 #endif
 
 /**
- * The noise that images come from by DDIM: its steps taken upwards. At each the network is asked at
- * the step that x goes to, as if x were there already.
+ * The noise that images come from by DDIM: its steps taken upwards. At each the network is
+ * evaluated at the time that x goes to, as if x were there already.
  *
- * @param x_0      [N, C, H, W] f32 or f64.
+ * @param x_0      [N, ...] f32 or f64.
  * @param options  steps, spacing, times, start, the limits of x_0-hat, progress; others are
  * ignored. The limits spoil the round trip where they act.
- * @return         x at the noisiest of the steps, to be decoded with the same options.
+ * @return         x at the noisiest of the times, to be decoded with the same options.
  * Source: Song et al. 2020, arXiv:2010.02502, section 4.3.
  */
-ITO_API ito_tensor *ito_ddpm_encode_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                         void *context, ito_tensor *x_0,
-                                         ito_ddpm_sample_options options);
-#define ito_ddpm_encode(d, network, context, x_0, ...)                                             \
-    ITO_AT(ito_ddpm_encode_with(d, network, context, x_0,                                          \
-                                ITO_OPTIONS(ito_ddpm_sample_options, __VA_ARGS__)))
+ITO_API ito_tensor *ito_diffusion_encode_with(const ito_diffusion *d, ito_network *network,
+                                              ito_tensor *x_0, ito_sample_options options);
+#define ito_diffusion_encode(d, network, x_0, ...)                                                 \
+    ITO_AT(ito_diffusion_encode_with(d, network, x_0, ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
 /** Encoded and decoded by DDIM. */
-typedef struct ito_ddpm_round_trip {
+typedef struct ito_round_trip {
     ito_tensor *noise; /* what was encoded */
     ito_tensor *image; /* and decoded from it */
     ito_tensor *error; /* [N] root of the mean squared difference to x_0 */
-} ito_ddpm_round_trip;
+} ito_round_trip;
 
 /** Encode, then decode with the deterministic sampler of the options, DDIM by default. out is
  * written on success, with tensors of the current scope. */
-ITO_API ito_status ito_ddpm_round_trip_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                            void *context, ito_tensor *x_0,
-                                            ito_ddpm_sample_options options,
-                                            ito_ddpm_round_trip *out);
+ITO_API ito_status ito_diffusion_round_trip_with(const ito_diffusion *d, ito_network *network,
+                                                 ito_tensor *x_0, ito_sample_options options,
+                                                 ito_round_trip *out);
 
 /**
- * Between two images: both noised to step t, mixed there in the proportions 1 - lambda to lambda,
+ * Between two images: both noised to time t, mixed there in the proportions 1 - lambda to lambda,
  * and brought back; all mixtures with the same noise, on the way down too.
  *
- * @param x_a, x_b  [1, C, H, W] f32 or f64.
+ * @param x_a, x_b  [1, ...] f32 or f64.
  * @param lambda    [K] f32 or f64.
- * @param t         1 to T - 1: the first of the steps taken, whatever the others are.
- * @return          [K, C, H, W].
+ * @param t         above t_min, to t_max: the first of the times visited, whatever the others are;
+ * whole in steps.
+ * @return          [K, ...].
  * Source: Ho et al. 2020, section 4.3, figure 8.
  */
-ITO_API ito_tensor *ito_ddpm_interpolate_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                              void *context, ito_tensor *x_a, ito_tensor *x_b,
-                                              ito_tensor *lambda, int64_t t,
-                                              ito_ddpm_sample_options options);
-#define ito_ddpm_interpolate(d, network, context, x_a, x_b, lambda, t, ...)                        \
-    ITO_AT(ito_ddpm_interpolate_with(d, network, context, x_a, x_b, lambda, t,                     \
-                                     ITO_OPTIONS(ito_ddpm_sample_options, __VA_ARGS__)))
+ITO_API ito_tensor *ito_diffusion_interpolate_with(const ito_diffusion *d, ito_network *network,
+                                                   ito_tensor *x_a, ito_tensor *x_b,
+                                                   ito_tensor *lambda, double t,
+                                                   ito_sample_options options);
+#define ito_diffusion_interpolate(d, network, x_a, x_b, lambda, t, ...)                            \
+    ITO_AT(ito_diffusion_interpolate_with(d, network, x_a, x_b, lambda, t,                         \
+                                          ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
 /**
- * Image to image: noised to the share `strength` of the steps, and brought back.
+ * Image to image: noised to the share `strength` of all times, and brought back.
  *
- * @param x_0       [N, C, H, W] f32 or f64.
+ * @param x_0       [N, ...] f32 or f64.
  * @param strength  in (0, 1]: 1 keeps next to nothing of x_0.
  * Source: Meng et al. 2021, arXiv:2108.01073 (SDEdit).
  */
-ITO_API ito_tensor *ito_ddpm_edit_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                       void *context, ito_tensor *x_0, double strength,
-                                       ito_ddpm_sample_options options);
-#define ito_ddpm_edit(d, network, context, x_0, strength, ...)                                     \
-    ITO_AT(ito_ddpm_edit_with(d, network, context, x_0, strength,                                  \
-                              ITO_OPTIONS(ito_ddpm_sample_options, __VA_ARGS__)))
+ITO_API ito_tensor *ito_image_to_image_with(const ito_diffusion *d, ito_network *network,
+                                            ito_tensor *x_0, double strength,
+                                            ito_sample_options options);
+#define ito_image_to_image(d, network, x_0, strength, ...)                                         \
+    ITO_AT(ito_image_to_image_with(d, network, x_0, strength,                                      \
+                                   ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
-/** How often inpainting goes back up, so that what is made can settle to what is given. */
-typedef struct ito_ddpm_resampling {
-    int64_t jump;    /* steps up at once; default 10, the paper's */
-    int64_t repeats; /* times each stretch is walked down; default 1, the paper's is 10 */
-} ito_ddpm_resampling;
+/** How often inpainting goes back up, so that what is made can settle to what is given. {10, 1}
+ * does not go back. */
+typedef struct ito_resampling {
+    int64_t jump;    /* steps up at once; the paper's is 10 */
+    int64_t repeats; /* times each stretch is sampled; 1 goes up never, the paper's is 10 */
+} ito_resampling;
 
 /**
  * Complete images: after every step, what is given is put in its place, noised as far.
  *
- * @param x_0   [N, C, H, W] f32 or f64; what is outside the mask does not matter.
+ * @param x_0   [N, ...] f32 or f64; what is outside the mask does not matter.
  * @param mask  of a shape that broadcasts to x_0's, any dtype: above 0.5 where x_0 is given.
  * @return      equal to x_0 there.
  * Source: Lugmayr et al. 2022, arXiv:2201.09865 (RePaint), algorithm 1 and appendix B.
  */
-ITO_API ito_tensor *ito_ddpm_inpaint_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                          void *context, ito_tensor *x_0, ito_tensor *mask,
-                                          ito_ddpm_resampling resampling,
-                                          ito_ddpm_sample_options options);
-#define ito_ddpm_inpaint(d, network, context, x_0, mask, resampling, ...)                          \
-    ITO_AT(ito_ddpm_inpaint_with(d, network, context, x_0, mask, resampling,                       \
-                                 ITO_OPTIONS(ito_ddpm_sample_options, __VA_ARGS__)))
+ITO_API ito_tensor *ito_diffusion_inpaint_with(const ito_diffusion *d, ito_network *network,
+                                               ito_tensor *x_0, ito_tensor *mask,
+                                               ito_resampling resampling,
+                                               ito_sample_options options);
+#define ito_diffusion_inpaint(d, network, x_0, mask, resampling, ...)                              \
+    ITO_AT(ito_diffusion_inpaint_with(d, network, x_0, mask, resampling,                           \
+                                      ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
-#define ito_ddpm_round_trip_with(...) ITO_AT(ito_ddpm_round_trip_with(__VA_ARGS__))
+#define ito_diffusion_round_trip_with(...) ITO_AT(ito_diffusion_round_trip_with(__VA_ARGS__))
 #endif
 
 #endif

@@ -13,9 +13,9 @@
 
 /* ---- L_0 ---- */
 
-static ito_tensor *normal_mass_below(ito_tensor *z, ito_ddpm_decoder decoder)
+static ito_tensor *normal_mass_below(ito_tensor *z, ito_decoder decoder)
 {
-    if (decoder == ITO_DDPM_ERF)
+    if (decoder == ITO_DECODER_ERF)
         return ito_add_scalar(ito_mul_scalar(ito_erf(ito_mul_scalar(z, M_SQRT1_2)), 0.5), 0.5);
     ito_tensor *inner = ito_axpby(1.0, z, 0.044715, ito_pow_scalar(z, 3.0));
     return ito_add_scalar(ito_mul_scalar(ito_tanh(ito_mul_scalar(inner, sqrt(M_2_PI))), 0.5), 0.5);
@@ -28,8 +28,8 @@ static ito_tensor *beyond(ito_tensor *x, double bound, bool above)
     return above ? ito_gt(x, limit) : ito_lt(x, limit);
 }
 
-ito_tensor *ito_ddpm_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
-                                  ito_ddpm_decoder decoder)
+ito_tensor *ito_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
+                             ito_decoder decoder)
 {
     static const double half = 1.0 / 255.0, last = 0.999, floor = 1e-12;
     ito_tensor *off = ito_sub(x, mean);
@@ -48,28 +48,28 @@ ito_tensor *ito_ddpm_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *l
 
 /* ---- L_{t-1} ---- */
 
-static double log_variance_offset(const ito_diffusion *d, const ito_ddpm_step *step)
+static double log_variance_offset(const ito_diffusion *d, const ito_step *step)
 {
-    return d->variance->log_variance(step).a;
+    return d->variance->log_variance(step).offset;
 }
 
-static double log_variance_slope(const ito_diffusion *d, const ito_ddpm_step *step)
+static double log_variance_slope(const ito_diffusion *d, const ito_step *step)
 {
-    return d->variance->log_variance(step).b;
+    return d->variance->log_variance(step).slope;
 }
 
 /* log beta~, floored as the fixed variance is. */
-static double posterior_log_variance(const ito_diffusion *d, const ito_ddpm_step *step)
+static double posterior_log_variance(const ito_diffusion *d, const ito_step *step)
 {
     (void)d;
-    return ito_ddpm_fixedsmall.log_variance(step).a;
+    return ito_variance_fixedsmall.log_variance(step).offset;
 }
 
 /* mu~ - mu = b (x_0 - x_0-hat): b^2. */
-static double squared_share(const ito_diffusion *d, const ito_ddpm_step *step)
+static double squared_share(const ito_diffusion *d, const ito_step *step)
 {
     (void)d;
-    double b = ito_ddpm_posterior(step, NULL).b;
+    double b = ito_step_posterior(step).x_0;
     return b * b;
 }
 
@@ -78,11 +78,11 @@ static double squared_share(const ito_diffusion *d, const ito_ddpm_step *step)
 static ito_tensor *divergence(const ito_diffusion *d, ito_tensor *x_0, ito_tensor *x_0_hat,
                               ito_tensor *log_variance, const ito_tensor *t)
 {
-    ito_tensor *posterior = per_image(d, posterior_log_variance, x_0, t);
+    ito_tensor *posterior = number_per_example(d, posterior_log_variance, x_0, t);
     ito_tensor *excess = ito_sub(log_variance, posterior);
     ito_tensor *variances = ito_add(excess, ito_exp(ito_neg(excess)));
     ito_tensor *gap =
-        ito_mul(ito_square(ito_sub(x_0, x_0_hat)), per_image(d, squared_share, x_0, t));
+        ito_mul(ito_square(ito_sub(x_0, x_0_hat)), number_per_example(d, squared_share, x_0, t));
     ito_tensor *means = ito_mul(gap, ito_exp(ito_neg(log_variance)));
     return ito_mul_scalar(ito_add_scalar(ito_add(variances, means), -1.0), 0.5 / M_LN2);
 }
@@ -102,46 +102,47 @@ static ito_tensor *at_the_end(const ito_tensor *like, const ito_tensor *t, int64
 }
 
 ito_tensor *bound_terms(const ito_diffusion *d, ito_tensor *x_0, ito_tensor *x_0_hat, ito_tensor *v,
-                        const ito_tensor *t, ito_ddpm_decoder decoder)
+                        const ito_tensor *t, ito_decoder decoder)
 {
     if (x_0 == NULL || x_0_hat == NULL)
         return NULL;
     int64_t ended;
     ito_tensor *mask = at_the_end(x_0, t, &ended), *decoded = NULL, *kl = NULL;
-    ito_tensor *log_variance = per_image(d, log_variance_offset, x_0, t);
+    ito_tensor *log_variance = number_per_example(d, log_variance_offset, x_0, t);
     if (v != NULL)
-        log_variance = ito_add(log_variance, ito_mul(per_image(d, log_variance_slope, x_0, t), v));
+        log_variance =
+            ito_add(log_variance, ito_mul(number_per_example(d, log_variance_slope, x_0, t), v));
     if (mask == NULL || log_variance == NULL)
         return NULL;
     if (ended > 0) {
-        decoded = ito_ddpm_decoder_bits(x_0, x_0_hat, log_variance, decoder);
+        decoded = ito_decoder_bits(x_0, x_0_hat, log_variance, decoder);
         if (decoded == NULL || ended == t->shape[0])
-            return image_mean(decoded);
+            return example_mean(decoded);
     }
     kl = divergence(d, x_0, x_0_hat, log_variance, t);
-    return image_mean(ended > 0 ? ito_where(mask, decoded, kl) : kl);
+    return example_mean(ended > 0 ? ito_where(mask, decoded, kl) : kl);
 }
 
 /* ---- L_T ---- */
 
 /* The level of x_T in units of what sampling starts from, which has this deviation: 1 where
  * variance is preserved. */
-static ito_ddpm_level prior_level(const ito_ddpm_schedule *s)
+static ito_level prior_level(const ito_process *p)
 {
-    double signal = s->signal[s->steps - 1], noise = s->noise[s->steps - 1];
-    double start = prior_deviation(s);
-    return (ito_ddpm_level){signal / start, noise / start};
+    ito_level end = ito_process_level(p, p->t_max);
+    double start = prior_deviation(p);
+    return (ito_level){end.signal / start, end.noise / start};
 }
 
-ito_tensor *ito_ddpm_prior_bits(const ito_diffusion *d, ito_tensor *x_0)
+ito_tensor *ito_prior_bits(const ito_diffusion *d, ito_tensor *x_0)
 {
     if (d == NULL) {
         error_missing("prior_bits", "the diffusion");
         return NULL;
     }
-    ito_ddpm_level end = prior_level(d->schedule);
+    ito_level end = prior_level(d->process);
     double variance = end.noise * end.noise;
-    ito_tensor *mean_square = image_mean(ito_square(ito_mul_scalar(x_0, end.signal)));
+    ito_tensor *mean_square = example_mean(ito_square(ito_mul_scalar(x_0, end.signal)));
     return ito_mul_scalar(ito_add_scalar(mean_square, variance - 1.0 - log(variance)), 0.5 / M_LN2);
 }
 
@@ -149,25 +150,24 @@ ito_tensor *ito_ddpm_prior_bits(const ito_diffusion *d, ito_tensor *x_0)
 
 typedef struct evaluation {
     const ito_diffusion *d;
-    ito_ddpm_network *network;
-    void *context;
-    ito_ddpm_bits_options o;
+    ito_network *network;
+    ito_bits_options o;
     ito_generator *generators;
     double *reach;           /* of steps that are drawn: [T] probability of 1 .. t; else NULL */
     double *shift;           /* the same: [N] each image's number of [0, 1) */
     ito_tensor *x_0, *exact; /* as given; in f64 */
     ito_tensor *noise;
-    double *share;               /* [N] of the ask under way */
+    double *share;               /* [N] of the round of evaluations under way */
     ito_tensor *terms, *squares; /* [N, T] f64 */
     ito_tensor *decoded;         /* [2, N] f64 */
 } evaluation;
 
-/* The divergence at step t for images of independent pixels N(0, 1/4) and the best x_0-hat, up to a
+/* The divergence at step t for data of independent pixels N(0, 1/4) and the best x_0-hat, up to a
  * factor: (mu~ - mu)^2 / beta~. */
 static double expected_divergence(const ito_diffusion *d, int64_t t)
 {
     static const double pixels = 0.25;
-    ito_ddpm_step step = ito_ddpm_step_at(d->schedule, t, t - 1);
+    ito_step step = ito_step_between(d->process, (double)t, (double)t - 1.0);
     double known = step.at.signal * step.at.signal * pixels;
     double noise = step.at.noise * step.at.noise;
     double unknown = pixels * noise / (known + noise); /* Var[x_0 | x_t] */
@@ -180,7 +180,7 @@ static double expected_divergence(const ito_diffusion *d, int64_t t)
 static void add_up_probabilities(evaluation *e)
 {
     static const double uniform = 0.1;
-    int64_t T = e->d->schedule->steps;
+    int64_t T = e->d->process->steps;
     double sum = 0.0;
     for (int64_t t = 1; t < T; t++)
         sum += expected_divergence(e->d, t);
@@ -191,16 +191,16 @@ static void add_up_probabilities(evaluation *e)
     }
 }
 
-/* The step that an image has in an ask, and what its term counts there. Asks count down to 0, which
- * is t = 0 for all. */
-static int64_t choose_step(const evaluation *e, int64_t ask, int64_t image, double *share)
+/* The step that an example has in a round of evaluations, and what its term counts there. Rounds
+ * count down to 0, which is t = 0 for all. */
+static int64_t choose_step(const evaluation *e, int64_t round, int64_t example, double *share)
 {
     *share = 1.0;
-    if (e->reach == NULL || ask == 0)
-        return ask;
-    double n = (double)e->o.monte_carlo, u = ((double)(ask - 1) + e->shift[image]) / n;
+    if (e->reach == NULL || round == 0)
+        return round;
+    double n = (double)e->o.monte_carlo, u = ((double)(round - 1) + e->shift[example]) / n;
     int64_t t = 1;
-    while (t < e->d->schedule->steps - 1 && e->reach[t] <= u)
+    while (t < e->d->process->steps - 1 && e->reach[t] <= u)
         t++;
     *share = 1.0 / (n * (e->reach[t] - e->reach[t - 1]));
     return t;
@@ -220,40 +220,41 @@ static bool add_shares(const evaluation *e, ito_tensor *table, const ito_tensor 
 }
 
 /* Adds one noising to terms and squares. */
-static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t ask)
+static ito_status evaluate_once(evaluation *e, ito_tensor *t, int64_t round)
 {
     network_heads heads;
     if (draw_images(e->generators, e->noise) != ITO_OK)
         return ito_error_code();
-    ito_tensor *x_t = ito_ddpm_q_sample(e->d->schedule, e->x_0, e->noise, t);
-    if (!ask_noised("bits_per_dim", e->d, e->network, e->context, x_t, t, &heads))
+    ito_tensor *x_t = ito_q_sample(e->d->process, e->x_0, e->noise, t);
+    if (!evaluate_noised("bits_per_dim", e->d, e->network, x_t, t, &heads))
         return ito_error_code();
     ito_tensor *x_0_hat =
-        combine(e->d, x_0_pair, ito_cast(x_t, ITO_F64), ito_cast(heads.prediction, ITO_F64), t);
+        weighted_sum(e->d->process, x_0_coefficients, e->d->prediction, ito_cast(x_t, ITO_F64),
+                     ito_cast(heads.prediction, ITO_F64), t);
     if (!e->o.no_clip)
         x_0_hat = ito_clamp(x_0_hat, -1.0, 1.0);
     ito_tensor *v = heads.v == NULL ? NULL : ito_cast(heads.v, ITO_F64);
     ito_tensor *terms = bound_terms(e->d, e->exact, x_0_hat, v, t, e->o.decoder);
-    ito_tensor *squares = image_mean(ito_square(ito_sub(x_0_hat, e->exact)));
+    ito_tensor *squares = example_mean(ito_square(ito_sub(x_0_hat, e->exact)));
     bool good = add_shares(e, e->terms, t, terms) && add_shares(e, e->squares, t, squares);
-    for (int k = 0; good && k < 2 && ask == 0; k++) {
-        ito_tensor *bits = bound_terms(e->d, e->exact, x_0_hat, v, t, (ito_ddpm_decoder)k);
+    for (int k = 0; good && k < 2 && round == 0; k++) {
+        ito_tensor *bits = bound_terms(e->d, e->exact, x_0_hat, v, t, (ito_decoder)k);
         good = ito_add_(ito_select(e->decoded, 0, k), bits, 1.0 / (double)e->o.draws) != NULL;
     }
     return good ? ITO_OK : ito_error_code();
 }
 
-static ito_status evaluate_step(evaluation *e, int64_t ask)
+static ito_status evaluate_step(evaluation *e, int64_t round)
 {
     ito_status status = ITO_OK;
     for (int64_t k = 0; k < e->o.draws && status == ITO_OK; k++) {
         ito_scope_begin();
         ito_tensor *t = ito_empty(ITO_SHAPE(e->x_0->shape[0]), ITO_I64);
         for (int64_t i = 0; t != NULL && i < t->shape[0]; i++) {
-            ((int64_t *)tensor_data(t))[i] = choose_step(e, ask, i, &e->share[i]);
+            ((int64_t *)tensor_data(t))[i] = choose_step(e, round, i, &e->share[i]);
             e->share[i] /= (double)e->o.draws;
         }
-        status = t == NULL ? ito_error_code() : evaluate_once(e, t, ask);
+        status = t == NULL ? ito_error_code() : evaluate_once(e, t, round);
         ito_scope_end();
     }
     return status;
@@ -261,8 +262,12 @@ static ito_status evaluate_step(evaluation *e, int64_t ask)
 
 static ito_status evaluate_check(const evaluation *e)
 {
-    const ito_ddpm_schedule *s = e->d->schedule;
-    ito_ddpm_step last = ito_ddpm_step_at(s, s->steps - 1, s->steps - 2);
+    const ito_process *s = e->d->process;
+    if (s->steps == 0)
+        return error_status(
+            ITO_ERR_ARGUMENT,
+            "bits_per_dim: the bound is that of a process in steps, and this one is "
+            "in continuous time");
     if (e->x_0->ndim < 1 || (e->x_0->dtype != ITO_F32 && e->x_0->dtype != ITO_F64))
         return error_status(ITO_ERR_SHAPE,
                             "bits_per_dim: the images are %s of %s; they must be "
@@ -275,9 +280,10 @@ static ito_status evaluate_check(const evaluation *e)
         return error_status(ITO_ERR_RANGE,
                             "bits_per_dim: %" PRId64 " steps cannot be drawn of %" PRId64,
                             e->o.monte_carlo, s->steps - 1);
-    if (!isfinite(x_0_pair(e->d, &last).a))
+    ito_step last = ito_step_between(s, s->t_max, s->t_max - 1.0);
+    if (!isfinite(ito_prediction_to_x_0(e->d->prediction, &last).c_skip))
         return error_status(ITO_ERR_ARGUMENT,
-                            "bits_per_dim: %s does not tell x_0 at step %" PRId64 " (signal %g)",
+                            "bits_per_dim: %s does not tell x_0 at step %g (signal %g)",
                             e->d->prediction->name, last.t, last.at.signal);
     return ITO_OK;
 }
@@ -289,7 +295,7 @@ static bool prepare_draws(evaluation *e)
     e->share = struct_alloc(((size_t)N + 1) * sizeof *e->share);
     if (e->share == NULL || e->o.monte_carlo == 0)
         return e->share != NULL;
-    e->reach = struct_alloc((size_t)e->d->schedule->steps * sizeof *e->reach);
+    e->reach = struct_alloc((size_t)e->d->process->steps * sizeof *e->reach);
     e->shift = e->reach == NULL ? NULL : struct_alloc(((size_t)N + 1) * sizeof *e->shift);
     if (e->shift == NULL)
         return false;
@@ -302,8 +308,8 @@ static bool prepare_draws(evaluation *e)
 /* All steps, from the noisiest; or those that are drawn. */
 static ito_status evaluate_all(evaluation *e)
 {
-    int64_t N = e->x_0->shape[0], T = e->d->schedule->steps;
-    int64_t asks = e->o.monte_carlo != 0 ? 1 + e->o.monte_carlo : T;
+    int64_t N = e->x_0->shape[0], T = e->d->process->steps;
+    int64_t rounds = e->o.monte_carlo != 0 ? 1 + e->o.monte_carlo : T;
     e->generators = image_generators("bits_per_dim", e->o.seed, e->o.first_image, N);
     e->exact = ito_cast(e->x_0, ITO_F64);
     e->noise = tensor_empty(ito_shape_of(e->x_0), e->x_0->dtype);
@@ -313,26 +319,23 @@ static ito_status evaluate_all(evaluation *e)
     if (e->generators == NULL || e->exact == NULL || e->noise == NULL || e->terms == NULL ||
         e->squares == NULL || e->decoded == NULL || !prepare_draws(e))
         return ito_error_code();
-    for (int64_t ask = asks - 1; ask >= 0; ask--) {
-        ito_status status = evaluate_step(e, ask);
+    for (int64_t round = rounds - 1; round >= 0; round--) {
+        ito_status status = evaluate_step(e, round);
         if (status != ITO_OK)
             return status;
-        if (e->o.progress != NULL && !e->o.progress(asks - ask, asks, e->o.progress_context))
+        if (e->o.progress != NULL && !e->o.progress(rounds - round, rounds, e->o.progress_context))
             return ITO_ERR_ARGUMENT;
     }
     return ITO_OK;
 }
 
-ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                      void *context, ito_tensor *x_0, ito_ddpm_bits_options options,
-                                      ito_ddpm_bits *out)
+ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
+                                 ito_bits_options options, ito_bits *out)
 {
     if (d == NULL || x_0 == NULL)
         return error_missing("bits_per_dim", d == NULL ? "the diffusion" : "x_0");
-    if (options.draws == 0)
-        options.draws = 1;
-    evaluation e = {.d = d, .network = network, .context = context, .o = options, .x_0 = x_0};
-    ito_ddpm_bits b = {NULL, NULL, NULL, NULL, NULL};
+    evaluation e = {.d = d, .network = network, .o = options, .x_0 = x_0};
+    ito_bits b = {NULL, NULL, NULL, NULL, NULL};
     ito_status status = evaluate_check(&e);
     if (status != ITO_OK)
         return status;
@@ -340,7 +343,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     ito_no_grad_begin();
     status = evaluate_all(&e);
     if (status == ITO_OK) {
-        b = (ito_ddpm_bits){NULL, ito_ddpm_prior_bits(d, e.exact), e.terms, e.squares, e.decoded};
+        b = (ito_bits){NULL, ito_prior_bits(d, e.exact), e.terms, e.squares, e.decoded};
         b.total =
             ito_add(b.prior, ito_sum_with(b.terms, (ito_reduce_options){.dims = ITO_DIMS(1)}));
         status = b.total == NULL ? ito_error_code() : ITO_OK;
@@ -350,8 +353,8 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     free(e.reach);
     free(e.shift);
     free(e.share);
-    b = (ito_ddpm_bits){ito_keep(b.total), ito_keep(b.prior), ito_keep(b.terms),
-                        ito_keep(b.squares), ito_keep(b.decoded)};
+    b = (ito_bits){ito_keep(b.total), ito_keep(b.prior), ito_keep(b.terms), ito_keep(b.squares),
+                   ito_keep(b.decoded)};
     ito_scope_end();
     if (status != ITO_OK || b.total == NULL || b.prior == NULL || b.terms == NULL ||
         b.squares == NULL || b.decoded == NULL)
@@ -360,7 +363,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     return ITO_OK;
 }
 
-ito_tensor *ito_ddpm_rate_distortion(const ito_ddpm_bits *bits)
+ito_tensor *ito_rate_distortion(const ito_bits *bits)
 {
     int64_t N = bits->terms->shape[0], T = bits->terms->shape[1];
     ito_tensor *table = ito_empty(ITO_SHAPE(T, 2), ITO_F64);

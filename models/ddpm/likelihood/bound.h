@@ -16,10 +16,10 @@ extern "C" {
 #endif
 
 /** How the normal distribution function is computed in L_0. */
-typedef enum ito_ddpm_decoder {
-    ITO_DDPM_ERF, /* as it is */
-    ITO_DDPM_TANH /* (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2, as in the authors' code */
-} ito_ddpm_decoder;
+typedef enum ito_decoder {
+    ITO_DECODER_ERF, /* as it is */
+    ITO_DECODER_TANH /* (1 + tanh(sqrt(2/pi) (z + 0.044715 z^3))) / 2, as in the authors' code */
+} ito_decoder;
 
 /**
  * -log2 of the mass that N(mean, exp(log_variance)) gives to within 1/255 of x; at -1 and 1 the
@@ -28,38 +28,38 @@ typedef enum ito_ddpm_decoder {
  * @param x, mean, log_variance  of shapes that broadcast; f32 or f64.
  * @return                       element by element; differentiable in mean and log_variance.
  */
-ITO_API ito_tensor *ito_ddpm_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
-                                          ito_ddpm_decoder decoder);
+ITO_API ito_tensor *ito_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
+                                     ito_decoder decoder);
 
 /** L_T of images [N, ...]: [N], bits a dimension. */
-ITO_API ito_tensor *ito_ddpm_prior_bits(const ito_diffusion *d, ito_tensor *x_0);
+ITO_API ito_tensor *ito_prior_bits(const ito_diffusion *d, ito_tensor *x_0);
 
 /** The bound of N images, in f64, bits a dimension; of the current scope. */
-typedef struct ito_ddpm_bits {
+typedef struct ito_bits {
     ito_tensor *total;   /* [N] prior + the sum of terms */
     ito_tensor *prior;   /* [N] L_T */
     ito_tensor *terms;   /* [N, T] L_0 at t = 0, then L_t; of steps that are drawn, divided by how
                             often each is, so that means over images are unbiased */
     ito_tensor *squares; /* [N, T] mean squared error of the x_0-hat that x_t tells; likewise */
-    ito_tensor *decoded; /* [2, N] L_0 by each ito_ddpm_decoder */
-} ito_ddpm_bits;
+    ito_tensor *decoded; /* [2, N] L_0 by each ito_decoder */
+} ito_bits;
 
 /** Called after each step; false stops. */
-typedef bool ito_ddpm_bits_progress(int64_t done, int64_t steps, void *context);
+typedef bool ito_step_progress(int64_t done, int64_t steps, void *context);
 
-typedef struct ito_ddpm_bits_options {
+typedef struct ito_bits_options {
     int reserved_;
     bool no_clip; /* leave x_0-hat as it is; by default it is clipped to [-1, 1], as in sampling */
-    ito_ddpm_decoder decoder;
-    int64_t draws;       /* noisings of each image at each step, averaged; default 1 */
+    ito_decoder decoder;
+    int64_t draws ITO_DEFAULT(1); /* noisings of each example at each step, averaged */
     int64_t monte_carlo; /* 0: all steps. Else t = 0 and so many of the others, drawn for each image
-                            from its stream: the network is asked 1 + monte_carlo times */
+                            from its stream: the network is evaluated 1 + monte_carlo times */
     uint64_t seed;
     int64_t first_image; /* image i draws from stream first_image + i */
-    ito_ddpm_bits_progress *progress;
+    ito_step_progress *progress;
     void *progress_context;
-} ito_ddpm_bits_options;
-#define ITO_DEFAULTS_ito_ddpm_bits_options .reserved_ = 0
+} ito_bits_options;
+#define ITO_DEFAULTS_ito_bits_options .draws = 1
 
 /**
  * The bound of each image: an unbiased estimate of it from one noising a step. The network is asked
@@ -76,12 +76,10 @@ typedef struct ito_ddpm_bits_options {
  *             more steps to draw than there are; the network's errors. If progress stops it
  * ITO_ERR_ARGUMENT, with no error recorded.
  */
-ITO_API ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *network,
-                                              void *context, ito_tensor *x_0,
-                                              ito_ddpm_bits_options options, ito_ddpm_bits *out);
-#define ito_ddpm_bits_per_dim(d, network, context, x_0, out, ...)                                  \
-    ITO_AT(ito_ddpm_bits_per_dim_with(d, network, context, x_0,                                    \
-                                      ITO_OPTIONS(ito_ddpm_bits_options, __VA_ARGS__), out))
+ITO_API ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *network,
+                                         ito_tensor *x_0, ito_bits_options options, ito_bits *out);
+#define ito_bits_per_dim(d, network, x_0, out, ...)                                                \
+    ITO_AT(ito_bits_per_dim_with(d, network, x_0, ITO_OPTIONS(ito_bits_options, __VA_ARGS__), out))
 
 /**
  * Rate and distortion of progressive coding, averaged over images.
@@ -90,16 +88,16 @@ ITO_API ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_n
  *          that took, L_T + the sum of L_s over s > t, and the root of the mean squared error of
  * its x_0-hat on the scale of 0 to 255.
  */
-ITO_API ito_tensor *ito_ddpm_rate_distortion(const ito_ddpm_bits *bits);
+ITO_API ito_tensor *ito_rate_distortion(const ito_bits *bits);
 
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
-#define ito_ddpm_decoder_bits(...) ITO_AT(ito_ddpm_decoder_bits(__VA_ARGS__))
-#define ito_ddpm_prior_bits(...) ITO_AT(ito_ddpm_prior_bits(__VA_ARGS__))
-#define ito_ddpm_rate_distortion(...) ITO_AT(ito_ddpm_rate_distortion(__VA_ARGS__))
+#define ito_decoder_bits(...) ITO_AT(ito_decoder_bits(__VA_ARGS__))
+#define ito_prior_bits(...) ITO_AT(ito_prior_bits(__VA_ARGS__))
+#define ito_rate_distortion(...) ITO_AT(ito_rate_distortion(__VA_ARGS__))
 #endif
 
 #endif

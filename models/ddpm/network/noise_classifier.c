@@ -1,5 +1,5 @@
 /* A classifier of noised images (Dhariwal, Nichol 2021, arXiv:2105.05233, section 4).
- * Invariant: an image's logits depend on that image and its step alone. */
+ * Invariant: an image's logits depend on that image and its time alone. */
 #include "models/ddpm/network/noise_classifier.h"
 
 #include "autograd/ops.h"
@@ -88,11 +88,13 @@ static void classifier_destroy(ito_module *m)
     free(((ito_noise_classifier *)m)->layers);
 }
 
+static ito_tensor *log_probability(ito_network *self, const ito_network_input *in);
+
 static ito_tensor *no_forward(ito_module *m, ito_tensor *x)
 {
     (void)m;
     (void)x;
-    return error_null(ITO_ERR_ARGUMENT, "noise_classifier: it takes steps besides images: "
+    return error_null(ITO_ERR_ARGUMENT, "noise_classifier: it takes times besides images: "
                                         "ito_noise_classifier_logits");
 }
 
@@ -107,6 +109,7 @@ ito_noise_classifier *ito_noise_classifier_create(const ito_noise_classifier_con
     c->config = *config;
     c->base.destroy = classifier_destroy;
     c->base.forward = no_forward;
+    c->network = (ito_network){.evaluate = log_probability, .context = c};
     c->layers = struct_alloc(sizeof *c->layers);
     ito_scope_begin(); /* for tensors whose registration fails */
     bool good =
@@ -149,20 +152,17 @@ ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x, 
     return h;
 }
 
-ito_tensor *ito_noise_classifier_log_probability(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *log_probability(ito_network *self, const ito_network_input *in)
 {
-    const ito_noise_classifier_guide *to = context;
-    if (x == NULL || t == NULL)
-        return NULL;
-    if (to->labels == NULL)
+    const ito_tensor *labels = in->labels;
+    if (labels == NULL)
         return error_null(ITO_ERR_ARGUMENT, "noise_classifier: there are no labels to guide to");
-    if (to->labels->dtype != ITO_I64 || to->labels->ndim != 1 ||
-        to->labels->shape[0] != x->shape[0])
+    if (labels->dtype != ITO_I64 || labels->ndim != 1 || labels->shape[0] != in->x->shape[0])
         return error_null(
             ITO_ERR_SHAPE, "noise_classifier: the labels are %s of %s; images %s need one i64 each",
-            tensor_shape_str(to->labels), ito_dtype_name(to->labels->dtype), tensor_shape_str(x));
-    ito_tensor *logits = ito_noise_classifier_logits(to->classifier, x, t);
+            tensor_shape_str(labels), ito_dtype_name(labels->dtype), tensor_shape_str(in->x));
+    ito_tensor *logits = ito_noise_classifier_logits(self->context, in->x, in->t);
     ito_tensor *of_label =
-        ito_gather(ito_log_softmax(logits, 1), 1, ito_reshape(to->labels, -1, 1));
+        ito_gather(ito_log_softmax(logits, 1), 1, ito_reshape(in->labels, -1, 1));
     return ito_reshape(of_label, -1);
 }

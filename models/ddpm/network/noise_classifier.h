@@ -1,20 +1,20 @@
-/* A classifier of noised images: what class x_t is of, seen at step t. Its gradient guides a
- * network that was trained without classes (condition.h).
+/* A classifier of noised images: what class x_t is of, seen at time t. Its gradient guides a
+ * network that was trained without classes (guidance.h).
  *
  * The way down of the U-Net: at each of three levels, of 1, 2 and 2 times the width, a residual
  * block that is told the step, then half the size; then the mean over all places and a linear
  * layer.
  *
- *     ito_noise_classifier_guide to = {.classifier = classifier, .labels = labels};
- *     ito_ddpm_classifier guided = {.diffusion = d, .network = ito_unet_network, .context = unet,
- *                                   .log_probability = ito_noise_classifier_log_probability,
- *                                   .classifier_context = &to, .scale = 2.0};
- *     ito_tensor *x = ito_ddpm_sample(d, ito_ddpm_classifier_network, &guided, shape);
+ *     ito_classifier_guidance *guided =
+ *         ito_classifier_guidance_create(d, &unet->network, &classifier->network, 2.0);
+ *     guided->labels = labels;
+ *     ito_tensor *x = ito_diffusion_sample(d, &guided->base, shape);
  */
 #ifndef ITO_DDPM_NOISE_CLASSIFIER_H
 #define ITO_DDPM_NOISE_CLASSIFIER_H
 
 #include "../../../nn/module.h"
+#include "network.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -29,6 +29,9 @@ typedef struct ito_noise_classifier_config {
 /** A module: its parameters, training mode and so on are those of base. */
 typedef struct ito_noise_classifier {
     ito_module base;
+    ito_network network; /* its output is log p(label | x_t), [N]; NULL also without labels,
+                            ITO_ERR_ARGUMENT, and for labels that do not fit, ITO_ERR_SHAPE or
+                            ITO_ERR_RANGE */
     ito_noise_classifier_config config;
     struct noise_classifier_layers *layers;
 } ito_noise_classifier;
@@ -43,22 +46,11 @@ ITO_API ito_noise_classifier *ito_noise_classifier_create(const ito_noise_classi
 
 /**
  * @param x  [N, in_channels, H, W] f32, noised.
- * @param t  [N] i64, the step of each image.
+ * @param t  [N] i64, f32 or f64: the time of each image.
  * @return   logits [N, classes], of the current scope. NULL on error: ITO_ERR_SHAPE.
  */
 ITO_API ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x,
                                                 ito_tensor *t);
-
-/** What images are guided to; all is borrowed. */
-typedef struct ito_noise_classifier_guide {
-    ito_noise_classifier *classifier;
-    ito_tensor *labels; /* [N] i64, 0 .. classes - 1 */
-} ito_noise_classifier_guide;
-
-/** An ito_ddpm_log_probability: of each image's label; context is the ito_noise_classifier_guide.
- * NULL also for labels that are not one class an image, ITO_ERR_SHAPE or ITO_ERR_RANGE. */
-ITO_API ito_tensor *ito_noise_classifier_log_probability(ito_tensor *x, ito_tensor *t,
-                                                         void *context);
 
 #ifdef __cplusplus
 }

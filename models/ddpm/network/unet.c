@@ -4,6 +4,7 @@
 #include "models/ddpm/network/unet.h"
 
 #include "autograd/ops.h"
+#include "models/ddpm/diffusion_internal.h"
 #include "models/ddpm/network/resnet.h"
 #include "models/ddpm/network/unet_config.h"
 #include "nn/init.h"
@@ -191,11 +192,13 @@ static void unet_destroy(ito_module *m)
     free(((ito_unet *)m)->layers);
 }
 
+static ito_tensor *evaluate(ito_network *self, const ito_network_input *in);
+
 static ito_tensor *no_forward(ito_module *m, ito_tensor *x)
 {
     (void)m;
     (void)x;
-    return error_null(ITO_ERR_ARGUMENT, "unet: it takes steps besides images: ito_unet_forward");
+    return error_null(ITO_ERR_ARGUMENT, "unet: it takes times besides images: ito_unet_forward");
 }
 
 ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
@@ -209,6 +212,7 @@ ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
     u->config = c;
     u->base.destroy = unet_destroy;
     u->base.forward = no_forward;
+    u->network = (ito_network){.evaluate = evaluate, .context = u};
     u->layers = struct_alloc(sizeof *u->layers);
     ito_scope_begin(); /* for tensors whose registration fails */
     bool good =
@@ -227,21 +231,21 @@ ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
 {
     if (t == NULL)
         return NULL;
-    if (t->ndim != 1 || t->dtype != ITO_I64 || channels < 4 || channels % 2 != 0)
+    bool numbers = t->dtype == ITO_I64 || t->dtype == ITO_F32 || t->dtype == ITO_F64;
+    if (t->ndim != 1 || !numbers || channels < 4 || channels % 2 != 0)
         return error_null(ITO_ERR_SHAPE,
                           "time_embedding: t is %s %s, channels %" PRId64
-                          "; it takes [N] i64 and an even number from 4 up",
+                          "; it takes [N] i64, f32 or f64 and an even number from 4 up",
                           tensor_shape_str(t), ito_dtype_name(t->dtype), channels);
     int64_t n = t->shape[0], half = channels / 2;
     ito_tensor *y = tensor_empty(ITO_SHAPE(n, channels), ITO_F32);
     if (y == NULL)
         return NULL;
-    const int64_t *steps = tensor_data(t);
     float *rows = tensor_data(y);
     for (int64_t k = 0; k < half; k++) {
         double frequency = exp(-log(10000.0) * (double)k / (double)(half - 1));
         for (int64_t i = 0; i < n; i++) {
-            double angle = (double)steps[i * t->stride[0]] * frequency;
+            double angle = vector_at(t, i) * frequency;
             rows[i * channels + k] = (float)sin(angle);
             rows[i * channels + half + k] = (float)cos(angle);
         }
@@ -350,7 +354,7 @@ static ito_tensor *upsample(ito_conv2d_layer *conv, ito_tensor *x)
     return y;
 }
 
-/* Steps and images that the network can take. */
+/* Times and images that the network can take. */
 static bool check_input(const ito_unet *u, const ito_tensor *x, const ito_tensor *t)
 {
     int64_t unit = (int64_t)1 << (u->config.levels - 1);
@@ -420,26 +424,26 @@ static bool check_labels(const ito_unet *u, const ito_tensor *labels, const ito_
     return false;
 }
 
-static bool check_guess(const ito_unet *u, const ito_tensor *x_0, const ito_tensor *x)
+static bool check_estimate(const ito_unet *u, const ito_tensor *x_0, const ito_tensor *x)
 {
     if (x_0 == NULL)
         return true;
     if (!u->config.self_condition)
-        ito_error_set(ITO_ERR_ARGUMENT, "unet: it takes no earlier guess of the images");
+        ito_error_set(ITO_ERR_ARGUMENT, "unet: it takes no earlier estimate of the images");
     else if (!shape_equal(ito_shape_of(x_0), ito_shape_of(x)))
-        ito_error_set(ITO_ERR_SHAPE, "unet: the earlier guess is %s, and the images are %s",
+        ito_error_set(ITO_ERR_SHAPE, "unet: the earlier estimate is %s, and the images are %s",
                       tensor_shape_str(x_0), tensor_shape_str(x));
     else
         return true;
     return false;
 }
 
-/* Labels and the earlier guess may be NULL. */
+/* Labels and the earlier estimate may be NULL. */
 static ito_tensor *forward(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels,
                            ito_tensor *x_0)
 {
     if (x == NULL || t == NULL || !check_input(u, x, t) || !check_labels(u, labels, t) ||
-        !check_guess(u, x_0, x))
+        !check_estimate(u, x_0, x))
         return NULL;
     ito_dtype outside = x->dtype;
     ito_scope_begin();
@@ -464,13 +468,7 @@ ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
     return forward(u, x, t, NULL, NULL);
 }
 
-ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t, const ito_ddpm_condition *given,
-                                 void *context)
+static ito_tensor *evaluate(ito_network *self, const ito_network_input *in)
 {
-    return forward(context, x, t, given->labels, given->x_0);
-}
-
-ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context)
-{
-    return ito_unet_forward(context, x, t);
+    return forward(self->context, in->x, in->t, in->labels, in->x_0);
 }

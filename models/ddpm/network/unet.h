@@ -8,12 +8,13 @@
  *     ito_unet_preset("cifar10", 3, 32, 32, &config);
  *     ito_unet *unet = ito_unet_create(&config, &generator);
  *     ito_tensor *eps = ito_unet_forward(unet, x_t, t);
+ *     ito_tensor *x = ito_diffusion_sample(d, &unet->network, ITO_SHAPE(16, 3, 32, 32));
  */
 #ifndef ITO_DDPM_UNET_H
 #define ITO_DDPM_UNET_H
 
 #include "../../../nn/module.h"
-#include "condition.h"
+#include "network.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -33,8 +34,8 @@ typedef struct ito_unet_config {
     double dropout;                           /* in [0, 1) */
     int64_t groups;      /* of the norms, a divisor of ch; 0: the largest one up to 32 */
     int64_t classes;     /* that an image can be said to be of; 0: the network takes no labels */
-    bool self_condition; /* it takes an earlier guess of the clean images, too, as channels behind
-                            those of x */
+    bool self_condition; /* it takes an earlier estimate of the clean images, too, as channels
+                            behind those of x */
 } ito_unet_config;
 
 /**
@@ -54,6 +55,8 @@ ITO_API ito_status ito_unet_check(const ito_unet_config *config);
 /** A module: its parameters, training mode and so on are those of base. */
 typedef struct ito_unet {
     ito_module base;
+    ito_network network;    /* the U-Net as a network, for losses, samplers and guidance: it takes
+                               labels and an earlier estimate, and refuses what it was not made for */
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
     bool recompute; /* set by the user: backward computes the inside of each residual block and
@@ -82,16 +85,14 @@ ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);
 
 /**
  * @param x  [N, in_channels, H, W] f32; H and W are multiples of 2^(levels - 1).
- * @param t  [N] i64, the step of each image.
- * @return   [N, out_channels, H, W], of the current scope.
+ * @param t  [N] i64, f32 or f64: the time of each image.
+ * @return   [N, out_channels, H, W], of the current scope. NULL on error: ITO_ERR_SHAPE.
  */
 ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *t);
-/** The same as an ito_ddpm_network; context is the ito_unet. */
-ITO_API ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context);
 
 /**
  * The same for images whose classes are known: a row for each class, and one for none, is added to
- * the embedding of the step ("class_embedding.weight", [classes + 1, 4 ch]).
+ * the embedding of the time ("class_embedding.weight", [classes + 1, 4 ch]).
  *
  * @param labels  [N] i64: 0 .. classes - 1, or classes for none. NULL: none for all, as
  *                ito_unet_forward has it.
@@ -100,17 +101,12 @@ ITO_API ito_tensor *ito_unet_network(ito_tensor *x, ito_tensor *t, void *context
  */
 ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
                                            ito_tensor *labels);
-/** The same as an ito_ddpm_conditional; context is the ito_unet. A network that takes an earlier
- * guess is given zeros where there is none, as by the functions above; NULL also for a guess that
- * it does not take, ITO_ERR_ARGUMENT, and one of another shape, ITO_ERR_SHAPE. */
-ITO_API ito_tensor *ito_unet_conditional(ito_tensor *x, ito_tensor *t,
-                                         const ito_ddpm_condition *given, void *context);
 
 /**
- * The sinusoidal embedding of steps: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
+ * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
  * half = channels / 2.
- * @param t  [N] i64.
- * @return   [N, channels] f32; channels is even, at least 4.
+ * @param t  [N] i64, f32 or f64.
+ * @return   [N, channels] f32; channels is even, at least 4. NULL on error: ITO_ERR_SHAPE.
  */
 ITO_API ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels);
 

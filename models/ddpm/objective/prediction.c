@@ -1,50 +1,46 @@
-/* The choices that there are: predictions, variances, weightings and losses, each a small function
- * of one step.
- * Invariant: none divides by the signal, which a last step may have lost, unless what it asks for
+/* Predictions: what the output stands for, x_0 x_0 + eps eps, and the way back from it.
+ * Invariant: none divides by the signal, which a last time may have lost, unless what it asks for
  * truly is infinite there. */
-#include "models/ddpm/choices.h"
-#include "models/ddpm/diffusion_internal.h"
+#include "models/ddpm/objective/objective.h"
 #include "tensor/internal.h"
 
 #include <math.h>
 
-/* ---- what the output stands for: a x_0 + b eps ---- */
+typedef const ito_prediction prediction;
+typedef const ito_step step;
 
-typedef const ito_ddpm_prediction prediction;
-typedef const ito_ddpm_step step;
-
-static ito_ddpm_pair eps_target(prediction *p, step *s)
+static ito_target eps_target(prediction *p, step *s)
 {
     (void)p, (void)s;
-    return (ito_ddpm_pair){0.0, 1.0};
+    return (ito_target){0.0, 1.0};
 }
 
-static ito_ddpm_pair x_0_target(prediction *p, step *s)
+static ito_target x_0_target(prediction *p, step *s)
 {
     (void)p, (void)s;
-    return (ito_ddpm_pair){1.0, 0.0};
+    return (ito_target){1.0, 0.0};
 }
 
-/* mu~ = a x_t + b x_0, with x_t put in. The step is the schedule's, however sampling is spaced. */
-static ito_ddpm_pair x_prev_target(prediction *p, step *s)
+/* mu~ with x_t put in. The step is the process's, however sampling is spaced. */
+static ito_target x_prev_target(prediction *p, step *s)
 {
     (void)p;
-    ito_ddpm_step one = *s;
+    ito_step one = *s;
     one.to = s->before;
-    ito_ddpm_pair mean = ito_ddpm_posterior(&one, NULL);
-    return (ito_ddpm_pair){mean.b + mean.a * s->at.signal, mean.a * s->at.noise};
+    ito_posterior mean = ito_step_posterior(&one);
+    return (ito_target){mean.x_0 + mean.x_t * s->at.signal, mean.x_t * s->at.noise};
 }
 
-static ito_ddpm_pair v_target(prediction *p, step *s)
+static ito_target v_target(prediction *p, step *s)
 {
     (void)p;
-    return (ito_ddpm_pair){-s->at.noise, s->at.signal};
+    return (ito_target){-s->at.noise, s->at.signal};
 }
 
-static ito_ddpm_pair score_target(prediction *p, step *s)
+static ito_target score_target(prediction *p, step *s)
 {
     (void)p;
-    return (ito_ddpm_pair){0.0, -1.0 / s->at.noise};
+    return (ito_target){0.0, -1.0 / s->at.noise};
 }
 
 /* The standard deviation of x_t. */
@@ -54,194 +50,79 @@ static double deviation(prediction *p, step *s)
 }
 
 /* F = (x_0 - c_skip x) / c_out for x = x_t / signal, with c_skip and c_out put in. */
-static ito_ddpm_pair edm_target(prediction *p, step *s)
+static ito_target edm_target(prediction *p, step *s)
 {
     double D = deviation(p, s);
-    return (ito_ddpm_pair){s->at.noise / (p->sigma_data * D), -s->at.signal * p->sigma_data / D};
+    return (ito_target){s->at.noise / (p->sigma_data * D), -s->at.signal * p->sigma_data / D};
 }
 
-static double edm_input(prediction *p, step *s)
+static double edm_c_in(prediction *p, step *s)
 {
     return 1.0 / deviation(p, s);
 }
 
-static ito_ddpm_pair flow_target(prediction *p, step *s)
+static ito_target flow_target(prediction *p, step *s)
 {
     (void)p, (void)s;
-    return (ito_ddpm_pair){-1.0, 1.0};
+    return (ito_target){-1.0, 1.0};
 }
 
-const ito_ddpm_prediction ito_ddpm_predict_eps = {"eps", eps_target, NULL, 0.0};
-const ito_ddpm_prediction ito_ddpm_predict_x_0 = {"x_0", x_0_target, NULL, 0.0};
-const ito_ddpm_prediction ito_ddpm_predict_x_prev = {"x_prev", x_prev_target, NULL, 0.0};
-const ito_ddpm_prediction ito_ddpm_predict_v = {"v", v_target, NULL, 0.0};
-const ito_ddpm_prediction ito_ddpm_predict_score = {"score", score_target, NULL, 0.0};
-const ito_ddpm_prediction ito_ddpm_predict_edm = {"edm", edm_target, edm_input, 0.5};
-const ito_ddpm_prediction ito_ddpm_predict_flow = {"flow", flow_target, NULL, 0.0};
+#define HO_2020 "Ho, Jain, Abbeel 2020, arXiv:2006.11239"
 
-static const ito_ddpm_prediction *const predictions[] = {
-    &ito_ddpm_predict_eps,   &ito_ddpm_predict_x_0, &ito_ddpm_predict_x_prev, &ito_ddpm_predict_v,
-    &ito_ddpm_predict_score, &ito_ddpm_predict_edm, &ito_ddpm_predict_flow,
-};
+const ito_prediction ito_prediction_eps = {.name = "eps",
+                                           .help = "the noise that was added",
+                                           .source = HO_2020 ", eq. (11)",
+                                           .target = eps_target};
+const ito_prediction ito_prediction_x_0 = {.name = "x_0",
+                                           .help = "the clean data",
+                                           .source = HO_2020 ", section 3.2",
+                                           .target = x_0_target};
+const ito_prediction ito_prediction_x_prev = {.name = "x_prev",
+                                              .help = "mu~, the mean of q(x_{t-1} | x_t, x_0)",
+                                              .source = HO_2020 ", eq. (7)",
+                                              .uses = ITO_NEEDS_STEPS,
+                                              .target = x_prev_target};
+const ito_prediction ito_prediction_v = {.name = "v",
+                                         .help = "signal eps - noise x_0",
+                                         .source = "Salimans, Ho 2022, arXiv:2202.00512",
+                                         .target = v_target};
+const ito_prediction ito_prediction_score = {.name = "score",
+                                             .help = "grad log q(x_t | x_0) = -eps / noise",
+                                             .source = "Song, Ermon 2019, arXiv:1907.05600",
+                                             .target = score_target};
+const ito_prediction ito_prediction_edm = {
+    .name = "edm",
+    .help = "F of EDM's preconditioned denoiser; the network sees data of unit variance",
+    .source = "Karras et al. 2022, arXiv:2206.00364, table 1",
+    .uses = ITO_USES_SIGMA_DATA,
+    .target = edm_target,
+    .c_in = edm_c_in,
+    .sigma_data = 0.5};
+const ito_prediction ito_prediction_flow = {.name = "flow",
+                                            .help = "eps - x_0, the velocity of the straight path",
+                                            .source = "Lipman et al. 2022, arXiv:2210.02747",
+                                            .target = flow_target};
 
-const ito_ddpm_prediction *ito_ddpm_prediction_find(const char *name)
+const ito_prediction *ito_prediction_find(const char *name)
 {
-    return CHOICE_FIND("prediction", predictions, name);
+    return (const void *)ito_choice_find("prediction", name);
 }
 
-ito_ddpm_pair target_pair(const ito_diffusion *d, const ito_ddpm_step *s)
+/* ---- the way back: the inverse of x_t = signal x_0 + noise eps and the output, by Cramer's rule
+ */
+
+ito_preconditioning ito_prediction_to_x_0(const ito_prediction *p, const ito_step *s)
 {
-    return d->prediction->target(d->prediction, s);
+    ito_target target = p->target(p, s);
+    double determinant = s->at.signal * target.eps - s->at.noise * target.x_0;
+    return (ito_preconditioning){target.eps / determinant, -s->at.noise / determinant};
 }
 
-ito_ddpm_pair x_0_pair(const ito_diffusion *d, const ito_ddpm_step *s)
+ito_preconditioning ito_prediction_to_eps(const ito_prediction *p, const ito_step *s)
 {
-    return ito_ddpm_x_0_of(d->prediction, s);
-}
-
-ito_ddpm_pair eps_pair(const ito_diffusion *d, const ito_ddpm_step *s)
-{
-    return ito_ddpm_eps_of(d->prediction, s);
-}
-
-/* ---- log variance: a + b v ---- */
-
-/* beta of the step, which respacing may have made of several. */
-static double log_large(step *s)
-{
-    double kept = s->at.signal / s->to.signal * s->to.noise;
-    return log(s->at.noise * s->at.noise - kept * kept);
-}
-
-/* beta~; where it is 0, as the paper's code has it, that of t = 1 (the noise of t = 0 itself if
- * there is no such step). */
-static double log_small(step *s)
-{
-    double variance;
-    ito_ddpm_posterior(s, &variance);
-    if (variance > 0.0)
-        return log(variance);
-    const ito_ddpm_schedule *all = s->schedule;
-    return log(all->steps > 1 ? all->beta_tilde[1] : all->beta[0]);
-}
-
-static ito_ddpm_pair fixedsmall(step *s)
-{
-    return (ito_ddpm_pair){log_small(s), 0.0};
-}
-
-static ito_ddpm_pair fixedlarge(step *s)
-{
-    return (ito_ddpm_pair){s->to.noise > 0.0 ? log_large(s) : log_small(s), 0.0};
-}
-
-static ito_ddpm_pair learned(step *s)
-{
-    (void)s;
-    return (ito_ddpm_pair){0.0, 1.0};
-}
-
-static ito_ddpm_pair learned_range(step *s)
-{
-    double large = log_large(s), small = log_small(s);
-    return (ito_ddpm_pair){0.5 * (large + small), 0.5 * (large - small)};
-}
-
-const ito_ddpm_variance ito_ddpm_fixedsmall = {"fixedsmall", fixedsmall, false};
-const ito_ddpm_variance ito_ddpm_fixedlarge = {"fixedlarge", fixedlarge, false};
-const ito_ddpm_variance ito_ddpm_learned = {"learned", learned, true};
-const ito_ddpm_variance ito_ddpm_learned_range = {"learned_range", learned_range, true};
-
-static const ito_ddpm_variance *const variances[] = {
-    &ito_ddpm_fixedsmall,
-    &ito_ddpm_fixedlarge,
-    &ito_ddpm_learned,
-    &ito_ddpm_learned_range,
-};
-
-const ito_ddpm_variance *ito_ddpm_variance_find(const char *name)
-{
-    return CHOICE_FIND("variance", variances, name);
-}
-
-/* ---- weights ---- */
-
-typedef const ito_ddpm_weighting weighting;
-
-static double snr(step *s)
-{
-    double ratio = s->at.signal / s->at.noise;
-    return ratio * ratio;
-}
-
-/* For x_0: mu~ - mu = b (x_0 - x_0-hat), so (b^2 / 2) / beta. */
-static double bound_weight(weighting *w, step *s)
-{
-    (void)w;
-    double b = ito_ddpm_posterior(s, NULL).b;
-    return 0.5 * b * b / exp(fixedlarge(s).a);
-}
-
-/* min(SNR, gamma) for x_0 as a weight of eps, which stays finite without signal. */
-static double min_snr_weight(weighting *w, step *s)
-{
-    return fmin(1.0, w->gamma / snr(s));
-}
-
-static double p2_weight(weighting *w, step *s)
-{
-    return pow(w->k + snr(s), -w->gamma);
-}
-
-static double edm_weight(weighting *w, step *s)
-{
-    return snr(s) + 1.0 / (w->sigma_data * w->sigma_data);
-}
-
-const ito_ddpm_weighting ito_ddpm_simple = {.name = "simple"};
-const ito_ddpm_weighting ito_ddpm_bound_weights = {"bound", bound_weight, ITO_DDPM_X_0, 0, 0, 0};
-const ito_ddpm_weighting ito_ddpm_min_snr = {"min_snr", min_snr_weight, ITO_DDPM_EPS, 5.0, 0, 0};
-const ito_ddpm_weighting ito_ddpm_p2 = {"p2", p2_weight, ITO_DDPM_EPS, 1.0, 1.0, 0};
-const ito_ddpm_weighting ito_ddpm_edm = {"edm", edm_weight, ITO_DDPM_X_0, 0, 0, 0.5};
-
-static const ito_ddpm_weighting *const weightings[] = {
-    &ito_ddpm_simple, &ito_ddpm_bound_weights, &ito_ddpm_min_snr, &ito_ddpm_p2, &ito_ddpm_edm,
-};
-
-const ito_ddpm_weighting *ito_ddpm_weighting_find(const char *name)
-{
-    return CHOICE_FIND("weighting", weightings, name);
-}
-
-/* An error of the output is one of x_0 (eps) times the output's coefficient in it. */
-double output_weight(const ito_diffusion *d, const ito_ddpm_step *s)
-{
-    weighting *w = d->weighting;
-    if (w->weight == NULL)
-        return 1.0;
-    double factor = w->of == ITO_DDPM_X_0   ? x_0_pair(d, s).b
-                    : w->of == ITO_DDPM_EPS ? eps_pair(d, s).b
-                                            : 1.0;
-    return w->weight(w, s) * factor * factor;
-}
-
-/* ---- losses ---- */
-
-const ito_ddpm_objective ito_ddpm_loss_simple = {.name = "simple", .simple = 1.0};
-const ito_ddpm_objective ito_ddpm_loss_vlb = {.name = "vlb", .vlb = 1.0};
-const ito_ddpm_objective ito_ddpm_loss_rescaled = {
-    .name = "rescaled", .vlb = 1.0, .whole_bound = true};
-const ito_ddpm_objective ito_ddpm_loss_hybrid = {
-    .name = "hybrid", .simple = 1.0, .vlb = 1e-3, .whole_bound = true, .detach_mean = true};
-
-static const ito_ddpm_objective *const objectives[] = {
-    &ito_ddpm_loss_simple,
-    &ito_ddpm_loss_vlb,
-    &ito_ddpm_loss_rescaled,
-    &ito_ddpm_loss_hybrid,
-};
-
-const ito_ddpm_objective *ito_ddpm_objective_find(const char *name)
-{
-    return CHOICE_FIND("loss", objectives, name);
+    ito_target target = p->target(p, s);
+    if (target.x_0 == 0.0) /* also where nothing is left of x_0 */
+        return (ito_preconditioning){0.0, 1.0 / target.eps};
+    double determinant = s->at.signal * target.eps - s->at.noise * target.x_0;
+    return (ito_preconditioning){-target.x_0 / determinant, s->at.signal / determinant};
 }

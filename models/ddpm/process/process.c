@@ -1,9 +1,8 @@
-/* Noise schedules: betas and levels by family, and the tables that follow from them.
- * Invariant: in a schedule that exists the signal falls at every step, and only the last step may
- * have none of it left, so nothing but its inverse is ever divided by zero. */
+/* Processes: the tables of steps, levels at any time, and steps between two times.
+ * Invariant: in a process that exists the signal falls with time, and only the last time may have
+ * none of it left, so nothing but its inverse is ever divided by zero. */
 #include "models/ddpm/process/process.h"
 
-#include "models/ddpm/choices.h"
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -12,148 +11,67 @@
 
 #define MAX_STEPS 1000000
 
-/* ---- families ---- */
-
-/* Value i of n from a to b in equal steps; a alone if n is 1. */
-static double between(double a, double b, int64_t i, int64_t n)
+const ito_schedule_family *ito_schedule_find(const char *name)
 {
-    return n == 1 ? a : a + (double)i * ((b - a) / (double)(n - 1));
+    return (const void *)ito_choice_find("schedule", name);
 }
 
-static double linear_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    return between(o->beta_start, o->beta_end, t, T);
-}
-
-static double quad_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    double root = between(sqrt(o->beta_start), sqrt(o->beta_end), t, T);
-    return root * root;
-}
-
-static double const_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    (void)t, (void)T;
-    return o->beta_end;
-}
-
-static double jsd_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    (void)o;
-    return 1.0 / (double)(T - t);
-}
-
-static double warmup_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o, double share)
-{
-    int64_t warm = (int64_t)((double)T * share);
-    return t < warm ? between(o->beta_start, o->beta_end, t, warm) : o->beta_end;
-}
-
-static double warmup10_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    return warmup_beta(t, T, o, 0.1);
-}
-
-static double warmup50_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    return warmup_beta(t, T, o, 0.5);
-}
-
-/* The share of the signal that is left at s in [0, 1]. */
-static double cosine_signal(double s)
-{
-    double c = cos((s + 0.008) / 1.008 * (M_PI / 2));
-    return c * c;
-}
-
-static double cosine_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    (void)o;
-    double now = cosine_signal((double)t / (double)T),
-           next = cosine_signal((double)(t + 1) / (double)T);
-    return fmin(1.0 - next / now, 0.999);
-}
-
-static double sigmoid_beta(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    double share = 1.0 / (1.0 + exp(-between(-6.0, 6.0, t, T)));
-    return o->beta_start + (o->beta_end - o->beta_start) * share;
-}
-
-static ito_ddpm_level straight_level(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
-{
-    (void)o;
-    return (ito_ddpm_level){(double)(T - 1 - t) / (double)T, (double)(t + 1) / (double)T};
-}
-
-const ito_ddpm_betas ito_ddpm_linear = {"linear", linear_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_quad = {"quad", quad_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_const = {"const", const_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_jsd = {"jsd", jsd_beta, NULL, false};
-const ito_ddpm_betas ito_ddpm_warmup10 = {"warmup10", warmup10_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_warmup50 = {"warmup50", warmup50_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_cosine = {"cosine", cosine_beta, NULL, false};
-const ito_ddpm_betas ito_ddpm_sigmoid = {"sigmoid", sigmoid_beta, NULL, true};
-const ito_ddpm_betas ito_ddpm_straight = {"straight", NULL, straight_level, false};
-
-static const ito_ddpm_betas *const families[] = {
-    &ito_ddpm_linear,   &ito_ddpm_quad,   &ito_ddpm_const,   &ito_ddpm_jsd,      &ito_ddpm_warmup10,
-    &ito_ddpm_warmup50, &ito_ddpm_cosine, &ito_ddpm_sigmoid, &ito_ddpm_straight,
-};
-
-const ito_ddpm_betas *ito_ddpm_betas_find(const char *name)
-{
-    return CHOICE_FIND("schedule", families, name);
-}
-
-/* ---- tables ---- */
+/* ---- tables of a process in steps ---- */
 
 /* One block: the struct, then its tables. */
-typedef struct schedule_block {
-    ito_ddpm_schedule tables;
+typedef struct process_block {
+    ito_process process;
     double values[];
-} schedule_block;
+} process_block;
 
 /* The tables of b while they are filled in. */
-typedef struct schedule_tables {
+typedef struct process_tables {
     double *signal, *noise, *beta, *alpha_bar, *beta_tilde;
-} schedule_tables;
+} process_tables;
 
-static schedule_tables tables_of(schedule_block *b)
+static process_tables tables_of(process_block *b)
 {
     double *v = b->values;
-    int64_t T = b->tables.steps;
-    return (schedule_tables){v, v + T, v + 2 * T, v + 3 * T, v + 4 * T};
+    int64_t T = b->process.steps;
+    return (process_tables){v, v + T, v + 2 * T, v + 3 * T, v + 4 * T};
 }
 
-static schedule_block *schedule_alloc(int64_t T)
+static process_block *process_alloc(int64_t T)
 {
     if (T < 1 || T > MAX_STEPS)
-        return error_null(ITO_ERR_RANGE, "schedule: %" PRId64 " steps; there are 1 to %d", T,
+        return error_null(ITO_ERR_RANGE, "process: %" PRId64 " steps; there are 1 to %d", T,
                           MAX_STEPS);
-    schedule_block *b = struct_alloc(sizeof *b + 5 * (size_t)T * sizeof(double));
+    process_block *b = struct_alloc(sizeof *b + 5 * (size_t)T * sizeof(double));
     if (b == NULL)
         return NULL;
-    b->tables.steps = T;
-    schedule_tables v = tables_of(b);
-    b->tables = (ito_ddpm_schedule){T, v.signal, v.noise, v.beta, v.alpha_bar, v.beta_tilde};
+    b->process.steps = T;
+    process_tables v = tables_of(b);
+    b->process = (ito_process){.t_clean = -1.0,
+                               .t_min = 0.0,
+                               .t_max = (double)(T - 1),
+                               .steps = T,
+                               .signal = v.signal,
+                               .noise = v.noise,
+                               .beta = v.beta,
+                               .alpha_bar = v.alpha_bar,
+                               .beta_tilde = v.beta_tilde};
     return b;
 }
 
 /* The other tables from signal and noise. beta of levels that do not preserve variance: what step t
  * adds to its noise, noise_t^2 - (signal_t / signal_{t-1})^2 noise_{t-1}^2. Frees b and gives NULL
  * if the signal does not fall. */
-static ito_ddpm_schedule *finish_levels(schedule_block *b)
+static ito_process *finish_levels(process_block *b)
 {
-    schedule_tables v = tables_of(b);
-    int64_t T = b->tables.steps;
-    ito_ddpm_level before = {1.0, 0.0};
+    process_tables v = tables_of(b);
+    int64_t T = b->process.steps;
+    ito_level before = {1.0, 0.0};
     for (int64_t t = 0; t < T; t++) {
         double a = v.signal[t], s = v.noise[t], kept = a / before.signal * before.noise;
         bool left = a > 1e-150 || (a == 0.0 && t == T - 1);
         if (!(left && isfinite(a) && s > 0.0 && isfinite(s) && kept < s)) {
             ito_error_set(ITO_ERR_RANGE,
-                          "schedule: step %" PRId64 " goes from signal %g and noise %g to %g and "
+                          "process: step %" PRId64 " goes from signal %g and noise %g to %g and "
                           "%g; their ratio must fall, and reach 0 at the last step only",
                           t, before.signal, before.noise, a, s);
             free(b);
@@ -162,23 +80,23 @@ static ito_ddpm_schedule *finish_levels(schedule_block *b)
         v.alpha_bar[t] = a * a / (a * a + s * s);
         v.beta[t] = s * s - kept * kept;
         v.beta_tilde[t] = before.noise * before.noise / (s * s) * v.beta[t];
-        before = (ito_ddpm_level){a, s};
+        before = (ito_level){a, s};
     }
-    return &b->tables;
+    return &b->process;
 }
 
 /* The other tables from beta. */
-static ito_ddpm_schedule *finish_betas(schedule_block *b)
+static ito_process *finish_betas(process_block *b)
 {
-    schedule_tables v = tables_of(b);
-    int64_t T = b->tables.steps;
+    process_tables v = tables_of(b);
+    int64_t T = b->process.steps;
     double before = 1.0;
     for (int64_t t = 0; t < T; t++) {
         double beta = v.beta[t], now = before * (1.0 - beta);
         bool left = now > 1e-300 || (now == 0.0 && t == T - 1);
         if (!(beta > 0.0 && left && now < before)) {
             ito_error_set(ITO_ERR_RANGE,
-                          "schedule: with a beta of %g step %" PRId64 " takes alpha_bar from %g to "
+                          "process: with a beta of %g step %" PRId64 " takes alpha_bar from %g to "
                           "%g; it must fall, and reach 0 at the last step only",
                           beta, t, before, now);
             free(b);
@@ -190,7 +108,7 @@ static ito_ddpm_schedule *finish_betas(schedule_block *b)
         v.beta_tilde[t] = (1.0 - before) / (1.0 - now) * beta;
         before = now;
     }
-    return &b->tables;
+    return &b->process;
 }
 
 /* Lin et al. 2023, algorithm 1: betas whose sqrt(alpha_bar) ends at 0 and begins where it did. */
@@ -209,47 +127,182 @@ static void end_without_signal(double *beta, int64_t T)
     }
 }
 
-ito_ddpm_schedule *ito_ddpm_schedule_create_with(const ito_ddpm_betas *family, int64_t T,
-                                                 ito_ddpm_schedule_options options)
+/* The tables of a family for T steps. */
+static ito_process *create_in_steps(const ito_schedule_family *family, const ito_process_options *o)
 {
-    if (family == NULL)
-        family = &ito_ddpm_linear;
-    if (family->beta == NULL && options.zero_terminal_snr)
-        return error_null(ITO_ERR_ARGUMENT,
-                          "schedule: zero_terminal_snr changes betas, and %s has none",
-                          family->name);
-    schedule_block *b = schedule_alloc(T);
+    process_block *b = process_alloc(o->steps);
     if (b == NULL)
         return NULL;
-    if (options.beta_start == 0.0)
-        options.beta_start = 1e-4;
-    if (options.beta_end == 0.0)
-        options.beta_end = 0.02;
-    schedule_tables v = tables_of(b);
+    process_tables v = tables_of(b);
+    int64_t T = o->steps;
+    double t_min, t_max = 0.0;
+    if (family->level != NULL)
+        family->range(o, &t_min, &t_max);
     for (int64_t t = 0; t < T; t++) {
         if (family->beta != NULL) {
-            v.beta[t] = family->beta(t, T, &options);
+            v.beta[t] = family->beta(t, T, o);
         } else {
-            ito_ddpm_level level = family->level(t, T, &options);
+            ito_level level = family->level != NULL
+                                  ? family->level(t_max * (double)(t + 1) / (double)T, o)
+                                  : family->level_of_step(t, T, o);
             v.signal[t] = level.signal;
             v.noise[t] = level.noise;
         }
     }
-    if (options.zero_terminal_snr)
+    if (o->zero_terminal_snr)
         end_without_signal(v.beta, T);
-    return family->beta != NULL ? finish_betas(b) : finish_levels(b);
+    ito_process *p = family->beta != NULL ? finish_betas(b) : finish_levels(b);
+    if (p != NULL) {
+        p->family = family;
+        p->options = *o;
+    }
+    return p;
 }
 
-ito_ddpm_schedule *ito_ddpm_schedule_from_betas(const double *betas, int64_t T)
+static ito_process *create_continuous(const ito_schedule_family *family,
+                                      const ito_process_options *o)
 {
-    schedule_block *b = schedule_alloc(T);
+    double t_min, t_max;
+    family->range(o, &t_min, &t_max);
+    ito_level low = family->level(t_min, o), high = family->level(t_max, o);
+    if (!(t_min > 0.0 && t_min < t_max && isfinite(t_max) && low.signal > 0.0 && low.noise > 0.0 &&
+          high.noise * low.signal > low.noise * high.signal))
+        return error_null(ITO_ERR_RANGE,
+                          "process: %s goes from time %g (signal %g, noise %g) to %g (%g, %g); the "
+                          "ratio of signal to noise must fall",
+                          family->name, t_min, low.signal, low.noise, t_max, high.signal,
+                          high.noise);
+    ito_process *p = struct_alloc(sizeof *p);
+    if (p != NULL)
+        *p = (ito_process){.family = family, .options = *o, .t_min = t_min, .t_max = t_max};
+    return p;
+}
+
+ito_process *ito_process_create_with(const ito_schedule_family *family, ito_process_options o)
+{
+    if (family == NULL)
+        return error_null(ITO_ERR_ARGUMENT, "process: the schedule is NULL");
+    if (o.steps == ITO_USUAL_STEPS)
+        o.steps = family->level != NULL ? 0 : 1000;
+    if (family->beta == NULL && o.zero_terminal_snr)
+        return error_null(ITO_ERR_ARGUMENT,
+                          "process: zero_terminal_snr changes betas, and %s has none",
+                          family->name);
+    if (family->level != NULL && o.steps == 0)
+        return create_continuous(family, &o);
+    return create_in_steps(family, &o);
+}
+
+ito_process *ito_process_from_betas(const double *betas, int64_t T)
+{
+    process_block *b = process_alloc(T);
     if (b == NULL)
         return NULL;
     memcpy(tables_of(b).beta, betas, (size_t)T * sizeof *betas);
-    return finish_betas(b);
+    ito_process *p = finish_betas(b);
+    if (p != NULL)
+        p->options = (ito_process_options){.steps = T};
+    return p;
 }
 
-void ito_ddpm_schedule_free(ito_ddpm_schedule *s)
+void ito_process_free(ito_process *p)
 {
-    free(s);
+    free(p);
+}
+
+/* ---- levels at any time ---- */
+
+/* log(noise / signal), which rises with t. */
+static double log_sigma(ito_level level)
+{
+    return log(level.noise) - log(level.signal);
+}
+
+static ito_level table_level(const ito_process *p, int64_t t)
+{
+    return t < 0 ? (ito_level){1.0, 0.0} : (ito_level){p->signal[t], p->noise[t]};
+}
+
+/* Between two levels at a share of (0, 1): sigma = noise / signal by its logarithm, or as it is
+ * from the clean data on; the size of signal and noise, hypot(signal, noise), in proportion. */
+static ito_level interpolate(ito_level a, ito_level b, double share)
+{
+    double size = (1.0 - share) * hypot(a.signal, a.noise) + share * hypot(b.signal, b.noise);
+    if (b.signal == 0.0) /* sigma has no bound: its inverse then falls in equal steps */
+        return (ito_level){size * (1.0 - share) * a.signal /
+                               hypot((1.0 - share) * a.signal, a.noise),
+                           size * a.noise / hypot((1.0 - share) * a.signal, a.noise)};
+    double sigma = a.noise == 0.0 ? share * b.noise / b.signal
+                                  : exp((1.0 - share) * log_sigma(a) + share * log_sigma(b));
+    return (ito_level){size / hypot(1.0, sigma), size * sigma / hypot(1.0, sigma)};
+}
+
+ito_level ito_process_level(const ito_process *p, double t)
+{
+    t = fmin(fmax(t, p->t_clean), p->t_max);
+    if (p->steps == 0)
+        return p->family->level(t, &p->options);
+    double below = floor(t);
+    ito_level level = table_level(p, (int64_t)below);
+    return t == below ? level : interpolate(level, table_level(p, (int64_t)below + 1), t - below);
+}
+
+/* Bisection: the table's steps, then the nearer of two neighbours. */
+static double nearest_step(const ito_process *p, double log_wanted)
+{
+    int64_t low = 0, high = p->steps - 1;
+    while (high - low > 1) { /* log_sigma(low) <= wanted <= log_sigma(high), or it is beyond */
+        int64_t middle = low + (high - low) / 2;
+        if (log_sigma(table_level(p, middle)) <= log_wanted)
+            low = middle;
+        else
+            high = middle;
+    }
+    double below = log_wanted - log_sigma(table_level(p, low));
+    double above = log_sigma(table_level(p, high)) - log_wanted;
+    return (double)(fabs(below) <= fabs(above) ? low : high);
+}
+
+double ito_process_time(const ito_process *p, double sigma)
+{
+    if (p->steps > 0)
+        return nearest_step(p, log(sigma));
+    double low = p->t_min, high = p->t_max;
+    for (int i = 0; i < 200 && low < high; i++) {
+        double middle = 0.5 * (low + high);
+        ito_level level = ito_process_level(p, middle);
+        if (middle == low || middle == high)
+            break;
+        if (level.noise <= sigma * level.signal)
+            low = middle;
+        else
+            high = middle;
+    }
+    ito_level end = ito_process_level(p, high);
+    return end.noise <= sigma * end.signal ? high : low;
+}
+
+/* ---- steps ---- */
+
+ito_step ito_step_between(const ito_process *p, double t, double t_to)
+{
+    ito_level to = ito_process_level(p, t_to);
+    return (ito_step){.process = p,
+                      .t = t,
+                      .at = ito_process_level(p, t),
+                      .t_to = t_to,
+                      .to = to,
+                      .before = p->steps > 0 ? ito_process_level(p, t - 1.0) : to};
+}
+
+/* Precisions of q(x_t | x_to) and q(x_to | x_0) add; written so that no signal is divided by but
+ * that of the cleaner data. */
+ito_posterior ito_step_posterior(const ito_step *step)
+{
+    ito_level at = step->at, to = step->to;
+    double alpha = at.signal / to.signal, share = to.noise * to.noise / (at.noise * at.noise);
+    double beta = at.noise * at.noise - alpha * alpha * to.noise * to.noise;
+    return (ito_posterior){.x_t = alpha * share,
+                           .x_0 = to.signal * beta / (at.noise * at.noise),
+                           .variance = share * beta};
 }

@@ -1,111 +1,149 @@
-/* Noise schedules: how much of an image is left after t steps of the forward process.
+/* A diffusion process: how much signal and noise data have at time t,
+ *     x_t = signal(t) x_0 + noise(t) eps,
+ * for any real t from t_clean, where nothing is added, to t_max.
  *
- * Tables are f64 and indexed t = 0 .. T-1, where the paper counts 1 .. T. An image at step t is
- *     x_t = signal[t] x_0 + noise[t] eps,
- * and before t = 0 there is the clean image: signal 1, noise 0. Invariant: the ratio of signal to
- * noise falls with every step and stays above 0, but for the last step, where it may be 0.
+ * A process is in continuous time (flow matching on [0, 1], EDM's noise levels), or in steps:
+ * DDPM's T steps are a process that is known at the times 0 .. T-1, where the paper counts 1 .. T,
+ * and is interpolated between them; -1 is then the time of the clean data. Its tables are f64.
  *
- * A schedule is one small function: the beta of step t, from which signal^2 + noise^2 = 1 follows
- * (variance preserving, as in the paper), or the signal and noise of step t themselves.
- * ito_ddpm_linear and ito_ddpm_straight show the forms. One of your own goes the same way, or as a
- * plain list through ito_ddpm_schedule_from_betas.
+ * Invariant: the ratio of signal to noise falls with t and stays above 0, but for t_max, where it
+ * may be 0.
+ *
+ * A schedule is a family of processes: a small function. One of your own is an ito_schedule_family
+ * with one of the three functions, or a plain list of betas (ito_process_from_betas).
+ *
+ *     ito_process *p = ito_process_create(&ito_schedule_linear, .steps = 1000, .beta_end = 0.01);
+ *     ito_level level = ito_process_level(p, 499.5);
  */
-#ifndef ITO_DDPM_SCHEDULE_H
-#define ITO_DDPM_SCHEDULE_H
+#ifndef ITO_DDPM_PROCESS_H
+#define ITO_DDPM_PROCESS_H
 
-#include "../../../tensor/base.h"
+#include "../choices.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/** How noisy an image is: signal x_0 + noise eps. */
-typedef struct ito_ddpm_level {
+/** How noisy data are: signal x_0 + noise eps. */
+typedef struct ito_level {
     double signal, noise;
-} ito_ddpm_level;
+} ito_level;
 
-/** The tables of a schedule; borrowed from it, read only. */
-typedef struct ito_ddpm_schedule {
-    int64_t steps;            /* T */
-    const double *signal;     /* [T] sqrt(alpha_bar) where variance is preserved */
-    const double *noise;      /* [T] sqrt(1 - alpha_bar) there */
-    const double *beta;       /* [T] variance that step t adds */
-    const double *alpha_bar;  /* [T] signal^2 / (signal^2 + noise^2) */
-    const double *beta_tilde; /* [T] variance of q(x_{t-1} | x_t, x_0), eq. (7); 0 at t = 0 */
-} ito_ddpm_schedule;
+/** The number of steps that a family has by itself: 1000, or 0 in continuous time. */
+#define ITO_USUAL_STEPS (-1)
 
-typedef struct ito_ddpm_schedule_options {
+/** Settings of a process; which of them a family uses, its `uses` says. */
+typedef struct ito_process_options {
     int reserved_;
-    double beta_start; /* beta of the first step; default 1e-4 */
-    double beta_end;   /* beta of the last step; default 0.02. Neither rescales with T. cosine, jsd
-                          and straight use neither */
+    int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS); /* T, 1 to 1,000,000; 0: continuous time */
+    double beta_start ITO_DEFAULT(1e-4);        /* beta of the first step, */
+    double beta_end ITO_DEFAULT(0.02);          /* and of the last; neither rescales with T. vp: the
+                                                   same of 1,000 steps, so beta(t) is from 1,000
+                                                   beta_start to 1,000 beta_end */
+    double sigma_min ITO_DEFAULT(0.002);        /* edm: the cleanest and the noisiest level */
+    double sigma_max ITO_DEFAULT(80.0);
     bool zero_terminal_snr; /* shift and scale sqrt(alpha_bar) so that nothing of the image is left
                                at T - 1 (Lin et al. 2023, arXiv:2305.08891, algorithm 1); eps alone
                                then says nothing of x_0 there */
-} ito_ddpm_schedule_options;
-#define ITO_DEFAULTS_ito_ddpm_schedule_options .reserved_ = 0
+} ito_process_options;
+#define ITO_DEFAULTS_ito_process_options                                                           \
+    .steps = ITO_USUAL_STEPS, .beta_start = 1e-4, .beta_end = 0.02, .sigma_min = 0.002,            \
+    .sigma_max = 80.0
 
-/** A family of schedules, by one of its functions; options has its defaults filled in. */
-typedef struct ito_ddpm_betas {
-    const char *name;
-    /** The beta of step t of T, in (0, 1), or 1 at the last one. */
-    double (*beta)(int64_t t, int64_t T, const ito_ddpm_schedule_options *options);
-    /** Or, if beta is NULL, the level of step t of T. */
-    ito_ddpm_level (*level)(int64_t t, int64_t T, const ito_ddpm_schedule_options *options);
-    bool ranged; /* beta_start and beta_end are used, and belong into a file of settings */
-} ito_ddpm_betas;
+/** A family of processes, by one of its functions. */
+typedef struct ito_schedule_family {
+    const char *name, *help, *source; /* see choices.h */
+    unsigned uses;                    /* ITO_USES_BETAS, ITO_USES_SIGMAS */
+    /** In steps: the beta of step t of T, in (0, 1), or 1 at the last one; variance is preserved,
+     * signal^2 + noise^2 = 1, as in the paper. */
+    double (*beta)(int64_t t, int64_t T, const ito_process_options *options);
+    /** Or, in steps, the level of step t of T. */
+    ito_level (*level_of_step)(int64_t t, int64_t T, const ito_process_options *options);
+    /** Or, in continuous time, the level at t; {1, 0} at time 0. With .steps = T it is known at T
+     * equidistant times, the last one being the range's end. */
+    ito_level (*level)(double t, const ito_process_options *options);
+    /** In continuous time: the cleanest and the noisiest time of training and sampling. */
+    void (*range)(const ito_process_options *options, double *t_min, double *t_max);
+} ito_schedule_family;
 
-/** beta from beta_start to beta_end in equal steps, whatever T is (Ho et al. 2020, section 4). */
-ITO_API extern const ito_ddpm_betas ito_ddpm_linear;
-/** sqrt(beta) in equal steps; also called scaled linear. */
-ITO_API extern const ito_ddpm_betas ito_ddpm_quad;
-/** beta_end throughout. */
-ITO_API extern const ito_ddpm_betas ito_ddpm_const;
-/** 1 / (T - t): alpha_bar falls on a straight line, to 0 at the last step. */
-ITO_API extern const ito_ddpm_betas ito_ddpm_jsd;
-/** beta_end, but for the first 10 (50) % of the steps, which rise to it in equal steps. */
-ITO_API extern const ito_ddpm_betas ito_ddpm_warmup10;
-ITO_API extern const ito_ddpm_betas ito_ddpm_warmup50;
-/** min(1 - f((t+1)/T) / f(t/T), 0.999), f(s) = cos^2((s + 0.008) / 1.008 pi/2) (Nichol, Dhariwal
- * 2021, arXiv:2102.09672, eq. 17). */
-ITO_API extern const ito_ddpm_betas ito_ddpm_cosine;
-/** beta_start + (beta_end - beta_start) / (1 + exp(-u)), u from -6 to 6 in equal steps. */
-ITO_API extern const ito_ddpm_betas ito_ddpm_sigmoid;
-/** noise (t+1)/T, signal 1 - noise: the straight path of flow matching (Lipman et al. 2022,
- * arXiv:2210.02747; Liu et al. 2022, arXiv:2209.03003). */
-ITO_API extern const ito_ddpm_betas ito_ddpm_straight;
+/** Each of these is described by its own help and source, in schedules.def. */
+#define ITO_SCHEDULE(name) ITO_API extern const ito_schedule_family ito_schedule_##name;
+#include "schedules.def"
 
 /** The family of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
-ITO_API const ito_ddpm_betas *ito_ddpm_betas_find(const char *name);
+ITO_API const ito_schedule_family *ito_schedule_find(const char *name);
+
+/** A process; read only. */
+typedef struct ito_process {
+    const ito_schedule_family *family; /* NULL: from a list of betas */
+    ito_process_options options;       /* with the number of steps filled in */
+    double t_clean;                    /* the time of the clean data: -1 in steps, else 0 */
+    double t_min, t_max;               /* the times of training and sampling */
+    int64_t steps;                     /* T, or 0 in continuous time, which has no tables */
+    const double *signal;              /* [T] sqrt(alpha_bar) where variance is preserved */
+    const double *noise;               /* [T] sqrt(1 - alpha_bar) there */
+    const double *beta;                /* [T] variance that step t adds */
+    const double *alpha_bar;           /* [T] signal^2 / (signal^2 + noise^2) */
+    const double *beta_tilde; /* [T] variance of q(x_{t-1} | x_t, x_0), eq. (7); 0 at t = 0 */
+} ito_process;
 
 /**
- * The tables of a family for T steps.
+ * A process of a family.
  *
- * @param family  NULL means ito_ddpm_linear.
- * @param T       at least 1, at most 1,000,000.
- * @return        owned by the caller, freed by ito_ddpm_schedule_free. NULL on error:
- *                ITO_ERR_RANGE for T, or a step at which the signal does not fall;
- *                ITO_ERR_ARGUMENT for zero_terminal_snr of a family of levels; ITO_ERR_MEMORY.
+ * @return  owned by the caller, freed by ito_process_free. NULL on error: ITO_ERR_RANGE for the
+ *          number of steps, for sigmas that do not rise, or for a step at which the signal does not
+ *          fall; ITO_ERR_ARGUMENT for a family in steps without steps, or for zero_terminal_snr of
+ * a family without betas; ITO_ERR_MEMORY.
  */
-ITO_API ito_ddpm_schedule *ito_ddpm_schedule_create_with(const ito_ddpm_betas *family, int64_t T,
-                                                         ito_ddpm_schedule_options options);
-/** ito_ddpm_schedule_create(&ito_ddpm_linear, 1000, .beta_end = 0.01) */
-#define ito_ddpm_schedule_create(family, T, ...)                                                   \
-    ITO_AT(ito_ddpm_schedule_create_with(family, T,                                                \
-                                         ITO_OPTIONS(ito_ddpm_schedule_options, __VA_ARGS__)))
+ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
+                                             ito_process_options options);
+#define ito_process_create(family, ...)                                                            \
+    ITO_AT(ito_process_create_with(family, ITO_OPTIONS(ito_process_options, __VA_ARGS__)))
 
 /** The same from a list of T betas, each in (0, 1), the last one perhaps 1; copied. */
-ITO_API ito_ddpm_schedule *ito_ddpm_schedule_from_betas(const double *betas, int64_t T);
+ITO_API ito_process *ito_process_from_betas(const double *betas, int64_t T);
 /** Accepts NULL. */
-ITO_API void ito_ddpm_schedule_free(ito_ddpm_schedule *s);
+ITO_API void ito_process_free(ito_process *p);
+
+/**
+ * The level at time t, from t_clean to t_max; beyond these it is that of the end. In steps, the
+ * table at whole times; log(signal / noise) is linear between them, and noise / signal before step
+ * 0.
+ */
+ITO_API ito_level ito_process_level(const ito_process *p, double t);
+/** The time at which noise / signal is sigma, between t_min and t_max; in steps, the nearest step
+ * on a logarithmic scale. */
+ITO_API double ito_process_time(const ito_process *p, double sigma);
+
+/** A step of the reverse process, from time t to the cleaner time t_to. */
+typedef struct ito_step {
+    const ito_process *process;
+    double t;         /* where the network is evaluated */
+    ito_level at;     /* the level there */
+    double t_to;      /* where the step leads; t_clean: to the clean data */
+    ito_level to;     /* the level there */
+    ito_level before; /* in steps: at t - 1, one step of the process earlier; else as `to` */
+} ito_step;
+
+/** The step from t to t_to, both of the process. */
+ITO_API ito_step ito_step_between(const ito_process *p, double t, double t_to);
+
+/** The mean of q(x_to | x_t, x_0), eq. (7), is x_t x_t + x_0 x_0. */
+typedef struct ito_posterior {
+    double x_t, x_0; /* coefficients of the two */
+    double variance;
+} ito_posterior;
+
+/** q(x_to | x_t, x_0) of a step. */
+ITO_API ito_posterior ito_step_posterior(const ito_step *step);
 
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
-#define ito_ddpm_betas_find(...) ITO_AT(ito_ddpm_betas_find(__VA_ARGS__))
-#define ito_ddpm_schedule_from_betas(...) ITO_AT(ito_ddpm_schedule_from_betas(__VA_ARGS__))
+#define ito_schedule_find(...) ITO_AT(ito_schedule_find(__VA_ARGS__))
+#define ito_process_from_betas(...) ITO_AT(ito_process_from_betas(__VA_ARGS__))
 #endif
 
 #endif

@@ -1,14 +1,14 @@
-/* Which steps t a batch is trained on, and what each image's loss then counts so that the mean is
- * still that over uniform steps.
+/* Which times a batch is trained at, and what each example's loss then counts.
  *
- *     ito_ddpm_steps *steps = ito_ddpm_steps_create(d->schedule, &ito_ddpm_steps_second_moment);
- *     ito_ddpm_steps_draw(steps, &g, n, &t, &weights);
- *     ito_tensor *losses = ito_ddpm_losses(d, network, context, x_0, t, eps);
+ *     ito_timestep_sampler *s = ito_timestep_sampler_create(d->process,
+ *                                                           &ito_timestep_law_second_moment);
+ *     ito_timestep_sampler_draw(s, &g, n, &t, &weights);
+ *     ito_tensor *losses = ito_diffusion_losses(d, network, x_0, t, eps);
  *     ito_backward(ito_mean(ito_mul(losses, weights)));
- *     ito_ddpm_steps_update(steps, t, losses);
+ *     ito_timestep_sampler_update(s, t, losses);
  */
-#ifndef ITO_DDPM_STEPS_H
-#define ITO_DDPM_STEPS_H
+#ifndef ITO_DDPM_TIMESTEP_SAMPLER_H
+#define ITO_DDPM_TIMESTEP_SAMPLER_H
 
 #include "../../../tensor/tensor.h"
 #include "process.h"
@@ -18,73 +18,83 @@ extern "C" {
 #endif
 
 /** How many losses of each step are remembered. */
-#define ITO_DDPM_HISTORY 10
+#define ITO_TIMESTEP_HISTORY 10
 
-typedef struct ito_ddpm_steps ito_ddpm_steps;
+typedef struct ito_timestep_sampler ito_timestep_sampler;
 
-/** A way to choose. */
-typedef struct ito_ddpm_step_law {
-    const char *name;
-    /** Fill in the probability of each of the T steps, up to a common factor; NULL: equal. */
-    void (*probabilities)(const ito_ddpm_steps *steps, double *p);
+/** A law of times. The weights are such that the mean of weighted losses is that over uniform
+ * times, unless the law is itself meant to weigh the loss. */
+typedef struct ito_timestep_law ito_timestep_law;
+struct ito_timestep_law {
+    const char *name, *help, *source; /* see choices.h */
+    unsigned uses;                    /* ITO_NEEDS_STEPS */
+    /** In steps: fill in the probability of each of the T steps, up to a common factor. */
+    void (*probabilities)(const ito_timestep_sampler *s, double *p);
+    /** Or: the time below which a share u of [0, 1) of all times lies; in steps, a step. Weights
+     * are then 1. NULL, as probabilities: uniform. */
+    double (*quantile)(const ito_timestep_law *self, const ito_process *p, double u);
     bool stratified; /* one random number for a batch of n, shifted by i / n for image i: each t has
                         its probability, and the batch covers all of them evenly */
     bool unweighted; /* weights are 1: the probabilities are meant to weigh the loss */
-} ito_ddpm_step_law;
-
-struct ito_ddpm_steps {
-    const ito_ddpm_step_law *law;
-    const ito_ddpm_schedule *schedule; /* borrowed */
-    ito_tensor *history; /* [T, ITO_DDPM_HISTORY] f64: the last losses of each step, oldest first */
-    ito_tensor *counts;  /* [T] i64: how many of them there are. These two are all the state: save
-                            them, and copy them back to resume */
-    double *p;           /* [T] room for probabilities */
+    double mean, std; /* of the normal distribution, for those with one */
 };
 
-/** Every step equally likely, as in the paper. */
-ITO_API extern const ito_ddpm_step_law ito_ddpm_steps_uniform;
-/** The same, stratified over the batch (Kingma et al. 2021, arXiv:2107.00630, appendix I.1). */
-ITO_API extern const ito_ddpm_step_law ito_ddpm_steps_stratified;
-/** In proportion to sqrt(E[L^2]) over the last 10 losses of the step, with 0.001 of uniform mixed
- * in; uniform until every step has 10 (Nichol, Dhariwal 2021, section 3.3). */
-ITO_API extern const ito_ddpm_step_law ito_ddpm_steps_second_moment;
+/** Laws of times in training; each of these is described by its own help and source, in
+ * timestep_laws.def. */
+#define ITO_TIMESTEP_LAW(name) ITO_API extern const ito_timestep_law ito_timestep_law_##name;
+#include "timestep_laws.def"
 
-/** "uniform", "stratified" or "second-moment". NULL and ITO_ERR_ARGUMENT if none has the name. */
-ITO_API const ito_ddpm_step_law *ito_ddpm_step_law_find(const char *name);
+/** The law of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
+ITO_API const ito_timestep_law *ito_timestep_law_find(const char *name);
 
-/** Owned by the caller, freed by ito_ddpm_steps_free. law NULL: uniform. */
-ITO_API ito_ddpm_steps *ito_ddpm_steps_create(const ito_ddpm_schedule *s,
-                                              const ito_ddpm_step_law *law);
+struct ito_timestep_sampler {
+    const ito_timestep_law *law;
+    const ito_process *process; /* borrowed */
+    ito_tensor
+        *history; /* [T, ITO_TIMESTEP_HISTORY] f64: the last losses of each step, oldest first */
+    ito_tensor *counts; /* [T] i64: how many of them there are. These two are all the state: save
+                           them, and copy them back to resume. T is 0 in continuous time */
+    double *p;          /* [T] room for probabilities */
+};
+
+/** A sampler of times of p by a law; NULL: uniform. Owned by the caller, freed by
+ * ito_timestep_sampler_free. NULL on error: ITO_ERR_ARGUMENT for a law in steps and a process in
+ * continuous time, ITO_ERR_MEMORY. */
+ITO_API ito_timestep_sampler *ito_timestep_sampler_create(const ito_process *p,
+                                                          const ito_timestep_law *law);
 /** Accepts NULL. */
-ITO_API void ito_ddpm_steps_free(ito_ddpm_steps *steps);
+ITO_API void ito_timestep_sampler_free(ito_timestep_sampler *s);
 
 /**
- * Steps for n images.
+ * Times for n examples.
  *
- * @param t        written on success: [n] i64.
- * @param weights  the same: [n] f32, 1 / (T p[t]).
- * @return         ITO_ERR_NUMERIC if the law's probabilities are negative, not finite or all 0.
+ * @param t        written on success: [n], i64 for a process in steps, f64 in continuous time.
+ * @param weights  the same: [n] f32, 1 / (T p[t]), or 1.
+ * @return         ITO_ERR_NUMERIC if the law's probabilities are negative, not finite or all 0, or
+ *                 its times not those of the process.
  */
-ITO_API ito_status ito_ddpm_steps_draw(ito_ddpm_steps *steps, ito_generator *g, int64_t n,
-                                       ito_tensor **t, ito_tensor **weights);
+ITO_API ito_status ito_timestep_sampler_draw(ito_timestep_sampler *s, ito_generator *g, int64_t n,
+                                             ito_tensor **t, ito_tensor **weights);
 
 /**
- * Remember each image's loss, before weights. A loss that is not finite is passed over.
- * @param t, losses  [n] i64, [n] f32 or f64.
- * @return           ITO_ERR_SHAPE, ITO_ERR_RANGE for a step, ITO_ERR_ARGUMENT for NULL; nothing is
+ * Remember each example's loss, before weights. A loss that is not finite is passed over; in
+ * continuous time nothing is remembered.
+ * @param t, losses  [n] as drawn, [n] f32 or f64.
+ * @return           ITO_ERR_SHAPE, ITO_ERR_RANGE for a time, ITO_ERR_ARGUMENT for NULL; nothing is
  *                   remembered then.
  */
-ITO_API ito_status ito_ddpm_steps_update(ito_ddpm_steps *steps, ito_tensor *t, ito_tensor *losses);
+ITO_API ito_status ito_timestep_sampler_update(ito_timestep_sampler *s, ito_tensor *t,
+                                               ito_tensor *losses);
 
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
-#define ito_ddpm_step_law_find(...) ITO_AT(ito_ddpm_step_law_find(__VA_ARGS__))
-#define ito_ddpm_steps_create(...) ITO_AT(ito_ddpm_steps_create(__VA_ARGS__))
-#define ito_ddpm_steps_draw(...) ITO_AT(ito_ddpm_steps_draw(__VA_ARGS__))
-#define ito_ddpm_steps_update(...) ITO_AT(ito_ddpm_steps_update(__VA_ARGS__))
+#define ito_timestep_law_find(...) ITO_AT(ito_timestep_law_find(__VA_ARGS__))
+#define ito_timestep_sampler_create(...) ITO_AT(ito_timestep_sampler_create(__VA_ARGS__))
+#define ito_timestep_sampler_draw(...) ITO_AT(ito_timestep_sampler_draw(__VA_ARGS__))
+#define ito_timestep_sampler_update(...) ITO_AT(ito_timestep_sampler_update(__VA_ARGS__))
 #endif
 
 #endif

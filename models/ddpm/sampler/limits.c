@@ -1,5 +1,5 @@
 /* Limits of x_0-hat: clipping, and dynamic thresholding.
- * Invariant: an image's limit depends on that image alone. */
+ * Invariant: an example's limit depends on that example alone. */
 #include "autograd/ops.h"
 #include "models/ddpm/sampler/run.h"
 #include "tensor/internal.h"
@@ -22,12 +22,12 @@ static double quantile(double *values, int64_t n, double q)
     return values[below] + (place - (double)below) * (values[above] - values[below]);
 }
 
-/* max(1, quantile of |x|) for each image of x [N, C, H, W]: [N, 1, 1, 1]. */
-static ito_tensor *image_limits(ito_tensor *x, double q)
+/* max(1, quantile of |x|) for each example of x [N, ...]: [N, 1, ...]. */
+static ito_tensor *example_limits(ito_tensor *x, double q)
 {
     int64_t N = x->shape[0], n = N == 0 ? 0 : ito_numel(x) / N;
     double *values = mem_alloc(sizeof(double) * (size_t)(N * n));
-    ito_tensor *limits = ito_empty(ITO_SHAPE(N, 1, 1, 1), ITO_F64);
+    ito_tensor *limits = ito_empty(one_per_example(x), ITO_F64);
     bool good = values != NULL && limits != NULL && ito_to_data(x, values, ITO_F64) == ITO_OK;
     for (int64_t i = 0; good && i < N * n; i++)
         values[i] = fabs(values[i]);
@@ -37,10 +37,10 @@ static ito_tensor *image_limits(ito_tensor *x, double q)
     return good ? ito_cast(limits, x->dtype) : NULL;
 }
 
-ito_tensor *limit_x_0(const ito_ddpm_sample_options *o, ito_tensor *x_0)
+ito_tensor *limit_x_0(const ito_sample_options *o, ito_tensor *x_0)
 {
     if (x_0 == NULL || o->threshold == 0.0)
         return o->no_clip ? x_0 : ito_clamp(x_0, -1.0, 1.0);
-    ito_tensor *limits = image_limits(x_0, o->threshold);
+    ito_tensor *limits = example_limits(x_0, o->threshold);
     return ito_clamp(ito_div(x_0, limits), -1.0, 1.0);
 }

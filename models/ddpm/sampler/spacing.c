@@ -1,107 +1,169 @@
-/* Respacing: which steps of the schedule a sampler takes.
- * Invariant: the steps fall, and are within the schedule. */
+/* Which times a sampler visits.
+ * Invariant: the times fall, and are within the process; in steps they are whole. */
 #include "models/ddpm/sampler/run.h"
 #include "tensor/internal.h"
 
 #include <math.h>
-#include <string.h>
 
-ito_status ito_ddpm_spacing_find(const char *name, ito_ddpm_spacing *out)
+const ito_spacing *ito_spacing_find(const char *name)
 {
-    static const char *const names[] = {"linspace", "leading", "trailing", "karras", "rate"};
-    for (int i = 0; i < 5; i++) {
-        if (strcmp(names[i], name) == 0) {
-            *out = (ito_ddpm_spacing)i;
-            return ITO_OK;
-        }
-    }
-    return error_status(
-        ITO_ERR_ARGUMENT,
-        "spacing: there is no \"%s\"; there are linspace, leading, trailing, karras and rate",
-        name);
+    return (const void *)ito_choice_find("spacing", name);
 }
 
-/* -log(signal / noise), which rises with t. */
-static double log_sigma(const ito_ddpm_schedule *s, int64_t t)
+/* ---- equal steps in t ---- */
+
+/* In continuous time, n times from t_max on in equal steps: to t_min, or, if not, to one step above
+ * the clean data. */
+static void equal_times(const ito_process *p, int64_t n, bool to_t_min, double *times)
 {
-    return log(s->noise[t]) - log(s->signal[t]);
+    double end = to_t_min ? p->t_min : p->t_clean, steps = (double)(to_t_min ? n - 1 : n);
+    for (int64_t i = 0; i < n; i++)
+        times[i] = i == 0 ? p->t_max : p->t_max + (double)i / steps * (end - p->t_max);
+    if (to_t_min && n > 1)
+        times[n - 1] = p->t_min;
 }
 
-int64_t nearest_step(const ito_ddpm_schedule *s, double sigma)
+static void linspace(const ito_process *p, int64_t n, double *times)
 {
-    double wanted = log(sigma);
-    int64_t low = 0, high = s->steps - 1;
-    while (high - low > 1) { /* log_sigma(low) <= wanted <= log_sigma(high), or it is beyond */
-        int64_t middle = low + (high - low) / 2;
-        if (log_sigma(s, middle) <= wanted)
-            low = middle;
-        else
-            high = middle;
+    if (p->steps == 0) {
+        equal_times(p, n, true, times);
+        return;
     }
-    return fabs(wanted - log_sigma(s, low)) <= fabs(log_sigma(s, high) - wanted) ? low : high;
+    for (int64_t i = 0; i < n; i++)
+        times[n - 1 - i] = n == 1 ? p->t_max : nearbyint((double)i * p->t_max / (double)(n - 1));
+}
+
+/* In continuous time there is no last step to leave out: it is as linspace. */
+static void leading(const ito_process *p, int64_t n, double *times)
+{
+    if (p->steps == 0) {
+        equal_times(p, n, true, times);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        times[n - 1 - i] = (double)(i * p->steps / n);
+}
+
+static void trailing(const ito_process *p, int64_t n, double *times)
+{
+    if (p->steps == 0) {
+        equal_times(p, n, false, times);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++)
+        times[n - 1 - i] = nearbyint((double)(i + 1) * (double)p->steps / (double)n) - 1.0;
+}
+
+/* ---- equal steps in a function of sigma = noise / signal ---- */
+
+/* log sigma, which rises with t. */
+static double log_sigma(const ito_process *p, double t)
+{
+    ito_level level = ito_process_level(p, t);
+    return log(level.noise) - log(level.signal);
+}
+
+/* The noisiest time with a finite sigma: where nothing is left of the data at t_max, the one
+ * before, or a thousandth of all times before. */
+static double noisiest(const ito_process *p)
+{
+    if (ito_process_level(p, p->t_max).signal > 0.0 || p->steps == 1)
+        return p->t_max;
+    return p->steps > 0 ? p->t_max - 1.0 : p->t_max - 1e-3 * (p->t_max - p->t_min);
 }
 
 /* Where steps coincide they move apart, first up from the low end, then down from the high one. */
-static void move_apart(int64_t T, int64_t S, int64_t *times)
+static void move_apart(int64_t T, int64_t S, double *times)
 {
     for (int64_t i = S - 1; i >= 0; i--) {
-        int64_t least = i == S - 1 ? 0 : times[i + 1] + 1;
+        double least = i == S - 1 ? 0.0 : times[i + 1] + 1.0;
         times[i] = times[i] < least ? least : times[i];
     }
     for (int64_t i = 0; i < S; i++) {
-        int64_t most = i == 0 ? T - 1 : times[i - 1] - 1;
+        double most = i == 0 ? (double)(T - 1) : times[i - 1] - 1.0;
         times[i] = times[i] > most ? most : times[i];
     }
 }
 
-/* The steps nearest to sigma^power in equal steps from `high`, which counts as T - 1, to `low`. */
-static void power_times(const ito_ddpm_schedule *s, int64_t S, double high, double low,
-                        double power, int64_t *times)
+/* The times nearest to sigma = inverse(y), y in equal steps from `high`, which counts as t_max, to
+ * `low`. */
+static void warped_times(const ito_process *p, int64_t n, double high, double low,
+                         double (*inverse)(double y), double *times)
 {
-    for (int64_t i = 0; i < S; i++) { /* i counts from the high end, as times do */
-        double share = S == 1 ? 0.0 : (double)i / (double)(S - 1);
-        double wanted = pow(high + share * (low - high), 1.0 / power);
-        times[i] = i == 0 ? s->steps - 1 : nearest_step(s, wanted);
+    for (int64_t i = 0; i < n; i++) { /* i counts from the high end, as times do */
+        double share = n == 1 ? 0.0 : (double)i / (double)(n - 1);
+        double sigma = inverse(high + share * (low - high));
+        times[i] = i == 0 ? p->t_max : ito_process_time(p, sigma);
     }
-    move_apart(s->steps, S, times);
+    if (p->steps > 0)
+        move_apart(p->steps, n, times);
 }
 
-/* sigma^(1/7) in equal steps. */
-static void karras_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
+static double seventh_power(double y)
+{
+    return pow(y, 1.0 / (1.0 / 7.0));
+}
+
+static void karras(const ito_process *p, int64_t n, double *times)
 {
     static const double rho = 7.0;
-    int64_t T = s->steps;
-    bool lost = s->signal[T - 1] == 0.0; /* then sigma has no bound: the one before counts */
-    double low = exp(log_sigma(s, 0) / rho);
-    double high = exp(log_sigma(s, lost && T > 1 ? T - 2 : T - 1) / rho);
-    power_times(s, S, high, low, 1.0 / rho, times);
+    double low = exp(log_sigma(p, p->t_min) / rho), high = exp(log_sigma(p, noisiest(p)) / rho);
+    warped_times(p, n, high, low, seventh_power, times);
 }
 
-/* (signal / noise)^0.4 in equal steps, from none at all. */
-static void rate_times(const ito_ddpm_schedule *s, int64_t S, int64_t *times)
+static double rate_inverse(double y)
 {
-    static const double power = 0.4;
-    power_times(s, S, 0.0, exp(-power * log_sigma(s, 0)), -power, times);
+    return pow(y, 1.0 / -0.4);
 }
 
-ito_status ito_ddpm_timesteps(const ito_ddpm_schedule *s, ito_ddpm_spacing spacing, int64_t S,
-                              int64_t *times)
+/* From no signal at all. */
+static void rate(const ito_process *p, int64_t n, double *times)
 {
-    int64_t T = s->steps;
-    if (S < 1 || S > T)
+    warped_times(p, n, 0.0, exp(-0.4 * log_sigma(p, p->t_min)), rate_inverse, times);
+}
+
+static void log_snr(const ito_process *p, int64_t n, double *times)
+{
+    warped_times(p, n, log_sigma(p, noisiest(p)), log_sigma(p, p->t_min), exp, times);
+}
+
+const ito_spacing ito_spacing_linspace = {
+    .name = "linspace",
+    .help = "equal steps in t from the noisiest to the cleanest time",
+    .source = "Lin et al. 2023, arXiv:2305.08891, table 2",
+    .times = linspace};
+const ito_spacing ito_spacing_leading = {
+    .name = "leading",
+    .help = "floor(i T / n): from 0, not up to T - 1, as DDIM's authors",
+    .source = "Song et al. 2020, arXiv:2010.02502, code",
+    .times = leading};
+const ito_spacing ito_spacing_trailing = {.name = "trailing",
+                                          .help =
+                                              "round((i + 1) T / n) - 1: up to T - 1, not from 0",
+                                          .source = "Lin et al. 2023, arXiv:2305.08891, table 2",
+                                          .times = trailing};
+const ito_spacing ito_spacing_karras = {.name = "karras",
+                                        .help =
+                                            "sigma^(1/7) in equal steps, sigma = noise / signal",
+                                        .source = "Karras et al. 2022, arXiv:2206.00364, eq. (5)",
+                                        .times = karras};
+const ito_spacing ito_spacing_rate = {
+    .name = "rate",
+    .help = "(signal / noise)^0.4 in equal steps: about as many bits each",
+    .times = rate};
+const ito_spacing ito_spacing_log_snr = {.name = "log-snr",
+                                         .help = "log(signal / noise) in equal steps",
+                                         .source = "Lu et al. 2022, arXiv:2206.00927, section 3.3",
+                                         .times = log_snr};
+
+ito_status ito_timesteps(const ito_process *p, const ito_spacing *spacing, int64_t n, double *times)
+{
+    if (n < 1 || (p->steps > 0 && n > p->steps))
         return error_status(ITO_ERR_RANGE,
-                            "timesteps: %" PRId64 " steps; the schedule has 1 to %" PRId64, S, T);
-    if (spacing == ITO_SPACING_KARRAS || spacing == ITO_SPACING_RATE) {
-        (spacing == ITO_SPACING_KARRAS ? karras_times : rate_times)(s, S, times);
-        return ITO_OK;
-    }
-    for (int64_t i = 0; i < S; i++) {
-        double t = nearbyint((double)(i + 1) * (double)T / (double)S) - 1.0;
-        if (spacing == ITO_SPACING_LEADING)
-            t = (double)(i * T / S);
-        else if (spacing == ITO_SPACING_LINSPACE && S > 1)
-            t = nearbyint((double)i * (double)(T - 1) / (double)(S - 1));
-        times[S - 1 - i] = (int64_t)t;
-    }
+                            p->steps > 0 ? "timesteps: %" PRId64
+                                           " steps; the process has 1 to %" PRId64
+                                         : "timesteps: %" PRId64 " steps; at least 1 is needed",
+                            n, p->steps);
+    (spacing != NULL ? spacing : &ito_spacing_linspace)->times(p, n, times);
     return ITO_OK;
 }

@@ -1,13 +1,13 @@
-/* The walk of progressive coding.
+/* The steps of progressive coding.
  * Invariant: x and all that is expected of it depend on the file's settings and on symbols coded
  * before alone; the images themselves decide nothing but symbols. */
 #include "models/ddpm/compress/codec_internal.h"
 
 #include "autograd/ops.h"
-#include "models/ddpm/likelihood/bound_internal.h"
 #include "models/ddpm/diffusion_internal.h"
-#include "models/ddpm/sampler/sampler.h"
+#include "models/ddpm/likelihood/bound_internal.h"
 #include "models/ddpm/random.h"
+#include "models/ddpm/sampler/sampler.h"
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -21,12 +21,12 @@ static const double worth_bits = 0.1;
 enum { FOR_ORDER = (1 << 20) - 1, STEP_OF_START = (1 << 20) - 1 };
 
 /* What the network says at a step, of all images; of the scope of that step. */
-typedef struct code_guess {
+typedef struct code_estimate {
     ito_tensor *x_0_hat, *v;
     const float *x_0;       /* [N, D] */
     const float *deviation; /* [N, D] of p, or NULL: */
     double fixed;           /* of all */
-} code_guess;
+} code_estimate;
 
 /* ---- what is expected ---- */
 
@@ -37,27 +37,26 @@ static uint64_t stream_of(int64_t image, int64_t step, int64_t purpose)
 
 static ito_status plan(codec *c)
 {
-    const ito_ddpm_schedule *s = c->d->schedule;
+    const ito_process *s = c->d->process;
     int64_t S = c->S, T = s->steps;
-    int64_t *times = mem_alloc((size_t)S * sizeof *times);
+    double *times = mem_alloc((size_t)S * sizeof *times);
     c->steps = mem_alloc((size_t)S * sizeof *c->steps);
     ito_status status = times == NULL || c->steps == NULL ? ITO_ERR_MEMORY : ITO_OK;
     if (status == ITO_OK)
-        status = ito_ddpm_timesteps(s, ITO_SPACING_RATE, S, times);
+        status = ito_timesteps(s, &ito_spacing_rate, S, times);
     if (status == ITO_OK && S == 1 && T > 1)
-        times[0] = 0; /* nothing is sent but the pixels */
+        times[0] = 0.0; /* nothing is sent but the pixels */
     for (int64_t i = 0; status == ITO_OK && i < S; i++) {
-        code_step k = {.step = ito_ddpm_step_at(s, times[i], i + 1 < S ? times[i + 1] : -1)};
-        k.mean = ito_ddpm_posterior(&k.step, &k.variance);
-        k.log_of = c->d->variance->log_variance(&k.step);
+        code_step k = {.step = ito_step_between(s, times[i], i + 1 < S ? times[i + 1] : -1.0)};
+        k.mean = ito_step_posterior(&k.step);
+        k.log_variance = c->d->variance->log_variance(&k.step);
         c->steps[i] = k;
     }
     mem_free(times);
     if (status != ITO_OK)
         return status;
-    if (!isfinite(x_0_pair(c->d, &c->steps[0].step).a))
-        return error_status(ITO_ERR_ARGUMENT,
-                            "codec: %s does not tell x_0 at step %" PRId64 " (signal %g)",
+    if (!isfinite(ito_prediction_to_x_0(c->d->prediction, &c->steps[0].step).c_skip))
+        return error_status(ITO_ERR_ARGUMENT, "codec: %s does not tell x_0 at step %g (signal %g)",
                             c->d->prediction->name, c->steps[0].step.t, c->steps[0].step.at.signal);
     return ITO_OK;
 }
@@ -68,9 +67,15 @@ uint32_t codec_fingerprint(const codec *c, uint32_t model)
                       (unsigned)strlen(c->d->prediction->name));
     for (int64_t i = 0; i < c->S; i++) {
         const code_step *k = &c->steps[i];
-        ito_ddpm_pair x_0 = x_0_pair(c->d, &k->step);
-        const double numbers[] = {(double)k->step.t, k->mean.a,   k->mean.b, k->variance,
-                                  k->log_of.a,       k->log_of.b, x_0.a,     x_0.b};
+        ito_preconditioning x_0 = ito_prediction_to_x_0(c->d->prediction, &k->step);
+        const double numbers[] = {k->step.t,
+                                  k->mean.x_t,
+                                  k->mean.x_0,
+                                  k->mean.variance,
+                                  k->log_variance.offset,
+                                  k->log_variance.slope,
+                                  x_0.c_skip,
+                                  x_0.c_out};
         sum = crc32(sum, (const uint8_t *)numbers, sizeof numbers);
     }
     return (uint32_t)sum;
@@ -86,54 +91,55 @@ static bool all_finite(const float *values, int64_t n)
     return true;
 }
 
-static bool ask(codec *c, int64_t i, code_guess *out)
+static bool evaluate(codec *c, int64_t i, code_estimate *out)
 {
     const code_step *k = &c->steps[i];
     network_heads heads;
-    ito_tensor *t = ito_full(ITO_SHAPE(c->N), (double)k->step.t, ITO_I64);
-    if (!ask_noised("codec", c->d, c->network, c->context, c->x, t, &heads))
+    ito_tensor *t = ito_full(ITO_SHAPE(c->N), k->step.t, ITO_I64);
+    if (t == NULL || !evaluate_noised("codec", c->d, c->network, c->x, t, &heads))
         return false;
-    ito_tensor *x_0 = combine(c->d, x_0_pair, c->x, heads.prediction, t), *deviation = NULL;
+    ito_tensor *deviation = NULL, *x_0 = weighted_sum(c->d->process, x_0_coefficients,
+                                                      c->d->prediction, c->x, heads.prediction, t);
     x_0 = ito_contiguous(c->header.no_clip ? x_0 : ito_clamp(x_0, -1.0, 1.0));
     if (heads.v != NULL)
-        deviation = ito_contiguous(
-            ito_exp(ito_add_scalar(ito_mul_scalar(heads.v, 0.5 * k->log_of.b), 0.5 * k->log_of.a)));
+        deviation = ito_contiguous(ito_exp(ito_add_scalar(
+            ito_mul_scalar(heads.v, 0.5 * k->log_variance.slope), 0.5 * k->log_variance.offset)));
     if (x_0 == NULL || (heads.v != NULL && deviation == NULL))
         return false;
-    *out = (code_guess){.x_0_hat = x_0,
-                        .v = heads.v,
-                        .x_0 = tensor_data(x_0),
-                        .deviation = deviation != NULL ? tensor_data(deviation) : NULL,
-                        .fixed = exp(0.5 * k->log_of.a)};
+    *out = (code_estimate){.x_0_hat = x_0,
+                           .v = heads.v,
+                           .x_0 = tensor_data(x_0),
+                           .deviation = deviation != NULL ? tensor_data(deviation) : NULL,
+                           .fixed = exp(0.5 * k->log_variance.offset)};
     if (all_finite(out->x_0, c->N * c->D) &&
         (deviation == NULL || all_finite(out->deviation, c->N * c->D)))
         return true;
-    ito_error_set(ITO_ERR_NUMERIC, "codec: what the network says at step %" PRId64 " is not finite",
+    ito_error_set(ITO_ERR_NUMERIC, "codec: what the network says at step %g is not finite",
                   k->step.t);
     return false;
 }
 
 /* ---- a step of one image ---- */
 
-static double deviation_of(const code_guess *g, int64_t at)
+static double deviation_of(const code_estimate *g, int64_t at)
 {
     return g->deviation != NULL ? (double)g->deviation[at] : g->fixed;
 }
 
 /* In units of what is expected, number `at` is N(shift, ratio^2) in truth. */
-static double shift_of(const codec *c, const code_step *k, const code_guess *g, int64_t at,
+static double shift_of(const codec *c, const code_step *k, const code_estimate *g, int64_t at,
                        double *ratio)
 {
     double deviation = deviation_of(g, at);
     const double *clean = tensor_data(c->clean);
-    *ratio = sqrt(k->variance) / deviation;
+    *ratio = sqrt(k->mean.variance) / deviation;
     if (fabs(*ratio - 1.0) < 1e-6) /* fixedsmall, in whose logarithm the last bits are lost */
         *ratio = 1.0;
-    return k->mean.b * (clean[at] - (double)g->x_0[at]) / deviation;
+    return k->mean.x_0 * (clean[at] - (double)g->x_0[at]) / deviation;
 }
 
 /* The divergence of what is true from what is expected, in bits. */
-static double divergence(const codec *c, const code_step *k, const code_guess *g, int64_t image)
+static double divergence(const codec *c, const code_step *k, const code_estimate *g, int64_t image)
 {
     double sum = 0.0;
     for (int64_t j = 0; j < c->D; j++) {
@@ -144,7 +150,7 @@ static double divergence(const codec *c, const code_step *k, const code_guess *g
 }
 
 /* The weights of a block's candidates: the log of N(z; shift, ratio^2) / N(z; 0, 1). */
-static bool weigh(codec *c, const code_step *k, const code_guess *g, int64_t image, int64_t from,
+static bool weigh(codec *c, const code_step *k, const code_estimate *g, int64_t image, int64_t from,
                   int64_t n)
 {
     const int64_t *order = tensor_data(c->order);
@@ -180,19 +186,19 @@ static int64_t code_count(codec *c, int64_t image, double bits)
 }
 
 /* x becomes x_s where these numbers are normal. */
-static void move(codec *c, const code_step *k, const code_guess *g, int64_t image, int64_t from,
-                 int64_t n)
+static void update(codec *c, const code_step *k, const code_estimate *g, int64_t image,
+                   int64_t from, int64_t n)
 {
     const int64_t *order = tensor_data(c->order);
     float *x = tensor_data(c->x);
     for (int64_t j = 0; j < n; j++) {
         int64_t at = image * c->D + order[from + j];
-        x[at] = (float)(k->mean.a * (double)x[at] + k->mean.b * (double)g->x_0[at] +
+        x[at] = (float)(k->mean.x_t * (double)x[at] + k->mean.x_0 * (double)g->x_0[at] +
                         deviation_of(g, at) * (double)c->normals[j]);
     }
 }
 
-static void code_sample(codec *c, int64_t i, const code_guess *g, int64_t image)
+static void code_sample(codec *c, int64_t i, const code_estimate *g, int64_t image)
 {
     const code_step *k = &c->steps[i];
     bool writing = !c->coder.reading;
@@ -215,11 +221,11 @@ static void code_sample(codec *c, int64_t i, const code_guess *g, int64_t image)
         if (count > 0)
             number = number_code_next(&c->coder, &c->numbers[count > 1], number);
         candidate_draw(&all, number, c->normals);
-        move(c, k, g, image, from, n);
+        update(c, k, g, image, from, n);
     }
 }
 
-static void code_pixels(codec *c, const code_guess *g, int64_t image)
+static void code_pixels(codec *c, const code_estimate *g, int64_t image)
 {
     for (int64_t j = 0; j < c->D && !c->coder.ended; j++) {
         int64_t at = image * c->D + j;
@@ -230,10 +236,10 @@ static void code_pixels(codec *c, const code_guess *g, int64_t image)
     }
 }
 
-/* ---- the walk ---- */
+/* ---- all steps ---- */
 
 /* The 8-bit images nearest to x_0-hat. */
-static void show(codec *c, const code_guess *g)
+static void show(codec *c, const code_estimate *g)
 {
     for (int64_t i = 0; i < c->N * c->D; i++)
         c->images[i] =
@@ -241,38 +247,38 @@ static void show(codec *c, const code_guess *g)
 }
 
 /* What the bound says of the pixels, and the error of x_0-hat. */
-static bool measure(codec *c, int64_t i, const code_guess *g)
+static bool measure(codec *c, int64_t i, const code_estimate *g)
 {
     ito_tensor *x_0 = ito_cast(g->x_0_hat, ITO_F64);
     if (ito_copy_(ito_select(c->out.squares, 1, i),
-                  image_mean(ito_square(ito_sub(x_0, c->clean)))) == NULL)
+                  example_mean(ito_square(ito_sub(x_0, c->clean)))) == NULL)
         return false;
     if (i < c->S - 1)
         return true;
-    ito_tensor *t = ito_full(ITO_SHAPE(c->N), (double)c->steps[i].step.t, ITO_I64);
+    ito_tensor *t = ito_full(ITO_SHAPE(c->N), c->steps[i].step.t, ITO_I64);
     ito_tensor *v = g->v != NULL ? ito_cast(g->v, ITO_F64) : NULL;
     if (t == NULL || (g->v != NULL && v == NULL))
         return false;
-    ito_tensor *bits = bound_terms(c->d, c->clean, x_0, v, t, ITO_DDPM_ERF);
+    ito_tensor *bits = bound_terms(c->d, c->clean, x_0, v, t, ITO_DECODER_ERF);
     return ito_copy_(ito_select(c->out.bound, 1, i), ito_mul_scalar(bits, (double)c->D)) != NULL;
 }
 
-static uint16_t check_of(const code_guess *g, int64_t n)
+static uint16_t check_of(const code_estimate *g, int64_t n)
 {
     return (uint16_t)crc32(0, (const uint8_t *)g->x_0, (unsigned)(n * (int64_t)sizeof *g->x_0));
 }
 
 /* Step i of all images. False after an error; when the stream has ended, images are what the
  * network sees there. */
-static bool walk_step(codec *c, int64_t i)
+static bool code_step_of_all(codec *c, int64_t i)
 {
-    code_guess g;
+    code_estimate g;
     bool writing = !c->coder.reading;
-    if (!ask(c, i, &g) || (writing && !measure(c, i, &g)))
+    if (!evaluate(c, i, &g) || (writing && !measure(c, i, &g)))
         return false;
     if (i == 0 && writing)
-        c->header.first_guess = check_of(&g, c->N * c->D);
-    if (i == 0 && c->header.first_guess != check_of(&g, c->N * c->D)) {
+        c->header.first_estimate = check_of(&g, c->N * c->D);
+    if (i == 0 && c->header.first_estimate != check_of(&g, c->N * c->D)) {
         ito_error_set(ITO_ERR_ARGUMENT,
                       "codec: the network says something else here than where the images were "
                       "compressed; another version or build of the program may have made the file");
@@ -280,7 +286,7 @@ static bool walk_step(codec *c, int64_t i)
     }
     if (!writing)
         show(c, &g);
-    if (c->steps[i].step.t <= c->until)
+    if (c->steps[i].step.t <= (double)c->until)
         c->coder.ended = c->stopped = true;
     for (int64_t n = 0; n < c->N && !c->coder.ended; n++) {
         double before = coder_written(&c->coder);
@@ -295,11 +301,11 @@ static bool walk_step(codec *c, int64_t i)
     return true;
 }
 
-ito_status codec_walk(codec *c, int64_t *done)
+ito_status codec_run(codec *c, int64_t *done)
 {
     for (int64_t i = 0; i < c->S && !c->coder.ended; i++) {
         ito_scope_begin();
-        bool good = walk_step(c, i);
+        bool good = code_step_of_all(c, i);
         ito_scope_end();
         if (!good)
             return ito_error_code();
@@ -325,7 +331,7 @@ static ito_status draw_start(codec *c)
     for (int64_t i = 0; good && i < c->N; i++)
         g[i] = ito_generator_make(seed, stream_of(i, STEP_OF_START, 0));
     good = good && draw_images(g, c->x) == ITO_OK;
-    double deviation = prior_deviation(c->d->schedule);
+    double deviation = prior_deviation(c->d->process);
     if (good && deviation != 1.0)
         good = ito_mul_scalar_(c->x, deviation) != NULL;
     mem_free(g);
@@ -334,7 +340,7 @@ static ito_status draw_start(codec *c)
 
 ito_status codec_begin(codec *c, bool writing)
 {
-    const ito_ddpm_file_info *info = &c->header.info;
+    const ito_compressed_info *info = &c->header.info;
     c->N = info->shape.dim[0];
     c->S = info->steps;
     c->D = shape_numel(info->shape) / c->N;

@@ -1,0 +1,81 @@
+/* A diffusion's network, evaluated: what it sees, what it is told, and the heads of its output.
+ * Invariant: numbers that depend on the time are computed in double, one for each example or one
+ * for all. */
+#include "autograd/ops.h"
+#include "models/ddpm/diffusion_internal.h"
+#include "tensor/internal.h"
+
+bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, const ito_tensor *x,
+                network_heads *out)
+{
+    if (output == NULL)
+        return false;
+    ito_shape wanted = ito_shape_of(x);
+    bool learned = d->variance->learned && x->ndim > 1;
+    if (learned)
+        wanted.dim[1] *= 2;
+    if (!shape_equal(ito_shape_of(output), wanted)) {
+        if (d->variance->learned)
+            ito_error_set(ITO_ERR_SHAPE,
+                          "%s: the network made %s of %s; the variance %s needs a second head, %s",
+                          op, tensor_shape_str(output), tensor_shape_str(x), d->variance->name,
+                          shape_str(wanted));
+        else
+            ito_error_set(ITO_ERR_SHAPE, "%s: the network made %s of %s", op,
+                          tensor_shape_str(output), tensor_shape_str(x));
+        return false;
+    }
+    out->prediction = learned ? ito_chunk(output, 2, 1, 0) : output;
+    out->v = learned ? ito_chunk(output, 2, 1, 1) : NULL;
+    return out->prediction != NULL && (!learned || out->v != NULL);
+}
+
+static double c_in(const ito_diffusion *d, const ito_step *step)
+{
+    return d->prediction->c_in(d->prediction, step);
+}
+
+static double time_input(const ito_diffusion *d, const ito_step *step)
+{
+    return d->time_input->value(step);
+}
+
+static bool diffusion_is_there(const char *op, const ito_diffusion *d)
+{
+    if (d == NULL)
+        error_missing(op, "the diffusion");
+    return d != NULL;
+}
+
+bool evaluate_noised(const char *op, const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
+                     ito_tensor *t, network_heads *out)
+{
+    if (!diffusion_is_there(op, d) || x_t == NULL)
+        return false;
+    ito_tensor *like = tensor_view(x_t, ITO_SHAPE(x_t->shape[0]), x_t->stride, x_t->offset);
+    ito_network_input in = {.x = x_t, .x_t = x_t, .time = ito_cast(t, ITO_F64)};
+    if (d->prediction->c_in != NULL)
+        in.x = ito_mul(x_t, number_per_example(d, c_in, x_t, t));
+    in.t = like == NULL ? NULL : number_per_example(d, time_input, like, t);
+    if (in.x == NULL || in.t == NULL || in.time == NULL)
+        return false;
+    ito_network_begin(network);
+    return part_heads(op, d, ito_network_evaluate(network, &in), x_t, out);
+}
+
+bool evaluate_at(const char *op, const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
+                 const ito_step *step, network_heads *out)
+{
+    if (!diffusion_is_there(op, d) || x_t == NULL)
+        return false;
+    ito_shape n = ITO_SHAPE(x_t->shape[0]);
+    ito_network_input in = {.x = x_t,
+                            .t = ito_full(n, time_input(d, step), x_t->dtype),
+                            .x_t = x_t,
+                            .time = ito_full(n, step->t, ITO_F64)};
+    if (d->prediction->c_in != NULL)
+        in.x = ito_mul_scalar(x_t, c_in(d, step));
+    if (in.x == NULL || in.t == NULL || in.time == NULL)
+        return false;
+    return part_heads(op, d, ito_network_evaluate(network, &in), x_t, out);
+}

@@ -10,7 +10,7 @@
 
 typedef struct step_state {
     ito_unet *unet;
-    ito_ddpm_trainer trainer;
+    ito_diffusion_trainer trainer;
     ito_tensor *x, *t;
     int64_t steps;
     int64_t faults, faults_from; /* steps at which faults were read */
@@ -21,8 +21,8 @@ typedef struct step_state {
 static void run_train(bench_work *w)
 {
     step_state *s = w->state;
-    ito_ddpm_train_result result;
-    if (ito_ddpm_train_step(&s->trainer, s->x, s->steps++, 2e-4, &result) != ITO_OK)
+    ito_train_result result;
+    if (ito_diffusion_train_step(&s->trainer, s->x, s->steps++, 2e-4, &result) != ITO_OK)
         bench_need(NULL);
     if (s->steps == 2) { /* from here on nothing is new */
         s->faults = ito_page_faults();
@@ -43,7 +43,7 @@ enum { SAMPLING_STEPS = 2 };
 static void run_sample(bench_work *w)
 {
     step_state *s = w->state;
-    bench_need(ito_ddpm_sample_from(s->trainer.diffusion, ito_unet_network, s->unet, s->x,
+    bench_need(ito_diffusion_sample_from(s->trainer.diffusion, ito_unet_network, s->unet, s->x,
                                     .steps = SAMPLING_STEPS, .seed = 1));
 }
 
@@ -162,8 +162,8 @@ static bool make(step_state *s, bench_work *w, const char *model, int64_t batch)
     s->unet = ito_unet_create(&c, &w->generator);
     if (s->unet == NULL || ito_unet_set_precision(s->unet, w->dtype) != ITO_OK)
         return false;
-    ito_ddpm_trainer *tr = &s->trainer;
-    *tr = (ito_ddpm_trainer){.diffusion = ito_diffusion_create(),
+    ito_diffusion_trainer *tr = &s->trainer;
+    *tr = (ito_diffusion_trainer){.diffusion = ito_diffusion_create(),
                              .network = ito_unet_network,
                              .context = s->unet,
                              .model = &s->unet->base,

@@ -10,29 +10,29 @@
 
 #include <math.h>
 
-static inline double gaussian_variance(ito_ddpm_level at)
+static inline double gaussian_variance(ito_level at)
 {
     return 0.25 * at.signal * at.signal + at.noise * at.noise;
 }
 
 /* What the network says of x_t = 1, by the meaning of d's prediction; written out from the
  * definitions in the papers, not from the library's pairs. */
-static inline double gaussian_output(const ito_diffusion *d, const ito_ddpm_step *s)
+static inline double gaussian_output(const ito_diffusion *d, const ito_step *s)
 {
     double A = s->at.signal, N = s->at.noise, D = gaussian_variance(s->at);
     double x_0 = 0.25 * A / D, eps = N / D;
-    const ito_ddpm_prediction *p = d->prediction;
-    if (p->target == ito_ddpm_predict_eps.target)
+    const ito_prediction *p = d->prediction;
+    if (p->target == ito_prediction_eps.target)
         return eps;
-    if (p->target == ito_ddpm_predict_x_0.target)
+    if (p->target == ito_prediction_x_0.target)
         return x_0;
-    if (p->target == ito_ddpm_predict_v.target)
+    if (p->target == ito_prediction_v.target)
         return A * eps - N * x_0;
-    if (p->target == ito_ddpm_predict_score.target)
+    if (p->target == ito_prediction_score.target)
         return -eps / N;
-    if (p->target == ito_ddpm_predict_flow.target)
+    if (p->target == ito_prediction_flow.target)
         return eps - x_0;
-    if (p->target == ito_ddpm_predict_edm.target) {
+    if (p->target == ito_prediction_edm.target) {
         /* D(y) = c_skip y + c_out F(c_in y), y = x_t / A */
         double sigma = N / A, sd = p->sigma_data, both = sigma * sigma + sd * sd;
         return (x_0 - sd * sd / both / A) / (sigma * sd / sqrt(both));
@@ -45,7 +45,7 @@ static inline double gaussian_output(const ito_diffusion *d, const ito_ddpm_step
 
 /* What edm is to take for the deviation of the data: not their own, with which the best output is 0
  * everywhere and no test of it could fail. 0 for others. */
-static inline double gaussian_sigma_data(const ito_ddpm_prediction *p)
+static inline double gaussian_sigma_data(const ito_prediction *p)
 {
     return p->sigma_data != 0.0 ? 0.3 : 0.0;
 }
@@ -59,13 +59,13 @@ typedef struct gaussian_network {
 static inline ito_tensor *gaussian_ask(ito_tensor *x, ito_tensor *t, void *context)
 {
     const gaussian_network *g = context;
-    const ito_ddpm_prediction *p = g->d->prediction;
+    const ito_prediction *p = g->d->prediction;
     int64_t n = ito_size(t, 0);
     ito_shape shape = {.ndim = ito_ndim(x), .dim = {n, 1, 1, 1, 1, 1, 1, 1}};
     ito_tensor *gain = ito_empty(shape, ITO_F64);
     for (int64_t i = 0; gain != NULL && i < n; i++) {
         int64_t step = ((const int64_t *)ito_const_data(t))[i];
-        ito_ddpm_step s = ito_ddpm_step_at(g->d->schedule, step, step - 1);
+        ito_step s = ito_step_between(g->d->process, step, step - 1);
         double seen = p->input == NULL ? 1.0 : 1.0 / hypot(s.at.noise, s.at.signal * p->sigma_data);
         ((double *)ito_data(gain))[i] = gaussian_output(g->d, &s) / seen;
     }

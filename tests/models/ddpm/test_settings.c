@@ -7,9 +7,9 @@
 
 static ito_ddpm_settings example(void)
 {
-    ito_ddpm_settings s = {.diffusion = {.schedule = &ito_ddpm_cosine,
+    ito_ddpm_settings s = {.diffusion = {.schedule = &ito_schedule_cosine,
                                          .steps = 321,
-                                         .variance = &ito_ddpm_fixedsmall}};
+                                         .variance = &ito_variance_fixedsmall}};
     cr_assert_eq(ito_unet_preset("small", 1, 28, 28, &s.model), ITO_OK);
     s.model.dropout = 0.125;
     return s;
@@ -32,9 +32,9 @@ Test(settings, what_is_written_is_read_back)
     cr_assert_eq(back.model.blocks, 2);
     cr_assert_eq(back.model.groups, 32);
     cr_assert_eq(back.model.dropout, 0.125);
-    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_cosine);
+    cr_assert_eq(back.diffusion.schedule, &ito_schedule_cosine);
     cr_assert_eq(back.diffusion.steps, 321);
-    cr_assert_eq(back.diffusion.variance, &ito_ddpm_fixedsmall);
+    cr_assert_eq(back.diffusion.variance, &ito_variance_fixedsmall);
     free(text);
 }
 
@@ -44,41 +44,41 @@ Test(settings, defaults_are_written_out)
     s.diffusion = (ito_diffusion_options){.steps = 0};
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
-    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_linear);
+    cr_assert_eq(back.diffusion.schedule, &ito_schedule_linear);
     cr_assert_eq(back.diffusion.steps, 1000);
     cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
     cr_assert_eq(back.diffusion.betas.beta_end, 0.02);
-    cr_assert_eq(back.diffusion.variance, &ito_ddpm_fixedlarge);
+    cr_assert_eq(back.diffusion.variance, &ito_variance_fixedlarge);
     free(text);
 }
 
 Test(settings, every_choice_is_kept)
 {
     ito_ddpm_settings s = example(), back;
-    s.diffusion = (ito_diffusion_options){.schedule = &ito_ddpm_quad,
+    s.diffusion = (ito_diffusion_options){.schedule = &ito_schedule_quad,
                                           .steps = 50,
                                           .betas = {.beta_end = 0.3, .zero_terminal_snr = true},
-                                          .prediction = &ito_ddpm_predict_v,
-                                          .variance = &ito_ddpm_learned_range,
-                                          .weighting = &ito_ddpm_p2,
+                                          .prediction = &ito_prediction_v,
+                                          .variance = &ito_variance_learned_range,
+                                          .weighting = &ito_weighting_p2,
                                           .gamma = 0.25,
                                           .k = 3,
-                                          .loss = &ito_ddpm_loss_hybrid};
+                                          .loss = &ito_objective_hybrid};
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
-    cr_assert_eq(back.diffusion.schedule, &ito_ddpm_quad);
+    cr_assert_eq(back.diffusion.schedule, &ito_schedule_quad);
     cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
     cr_assert_eq(back.diffusion.betas.beta_end, 0.3);
     cr_assert(back.diffusion.betas.zero_terminal_snr);
-    cr_assert_eq(back.diffusion.prediction, &ito_ddpm_predict_v);
-    cr_assert_eq(back.diffusion.variance, &ito_ddpm_learned_range);
-    cr_assert_eq(back.diffusion.weighting, &ito_ddpm_p2);
+    cr_assert_eq(back.diffusion.prediction, &ito_prediction_v);
+    cr_assert_eq(back.diffusion.variance, &ito_variance_learned_range);
+    cr_assert_eq(back.diffusion.weighting, &ito_weighting_p2);
     cr_assert_eq(back.diffusion.gamma, 0.25);
     cr_assert_eq(back.diffusion.k, 3);
-    cr_assert_eq(back.diffusion.loss, &ito_ddpm_loss_hybrid);
+    cr_assert_eq(back.diffusion.loss, &ito_objective_hybrid);
     cr_assert_eq(back.diffusion.sigma_data, 0);
     free(text);
-    s.diffusion = (ito_diffusion_options){.prediction = &ito_ddpm_predict_edm, .sigma_data = 0.25};
+    s.diffusion = (ito_diffusion_options){.prediction = &ito_prediction_edm, .sigma_data = 0.25};
     text = ito_ddpm_settings_format(&s);
     cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
     cr_assert_eq(back.diffusion.sigma_data, 0.25);
@@ -89,11 +89,11 @@ Test(settings, every_choice_is_kept)
 Test(settings, refuses_to_write_what_has_no_name)
 {
     static const double betas[] = {0.1, 0.2};
-    ito_ddpm_betas schedule = ito_ddpm_cosine;
-    ito_ddpm_prediction prediction = ito_ddpm_predict_v;
-    ito_ddpm_variance variance = ito_ddpm_fixedsmall;
-    ito_ddpm_weighting weighting = ito_ddpm_p2, unknown = {.name = "mine"};
-    ito_ddpm_objective loss = ito_ddpm_loss_simple;
+    ito_schedule_family schedule = ito_schedule_cosine;
+    ito_prediction prediction = ito_prediction_v;
+    ito_variance variance = ito_variance_fixedsmall;
+    ito_weighting weighting = ito_weighting_p2, unknown = {.name = "mine"};
+    ito_objective loss = ito_objective_simple;
     const struct {
         ito_diffusion_options options;
         const char *message;

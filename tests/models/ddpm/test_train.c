@@ -16,7 +16,7 @@ typedef struct world {
     ito_diffusion *diffusion;
     ito_optimizer *optimizer;
     ito_ema *ema;
-    ito_ddpm_trainer trainer;
+    ito_diffusion_trainer trainer;
     ito_tensor *x_0;
 } world;
 
@@ -31,13 +31,13 @@ static world begin(double dropout)
                          .multipliers = {1, 2},
                          .blocks = 1,
                          .dropout = dropout};
-    ito_generator init = ito_ddpm_generator(4, ITO_DDPM_DRAW_INIT, 0);
+    ito_generator init = ito_diffusion_generator(4, ITO_DRAW_INIT, 0);
     w.unet = ito_unet_create(&c, &init);
     w.diffusion = ito_diffusion_create();
     w.optimizer = ito_adam_create(&w.unet->base, .beta1 = 0.9);
     w.ema = ito_ema_create(&w.unet->base, .decay = 0.9);
     cr_assert_not_null(w.ema, "%s", ito_error());
-    w.trainer = (ito_ddpm_trainer){.diffusion = w.diffusion,
+    w.trainer = (ito_diffusion_trainer){.diffusion = w.diffusion,
                                    .network = ito_unet_network,
                                    .context = w.unet,
                                    .model = &w.unet->base,
@@ -85,10 +85,10 @@ static bool equal_weights(const world *a, const world *b)
     return equal;
 }
 
-static ito_ddpm_train_result step(world *w, int64_t number)
+static ito_train_result step(world *w, int64_t number)
 {
-    ito_ddpm_train_result r;
-    cr_assert_eq(ito_ddpm_train_step(&w->trainer, w->x_0, number, 1e-3, &r), ITO_OK, "%s",
+    ito_train_result r;
+    cr_assert_eq(ito_diffusion_train_step(&w->trainer, w->x_0, number, 1e-3, &r), ITO_OK, "%s",
                  ito_error());
     return r;
 }
@@ -115,8 +115,8 @@ Test(train, steps_and_noise_come_from_their_streams)
     w.trainer.network = overhear;
     w.trainer.context = &o;
     step(&w, 7);
-    ito_generator for_t = ito_ddpm_generator(4, ITO_DDPM_DRAW_T, 7);
-    ito_generator for_eps = ito_ddpm_generator(4, ITO_DDPM_DRAW_EPS, 7);
+    ito_generator for_t = ito_diffusion_generator(4, ITO_DRAW_T, 7);
+    ito_generator for_eps = ito_diffusion_generator(4, ITO_DRAW_EPS, 7);
     ito_tensor *t = ito_randint(&for_t, 0, 1000, ITO_SHAPE(4), ITO_I64);
     ito_tensor *eps = ito_randn(&for_eps, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
     float x_0[4 * 64], noise[4 * 64];
@@ -132,7 +132,7 @@ Test(train, steps_and_noise_come_from_their_streams)
     end(&w);
 }
 
-static void late_steps(const ito_ddpm_steps *steps, double *p)
+static void late_steps(const ito_timestep_sampler *steps, double *p)
 {
     for (int64_t t = 0; t < steps->schedule->steps; t++)
         p[t] = (double)(t + 1);
@@ -141,15 +141,15 @@ static void late_steps(const ito_ddpm_steps *steps, double *p)
 /* Late steps are drawn more often, and each loss counts 1 / (T p) for that. */
 Test(train, losses_at_drawn_steps_are_weighted)
 {
-    static const ito_ddpm_step_law late = {.name = "late", .probabilities = late_steps};
+    static const ito_timestep_law late = {.name = "late", .probabilities = late_steps};
     world w = begin(0.0);
-    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &late);
-    ito_generator for_t = ito_ddpm_generator(4, ITO_DDPM_DRAW_T, 7);
-    ito_generator for_eps = ito_ddpm_generator(4, ITO_DDPM_DRAW_EPS, 7);
+    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &late);
+    ito_generator for_t = ito_diffusion_generator(4, ITO_DRAW_T, 7);
+    ito_generator for_eps = ito_diffusion_generator(4, ITO_DRAW_EPS, 7);
     ito_tensor *t, *weights, *eps = ito_randn(&for_eps, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
-    cr_assert_eq(ito_ddpm_steps_draw(w.trainer.steps, &for_t, 4, &t, &weights), ITO_OK);
+    cr_assert_eq(ito_timestep_sampler_draw(w.trainer.steps, &for_t, 4, &t, &weights), ITO_OK);
     float losses[4];
-    cr_assert_eq(ito_to_data(ito_ddpm_losses(w.diffusion, ito_unet_network, w.unet, w.x_0, t, eps),
+    cr_assert_eq(ito_to_data(ito_diffusion_losses(w.diffusion, ito_unet_network, w.unet, w.x_0, t, eps),
                              losses, ITO_F32),
                  ITO_OK);
     double expected = 0.0, plain = 0.0;
@@ -160,7 +160,7 @@ Test(train, losses_at_drawn_steps_are_weighted)
     }
     cr_assert(fabs(expected / plain - 1.0) > 0.05);
     cr_assert_float_eq(step(&w, 7).loss, expected, 1e-5 * expected);
-    ito_ddpm_steps_free(w.trainer.steps);
+    ito_timestep_sampler_free(w.trainer.steps);
     end(&w);
 }
 
@@ -169,7 +169,7 @@ Test(train, loss_falls)
     world w = begin(0.0);
     double first = 0.0, last = 0.0;
     for (int64_t i = 0; i < 120; i++) {
-        ito_ddpm_train_result r = step(&w, i);
+        ito_train_result r = step(&w, i);
         cr_assert(r.applied);
         first += i < 20 ? r.loss / 20.0 : 0.0;
         last += i >= 100 ? r.loss / 20.0 : 0.0;
@@ -183,7 +183,7 @@ Test(train, loss_falls)
 Test(train, step_sampling_remembers_losses)
 {
     world w = begin(0.0);
-    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &ito_ddpm_steps_second_moment);
+    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &ito_timestep_law_second_moment);
     int64_t before = 0, after = 0;
     double first = 0.0;
     const int64_t *counts = ito_const_data(w.trainer.steps->counts);
@@ -192,7 +192,7 @@ Test(train, step_sampling_remembers_losses)
     for (int64_t t = 0; t < 1000; t++) {
         before += counts[t];
         for (int64_t k = 0; k < counts[t]; k++)
-            first += history[t * ITO_DDPM_HISTORY + k] / 4.0;
+            first += history[t * ITO_TIMESTEP_HISTORY + k] / 4.0;
     }
     cr_assert_eq(before, 4);
     cr_assert_float_eq(first, 1.0, 0.2, "the network begins as 0 and the noise has variance 1");
@@ -201,7 +201,7 @@ Test(train, step_sampling_remembers_losses)
     for (int64_t t = 0; t < 1000; t++)
         after += counts[t];
     cr_assert_eq(after, 4);
-    ito_ddpm_steps_free(w.trainer.steps);
+    ito_timestep_sampler_free(w.trainer.steps);
     end(&w);
 }
 
@@ -247,9 +247,9 @@ Test(train, memory_returns_after_each_step)
 
 Test(train, steps_and_noise_are_drawn_from_their_streams)
 {
-    ito_generator a = ito_ddpm_generator(7, ITO_DDPM_DRAW_T, 5);
-    ito_generator b = ito_ddpm_generator(7, ITO_DDPM_DRAW_EPS, 5);
-    ito_generator c = ito_ddpm_generator(7, ITO_DDPM_DRAW_T, 6);
+    ito_generator a = ito_diffusion_generator(7, ITO_DRAW_T, 5);
+    ito_generator b = ito_diffusion_generator(7, ITO_DRAW_EPS, 5);
+    ito_generator c = ito_diffusion_generator(7, ITO_DRAW_T, 6);
     cr_assert_eq(a.seed, 7);
     cr_assert(a.offset == 0 && a.stream != b.stream && a.stream != c.stream &&
               b.stream != c.stream);
@@ -265,7 +265,7 @@ Test(train, a_loss_that_is_not_finite_changes_nothing)
         ito_fill_(ito_module_find(&w.unet->base, "conv_out.bias"), (double)NAN);
         ito_fill_(ito_module_find(&before.unet->base, "conv_out.bias"), (double)NAN);
     }
-    ito_ddpm_train_result r = step(&w, 0);
+    ito_train_result r = step(&w, 0);
     cr_assert(!r.applied && isnan(r.loss) && isnan(r.grad_norm));
     cr_assert_str_eq(r.culprit, "conv_out.bias");
     cr_assert(equal_weights(&w, &before));
@@ -279,7 +279,7 @@ Test(train, images_that_are_not_finite_are_named)
 {
     world w = begin(0.0);
     ito_fill_(w.x_0, (double)INFINITY);
-    ito_ddpm_train_result r = step(&w, 0);
+    ito_train_result r = step(&w, 0);
     cr_assert(!r.applied);
     cr_assert_str_eq(r.culprit, "the images of the batch");
     end(&w);
@@ -297,7 +297,7 @@ Test(train, a_gradient_that_is_not_finite_changes_nothing)
     world w = begin(0.0), before = begin(0.0);
     ito_tensor *p = ito_module_find(&w.unet->base, "conv_norm_out.weight");
     cr_assert_eq(ito_add_grad_hook(p, break_gradient, NULL), ITO_OK);
-    ito_ddpm_train_result r = step(&w, 0);
+    ito_train_result r = step(&w, 0);
     cr_assert(!r.applied && isfinite(r.loss) && !isfinite(r.grad_norm));
     cr_assert_str_eq(r.culprit, "the gradient of conv_norm_out.weight");
     cr_assert(equal_weights(&w, &before));
@@ -316,7 +316,7 @@ Test(train, an_output_that_overflows_is_named)
 {
     world w = begin(0.0);
     w.trainer.network = huge_output;
-    ito_ddpm_train_result r = step(&w, 0);
+    ito_train_result r = step(&w, 0);
     cr_assert(!r.applied);
     cr_assert_str_eq(r.culprit, "the output of the network");
     end(&w);
@@ -339,29 +339,29 @@ static ito_tensor *no_distance(ito_tensor *difference)
 Test(train, errors_are_passed_on_and_the_result_is_untouched)
 {
     world w = begin(0.0);
-    ito_ddpm_train_result r = {.loss = 42.0};
+    ito_train_result r = {.loss = 42.0};
     ito_tensor *x = ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32);
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, x, 0, 1e-3, &r), ITO_ERR_SHAPE);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, x, 0, 1e-3, &r), ITO_ERR_SHAPE);
     cr_assert_not_null(strstr(ito_error_message(), "unet: x is [2, 3, 8, 8]"));
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, ito_scalar(1.0, ITO_F32), 0, 1e-3, &r),
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, ito_scalar(1.0, ITO_F32), 0, 1e-3, &r),
                  ITO_ERR_SHAPE);
     cr_assert_str_eq(ito_error_message(),
                      "train_step: the images are [], without an axis for them");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, -1.0, &r), ITO_ERR_RANGE);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, -1.0, &r), ITO_ERR_RANGE);
     ito_error_clear();
     w.trainer.network = nothing;
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), "ddpm_loss: the network gave nothing");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, NULL, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, NULL, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), "train_step: x_0 is NULL");
     ito_error_clear();
-    ito_ddpm_objective own = {.name = "own", .simple = 1.0, .distance = no_distance};
+    ito_objective own = {.name = "own", .simple = 1.0, .distance = no_distance};
     w.diffusion->loss = &own;
     w.trainer.network = ito_unet_network;
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), "ddpm_loss: the distance is NULL");
     cr_assert_eq(r.loss, 42.0);
     end(&w);
@@ -370,10 +370,10 @@ Test(train, errors_are_passed_on_and_the_result_is_untouched)
 Test(train, memory_that_runs_out_is_an_error)
 {
     world w = begin(0.0), before = begin(0.0);
-    ito_ddpm_train_result r;
+    ito_train_result r;
     int64_t blocks = ito_memory_blocks();
     ito_memory_limit(ito_memory_current() + 100000);
-    cr_assert_eq(ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_MEMORY);
+    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_MEMORY);
     ito_memory_limit(0);
     ito_error_clear();
     cr_assert_eq(ito_memory_blocks(), blocks);
@@ -390,12 +390,12 @@ Test(train, memory_that_runs_out_is_an_error)
 Test(train, step_sampling_fails_with_the_step_or_not_at_all)
 {
     world w = begin(0.0), before = begin(0.0);
-    w.trainer.steps = ito_ddpm_steps_create(w.diffusion->schedule, &ito_ddpm_steps_second_moment);
-    ito_ddpm_train_result r;
+    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &ito_timestep_law_second_moment);
+    ito_train_result r;
     ito_status status = ITO_ERR_MEMORY;
     for (int64_t n = 1; status != ITO_OK; n++) {
         ito_memory_fail_nth(n);
-        status = ito_ddpm_train_step(&w.trainer, w.x_0, 0, 1e-3, &r);
+        status = ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), status, "%s", ito_error());
         ito_error_clear();
@@ -403,7 +403,7 @@ Test(train, step_sampling_fails_with_the_step_or_not_at_all)
         double remembered = ito_item(ito_sum(ito_cast(w.trainer.steps->counts, ITO_F64)));
         cr_assert_eq(remembered, status == ITO_OK ? 4.0 : 0.0, "request %d", (int)n);
     }
-    ito_ddpm_steps_free(w.trainer.steps);
+    ito_timestep_sampler_free(w.trainer.steps);
     end(&w);
     end(&before);
 }

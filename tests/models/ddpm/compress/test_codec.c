@@ -27,14 +27,14 @@ typedef struct world {
     ito_diffusion *d;
     gaussian_network g;
     ito_tensor *x;
-    ito_ddpm_compressed c;
+    ito_compressed c;
 } world;
 
-static world begin(const ito_ddpm_variance *variance, int64_t n)
+static world begin(const ito_variance *variance, int64_t n)
 {
-    world w = {.d = ito_diffusion_create(.steps = T, .schedule = &ito_ddpm_cosine,
+    world w = {.d = ito_diffusion_create(.steps = T, .schedule = &ito_schedule_cosine,
                                          .variance = variance,
-                                         .loss = variance->learned ? &ito_ddpm_loss_hybrid : NULL)};
+                                         .loss = variance->learned ? &ito_objective_hybrid : NULL)};
     cr_assert_not_null(w.d, "%s", ito_error());
     w.x = images(0, n);
     return w;
@@ -47,17 +47,17 @@ static void end(world *w)
 
 #define QUICK .steps = 20, .block_bits = 6, .candidate_bits = 11, .model = 5
 
-static void compress(world *w, ito_ddpm_compress_options o)
+static void compress(world *w, ito_compress_options o)
 {
     w->g = (gaussian_network){w->d, -0.4};
-    cr_assert_eq(ito_ddpm_compress_with(w->d, gaussian_ask, &w->g, w->x, o, &w->c), ITO_OK, "%s",
+    cr_assert_eq(ito_diffusion_compress_with(w->d, gaussian_ask, &w->g, w->x, o, &w->c), ITO_OK, "%s",
                  ito_error());
 }
 
 static ito_status decompress(world *w, const uint8_t *bytes, int64_t size, int64_t until,
-                             ito_ddpm_decompressed *out)
+                             ito_decompressed *out)
 {
-    return ito_ddpm_decompress(w->d, gaussian_ask, &w->g, bytes, size, out, .source = "f.ito",
+    return ito_diffusion_decompress(w->d, gaussian_ask, &w->g, bytes, size, out, .source = "f.ito",
                                .model = 5, .until = until);
 }
 
@@ -69,7 +69,7 @@ static bool same(const ito_tensor *a, const ito_tensor *b)
 
 static void comes_back(world *w)
 {
-    ito_ddpm_decompressed r;
+    ito_decompressed r;
     int64_t size = ito_numel(w->c.file);
     cr_assert_eq(decompress(w, ito_const_data(w->c.file), size, 0, &r), ITO_OK, "%s", ito_error());
     cr_assert(r.exact && r.t == 0 && r.read == size);
@@ -80,11 +80,11 @@ static void comes_back(world *w)
 
 Test(codec, images_come_back_exactly_whatever_the_variance)
 {
-    const ito_ddpm_variance *const variances[] = {&ito_ddpm_fixedsmall, &ito_ddpm_fixedlarge,
-                                                  &ito_ddpm_learned_range};
+    const ito_variance *const variances[] = {&ito_variance_fixedsmall, &ito_variance_fixedlarge,
+                                                  &ito_variance_learned_range};
     for (int i = 0; i < 3; i++) {
         world w = begin(variances[i], 3);
-        compress(&w, (ito_ddpm_compress_options){QUICK});
+        compress(&w, (ito_compress_options){QUICK});
         comes_back(&w);
         end(&w);
     }
@@ -92,18 +92,18 @@ Test(codec, images_come_back_exactly_whatever_the_variance)
 
 Test(codec, images_come_back_for_any_steps_and_predictions)
 {
-    const ito_ddpm_prediction *const predictions[] = {&ito_ddpm_predict_v, &ito_ddpm_predict_x_0,
-                                                      &ito_ddpm_predict_edm,
-                                                      &ito_ddpm_predict_x_prev};
+    const ito_prediction *const predictions[] = {&ito_prediction_v, &ito_prediction_x_0,
+                                                      &ito_prediction_edm,
+                                                      &ito_prediction_x_prev};
     const int64_t steps[] = {1, 2, T, 7};
     for (int i = 0; i < 4; i++) {
         world w = {.d = ito_diffusion_create(.steps = T, .prediction = predictions[i],
-                                             .variance = &ito_ddpm_fixedsmall,
+                                             .variance = &ito_variance_fixedsmall,
                                              .sigma_data = gaussian_sigma_data(predictions[i])),
                    .x = images(1, 2)};
-        compress(&w, (ito_ddpm_compress_options){QUICK, .no_clip = i == 3, .seed = (uint64_t)i});
+        compress(&w, (ito_compress_options){QUICK, .no_clip = i == 3, .seed = (uint64_t)i});
         comes_back(&w);
-        compress(&w, (ito_ddpm_compress_options){
+        compress(&w, (ito_compress_options){
                          .steps = steps[i], .block_bits = 3, .candidate_bits = 5, .model = 5});
         cr_assert_eq(ito_size(w.c.written, 1), steps[i]);
         comes_back(&w);
@@ -114,22 +114,22 @@ Test(codec, images_come_back_for_any_steps_and_predictions)
 /* Values that no Gaussian image has. */
 Test(codec, unlikely_images_come_back_too)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 1);
+    world w = begin(&ito_variance_fixedsmall, 1);
     uint8_t *x = ito_data(w.x);
     for (int i = 0; i < D; i++)
         x[i] = i % 2 == 0 ? 0 : 255;
-    compress(&w, (ito_ddpm_compress_options){QUICK});
+    compress(&w, (ito_compress_options){QUICK});
     comes_back(&w);
     end(&w);
 }
 
 Test(codec, a_file_says_what_is_in_it)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 3);
+    world w = begin(&ito_variance_fixedsmall, 3);
     ito_tensor *labels = ito_from_data((const int64_t[]){300, 0, 10}, ITO_SHAPE(3), ITO_I64);
-    compress(&w, (ito_ddpm_compress_options){QUICK, .labels = labels, .seed = 1234567890123});
-    ito_ddpm_file_info info;
-    cr_assert_eq(ito_ddpm_file_inspect(ito_const_data(w.c.file), ito_numel(w.c.file), "f", &info),
+    compress(&w, (ito_compress_options){QUICK, .labels = labels, .seed = 1234567890123});
+    ito_compressed_info info;
+    cr_assert_eq(ito_compressed_inspect(ito_const_data(w.c.file), ito_numel(w.c.file), "f", &info),
                  ITO_OK);
     cr_assert(info.shape.ndim == 4 && info.shape.dim[0] == 3 && info.shape.dim[1] == 1 &&
               info.shape.dim[2] == SIDE && info.shape.dim[3] == SIDE);
@@ -144,11 +144,11 @@ Test(codec, a_file_says_what_is_in_it)
 
 Test(codec, the_file_is_the_same_on_any_number_of_threads)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
+    world w = begin(&ito_variance_fixedsmall, 2);
     ito_tensor *file = NULL;
     for (int threads = 1; threads <= 3; threads++) {
         ito_set_threads(threads);
-        compress(&w, (ito_ddpm_compress_options){QUICK});
+        compress(&w, (ito_compress_options){QUICK});
         cr_assert(file == NULL || same(file, w.c.file), "%d threads", threads);
         file = w.c.file;
         comes_back(&w);
@@ -170,12 +170,12 @@ static double error_of(const world *w, const ito_tensor *x)
 
 Test(codec, the_more_of_a_file_the_better_the_images)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 40);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
+    world w = begin(&ito_variance_fixedsmall, 40);
+    compress(&w, (ito_compress_options){QUICK});
     int64_t size = ito_numel(w.c.file), last_t = T;
     double errors[5];
     for (int i = 0; i < 5; i++) {
-        ito_ddpm_decompressed r;
+        ito_decompressed r;
         int64_t part = w.c.header + (size - w.c.header) * i / 4;
         cr_assert_eq(decompress(&w, ito_const_data(w.c.file), part, 0, &r), ITO_OK, "%s",
                      ito_error());
@@ -191,9 +191,9 @@ Test(codec, the_more_of_a_file_the_better_the_images)
 
 Test(codec, every_beginning_that_has_the_header_decodes)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
-    ito_ddpm_decompressed r;
+    world w = begin(&ito_variance_fixedsmall, 2);
+    compress(&w, (ito_compress_options){QUICK});
+    ito_decompressed r;
     for (int64_t n = 1; n < ito_numel(w.c.file); n++) {
         ito_scope_begin();
         ito_status status = decompress(&w, ito_const_data(w.c.file), n, 0, &r);
@@ -215,13 +215,13 @@ Test(codec, every_beginning_that_has_the_header_decodes)
 
 Test(codec, until_stops_at_a_step)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
+    world w = begin(&ito_variance_fixedsmall, 2);
+    compress(&w, (ito_compress_options){QUICK});
     const int64_t *times = ito_const_data(w.c.times);
     double squares[40];
     ito_to_data(w.c.squares, squares, ITO_F64);
     for (int i = 0; i < 19; i++) {
-        ito_ddpm_decompressed r;
+        ito_decompressed r;
         cr_assert_eq(decompress(&w, ito_const_data(w.c.file), ito_numel(w.c.file), times[i], &r),
                      ITO_OK, "%s", ito_error());
         cr_assert(!r.exact && r.t == times[i]);
@@ -248,12 +248,12 @@ static double sum(const ito_tensor *table)
  * written is more again: with such small blocks, the most by 0.9 of it. */
 Test(codec, files_take_what_the_bound_says_and_some_more)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 8);
-    compress(&w, (ito_ddpm_compress_options){
+    world w = begin(&ito_variance_fixedsmall, 8);
+    compress(&w, (ito_compress_options){
                      .steps = T, .block_bits = 4, .candidate_bits = 12, .model = 5});
     ito_tensor *scaled = ito_add_scalar(ito_mul_scalar(ito_cast(w.x, ITO_F64), 1 / 127.5), -1.0);
-    ito_ddpm_bits bits;
-    cr_assert_eq(ito_ddpm_bits_per_dim(w.d, gaussian_ask, &w.g, scaled, &bits), ITO_OK);
+    ito_bits bits;
+    cr_assert_eq(ito_bits_per_dim(w.d, gaussian_ask, &w.g, scaled, &bits), ITO_OK);
     double numbers = (double)ito_numel(w.x), bound = sum(w.c.bound) / numbers;
     double other = ito_item(ito_mean(bits.total)) - ito_item(ito_mean(bits.prior));
     double written = sum(w.c.written) / numbers;
@@ -289,9 +289,9 @@ static ito_tensor *listen(ito_tensor *x, ito_tensor *t, void *context)
 Test(codec, samples_are_of_the_posterior_and_the_bound_is_their_divergence)
 {
     static listener l;
-    world w = begin(&ito_ddpm_fixedlarge, IMAGES);
+    world w = begin(&ito_variance_fixedlarge, IMAGES);
     l.g.d = w.d;
-    cr_assert_eq(ito_ddpm_compress(w.d, listen, &l, w.x, &w.c, .steps = SENT, .block_bits = 4,
+    cr_assert_eq(ito_diffusion_compress(w.d, listen, &l, w.x, &w.c, .steps = SENT, .block_bits = 4,
                                    .candidate_bits = 12),
                  ITO_OK, "%s", ito_error());
     cr_assert_eq(l.asked, SENT);
@@ -299,8 +299,8 @@ Test(codec, samples_are_of_the_posterior_and_the_bound_is_their_divergence)
     const uint8_t *pixels = ito_const_data(w.x);
     double moved = 0.0, shifts = 0.0, spread = 0.0;
     for (int i = 0; i < SENT - 1; i++) {
-        double A = w.d->schedule->signal[times[i]], N = w.d->schedule->noise[times[i]];
-        double a = w.d->schedule->signal[times[i + 1]], n = w.d->schedule->noise[times[i + 1]];
+        double A = w.d->process->signal[times[i]], N = w.d->process->noise[times[i]];
+        double a = w.d->process->signal[times[i + 1]], n = w.d->process->noise[times[i + 1]];
         double alpha = A * A / (a * a), beta = 1.0 - alpha, ratio = n / N, bits = 0.0;
         for (int k = 0; k < IMAGES * D; k++) {
             double x = l.x[i][k], x_0 = pixels[k] / 127.5 - 1.0;
@@ -333,43 +333,43 @@ static ito_tensor *nothing_finite(ito_tensor *x, ito_tensor *t, void *context)
     return ito_full_like(x, (double)NAN);
 }
 
-static void refused(world *w, ito_tensor *x, ito_ddpm_compress_options o, ito_status code,
+static void refused(world *w, ito_tensor *x, ito_compress_options o, ito_status code,
                     const char *sentence)
 {
-    ito_ddpm_compressed c;
-    cr_assert_eq(ito_ddpm_compress_with(w->d, gaussian_ask, &w->g, x, o, &c), code);
+    ito_compressed c;
+    cr_assert_eq(ito_diffusion_compress_with(w->d, gaussian_ask, &w->g, x, o, &c), code);
     cr_assert_str_eq(ito_error_message(), sentence);
     ito_error_clear();
 }
 
 Test(codec, refuses_what_it_cannot_compress)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
+    world w = begin(&ito_variance_fixedsmall, 2);
     w.g = (gaussian_network){w.d, 0.0};
-    refused(&w, ito_reshape(w.x, 2, D), (ito_ddpm_compress_options){QUICK}, ITO_ERR_SHAPE,
+    refused(&w, ito_reshape(w.x, 2, D), (ito_compress_options){QUICK}, ITO_ERR_SHAPE,
             "compress: [2, 36] is not [N, C, H, W]");
-    refused(&w, ito_cast(w.x, ITO_F32), (ito_ddpm_compress_options){QUICK}, ITO_ERR_DTYPE,
+    refused(&w, ito_cast(w.x, ITO_F32), (ito_compress_options){QUICK}, ITO_ERR_DTYPE,
             "compress: images are u8, not f32");
-    refused(&w, w.x, (ito_ddpm_compress_options){.steps = 61}, ITO_ERR_RANGE,
+    refused(&w, w.x, (ito_compress_options){.steps = 61}, ITO_ERR_RANGE,
             "compress: 61 steps; the schedule has 1 to 60");
-    refused(&w, w.x, (ito_ddpm_compress_options){.candidate_bits = 21}, ITO_ERR_RANGE,
+    refused(&w, w.x, (ito_compress_options){.candidate_bits = 21}, ITO_ERR_RANGE,
             "compress: blocks of 10 bits and 2^21 candidates; blocks have at least 1 bit, and "
             "candidates as many to 20");
-    refused(&w, w.x, (ito_ddpm_compress_options){.labels = ito_zeros(ITO_SHAPE(3), ITO_I64)},
+    refused(&w, w.x, (ito_compress_options){.labels = ito_zeros(ITO_SHAPE(3), ITO_I64)},
             ITO_ERR_SHAPE, "compress: labels are [3] of i64 for images [2, 1, 6, 6]");
-    refused(&w, w.x, (ito_ddpm_compress_options){.labels = ito_full(ITO_SHAPE(2), -1, ITO_I64)},
+    refused(&w, w.x, (ito_compress_options){.labels = ito_full(ITO_SHAPE(2), -1, ITO_I64)},
             ITO_ERR_RANGE, "compress: label 0 is -1; labels are at least 0 and below 2^31");
-    refused(&w, NULL, (ito_ddpm_compress_options){QUICK}, ITO_ERR_ARGUMENT,
+    refused(&w, NULL, (ito_compress_options){QUICK}, ITO_ERR_ARGUMENT,
             "compress: images is NULL");
-    ito_ddpm_compressed c;
-    cr_assert_eq(ito_ddpm_compress(w.d, nothing_finite, NULL, w.x, &c, .steps = 5),
+    ito_compressed c;
+    cr_assert_eq(ito_diffusion_compress(w.d, nothing_finite, NULL, w.x, &c, .steps = 5),
                  ITO_ERR_NUMERIC);
     cr_assert_str_eq(ito_error_message(), "codec: what the network says at step 59 is not finite");
     ito_error_clear();
     end(&w);
-    world blind = {.d = ito_diffusion_create(.schedule = &ito_ddpm_jsd, .steps = T),
+    world blind = {.d = ito_diffusion_create(.schedule = &ito_schedule_jsd, .steps = T),
                    .x = images(0, 1)};
-    refused(&blind, blind.x, (ito_ddpm_compress_options){QUICK}, ITO_ERR_ARGUMENT,
+    refused(&blind, blind.x, (ito_compress_options){QUICK}, ITO_ERR_ARGUMENT,
             "codec: eps does not tell x_0 at step 59 (signal 0)");
     end(&blind);
 }
@@ -378,7 +378,7 @@ Test(codec, refuses_what_it_cannot_compress)
 static void not_read(world *w, const uint8_t *bytes, int64_t size, ito_status code,
                      const char *words)
 {
-    ito_ddpm_decompressed r;
+    ito_decompressed r;
     cr_assert_eq(decompress(w, bytes, size, 0, &r), code, "%s", words);
     cr_assert_not_null(strstr(ito_error_message(), words), "%s", ito_error_message());
     ito_error_clear();
@@ -386,15 +386,15 @@ static void not_read(world *w, const uint8_t *bytes, int64_t size, ito_status co
 
 Test(codec, damage_is_found_wherever_it_is)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
+    world w = begin(&ito_variance_fixedsmall, 2);
+    compress(&w, (ito_compress_options){QUICK});
     int64_t size = ito_numel(w.c.file);
     uint8_t *bytes = malloc((size_t)size + 1);
     for (int64_t i = 0; i <= size; i++) {
         memcpy(bytes, ito_const_data(w.c.file), (size_t)size);
         bytes[i] ^= 0x10;
         ito_scope_begin();
-        ito_ddpm_decompressed r;
+        ito_decompressed r;
         ito_status status = decompress(&w, bytes, i == size ? size + 1 : size, 0, &r);
         cr_assert_eq(status, ITO_ERR_FORMAT, "byte %ld: %s", (long)i, ito_error());
         const char *words = i < 3                 ? "it holds no images compressed by ito-ddpm"
@@ -421,14 +421,14 @@ Test(codec, refuses_a_file_of_another_network_diffusion_or_machine)
 {
 #define OTHER                                                                                      \
     "f.ito: it was made with another network, another checkpoint of it or another diffusion"
-    world w = begin(&ito_ddpm_fixedsmall, 2), other = begin(&ito_ddpm_fixedlarge, 2);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
+    world w = begin(&ito_variance_fixedsmall, 2), other = begin(&ito_variance_fixedlarge, 2);
+    compress(&w, (ito_compress_options){QUICK});
     const uint8_t *bytes = ito_const_data(w.c.file);
     int64_t size = ito_numel(w.c.file);
     other.g = (gaussian_network){other.d, 0.0};
     not_read(&other, bytes, size, ITO_ERR_ARGUMENT, OTHER);
-    ito_ddpm_decompressed r;
-    cr_assert_eq(ito_ddpm_decompress(w.d, gaussian_ask, &w.g, bytes, size, &r, .source = "f.ito",
+    ito_decompressed r;
+    cr_assert_eq(ito_diffusion_decompress(w.d, gaussian_ask, &w.g, bytes, size, &r, .source = "f.ito",
                                      .model = 6),
                  ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), OTHER);
@@ -437,7 +437,7 @@ Test(codec, refuses_a_file_of_another_network_diffusion_or_machine)
     other.d = ito_diffusion_create(.steps = 10);
     not_read(&other, bytes, size, ITO_ERR_ARGUMENT, OTHER);
     /* The same number, but not the same network. */
-    cr_assert_eq(ito_ddpm_decompress(w.d, another_network, &w.g, bytes, size, &r, .model = 5),
+    cr_assert_eq(ito_diffusion_decompress(w.d, another_network, &w.g, bytes, size, &r, .model = 5),
                  ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(),
                      "codec: the network says something else here than where the images were "
@@ -465,13 +465,13 @@ static bool stop(int64_t done, int64_t steps, void *context)
 
 Test(codec, progress_stops_it_without_an_error)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 1);
-    compress(&w, (ito_ddpm_compress_options){QUICK});
-    ito_ddpm_compressed c;
-    ito_ddpm_decompressed r;
-    cr_assert_eq(ito_ddpm_compress(w.d, gaussian_ask, &w.g, w.x, &c, QUICK, .progress = stop),
+    world w = begin(&ito_variance_fixedsmall, 1);
+    compress(&w, (ito_compress_options){QUICK});
+    ito_compressed c;
+    ito_decompressed r;
+    cr_assert_eq(ito_diffusion_compress(w.d, gaussian_ask, &w.g, w.x, &c, QUICK, .progress = stop),
                  ITO_ERR_ARGUMENT);
-    cr_assert_eq(ito_ddpm_decompress(w.d, gaussian_ask, &w.g, ito_const_data(w.c.file),
+    cr_assert_eq(ito_diffusion_decompress(w.d, gaussian_ask, &w.g, ito_const_data(w.c.file),
                                      ito_numel(w.c.file), &r, .model = 5, .progress = stop),
                  ITO_ERR_ARGUMENT);
     cr_assert_eq(ito_error_code(), ITO_OK);
@@ -480,19 +480,19 @@ Test(codec, progress_stops_it_without_an_error)
 
 Test(codec, every_failing_request_is_an_error_and_leaks_nothing)
 {
-    world w = begin(&ito_ddpm_fixedsmall, 2);
-    ito_ddpm_compress_options o = {.steps = 4, .block_bits = 4, .candidate_bits = 6, .model = 5};
+    world w = begin(&ito_variance_fixedsmall, 2);
+    ito_compress_options o = {.steps = 4, .block_bits = 4, .candidate_bits = 6, .model = 5};
     compress(&w, o);
     for (int way = 0; way < 2; way++) {
         ito_status status = ITO_ERR_MEMORY;
         for (int64_t n = 1; status != ITO_OK; n++) {
-            ito_ddpm_compressed c = {.file = NULL};
-            ito_ddpm_decompressed r = {.images = NULL};
+            ito_compressed c = {.file = NULL};
+            ito_decompressed r = {.images = NULL};
             int64_t before = ito_memory_blocks();
             ito_scope_begin();
             ito_memory_fail_nth(n);
             status = way == 0
-                         ? ito_ddpm_compress_with(w.d, gaussian_ask, &w.g, w.x, o, &c)
+                         ? ito_diffusion_compress_with(w.d, gaussian_ask, &w.g, w.x, o, &c)
                          : decompress(&w, ito_const_data(w.c.file), ito_numel(w.c.file), 0, &r);
             ito_memory_fail_nth(0);
             cr_assert(status == ITO_OK || status == ITO_ERR_MEMORY, "request %ld: %s", (long)n,

@@ -31,9 +31,9 @@ Test(edit, a_round_trip_comes_back_and_says_how_far_off_it_is)
     ito_tensor *x = images(0, 3, 4);
     double errors[3];
     for (int i = 0; i < 3; i++) {
-        ito_ddpm_round_trip trip;
-        ito_ddpm_sample_options o = {.steps = 50 << i, .no_clip = true};
-        cr_assert_eq(ito_ddpm_round_trip_with(d, gaussian_ask, &g, x, o, &trip), ITO_OK, "%s",
+        ito_round_trip trip;
+        ito_sample_options o = {.steps = 50 << i, .no_clip = true};
+        cr_assert_eq(ito_diffusion_round_trip_with(d, gaussian_ask, &g, x, o, &trip), ITO_OK, "%s",
                      ito_error());
         double expected = 0.0, error[3];
         ito_tensor *off = ito_square(ito_sub(trip.image, x));
@@ -62,11 +62,11 @@ static ito_tensor *changing_eps(ito_tensor *x, ito_tensor *t, void *context)
 Test(edit, encoding_takes_eps_from_the_clipped_image_if_told)
 {
     ito_diffusion *d = ito_diffusion_create(.steps = 20);
-    const double *A = d->schedule->signal, *N = d->schedule->noise;
+    const double *A = d->process->signal, *N = d->process->noise;
     static const int64_t times[] = {10, 5};
     for (int again = 0; again < 2; again++) {
         ito_tensor *x =
-            ito_ddpm_encode(d, changing_eps, NULL, ito_full(ITO_SHAPE(1, 1, 1, 1), 0.9, ITO_F64),
+            ito_diffusion_encode(d, changing_eps, NULL, ito_full(ITO_SHAPE(1, 1, 1, 1), 0.9, ITO_F64),
                             .steps = 2, .times = times, .rederive_eps = again == 1);
         cr_assert_not_null(x, "%s", ito_error());
         double at_5 = A[5] * 0.9 + N[5] * 0.3;
@@ -79,7 +79,7 @@ Test(edit, encoding_takes_eps_from_the_clipped_image_if_told)
 
 /* ---- interpolate, edit ---- */
 
-#define DDIM .sampler = &ito_ddpm_ddim, .steps = 40, .no_clip = true, .seed = 3
+#define DDIM .sampler = &ito_sampler_ddim, .steps = 40, .no_clip = true, .seed = 3
 
 /* The path of DDIM is linear here, so the mixtures are; and an end is that image noised and brought
  * back. */
@@ -89,17 +89,17 @@ Test(edit, interpolation_mixes_at_the_step_it_is_told)
     gaussian_network g = {d, 0.0};
     ito_tensor *a = images(1, 1, 3), *b = images(2, 1, 3);
     const double lambda[] = {0.0, 0.5, 1.0};
-    ito_tensor *x = ito_ddpm_interpolate(d, gaussian_ask, &g, a, b,
+    ito_tensor *x = ito_diffusion_interpolate(d, gaussian_ask, &g, a, b,
                                          ito_from_data(lambda, ITO_SHAPE(3), ITO_F64), 499, DDIM);
     cr_assert_not_null(x, "%s", ito_error());
     ito_tensor *first = ito_narrow(x, 0, 0, 1), *last = ito_narrow(x, 0, 2, 1);
     cr_assert(distance(ito_narrow(x, 0, 1, 1), ito_axpby(0.5, first, 0.5, last)) < 1e-12);
-    cr_assert(distance(first, ito_ddpm_edit(d, gaussian_ask, &g, a, 0.5, DDIM)) < 1e-12);
-    cr_assert(distance(last, ito_ddpm_edit(d, gaussian_ask, &g, b, 0.5, DDIM, .first_image = 1)) <
+    cr_assert(distance(first, ito_image_to_image(d, gaussian_ask, &g, a, 0.5, DDIM)) < 1e-12);
+    cr_assert(distance(last, ito_image_to_image(d, gaussian_ask, &g, b, 0.5, DDIM, .first_image = 1)) <
               1e-12);
     cr_assert(distance(first, last) > 0.05);
     /* With noise on the way it is the same for all: equal images give equal mixtures. */
-    x = ito_ddpm_interpolate(d, gaussian_ask, &g, a, a,
+    x = ito_diffusion_interpolate(d, gaussian_ask, &g, a, a,
                              ito_from_data((const double[]){0.3, 0.3}, ITO_SHAPE(2), ITO_F64), 499,
                              .steps = 40);
     cr_assert_eq(distance(ito_narrow(x, 0, 0, 1), ito_narrow(x, 0, 1, 1)), 0.0);
@@ -111,17 +111,17 @@ Test(edit, interpolation_mixes_at_the_step_it_is_told)
 Test(edit, strength_is_how_far_an_edit_goes)
 {
     static const double strengths[] = {0.05, 0.25, 1.0};
-    ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_variance_fixedsmall);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = images(3, 2, 50);
     double tolerance = 5.0 * sqrt(2.0 / 5000.0) + 0.04; /* of 500 steps */
     for (int i = 0; i < 3; i++) {
-        ito_tensor *y = ito_ddpm_edit(d, gaussian_ask, &g, x, strengths[i], .steps = 500,
+        ito_tensor *y = ito_image_to_image(d, gaussian_ask, &g, x, strengths[i], .steps = 500,
                                       .no_clip = true, .seed = 1);
         cr_assert_not_null(y, "%s", ito_error());
         double off = ito_item(ito_mean(ito_square(ito_sub(x, y))));
         int64_t t = (int64_t)(strengths[i] * 1000.0) - 1;
-        ito_ddpm_step s = ito_ddpm_step_at(d->schedule, t, -1);
+        ito_step s = ito_step_between(d->process, t, -1);
         double expected = 0.5 * s.at.noise * s.at.noise / gaussian_variance(s.at);
         cr_assert(fabs(off / expected - 1.0) < tolerance, "%g for %g", off, expected);
         cr_assert(fabs(ito_item(ito_mean(ito_square(y))) / 0.25 - 1.0) < tolerance);
@@ -145,29 +145,29 @@ Test(edit, a_walk_begins_at_the_step_it_was_noised_to)
     ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
     static const struct {
         int64_t t, steps;
-        ito_ddpm_spacing spacing;
+        ito_spacing spacing;
         bool end_at_first;
         const char *asked;
-    } cases[] = {{13, 2, ITO_SPACING_LINSPACE, false, "13 0 "},
-                 {13, 3, ITO_SPACING_LINSPACE, false, "13 10 0 "},
-                 {10, 3, ITO_SPACING_LINSPACE, false, "10 0 "},
-                 {1, 1, ITO_SPACING_LINSPACE, false, "1 "},
-                 {19, 2, ITO_SPACING_LEADING, false, "19 10 0 "},
-                 {5, 2, ITO_SPACING_TRAILING, false, "5 "},
-                 {5, 2, ITO_SPACING_LINSPACE, true, "5 "},
-                 {19, 4, ITO_SPACING_LINSPACE, true, "19 14 10 5 "},
-                 {19, 4, ITO_SPACING_TRAILING, true, "19 14 9 4 "}};
+    } cases[] = {{13, 2, ito_spacing_linspace, false, "13 0 "},
+                 {13, 3, ito_spacing_linspace, false, "13 10 0 "},
+                 {10, 3, ito_spacing_linspace, false, "10 0 "},
+                 {1, 1, ito_spacing_linspace, false, "1 "},
+                 {19, 2, ito_spacing_leading, false, "19 10 0 "},
+                 {5, 2, ito_spacing_trailing, false, "5 "},
+                 {5, 2, ito_spacing_linspace, true, "5 "},
+                 {19, 4, ito_spacing_linspace, true, "19 14 10 5 "},
+                 {19, 4, ito_spacing_trailing, true, "19 14 9 4 "}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char asked[256] = "";
         cr_assert_not_null(
-            ito_ddpm_interpolate(d, note_steps, asked, x, x, ito_zeros(ITO_SHAPE(1), ITO_F32),
+            ito_diffusion_interpolate(d, note_steps, asked, x, x, ito_zeros(ITO_SHAPE(1), ITO_F32),
                                  cases[i].t, .steps = cases[i].steps, .spacing = cases[i].spacing,
                                  .end_at_first = cases[i].end_at_first),
             "%s", ito_error());
         cr_expect_str_eq(asked, cases[i].asked);
     }
     char asked[256] = "";
-    cr_assert_not_null(ito_ddpm_edit(d, note_steps, asked, x, 0.5, .steps = 2), "%s", ito_error());
+    cr_assert_not_null(ito_image_to_image(d, note_steps, asked, x, 0.5, .steps = 2), "%s", ito_error());
     cr_expect_str_eq(asked, "9 0 ");
     ito_diffusion_free(d);
 }
@@ -179,23 +179,23 @@ static ito_tensor *twins(ito_tensor *x, ito_tensor *t, void *context)
 {
     const ito_diffusion *d = context;
     int64_t step = ((const int64_t *)ito_const_data(t))[0];
-    double A = d->schedule->signal[step], N = d->schedule->noise[step];
+    double A = d->process->signal[step], N = d->process->noise[step];
     ito_tensor *mean = ito_mean(x, .dims = ITO_DIMS(3), .keepdim = true);
     return ito_expand(ito_mul_scalar(mean, 0.25 * A / (0.25 * A * A + 0.5 * N * N)), -1, -1, -1, 2);
 }
 
 /* Root mean square of what is made beside the given pixel less that pixel. */
-static double mismatch(ito_ddpm_resampling r, ito_ddpm_sample_options o)
+static double mismatch(ito_resampling r, ito_sample_options o)
 {
     ito_diffusion *d =
-        ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0, .variance = &ito_ddpm_fixedsmall);
+        ito_diffusion_create(.prediction = &ito_prediction_x_0, .variance = &ito_variance_fixedsmall);
     ito_generator g = ito_generator_make(1, 99);
     ito_tensor *u = ito_mul_scalar(ito_randn(&g, ITO_SHAPE(200, 1, 1, 1), ITO_F64), 0.5);
     ito_tensor *nan = ito_full_like(u, (double)NAN); /* what is not given does not matter */
     ito_tensor *x = ito_cat(ITO_TENSORS(u, nan), 3);
     ito_tensor *mask = ito_from_data((const double[]){1.0, 0.0}, ITO_SHAPE(1, 1, 1, 2), ITO_F64);
     o.no_clip = true;
-    ito_tensor *y = ito_ddpm_inpaint_with(d, twins, d, x, mask, r, o);
+    ito_tensor *y = ito_diffusion_inpaint_with(d, twins, d, x, mask, r, o);
     cr_assert_not_null(y, "%s", ito_error());
     cr_assert_eq(distance(ito_narrow(y, 3, 0, 1), u), 0.0);
     double off = sqrt(ito_item(ito_mean(ito_square(ito_sub(ito_narrow(y, 3, 1, 1), u)))));
@@ -206,11 +206,11 @@ static double mismatch(ito_ddpm_resampling r, ito_ddpm_sample_options o)
 Test(edit, inpainting_fits_what_is_made_to_what_is_given)
 {
     double plain =
-        mismatch((ito_ddpm_resampling){.jump = 0}, (ito_ddpm_sample_options){.steps = 50});
-    double again = mismatch((ito_ddpm_resampling){.jump = 5, .repeats = 6},
-                            (ito_ddpm_sample_options){.steps = 50});
-    double solver = mismatch((ito_ddpm_resampling){.jump = 5, .repeats = 6},
-                             (ito_ddpm_sample_options){.steps = 50, .sampler = &ito_ddpm_dpm_2m});
+        mismatch((ito_resampling){.jump = 0}, (ito_sample_options){.steps = 50});
+    double again = mismatch((ito_resampling){.jump = 5, .repeats = 6},
+                            (ito_sample_options){.steps = 50});
+    double solver = mismatch((ito_resampling){.jump = 5, .repeats = 6},
+                             (ito_sample_options){.steps = 50, .sampler = &ito_sampler_dpmpp_2m});
     /* Unrelated pixels would be 0.7 apart. */
     cr_assert(plain < 0.2 && again < 0.1 && again < plain && solver < 0.1, "%g %g %g", plain, again,
               solver);
@@ -232,19 +232,19 @@ Test(edit, resampling_takes_the_papers_walk)
     gaussian_network g = {d, 0.0};
     int64_t counts[2] = {0, 0};
     ito_tensor *x = images(4, 1, 2), *mask = ito_zeros(ITO_SHAPE(2, 2), ITO_BOOL);
-    ito_ddpm_resampling r = {.jump = 2, .repeats = 4};
-    cr_assert_not_null(ito_ddpm_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 10,
+    ito_resampling r = {.jump = 2, .repeats = 4};
+    cr_assert_not_null(ito_diffusion_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 10,
                                         .progress = count, .progress_context = counts));
     cr_assert_eq(counts[1], 10 + 4 * 3 * (2 + 2));
     cr_assert_eq(counts[0], counts[1]);
     /* Of 9, the same places: the last is where a jump reaches the beginning. */
-    cr_assert_not_null(ito_ddpm_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 9,
+    cr_assert_not_null(ito_diffusion_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 9,
                                         .progress = count, .progress_context = counts));
     cr_assert_eq(counts[1], 9 + 4 * 3 * (2 + 2));
     ito_diffusion_free(d);
 }
 
-static ito_tensor *ones(const ito_ddpm_walk *w, void *context)
+static ito_tensor *ones(const ito_sampler_state *w, void *context)
 {
     (void)context;
     return ito_ones_like(w->x);
@@ -252,7 +252,7 @@ static ito_tensor *ones(const ito_ddpm_walk *w, void *context)
 
 /* With noise 1 everywhere: the given pixel, 0.4, is itself noised as far as the rest; on the way up
  * x is noised as q(x_t | x_s) says, and what was guessed before is forgotten. */
-static void watch_inpainting(const ito_ddpm_walk *w, ito_tensor *x, void *context)
+static void watch_inpainting(const ito_sampler_state *w, ito_tensor *x, void *context)
 {
     double before[2], after[2];
     cr_assert(ito_to_data(w->x, before, ITO_F64) == ITO_OK &&
@@ -276,9 +276,9 @@ Test(edit, what_is_given_is_noised_as_far_as_the_rest)
     ito_tensor *mask = ito_from_data((const double[]){1.0, 0.0}, ITO_SHAPE(1, 1, 1, 2), ITO_F64);
     int up = 0;
     char asked[1024] = "";
-    cr_assert_not_null(ito_ddpm_inpaint(d, note_steps, asked, x, mask,
-                                        ((ito_ddpm_resampling){.jump = 2, .repeats = 2}),
-                                        .steps = 8, .sampler = &ito_ddpm_dpm_2m, .noise = ones,
+    cr_assert_not_null(ito_diffusion_inpaint(d, note_steps, asked, x, mask,
+                                        ((ito_resampling){.jump = 2, .repeats = 2}),
+                                        .steps = 8, .sampler = &ito_sampler_dpmpp_2m, .noise = ones,
                                         .observe = watch_inpainting, .observe_context = &up),
                        "%s", ito_error());
     cr_expect_eq(up, 2 * 3);
@@ -293,21 +293,21 @@ Test(edit, an_image_alone_is_that_image_in_a_batch)
     gaussian_network g = {d, 0.0};
     ito_tensor *x = images(5, 3, 2);
     ito_tensor *mask = ito_from_data((const double[]){1, 0, 0, 1}, ITO_SHAPE(2, 2), ITO_F64);
-    ito_ddpm_resampling r = {.jump = 2, .repeats = 2};
-    ito_tensor *a = ito_ddpm_edit(d, gaussian_ask, &g, x, 0.7, .steps = 9);
-    ito_tensor *b = ito_ddpm_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 6);
-    ito_tensor *c = ito_ddpm_encode(d, gaussian_ask, &g, x, .steps = 9);
+    ito_resampling r = {.jump = 2, .repeats = 2};
+    ito_tensor *a = ito_image_to_image(d, gaussian_ask, &g, x, 0.7, .steps = 9);
+    ito_tensor *b = ito_diffusion_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 6);
+    ito_tensor *c = ito_diffusion_encode(d, gaussian_ask, &g, x, .steps = 9);
     for (int64_t i = 0; i < 3; i++) {
         ito_tensor *one = ito_narrow(x, 0, i, 1);
-        cr_assert_eq(distance(ito_narrow(a, 0, i, 1), ito_ddpm_edit(d, gaussian_ask, &g, one, 0.7,
+        cr_assert_eq(distance(ito_narrow(a, 0, i, 1), ito_image_to_image(d, gaussian_ask, &g, one, 0.7,
                                                                     .steps = 9, .first_image = i)),
                      0.0);
         cr_assert_eq(
-            distance(ito_narrow(b, 0, i, 1), ito_ddpm_inpaint(d, gaussian_ask, &g, one, mask, r,
+            distance(ito_narrow(b, 0, i, 1), ito_diffusion_inpaint(d, gaussian_ask, &g, one, mask, r,
                                                               .steps = 6, .first_image = i)),
             0.0);
         cr_assert_eq(
-            distance(ito_narrow(c, 0, i, 1), ito_ddpm_encode(d, gaussian_ask, &g, one, .steps = 9)),
+            distance(ito_narrow(c, 0, i, 1), ito_diffusion_encode(d, gaussian_ask, &g, one, .steps = 9)),
             0.0);
     }
     ito_diffusion_free(d);
@@ -327,21 +327,21 @@ Test(edit, refuses_what_makes_no_sense)
     gaussian_network g = {d, 0.0};
     ito_tensor *x = images(6, 1, 2), *y = images(6, 2, 2),
                *half = ito_full(ITO_SHAPE(1), 0.5, ITO_F64);
-    refused(ito_ddpm_edit(d, gaussian_ask, &g, x, 0.0), ITO_ERR_RANGE,
+    refused(ito_image_to_image(d, gaussian_ask, &g, x, 0.0), ITO_ERR_RANGE,
             "edit: the strength is 0; it must be in (0, 1]");
     refused(
-        ito_ddpm_interpolate(d, gaussian_ask, &g, x, y, half, 5), ITO_ERR_SHAPE,
+        ito_diffusion_interpolate(d, gaussian_ask, &g, x, y, half, 5), ITO_ERR_SHAPE,
         "interpolate: the images are [1, 1, 2, 2] and [2, 1, 2, 2] and lambda is [1]; they must "
         "be [1, C, H, W], equal, and [K]");
-    refused(ito_ddpm_interpolate(d, gaussian_ask, &g, x, x, half, 1000), ITO_ERR_RANGE,
+    refused(ito_diffusion_interpolate(d, gaussian_ask, &g, x, x, half, 1000), ITO_ERR_RANGE,
             "interpolate: t is 1000; it must be 1 to 999");
-    ito_ddpm_resampling none = {.jump = 0}, less = {.jump = -1};
-    refused(ito_ddpm_inpaint(d, gaussian_ask, &g, x, ito_zeros(ITO_SHAPE(3, 2), ITO_F32), none),
+    ito_resampling none = {.jump = 0}, less = {.jump = -1};
+    refused(ito_diffusion_inpaint(d, gaussian_ask, &g, x, ito_zeros(ITO_SHAPE(3, 2), ITO_F32), none),
             ITO_ERR_SHAPE, "inpaint: a mask [3, 2] does not fit images [1, 1, 2, 2]");
-    refused(ito_ddpm_inpaint(d, gaussian_ask, &g, x, x, less), ITO_ERR_RANGE,
+    refused(ito_diffusion_inpaint(d, gaussian_ask, &g, x, x, less), ITO_ERR_RANGE,
             "inpaint: jumps of -1 steps, 1 times; both must be at least 1, and repeats at most "
             "1000000");
-    refused(ito_ddpm_encode(d, gaussian_ask, &g, x, .steps = 1001), ITO_ERR_RANGE,
+    refused(ito_diffusion_encode(d, gaussian_ask, &g, x, .steps = 1001), ITO_ERR_RANGE,
             "sample: 1001 steps; the schedule has 1 to 1000");
     ito_diffusion_free(d);
 }
@@ -358,11 +358,11 @@ Test(edit, failed_allocations_are_errors_and_leak_nothing)
             ito_scope_begin();
             ito_tensor *x = images(7, 1, 2), *mask = ito_ones(ITO_SHAPE(2, 2), ITO_BOOL);
             ito_tensor *half = ito_full(ITO_SHAPE(2), 0.5, ITO_F64);
-            ito_ddpm_resampling r = {.jump = 1, .repeats = 2};
+            ito_resampling r = {.jump = 1, .repeats = 2};
             ito_memory_fail_nth(n);
-            y = kind == 0   ? ito_ddpm_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 2)
-                : kind == 1 ? ito_ddpm_interpolate(d, gaussian_ask, &g, x, x, half, 3, .steps = 2)
-                            : ito_ddpm_encode(d, gaussian_ask, &g, x, .steps = 2);
+            y = kind == 0   ? ito_diffusion_inpaint(d, gaussian_ask, &g, x, mask, r, .steps = 2)
+                : kind == 1 ? ito_diffusion_interpolate(d, gaussian_ask, &g, x, x, half, 3, .steps = 2)
+                            : ito_diffusion_encode(d, gaussian_ask, &g, x, .steps = 2);
             ito_memory_fail_nth(0);
             cr_assert_eq(ito_error_code(), y == NULL ? ITO_ERR_MEMORY : ITO_OK, "%d %d: %s", kind,
                          (int)n, ito_error());

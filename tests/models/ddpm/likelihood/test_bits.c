@@ -13,7 +13,7 @@ typedef struct world {
     ito_diffusion *diffusion;
     ito_optimizer *optimizer;
     ito_ema *ema;
-    ito_ddpm_trainer trainer;
+    ito_diffusion_trainer trainer;
     int64_t step;
 } world;
 
@@ -36,14 +36,14 @@ static world begin(int64_t size, int64_t channels, int64_t prefetch)
                          .attention = {false, true},
                          .blocks = 1,
                          .dropout = 0.2};
-    ito_generator init = ito_ddpm_generator(4, ITO_DDPM_DRAW_INIT, 0);
+    ito_generator init = ito_diffusion_generator(4, ITO_DRAW_INIT, 0);
     w.unet = ito_unet_create(&c, &init);
     w.diffusion = ito_diffusion_create();
     w.optimizer = ito_adam_create(&w.unet->base);
     w.ema = ito_ema_create(&w.unet->base, .decay = 0.9);
     cr_assert_not_null(w.loader, "%s", ito_error());
     cr_assert_not_null(w.ema, "%s", ito_error());
-    w.trainer = (ito_ddpm_trainer){.diffusion = w.diffusion,
+    w.trainer = (ito_diffusion_trainer){.diffusion = w.diffusion,
                                    .network = ito_unet_network,
                                    .context = w.unet,
                                    .model = &w.unet->base,
@@ -72,19 +72,19 @@ static ito_tensor *next(world *w)
     return batch.x;
 }
 
-static ito_ddpm_train_result train_on(world *w, ito_tensor *x_0)
+static ito_train_result train_on(world *w, ito_tensor *x_0)
 {
-    ito_ddpm_train_result r;
-    ito_status status = ito_ddpm_train_step(&w->trainer, x_0, w->step++, 1e-3, &r);
+    ito_train_result r;
+    ito_status status = ito_diffusion_train_step(&w->trainer, x_0, w->step++, 1e-3, &r);
     cr_assert_eq(status, ITO_OK, "%s", ito_error());
     cr_assert(r.applied, "%s", r.culprit);
     return r;
 }
 
-static ito_ddpm_train_result train(world *w)
+static ito_train_result train(world *w)
 {
     ito_scope_begin();
-    ito_ddpm_train_result r = train_on(w, next(w));
+    ito_train_result r = train_on(w, next(w));
     ito_scope_end();
     return r;
 }
@@ -128,9 +128,9 @@ Test(bits, twenty_steps_are_the_same_on_any_number_of_threads)
     world one = begin(16, 32, 0), two = begin(16, 32, 0), three = begin(16, 32, 2);
     for (int i = 0; i < 20; i++) {
         ito_set_threads(1);
-        ito_ddpm_train_result r = train(&one);
+        ito_train_result r = train(&one);
         ito_set_threads(2);
-        ito_ddpm_train_result same = train(&two);
+        ito_train_result same = train(&two);
         cr_assert(r.loss == same.loss && r.grad_norm == same.grad_norm, "step %d", i);
         ito_set_threads(3);
         train(&three);
@@ -170,10 +170,10 @@ static bool attempt(world *w, ito_tensor *x_0, int64_t limit, int64_t failing)
 {
     int64_t n, m, current = ito_memory_current(), blocks = ito_memory_blocks();
     float *before = state(w, &n);
-    ito_ddpm_train_result r = {.loss = 42};
+    ito_train_result r = {.loss = 42};
     ito_memory_limit(limit);
     ito_memory_fail_nth(failing);
-    ito_status status = ito_ddpm_train_step(&w->trainer, x_0, w->step, 1e-3, &r);
+    ito_status status = ito_diffusion_train_step(&w->trainer, x_0, w->step, 1e-3, &r);
     ito_memory_limit(0);
     ito_memory_fail_nth(0);
     cr_assert_eq(ito_error_code(), status);

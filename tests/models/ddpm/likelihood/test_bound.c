@@ -13,23 +13,23 @@
 
 /* ---- L_0 ---- */
 
-static double decoded(double x, double mean, double log_variance, ito_ddpm_decoder decoder)
+static double decoded(double x, double mean, double log_variance, ito_decoder decoder)
 {
-    return ito_item(ito_ddpm_decoder_bits(ito_scalar(x, ITO_F64), ito_scalar(mean, ITO_F64),
+    return ito_item(ito_decoder_bits(ito_scalar(x, ITO_F64), ito_scalar(mean, ITO_F64),
                                           ito_scalar(log_variance, ITO_F64), decoder));
 }
 
 Test(bound, decoder_has_the_published_values)
 {
-    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    ito_process *s = ito_process_create(NULL, 1000);
     double v = log(s->beta_tilde[1]), grey = 1.0 / 255.0;
-    cr_assert_float_eq(decoded(grey, grey, v, ITO_DDPM_ERF), 1.305378, 0.51e-6);
-    cr_assert_float_eq(decoded(grey, grey, v, ITO_DDPM_TANH), 1.305665, 0.51e-6);
+    cr_assert_float_eq(decoded(grey, grey, v, ITO_DECODER_ERF), 1.305378, 0.51e-6);
+    cr_assert_float_eq(decoded(grey, grey, v, ITO_DECODER_TANH), 1.305665, 0.51e-6);
     for (int end = -1; end <= 1; end += 2) {
-        cr_assert_float_eq(decoded(end, end, v, ITO_DDPM_ERF), 0.509825, 0.51e-6);
-        cr_assert_float_eq(decoded(end, end, v, ITO_DDPM_TANH), 0.509908, 0.51e-6);
+        cr_assert_float_eq(decoded(end, end, v, ITO_DECODER_ERF), 0.509825, 0.51e-6);
+        cr_assert_float_eq(decoded(end, end, v, ITO_DECODER_TANH), 0.509908, 0.51e-6);
     }
-    ito_ddpm_schedule_free(s);
+    ito_process_free(s);
 }
 
 /* The 256 masses are a distribution. */
@@ -38,16 +38,16 @@ Test(bound, decoder_masses_add_up_to_one)
     for (int k = 0; k < 3; k++) {
         double sum = 0.0;
         for (int i = 0; i < 256; i++)
-            sum += exp2(-decoded(i / 127.5 - 1.0, 0.3 * k - 0.2, -2.0 * k - 1.0, ITO_DDPM_ERF));
+            sum += exp2(-decoded(i / 127.5 - 1.0, 0.3 * k - 0.2, -2.0 * k - 1.0, ITO_DECODER_ERF));
         cr_assert_float_eq(sum, 1.0, 1e-9); /* the floor adds at most 256e-12 */
     }
-    cr_assert_float_eq(decoded(-1.0, 1.0, -12.0, ITO_DDPM_ERF), 12.0 * log2(10.0), 1e-9);
+    cr_assert_float_eq(decoded(-1.0, 1.0, -12.0, ITO_DECODER_ERF), 12.0 * log2(10.0), 1e-9);
 }
 
 static ito_tensor *decoder_of(ito_tensor *const *inputs, int64_t n, void *context)
 {
     (void)n;
-    return ito_ddpm_decoder_bits(context, inputs[0], inputs[1], ITO_DDPM_TANH);
+    return ito_decoder_bits(context, inputs[0], inputs[1], ITO_DECODER_TANH);
 }
 
 Test(bound, decoder_has_its_gradient)
@@ -66,24 +66,24 @@ Test(bound, prior_of_gaussian_data)
 {
     ito_diffusion *d = ito_diffusion_create();
     const double x_0[] = {0.5, -0.5};
-    ito_tensor *bits = ito_ddpm_prior_bits(d, ito_from_data(x_0, ITO_SHAPE(1, 2), ITO_F64));
+    ito_tensor *bits = ito_prior_bits(d, ito_from_data(x_0, ITO_SHAPE(1, 2), ITO_F64));
     cr_assert_float_eq(ito_item(bits), 7.27867696e-6, 0.51e-14);
     ito_diffusion_free(d);
 }
 
 /* A signal of 1 beside a noise of 3: x_T begins as N(0, 10), and KL(N(1/2, 9) || N(0, 10)) it is.
  */
-static ito_ddpm_level growing(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
+static ito_level growing(int64_t t, int64_t T, const ito_process_options *o)
 {
     (void)o;
-    return (ito_ddpm_level){1.0, 3.0 * (double)(t + 1) / (double)T};
+    return (ito_level){1.0, 3.0 * (double)(t + 1) / (double)T};
 }
 
 Test(bound, prior_of_a_path_that_does_not_preserve_variance)
 {
-    const ito_ddpm_betas exploding = {.name = "exploding", .level = growing};
+    const ito_schedule_family exploding = {.name = "exploding", .level = growing};
     ito_diffusion *d = ito_diffusion_create(.steps = 20, .schedule = &exploding);
-    ito_tensor *bits = ito_ddpm_prior_bits(d, ito_full(ITO_SHAPE(1, 2), 0.5, ITO_F64));
+    ito_tensor *bits = ito_prior_bits(d, ito_full(ITO_SHAPE(1, 2), 0.5, ITO_F64));
     double expected = 0.5 * (0.25 / 10.0 + 0.9 - 1.0 - log(0.9)) / M_LN2;
     cr_assert_float_eq(ito_item(bits), expected, 1e-14);
     ito_diffusion_free(d);
@@ -97,11 +97,11 @@ static double sum_of_terms(const ito_diffusion *d, double v_of_beta)
     double sum = 0.0;
     ito_tensor *x = ito_from_data(x_0, ITO_SHAPE(4, 1), ITO_F64);
     ito_tensor *e = ito_from_data(eps, ITO_SHAPE(4, 1), ITO_F64);
-    for (int64_t t = 1; t < d->schedule->steps; t++) {
+    for (int64_t t = 1; t < d->process->steps; t++) {
         ito_scope_begin();
-        gaussian_network g = {d, v_of_beta != 0.0 ? v_of_beta : log(d->schedule->beta[t])};
+        gaussian_network g = {d, v_of_beta != 0.0 ? v_of_beta : log(d->process->beta[t])};
         ito_tensor *step = ito_full(ITO_SHAPE(4), (double)t, ITO_I64);
-        sum += ito_item(ito_ddpm_loss(d, gaussian_ask, &g, x, step, e));
+        sum += ito_item(ito_diffusion_loss(d, gaussian_ask, &g, x, step, e));
         ito_scope_end();
     }
     return sum;
@@ -112,25 +112,25 @@ static double sum_of_terms(const ito_diffusion *d, double v_of_beta)
 Test(bound, of_gaussian_data_for_each_prediction_and_variance)
 {
     static const double small = 6.30243688, large = 5.64564104;
-    static const ito_ddpm_prediction *const predictions[] = {
-        &ito_ddpm_predict_eps, &ito_ddpm_predict_x_0,   &ito_ddpm_predict_x_prev,
-        &ito_ddpm_predict_v,   &ito_ddpm_predict_score, &ito_ddpm_predict_edm,
-        &ito_ddpm_predict_flow};
+    static const ito_prediction *const predictions[] = {
+        &ito_prediction_eps, &ito_prediction_x_0,   &ito_prediction_x_prev,
+        &ito_prediction_v,   &ito_prediction_score, &ito_prediction_edm,
+        &ito_prediction_flow};
     static const struct {
-        const ito_ddpm_variance *variance;
+        const ito_variance *variance;
         double v, bits; /* v = 0: log beta */
-    } cases[] = {{&ito_ddpm_fixedsmall, 0.0, small},
-                 {&ito_ddpm_fixedlarge, 0.0, large},
-                 {&ito_ddpm_learned, 0.0, large},
-                 {&ito_ddpm_learned_range, 1.0, large},
-                 {&ito_ddpm_learned_range, -1.0, small}};
+    } cases[] = {{&ito_variance_fixedsmall, 0.0, small},
+                 {&ito_variance_fixedlarge, 0.0, large},
+                 {&ito_variance_learned, 0.0, large},
+                 {&ito_variance_learned_range, 1.0, large},
+                 {&ito_variance_learned_range, -1.0, small}};
     for (int k = 0; k < 5; k++) {
         double first = 0.0;
         for (int p = 0; p < 7; p++) {
             ito_diffusion *d =
                 ito_diffusion_create(.prediction = predictions[p], .variance = cases[k].variance,
                                      .sigma_data = gaussian_sigma_data(predictions[p]),
-                                     .loss = &ito_ddpm_loss_vlb);
+                                     .loss = &ito_objective_vlb);
             double bits = sum_of_terms(d, cases[k].v);
             cr_assert_float_eq(bits, cases[k].bits, 0.6e-8, "%s, %s: %.9f", predictions[p]->name,
                                cases[k].variance->name, bits);
@@ -144,9 +144,9 @@ Test(bound, of_gaussian_data_for_each_prediction_and_variance)
 
 Test(bound, rescaled_is_T_times_vlb)
 {
-    ito_diffusion *d = ito_diffusion_create(.steps = 20, .loss = &ito_ddpm_loss_vlb);
+    ito_diffusion *d = ito_diffusion_create(.steps = 20, .loss = &ito_objective_vlb);
     double bits = sum_of_terms(d, 0.0);
-    d->loss = &ito_ddpm_loss_rescaled;
+    d->loss = &ito_objective_rescaled;
     cr_assert_float_eq(sum_of_terms(d, 0.0), 20.0 * bits, 1e-10);
     ito_diffusion_free(d);
 }
@@ -161,7 +161,7 @@ static ito_tensor *gaussian_images(int64_t n, ito_dtype dtype)
 }
 
 /* The closed form of term t >= 1, in bits. */
-static double exact_term(const ito_ddpm_schedule *s, int64_t t)
+static double exact_term(const ito_process *s, int64_t t)
 {
     double ab = s->alpha_bar[t], beta = s->beta[t], error = 0.25 * ab / (0.25 * ab + 1.0 - ab);
     double ratio = s->beta_tilde[t] / beta, gap = beta * beta / ((1.0 - beta) * (1.0 - ab)) * error;
@@ -176,13 +176,13 @@ Test(bound, monte_carlo_agrees_with_the_exact_bound)
     ito_diffusion *d =
         ito_diffusion_create(.steps = T, .betas = {.beta_start = 1e-3, .beta_end = 0.3});
     gaussian_network g = {d, 0.0};
-    ito_ddpm_bits bits;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
+    ito_bits bits;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
                                        .no_clip = true, .seed = 5),
                  ITO_OK, "%s", ito_error());
-    double exact = 0.0, mean = 0.0, square = 0.0, end = d->schedule->alpha_bar[T - 1];
+    double exact = 0.0, mean = 0.0, square = 0.0, end = d->process->alpha_bar[T - 1];
     for (int64_t t = 1; t < T; t++)
-        exact += exact_term(d->schedule, t);
+        exact += exact_term(d->process, t);
     exact += 0.5 * (0.25 * end - end - log(1.0 - end)) / log(2.0);
     const double *total = ito_data(bits.total), *terms = ito_data(bits.terms);
     for (int i = 0; i < N; i++) {
@@ -204,19 +204,19 @@ Test(bound, drawn_steps_agree_with_the_exact_bound)
     ito_diffusion *d =
         ito_diffusion_create(.steps = T, .betas = {.beta_start = 1e-3, .beta_end = 0.3});
     gaussian_network g = {d, 0.0};
-    ito_ddpm_bits all, drawn;
+    ito_bits all, drawn;
     ito_tensor *x = gaussian_images(N, ITO_F64);
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .no_clip = true, .seed = 5),
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &all, .no_clip = true, .seed = 5),
                  ITO_OK, "%s", ito_error());
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &drawn, .no_clip = true, .seed = 6,
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &drawn, .no_clip = true, .seed = 6,
                                        .monte_carlo = 4),
                  ITO_OK, "%s", ito_error());
     cr_assert_eq(memcmp(ito_data(all.prior), ito_data(drawn.prior), N * sizeof(double)), 0);
     const double *total = ito_data(drawn.total), *terms = ito_data(drawn.terms);
-    double end = d->schedule->alpha_bar[T - 1], mean = 0.0, square = 0.0;
+    double end = d->process->alpha_bar[T - 1], mean = 0.0, square = 0.0;
     double exact = 0.5 * (0.25 * end - end - log(1.0 - end)) / log(2.0);
     for (int64_t t = 1; t < T; t++)
-        exact += exact_term(d->schedule, t);
+        exact += exact_term(d->process, t);
     for (int i = 0; i < N; i++) {
         double beyond = total[i] - terms[i * T];
         mean += beyond / N;
@@ -249,15 +249,15 @@ Test(bound, rate_and_distortion_of_gaussian_data)
     ito_diffusion *d =
         ito_diffusion_create(.steps = T, .betas = {.beta_start = 0.01, .beta_end = 0.6});
     gaussian_network g = {d, 0.0};
-    ito_ddpm_bits bits;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
+    ito_bits bits;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, gaussian_images(N, ITO_F64), &bits,
                                        .no_clip = true),
                  ITO_OK);
-    ito_tensor *table = ito_ddpm_rate_distortion(&bits);
+    ito_tensor *table = ito_rate_distortion(&bits);
     const double *row = ito_data(table);
     cr_assert_float_eq(row[2 * (T - 1)], ito_item(ito_mean(bits.prior)), 1e-12);
     for (int64_t t = 0; t < T; t++) {
-        double ab = d->schedule->alpha_bar[t], variance = 0.25 * (1.0 - ab) / (0.25 * ab + 1 - ab);
+        double ab = d->process->alpha_bar[t], variance = 0.25 * (1.0 - ab) / (0.25 * ab + 1 - ab);
         double got = row[2 * t + 1] / 127.5;
         cr_assert(fabs(got * got / variance - 1.0) < 5.0 * sqrt(2.0 / (16.0 * N)), "%d: %g for %g",
                   (int)t, got * got, variance);
@@ -274,11 +274,11 @@ Test(bound, an_image_alone_is_that_image_in_a_batch)
     ito_diffusion *d = ito_diffusion_create(.steps = 5);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = gaussian_images(3, ITO_F32);
-    ito_ddpm_bits all, one;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2),
+    ito_bits all, one;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2),
                  ITO_OK);
     for (int64_t i = 0; i < 3; i++) {
-        cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
+        cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
                                            .seed = 2, .draws = 2, .first_image = i),
                      ITO_OK);
         cr_assert_eq(ito_item(one.total), ((const double *)ito_data(all.total))[i]);
@@ -294,12 +294,12 @@ Test(bound, an_image_draws_its_steps_whatever_its_batch)
     ito_diffusion *d = ito_diffusion_create(.steps = 30);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = gaussian_images(3, ITO_F32);
-    ito_ddpm_bits all, one;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2,
+    ito_bits all, one;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &all, .seed = 2, .draws = 2,
                                        .monte_carlo = 3),
                  ITO_OK);
     for (int64_t i = 0; i < 3; i++) {
-        cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
+        cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, ito_narrow(x, 0, i, 1), &one,
                                            .seed = 2, .draws = 2, .first_image = i,
                                            .monte_carlo = 3),
                      ITO_OK);
@@ -318,10 +318,10 @@ Test(bound, both_decoders_are_told)
     ito_diffusion *d = ito_diffusion_create(.steps = 5);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = gaussian_images(3, ITO_F64);
-    ito_ddpm_bits erf, tanh;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &erf, .draws = 2), ITO_OK);
+    ito_bits erf, tanh;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &erf, .draws = 2), ITO_OK);
     cr_assert_eq(
-        ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &tanh, .draws = 2, .decoder = ITO_DDPM_TANH),
+        ito_bits_per_dim(d, gaussian_ask, &g, x, &tanh, .draws = 2, .decoder = ITO_DECODER_TANH),
         ITO_OK);
     const double *either = ito_data(erf.decoded);
     for (int i = 0; i < 3; i++) {
@@ -344,31 +344,31 @@ Test(bound, refuses_what_makes_no_sense)
     ito_diffusion *d = ito_diffusion_create(.steps = 5);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = gaussian_images(1, ITO_F64);
-    ito_ddpm_bits bits;
+    ito_bits bits;
     int64_t done = 0;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .progress = stop_at_two,
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &bits, .progress = stop_at_two,
                                        .progress_context = &done),
                  ITO_ERR_ARGUMENT);
     cr_assert_eq(ito_error_code(), ITO_OK);
     cr_assert_eq(done, 2);
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .draws = -1), ITO_ERR_RANGE);
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &bits, .draws = -1), ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: -1 draws; at least 1 is needed");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 5),
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 5),
                  ITO_ERR_RANGE);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: 5 steps cannot be drawn of 4");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = -1),
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = -1),
                  ITO_ERR_RANGE);
     ito_error_clear();
     cr_assert_eq(
-        ito_ddpm_bits_per_dim(d, gaussian_ask, &g, ito_zeros(ITO_SHAPE(2), ITO_I64), &bits),
+        ito_bits_per_dim(d, gaussian_ask, &g, ito_zeros(ITO_SHAPE(2), ITO_I64), &bits),
         ITO_ERR_SHAPE);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: the images are [2] of i64; they must be "
                                           "[N, ...] of f32 or f64");
     ito_error_clear();
     ito_diffusion *blind = ito_diffusion_create(.steps = 5, .betas = {.zero_terminal_snr = true});
-    cr_assert_eq(ito_ddpm_bits_per_dim(blind, gaussian_ask, &g, x, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_bits_per_dim(blind, gaussian_ask, &g, x, &bits), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(),
                      "bits_per_dim: eps does not tell x_0 at step 4 (signal 0)");
     ito_diffusion_free(blind);
@@ -386,16 +386,16 @@ Test(bound, what_is_missing_is_an_error_that_says_so)
     ito_diffusion *d = ito_diffusion_create(.steps = 2);
     gaussian_network g = {d, 0.0};
     ito_tensor *x = gaussian_images(1, ITO_F64);
-    ito_ddpm_bits bits;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, NULL, &bits), ITO_ERR_ARGUMENT);
+    ito_bits bits;
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, NULL, &bits), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: x_0 is NULL");
     ito_error_clear();
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, silent, NULL, x, &bits), ITO_ERR_ARGUMENT);
+    cr_assert_eq(ito_bits_per_dim(d, silent, NULL, x, &bits), ITO_ERR_ARGUMENT);
     cr_assert_str_eq(ito_error_message(), "bits_per_dim: the network gave nothing");
     ito_error_clear();
     /* A batch whose images are one and the same takes no memory for them. */
     ito_tensor *endless = ito_expand(ito_zeros(ITO_SHAPE(1), ITO_F64), ((int64_t)1 << 61) - 1);
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, endless, &bits), ITO_ERR_SHAPE);
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, endless, &bits), ITO_ERR_SHAPE);
     cr_assert_str_eq(ito_error_message(),
                      "bits_per_dim: there cannot be 2305843009213693951 images");
     ito_error_clear();
@@ -407,10 +407,10 @@ Test(bound, an_older_error_fails_nothing)
 {
     ito_diffusion *d = ito_diffusion_create(.steps = 2);
     gaussian_network g = {d, 0.0};
-    ito_ddpm_bits bits;
+    ito_bits bits;
     ito_tensor *x = gaussian_images(1, ITO_F64);
     ito_error_set(ITO_ERR_IO, "older");
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits), ITO_OK);
+    cr_assert_eq(ito_bits_per_dim(d, gaussian_ask, &g, x, &bits), ITO_OK);
     cr_assert_str_eq(ito_error_message(), "older");
     ito_error_clear();
     ito_diffusion_free(d);
@@ -423,11 +423,11 @@ Test(bound, failed_allocations_are_errors_and_leak_nothing)
     int64_t blocks = ito_memory_blocks(), n = 0;
     ito_status status = ITO_ERR_MEMORY;
     for (n = 1; status != ITO_OK; n++) {
-        ito_ddpm_bits bits = {NULL, NULL, NULL, NULL, NULL};
+        ito_bits bits = {NULL, NULL, NULL, NULL, NULL};
         ito_scope_begin();
         ito_tensor *x = gaussian_images(1, ITO_F64);
         ito_memory_fail_nth(n);
-        status = ito_ddpm_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 1);
+        status = ito_bits_per_dim(d, gaussian_ask, &g, x, &bits, .monte_carlo = 1);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), status == ITO_OK ? ITO_OK : ITO_ERR_MEMORY);
         cr_assert_eq(bits.total != NULL, status == ITO_OK);

@@ -81,7 +81,7 @@ static ito_tensor *two_heads(ito_tensor *x, ito_tensor *t, const ito_ddpm_condit
 Test(condition, guidance_leaves_the_variance_of_the_label)
 {
     ito_diffusion *d =
-        ito_diffusion_create(.variance = &ito_ddpm_learned, .loss = &ito_ddpm_loss_hybrid);
+        ito_diffusion_create(.variance = &ito_variance_learned, .loss = &ito_objective_hybrid);
     notes n = {.calls = 0};
     ito_ddpm_conditioned c = {.diffusion = d,
                               .network = two_heads,
@@ -193,7 +193,7 @@ Test(condition, refuses_what_makes_no_sense)
 
 Test(condition, a_walk_is_given_its_last_guess)
 {
-    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_prediction_x_0);
     notes n = {.calls = 0};
     ito_ddpm_conditioned c = {
         .diffusion = d, .network = labelled, .context = &n, .self_condition = true};
@@ -211,7 +211,7 @@ Test(condition, a_walk_is_given_its_last_guess)
     ito_ddpm_conditioned_end(&c);
     cr_assert_null(c.last);
     ito_tensor *x =
-        ito_ddpm_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2), .steps = 4);
+        ito_diffusion_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2), .steps = 4);
     cr_assert_not_null(x, "%s", ito_error());
     ito_ddpm_conditioned_end(&c);
     ito_diffusion_free(d);
@@ -229,18 +229,18 @@ static ito_tensor *mixing(ito_tensor *x, ito_tensor *t, const ito_ddpm_condition
 /* Its noisings have nothing to do with each other: what one tells of x_0 must not help the next. */
 Test(condition, the_bound_and_the_loss_are_given_no_history)
 {
-    ito_diffusion *d = ito_diffusion_create(.steps = 6, .prediction = &ito_ddpm_predict_x_0);
+    ito_diffusion *d = ito_diffusion_create(.steps = 6, .prediction = &ito_prediction_x_0);
     int told = 0;
     ito_ddpm_conditioned c = {
         .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
     ito_tensor *x = ito_full(ITO_SHAPE(2, 1, 2, 2), 0.5, ITO_F64);
-    ito_ddpm_bits bits;
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_ddpm_conditioned_network, &c, x, &bits, .draws = 2),
+    ito_bits bits;
+    cr_assert_eq(ito_bits_per_dim(d, ito_ddpm_conditioned_network, &c, x, &bits, .draws = 2),
                  ITO_OK, "%s", ito_error());
     cr_assert_eq(told, 0);
     ito_tensor *t = ito_full(ITO_SHAPE(2), 2.0, ITO_I64);
     for (int i = 0; i < 2; i++)
-        cr_assert_not_null(ito_ddpm_loss(d, ito_ddpm_conditioned_network, &c, x, t, x), "%s",
+        cr_assert_not_null(ito_diffusion_loss(d, ito_ddpm_conditioned_network, &c, x, t, x), "%s",
                            ito_error());
     cr_assert_eq(told, 0);
     ito_ddpm_conditioned_end(&c);
@@ -258,17 +258,17 @@ static double apart(ito_tensor *a, ito_tensor *b)
 Test(condition, a_walk_begins_without_a_guess)
 {
     static const char *const names[] = {"ddpm", "heun", "unipc", "pndm"};
-    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_prediction_x_0);
     int told = 0;
     ito_ddpm_conditioned c = {
         .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
     for (int k = 0; k < 4; k++)
         for (int64_t steps = 1; steps <= 3; steps += 2) {
-            const ito_ddpm_sampler *sampler = ito_ddpm_sampler_find(names[k]);
+            const ito_sampler *sampler = ito_sampler_find(names[k]);
             ito_tensor *x[2];
             int before = told;
             for (int i = 0; i < 2; i++)
-                x[i] = ito_ddpm_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2),
+                x[i] = ito_diffusion_sample(d, ito_ddpm_conditioned_network, &c, ITO_SHAPE(1, 1, 2, 2),
                                        .sampler = sampler, .steps = steps);
             cr_assert_eq(apart(x[0], x[1]), 0.0, "%s", names[k]);
             cr_assert((told > before) == (steps > 1), "%s: a walk goes on with its guess",
@@ -280,17 +280,17 @@ Test(condition, a_walk_begins_without_a_guess)
 
 Test(condition, decoding_begins_without_what_encoding_guessed)
 {
-    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_prediction_x_0);
     int told = 0;
     ito_ddpm_conditioned c = {
         .diffusion = d, .network = mixing, .context = &told, .self_condition = true};
-    ito_ddpm_sample_options o = {.steps = 3, .sampler = &ito_ddpm_ddim};
-    ito_ddpm_round_trip trip;
-    cr_assert_eq(ito_ddpm_round_trip_with(d, ito_ddpm_conditioned_network, &c,
+    ito_sample_options o = {.steps = 3, .sampler = &ito_sampler_ddim};
+    ito_round_trip trip;
+    cr_assert_eq(ito_diffusion_round_trip_with(d, ito_ddpm_conditioned_network, &c,
                                           ito_full(ITO_SHAPE(1, 1, 2, 2), 0.5, ITO_F64), o, &trip),
                  ITO_OK, "%s", ito_error());
     ito_ddpm_conditioned_end(&c);
-    ito_tensor *x = ito_ddpm_sample_from_with(d, ito_ddpm_conditioned_network, &c, trip.noise, o);
+    ito_tensor *x = ito_diffusion_sample_from_with(d, ito_ddpm_conditioned_network, &c, trip.noise, o);
     cr_assert_eq(apart(x, trip.image), 0.0);
     ito_ddpm_conditioned_end(&c);
     ito_diffusion_free(d);
@@ -299,7 +299,7 @@ Test(condition, decoding_begins_without_what_encoding_guessed)
 /* Half of the batches; the guess has no history. */
 Test(condition, training_guesses_for_half_of_the_batches)
 {
-    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_ddpm_predict_x_0);
+    ito_diffusion *d = ito_diffusion_create(.prediction = &ito_prediction_x_0);
     notes n = {.calls = 0};
     ito_generator g = ito_generator_make(6, 0);
     ito_ddpm_conditioned c = {.diffusion = d,
@@ -328,7 +328,7 @@ static ito_tensor *log_y(ito_tensor *x, ito_tensor *t, void *context)
 {
     const ito_diffusion *d = context;
     int64_t step = ((const int64_t *)ito_const_data(t))[0];
-    ito_ddpm_step s = ito_ddpm_step_at(d->schedule, step, step - 1);
+    ito_step s = ito_step_between(d->process, step, step - 1);
     double D = gaussian_variance(s.at), mean = 0.25 * s.at.signal / D;
     double variance = 0.25 * s.at.noise * s.at.noise / D + 1.0 / 9.0;
     ito_tensor *off = ito_add_scalar(ito_mul_scalar(x, mean), -0.6);
@@ -339,10 +339,10 @@ static ito_tensor *log_y(ito_tensor *x, ito_tensor *t, void *context)
  * target of the prediction at x_0-hat and eps-hat. */
 Test(condition, a_classifier_makes_the_posterior)
 {
-    static const ito_ddpm_prediction *const predictions[] = {
-        &ito_ddpm_predict_eps, &ito_ddpm_predict_x_0,   &ito_ddpm_predict_x_prev,
-        &ito_ddpm_predict_v,   &ito_ddpm_predict_score, &ito_ddpm_predict_edm,
-        &ito_ddpm_predict_flow};
+    static const ito_prediction *const predictions[] = {
+        &ito_prediction_eps, &ito_prediction_x_0,   &ito_prediction_x_prev,
+        &ito_prediction_v,   &ito_prediction_score, &ito_prediction_edm,
+        &ito_prediction_flow};
     const double v = 1.0 / 13.0, m = 9.0 * v * 0.6, x = 0.45;
     for (int p = 0; p < 7; p++) {
         ito_diffusion *d = ito_diffusion_create(.prediction = predictions[p],
@@ -355,7 +355,7 @@ Test(condition, a_classifier_makes_the_posterior)
                                  .classifier_context = d,
                                  .scale = 1.0};
         for (int64_t t = 50; t < 1000; t += 300) {
-            ito_ddpm_step s = ito_ddpm_step_at(d->schedule, t, t - 1);
+            ito_step s = ito_step_between(d->process, t, t - 1);
             double A = s.at.signal, N = s.at.noise;
             double eps = N * (x - A * m) / (A * A * v + N * N), x_0 = (x - N * eps) / A;
             ito_ddpm_pair target = d->prediction->target(d->prediction, &s);
@@ -385,9 +385,9 @@ Test(condition, samples_guided_by_a_classifier_are_of_the_posterior)
                              .log_probability = log_y,
                              .classifier_context = d,
                              .scale = 1.0};
-    ito_tensor *x = ito_ddpm_sample(
-        d, ito_ddpm_classifier_network, &c, ITO_SHAPE(2, 1, 50, 50), .sampler = &ito_ddpm_dpm_2m,
-        .steps = 60, .spacing = ITO_SPACING_KARRAS, .dtype = ITO_F64, .no_clip = true);
+    ito_tensor *x = ito_diffusion_sample(
+        d, ito_ddpm_classifier_network, &c, ITO_SHAPE(2, 1, 50, 50), .sampler = &ito_sampler_dpmpp_2m,
+        .steps = 60, .spacing = ito_spacing_karras, .dtype = ITO_F64, .no_clip = true);
     cr_assert_not_null(x, "%s", ito_error());
     double mean = ito_item(ito_mean(x)), variance = ito_item(ito_var(x));
     cr_assert_float_eq(mean, 9.0 / 13.0 * 0.6, 5.0 * sqrt(1.0 / 13.0 / 5000.0) + 0.005);

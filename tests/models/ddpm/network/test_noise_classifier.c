@@ -80,9 +80,9 @@ static void train(const ito_diffusion *d, ito_noise_classifier *c)
     for (int step = 0; step < 200; step++) {
         ito_scope_begin();
         ito_tensor *labels, *x_0 = ito_contiguous(shades(&g, 32, &labels));
-        ito_tensor *t = ito_randint(&g, 0, d->schedule->steps, ITO_SHAPE(32), ITO_I64);
+        ito_tensor *t = ito_randint(&g, 0, d->process->steps, ITO_SHAPE(32), ITO_I64);
         ito_tensor *x =
-            ito_ddpm_q_sample(d->schedule, x_0, ito_randn(&g, ito_shape_of(x_0), ITO_F32), t);
+            ito_q_sample(d->process, x_0, ito_randn(&g, ito_shape_of(x_0), ITO_F32), t);
         ito_module_zero_grad(&c->base);
         cr_assert_eq(ito_backward(ito_cross_entropy(ito_noise_classifier_logits(c, x, t), labels)),
                      ITO_OK, "%s", ito_error());
@@ -99,7 +99,7 @@ static ito_tensor *shade_eps(ito_tensor *x, ito_tensor *t, void *context)
     const ito_diffusion *d = context;
     const double V = 0.25 + 0.09;
     int64_t at = ((const int64_t *)ito_const_data(t))[0];
-    double a = d->schedule->signal[at], s = d->schedule->noise[at];
+    double a = d->process->signal[at], s = d->process->noise[at];
     ito_tensor *mean = ito_mean(x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
     ito_tensor *x_0 = ito_mul_scalar(mean, a * V / (a * a * V + s * s / 16));
     return ito_mul_scalar(ito_sub(x, ito_mul_scalar(x_0, a)), 1 / s);
@@ -107,7 +107,7 @@ static ito_tensor *shade_eps(ito_tensor *x, ito_tensor *t, void *context)
 
 Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
 {
-    ito_diffusion *d = ito_diffusion_create(.steps = 50, .schedule = &ito_ddpm_cosine);
+    ito_diffusion *d = ito_diffusion_create(.steps = 50, .schedule = &ito_schedule_cosine);
     ito_noise_classifier *c = make(1);
     train(d, c);
     ito_generator g = ito_generator_make(4, 0);
@@ -115,7 +115,7 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
     for (int64_t i = 0; i < 3; i++) {
         ito_tensor *labels, *x = ito_contiguous(shades(&g, 500, &labels));
         ito_tensor *t = ito_full(ITO_SHAPE(500), (double)(24 * i), ITO_I64);
-        x = ito_ddpm_q_sample(d->schedule, x, ito_randn(&g, ito_shape_of(x), ITO_F32), t);
+        x = ito_q_sample(d->process, x, ito_randn(&g, ito_shape_of(x), ITO_F32), t);
         ito_tensor *guess = ito_argmax(ito_noise_classifier_logits(c, x, t), 1);
         cr_expect_geq(ito_item(ito_mean(ito_cast(ito_eq(guess, labels), ITO_F32))), right[i]);
     }
@@ -129,7 +129,7 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
                                       .log_probability = ito_noise_classifier_log_probability,
                                       .classifier_context = &to,
                                       .scale = 1.0};
-        ito_tensor *made = ito_ddpm_sample(d, ito_ddpm_classifier_network, &guided,
+        ito_tensor *made = ito_diffusion_sample(d, ito_ddpm_classifier_network, &guided,
                                            ITO_SHAPE(32, 1, 4, 4), .no_clip = true);
         cr_assert_not_null(made, "%s", ito_error());
         mean[label] = ito_item(ito_mean(made));

@@ -16,13 +16,13 @@ static const char *const names[] = {
 
 /* ---- deterministic ones: the gain from x_T to the end ---- */
 
-static double gain_of(const ito_diffusion *d, ito_ddpm_sample_options o)
+static double gain_of(const ito_diffusion *d, ito_sample_options o)
 {
     gaussian_network g = {d, 0.0};
     ito_scope_begin();
     ito_tensor *one = ito_ones(ITO_SHAPE(1, 1, 1, 1), ITO_F64);
     o.no_clip = true;
-    ito_tensor *x = ito_ddpm_sample_from_with(d, gaussian_ask, &g, one, o);
+    ito_tensor *x = ito_diffusion_sample_from_with(d, gaussian_ask, &g, one, o);
     cr_assert_not_null(x, "%s: %s", o.sampler->name, ito_error());
     double gain = ito_item(x);
     ito_scope_end();
@@ -44,15 +44,15 @@ Test(sampler_gaussian, deterministic_samplers_converge_with_their_order)
                  {"unipc", 2, 3e-4},   {"unipc3", 2, 3e-5}};
     ito_diffusion *d =
         ito_diffusion_create(.steps = 20000, .betas = {.beta_start = 5e-6, .beta_end = 1e-3});
-    const ito_ddpm_schedule *s = d->schedule;
-    double exact = sqrt(gaussian_variance((ito_ddpm_level){s->signal[0], s->noise[0]}) /
-                        gaussian_variance((ito_ddpm_level){s->signal[19999], s->noise[19999]}));
+    const ito_process *s = d->process;
+    double exact = sqrt(gaussian_variance((ito_level){s->signal[0], s->noise[0]}) /
+                        gaussian_variance((ito_level){s->signal[19999], s->noise[19999]}));
     for (int k = 0; k < COUNT(cases); k++) {
         double error[3];
         for (int i = 0; i < 3; i++) {
-            ito_ddpm_sample_options o = {.sampler = ito_ddpm_sampler_find(cases[k].name),
+            ito_sample_options o = {.sampler = ito_sampler_find(cases[k].name),
                                          .steps = 64 << i,
-                                         .spacing = ITO_SPACING_KARRAS,
+                                         .spacing = ito_spacing_karras,
                                          .end_at_first = true,
                                          .keep_order = true};
             error[i] = fabs(gain_of(d, o) / exact - 1.0);
@@ -70,9 +70,9 @@ Test(sampler_gaussian, deterministic_samplers_converge_with_their_order)
 Test(sampler_gaussian, paths_with_both_ends_are_walked)
 {
     ito_diffusion *d =
-        ito_diffusion_create(.schedule = &ito_ddpm_straight, .prediction = &ito_ddpm_predict_flow);
+        ito_diffusion_create(.schedule = &ito_schedule_straight, .prediction = &ito_prediction_flow);
     for (int k = 0; k < COUNT(names); k++) {
-        ito_ddpm_sample_options o = {.sampler = ito_ddpm_sampler_find(names[k]), .steps = 200};
+        ito_sample_options o = {.sampler = ito_sampler_find(names[k]), .steps = 200};
         if (strcmp(names[k], "ddpm") != 0 && strcmp(names[k], "euler-a") != 0 &&
             strcmp(names[k], "dpm++2m-sde") != 0)
             cr_expect_float_eq(gain_of(d, o), 0.5, 0.01, "%s: %g", names[k], gain_of(d, o));
@@ -94,8 +94,8 @@ Test(sampler_gaussian, all_samplers_end_with_the_moments_of_the_data)
     gaussian_network g = {d, 0.0};
     for (int k = 0; k < COUNT(names); k++) {
         ito_scope_begin();
-        ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(3, 1, side, side),
-                                        .sampler = ito_ddpm_sampler_find(names[k]), .steps = 250,
+        ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(3, 1, side, side),
+                                        .sampler = ito_sampler_find(names[k]), .steps = 250,
                                         .no_clip = true, .seed = 8, .dtype = ITO_F64);
         cr_assert_not_null(x, "%s: %s", names[k], ito_error());
         double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
@@ -116,9 +116,9 @@ Test(sampler_gaussian, churn_leaves_the_moments)
     ito_tensor *plain = NULL;
     for (int k = 0; k < 3; k++) {
         ito_ddpm_churn churn = {.amount = k == 0 ? 0.0 : 40.0, .low = 0.05, .high = 50.0};
-        ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 80, 80),
-                                        .sampler = k == 2 ? &ito_ddpm_euler : &ito_ddpm_heun,
-                                        .steps = k == 2 ? 500 : 100, .spacing = ITO_SPACING_KARRAS,
+        ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 80, 80),
+                                        .sampler = k == 2 ? &ito_sampler_euler : &ito_sampler_heun,
+                                        .steps = k == 2 ? 500 : 100, .spacing = ito_spacing_karras,
                                         .no_clip = true, .churn = churn, .dtype = ITO_F64);
         double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
         cr_expect(fabs(variance / 0.25 - 1.0) < 5.0 * sqrt(2.0 / n) + 0.06, "%d: %g", k, variance);
@@ -134,10 +134,10 @@ Test(sampler_gaussian, churn_leaves_the_moments)
 /* Any sampler makes the same of the same function, whatever it predicts. */
 Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
 {
-    static const ito_ddpm_prediction *const predictions[] = {
-        &ito_ddpm_predict_eps, &ito_ddpm_predict_x_0,   &ito_ddpm_predict_x_prev,
-        &ito_ddpm_predict_v,   &ito_ddpm_predict_score, &ito_ddpm_predict_edm,
-        &ito_ddpm_predict_flow};
+    static const ito_prediction *const predictions[] = {
+        &ito_prediction_eps, &ito_prediction_x_0,   &ito_prediction_x_prev,
+        &ito_prediction_v,   &ito_prediction_score, &ito_prediction_edm,
+        &ito_prediction_flow};
     for (int k = 0; k < COUNT(names); k++) {
         ito_tensor *first = NULL;
         ito_scope_begin();
@@ -146,8 +146,8 @@ Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
                 ito_diffusion_create(.prediction = predictions[p],
                                      .sigma_data = gaussian_sigma_data(predictions[p]));
             gaussian_network g = {d, 0.0};
-            ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 2, 3),
-                                            .sampler = ito_ddpm_sampler_find(names[k]), .steps = 12,
+            ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 2, 3),
+                                            .sampler = ito_sampler_find(names[k]), .steps = 12,
                                             .dtype = ITO_F64);
             cr_assert_not_null(x, "%s %s: %s", names[k], predictions[p]->name, ito_error());
             first = p == 0 ? x : first;
@@ -163,8 +163,8 @@ Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
 static ito_tensor *drawn(const ito_diffusion *d, const char *name, double eta, bool clip)
 {
     gaussian_network g = {d, log(0.02)};
-    ito_tensor *x = ito_ddpm_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .eta = eta,
-                                    .sampler = ito_ddpm_sampler_find(name), .steps = 20,
+    ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .eta = eta,
+                                    .sampler = ito_sampler_find(name), .steps = 20,
                                     .no_clip = !clip, .dtype = ITO_F64);
     cr_assert_not_null(x, "%s", ito_error());
     return x;
@@ -178,7 +178,7 @@ static void agree(ito_tensor *a, ito_tensor *b)
 
 Test(sampler_gaussian, samplers_that_are_one_agree)
 {
-    ito_diffusion *small = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
+    ito_diffusion *small = ito_diffusion_create(.variance = &ito_variance_fixedsmall);
     agree(drawn(small, "ddim", 1.0, false), drawn(small, "ddpm", 0.0, false));
     agree(drawn(small, "ddim", 1.0, true), drawn(small, "euler-a", 0.0, true));
     agree(drawn(small, "ddim", 0.0, true), drawn(small, "euler", 0.0, true));
@@ -191,14 +191,14 @@ Test(sampler_gaussian, a_learned_variance_is_used)
 {
     ito_diffusion *fixed = ito_diffusion_create();
     ito_diffusion *learned =
-        ito_diffusion_create(.variance = &ito_ddpm_learned_range, .loss = &ito_ddpm_loss_hybrid);
+        ito_diffusion_create(.variance = &ito_variance_learned_range, .loss = &ito_objective_hybrid);
     gaussian_network g = {fixed, 0.0}, h = {learned, 1.0};
     for (int k = 0; k < 2; k++) {
-        fixed->variance = k == 0 ? &ito_ddpm_fixedlarge : &ito_ddpm_fixedsmall;
+        fixed->variance = k == 0 ? &ito_variance_fixedlarge : &ito_variance_fixedsmall;
         h.v = k == 0 ? 1.0 : -1.0;
-        ito_tensor *a = ito_ddpm_sample(fixed, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
+        ito_tensor *a = ito_diffusion_sample(fixed, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
                                         .dtype = ITO_F64);
-        ito_tensor *b = ito_ddpm_sample(learned, gaussian_ask, &h, ITO_SHAPE(2, 1, 3, 3),
+        ito_tensor *b = ito_diffusion_sample(learned, gaussian_ask, &h, ITO_SHAPE(2, 1, 3, 3),
                                         .steps = 20, .dtype = ITO_F64);
         cr_assert_not_null(b, "%s", ito_error());
         agree(a, b);
@@ -224,7 +224,7 @@ Test(sampler_gaussian, an_image_alone_is_that_image_in_a_batch_with_every_sample
         float batch[3][12], alone[12];
         ito_scope_begin();
 #define RUN(shape, ...)                                                                            \
-    ito_ddpm_sample(d, mixing, NULL, shape, .sampler = ito_ddpm_sampler_find(names[k]),            \
+    ito_diffusion_sample(d, mixing, NULL, shape, .sampler = ito_sampler_find(names[k]),            \
                     .steps = 6, .threshold = 0.9, .seed = 4, __VA_ARGS__)
         ito_tensor *x = RUN(ITO_SHAPE(3, 2, 2, 3), .first_image = 5);
         cr_assert_not_null(x, "%s", ito_error());

@@ -7,13 +7,13 @@
 #include <math.h>
 
 /* Variance grows, up to 9 beside a signal of 1. */
-static ito_ddpm_level growing(int64_t t, int64_t T, const ito_ddpm_schedule_options *o)
+static ito_level growing(int64_t t, int64_t T, const ito_process_options *o)
 {
     (void)o;
-    return (ito_ddpm_level){1.0, 3.0 * (double)(t + 1) / (double)T};
+    return (ito_level){1.0, 3.0 * (double)(t + 1) / (double)T};
 }
 
-static const ito_ddpm_betas exploding = {.name = "exploding", .level = growing};
+static const ito_schedule_family exploding = {.name = "exploding", .level = growing};
 
 typedef struct first_ask {
     int64_t t;
@@ -38,11 +38,11 @@ Test(sampler_noise, a_path_that_does_not_preserve_variance_begins_as_wide_as_it_
     ito_shape shape = ITO_SHAPE(1, 1, 1, 2);
     ito_tensor *x_0 = ito_zeros(shape, ITO_F64), *mask = ito_zeros(shape, ITO_F64);
     cr_assert_not_null(
-        ito_ddpm_sample(d, keep_first, &one, shape, .steps = 2, .seed = 4, .dtype = ITO_F64));
+        ito_diffusion_sample(d, keep_first, &one, shape, .steps = 2, .seed = 4, .dtype = ITO_F64));
     cr_assert_not_null(
-        ito_ddpm_sample(e, keep_first, &wide, shape, .steps = 2, .seed = 4, .dtype = ITO_F64));
-    cr_assert_not_null(ito_ddpm_inpaint(e, keep_first, &inpainted, x_0, mask,
-                                        ((ito_ddpm_resampling){.repeats = 1}), .steps = 2,
+        ito_diffusion_sample(e, keep_first, &wide, shape, .steps = 2, .seed = 4, .dtype = ITO_F64));
+    cr_assert_not_null(ito_diffusion_inpaint(e, keep_first, &inpainted, x_0, mask,
+                                        ((ito_resampling){.repeats = 1}), .steps = 2,
                                         .seed = 4));
     cr_assert(one.t == 19 && wide.t == 19 && inpainted.t == 19);
     cr_assert_neq(one.x, 0.0);
@@ -52,7 +52,7 @@ Test(sampler_noise, a_path_that_does_not_preserve_variance_begins_as_wide_as_it_
     ito_diffusion_free(e);
 }
 
-static ito_tensor *ones(const ito_ddpm_walk *w, void *context)
+static ito_tensor *ones(const ito_sampler_state *w, void *context)
 {
     (void)context;
     return ito_ones_like(w->x);
@@ -62,7 +62,7 @@ static ito_tensor *ones(const ito_ddpm_walk *w, void *context)
 Test(sampler_noise, churn_goes_up_by_its_amount_within_its_range)
 {
     ito_diffusion *d = ito_diffusion_create(.steps = 100);
-    const ito_ddpm_schedule *s = d->schedule;
+    const ito_process *s = d->process;
     double sigma = s->noise[10] / s->signal[10];
     const struct {
         ito_ddpm_churn churn;
@@ -85,8 +85,8 @@ Test(sampler_noise, churn_goes_up_by_its_amount_within_its_range)
         double added = sqrt(pow(s->noise[t], 2.0) - pow(kept * s->noise[10], 2.0));
         first_ask seen = {.t = -1};
         cr_assert_not_null(
-            ito_ddpm_sample_from(d, keep_first, &seen, ito_ones(ITO_SHAPE(1, 1, 1, 1), ITO_F64),
-                                 .sampler = &ito_ddpm_euler, .steps = 1, .times = times,
+            ito_diffusion_sample_from(d, keep_first, &seen, ito_ones(ITO_SHAPE(1, 1, 1, 1), ITO_F64),
+                                 .sampler = &ito_sampler_euler, .steps = 1, .times = times,
                                  .churn = cases[i].churn, .noise = ones));
         cr_expect(cases[i].growth == 1.0 ? t == 10 : t > 10);
         cr_expect_eq(seen.t, t, "%zu: at %d, not %d", i, (int)seen.t, (int)t);

@@ -31,7 +31,7 @@ static ito_tensor *scaling(ito_tensor *x, ito_tensor *t, void *context)
 }
 
 /* Of unit variance, by step and element. */
-static ito_tensor *fixture_noise(const ito_ddpm_walk *w, void *context)
+static ito_tensor *fixture_noise(const ito_sampler_state *w, void *context)
 {
     (void)context;
     ito_tensor *z = ito_empty(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
@@ -41,17 +41,17 @@ static ito_tensor *fixture_noise(const ito_ddpm_walk *w, void *context)
     return z;
 }
 
-static ito_tensor *no_noise(const ito_ddpm_walk *w, void *context)
+static ito_tensor *no_noise(const ito_sampler_state *w, void *context)
 {
     (void)context;
     return ito_zeros_like(w->x);
 }
 
-static void sums_to(double scale, double expected, ito_ddpm_sample_options o)
+static void sums_to(double scale, double expected, ito_sample_options o)
 {
     ito_scope_begin();
-    ito_diffusion *d = ito_diffusion_create(.variance = &ito_ddpm_fixedsmall);
-    ito_tensor *x = ito_ddpm_sample_from_with(d, scaling, NULL, fixture(scale), o);
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_variance_fixedsmall);
+    ito_tensor *x = ito_diffusion_sample_from_with(d, scaling, NULL, fixture(scale), o);
     cr_assert_not_null(x, "%s", ito_error());
     double sum = ito_item(ito_sum(ito_abs(x)));
     cr_expect_float_eq(sum, expected, SUM_TOLERANCE, "%s: %.6f, not %.6f",
@@ -60,25 +60,25 @@ static void sums_to(double scale, double expected, ito_ddpm_sample_options o)
     ito_scope_end();
 }
 
-#define OPTIONS(...) ((ito_ddpm_sample_options){.reserved_ = 0, __VA_ARGS__})
+#define OPTIONS(...) ((ito_sample_options){.reserved_ = 0, __VA_ARGS__})
 
 /* t = 900, 800, ..., 0, then the clean image. */
-#define LEADING .steps = 10, .spacing = ITO_SPACING_LEADING
+#define LEADING .steps = 10, .spacing = ito_spacing_leading
 
 Test(sampler_reference, ddim)
 {
-    sums_to(1.0, 172.006712, OPTIONS(LEADING, .sampler = &ito_ddpm_ddim));
+    sums_to(1.0, 172.006712, OPTIONS(LEADING, .sampler = &ito_sampler_ddim));
     sums_to(1.0, 236.813486,
-            OPTIONS(LEADING, .sampler = &ito_ddpm_ddim, .eta = 1.0, .noise = fixture_noise));
+            OPTIONS(LEADING, .sampler = &ito_sampler_ddim, .eta = 1.0, .noise = fixture_noise));
     static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100, 0};
-    sums_to(1.0, 172.006712, OPTIONS(.sampler = &ito_ddpm_ddim, .steps = 10, .times = times));
+    sums_to(1.0, 172.006712, OPTIONS(.sampler = &ito_sampler_ddim, .steps = 10, .times = times));
 }
 
 /* From 4 x the clip acts; the last step, from 0 to the clean image, is left out. */
 Test(sampler_reference, ddim_clips_and_derives_again)
 {
     static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
-#define NINE .sampler = &ito_ddpm_ddim, .steps = 9, .times = times, .end_at_first = true
+#define NINE .sampler = &ito_sampler_ddim, .steps = 9, .times = times, .end_at_first = true
     sums_to(4.0, 559.057648, OPTIONS(NINE));
     sums_to(4.0, 562.270277, OPTIONS(NINE, .rederive_eps = true));
     sums_to(4.0, 687.992439, OPTIONS(NINE, .no_clip = true));
@@ -91,7 +91,7 @@ Test(sampler_reference, ancestral)
     sums_to(1.0, 0.660936, OPTIONS(.noise = no_noise));
     ito_diffusion *large = ito_diffusion_create();
     ito_tensor *x =
-        ito_ddpm_sample_from(large, scaling, NULL, fixture(1.0), .noise = fixture_noise);
+        ito_diffusion_sample_from(large, scaling, NULL, fixture(1.0), .noise = fixture_noise);
     cr_assert_float_eq(ito_item(ito_sum(ito_abs(x))), 271.734016, SUM_TOLERANCE);
     ito_diffusion_free(large);
 }
@@ -101,46 +101,46 @@ Test(sampler_reference, ancestral)
 
 Test(sampler_reference, dpm_solver)
 {
-    ito_ddpm_sampler heun_form = ito_ddpm_dpm_2m;
+    ito_sampler heun_form = ito_sampler_dpmpp_2m;
     heun_form.variant = 1;
-    sums_to(1.0, 253.551396, OPTIONS(NODES, .sampler = &ito_ddpm_dpm_2m, .keep_order = true));
+    sums_to(1.0, 253.551396, OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_2m, .keep_order = true));
     sums_to(1.0, 292.1283, OPTIONS(NODES, .sampler = &heun_form, .keep_order = true));
-    sums_to(1.0, 172.2642, OPTIONS(NODES, .sampler = &ito_ddpm_dpm_1s));
-    sums_to(1.0, 176.9651, OPTIONS(NODES, .sampler = &ito_ddpm_dpm_3m, .keep_order = true));
+    sums_to(1.0, 172.2642, OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_1s));
+    sums_to(1.0, 176.9651, OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_3m, .keep_order = true));
     sums_to(1.0, 531.3901,
-            OPTIONS(NODES, .sampler = &ito_ddpm_dpm_2m_sde, .keep_order = true,
+            OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_2m_sde, .keep_order = true,
                     .noise = fixture_noise));
-    sums_to(1.0, 214.3612, OPTIONS(NODES, .sampler = &ito_ddpm_dpm_2s));
+    sums_to(1.0, 214.3612, OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_2s));
     /* With the step to the clean image, which has order 1. */
     static const int64_t times[] = {999, 899, 799, 699, 599, 500, 400, 300, 200, 100};
     sums_to(1.0, 185.0114,
-            OPTIONS(.sampler = &ito_ddpm_dpm_2m, .steps = 10, .times = times, .no_clip = true));
+            OPTIONS(.sampler = &ito_sampler_dpmpp_2m, .steps = 10, .times = times, .no_clip = true));
 }
 
 Test(sampler_reference, unipc)
 {
-    ito_ddpm_sampler bh1 = ito_ddpm_unipc;
+    ito_sampler bh1 = ito_sampler_unipc;
     bh1.variant = 1;
-    sums_to(1.0, 189.231824, OPTIONS(NODES, .sampler = &ito_ddpm_unipc));
+    sums_to(1.0, 189.231824, OPTIONS(NODES, .sampler = &ito_sampler_unipc));
     sums_to(1.0, 193.5756, OPTIONS(NODES, .sampler = &bh1));
-    sums_to(1.0, 189.9730, OPTIONS(NODES, .sampler = &ito_ddpm_unipc3));
+    sums_to(1.0, 189.9730, OPTIONS(NODES, .sampler = &ito_sampler_unipc3));
 }
 
 Test(sampler_reference, deis)
 {
-    sums_to(1.0, 183.6766, OPTIONS(NODES, .sampler = &ito_ddpm_deis));
-    sums_to(1.0, 185.5794, OPTIONS(NODES, .sampler = &ito_ddpm_deis3));
+    sums_to(1.0, 183.6766, OPTIONS(NODES, .sampler = &ito_sampler_deis));
+    sums_to(1.0, 185.5794, OPTIONS(NODES, .sampler = &ito_sampler_deis3));
 }
 
 /* t = 999, 888, ..., 0, then the clean image; they start from sigma times the fixture. */
 Test(sampler_reference, steps_in_sigma)
 {
-    ito_ddpm_schedule *s = ito_ddpm_schedule_create(NULL, 1000);
+    ito_process *s = ito_process_create(NULL, 1000);
     double noise = s->noise[999];
-    sums_to(noise, 241.815434, OPTIONS(.sampler = &ito_ddpm_heun, .steps = 10, .no_clip = true));
-    sums_to(noise, 169.460814, OPTIONS(.sampler = &ito_ddpm_euler, .steps = 10, .no_clip = true));
-    sums_to(noise, 192.0218, OPTIONS(.sampler = &ito_ddpm_lms, .steps = 10, .no_clip = true));
-    ito_ddpm_schedule_free(s);
+    sums_to(noise, 241.815434, OPTIONS(.sampler = &ito_sampler_heun, .steps = 10, .no_clip = true));
+    sums_to(noise, 169.460814, OPTIONS(.sampler = &ito_sampler_euler, .steps = 10, .no_clip = true));
+    sums_to(noise, 192.0218, OPTIONS(.sampler = &ito_sampler_lms, .steps = 10, .no_clip = true));
+    ito_process_free(s);
 }
 
 /* t = 900, ..., 100; diffusers' last step, from 0 to 0, moves nothing. */
@@ -148,10 +148,10 @@ Test(sampler_reference, pndm)
 {
     static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
     sums_to(1.0, 198.1318,
-            OPTIONS(.sampler = &ito_ddpm_pndm, .steps = 9, .times = times, .end_at_first = true,
+            OPTIONS(.sampler = &ito_sampler_pndm, .steps = 9, .times = times, .end_at_first = true,
                     .no_clip = true));
     sums_to(1.0, 197.7155,
-            OPTIONS(.sampler = &ito_ddpm_plms, .steps = 9, .times = times, .end_at_first = true,
+            OPTIONS(.sampler = &ito_sampler_plms, .steps = 9, .times = times, .end_at_first = true,
                     .no_clip = true));
 }
 
@@ -159,7 +159,7 @@ Test(sampler_reference, pndm)
 Test(sampler_reference, ddim_inversion)
 {
     ito_diffusion *d = ito_diffusion_create();
-    ito_tensor *x = ito_ddpm_encode(d, scaling, NULL, fixture(1.0), LEADING);
+    ito_tensor *x = ito_diffusion_encode(d, scaling, NULL, fixture(1.0), LEADING);
     cr_assert_not_null(x, "%s", ito_error());
     cr_assert_float_eq(ito_item(ito_sum(ito_abs(x))), 671.681682, SUM_TOLERANCE);
     ito_diffusion_free(d);

@@ -16,7 +16,7 @@ static inline double gaussian_variance(ito_level at)
 }
 
 /* What the network says of x_t = 1, by the meaning of d's prediction; written out from the
- * definitions in the papers, not from the library's pairs. */
+ * definitions in the papers, not from the library's coefficients. */
 static inline double gaussian_output(const ito_diffusion *d, const ito_step *s)
 {
     double A = s->at.signal, N = s->at.noise, D = gaussian_variance(s->at);
@@ -44,33 +44,39 @@ static inline double gaussian_output(const ito_diffusion *d, const ito_step *s)
 }
 
 /* What edm is to take for the deviation of the data: not their own, with which the best output is 0
- * everywhere and no test of it could fail. 0 for others. */
+ * everywhere and no test of it could fail. Nothing for others. */
 static inline double gaussian_sigma_data(const ito_prediction *p)
 {
-    return p->sigma_data != 0.0 ? 0.3 : 0.0;
+    return p->uses & ITO_USES_SIGMA_DATA ? 0.3 : ITO_UNSET;
 }
 
+/* The best network. Any axes, f32 or f64. */
 typedef struct gaussian_network {
+    ito_network base;
     const ito_diffusion *d;
     double v; /* what a second head says everywhere */
 } gaussian_network;
 
-/* The best network; context is a gaussian_network. Any axes, f32 or f64. */
-static inline ito_tensor *gaussian_ask(ito_tensor *x, ito_tensor *t, void *context)
+static inline ito_tensor *gaussian_evaluate(ito_network *self, const ito_network_input *in)
 {
-    const gaussian_network *g = context;
+    const gaussian_network *g = (const gaussian_network *)self;
     const ito_prediction *p = g->d->prediction;
-    int64_t n = ito_size(t, 0);
-    ito_shape shape = {.ndim = ito_ndim(x), .dim = {n, 1, 1, 1, 1, 1, 1, 1}};
+    int64_t n = ito_size(in->time, 0);
+    ito_shape shape = {.ndim = ito_ndim(in->x), .dim = {n, 1, 1, 1, 1, 1, 1, 1}};
     ito_tensor *gain = ito_empty(shape, ITO_F64);
     for (int64_t i = 0; gain != NULL && i < n; i++) {
-        int64_t step = ((const int64_t *)ito_const_data(t))[i];
-        ito_step s = ito_step_between(g->d->process, step, step - 1);
-        double seen = p->input == NULL ? 1.0 : 1.0 / hypot(s.at.noise, s.at.signal * p->sigma_data);
+        double time = ((const double *)ito_const_data(in->time))[i];
+        ito_step s = ito_step_between(g->d->process, time, time - 1.0);
+        double seen = p->c_in == NULL ? 1.0 : 1.0 / hypot(s.at.noise, s.at.signal * p->sigma_data);
         ((double *)ito_data(gain))[i] = gaussian_output(g->d, &s) / seen;
     }
-    ito_tensor *y = gain == NULL ? NULL : ito_mul(x, ito_cast(gain, ito_dtype_of(x)));
-    return g->d->variance->learned ? ito_cat(ITO_TENSORS(y, ito_full_like(x, g->v)), 1) : y;
+    ito_tensor *y = gain == NULL ? NULL : ito_mul(in->x, ito_cast(gain, ito_dtype_of(in->x)));
+    return g->d->variance->learned ? ito_cat(ITO_TENSORS(y, ito_full_like(in->x, g->v)), 1) : y;
+}
+
+static inline gaussian_network gaussian_make(const ito_diffusion *d, double v)
+{
+    return (gaussian_network){{.evaluate = gaussian_evaluate}, d, v};
 }
 
 #endif

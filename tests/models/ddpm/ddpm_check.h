@@ -1,0 +1,62 @@
+/* What tests of models/ddpm share: that something is refused with its sentence, networks of a line,
+ * a tiny U-Net. */
+#ifndef ITO_TESTS_DDPM_CHECK_H
+#define ITO_TESTS_DDPM_CHECK_H
+
+#include "models/ddpm/diffusion.h"
+#include "models/ddpm/network/unet.h"
+
+#include <criterion/criterion.h>
+
+/* A result that is NULL, with this code and sentence; the error is cleared. */
+static inline void assert_refused(const void *result, ito_status code, const char *message)
+{
+    cr_assert_null(result, "not refused: %s", message);
+    cr_assert_eq(ito_error_code(), code, "%s", ito_error_message());
+    cr_assert_str_eq(ito_error_message(), message);
+    ito_error_clear();
+}
+
+/* The same of a status. */
+static inline void assert_refused_status(ito_status status, ito_status code, const char *message)
+{
+    cr_assert_eq(status, code, "%s", ito_error_message());
+    cr_assert_str_eq(ito_error_message(), message);
+    ito_error_clear();
+}
+
+/* The time of example i of an input. */
+static inline double input_time(const ito_network_input *in, int64_t i)
+{
+    return ((const double *)ito_const_data(in->time))[i];
+}
+
+/* A network that is a function. */
+static inline ito_network network_of(ito_tensor *(*evaluate)(ito_network *self,
+                                                             const ito_network_input *in),
+                                     void *context)
+{
+    return (ito_network){.evaluate = evaluate, .context = context};
+}
+
+static inline ito_tensor *evaluate_zeros(ito_network *self, const ito_network_input *in)
+{
+    (void)self;
+    return ito_zeros_like(in->x);
+}
+
+/* The settings of a U-Net of two levels for 8x8 images, small enough for every test. */
+static inline ito_unet_config tiny_unet_config(int64_t image_channels)
+{
+    return (ito_unet_config){.in_channels = image_channels,
+                             .height = 8,
+                             .width = 8,
+                             .channels = 8,
+                             .levels = 2,
+                             .multipliers = {1, 2},
+                             .attention = {false, true},
+                             .blocks = 1,
+                             .groups = 4};
+}
+
+#endif

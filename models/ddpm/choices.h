@@ -45,7 +45,7 @@ enum {
 /**
  * All choices of a kind, in the order of their list.
  *
- * @param kind  "schedule", "timestep law", "prediction", "time input", "variance", "weighting",
+ * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
  *              "objective", "sampler" or "spacing".
  * @param n     written: how many there are; 0 if there is no such kind.
  * @return      [n], static; each is the beginning of an ito_sampler, ito_schedule_family, ...

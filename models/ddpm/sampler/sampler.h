@@ -154,13 +154,6 @@ ITO_API ito_tensor *ito_diffusion_sample_from_with(const ito_diffusion *d, ito_n
 
 /* ---- for samplers of one's own ---- */
 
-/** What the network says of noisy data. */
-typedef struct ito_estimate {
-    ito_tensor *x_0; /* clipped as the options say */
-    ito_tensor *eps;
-    ito_tensor *v; /* the second head, or NULL */
-} ito_estimate;
-
 /** A step made earlier. */
 typedef struct ito_sampler_past {
     ito_level at;

@@ -74,6 +74,7 @@ check() { # quick or full
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true
         step 'calls point one way' tests/check/link_direction.sh build/gcc
+        step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
         step 'the installed library' tests/check/installed.sh build/gcc
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base

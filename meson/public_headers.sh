@@ -1,0 +1,14 @@
+#!/bin/sh
+# The include directory of programs: ito/ holds the public headers, which are those that ito.h names,
+# as they lie once installed; examples/ the programs' own. Prints the public headers.
+#     public_headers.sh DIRECTORY
+set -e
+source=$(cd "$(dirname "$0")/.." && pwd)
+rm -rf "$1/ito" "$1/examples"
+mkdir -p "$1/ito"
+ln -s "$source/examples" "$1/examples"
+for header in ito.h $(sed -n 's/^#include "\(.*\)"$/\1/p' "$source/ito.h"); do
+    mkdir -p "$1/ito/$(dirname "$header")"
+    ln -s "$source/$header" "$1/ito/$header"
+    echo "$header"
+done

@@ -47,4 +47,6 @@
 #include "models/ddpm/train.h"
 #include "models/metrics/metrics.h"
 
+#include "renamed.h"
+
 #endif

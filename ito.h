@@ -1,6 +1,7 @@
 /* Everything public. A program needs no other header:
  *     #include <ito/ito.h>
- * Each part can also be included alone, <ito/autograd/ops.h> for example.
+ * Each part can also be included alone, <ito/autograd/ops.h> for example. The headers named here
+ * are the public ones: the build installs them and no others.
  */
 #ifndef ITO_H
 #define ITO_H
@@ -19,6 +20,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "autograd/ops_at.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"
@@ -49,5 +51,7 @@
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
 #include "models/metrics/metrics.h"
+
+#include "renamed.h"
 
 #endif

@@ -62,7 +62,7 @@ ITO_API ito_status ito_error_set(ito_status code, const char *format, ...) ITO_P
 /** Remember where in the caller's source the next operation stands. Called by the macros below. */
 ITO_API void ito_at(const char *file, int line);
 
-/** The version of the library, "0.1.0". */
+/** The version of the library, "0.2.0". */
 ITO_API const char *ito_version(void);
 
 #ifdef __cplusplus

@@ -12,39 +12,39 @@
 
 #define ROW(object) (const ito_choice *)(const void *)&object,
 
-#define ITO_SCHEDULE(name) ROW(ito_schedule_##name)
+#define ITO_SCHEDULE ROW
 static const ito_choice *const schedules[] = {
 #include "models/ddpm/process/schedules.def"
 };
-#define ITO_TIMESTEP_LAW(name) ROW(ito_timestep_law_##name)
+#define ITO_TIMESTEP_LAW ROW
 static const ito_choice *const timestep_laws[] = {
 #include "models/ddpm/process/timestep_laws.def"
 };
-#define ITO_PREDICTION(name) ROW(ito_prediction_##name)
+#define ITO_PREDICTION ROW
 static const ito_choice *const predictions[] = {
 #include "models/ddpm/objective/predictions.def"
 };
-#define ITO_TIME_INPUT(name) ROW(ito_time_input_##name)
+#define ITO_TIME_INPUT ROW
 static const ito_choice *const time_inputs[] = {
 #include "models/ddpm/objective/time_inputs.def"
 };
-#define ITO_VARIANCE(name) ROW(ito_variance_##name)
+#define ITO_VARIANCE ROW
 static const ito_choice *const variances[] = {
 #include "models/ddpm/objective/variances.def"
 };
-#define ITO_WEIGHTING(name) ROW(ito_weighting_##name)
+#define ITO_WEIGHTING ROW
 static const ito_choice *const weightings[] = {
 #include "models/ddpm/objective/weightings.def"
 };
-#define ITO_OBJECTIVE(name) ROW(ito_objective_##name)
+#define ITO_OBJECTIVE ROW
 static const ito_choice *const objectives[] = {
 #include "models/ddpm/objective/objectives.def"
 };
-#define ITO_SAMPLER(name) ROW(ito_sampler_##name)
+#define ITO_SAMPLER ROW
 static const ito_choice *const samplers[] = {
 #include "models/ddpm/sampler/samplers.def"
 };
-#define ITO_SPACING(name) ROW(ito_spacing_##name)
+#define ITO_SPACING ROW
 static const ito_choice *const spacings[] = {
 #include "models/ddpm/sampler/spacings.def"
 };

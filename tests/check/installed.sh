@@ -32,7 +32,7 @@ for kind in shared static; do
         read -ra libs < <(flags --libs)
     else
         read -ra libs < <(flags --static --libs)
-        libs=("${libs[@]/#-lito/$libdir/libito.a}" -fopenmp)
+        libs=("${libs[@]/#-lito/$libdir/libito.a}")
     fi
     read -ra cflags < <(flags --cflags)
     ${CC:-cc} -std=c17 -Wall -Wextra -Werror "${cflags[@]}" "$work/program.c" \

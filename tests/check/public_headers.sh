@@ -1,17 +1,15 @@
 #!/usr/bin/env bash
-# Each public header compiles alone, from a directory called ito, as C and as C++; and what C++ and
-# other languages call, the plain functions, is usable from C++. Public is what ito.h reaches.
+# Each public header compiles alone, with no other header than the public ones, as C and as C++; and
+# what C++ and other languages call, the plain functions, is usable from C++.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-ln -s "$root" "$work/ito"
+headers=$("$root/meson/public_headers.sh" "$work")
 
 warnings=(-Wall -Wextra -Wshadow -Werror)
 declare -A compilers=([gcc]='gcc -std=c17' [clang]='clang -std=c17' [g++]='g++ -std=c++17'
                       [clang++]='clang++ -std=c++17')
-echo '#include <ito/ito.h>' >"$work/all.c"
-headers=$(cd "$work" && ${CC:-cc} -I. -M all.c | tr ' \\' '\n\n' | grep '^ito/' | sort -u)
 
 status=0
 for name in gcc clang g++ clang++; do
@@ -19,7 +17,7 @@ for name in gcc clang g++ clang++; do
     suffix=c
     case $name in *++) suffix=cpp ;; esac
     for header in $headers; do
-        printf '#include <%s>\n#include <%s>\n' "$header" "$header" >"$work/alone.$suffix"
+        printf '#include <ito/%s>\n#include <ito/%s>\n' "$header" "$header" >"$work/alone.$suffix"
         (cd "$work" && ${compilers[$name]} "${warnings[@]}" -I. -fsyntax-only "alone.$suffix") || {
             echo "$header does not compile alone with $name" >&2
             status=1

@@ -43,7 +43,7 @@ typedef struct ito_sampler {
 
 /** Each of these is described by its own help and source, in samplers.def. dpmpp_2m has .variant 1,
  * its Heun form, and unipc has .variant 1, B(h) = -h: copy one to set it. */
-#define ITO_SAMPLER(name) ITO_API extern const ito_sampler ito_sampler_##name;
+#define ITO_SAMPLER(name) ITO_API extern const ito_sampler name;
 #include "samplers.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -59,7 +59,7 @@ typedef struct ito_spacing {
 } ito_spacing;
 
 /** Each of these is described by its own help and source, in spacings.def. */
-#define ITO_SPACING(name) ITO_API extern const ito_spacing ito_spacing_##name;
+#define ITO_SPACING(name) ITO_API extern const ito_spacing name;
 #include "spacings.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */

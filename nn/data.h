@@ -69,16 +69,16 @@ ITO_API ito_dataset *ito_image_dataset_create_with(ito_tensor *images,
 
 /** A place in the endless sequence of examples, epoch after epoch, each in an order of its own.
  * Plain data: copy it, save it. */
-typedef struct ito_sampler {
+typedef struct ito_data_sampler {
     int64_t size; /* of the dataset, at least 1 */
     uint64_t seed;
     int64_t position; /* examples consumed so far: epoch = position / size */
     bool sequential;  /* 0, 1, 2, ... in every epoch */
-} ito_sampler;
+} ito_data_sampler;
 
 /** The order of an epoch: a permutation of 0 .. size - 1, i64 [size], of the current scope, drawn
  * from (seed, epoch). ITO_ERR_RANGE unless size >= 1 and epoch >= 0. */
-ITO_API ito_tensor *ito_sampler_order(const ito_sampler *s, int64_t epoch);
+ITO_API ito_tensor *ito_data_sampler_order(const ito_data_sampler *s, int64_t epoch);
 
 /* ---- batches -----------------------------------------------------------------------------------
  */
@@ -134,7 +134,7 @@ ITO_API int64_t ito_loader_position(const ito_loader *l);
 #endif
 
 #ifndef ITO_BUILD
-#define ito_sampler_order(...) ITO_AT(ito_sampler_order(__VA_ARGS__))
+#define ito_data_sampler_order(...) ITO_AT(ito_data_sampler_order(__VA_ARGS__))
 #define ito_loader_next(...) ITO_AT(ito_loader_next(__VA_ARGS__))
 #endif
 

@@ -123,6 +123,13 @@ ITO_API int64_t ito_module_parameter_count(const ito_module *m);
 /** ITO_OK, or ITO_ERR_NUMERIC with the name of the first parameter or buffer that holds a NaN or an
  * infinity. */
 ITO_API ito_status ito_module_check_finite(const ito_module *m);
+/**
+ * Write to *checksum the crc32 of the state dict: of each name (without its 0) followed by the
+ * tensor's row-major bytes, in registry order. Two modules with the same names, dtypes and weights
+ * have the same checksum; memory layout does not matter. The byte order is the machine's.
+ * @return  ITO_ERR_ARGUMENT if m or checksum is NULL, ITO_ERR_MEMORY; then *checksum is untouched.
+ */
+ITO_API ito_status ito_module_checksum(const ito_module *m, uint32_t *checksum);
 
 /* ---- state dicts in files ----------------------------------------------------------------------
  */
@@ -209,6 +216,7 @@ ITO_API ito_status ito_module_flatten(ito_module *m);
 #define ito_module_forward(...) ITO_AT(ito_module_forward(__VA_ARGS__))
 #define ito_module_freeze(...) ITO_AT(ito_module_freeze(__VA_ARGS__))
 #define ito_module_find(...) ITO_AT(ito_module_find(__VA_ARGS__))
+#define ito_module_checksum(...) ITO_AT(ito_module_checksum(__VA_ARGS__))
 #define ito_module_check_finite(...) ITO_AT(ito_module_check_finite(__VA_ARGS__))
 #define ito_module_flatten(...) ITO_AT(ito_module_flatten(__VA_ARGS__))
 #endif

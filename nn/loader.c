@@ -28,7 +28,7 @@ struct ito_loader {
 
     /* the maker's */
     ito_data_sampler sampler; /* at the beginning of the next batch to be made */
-    ito_tensor *order;   /* a reference: the order of order_epoch */
+    ito_tensor *order;        /* a reference: the order of order_epoch */
     int64_t order_epoch;
 
     /* between the two, under the lock */
@@ -251,9 +251,9 @@ ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, 
     l->once = options.once;
     l->position = options.position;
     l->sampler = (ito_data_sampler){.size = data->size,
-                               .seed = seed,
-                               .position = options.position,
-                               .sequential = options.sequential};
+                                    .seed = seed,
+                                    .position = options.position,
+                                    .sequential = options.sequential};
     if (options.prefetch > 0) {
         l->capacity = options.prefetch;
         int64_t bytes = checked_mul(l->capacity, sizeof *l->queue);
@@ -310,7 +310,7 @@ static void note_end(ito_loader *l, const made_batch *made)
 ito_status ito_loader_next(ito_loader *l, ito_batch *out)
 {
     if (l == NULL || out == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("loader_next", l == NULL ? "the loader" : "the batch");
     made_batch made = l->last;
     if (!l->ended && l->has_thread)
         take(l, &made);

@@ -1,4 +1,4 @@
-/* Checkpoints: what is in one, written aside and renamed, read and checked before it is used. */
+/* Checkpoints: their files, written to a temporary directory, and checked before they are used. */
 #include "nn/checkpoint.h"
 #include "nn/checkpoint_dir.h"
 #include "nn/checkpoint_json.h"

@@ -7,7 +7,7 @@
 
 static profile_row row = PROFILE_ROW("clip");
 
-/* A sum for each piece, then one over pieces in order: the same for any number of threads. */
+/* A sum for each piece, then a sum over pieces in order: the same for any number of threads. */
 double clip_norm(module_flat *f, int64_t pieces)
 {
     profile_frame frame;

@@ -1,4 +1,4 @@
-/* The convolution layer. Its weight lies channels-last, as the kernels want it. */
+/* The convolution layer. Its weight is channels-last in memory, which the kernels read fastest. */
 #include "autograd/ops.h"
 #include "nn/init.h"
 #include "nn/layers.h"

@@ -1,4 +1,4 @@
-/* The order in which examples are seen. */
+/* The order of examples: a random permutation for each epoch. */
 #include "nn/data.h"
 #include "nn/random_streams.h"
 #include "tensor/internal.h"

@@ -1,4 +1,4 @@
-/* Datasets: images in memory, mirrored or not. */
+/* Datasets: images in memory, optionally mirrored at random. */
 #include "nn/data.h"
 #include "nn/random_streams.h"
 #include "tensor/internal.h"
@@ -49,7 +49,7 @@ static void mirror_rows(float *x, int64_t rows, int64_t width)
         }
 }
 
-/* A coin for each (seed, epoch, index), whatever was drawn before. */
+/* A random bit for each (seed, epoch, index), independent of what was drawn before. */
 static bool coin(ito_example which)
 {
     uint32_t u[4];

@@ -127,7 +127,7 @@ ito_named_tensors *ito_ema_state(const ito_ema *ema)
         return NULL;
     const module_flat *f = ema->flat;
     ito_named_tensors *list = named_tensors_create(f->list->n, named_tensors_bytes(f->list));
-    if (list != NULL && !flat_list(f, list, "", ema->average)) {
+    if (list != NULL && !flat_append_views(f, list, "", ema->average)) {
         ito_named_tensors_free(list);
         list = NULL;
     }

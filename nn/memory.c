@@ -1,5 +1,5 @@
-/* The account of a training run's memory: sizes of the blocks behind the tensors that a model, its
- * optimiser and its averages list, each block counted once however many views it has. */
+/* The memory of a training run: sizes of the blocks behind the tensors of a model, its optimiser
+ * and its averages. Each block counts once, however many views it has. */
 #include "nn/memory.h"
 
 #include "autograd/graph.h"

@@ -146,7 +146,7 @@ ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options options)
  */
 
 /* Whether a step can be taken. */
-static ito_status ready(const ito_optimizer *o, double lr, const ito_step_options *options)
+static ito_status check_step(const ito_optimizer *o, double lr, const ito_step_options *options)
 {
     const char *kind = o->algorithm->kind;
     if (!in_range(kind, "learning rate", lr, (double)INFINITY))
@@ -223,7 +223,7 @@ ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_optio
 {
     if (opt == NULL)
         return error_missing("optimizer_step", "the optimiser");
-    ito_status status = ready(opt, lr, &options);
+    ito_status status = check_step(opt, lr, &options);
     if (status != ITO_OK)
         return status;
     static profile_row row = PROFILE_ROW("optimiser");
@@ -265,7 +265,7 @@ ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt)
         bytes += (size_t)f->list->n * strlen(prefix[s]);
     ito_named_tensors *list = named_tensors_create(MAX_STATES * f->list->n, bytes);
     for (int s = 0; s < MAX_STATES && prefix[s] != NULL && list != NULL; s++)
-        if (!flat_list(f, list, prefix[s], opt->state[s])) {
+        if (!flat_append_views(f, list, prefix[s], opt->state[s])) {
             ito_named_tensors_free(list);
             list = NULL;
         }

@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a name of the file is in the model ---------------------------------------------------
+/* ---- from names of the file to names of the model -----------------------------------------------
  */
 
-/* The rename whose in_file stands at the beginning of `at`, up to a dot or the end; or NULL. */
+/* The rename whose in_file is the first part or parts of `at`, up to a dot or the end; or NULL. */
 static const ito_rename *rename_at(const ito_load_options *o, const char *at)
 {
     for (int64_t i = 0; i < o->n_renames; i++) {
@@ -25,8 +25,8 @@ static const ito_rename *rename_at(const ito_load_options *o, const char *at)
     return NULL;
 }
 
-/* Write the model's name, unless out is NULL, and return its bytes, the 0 included; 0 if the name
- * does not have the prefix. */
+/* Write the model's name for a name of the file to out, unless that is NULL, and return its size,
+ * the 0 included; 0 if the name of the file does not begin with the prefix. */
 static size_t model_name(const ito_load_options *o, const char *name, char *out)
 {
     size_t prefix = o->prefix == NULL ? 0 : strlen(o->prefix), used = 0;
@@ -131,7 +131,7 @@ static bool dtypes_agree(ito_dtype a, ito_dtype b)
     return a == b || (ito_dtype_is_float(a) && ito_dtype_is_float(b));
 }
 
-/* Whether what was found for target j is there, of its shape and of its kind of dtype. */
+/* Check that the file has target j, with its shape and a dtype that can be converted. */
 static ito_status match_check(const match *m, int64_t j)
 {
     const char *name = m->target->names[j];
@@ -176,7 +176,7 @@ static const char *name_in_target(const void *target, int64_t i)
     return ((const ito_named_tensors *)target)->names[i];
 }
 
-/* Partial loading that takes nothing is a mistake in the names or the prefix. */
+/* Partial loading that would load nothing is a mistake in names or prefix. */
 static ito_status match_check_any(const match *m)
 {
     for (int64_t j = 0; j < m->target->n; j++)
@@ -193,8 +193,8 @@ static ito_status match_check_any(const match *m)
                       in_target, prefix[0] != '\0' ? "; the prefix is " : "", prefix);
 }
 
-/* A tensor that disagrees tells more than names that are too many because of it, so the target is
- * gone through first. */
+/* A wrong tensor explains more than the unexpected names that follow from it, so target is checked
+ * first. */
 static ito_status match_all(match *m)
 {
     ito_status status = ITO_OK;
@@ -269,8 +269,8 @@ void state_stage_free(state_stage *s)
 /* ---- state dicts of modules --------------------------------------------------------------------
  */
 
-/* The list's reference to one of its tensors becomes one to this in bf16. */
-static ito_status narrow(ito_tensor **t)
+/* Replace a reference to a tensor by one to a copy in bf16. */
+static ito_status round_to_bf16(ito_tensor **t)
 {
     ito_scope_begin();
     ito_tensor *small = tensor_disown(ito_cast(ito_detach(*t), ITO_BF16));
@@ -289,7 +289,7 @@ ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_
     ito_status status = ITO_OK;
     for (int64_t i = 0; o->bf16 && i < list->n && status == ITO_OK; i++)
         if (ito_dtype_is_float(list->tensors[i]->dtype))
-            status = narrow(&list->tensors[i]);
+            status = round_to_bf16(&list->tensors[i]);
     if (status == ITO_OK)
         status = ito_safetensors_save(path, list->n, list->names, list->tensors, o->n_metadata,
                                       o->metadata_keys, o->metadata_values);

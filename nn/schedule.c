@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* How far step is on its way to steps, in [0, 1]. */
+/* step / steps, limited to [0, 1]. */
 static double progress(int64_t step, int64_t steps)
 {
     if (step >= steps)

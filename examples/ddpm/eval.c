@@ -340,7 +340,7 @@ static bool compute(job *j)
         if (isnan(j->frechet))
             return false;
     }
-    if (o->score && ito_classifier_score(j->logits, &j->score, .splits = 0) != ITO_OK)
+    if (o->score && ito_classifier_score(j->logits, &j->score, .splits = 10) != ITO_OK)
         return false;
     if (!o->precision_recall)
         return true;

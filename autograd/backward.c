@@ -239,13 +239,11 @@ typedef struct step {
 static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
 {
     node *n = v->node;
-    if (n->freed) {
-        ito_error_set(ITO_ERR_GRAD,
-                      "backward: what %s saved is gone after one sweep; "
-                      "the first one needs .retain_graph = true",
-                      n->info->name);
-        return false;
-    }
+    if (n->freed)
+        return error_false(ITO_ERR_GRAD,
+                           "backward: what %s saved is gone after one sweep; "
+                           "the first one needs .retain_graph = true",
+                           n->info->name);
     bool recorded = s->options.create_graph;
     if (!node_check_versions(n) || !node_saved_inputs(n, t->in, recorded))
         return false;
@@ -280,12 +278,11 @@ static bool check_gradients(const sweep *s, const node *n, ito_tensor *const *dx
     for (int64_t i = 0; i < n->n; i++) {
         if (dx[i] == NULL)
             continue;
-        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i]) {
-            ito_error_set(ITO_ERR_GRAD, "backward: %s gave a gradient %s %s for its input %s %s",
-                          n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
-                          ito_dtype_name(n->dtype[i]), shape_str(n->shape[i]));
-            return false;
-        }
+        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i])
+            return error_false(ITO_ERR_GRAD,
+                               "backward: %s gave a gradient %s %s for its input %s %s",
+                               n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
+                               ito_dtype_name(n->dtype[i]), shape_str(n->shape[i]));
         if (s->anomaly && !anomaly_check(dx[i], n->info->name, "gradient", n->file, n->line))
             return false;
     }

@@ -125,11 +125,9 @@ bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const 
     if (!ito_dtype_is_float(t->dtype) || all_finite(t))
         return true;
     if (file != NULL)
-        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op, what,
-                      file, line);
-    else
-        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
-    return false;
+        return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op,
+                           what, file, line);
+    return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------

@@ -147,18 +147,14 @@ void node_drop_remade(node *n)
 bool node_check_versions(const node *n)
 {
     for (int64_t i = 0; i < n->n; i++)
-        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i]) {
-            ito_error_set(ITO_ERR_GRAD,
-                          "backward: input %" PRId64
-                          " of %s, %s, was changed in place after it ran",
-                          i, n->info->name, shape_str(n->shape[i]));
-            return false;
-        }
-    if (n->out != NULL && n->out->storage->version != n->out_version) {
-        ito_error_set(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
-                      n->info->name, shape_str(n->out_shape));
-        return false;
-    }
+        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i])
+            return error_false(ITO_ERR_GRAD,
+                               "backward: input %" PRId64
+                               " of %s, %s, was changed in place after it ran",
+                               i, n->info->name, shape_str(n->shape[i]));
+    if (n->out != NULL && n->out->storage->version != n->out_version)
+        return error_false(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
+                           n->info->name, shape_str(n->out_shape));
     return true;
 }
 

@@ -177,21 +177,15 @@ static bool group_norm_fits(const op_call *c, int64_t groups)
 {
     const ito_shape *x = &c->shape[0];
     const char *op = c->info->name;
-    if (x->ndim < 2) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: x %s is not [N, C, ...]", op, shape_str(*x));
-        return false;
-    }
-    if (groups < 1 || x->dim[1] % groups != 0) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: %" PRId64 " channels do not form %" PRId64 " groups", op,
-                      x->dim[1], groups);
-        return false;
-    }
+    if (x->ndim < 2)
+        return error_false(ITO_ERR_SHAPE, "%s: x %s is not [N, C, ...]", op, shape_str(*x));
+    if (groups < 1 || x->dim[1] % groups != 0)
+        return error_false(ITO_ERR_SHAPE, "%s: %" PRId64 " channels do not form %" PRId64 " groups",
+                           op, x->dim[1], groups);
     for (int i = 1; i < 3; i++)
-        if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1]))) {
-            ito_error_set(ITO_ERR_SHAPE, "%s: %s %s does not fit %" PRId64 " channels", op,
-                          i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
-            return false;
-        }
+        if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1])))
+            return error_false(ITO_ERR_SHAPE, "%s: %s %s does not fit %" PRId64 " channels", op,
+                               i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
     return true;
 }
 

@@ -19,7 +19,8 @@ extern "C" {
 ITO_API ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted);
 /** Whether t is such a leaf or was computed from one. */
 ITO_API bool ito_has_grad_path(const ito_tensor *t);
-/** The gradient that sweeps have accumulated in the leaf t; NULL if none. Borrowed from t. */
+/** The gradient that sweeps have accumulated in the leaf t: zeros if nothing in them depends on it
+ * smoothly (floor, x**0), NULL if none has come by. Borrowed from t. */
 ITO_API ito_tensor *ito_grad_of(const ito_tensor *t);
 /** Set the leaf's gradient to zero. */
 ITO_API void ito_zero_grad(ito_tensor *t);

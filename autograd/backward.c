@@ -361,6 +361,24 @@ static bool sweep_run(sweep *s)
     return done;
 }
 
+/* Operations whose slope is 0 everywhere pass nothing on. A leaf that nothing else has reached has
+ * the gradient 0, not none. */
+static bool zero_unreached_leaves(const sweep *s)
+{
+    for (int64_t v = 0; v < s->count; v++) {
+        const node *n = s->visit[v].node;
+        for (int64_t i = 0; i < n->n; i++) {
+            ito_tensor *leaf = n->edge[i].leaf;
+            if (leaf == NULL || !leaf_wanted(s, leaf) || tensor_meta(leaf)->grad != NULL)
+                continue;
+            tensor_meta(leaf)->grad = ito_retain(ito_zeros_like(leaf));
+            if (tensor_meta(leaf)->grad == NULL)
+                return false;
+        }
+    }
+    return true;
+}
+
 /* ---- the entrances
  * --------------------------------------------------------------------------------------- */
 
@@ -395,7 +413,7 @@ static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
     sweep_judge(s);
     visit *last = &s->visit[s->count - 1];
     last->grad = ito_retain(dy);
-    return sweep_run(s);
+    return sweep_run(s) && (s->inputs != NULL || zero_unreached_leaves(s));
 }
 
 static _Thread_local const sweep *under_way;

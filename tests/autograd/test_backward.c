@@ -57,6 +57,50 @@ Test(backward, a_gradient_shared_by_two_leaves_is_not_one_memory)
     cr_assert_eq(ito_item(ito_grad_of(y)), 1);
 }
 
+static ito_tensor *power_0(ito_tensor *x)
+{
+    return ito_pow_scalar(x, 0);
+}
+
+/* Operations whose derivative is 0 everywhere. */
+static ito_tensor *(*const constant_slopes[])(ito_tensor *) = {power_0, ito_floor, ito_round,
+                                                               ito_sign};
+
+Test(backward, a_leaf_behind_a_constant_has_the_gradient_0)
+{
+    for (size_t i = 0; i < sizeof constant_slopes / sizeof *constant_slopes; i++) {
+        ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(2, 3), -2, 2, 1), true);
+        cr_assert_null(ito_grad_of(x));
+        cr_assert_eq(ito_backward(ito_sum(constant_slopes[i](ito_square(x)))), ITO_OK);
+        assert_close(ito_grad_of(x), ito_zeros(ITO_SHAPE(2, 3), ITO_F64), 0, "gradient");
+    }
+}
+
+Test(backward, a_constant_adds_nothing_to_a_gradient)
+{
+    ito_tensor *x = leaf(3);
+    ito_backward(ito_square(x));
+    cr_assert_eq(ito_backward(ito_floor(x)), ITO_OK);
+    cr_assert_eq(ito_item(ito_grad_of(x)), 6);
+}
+
+Test(backward, a_leaf_that_wants_no_gradient_any_more_gets_none_behind_a_constant)
+{
+    ito_tensor *x = leaf(3), *y = leaf(4), *z = ito_floor(ito_mul(x, y));
+    ito_requires_grad(x, false);
+    cr_assert_eq(ito_backward(z), ITO_OK);
+    cr_assert_null(ito_grad_of(x));
+    cr_assert_eq(ito_item(ito_grad_of(y)), 0);
+}
+
+Test(backward, grad_leaves_leaves_behind_a_constant_alone)
+{
+    ito_tensor *x = leaf(3), *y = leaf(4);
+    cr_assert_eq(ito_item(ito_grad(ito_add(ito_floor(x), y), x)), 0);
+    cr_assert_null(ito_grad_of(x));
+    cr_assert_null(ito_grad_of(y));
+}
+
 Test(backward, needs_a_number_or_a_cotangent)
 {
     ito_tensor *x = ito_requires_grad(ito_ones(ITO_SHAPE(2, 3), ITO_F64), true);

@@ -100,16 +100,17 @@ ITO_API ito_status ito_graph_dot(const ito_tensor *t, FILE *file);
 
 typedef struct ito_gradcheck_options {
     int reserved_;
-    double eps;  /* step of the central difference; default 1e-6 */
-    double atol; /* default 1e-5 */
-    double rtol; /* default 1e-3 */
+    double eps ITO_DEFAULT(1e-6);  /* step of the central difference; more than 0 */
+    double atol ITO_DEFAULT(1e-5); /* an error of atol + rtol |difference| passes; 0 or more */
+    double rtol ITO_DEFAULT(1e-3);
 } ito_gradcheck_options;
-#define ITO_DEFAULTS_ito_gradcheck_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a
  * gradient (one has to). Inputs are f64; f's result may have any shape.
- * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees.
+ * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees; ITO_ERR_ARGUMENT for
+ * options out of range.
  */
 ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                       int64_t n, ito_gradcheck_options options);

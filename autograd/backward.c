@@ -220,7 +220,8 @@ static bool composite_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx
                 wanted[n_wanted++] = stand_in[i];
         }
     ito_tensor *y = c->info->composite(stand_in, c->n, c->params);
-    ito_backward_options options = {.cotangent = dy, .create_graph = true};
+    ito_backward_options options =
+        ITO_OPTIONS(ito_backward_options, .cotangent = dy, .create_graph = true);
     if (y == NULL || ito_grads(y, wanted, n_wanted, result, options) != ITO_OK)
         return false;
     for (int64_t i = 0, w = 0; i < c->n; i++)

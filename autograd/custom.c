@@ -136,7 +136,8 @@ static bool checkpoint_sweep(const op_call *c, ito_tensor *dy, ito_tensor **dx, 
             wanted[n_wanted++] = stand_in[i];
     }
     ito_tensor *y = p->f(stand_in, p->given, p->context);
-    ito_backward_options options = {.cotangent = dy, .create_graph = recorded};
+    ito_backward_options options =
+        ITO_OPTIONS(ito_backward_options, .cotangent = dy, .create_graph = recorded);
     if (y == NULL || !tensor_needs_grad(y))
         return y != NULL;
     bool to_leaves = sweep_accumulates() && !recorded;

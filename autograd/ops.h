@@ -80,11 +80,13 @@ ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double valu
 
 typedef struct ito_reduce_options {
     int reserved_;
-    ito_shape dims; /* axes to reduce, ITO_DIMS(1, 2); none: all */
-    bool keepdim;   /* leave them with size 1 */
-    bool biased;    /* var: divide by n, not n - 1 */
+    /* Axes to reduce, ITO_DIMS(1, 2); by default all. ITO_DIMS() reduces none, as axis=() does in
+     * NumPy: each element is reduced by itself. */
+    ito_shape dims ITO_DEFAULT(ITO_ALL_DIMS);
+    bool keepdim; /* leave them with size 1 */
+    bool biased;  /* var: divide by n, not n - 1 */
 } ito_reduce_options;
-#define ITO_DEFAULTS_ito_reduce_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}
 
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
@@ -184,14 +186,14 @@ ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bi
 
 typedef struct ito_conv2d_options {
     int reserved_;
-    int64_t stride;      /* default 1 */
+    int64_t stride ITO_DEFAULT(1);
     int64_t padding;     /* zeros on every side */
     int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
-    int64_t dilation;    /* default 1 */
-    int64_t groups;      /* default 1 */
-    ito_tensor *add;     /* added to the result: shaped as it, or [N, O, 1, 1] */
+    int64_t dilation ITO_DEFAULT(1);
+    int64_t groups ITO_DEFAULT(1);
+    ito_tensor *add; /* added to the result: shaped as it, or [N, O, 1, 1] */
 } ito_conv2d_options;
-#define ITO_DEFAULTS_ito_conv2d_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_conv2d_options .stride = 1, .dilation = 1, .groups = 1
 
 /** x [N, C, H, W], w [O, C / groups, KH, KW], b [O] or NULL: [N, O, OH, OW], channels-last in
  * memory. With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask for
@@ -212,7 +214,8 @@ ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
  * Zero mean and unit variance in each of the groups of channels, then scale and shift by channel.
  * @param x      [N, C, ...]
  * @param weight [C], or NULL for 1; bias [C], or NULL for 0.
- * @param eps    added to the variance; 0 stands for the default, 1e-5.
+ * @param eps    added to the variance, 0 or more; PyTorch's default is 1e-5. With 0, a group of
+ *               equal numbers gives NaN.
  * Source: Wu, He 2018, arXiv:1803.08494.
  */
 ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight,
@@ -222,14 +225,23 @@ ITO_API ito_tensor *ito_group_norm_silu(ito_tensor *x, int64_t groups, ito_tenso
                                         ito_tensor *bias, double eps);
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
 ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
+typedef struct ito_scaled_dot_product_attention_options {
+    int reserved_;
+    double scale ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 1 / sqrt(D) */
+} ito_scaled_dot_product_attention_options;
+#define ITO_DEFAULTS_ito_scaled_dot_product_attention_options .scale = __builtin_nan("")
+
 /**
  * softmax(scale q k^T) v.
  * @param q [.., T, D], k [.., S, D], v [.., S, E]; batches equal.
- * @param scale  0 stands for the default, 1 / sqrt(D).
  * @return [.., T, E].
  */
-ITO_API ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                                     double scale);
+ITO_API ito_tensor *
+ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
+                                      ito_scaled_dot_product_attention_options options);
+#define ito_scaled_dot_product_attention(q, k, v, ...)                                             \
+    ITO_AT(ito_scaled_dot_product_attention_with(                                                  \
+        q, k, v, ITO_OPTIONS(ito_scaled_dot_product_attention_options, __VA_ARGS__)))
 
 /* ---- random
  * -------------------------------------------------------------------------------------------- */

@@ -88,9 +88,9 @@ typedef struct ito_group_norm_layer {
 
 typedef struct ito_group_norm_options {
     int reserved_;
-    double eps; /* default 1e-5, PyTorch's; DDPM has 1e-6 */
+    double eps ITO_DEFAULT(1e-5); /* PyTorch's; DDPM has 1e-6 */
 } ito_group_norm_options;
-#define ITO_DEFAULTS_ito_group_norm_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_group_norm_options .eps = 1e-5
 
 /** ito_group_norm_create(&m->base, "norm1", 128, 32, .eps = 1e-6). ITO_ERR_SHAPE if the channels do
  * not form so many groups. */
@@ -161,10 +161,10 @@ typedef struct ito_attention_layer {
 
 typedef struct ito_attention_options {
     int reserved_;
-    ito_generator *generator; /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
-    double eps;               /* of the group norm; default 1e-5 */
+    ito_generator *generator;     /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
+    double eps ITO_DEFAULT(1e-5); /* of the group norm */
 } ito_attention_options;
-#define ITO_DEFAULTS_ito_attention_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_attention_options .eps = 1e-5
 
 ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
                                                        int64_t channels, int64_t groups,

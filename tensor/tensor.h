@@ -44,6 +44,10 @@ typedef struct ito_shape {
 /** ITO_DIMS(1, 2): a list of axes, for reductions and permutations; negative ones count from the
  * end. */
 #define ITO_DIMS(...) ITO_SHAPE(__VA_ARGS__)
+/** In place of a list of axes: all axes, whatever their number. ITO_DIMS() is none. */
+#define ITO_ALL_DIMS ((ito_shape){.ndim = -1})
+#else
+#define ITO_ALL_DIMS (ito_shape{-1, {}})
 #endif
 
 /** "f32", "bf16", ... */

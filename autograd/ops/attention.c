@@ -11,7 +11,7 @@
 #include <math.h>
 
 typedef struct attention_params {
-    double scale;
+    double scale; /* NaN: 1 / sqrt(D) */
 } attention_params;
 
 /* A stack of matrices [.., rows, columns] with any strides. */
@@ -52,7 +52,7 @@ static int64_t batch_of(ito_shape s)
 static double scale_of(const op_call *c)
 {
     const attention_params *p = c->params;
-    return p->scale != 0 ? p->scale : 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]);
+    return isnan(p->scale) ? 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]) : p->scale;
 }
 
 static ito_dtype computed_in(const op_call *c)
@@ -381,9 +381,9 @@ ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int
     return ito_matmul(ito_softmax(ito_mul_scalar(scores, scale_of(&c)), -1), in[2]);
 }
 
-ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                             double scale)
+ito_tensor *ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
+                                                  ito_scaled_dot_product_attention_options options)
 {
-    attention_params p = {scale};
+    attention_params p = {options.scale};
     return op_apply(OP_scaled_dot_product_attention, (ito_tensor *[]){q, k, v}, 3, &p, sizeof p);
 }

@@ -7,7 +7,7 @@
 #include "autograd/op.h"
 #include "tensor/conv.h"
 
-/* The options with defaults filled in, and the sizes that cannot be told from two of x, w and y. */
+/* The options, and the sizes that cannot be told from two of x, w and y. */
 typedef struct conv_params {
     int64_t stride, padding, padding_end, dilation, groups;
     int64_t h, w;   /* of x, for conv2d_data */
@@ -230,11 +230,11 @@ bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 
 ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_conv2d_options options)
 {
-    conv_params p = {.stride = options.stride == 0 ? 1 : options.stride,
+    conv_params p = {.stride = options.stride,
                      .padding = options.padding,
                      .padding_end = options.padding_end,
-                     .dilation = options.dilation == 0 ? 1 : options.dilation,
-                     .groups = options.groups == 0 ? 1 : options.groups};
+                     .dilation = options.dilation,
+                     .groups = options.groups};
     if (x == NULL || w == NULL || !options_fit(&p))
         return NULL;
     return apply_conv2d(x, w, b, options.add, &p);

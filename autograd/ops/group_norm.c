@@ -9,6 +9,7 @@
 #include "autograd/op.h"
 #include "tensor/kernels/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct group_norm_params {
@@ -406,8 +407,10 @@ static ito_tensor *norm_apply(op_id id, ito_tensor *x, int64_t groups, ito_tenso
                               ito_tensor *bias, double eps)
 {
     enum { WEIGHT_AND_BIAS_MAY_BE_NULL = 6 };
-    group_norm_params p = {
-        .groups = groups, .eps = eps == 0 ? 1e-5 : eps, .silu = id == OP_group_norm_silu};
+    if (!(eps >= 0 && eps < HUGE_VAL))
+        return error_null(ITO_ERR_ARGUMENT, "group_norm: eps is %g; it must be 0 or more, finite",
+                          eps);
+    group_norm_params p = {.groups = groups, .eps = eps, .silu = id == OP_group_norm_silu};
     return op_apply_optional(id, (ito_tensor *[]){x, weight, bias}, 3, WEIGHT_AND_BIAS_MAY_BE_NULL,
                              &p, sizeof p);
 }

@@ -341,8 +341,7 @@ ito_status ito_ddpm_bits_per_dim_with(const ito_diffusion *d, ito_ddpm_network *
     status = evaluate_all(&e);
     if (status == ITO_OK) {
         b = (ito_ddpm_bits){NULL, ito_ddpm_prior_bits(d, e.exact), e.terms, e.squares, e.decoded};
-        b.total =
-            ito_add(b.prior, ito_sum_with(b.terms, (ito_reduce_options){.dims = ITO_DIMS(1)}));
+        b.total = ito_add(b.prior, ito_sum(b.terms, .dims = ITO_DIMS(1)));
         status = b.total == NULL ? ito_error_code() : ITO_OK;
     }
     ito_no_grad_end();

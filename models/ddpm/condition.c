@@ -182,8 +182,7 @@ static ito_tensor *slope_of(const ito_ddpm_classifier *c, ito_tensor *x, ito_ten
                      "guidance: the classifier made %s of %s; it must be [%" PRId64 "]",
                      tensor_shape_str(log_p), tensor_shape_str(x), x->shape[0]);
     else
-        slope = ito_grad_with(ito_sum_with(log_p, (ito_reduce_options){.keepdim = false}), leaf,
-                              (ito_backward_options){.cotangent = NULL});
+        slope = ito_grad(ito_sum(log_p), leaf);
     grad_mode_restore(saved);
     return slope == NULL ? NULL : ito_detach(slope);
 }

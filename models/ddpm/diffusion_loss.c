@@ -74,7 +74,7 @@ ito_tensor *image_mean(ito_tensor *x)
     if (x == NULL || x->ndim == 1)
         return x;
     ito_shape rest = {.ndim = x->ndim - 1, .dim = {1, 2, 3, 4, 5, 6, 7}};
-    return ito_mean_with(x, (ito_reduce_options){.dims = rest});
+    return ito_mean(x, .dims = rest);
 }
 
 bool ask_noised(const char *op, const ito_diffusion *d, ito_ddpm_network *network, void *context,
@@ -139,8 +139,7 @@ ito_tensor *ito_ddpm_loss(const ito_diffusion *d, ito_ddpm_network *network, voi
     const ito_ddpm_objective *loss = d->loss;
     if (loss->simple != 1.0 || loss->vlb != 0.0 || loss->distance != NULL ||
         d->weighting->weight != NULL)
-        return ito_mean_with(ito_ddpm_losses(d, network, context, x_0, t, eps),
-                             (ito_reduce_options){.keepdim = false});
+        return ito_mean(ito_ddpm_losses(d, network, context, x_0, t, eps));
     /* L_simple by the fused operation. */
     network_heads heads;
     ito_tensor *x_t = ito_ddpm_q_sample(d->schedule, x_0, eps, t);

@@ -74,7 +74,7 @@ static ito_tensor *loss_at_drawn(const ito_ddpm_trainer *tr, ito_generator *for_
     out->losses = ito_detach(losses);
     if (out->losses == NULL)
         return NULL;
-    return ito_mean_with(ito_mul(losses, weights), (ito_reduce_options){.keepdim = false});
+    return ito_mean(ito_mul(losses, weights));
 }
 
 static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t step, drawn *out)

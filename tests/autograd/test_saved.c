@@ -18,12 +18,12 @@ static int64_t bytes_of(const ito_tensor *t)
 
 static ito_tensor *norm(ito_tensor *x)
 {
-    return ito_group_norm(x, 4, NULL, NULL, 0);
+    return ito_group_norm(x, 4, NULL, NULL, 1e-5);
 }
 
 static ito_tensor *norm_silu(ito_tensor *x)
 {
-    return ito_group_norm_silu(x, 4, NULL, NULL, 0);
+    return ito_group_norm_silu(x, 4, NULL, NULL, 1e-5);
 }
 
 static ito_tensor *drop(ito_tensor *x)
@@ -200,7 +200,7 @@ static ito_tensor *network(ito_tensor *const *in, int64_t n, void *context)
     (void)n, (void)context;
     ito_generator g = ito_generator_make(3, 4);
     ito_tensor *h = ito_cat(ITO_TENSORS(in[0], ito_silu(in[0])), 1);
-    h = ito_dropout(ito_group_norm_silu(h, 2, NULL, NULL, 0), 0.3, &g);
+    h = ito_dropout(ito_group_norm_silu(h, 2, NULL, NULL, 1e-5), 0.3, &g);
     h = ito_conv2d(ito_upsample_nearest2d(h, 2), in[1], NULL, .padding = 1);
     h = ito_reshape(ito_permute(ito_gelu(h), 0, 2, 3, 1), 2, 16, 3);
     return ito_mul(h, ito_reshape(h, 2, 16, 3));

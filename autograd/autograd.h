@@ -68,21 +68,37 @@ ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
 ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
                              ito_tensor **grads, ito_backward_options options);
 
-/** A function of tensors, for what takes one: checks, jvp, checkpoint. Pure: same inputs, same
+/** A function of tensors, for what takes one: checks, jvp, recompute. Pure: same inputs, same
  * result. */
 typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *context);
 
 /** The Jacobian-vector product: the derivative of f(x) along v, by differentiating the vjp. */
 ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
 
-/**
- * f(inputs), computed again in backward rather than kept (Chen et al. 2016, arXiv:1604.06174).
- * Leaves that f uses besides get their gradients, too, and may not change meanwhile; results that
- * require one must be inputs (1 to 32). f must draw random numbers from generators that it copies.
- */
-ITO_API ito_tensor *ito_checkpoint(ito_function *f, void *context, ito_tensor *const *inputs,
-                                   int64_t n);
+typedef struct ito_recompute_options {
+    int reserved_;
+    ito_generator *const *generators; /* that f draws from, each once: ITO_GENERATORS(&g) */
+    int64_t n_generators;
+} ito_recompute_options;
+#define ITO_DEFAULTS_ito_recompute_options .reserved_ = 0
 
+/**
+ * f(inputs), computed again in backward rather than kept (activation checkpointing; Chen et al.
+ * 2016, arXiv:1604.06174): ito_recompute(f, context, inputs, 2, ITO_GENERATORS(&g)). Leaves that f
+ * uses besides get their gradients, too, and may not change meanwhile; results that require one
+ * must be inputs (1 to 32).
+ *
+ * f runs without history first, and again in backward, where the generators named have the state
+ * that they had before the first time; afterwards they go on as if f had run once. f must not draw
+ * from others, unless from copies of its own. context and generators must outlive the graph.
+ * @return f's result, of the current scope. NULL with ITO_ERR_ARGUMENT for a missing function,
+ * input or generator, ITO_ERR_GRAD for a result from outside, or f's own error.
+ */
+ITO_API ito_tensor *ito_recompute_with(ito_function *f, void *context, ito_tensor *const *inputs,
+                                       int64_t n, ito_recompute_options options);
+#define ito_recompute(f, context, inputs, n, ...)                                                  \
+    ITO_AT(ito_recompute_with(f, context, inputs, n,                                               \
+                              ITO_OPTIONS(ito_recompute_options, __VA_ARGS__)))
 /**
  * Called with the gradient that reaches a tensor in each sweep, before it is passed on.
  * @return the gradient to use instead: grad itself, or another of its shape; NULL after an error.
@@ -150,6 +166,19 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 }
 #endif
 
+/** Both fields of an ito_recompute_options: a list of generators, and how many. */
+#ifdef __cplusplus
+#include <initializer_list>
+#define ITO_GENERATORS(...)                                                                        \
+    .generators = std::initializer_list<ito_generator *>{__VA_ARGS__}.begin(),                     \
+    .n_generators = (int64_t)std::initializer_list<ito_generator *>{__VA_ARGS__}.size()
+#else
+#define ITO_GENERATORS(...)                                                                        \
+    .generators = (ito_generator *const[]){__VA_ARGS__},                                           \
+    .n_generators =                                                                                \
+        (int64_t)(sizeof((ito_generator *const[]){__VA_ARGS__}) / sizeof(ito_generator *))
+#endif
+
 /** ITO_NO_GRAD { ... }: a block in which nothing is recorded. Leave it at its end, not by return.
  */
 #define ITO_NO_GRAD                                                                                \
@@ -160,7 +189,6 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 #define ito_detach(...) ITO_AT(ito_detach(__VA_ARGS__))
 #define ito_grads(...) ITO_AT(ito_grads(__VA_ARGS__))
 #define ito_jvp(...) ITO_AT(ito_jvp(__VA_ARGS__))
-#define ito_checkpoint(...) ITO_AT(ito_checkpoint(__VA_ARGS__))
 #define ito_add_grad_hook(...) ITO_AT(ito_add_grad_hook(__VA_ARGS__))
 #define ito_custom(...) ITO_AT(ito_custom(__VA_ARGS__))
 #endif

@@ -245,13 +245,13 @@ Test(saved, a_checkpoint_takes_results_that_are_made_again)
     ito_tensor *in[2], *plain[2], *wrapped[2];
     make_inputs(in);
     ito_tensor *h = ito_silu(in[0]), *inputs[2] = {h, in[1]};
-    ito_tensor *y = network(inputs, 2, NULL), *z = ito_checkpoint(network, NULL, inputs, 2);
+    ito_tensor *y = network(inputs, 2, NULL), *z = ito_recompute(network, NULL, inputs, 2);
     cr_assert(tensor_node(z)->claimed[0]);
     ito_backward_options options = {.cotangent = ito_ones_like(y), .retain_graph = true};
     cr_assert_eq(ito_grads(y, in, 2, plain, options), ITO_OK, "%s", ito_error());
     cr_assert_eq(ito_grads(z, in, 2, wrapped, options), ITO_OK, "%s", ito_error());
     for (int i = 0; i < 2; i++)
-        assert_close(wrapped[i], plain[i], 0, "checkpoint");
+        assert_close(wrapped[i], plain[i], 0, "recompute");
 }
 
 static ito_tensor *product(ito_tensor *const *in, int64_t n, const void *params)

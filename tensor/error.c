@@ -79,15 +79,6 @@ void *error_null(ito_status code, const char *format, ...)
     return NULL;
 }
 
-bool error_false(ito_status code, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    record_error(code, format, arguments);
-    va_end(arguments);
-    return false;
-}
-
 ito_status error_missing(const char *op, const char *argument)
 {
     ito_error_set(ITO_ERR_ARGUMENT, "%s: %s is NULL", op, argument);

@@ -224,7 +224,7 @@ static void block_gradient(const attention_backward *w, const block *b, char *sc
     for (int64_t r = 0; r < b->count; r += ROWS) {
         int64_t rows = b->count - r < ROWS ? b->count - r : ROWS;
         char *p = scores + r * keys * size, *ds = dp + r * keys * size;
-        t->softmax_again(p, p, rows, keys, a->scale, peak + r * size, inverse + r * size);
+        t->softmax_recompute(p, p, rows, keys, a->scale, peak + r * size, inverse + r * size);
         t->softmax_backward(ds, p, ds, rows, keys, a->scale);
     }
 }

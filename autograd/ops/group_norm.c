@@ -164,8 +164,8 @@ static void apply_image(const norm_size *s, char *y, const char *x, const void *
 {
     int64_t chunks = chunk_count(s), line = s->line;
     char *center = scratch, *scale = center + line, *shift = scale + line;
-    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
-                                 bias);
+    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
+                                  bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
@@ -269,8 +269,8 @@ static void backward_image(const norm_backward *b, int64_t image)
     char *center = b->scratch + (size_t)image * b->scratch_bytes, *scale = center + line;
     char *shift = scale + line, *a = shift + line, *slope = a + line, *level = slope + line;
     char *sums = level + line, *dx = b->dx == NULL ? NULL : b->dx + image * s->image;
-    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd,
-                                 b->weight, b->bias);
+    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd,
+                                  b->weight, b->bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
@@ -283,8 +283,9 @@ static void backward_image(const norm_backward *b, int64_t image)
             s->kernels->group_norm_sums(sums + i * 2 * line, x + first * s->pixel,
                                         dy + first * s->pixel, pixels, s->channels, center);
     }
-    s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
-                                  s->channels, s->groups, group_count(s), mean, rstd, b->weight);
+    s->kernels->group_norm_coefficients(b->grad + image * 2 * s->channels, a, slope, level, sums,
+                                        chunks, s->channels, s->groups, group_count(s), mean, rstd,
+                                        b->weight);
     if (dx == NULL)
         return;
     const char *dz = s->silu ? dx : dy;

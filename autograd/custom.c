@@ -55,7 +55,7 @@ ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *inputs, int64
                         .arity = -1,
                         .kind = KIND_PRIMITIVE,
                         .dtypes = ANY,
-                        .saves = SAVE_ALL_INPUTS | SAVE_OUTPUT,
+                        .saves = SAVE_INPUTS | SAVE_OUTPUT,
                         .forward = custom_forward,
                         .backward = op->backward != NULL ? custom_backward : NULL};
     p->op = op;

@@ -183,7 +183,7 @@ static recompute_params *params_create(ito_function *f, void *context, int64_t n
                         .arity = -1,
                         .kind = KIND_PRIMITIVE,
                         .dtypes = ANY,
-                        .saves = SAVE_ALL_INPUTS,
+                        .saves = SAVE_INPUTS,
                         .forward = recompute_forward,
                         .backward = recompute_backward};
     p->f = f;

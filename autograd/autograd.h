@@ -29,10 +29,12 @@ ITO_API ito_tensor *ito_detach(ito_tensor *t);
 
 /** Until the matching end, operations in this thread record no history. They nest. */
 ITO_API void ito_no_grad_begin(void);
+/** End the innermost block that ito_no_grad_begin opened in this thread. */
 ITO_API void ito_no_grad_end(void);
 /** Whether operations record history now. */
 ITO_API bool ito_grad_enabled(void);
 
+/** What sweeps take. */
 typedef struct ito_backward_options {
     int reserved_;
     ito_tensor
@@ -75,6 +77,7 @@ typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *con
 /** The Jacobian-vector product: the derivative of f(x) along v, by differentiating the vjp. */
 ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
 
+/** What ito_recompute takes. */
 typedef struct ito_recompute_options {
     int reserved_;
     ito_generator *const *generators; /* that f draws from, each once: ITO_GENERATORS(&g) */
@@ -114,6 +117,7 @@ ITO_API void ito_set_anomaly_mode(bool on);
 /** Write the graph behind t to file in Graphviz's DOT language. */
 ITO_API ito_status ito_graph_dot(const ito_tensor *t, FILE *file);
 
+/** What gradient checks take. */
 typedef struct ito_gradcheck_options {
     int reserved_;
     double eps ITO_DEFAULT(1e-6);  /* step of the central difference; more than 0 */

@@ -24,6 +24,7 @@
 extern "C" {
 #endif
 
+/** What went wrong, by kind. Functions that return no object return one. */
 typedef enum ito_status {
     ITO_OK = 0,
     ITO_ERR_ARGUMENT, /* a value that the function does not take */

@@ -70,6 +70,7 @@ check() { # quick or full
     step 'format' check_format
     step 'includes point one way' check_includes
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
+    step 'public names are documented' tests/check/documented.sh
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true

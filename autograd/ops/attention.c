@@ -5,7 +5,7 @@
  * decide. With bf16 inputs all of that is f32: scores, probabilities and the sums of dk and dv.
  */
 #include "autograd/op.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>

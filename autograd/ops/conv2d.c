@@ -5,7 +5,7 @@
  * weights, bias and their gradients are f32.
  */
 #include "autograd/op.h"
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 
 /* The options, and the sizes that cannot be told from two of x, w and y. */
 typedef struct conv_params {

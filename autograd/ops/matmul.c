@@ -4,7 +4,7 @@
  * In bf16 sums are made in f32 and rounded once.
  */
 #include "autograd/op.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 
 /* ---- bmm: [B, M, K] [B, K, N] -> [B, M, N] ---- */
 

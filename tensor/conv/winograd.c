@@ -9,9 +9,9 @@
  * Steps from one of the 36 numbers to the next are padded by a cache line: multiples of 4096 bytes
  * would send all of them to the same few places of the cache.
  */
-#include "tensor/winograd.h"
+#include "tensor/conv/winograd.h"
 
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <omp.h>
 #include <pthread.h>

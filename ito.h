@@ -31,7 +31,7 @@
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"

@@ -7,7 +7,7 @@
 #include "examples/ddpm/run.h"
 #include "models/classifier/classifier.h"
 #include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/runtime.h"
 
@@ -137,7 +137,7 @@ static bool train_all(const settings *s, ito_classifier *c, ito_optimizer *opt, 
     progress_begin(&bar, "step", "images", 0, steps);
     bool good = true;
     for (int64_t step = 0; good && step < steps; step++) {
-        double lr = s->lr * ito_schedule_warmup(step, 200) * ito_schedule_cosine(step, steps, 0.0),
+        double lr = s->lr * ito_lr_warmup(step, 200) * ito_lr_cosine(step, steps, 0.0),
                loss = 0;
         ito_module_seed(&c->base, (uint64_t)s->seed, (uint64_t)step);
         ito_scope_begin();

@@ -10,7 +10,7 @@
 #include "examples/ddpm/stop.h"
 #include "nn/data.h"
 #include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 #include "tensor/runtime.h"
 
 #include <inttypes.h>
@@ -150,7 +150,7 @@ static bool train_step(job *j, int64_t step, double *loss_value)
     if (loss == NULL || ito_backward(loss) != ITO_OK)
         return false;
     *loss_value = ito_item(loss);
-    double lr = o->lr * ito_schedule_warmup(step, WARMUP) * ito_schedule_cosine(step, o->steps, 0);
+    double lr = o->lr * ito_lr_warmup(step, WARMUP) * ito_lr_cosine(step, o->steps, 0);
     return ito_optimizer_step(j->optimizer, lr, .max_norm = 1.0) == ITO_OK;
 }
 

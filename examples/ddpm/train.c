@@ -8,7 +8,7 @@
 #include "examples/ddpm/stop.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "nn/memory.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 #include "tensor/io/image.h"
 #include "tensor/runtime.h"
 
@@ -130,8 +130,8 @@ static bool log_step(session *s, const ito_ddpm_train_result *r, double lr)
 
 static double learning_rate(const train_options *o, int64_t step)
 {
-    double lr = o->lr * (o->warmup > 0 ? ito_schedule_warmup(step, o->warmup) : 1.0);
-    return strcmp(o->decay, "cosine") == 0 ? lr * ito_schedule_cosine(step, o->steps, 0.0) : lr;
+    double lr = o->lr * (o->warmup > 0 ? ito_lr_warmup(step, o->warmup) : 1.0);
+    return strcmp(o->decay, "cosine") == 0 ? lr * ito_lr_cosine(step, o->steps, 0.0) : lr;
 }
 
 /* Any NaN as printf shows the usual one, without a sign. */

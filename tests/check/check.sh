@@ -81,6 +81,7 @@ check() { # quick or full
     step 'the checks of includes, checked' tests/check/test_includes.sh
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
     step 'old names fail to compile' tests/check/renamed.sh
+    step 'public names are documented' tests/check/documented.sh
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true

@@ -1,8 +1,8 @@
-/* Copies past the caches, for results that no cache holds: a store that does not first read what it
- * overwrites saves a third of the traffic. Of results that the third-level cache holds it would
- * cost whoever reads them next more than that, by as much as reading memory is slower. Internal. */
-#ifndef ITO_STREAM_H
-#define ITO_STREAM_H
+/* Non-temporal stores: copies that go past the caches. A store that does not first read what it
+ * overwrites saves a third of the traffic. It pays for results that are larger than the third-level
+ * cache; of smaller ones, whoever reads them next would lose more than that. Internal. */
+#ifndef ITO_NONTEMPORAL_H
+#define ITO_NONTEMPORAL_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -14,13 +14,13 @@
 
 /* Whether a result of so many bytes, made from as many, is worth it: 32 MiB of third-level cache
  * are the most that is common. */
-static inline bool stream_pays(int64_t bytes)
+static inline bool nontemporal_pays(int64_t bytes)
 {
     return bytes >= (int64_t)24 << 20;
 }
 
-/* memcpy past the caches. Other threads may read the copy after stream_end. */
-static inline void stream_copy(void *to, const void *from, int64_t bytes)
+/* memcpy past the caches. Other threads may read the copy after nontemporal_end. */
+static inline void nontemporal_copy(void *to, const void *from, int64_t bytes)
 {
     enum { STEP = 16 };
     int64_t at = -(int64_t)(uintptr_t)to & (STEP - 1);
@@ -35,7 +35,7 @@ static inline void stream_copy(void *to, const void *from, int64_t bytes)
 }
 
 /* In each thread, after its copies. */
-static inline void stream_end(void)
+static inline void nontemporal_end(void)
 {
 #if defined(__SSE2__)
     _mm_sfence();

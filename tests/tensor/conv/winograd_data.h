@@ -4,8 +4,8 @@
 #ifndef ITO_TEST_WINOGRAD_DATA_H
 #define ITO_TEST_WINOGRAD_DATA_H
 
+#include "tensor/conv/winograd.h"
 #include "tensor/convert.h"
-#include "tensor/winograd.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -4,7 +4,7 @@
  * Invariant: what decides bits, the blocks of k and whether pairs of bf16 are multiplied, depends
  * on k, the dtypes and the instruction set alone.
  */
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 enum {
     DEPTH_MOST = 512,       /* of a block of k: a panel of vectors in a first-level cache */

@@ -9,9 +9,9 @@
  * Steps from one of the 36 numbers to the next are padded by a cache line: multiples of 4096 bytes
  * would send all of them to the same few places of the cache.
  */
-#include "tensor/winograd.h"
+#include "tensor/conv/winograd.h"
 
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <omp.h>
 #include <pthread.h>
@@ -348,7 +348,7 @@ typedef struct weight_plan {
 } weight_plan;
 
 /* Padded to an odd number of cache lines. */
-static int64_t odd_lines(int64_t floats)
+static int64_t odd_cache_lines(int64_t floats)
 {
     return (ceil_div(floats, LINE) / 2 * 2 + 1) * LINE;
 }
@@ -386,8 +386,8 @@ static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
     p.m = round_up(s->co, p.rows);
     p.n = round_up(s->ci, p.columns);
     p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
-    p.d_row = odd_lines(p.m);
-    p.v_row = odd_lines(p.n);
+    p.d_row = odd_cache_lines(p.m);
+    p.v_row = odd_cache_lines(p.n);
     int64_t tile_bytes = NUMBERS * (p.d_row + p.v_row) * (int64_t)sizeof(float);
     p.round = max_of(ROUND_BYTES / tile_bytes / SUM_TILES, 1) * SUM_TILES;
     p.round = min_of(p.round, round_up(max_of(p.grid.tiles, 1), SUM_TILES));

@@ -1,7 +1,7 @@
 /* Matrix products with bf16 operands: sums in f32, C rounded once; and products of pairs of bf16,
  * in plain arithmetic where the processor has no instruction for them. */
 #include "tensor/kernels/kernels.h"
-#include "tests/tensor/gemm_data.h"
+#include "tests/tensor/gemm/gemm_data.h"
 
 static const ito_dtype mixes[][3] = {{ITO_BF16, ITO_BF16, ITO_BF16}, {ITO_BF16, ITO_F32, ITO_BF16},
                                      {ITO_F32, ITO_BF16, ITO_BF16},  {ITO_BF16, ITO_BF16, ITO_F32},

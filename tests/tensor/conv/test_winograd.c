@@ -1,6 +1,6 @@
 /* Winograd convolution against a plain sum in double, straight from the definition in conv.h, and
  * the laws of its bits. */
-#include "tests/tensor/winograd_data.h"
+#include "tests/tensor/conv/winograd_data.h"
 
 /* The largest of up to a million errors is some six times their root-mean-square. */
 static const double WORST_TOLERANCE = 6e-5;

@@ -1,6 +1,6 @@
 /* Matrix products of f32 and f64 against a plain double loop. */
-#include "tensor/gemm_blocks.h"
-#include "tests/tensor/gemm_data.h"
+#include "tensor/gemm/gemm_blocks.h"
+#include "tests/tensor/gemm/gemm_data.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

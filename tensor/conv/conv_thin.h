@@ -11,7 +11,7 @@
 #ifndef ITO_CONV_THIN_H
 #define ITO_CONV_THIN_H
 
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 
 /* Whether a pass goes this way, by what it is given but n. */
 bool conv_by_thin(conv_pass pass, const conv_shape *s);

@@ -3,10 +3,10 @@
  * way of filter tap t, along each axis; column tap * tap_column + channel * channel_column of the
  * matrix is chosen so that the weights are the other factor as they lie.
  */
-#include "tensor/conv_thin.h"
+#include "tensor/conv/conv_thin.h"
 
-#include "tensor/gemm.h"
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <string.h>
 

@@ -9,9 +9,9 @@
  * third. Sharing costs barriers, which lose several times over when other programs hold a
  * processor, so shared blocks are large.
  */
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <omp.h>
 

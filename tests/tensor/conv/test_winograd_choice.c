@@ -1,5 +1,5 @@
 /* Which convolutions go by way of Winograd, and the switch that sends all to implicit GEMM. */
-#include "tests/tensor/winograd_data.h"
+#include "tests/tensor/conv/winograd_data.h"
 
 static void run_conv(data *d)
 {

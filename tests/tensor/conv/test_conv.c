@@ -2,9 +2,9 @@
  * are small integers, so that every sum is exact in any order and equality is asked for; fractions
  * serve where bits or rounding are the question. All of it is about implicit GEMM, so Winograd,
  * which is not exact on integers, is switched off; it has test_winograd.c. */
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
+#include "tensor/conv/winograd.h"
 #include "tensor/convert.h"
-#include "tensor/winograd.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -8,7 +8,7 @@
 #ifndef ITO_GEMM_BLOCKS_H
 #define ITO_GEMM_BLOCKS_H
 
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
 
 /* Sizes of blocks. */

@@ -7,7 +7,7 @@
 #define ITO_TEST_GEMM_DATA_H
 
 #include "tensor/convert.h"
-#include "tensor/gemm_blocks.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <criterion/criterion.h>
 #include <math.h>

@@ -9,12 +9,12 @@
  * Invariant: no gathered value depends on how rows are cut into tiles, so bits depend on neither
  * threads nor n.
  */
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 
-#include "tensor/conv_thin.h"
-#include "tensor/gemm.h"
-#include "tensor/gemm_blocks.h"
-#include "tensor/winograd.h"
+#include "tensor/conv/conv_thin.h"
+#include "tensor/conv/winograd.h"
+#include "tensor/gemm/gemm.h"
+#include "tensor/gemm/gemm_blocks.h"
 
 #include <string.h>
 

@@ -12,7 +12,7 @@
 #ifndef ITO_WINOGRAD_H
 #define ITO_WINOGRAD_H
 
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 
 /* Whether s is a convolution of the kind above. */
 bool winograd_fits(const conv_shape *s);

@@ -99,8 +99,8 @@ static bool recompute_sweep(const op_call *c, ito_tensor *dy, ito_tensor **dx, b
     return true;
 }
 
-/* Each generator takes on the state that is in the list, which remembers the one it had. Done
- * twice, the second time from the end, nothing has changed. */
+/* Exchange the state in the list with that of the generator. Exchanging all of a list again, from
+ * its end, undoes it. */
 static void swap_state(generator_state *g)
 {
     ito_generator now = *g->generator;

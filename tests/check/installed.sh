@@ -54,7 +54,7 @@ int main(void)
     ito_tensor *x = ito_requires_grad(ito_scalar(3, ITO_F32), true);
     if (ito_backward(ito_mul(x, x)) != ITO_OK)
         return 1;
-    printf("%g\n", ito_item(ito_grad_of(x)));
+    printf("%s %g\n", ito_version(), ito_item(ito_grad_of(x)));
     return 0;
 }
 END
@@ -64,7 +64,8 @@ END
         link $kind "$work/small-$kind" ito "$work/small.o"
         linked $kind "$work/small-$kind"
         printed=$("$work/small-$kind")
-        [ "$printed" = 6 ] || fail "$kind: the gradient of x^2 at 3 is $printed"
+        [ "$printed" = "$(flags --modversion ito) 6" ] ||
+            fail "$kind: version and gradient of x^2 at 3 are $printed"
     done
 }
 

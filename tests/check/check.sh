@@ -88,7 +88,8 @@ check() { # quick or full
         step 'programs include what is public' check_program_includes
         step 'calls point one way' tests/check/link_direction.sh build/gcc
         step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
-        step 'the installed library' tests/check/installed.sh build/gcc
+        step 'the installed library, and the programs built with it' \
+            tests/check/installed.sh build/gcc programs
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2

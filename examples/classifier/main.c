@@ -2,9 +2,9 @@
  * often it is right. `train` writes its weights as bf16, as they are shipped. */
 #include "autograd/ops.h"
 #include "examples/classifier/data.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/options.h"
+#include "examples/common/progress.h"
+#include "examples/ddpm/run_directory.h"
 #include "models/classifier/classifier.h"
 #include "nn/optim.h"
 #include "nn/schedule.h"

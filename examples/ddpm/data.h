@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_DATA_H
 #define ITO_DDPM_DATA_H
 
-#include "examples/ddpm/options.h"
+#include "examples/common/options.h"
 #include "tensor/tensor.h"
 
 #include <cjson/cJSON.h>

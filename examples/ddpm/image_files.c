@@ -3,7 +3,7 @@
 
 #include "autograd/ops.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/run_directory.h"
 #include "tensor/io/image.h"
 
 #include <dirent.h>

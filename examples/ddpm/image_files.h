@@ -2,7 +2,7 @@
 #ifndef ITO_DDPM_IMAGE_FILES_H
 #define ITO_DDPM_IMAGE_FILES_H
 
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/model_files.h"
 
 /* u8 [N, C, H, W] of an image file, a .npy file of bytes, or the .png files of a directory in the
  * order of their names; of the current scope. NULL with an error recorded, also if they are not of

@@ -1,6 +1,6 @@
 /* ito-ddpm: train a DDPM, sample from it, look into its files. */
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/options.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
 #include "tensor/runtime.h"
 
 #include <signal.h>

@@ -3,11 +3,11 @@
  * the run is escaped, and it is replaced as a whole. */
 #include "examples/ddpm/report.h"
 
-#include "examples/ddpm/chart.h"
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
-#include "examples/ddpm/run_log.h"
+#include "examples/common/chart.h"
+#include "examples/common/options.h"
+#include "examples/common/run_log.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/schedule_plots.h"
 #include "models/ddpm/settings.h"
 #include "tensor/internal.h"

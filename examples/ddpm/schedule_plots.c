@@ -1,7 +1,7 @@
 /* The curves of noise schedules. */
 #include "examples/ddpm/schedule_plots.h"
 
-#include "examples/ddpm/chart.h"
+#include "examples/common/chart.h"
 #include "models/ddpm/diffusion.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 #include "examples/ddpm/session.h"
 
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/model_files.h"
 #include "nn/checkpoint.h"
 #include "tensor/runtime.h"
 

@@ -2,9 +2,9 @@
 #ifndef ITO_DDPM_SESSION_H
 #define ITO_DDPM_SESSION_H
 
-#include "examples/ddpm/events.h"
-#include "examples/ddpm/progress.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/events.h"
+#include "examples/common/progress.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
 #include "models/ddpm/condition.h"
 #include "models/ddpm/train.h"

@@ -3,8 +3,8 @@
 #include "examples/ddpm/train_options.h"
 
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/model_files.h"
+#include "examples/ddpm/run_directory.h"
 #include "tensor/runtime.h"
 
 #include <errno.h>

@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_TRAIN_OPTIONS_H
 #define ITO_DDPM_TRAIN_OPTIONS_H
 
-#include "examples/ddpm/options.h"
+#include "examples/common/options.h"
 #include "models/ddpm/settings.h"
 
 #include <cjson/cJSON.h>

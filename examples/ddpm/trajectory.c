@@ -4,8 +4,8 @@
 #include "examples/ddpm/trajectory.h"
 
 #include "autograd/ops.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_directory.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 

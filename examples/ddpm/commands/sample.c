@@ -2,12 +2,12 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone; nothing is written
  * unless all images are finite. */
 #include "autograd/ops.h"
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/eval.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/guide.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/classifier_guidance.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/commands/eval.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/trajectory.h"
 #include "models/ddpm/sampler.h"
 #include "tensor/io/image.h"

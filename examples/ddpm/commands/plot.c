@@ -1,12 +1,12 @@
 /* ito-ddpm plot: noise schedules as charts, and an image on its way to noise.
  * Invariant: files are complete or not written. */
 #include "autograd/ops.h"
-#include "examples/ddpm/chart.h"
-#include "examples/ddpm/commands.h"
+#include "examples/common/chart.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/model_files.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/schedule_plots.h"
 #include "models/ddpm/diffusion.h"
 #include "tensor/io/file.h"

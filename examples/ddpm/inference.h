@@ -3,10 +3,10 @@
 #ifndef ITO_DDPM_GENERATE_H
 #define ITO_DDPM_GENERATE_H
 
+#include "examples/common/options.h"
+#include "examples/common/progress.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
+#include "examples/ddpm/model_files.h"
 #include "models/ddpm/condition.h"
 
 // clang-format off

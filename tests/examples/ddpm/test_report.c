@@ -1,8 +1,8 @@
 /* report.html and its charts, from run directories made by hand. What a browser would decode is
  * decoded here by other programs: base64 by coreutils, the command line by a shell. */
-#include "examples/ddpm/chart.h"
+#include "examples/common/chart.h"
+#include "examples/common/run_log.h"
 #include "examples/ddpm/report.h"
-#include "examples/ddpm/run_log.h"
 #include "tensor/base.h"
 
 #include <criterion/criterion.h>

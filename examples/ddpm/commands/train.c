@@ -2,10 +2,10 @@
  * interrupt.
  * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
  * resumed from any checkpoint goes on to the same bits. */
-#include "examples/ddpm/commands.h"
+#include "examples/common/stop.h"
+#include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/session.h"
-#include "examples/ddpm/stop.h"
 #include "models/ddpm/sampler.h"
 #include "nn/memory.h"
 #include "nn/schedule.h"

@@ -1,5 +1,5 @@
 /* What a file is. */
-#include "examples/ddpm/file_kind.h"
+#include "examples/ddpm/file_kinds.h"
 
 #include <stdbool.h>
 #include <stddef.h>

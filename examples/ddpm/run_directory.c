@@ -1,7 +1,7 @@
 /* The directory of a training run.
  * Invariant: whoever writes into it holds the lock, which the system takes back when a process
  * dies. */
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/run_directory.h"
 
 #include "tensor/base.h"
 #include "tensor/internal.h"

@@ -1,5 +1,5 @@
 /* What the commands that use a trained network have in common. */
-#include "examples/ddpm/generate.h"
+#include "examples/ddpm/inference.h"
 
 #include "autograd/ops.h"
 

@@ -1,14 +1,14 @@
 /* ito-ddpm eval --bits-per-dim: the variational bound of a model on real images, term by term, and
  * the rate and distortion of progressive coding.
  * Invariant: an image's bits depend on the model, the seed, its number and its pixels alone. */
-#include "examples/ddpm/eval.h"
+#include "examples/ddpm/commands/eval.h"
 
 #include "autograd/ops.h"
-#include "examples/ddpm/chart.h"
+#include "examples/common/chart.h"
+#include "examples/common/options.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_directory.h"
 #include "models/ddpm/bound.h"
 
 #include <cjson/cJSON.h>

@@ -1,7 +1,7 @@
 /* TensorBoard event files.
  * Invariant: a record is written by one call, so a reader sees whole records or the beginning of
  * the last one, which its checksum tells. */
-#include "examples/ddpm/events.h"
+#include "examples/common/events.h"
 
 #include "tensor/base.h"
 

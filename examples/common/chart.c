@@ -1,7 +1,7 @@
 /* Line charts as SVG.
  * Invariant: what is written depends on the points alone, and is valid for any of them, none and
  * NaN included. */
-#include "examples/ddpm/chart.h"
+#include "examples/common/chart.h"
 
 #include <inttypes.h>
 #include <math.h>

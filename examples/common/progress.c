@@ -1,5 +1,5 @@
 /* How far a long job is. */
-#include "examples/ddpm/progress.h"
+#include "examples/common/progress.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,11 +2,11 @@
  * algorithms 3 and 4.
  * Invariant: what comes out of a whole file is what went in, to the bit, or nothing. */
 #include "autograd/ops.h"
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/eval.h"
-#include "examples/ddpm/generate.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/commands/eval.h"
 #include "examples/ddpm/image_files.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_directory.h"
 #include "models/ddpm/codec.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"

@@ -1,10 +1,10 @@
 /* A classifier of noised images in a file: its weights, and in the metadata the settings of the
  * network that it was made for.
  * Invariant: a guide that is open knows the images and the noise of the network that it guides. */
-#include "examples/ddpm/guide.h"
+#include "examples/ddpm/classifier_guidance.h"
 
 #include "autograd/ops.h"
-#include "examples/ddpm/file_kind.h"
+#include "examples/ddpm/file_kinds.h"
 #include "tensor/io/safetensors.h"
 
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_MODEL_H
 #define ITO_DDPM_MODEL_H
 
-#include "examples/ddpm/options.h"
+#include "examples/common/options.h"
 #include "models/ddpm/settings.h"
 #include "tensor/io/safetensors.h"
 

@@ -1,12 +1,12 @@
 /* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
  * that comes with Ito, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
-#include "examples/ddpm/eval.h"
+#include "examples/ddpm/commands/eval.h"
 #include "autograd/ops.h"
-#include "examples/ddpm/commands.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/options.h"
+#include "examples/ddpm/inference.h"
 #include "models/classifier/classifier.h"
 #include "models/ddpm/sampler.h"
 #include "models/metrics/metrics.h"

@@ -1,5 +1,5 @@
 /* Being asked to stop. The handler writes one flag and, the second time, restores the default. */
-#include "examples/ddpm/stop.h"
+#include "examples/common/stop.h"
 
 #include <signal.h>
 #include <stddef.h>

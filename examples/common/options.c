@@ -1,6 +1,6 @@
 /* Command lines by table, on top of argp.
  * Invariant: a number that is stored was written out in full and lies in its row's range. */
-#include "examples/ddpm/options.h"
+#include "examples/common/options.h"
 
 #include "tensor/base.h"
 

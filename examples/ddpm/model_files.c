@@ -1,9 +1,9 @@
 /* A trained network by the name it has on the command line. */
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/model_files.h"
 
 #include "ddpm_weights.h"
-#include "examples/ddpm/file_kind.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/file_kinds.h"
+#include "examples/ddpm/run_directory.h"
 #include "models/incbin.h"
 #include "nn/checkpoint.h"
 #include "tensor/runtime.h"

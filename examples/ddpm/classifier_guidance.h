@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_GUIDE_H
 #define ITO_DDPM_GUIDE_H
 
-#include "examples/ddpm/generate.h"
+#include "examples/ddpm/inference.h"
 #include "models/ddpm/noise_classifier.h"
 
 typedef struct guide {

@@ -1,7 +1,7 @@
 /* log.jsonl read back, as columns. */
-#include "examples/ddpm/run_log.h"
+#include "examples/common/run_log.h"
 
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/run_directory.h"
 #include "tensor/base.h"
 
 #include <cjson/cJSON.h>

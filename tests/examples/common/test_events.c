@@ -1,6 +1,6 @@
 /* Event files, read back by a decoder that was written from the formats' descriptions: TFRecord
  * (length, its checksum, data, their checksum) and protocol buffers' wire format. */
-#include "examples/ddpm/events.h"
+#include "examples/common/events.h"
 #include "tensor/base.h"
 
 #include <criterion/criterion.h>

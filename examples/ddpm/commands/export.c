@@ -1,8 +1,8 @@
 /* ito-ddpm export: a trained network as one file that stands alone, to be given away. */
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
 #include <stddef.h>

@@ -1,12 +1,12 @@
 /* ito-ddpm info: what a file or directory holds, having read and verified all of it.
  * Invariant: what is said of a file was found in it, and a damaged one is an error. */
 #include "autograd/ops.h"
-#include "examples/ddpm/commands.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/file_kind.h"
-#include "examples/ddpm/model.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
+#include "examples/ddpm/file_kinds.h"
+#include "examples/ddpm/model_files.h"
+#include "examples/ddpm/run_directory.h"
 #include "models/ddpm/codec.h"
 #include "nn/checkpoint.h"
 #include "tensor/internal.h"

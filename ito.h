@@ -16,6 +16,7 @@
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/whole_file.h"
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"

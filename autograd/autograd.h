@@ -29,6 +29,15 @@ ITO_API ito_tensor *ito_detach(ito_tensor *t);
 /** Until the matching end, operations in this thread record no history. They nest. */
 ITO_API void ito_no_grad_begin(void);
 ITO_API void ito_no_grad_end(void);
+/**
+ * Until the matching end, operations in this thread record history again, whatever no-grad blocks
+ * are open. They nest with these and with each other: code that differentiates inside works
+ * wherever it is called from.
+ * @return  what ito_enable_grad_end takes to bring back the mode of before.
+ */
+ITO_API int ito_enable_grad_begin(void);
+/** End the block whose begin returned this. */
+ITO_API void ito_enable_grad_end(int saved);
 /** Whether operations record history now. */
 ITO_API bool ito_grad_enabled(void);
 
@@ -152,6 +161,12 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
  */
 #define ITO_NO_GRAD                                                                                \
     for (int ito_once_ = (ito_no_grad_begin(), 1); ito_once_; ito_once_ = (ito_no_grad_end(), 0))
+
+/** ITO_ENABLE_GRAD { ... }: a block in which operations record history, even inside ITO_NO_GRAD.
+ * Leave it at its end, not by return. */
+#define ITO_ENABLE_GRAD                                                                            \
+    for (int ito_saved_ = ito_enable_grad_begin(); ito_saved_ >= 0;                                \
+         ito_enable_grad_end(ito_saved_), ito_saved_ = -1)
 
 #ifndef ITO_BUILD
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))

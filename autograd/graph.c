@@ -30,14 +30,14 @@ bool ito_grad_enabled(void)
     return no_grad_depth == 0;
 }
 
-int grad_mode_enable(void)
+int ito_enable_grad_begin(void)
 {
     int saved = no_grad_depth;
     no_grad_depth = 0;
     return saved;
 }
 
-void grad_mode_restore(int saved)
+void ito_enable_grad_end(int saved)
 {
     no_grad_depth = saved;
 }

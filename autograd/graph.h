@@ -111,8 +111,8 @@ void node_trim(node *n);
 /* A number that no earlier search used, for node.mark. */
 uint64_t graph_new_mark(void);
 /* Record history from here on, whatever no-grad blocks are open; the value undoes it. */
-int grad_mode_enable(void);
-void grad_mode_restore(int saved);
+#define grad_mode_enable ito_enable_grad_begin
+#define grad_mode_restore ito_enable_grad_end
 /* Whether the sweep under way in this thread adds to leaves (ito_backward) or not (ito_grad). */
 bool sweep_accumulates(void);
 /* A gradient that a sweep within it has found for a leaf, past the leaf's hooks. */

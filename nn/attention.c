@@ -17,7 +17,7 @@ ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *n
         return NULL;
     l->base.forward = forward;
     l->channels = channels;
-    ito_linear_options linear = {.generator = options.generator};
+    ito_linear_options linear = ITO_OPTIONS(ito_linear_options, .generator = options.generator);
     ito_module *m = &l->base;
     l->group_norm = ito_group_norm_create(m, "group_norm", channels, groups, .eps = options.eps);
     if (l->group_norm == NULL)

@@ -133,8 +133,10 @@ static int64_t highest_step(DIR *d, int64_t below)
 
 char *ito_checkpoint_latest(const char *dir)
 {
-    if (dir == NULL)
+    if (dir == NULL) {
+        error_missing("checkpoint_latest", "the directory");
         return NULL;
+    }
     DIR *d = opendir(dir);
     if (d == NULL) {
         file_system_error(dir, "look for checkpoints in it");

@@ -157,7 +157,7 @@ fail:
 ito_status ito_module_flatten(ito_module *m)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("flatten", "the module");
     return flat_of(m) != NULL ? ITO_OK : ito_error_code();
 }
 

@@ -27,8 +27,8 @@ struct ito_loader {
     bool ended;       /* whether there was one */
 
     /* the maker's */
-    ito_sampler sampler; /* at the beginning of the next batch to be made */
-    ito_tensor *order;   /* a reference: the order of order_epoch */
+    ito_data_sampler sampler; /* at the beginning of the next batch to be made */
+    ito_tensor *order;        /* a reference: the order of order_epoch */
     int64_t order_epoch;
 
     /* between the two, under the lock */
@@ -60,7 +60,7 @@ static int64_t example_at(ito_loader *l, int64_t position)
     int64_t epoch = position / l->data->size;
     if (l->order == NULL || l->order_epoch != epoch) {
         ito_release(l->order);
-        l->order = tensor_disown(ito_sampler_order(&l->sampler, epoch));
+        l->order = tensor_disown(ito_data_sampler_order(&l->sampler, epoch));
         l->order_epoch = epoch;
     }
     return l->order == NULL ? -1
@@ -250,10 +250,10 @@ ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, 
     l->batch_size = batch_size;
     l->once = options.once;
     l->position = options.position;
-    l->sampler = (ito_sampler){.size = data->size,
-                               .seed = seed,
-                               .position = options.position,
-                               .sequential = options.sequential};
+    l->sampler = (ito_data_sampler){.size = data->size,
+                                    .seed = seed,
+                                    .position = options.position,
+                                    .sequential = options.sequential};
     if (options.prefetch > 0) {
         l->capacity = options.prefetch;
         int64_t bytes = checked_mul(l->capacity, sizeof *l->queue);
@@ -310,7 +310,7 @@ static void note_end(ito_loader *l, const made_batch *made)
 ito_status ito_loader_next(ito_loader *l, ito_batch *out)
 {
     if (l == NULL || out == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("loader_next", l == NULL ? "the loader" : "the batch");
     made_batch made = l->last;
     if (!l->ended && l->has_thread)
         take(l, &made);

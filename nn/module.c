@@ -190,7 +190,7 @@ ito_tensor *ito_module_buffer(ito_module *m, const char *name, ito_tensor *t)
 ito_status ito_module_generator(ito_module *m, const char *name, ito_generator *g)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_generator", "the module");
     if (g == NULL)
         return ito_error_set(ITO_ERR_ARGUMENT, "module: no generator in %s", name_in_messages(m));
     ito_module_entry *e = entry_add(m, ENTRY_GENERATOR, name);
@@ -245,7 +245,7 @@ static bool freeze_entry(const ito_module *m, ito_module_entry *e, void *context
 ito_status ito_module_freeze(ito_module *m, bool frozen)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_freeze", "the module");
     return registry_walk(m, ENTRY_PARAMETER, freeze_entry, &frozen) ? ITO_OK : ito_error_code();
 }
 

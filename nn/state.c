@@ -6,6 +6,7 @@
 #include "tensor/io/file.h"
 #include "tensor/io/safetensors.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -151,6 +152,47 @@ static ito_status match_check(const match *m, int64_t j)
     return ITO_OK;
 }
 
+/* "a, b, c, ..." of n names, or "none". */
+static void first_names(char *out, size_t size, int64_t n,
+                        const char *(*name)(const void *of, int64_t i), const void *of)
+{
+    enum { SHOWN = 3 };
+    size_t used = 0;
+    snprintf(out, size, "none");
+    for (int64_t i = 0; i < n && i < SHOWN && used < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%.40s", i > 0 ? ", " : "", name(of, i));
+    if (n > SHOWN && used < size)
+        snprintf(out + used, size - used, ", ...");
+}
+
+static const char *name_in_file(const void *file, int64_t i)
+{
+    return ito_safetensors_name(file, i);
+}
+
+static const char *name_in_target(const void *target, int64_t i)
+{
+    return ((const ito_named_tensors *)target)->names[i];
+}
+
+/* Partial loading that takes nothing is a mistake in the names or the prefix. */
+static ito_status match_check_any(const match *m)
+{
+    for (int64_t j = 0; j < m->target->n; j++)
+        if (m->source[j] >= 0)
+            return ITO_OK;
+    if (m->target->n == 0)
+        return ITO_OK;
+    char in_file[140], in_target[140];
+    first_names(in_file, sizeof in_file, ito_safetensors_count(m->file), name_in_file, m->file);
+    first_names(in_target, sizeof in_target, m->target->n, name_in_target, m->target);
+    const char *prefix = m->options->prefix == NULL ? "" : m->options->prefix;
+    return file_error(ITO_ERR_FORMAT, m->path,
+                      "no name agrees: the file has %s; the %s has %s%s%.40s", in_file, m->whose,
+                      in_target, prefix[0] != '\0' ? "; the prefix is " : "", prefix);
+}
+
 /* A tensor that disagrees tells more than names that are too many because of it, so the target is
  * gone through first. */
 static ito_status match_all(match *m)
@@ -160,7 +202,9 @@ static ito_status match_all(match *m)
         status = match_one(m, i);
     for (int64_t j = 0; j < m->target->n && status == ITO_OK; j++)
         status = match_check(m, j);
-    if (status == ITO_OK && m->unexpected >= 0 && !m->options->partial)
+    if (status == ITO_OK && m->options->partial)
+        status = match_check_any(m);
+    else if (status == ITO_OK && m->unexpected >= 0)
         status = file_error(ITO_ERR_FORMAT, m->path, "holds %s, which the %s does not have",
                             ito_safetensors_name(m->file, m->unexpected), m->whose);
     return status;
@@ -222,7 +266,7 @@ void state_stage_free(state_stage *s)
     *s = (state_stage){0};
 }
 
-/* ---- the module's own --------------------------------------------------------------------------
+/* ---- state dicts of modules --------------------------------------------------------------------
  */
 
 /* The list's reference to one of its tensors becomes one to this in bf16. */
@@ -255,16 +299,33 @@ ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_
 
 ito_status ito_module_save_with(const ito_module *m, const char *path, ito_save_options options)
 {
-    return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m), &options);
+    if (m == NULL)
+        return error_missing("module_save", "the module");
+    return state_save(path, ito_module_state(m), &options);
+}
+
+static bool check_renames(const ito_load_options *o)
+{
+    if (o->n_renames < 0 || (o->n_renames > 0 && o->renames == NULL)) {
+        ito_error_set(ITO_ERR_ARGUMENT, "module_load: %" PRId64 " renames without their list",
+                      o->n_renames);
+        return false;
+    }
+    for (int64_t i = 0; i < o->n_renames; i++)
+        if (o->renames[i].in_file == NULL || o->renames[i].in_model == NULL) {
+            ito_error_set(ITO_ERR_ARGUMENT, "module_load: rename %" PRId64 " lacks a name", i);
+            return false;
+        }
+    return true;
 }
 
 ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
                                      ito_load_options options)
 {
-    if (m == NULL)
+    if (m == NULL || file == NULL)
+        return error_missing("module_load", m == NULL ? "the module" : "the file");
+    if (!check_renames(&options))
         return ITO_ERR_ARGUMENT;
-    if (file == NULL)
-        return error_status(ITO_ERR_ARGUMENT, "module_load: there is no file");
     state_stage stage;
     ito_status status = state_stage_read(&stage, ito_module_state(m), "model", file, &options);
     if (status != ITO_OK)
@@ -277,7 +338,7 @@ ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
 ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_load", "the module");
     ito_safetensors *file = ito_safetensors_open(path);
     ito_status status =
         file == NULL ? ito_error_code() : ito_module_load_file_with(m, file, options);

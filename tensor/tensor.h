@@ -105,6 +105,9 @@ ITO_API int64_t ito_size(const ito_tensor *t, int axis);
 ITO_API int64_t ito_stride(const ito_tensor *t, int axis);
 /** How many elements it has: 1 if it has no axes, 0 if one of them is 0. */
 ITO_API int64_t ito_numel(const ito_tensor *t);
+/** How many elements a tensor of this shape has; -1, without an error, where that does not fit in
+ * int64_t or a size is negative. */
+ITO_API int64_t ito_shape_numel(ito_shape shape);
 ITO_API bool ito_is_contiguous(const ito_tensor *t);
 /** Whether its [N, C, H, W] elements lie in memory in the order N H W C. */
 ITO_API bool ito_is_channels_last(const ito_tensor *t);

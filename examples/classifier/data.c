@@ -72,7 +72,7 @@ static ito_status get(const ito_dataset *d, ito_example which, float *y, int64_t
     if (status != ITO_OK)
         return status;
     uint32_t u[4];
-    /* The images' own flips are drawn from other streams of the seed (nn/streams.h). */
+    /* The images' own flips are drawn from other streams of the seed (nn/random_streams.h). */
     ito_philox(which.seed, (uint64_t)which.epoch, (uint64_t)which.index, u);
     int64_t n = 2 * a->shift + 1;
     move(y, x, height, width, u[0] % n - a->shift, u[1] % n - a->shift);

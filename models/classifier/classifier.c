@@ -20,7 +20,7 @@ static bool add_block(ito_classifier *c, int i, int64_t in, ito_generator *g)
     snprintf(norm, sizeof norm, "norm%d", i + 1);
     /* The norm behind takes any constant out again. */
     c->conv[i] = ito_conv2d_create(&c->base, conv, in, widths[i], 3, .padding = 1, .generator = g,
-                                   .no_bias = true);
+                                   .bias = false);
     c->norm[i] = ito_group_norm_create(&c->base, norm, widths[i], GROUPS);
     return c->conv[i] != NULL && c->norm[i] != NULL;
 }

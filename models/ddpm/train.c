@@ -98,7 +98,7 @@ static ito_tensor *loss_of(const ito_ddpm_trainer *tr, ito_tensor *x_0, int64_t 
 static ito_status apply(const ito_ddpm_trainer *tr, double lr, ito_ddpm_train_result *r)
 {
     ito_status status =
-        ito_optimizer_step(tr->optimizer, lr, .max_norm = tr->max_norm > 0.0 ? tr->max_norm : 0.0,
+        ito_optimizer_step(tr->optimizer, lr, .max_norm = tr->max_norm > 0.0 ? tr->max_norm : HUGE_VAL,
                            .grad_norm = &r->grad_norm, .ema = tr->ema);
     r->applied = status == ITO_OK;
     if (status != ITO_ERR_NUMERIC)

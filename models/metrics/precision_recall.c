@@ -153,7 +153,7 @@ ito_status ito_precision_recall_with(ito_tensor *real, ito_tensor *generated,
                                      ito_precision_recall_result *out,
                                      ito_precision_recall_options o)
 {
-    int64_t k = o.k != 0 ? o.k : 3;
+    int64_t k = o.k;
     if (!features_check_pair(OP, real, generated))
         return ito_error_code();
     if (k < 1 || k > FEATURES_BLOCK)

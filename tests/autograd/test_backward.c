@@ -138,6 +138,31 @@ Test(backward, no_grad_records_nothing)
     cr_assert(ito_has_grad_path(ito_square(x)));
 }
 
+Test(backward, enable_grad_records_inside_no_grad)
+{
+    ito_tensor *x = leaf(3), *recorded = NULL, *hidden = NULL, *after = NULL;
+    ITO_NO_GRAD
+    {
+        ITO_ENABLE_GRAD
+        {
+            cr_assert(ito_grad_enabled());
+            recorded = ito_square(x);
+            ito_no_grad_begin();
+            hidden = ito_square(x);
+            ito_no_grad_end();
+            cr_assert(ito_grad_enabled());
+        }
+        cr_assert_not(ito_grad_enabled());
+        after = ito_square(x);
+    }
+    cr_assert(ito_grad_enabled());
+    cr_assert(ito_has_grad_path(recorded));
+    cr_assert_not(ito_has_grad_path(hidden));
+    cr_assert_not(ito_has_grad_path(after));
+    ITO_ENABLE_GRAD cr_assert(ito_grad_enabled());
+    cr_assert(ito_grad_enabled());
+}
+
 Test(backward, detach_cuts_the_history_and_shares_the_values)
 {
     ito_tensor *x = leaf(3), *y = ito_detach(ito_square(x));

@@ -4,8 +4,8 @@
 
 static void order_of(uint64_t seed, int64_t epoch, int64_t size, int64_t *out)
 {
-    ito_sampler s = {.size = size, .seed = seed};
-    ito_tensor *order = ito_sampler_order(&s, epoch);
+    ito_data_sampler s = {.size = size, .seed = seed};
+    ito_tensor *order = ito_data_sampler_order(&s, epoch);
     cr_assert_not_null(order, "%s", ito_error());
     memcpy(out, ito_data(order), (size_t)size * sizeof *out);
 }
@@ -52,19 +52,19 @@ Test(sampler, orders_are_equally_likely)
 
 Test(sampler, sequential_is_0_1_2)
 {
-    ito_sampler s = {.size = 5, .seed = 3, .sequential = true};
-    const int64_t *order = ito_data(ito_sampler_order(&s, 2));
+    ito_data_sampler s = {.size = 5, .seed = 3, .sequential = true};
+    const int64_t *order = ito_data(ito_data_sampler_order(&s, 2));
     for (int64_t i = 0; i < 5; i++)
         cr_expect_eq(order[i], i);
 }
 
 Test(sampler, refuses_no_examples_and_negative_epochs)
 {
-    ito_sampler s = {.size = 0};
-    cr_expect_null(ito_sampler_order(&s, 0));
-    expect_error(ITO_ERR_RANGE, "sampler: epoch 0 of 0 examples");
+    ito_data_sampler s = {.size = 0};
+    cr_expect_null(ito_data_sampler_order(&s, 0));
+    expect_error(ITO_ERR_RANGE, "data_sampler: epoch 0 of 0 examples");
     s.size = 3;
-    cr_expect_null(ito_sampler_order(&s, -1));
-    expect_error(ITO_ERR_RANGE, "sampler: epoch -1 of 3 examples");
-    cr_expect_null(ito_sampler_order(NULL, 0));
+    cr_expect_null(ito_data_sampler_order(&s, -1));
+    expect_error(ITO_ERR_RANGE, "data_sampler: epoch -1 of 3 examples");
+    cr_expect_null(ito_data_sampler_order(NULL, 0));
 }

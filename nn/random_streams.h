@@ -1,13 +1,13 @@
 /* Which random stream of a loader's seed serves what. Internal. */
-#ifndef ITO_NN_STREAMS_H
-#define ITO_NN_STREAMS_H
+#ifndef ITO_NN_RANDOM_STREAMS_H
+#define ITO_NN_RANDOM_STREAMS_H
 
 #include <stdint.h>
 
 /* High numbers, so that streams 0, 1, 2, ... of the same seed remain for others. */
-typedef enum data_purpose { STREAM_ORDER = 1, STREAM_FLIP = 2 } data_purpose;
+typedef enum random_purpose { RANDOM_ORDER = 1, RANDOM_FLIP = 2 } random_purpose;
 
-static inline uint64_t data_stream(data_purpose purpose, int64_t epoch)
+static inline uint64_t data_random_stream(random_purpose purpose, int64_t epoch)
 {
     return (uint64_t)purpose << 56 | (uint64_t)epoch;
 }

@@ -3,10 +3,9 @@
  * the last one, which its checksum tells. */
 #include "examples/common/events.h"
 
-#include "tensor/base.h"
-
 #include <errno.h>
 #include <inttypes.h>
+#include <ito/tensor/base.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

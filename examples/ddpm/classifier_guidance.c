@@ -3,18 +3,18 @@
  * Invariant: a guide that is open knows the images and the noise of the network that it guides. */
 #include "examples/ddpm/classifier_guidance.h"
 
-#include "autograd/ops.h"
 #include "examples/ddpm/file_kinds.h"
-#include "tensor/io/safetensors.h"
 
 #include <inttypes.h>
+#include <ito/autograd/ops.h>
+#include <ito/tensor/io/safetensors.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define KEY "ito.noise_classifier"
 
 /* The settings of the network, "classifier_channels" and "class_names". */
-static char *describe(const ito_noise_classifier *c, const trained *net, const cJSON *names)
+static char *describe(const ito_noise_classifier *c, const inference *net, const cJSON *names)
 {
     char *text = ito_ddpm_settings_format(&net->files.settings), *all = NULL;
     cJSON *root = text != NULL ? cJSON_Parse(text) : NULL, *copy = cJSON_Duplicate(names, true);
@@ -31,8 +31,8 @@ static char *describe(const ito_noise_classifier *c, const trained *net, const c
     return all;
 }
 
-bool guide_save(const char *path, const ito_noise_classifier *c, const trained *net,
-                const cJSON *class_names)
+bool classifier_guidance_save(const char *path, const ito_noise_classifier *c, const inference *net,
+                              const cJSON *class_names)
 {
     char *text = describe(c, net, class_names);
     ito_named_tensors *list = ito_module_state(&c->base);
@@ -53,30 +53,27 @@ static bool same_noise(const ito_ddpm_schedule *a, const ito_ddpm_schedule *b)
            memcmp(a->noise, b->noise, size) == 0;
 }
 
-static bool fits(const char *path, const ito_ddpm_settings *s, const trained *net)
+static bool fits(const char *path, const ito_ddpm_settings *s, const inference *net)
 {
     const ito_unet_config *its = &s->model, *ours = &net->files.settings.model;
     if (its->in_channels != ours->in_channels || its->height != ours->height ||
-        its->width != ours->width) {
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "--classifier: %s knows images of %" PRId64 "x%" PRId64 " with %" PRId64
-                      " channel%s, and the network makes %" PRId64 "x%" PRId64 " with %" PRId64,
-                      path, its->height, its->width, its->in_channels, PLURAL(its->in_channels),
-                      ours->height, ours->width, ours->in_channels);
-        return false;
-    }
+        its->width != ours->width)
+        return options_error(
+            "--classifier: %s knows images of %" PRId64 "x%" PRId64 " with %" PRId64
+            " channel%s, and the network makes %" PRId64 "x%" PRId64 " with %" PRId64,
+            path, its->height, its->width, its->in_channels, PLURAL(its->in_channels), ours->height,
+            ours->width, ours->in_channels);
     ito_diffusion *d = ito_diffusion_create_with(s->diffusion);
     bool same = d != NULL && same_noise(d->schedule, net->diffusion->schedule);
     if (d != NULL && !same)
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "--classifier: %s knows images noised by another schedule than the network's",
+        options_error("--classifier: %s knows images noised by another schedule than the network's",
                       path);
     ito_diffusion_free(d);
     return same;
 }
 
-static bool build(guide *g, const ito_safetensors *f, const char *path, const cJSON *root,
-                  const trained *net)
+static bool build(classifier_guidance *g, const ito_safetensors *f, const char *path,
+                  const cJSON *root, const inference *net)
 {
     const cJSON *width = cJSON_GetObjectItemCaseSensitive(root, "classifier_channels"), *name;
     bool named = cJSON_IsArray(g->class_names) && cJSON_GetArraySize(g->class_names) > 0;
@@ -97,7 +94,8 @@ static bool build(guide *g, const ito_safetensors *f, const char *path, const cJ
     return ito_module_freeze(&g->classifier->base, true) == ITO_OK;
 }
 
-bool guide_open(guide *g, const char *path, const trained *net, const char *class)
+bool classifier_guidance_open(classifier_guidance *g, const char *path, const inference *net,
+                              const char *class)
 {
     ito_safetensors *f = file_open_weights(path);
     const char *text = f != NULL ? ito_safetensors_metadata(f, KEY) : NULL;
@@ -122,14 +120,15 @@ bool guide_open(guide *g, const char *path, const trained *net, const char *clas
     return all || g->class >= 0;
 }
 
-void guide_close(guide *g)
+void classifier_guidance_close(classifier_guidance *g)
 {
     if (g->classifier != NULL)
         ito_module_free(&g->classifier->base);
     cJSON_Delete(g->class_names);
 }
 
-ito_noise_classifier_guide guide_to(const guide *g, int64_t first, int64_t n)
+ito_noise_classifier_guide classifier_guidance_labels(const classifier_guidance *g, int64_t first,
+                                                      int64_t n)
 {
     ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
     for (int64_t i = 0; labels != NULL && i < n; i++)

@@ -1,6 +1,8 @@
 /* What a file is. */
 #include "examples/ddpm/file_kinds.h"
 
+#include "examples/common/paths.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -22,12 +24,6 @@ static const struct {
 
 enum { SIGNS = sizeof signs / sizeof signs[0] };
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t n = strlen(text), m = strlen(end);
-    return n >= m && strcmp(text + n - m, end) == 0;
-}
-
 file_kind file_kind_of(const char *path)
 {
     char head[HEAD];
@@ -40,7 +36,7 @@ file_kind file_kind_of(const char *path)
             memcmp(head + signs[i].at, signs[i].bytes, signs[i].length) == 0)
             return signs[i].kind;
     for (int i = 0; i < SIGNS; i++)
-        if (ends_with(path, signs[i].end))
+        if (path_ends_with(path, signs[i].end))
             return signs[i].kind;
     return n < HEAD ? FILE_SAFETENSORS : FILE_UNKNOWN;
 }

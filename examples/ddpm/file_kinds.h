@@ -2,7 +2,7 @@
 #ifndef ITO_DDPM_FILE_KIND_H
 #define ITO_DDPM_FILE_KIND_H
 
-#include "tensor/io/safetensors.h"
+#include <ito/tensor/io/safetensors.h>
 
 typedef enum file_kind {
     FILE_UNKNOWN,

@@ -1,12 +1,17 @@
-/* What the commands that use a trained network have in common. */
+/* A trained network ready to be evaluated. */
 #include "examples/ddpm/inference.h"
 
-#include "autograd/ops.h"
-
 #include <inttypes.h>
+#include <ito/autograd/ops.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+
+bool variance_is_fixed(const ito_choice *choice)
+{
+    const ito_ddpm_variance *variance = ito_ddpm_variance_find(choice->name);
+    return variance != NULL && !variance->learned;
+}
 
 void refuse_lone_guidance(const command_line *c, const char *class)
 {
@@ -14,57 +19,41 @@ void refuse_lone_guidance(const command_line *c, const char *class)
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
-void refuse_idle_options(const command_line *c, const char *sampler)
-{
-    static const struct {
-        const char *option, *samplers;
-    } uses[] = {{"eta", "ddim"},
-                {"variance", "ddpm"},
-                {"noise-at-last", "ddpm"},
-                {"rederive-eps", "ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms"}};
-    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
-        if (options_given(c, uses[i].option) && !options_has_word(uses[i].samplers, sampler))
-            options_refuse(c, "--%s: the sampler %s does not look at it; it is for %s",
-                           uses[i].option, sampler, uses[i].samplers);
-}
-
 /* A network whose labels were never dropped has not learned what "no class" is, and guidance asks
  * for that too. */
-bool trained_set_class(trained *t, const char *word, double guidance)
+bool inference_set_class(inference *net, const char *word, double guidance)
 {
-    int64_t classes = t->files.settings.model.classes;
+    int64_t classes = net->files.settings.model.classes;
     bool none = word == NULL || (strcmp(word, "none") == 0 && classes > 0);
     bool all = !none && strcmp(word, "all") == 0 && classes > 0;
-    t->guidance = guidance;
-    t->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&t->files, word);
-    if (!none && !all && t->class < 0)
+    net->guidance = guidance;
+    net->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&net->files, word);
+    if (!none && !all && net->class < 0)
         return false;
-    if (classes == 0 || t->files.label_dropout > 0.0 || (!none && guidance == 1.0))
+    if (classes == 0 || net->files.label_dropout > 0.0 || (!none && guidance == 1.0))
         return true;
-    ito_error_set(ITO_ERR_ARGUMENT,
-                  "--%s: the network was trained with --label-dropout 0 and knows no images "
-                  "without a class",
-                  none ? "class" : "guidance");
-    return false;
+    return options_error("--%s: the network was trained with --label-dropout 0 and knows no images "
+                         "without a class",
+                         none ? "class" : "guidance");
 }
 
-const char *trained_class(const trained *t)
+const char *inference_class(const inference *net)
 {
-    if (t->files.settings.model.classes == 0)
+    if (net->files.settings.model.classes == 0)
         return NULL;
-    if (t->class < 0)
-        return t->class == CLASS_IN_TURN ? "all" : "none";
-    return cJSON_GetArrayItem(t->files.class_names, (int)t->class)->valuestring;
+    if (net->class < 0)
+        return net->class == CLASS_IN_TURN ? "all" : "none";
+    return cJSON_GetArrayItem(net->files.class_names, (int)net->class)->valuestring;
 }
 
-ito_tensor *trained_data(const trained *t, data_options o, ito_tensor **labels)
+ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels)
 {
     cJSON *names = NULL;
     *labels = NULL;
-    if (t->class != CLASS_IN_TURN || !data_has_classes(o.spec))
+    if (net->class != CLASS_IN_TURN || !data_has_classes(o.spec))
         return data_load(o);
     ito_tensor *images = data_load_classes(o, labels, &names);
-    bool same = images != NULL && cJSON_Compare(names, t->files.class_names, true);
+    bool same = images != NULL && cJSON_Compare(names, net->files.class_names, true);
     if (images != NULL && !same)
         ito_error_set(ITO_ERR_ARGUMENT,
                       "%s: its classes are not those that the network was trained with; name one "
@@ -75,90 +64,77 @@ ito_tensor *trained_data(const trained *t, data_options o, ito_tensor **labels)
     return *labels != NULL ? images : NULL;
 }
 
-bool trained_open(trained *t, trained_options o)
+bool inference_open(inference *net, inference_options o)
 {
-    if (!model_find(o.model, strcmp(o.weights, "model") == 0, &t->files) ||
-        !model_set_variance(&t->files, o.variance))
+    if (!model_find(o.model, strcmp(o.weights, "model") == 0, &net->files) ||
+        !model_set_variance(&net->files, o.variance))
         return false;
-    if (o.class == NULL && t->files.settings.model.classes > 0)
+    if (o.class == NULL && net->files.settings.model.classes > 0)
         o.class = o.usual_class;
-    if (!trained_set_class(t, o.class, o.guidance))
+    if (!inference_set_class(net, o.class, o.guidance))
         return false;
-    t->unet = model_load(&t->files);
-    if (t->unet == NULL)
+    net->unet = model_load(&net->files);
+    if (net->unet == NULL)
         return false;
-    model_set_precision(t->unet, o.precision, o.command);
-    t->diffusion = ito_diffusion_create_with(t->files.settings.diffusion);
-    return t->diffusion != NULL;
+    model_set_precision(net->unet, o.precision, o.command);
+    net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
+    return net->diffusion != NULL;
 }
 
-void trained_close(trained *t)
+void inference_close(inference *net)
 {
-    ito_diffusion_free(t->diffusion);
-    if (t->unet != NULL)
-        ito_module_free(&t->unet->base);
-    model_files_free(&t->files);
+    ito_diffusion_free(net->diffusion);
+    if (net->unet != NULL)
+        ito_module_free(&net->unet->base);
+    model_files_free(&net->files);
 }
 
-bool trained_steps(const trained *t, int64_t usual, int64_t *steps)
+bool inference_steps(const inference *net, int64_t usual, int64_t *steps)
 {
-    int64_t most = t->diffusion->schedule->steps;
-    if (*steps == 0)
+    int64_t most = net->diffusion->schedule->steps;
+    if (*steps == UNSET_INT)
         *steps = most < usual ? most : usual;
     if (*steps <= most)
         return true;
-    ito_error_set(ITO_ERR_RANGE,
-                  "--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion", *steps,
-                  most);
-    return false;
+    return options_error("--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                         *steps, most);
 }
 
-ito_ddpm_conditioned trained_network(const trained *t, int64_t first, int64_t n)
+ito_tensor *inference_images(const inference *net, int64_t n)
 {
-    int64_t classes = t->files.settings.model.classes;
-    bool none = t->class == CLASS_NONE || t->guidance == 0.0;
-    ito_tensor *labels = none ? NULL : ito_empty(ITO_SHAPE(n), ITO_I64);
-    const int64_t *turn = t->labels != NULL ? ito_const_data(t->labels) : NULL;
+    const ito_unet_config *c = &net->files.settings.model;
+    return ito_empty(ITO_SHAPE(n, c->in_channels, c->height, c->width), ITO_F32);
+}
+
+ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes)
+{
+    ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
     for (int64_t i = 0; labels != NULL && i < n; i++)
-        ((int64_t *)ito_data(labels))[i] = t->class != CLASS_IN_TURN ? t->class
-                                           : turn != NULL            ? turn[first + i]
-                                                                     : (first + i) % classes;
-    return (ito_ddpm_conditioned){.diffusion = t->diffusion,
+        ((int64_t *)ito_data(labels))[i] = (first + i) % classes;
+    return labels;
+}
+
+/* The labels of images first .. first + n - 1; NULL without any. */
+static ito_tensor *labels_of(const inference *net, int64_t first, int64_t n)
+{
+    if (net->class == CLASS_NONE || net->guidance == 0.0)
+        return NULL;
+    if (net->class != CLASS_IN_TURN)
+        return ito_full(ITO_SHAPE(n), (double)net->class, ITO_I64);
+    return net->labels != NULL ? ito_narrow(net->labels, 0, first, n)
+                               : classes_in_turn(first, n, net->files.settings.model.classes);
+}
+
+ito_ddpm_conditioned inference_network(const inference *net, int64_t first, int64_t n)
+{
+    const ito_unet_config *c = &net->files.settings.model;
+    return (ito_ddpm_conditioned){.diffusion = net->diffusion,
                                   .network = ito_unet_conditional,
-                                  .context = t->unet,
-                                  .classes = classes,
-                                  .labels = labels,
-                                  .self_condition = t->files.settings.model.self_condition,
-                                  .guidance = t->guidance};
-}
-
-bool batches_run(batches *b)
-{
-    bool good = true;
-    progress_begin(&b->progress, b->what, "image steps", 0, 0);
-    for (int64_t first = 0; good && first < b->n; first += b->size) {
-        b->batch = b->n - first < b->size ? b->n - first : b->size;
-        ito_scope_begin();
-        good = b->run(first, b->batch, b->context);
-        ito_scope_end();
-    }
-    progress_end(&b->progress);
-    return good;
-}
-
-void batches_step(batches *b, int64_t steps)
-{
-    int64_t walks = (b->n + b->size - 1) / b->size * (b->walks != 0 ? b->walks : 1);
-    b->progress.total = walks * steps;
-    progress_step(&b->progress, ++b->done, b->batch, (double)NAN);
-}
-
-bool batches_progress(int64_t done, int64_t steps, ito_tensor *x, void *context)
-{
-    (void)done;
-    (void)x;
-    batches_step(context, steps);
-    return true;
+                                  .context = net->unet,
+                                  .classes = c->classes,
+                                  .labels = labels_of(net, first, n),
+                                  .self_condition = c->self_condition,
+                                  .guidance = net->guidance};
 }
 
 static bool finite_images(ito_tensor *images, const char *weights, int64_t first)
@@ -179,14 +155,9 @@ static bool finite_images(ito_tensor *images, const char *weights, int64_t first
     return true;
 }
 
-bool images_put(ito_tensor *all, int64_t at, ito_tensor *images, const char *weights, int64_t first)
+bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,
+                   int64_t first)
 {
-    return finite_images(images, weights, first) &&
+    return finite_images(images, net->files.weights, first) &&
            ito_copy_(ito_narrow(all, 0, at, ito_size(images, 0)), images) != NULL;
-}
-
-void say_where(int64_t n, const char *one, const char *several, const char *path)
-{
-    if (path != NULL)
-        fprintf(stderr, "%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
 }

@@ -2,30 +2,21 @@
 #include "examples/ddpm/model_files.h"
 
 #include "ddpm_weights.h"
+#include "examples/common/embedded.h"
+#include "examples/common/paths.h"
 #include "examples/ddpm/file_kinds.h"
-#include "examples/ddpm/run_directory.h"
-#include "models/incbin.h"
-#include "nn/checkpoint.h"
-#include "tensor/runtime.h"
 
 #include <errno.h>
 #include <inttypes.h>
+#include <ito/nn/checkpoint.h>
+#include <ito/tensor/runtime.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-INCBIN(built_in, DDPM_WEIGHTS)
-
-static bool has(const char *dir, const char *name)
-{
-    char *path = path_join(dir, name);
-    bool there = path != NULL && access(path, F_OK) == 0;
-    free(path);
-    return there;
-}
+EMBED(built_in, DDPM_WEIGHTS)
 
 /* The newest checkpoint of a run. */
 static char *newest(const char *run)
@@ -42,9 +33,9 @@ static char *newest(const char *run)
 static char *find_in_directory(const char *path, bool plain)
 {
     char *checkpoint = NULL, *weights = NULL;
-    if (has(path, "state.json"))
+    if (path_has(path, "state.json"))
         checkpoint = strdup(path);
-    else if (has(path, "checkpoints"))
+    else if (path_has(path, "checkpoints"))
         checkpoint = newest(path);
     else
         ito_error_set(ITO_ERR_ARGUMENT,
@@ -60,10 +51,8 @@ static char *find_in_directory(const char *path, bool plain)
 /* A file has one kind of weights, which nobody can choose. */
 static bool refuse_plain(const char *path)
 {
-    ito_error_set(ITO_ERR_ARGUMENT,
-                  "--weights: %s is one file of weights; a run or a checkpoint has both kinds",
-                  path);
-    return false;
+    return options_error(
+        "--weights: %s is one file of weights; a run or a checkpoint has both kinds", path);
 }
 
 ito_safetensors *model_open(const char *path, bool plain)
@@ -71,10 +60,10 @@ ito_safetensors *model_open(const char *path, bool plain)
     struct stat info;
     if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
         return !plain || refuse_plain(path)
-                   ? ito_safetensors_open_memory(built_in, INCBIN_SIZE(built_in), BUILT_IN)
+                   ? ito_safetensors_open_memory(built_in, EMBED_SIZE(built_in), BUILT_IN)
                    : NULL;
     if (stat(path, &info) != 0) {
-        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+        path_failed(path, "open");
         return NULL;
     }
     if (!S_ISDIR(info.st_mode))
@@ -122,7 +111,7 @@ static bool read_state(model_files *f)
     size_t length = slash == NULL ? 0 : (size_t)(slash - f->weights);
     char *dir = slash == NULL ? strdup(".") : strndup(f->weights, length > 0 ? length : 1);
     f->source = dir != NULL ? path_join(dir, "state.json") : NULL;
-    if (f->source != NULL && access(f->source, F_OK) == 0)
+    if (f->source != NULL && path_exists(f->source))
         f->text = ito_checkpoint_settings(dir);
     else if (f->source != NULL)
         ito_error_set(ITO_ERR_IO,
@@ -154,8 +143,7 @@ int64_t class_named(const cJSON *class_names, const char *word)
     }
     if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
         return number;
-    ito_error_set(ITO_ERR_ARGUMENT, "--class: \"%s\" is none of %s, nor 0 to %d", word, names,
-                  classes - 1);
+    options_error("--class: \"%s\" is none of %s, nor 0 to %d", word, names, classes - 1);
     return -1;
 }
 
@@ -163,7 +151,7 @@ int64_t model_class(const model_files *f, const char *word)
 {
     if (f->settings.model.classes > 0)
         return class_named(f->class_names, word);
-    ito_error_set(ITO_ERR_ARGUMENT, "--class: the network was trained without classes");
+    options_error("--class: the network was trained without classes");
     return -1;
 }
 
@@ -172,10 +160,8 @@ bool model_set_variance(model_files *f, const char *name)
     ito_diffusion_options *d = &f->settings.diffusion;
     if (name == NULL)
         return true;
-    if (d->variance->learned) {
-        ito_error_set(ITO_ERR_ARGUMENT, "--variance: the network has learned its own");
-        return false;
-    }
+    if (d->variance->learned)
+        return options_error("--variance: the network has learned its own");
     d->variance = ito_ddpm_variance_find(name);
     return d->variance != NULL;
 }

@@ -1,13 +1,13 @@
 /* A trained network by the name it has on the command line: a run, a checkpoint or a file of
  * weights. */
-#ifndef ITO_DDPM_MODEL_H
-#define ITO_DDPM_MODEL_H
+#ifndef ITO_DDPM_MODEL_FILES_H
+#define ITO_DDPM_MODEL_FILES_H
 
 #include "examples/common/options.h"
-#include "models/ddpm/settings.h"
-#include "tensor/io/safetensors.h"
 
 #include <cjson/cJSON.h>
+#include <ito/models/ddpm/settings.h>
+#include <ito/tensor/io/safetensors.h>
 
 /* What is known of a network before it is made; freed by model_files_free. */
 typedef struct model_files {
@@ -46,12 +46,6 @@ void model_files_free(model_files *files);
 /* Whether images [N, C, H, W], `whose` for messages, are of the size and channels that the network
  * takes. */
 bool model_fits(const model_files *files, const ito_tensor *images, const char *whose);
-/* What --sampler may be. */
-#define SAMPLERS                                                                                   \
-    "ddpm|ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms|dpm++1s|dpm++2s|dpm++2m|dpm++3m|"       \
-    "dpm++2m-sde|unipc|unipc3"
-/* What --schedule may be. */
-#define SCHEDULES "linear|quad|const|jsd|warmup10|warmup50|cosine|sigmoid|straight"
 /* What --precision may be. */
 #define PRECISIONS "f32|bf16"
 /* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where

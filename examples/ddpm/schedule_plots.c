@@ -2,8 +2,8 @@
 #include "examples/ddpm/schedule_plots.h"
 
 #include "examples/common/chart.h"
-#include "models/ddpm/diffusion.h"
 
+#include <ito/models/ddpm/diffusion.h>
 #include <math.h>
 #include <stdlib.h>
 

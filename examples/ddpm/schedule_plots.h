@@ -2,8 +2,7 @@
 #ifndef ITO_DDPM_SCHEDULE_PLOTS_H
 #define ITO_DDPM_SCHEDULE_PLOTS_H
 
-#include "models/ddpm/schedule.h"
-
+#include <ito/models/ddpm/schedule.h>
 #include <stdbool.h>
 #include <stdio.h>
 

@@ -2,12 +2,14 @@
  * Invariant: a run that is resumed goes on from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
+#include "examples/common/paths.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
-#include "nn/checkpoint.h"
-#include "tensor/runtime.h"
+#include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
+#include <ito/nn/checkpoint.h>
+#include <ito/tensor/runtime.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -83,7 +85,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     return s->ema != NULL;
 }
 
-static ito_training_state state_of(const session *s)
+ito_training_state session_state(const session *s)
 {
     static const char *const names[] = {"steps.history", "steps.counts"};
     return (ito_training_state){.model = &s->unet->base,
@@ -95,44 +97,6 @@ static ito_training_state state_of(const session *s)
                                 .tensor_names = names,
                                 .tensors = s->memory,
                                 .settings = s->settings};
-}
-
-/* Bring everything to where the last checkpoint of the run is, if it has one. */
-static bool load_latest(session *s)
-{
-    if (access(s->run.checkpoints, F_OK) != 0)
-        return true;
-    char *path = ito_checkpoint_latest(s->run.checkpoints);
-    if (path == NULL)
-        return ito_error_code() == ITO_OK;
-    ito_training_state state = state_of(s);
-    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
-    if (good && state.position != state.step * s->o.batch) {
-        ito_error_set(ITO_ERR_FORMAT,
-                      "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
-                      " each",
-                      path, state.position, state.step, s->o.batch);
-        good = false;
-    }
-    if (good && s->o.steps < state.step) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--steps: %" PRId64 " is less than the %" PRId64 " that the run has done",
-                      s->o.steps, state.step);
-        good = false;
-    }
-    free(path);
-    s->step = s->saved = state.step;
-    return good;
-}
-
-static void warn_of_other_isa(const session *s)
-{
-    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
-    if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
-        fprintf(stderr,
-                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
-                "differ in their last bits\n",
-                isa->valuestring, ito_isa());
 }
 
 /* One forward and backward pass on black images; nothing is kept. */
@@ -213,8 +177,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     if (s->settings == NULL)
         return false;
     if (s->o.resume) {
-        warn_of_other_isa(s);
-        if (!run_open(&s->run, s->o.out) || !load_latest(s))
+        if (!run_open(&s->run, s->o.out) || !resume_state(s))
             return false;
     }
     char *config = s->o.resume ? train_options_update(&s->o, s->config)
@@ -224,7 +187,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run, s->step, &s->seconds) || !open_events(s))
+    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s))
         return false;
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
@@ -234,7 +197,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
 bool session_open(session *s)
 {
     ito_ddpm_settings settings;
-    if (s->o.threads != 0 && ito_set_threads((int)s->o.threads) != ITO_OK)
+    if (!options_set_threads(s->o.threads))
         return false;
     if (!s->o.resume && !run_check_new(s->o.out))
         return false;
@@ -256,7 +219,7 @@ bool session_save(session *s)
 {
     if (s->saved == s->step)
         return true;
-    ito_training_state state = state_of(s);
+    ito_training_state state = session_state(s);
     if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
         return false;
     s->saved = s->step;

@@ -6,9 +6,11 @@
 #include "examples/common/progress.h"
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
-#include "models/ddpm/condition.h"
-#include "models/ddpm/train.h"
-#include "nn/data.h"
+
+#include <ito/models/ddpm/condition.h>
+#include <ito/models/ddpm/train.h>
+#include <ito/nn/checkpoint.h>
+#include <ito/nn/data.h>
 
 typedef struct session {
     train_options o;
@@ -39,6 +41,8 @@ typedef struct session {
 /* Open all of it for the options in s->o: a new run, or one where its last checkpoint left it.
  * False with an error recorded. */
 bool session_open(session *s);
+/* All that a checkpoint holds of it. */
+ito_training_state session_state(const session *s);
 /* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
 bool session_save(session *s);
 /* Also of what was opened in part. */

@@ -2,22 +2,22 @@
  * classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
-#include "autograd/autograd.h"
-#include "autograd/ops.h"
+#include "examples/common/paths.h"
+#include "examples/common/progress.h"
+#include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
-#include "examples/ddpm/run_directory.h"
-#include "nn/data.h"
-#include "nn/optim.h"
-#include "nn/schedule.h"
-#include "tensor/runtime.h"
+#include "examples/ddpm/image_files.h"
 
 #include <inttypes.h>
-#include <math.h>
+#include <ito/autograd/autograd.h>
+#include <ito/autograd/ops.h>
+#include <ito/nn/data.h>
+#include <ito/nn/optim.h>
+#include <ito/nn/schedule.h>
+#include <ito/tensor/scope.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { LEVELS = 4, JUDGED = 500, JUDGED_AT_ONCE = 100, WARMUP = 50 };
 
@@ -30,23 +30,20 @@ typedef struct classifier_options {
 
 #define AT(field) offsetof(classifier_options, field)
 
-// clang-format off
 static const option_row rows[] = {
-    {OPTION_TEXT, "model", AT(model), "RUN|FILE",
-     "The network it will guide, whose noise it learns to see through", 0, 0, false},
-    {OPTION_TEXT, "data", AT(data), "SPEC",
-     "Images with classes: fashion-mnist, mnist:DIR, cifar10:DIR or folder:DIR", 0, 0, false},
-    {OPTION_TEXT, "out", AT(out), "FILE.safetensors", "Where the classifier goes", 0, 0, false},
-    {OPTION_INT, "steps", AT(steps), "N", "Steps of training (1000)", 1, 1e9, false},
-    {OPTION_INT, "batch", AT(batch), "N", "Images a step (64)", 1, 1e6, false},
-    {OPTION_REAL, "lr", AT(lr), "X", "Highest learning rate of AdamW (0.001)", ABOVE_0, 1, false},
-    {OPTION_INT, "channels", AT(channels), "N", "Width, a multiple of 8 (32)", 8, 1024, false},
+    TEXT_ROW("model", model, "RUN|FILE", NULL,
+             "The network it will guide, whose noise it learns to see through"),
+    DATA_ROW("Images with classes"),
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
+    INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
+    INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
+    REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.001", "Highest learning rate of AdamW"),
+    INT_ROW("channels", channels, "N", 8, 1024, "32", "Width, a multiple of 8"),
     SEED_ROW,
     THREADS_ROW,
     JSON_ROW,
     END_ROW,
 };
-// clang-format on
 
 static const char doc[] =
     "Train a classifier of noised images. With it, samples of a network that was trained without "
@@ -61,7 +58,7 @@ static const char doc[] =
 
 typedef struct job {
     classifier_options o;
-    trained net;
+    inference net;
     ito_tensor *images, *labels;
     cJSON *class_names;
     ito_noise_classifier *classifier;
@@ -74,15 +71,10 @@ typedef struct job {
 static void parse(classifier_options *o, int argc, char **argv)
 {
     command_line c = {.command = "classifier", .doc = doc, .options = rows, .values = o};
-    *o = (classifier_options){.steps = 1000, .batch = 64, .lr = 1e-3, .channels = 32};
     options_parse(&c, argc, argv);
-    data_refuse_invalid(&c, o->data);
-    if (o->model == NULL)
-        options_refuse(&c, "--model is missing: the network to guide");
-    if (o->data == NULL)
-        options_refuse(&c, "--data is missing: images with classes");
-    if (o->out == NULL)
-        options_refuse(&c, "--out is missing: where the classifier goes");
+    options_require(&c, "model", "the network to guide");
+    options_require(&c, "data", "images with classes");
+    options_require(&c, "out", "where the classifier goes");
     if (o->channels % 8 != 0)
         options_refuse(&c, "--channels: %" PRId64 " is not a multiple of 8", o->channels);
 }
@@ -100,15 +92,15 @@ static bool prepare(job *j)
 {
     const classifier_options *o = &j->o;
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
-    if (o->threads != 0 && ito_set_threads((int)o->threads) != ITO_OK)
+    if (!options_set_threads(o->threads))
         return false;
     if (!path_can_write(o->out) ||
-        !trained_open(&j->net, (trained_options){.command = "classifier",
-                                                 .model = o->model,
-                                                 .weights = "ema",
-                                                 .precision = "f32",
-                                                 .usual_class = "all",
-                                                 .guidance = 1.0}) ||
+        !inference_open(&j->net, (inference_options){.command = "classifier",
+                                                     .model = o->model,
+                                                     .weights = "ema",
+                                                     .precision = "f32",
+                                                     .usual_class = "all",
+                                                     .guidance = 1.0}) ||
         !load_data(j))
         return false;
     j->classifier = ito_noise_classifier_create(
@@ -120,7 +112,7 @@ static bool prepare(job *j)
         return false;
     j->optimizer = ito_adamw_create(&j->classifier->base, .weight_decay = 0.02);
     j->data = j->optimizer != NULL ? ito_image_dataset_create(j->images, .labels = j->labels,
-                                                              .flip = data_flips(o->data))
+                                                              .flip = data_mirrors(o->data))
                                    : NULL;
     j->loader = j->data != NULL
                     ? ito_loader_create(j->data, o->batch, (uint64_t)o->seed, .prefetch = 2)
@@ -129,7 +121,7 @@ static bool prepare(job *j)
 }
 
 /* Logits of images noised to steps t by numbers of the stream. */
-static ito_tensor *ask(const job *j, ito_tensor *x_0, ito_tensor *t, ito_generator *g)
+static ito_tensor *logits_of(const job *j, ito_tensor *x_0, ito_tensor *t, ito_generator *g)
 {
     ito_tensor *eps = ito_randn(g, ito_shape_of(x_0), ITO_F32);
     return ito_noise_classifier_logits(
@@ -146,7 +138,7 @@ static bool train_step(job *j, int64_t step, double *loss_value)
     ito_tensor *t =
         ito_randint(&g, 0, j->net.diffusion->schedule->steps, ITO_SHAPE(o->batch), ITO_I64);
     ito_module_zero_grad(&j->classifier->base);
-    ito_tensor *loss = ito_cross_entropy(ask(j, b.x, t, &g), b.labels);
+    ito_tensor *loss = ito_cross_entropy(logits_of(j, b.x, t, &g), b.labels);
     if (loss == NULL || ito_backward(loss) != ITO_OK)
         return false;
     *loss_value = ito_item(loss);
@@ -183,10 +175,10 @@ static int64_t right_of(const job *j, int64_t first, int64_t n, int level)
     ito_generator g = ito_generator_make((uint64_t)j->o.seed,
                                          (uint64_t)1 << 62 | (uint64_t)(first * LEVELS + level));
     ito_scope_begin();
-    ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
+    ito_tensor *x = images_scaled(ito_narrow(j->images, 0, first, n));
     ito_tensor *t = ito_full(ITO_SHAPE(n), (double)step_judged(j, level), ITO_I64);
-    ito_tensor *guess = ito_argmax(ask(j, x, t, &g), 1);
-    ito_tensor *hits = ito_eq(guess, ito_cast(ito_narrow(j->labels, 0, first, n), ITO_I64));
+    ito_tensor *predicted = ito_argmax(logits_of(j, x, t, &g), 1);
+    ito_tensor *hits = ito_eq(predicted, ito_cast(ito_narrow(j->labels, 0, first, n), ITO_I64));
     ito_tensor *sum = ito_sum(ito_cast(hits, ITO_F32));
     int64_t right = sum != NULL ? (int64_t)ito_item(sum) : -1;
     ito_scope_end();
@@ -222,10 +214,7 @@ static int report(const job *j)
     for (int level = 0; level < LEVELS; level++)
         printf("%s%.4f", level > 0 ? "," : "", j->right[level]);
     printf("]}\n");
-    if (fflush(stdout) == 0)
-        return 0;
-    fprintf(stderr, "ito-ddpm classifier: stdout: cannot write to it\n");
-    return 1;
+    return results_end("classifier", true);
 }
 
 static int run(job *j)
@@ -239,7 +228,7 @@ static int run(job *j)
         fprintf(stderr, "stopped; nothing was written\n");
         return 128 + stop_signal();
     }
-    if (!judge(j) || !guide_save(j->o.out, j->classifier, &j->net, j->class_names))
+    if (!judge(j) || !classifier_guidance_save(j->o.out, j->classifier, &j->net, j->class_names))
         return options_report("classifier");
     return report(j);
 }
@@ -256,7 +245,7 @@ int command_classifier(int argc, char **argv)
     if (j.classifier != NULL)
         ito_module_free(&j.classifier->base);
     cJSON_Delete(j.class_names);
-    trained_close(&j.net);
+    inference_close(&j.net);
     ito_scope_end();
     return code;
 }

@@ -1,93 +1,82 @@
 /* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
  * that comes with Ito, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
-#include "examples/ddpm/commands/eval.h"
-#include "autograd/ops.h"
-#include "examples/common/options.h"
+#include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
-#include "examples/ddpm/data.h"
-#include "examples/ddpm/inference.h"
-#include "models/classifier/classifier.h"
-#include "models/ddpm/sampler.h"
-#include "models/metrics/metrics.h"
-#include "tensor/io/npy.h"
-#include "tensor/runtime.h"
+#include "examples/ddpm/commands/eval_bits_per_dim.h"
+#include "examples/ddpm/image_files.h"
+#include "examples/ddpm/sampling.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
+#include <ito/autograd/ops.h>
+#include <ito/models/classifier/classifier.h>
+#include <ito/models/metrics/metrics.h>
+#include <ito/tensor/io/npy.h>
+#include <ito/tensor/scope.h>
 #include <math.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct eval_options {
-    const char *model, *images, *data, *features, *against, *weights, *sampler, *precision;
+    const char *model, *images, *data, *features, *against, *weights, *precision;
     const char *variance, *rate_distortion, *class, *split;
-    int64_t n, steps, seed, batch, threads, monte_carlo;
-    double eta, guidance;
-    bool frechet, precision_recall, score, bits_per_dim, no_clip, json;
+    int64_t threads, monte_carlo;
+    double guidance;
+    sampling_options sampling;
+    bool frechet, precision_recall, score, bits_per_dim, json;
 } eval_options;
 
 #define AT(field) offsetof(eval_options, field)
 
 static const option_row rows[] = {
-    {OPTION_GROUP, NULL, 0, NULL, "What is compared", 0, 0, false},
-    {OPTION_TEXT, "model", AT(model), "RUN|FILE", "The network whose images are judged", 0, 0,
-     false},
-    {OPTION_TEXT, "images", AT(images), "FILE.npy",
-     "Images that are there already, of ito-ddpm sample --npy, in place of a model", 0, 0, false},
-    {OPTION_TEXT, "data", AT(data), "SPEC", "The real images, named as for train", 0, 0, false},
-    {OPTION_CHOICE, "split", AT(split), "train|test",
-     "Which of them: fashion-mnist, mnist and cifar10 have a test set (train)", 0, 0, false},
-    {OPTION_TEXT, "features", AT(features), "FILE.npy",
-     "Features of generated images [N, D], in place of images", 0, 0, false},
-    {OPTION_TEXT, "against", AT(against), "FILE.npy", "Features of real images [M, D]", 0, 0,
-     false},
+    GROUP_ROW("What is compared"),
+    TEXT_ROW("model", model, "RUN|FILE", NULL, "The network whose images are judged"),
+    TEXT_ROW("images", images, "FILE.npy", NULL,
+             "Images that are there already, of ito-ddpm sample --npy, in place of a model"),
+    DATA_ROW("The real images"),
+    WORDS_ROW("split", split, "train|test", "train",
+              "Which of them: fashion-mnist, mnist and cifar10 have a test set"),
+    TEXT_ROW("features", features, "FILE.npy", NULL,
+             "Features of generated images [N, D], in place of images"),
+    TEXT_ROW("against", against, "FILE.npy", NULL, "Features of real images [M, D]"),
 
-    {OPTION_GROUP, NULL, 0, NULL, "What is computed", 0, 0, false},
-    {OPTION_FLAG, "frechet", AT(frechet), NULL, "Frechet distance, to all real images", 0, 0,
-     false},
-    {OPTION_FLAG, "precision-recall", AT(precision_recall), NULL,
-     "Precision and recall (k = 3), among as many real images as generated ones", 0, 0, false},
-    {OPTION_FLAG, "score", AT(score), NULL, "Classifier score, of the generated images alone", 0, 0,
-     false},
-    {OPTION_FLAG, "bits-per-dim", AT(bits_per_dim), NULL,
-     "The variational bound of --model on the first --n images of --data, term by term: it asks "
-     "the network once for every step of the diffusion",
-     0, 0, false},
-    {OPTION_INT, "monte-carlo", AT(monte_carlo), "K",
-     "bits-per-dim: estimate it from K of the steps, drawn for each image, and the last one; 8 is "
-     "plenty",
-     1, 1e6, false},
-    {OPTION_TEXT, "rate-distortion", AT(rate_distortion), "FILE.csv",
-     "The same, and a table of rate and distortion of progressive coding, with a chart in FILE.svg",
-     0, 0, false},
+    GROUP_ROW("What is computed"),
+    FLAG_ROW("frechet", frechet, "Frechet distance, to all real images"),
+    FLAG_ROW("precision-recall", precision_recall,
+             "Precision and recall (k = 3), among as many real images as generated ones"),
+    FLAG_ROW("score", score, "Classifier score, of the generated images alone"),
+    FLAG_ROW(
+        "bits-per-dim", bits_per_dim,
+        "The variational bound of --model on the first --n images of --data, term by term: it asks "
+        "the network once for every step of the diffusion"),
+    INT_ROW("monte-carlo", monte_carlo, "K", 1, 1e6, NULL,
+            "bits-per-dim: estimate it from K of the steps, drawn for each image, and the last "
+            "one; 8 is "
+            "plenty"),
+    TEXT_ROW("rate-distortion", rate_distortion, "FILE.csv", NULL,
+             "The same, and a table of rate and distortion of progressive coding, with a chart in "
+             "FILE.svg"),
 
-    {OPTION_GROUP, NULL, 0, NULL, "How images are made of a model", 0, 0, false},
-    {OPTION_INT, "n", AT(n), "N", "How many (10000; bits-per-dim without monte-carlo 64)", 1, 1e7,
-     false},
-    {OPTION_TEXT, "class", AT(class), "NAME|K|all|none",
-     "--conditional: images of this class, of each as often as the data, or of none; bits given "
-     "it, "
-     "each image's own, or none (all)",
-     0, 0, false},
+    GROUP_ROW("How images are made of a model"),
+    INT_ROW("n", sampling.n, "N", 1, 1e7, NULL,
+            "How many (10000; bits-per-dim without monte-carlo 64)"),
+    TEXT_ROW("class", class, "NAME|K|all|none", NULL,
+             "--conditional: images of this class, of each as often as the data, or of none; bits "
+             "given it, each image's own, or none (all)"),
     GUIDANCE_ROW,
     WEIGHTS_ROW,
-    {OPTION_CHOICE, "sampler", AT(sampler), SAMPLERS,
-     "As for sample, which has more to set: give its --npy to --images then (ddpm)", 0, 0, false},
-    {OPTION_INT, "steps", AT(steps), "N",
-     "Steps taken, at most those of the diffusion (ddpm 250, others 50)", 1, 1e6, false},
-    {OPTION_REAL, "eta", AT(eta), "X", "ddim: 0 deterministic, 1 as much noise as ddpm (0)", 0, 1,
-     false},
-    {OPTION_CHOICE, "variance", AT(variance), "fixedsmall|fixedlarge",
-     "Variance of a reverse step (as the run was trained with)", 0, 0, false},
-    {OPTION_FLAG, "no-clip", AT(no_clip), NULL,
-     "Do not clip the predicted image to -1..1 in each step", 0, 0, false},
+    SAMPLER_ROW(sampling.sampler,
+                "As for sample, which has more to set: give its --npy to --images then"),
+    STEPS_ROW(sampling.steps),
+    ETA_ROW(sampling.eta),
+    VARIANCE_ROW("Variance of a reverse step (as the run was trained with)"),
+    NO_CLIP_ROW(sampling.no_clip),
     PRECISION_ROW,
-    SEED_ROW,
+    INT_ROW("seed", sampling.seed, "S", 0, LARGEST_INT, "0", "Decides all random numbers"),
 
-    {OPTION_GROUP, NULL, 0, NULL, "Machine", 0, 0, false},
-    {OPTION_INT, "batch", AT(batch), "N", "Images made at once; changes none of them (64)", 1, 1e6,
-     false},
+    GROUP_ROW("Machine"),
+    INT_ROW("batch", sampling.batch, "N", 1, 1e6, "64",
+            "Images made at once; changes none of them"),
     THREADS_ROW,
     JSON_ROW,
     END_ROW,
@@ -111,15 +100,16 @@ static const char doc[] =
 
 typedef struct job {
     eval_options o;
-    trained net;
-    batches batches;
-    ito_tensor *images;      /* made ones, [n, C, H, W] f32 */
+    inference net;
+    sampling sampling;
     ito_tensor *made, *real; /* features [N, D], [M, D] */
     ito_tensor *logits;      /* of the made ones, if they are wanted */
     double frechet;
     ito_precision_recall_result manifold;
     ito_classifier_score_result score;
 } job;
+
+/* ---- what goes together ---- */
 
 /* What has no meaning for the bound, which makes no images. */
 static void check_bound(const eval_options *o, const command_line *c)
@@ -128,50 +118,53 @@ static void check_bound(const eval_options *o, const command_line *c)
                          "images|features|against|frechet|precision-recall|score|sampler|steps|eta|"
                          "guidance",
                          "it has no part in --bits-per-dim, which makes no images");
-    if (o->model == NULL)
-        options_refuse(c, "--model is missing: the network whose bound is computed");
-    if (o->monte_carlo != 0 && o->rate_distortion != NULL)
+    options_require(c, "model", "the network whose bound is computed");
+    if (o->monte_carlo != UNSET_INT && o->rate_distortion != NULL)
         options_refuse(c, "--rate-distortion: it takes every step, and --monte-carlo draws some");
+}
+
+/* What is judged: images of a model or in a file, or features. */
+static void check_source(const eval_options *o, const command_line *c)
+{
+    if ((o->model != NULL) + (o->images != NULL) + (o->features != NULL) != 1)
+        options_refuse(c, "it takes one of --model, --images and --features: what is judged");
+    if (o->model == NULL)
+        options_refuse_given(c,
+                             "n|class|guidance|weights|sampler|steps|eta|variance|no-clip|"
+                             "precision|seed|batch",
+                             "it takes a --model to make images with");
+    else if (!o->bits_per_dim)
+        refuse_idle_options(c, o->sampling.sampler);
+}
+
+/* What it is compared with. */
+static void check_reference(const eval_options *o, const command_line *c)
+{
+    if (o->features != NULL) {
+        options_require(c, "against", "the features of real images");
+        options_refuse_given(c, "data|split", "--against takes its place beside --features");
+    } else {
+        options_refuse_given(c, "against", "it takes the --features that it is compared with");
+        options_require(c, "data", "the real images");
+    }
 }
 
 static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
-    *o = (eval_options){.batch = 64,
-                        .sampler = "ddpm",
-                        .weights = "ema",
-                        .precision = "f32",
-                        .split = "train",
-                        .guidance = 1.0};
     options_parse(&c, argc, argv);
+    o->sampling.spacing = "linspace";
     if (o->model != NULL)
         refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
     if (o->bits_per_dim)
         check_bound(o, &c);
-    else if (o->monte_carlo != 0)
+    else if (o->monte_carlo != UNSET_INT)
         options_refuse(&c, "--monte-carlo: it is a way to --bits-per-dim");
-    else if (o->n == 0)
-        o->n = 10000;
-    int sources = (o->model != NULL) + (o->images != NULL) + (o->features != NULL);
-    if (sources != 1)
-        options_refuse(&c, "it takes one of --model, --images and --features: what is judged");
-    if (o->model == NULL)
-        options_refuse_given(&c,
-                             "n|class|guidance|weights|sampler|steps|eta|variance|no-clip|"
-                             "precision|seed|batch",
-                             "it takes a --model to make images with");
-    else if (!o->bits_per_dim)
-        refuse_idle_options(&c, o->sampler);
-    if (o->features != NULL && o->against == NULL)
-        options_refuse(&c, "--against is missing: the features of real images");
-    if (o->features != NULL)
-        options_refuse_given(&c, "data|split", "--against takes its place beside --features");
-    else
-        options_refuse_given(&c, "against", "it takes the --features that it is compared with");
-    if (o->features == NULL && o->data == NULL)
-        options_refuse(&c, "--data is missing: the real images");
-    data_refuse_invalid(&c, o->data);
+    else if (o->sampling.n == UNSET_INT)
+        o->sampling.n = 10000;
+    check_source(o, &c);
+    check_reference(o, &c);
     if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
         options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
                            "--bits-per-dim");
@@ -184,51 +177,23 @@ static void parse(eval_options *o, int argc, char **argv)
 static bool prepare_model(job *j)
 {
     eval_options *o = &j->o;
-    return trained_open(&j->net, (trained_options){.command = "eval",
-                                                   .model = o->model,
-                                                   .weights = o->weights,
-                                                   .precision = o->precision,
-                                                   .variance = o->variance,
-                                                   .class = o->class,
-                                                   .usual_class = "all",
-                                                   .guidance = o->guidance}) &&
-           trained_steps(&j->net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps);
-}
-
-static bool sample_batch(int64_t first, int64_t n, void *context)
-{
-    job *j = context;
-    const eval_options *o = &j->o;
-    const ito_unet_config *c = &j->net.files.settings.model;
-    ito_ddpm_sample_options options = {.sampler = ito_ddpm_sampler_find(o->sampler),
-                                       .steps = o->steps,
-                                       .eta = o->eta,
-                                       .no_clip = o->no_clip,
-                                       .seed = (uint64_t)o->seed,
-                                       .first_image = first,
-                                       .progress = batches_progress,
-                                       .progress_context = &j->batches};
-    if (options.sampler == NULL)
-        return false;
-    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
-    ito_tensor *x =
-        ito_ddpm_sample_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
-                             ITO_SHAPE(n, c->in_channels, c->height, c->width), options);
-    ito_ddpm_conditioned_end(&network);
-    return images_put(j->images, first, x, j->net.files.weights, first);
+    return inference_open(&j->net, (inference_options){.command = "eval",
+                                                       .model = o->model,
+                                                       .weights = o->weights,
+                                                       .precision = o->precision,
+                                                       .variance = o->variance,
+                                                       .class = o->class,
+                                                       .usual_class = "all",
+                                                       .guidance = o->guidance}) &&
+           sampling_steps(&j->net, &o->sampling);
 }
 
 /* [n, C, H, W] f32, of the current scope. */
 static ito_tensor *sample_all(job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
-    j->images = ito_empty(ITO_SHAPE(j->o.n, c->in_channels, c->height, c->width), ITO_F32);
-    j->batches = (batches){.what = "sampling step",
-                           .n = j->o.n,
-                           .size = j->o.batch,
-                           .run = sample_batch,
-                           .context = j};
-    return j->images != NULL && batches_run(&j->batches) ? j->images : NULL;
+    j->sampling = (sampling){
+        .net = &j->net, .o = &j->o.sampling, .images = inference_images(&j->net, j->o.sampling.n)};
+    return j->sampling.images != NULL && sampling_run(&j->sampling) ? j->sampling.images : NULL;
 }
 
 /* ---- features ---- */
@@ -277,12 +242,13 @@ static ito_tensor *load_real(job *j)
         .spec = o->data, .size = 28, .grey = true, .test = strcmp(o->split, "test") == 0};
     if (o->model == NULL)
         return data_load(what);
-    ito_tensor *labels, *real = trained_data(&j->net, what, &labels);
+    ito_tensor *labels, *real = inference_data(&j->net, what, &labels);
     if (real == NULL || !model_fits(&j->net.files, real, o->data))
         return NULL;
     if (labels != NULL)
-        j->net.labels = classes_as_frequent(labels, j->net.files.settings.model.classes, o->n);
-    if (o->class == NULL && trained_class(&j->net) != NULL)
+        j->net.labels =
+            classes_as_frequent(labels, j->net.files.settings.model.classes, o->sampling.n);
+    if (o->class == NULL && inference_class(&j->net) != NULL)
         fprintf(stderr, "ito-ddpm eval: the network has classes: images of each, as --class all\n");
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
@@ -293,18 +259,15 @@ static bool enough_images(const eval_options *o, const ito_tensor *real)
 {
     int64_t least = o->frechet ? ITO_CLASSIFIER_WIDTH + 1 : o->score ? 10 : 4;
     int64_t least_real = o->frechet ? least : o->precision_recall ? 4 : 1;
-    if (o->n >= least && ito_size(real, 0) >= least_real)
+    if (o->sampling.n >= least && ito_size(real, 0) >= least_real)
         return true;
-    if (o->n < least)
-        ito_error_set(ITO_ERR_RANGE,
-                      "--n: %" PRId64 " image%s cannot be judged so; it takes at least %" PRId64,
-                      o->n, PLURAL(o->n), least);
-    else
-        ito_error_set(ITO_ERR_RANGE,
-                      "--data: %s has %" PRId64
-                      " image%s; to compare with it takes at least %" PRId64,
-                      o->data, ito_size(real, 0), PLURAL(ito_size(real, 0)), least_real);
-    return false;
+    if (o->sampling.n < least)
+        return options_error("--n: %" PRId64
+                             " image%s cannot be judged so; it takes at least %" PRId64,
+                             o->sampling.n, PLURAL(o->sampling.n), least);
+    return options_error("--data: %s has %" PRId64
+                         " image%s; to compare with it takes at least %" PRId64,
+                         o->data, ito_size(real, 0), PLURAL(ito_size(real, 0)), least_real);
 }
 
 static bool find_features(job *j)
@@ -320,7 +283,7 @@ static bool find_features(job *j)
     ito_tensor *real = load_real(j);
     if (real == NULL || !fits(real, o->data) || (o->model != NULL && !enough_images(o, real)))
         return false;
-    ito_tensor *made = o->model != NULL ? sample_all(j) : data_load_npy_unbounded(o->images);
+    ito_tensor *made = o->model != NULL ? sample_all(j) : image_npy_load(o->images, ANY_FINITE);
     if (made == NULL || (o->images != NULL && !fits(made, o->images)))
         return false;
     ito_classifier *c = ito_classifier_fashion_mnist();
@@ -340,7 +303,7 @@ static bool compute(job *j)
         if (isnan(j->frechet))
             return false;
     }
-    if (o->score && ito_classifier_score(j->logits, &j->score, .splits = 0) != ITO_OK)
+    if (o->score && ito_classifier_score(j->logits, &j->score) != ITO_OK)
         return false;
     if (!o->precision_recall)
         return true;
@@ -352,55 +315,32 @@ static bool compute(job *j)
 
 /* ---- what it says ---- */
 
-static cJSON *describe(const job *j, double seconds)
+static cJSON *describe(const job *j)
 {
     const eval_options *o = &j->o;
     cJSON *root = cJSON_CreateObject();
     if (o->model != NULL) {
-        cJSON_AddStringToObject(root, "weights", j->net.files.weights);
-        cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
-        cJSON_AddStringToObject(root, "sampler", o->sampler);
-        cJSON_AddNumberToObject(root, "steps", (double)o->steps);
-        cJSON_AddStringToObject(root, "precision", o->precision);
-        if (trained_class(&j->net) != NULL)
-            cJSON_AddStringToObject(root, "class", trained_class(&j->net));
+        result_text(root, "weights", j->net.files.weights);
+        result_number(root, "step", (double)j->net.files.step);
+        result_text(root, "sampler", o->sampling.sampler);
+        result_number(root, "steps", (double)o->sampling.steps);
+        result_text(root, "precision", o->precision);
+        result_text(root, "class", inference_class(&j->net));
     }
-    cJSON_AddNumberToObject(root, "images", (double)ito_size(j->made, 0));
-    cJSON_AddNumberToObject(root, "real_images", (double)ito_size(j->real, 0));
-    cJSON_AddNumberToObject(root, "width", (double)ito_size(j->made, 1));
+    result_number(root, "images", (double)ito_size(j->made, 0));
+    result_number(root, "real_images", (double)ito_size(j->real, 0));
+    result_number(root, "width", (double)ito_size(j->made, 1));
     if (o->frechet)
-        cJSON_AddNumberToObject(root, "frechet", j->frechet);
+        result_number(root, "frechet", j->frechet);
     if (o->precision_recall) {
-        cJSON_AddNumberToObject(root, "precision", j->manifold.precision);
-        cJSON_AddNumberToObject(root, "recall", j->manifold.recall);
+        result_number(root, "precision", j->manifold.precision);
+        result_number(root, "recall", j->manifold.recall);
     }
     if (o->score) {
-        cJSON_AddNumberToObject(root, "score", j->score.mean);
-        cJSON_AddNumberToObject(root, "score_deviation", j->score.deviation);
+        result_number(root, "score", j->score.mean);
+        result_number(root, "score_deviation", j->score.deviation);
     }
-    cJSON_AddNumberToObject(root, "seconds", seconds);
     return root;
-}
-
-int eval_report(const char *command, cJSON *root, bool json)
-{
-    bool good = cJSON_HasObjectItem(root, "seconds"); /* the last one: there was memory for all */
-    char *text = good && json ? cJSON_PrintUnformatted(root) : NULL;
-    if (text != NULL)
-        printf("%s\n", text);
-    for (const cJSON *item = root != NULL && !json ? root->child : NULL; item != NULL;
-         item = item->next) {
-        if (cJSON_IsString(item))
-            printf("%s: %s\n", item->string, item->valuestring);
-        else
-            printf("%s: %.6g\n", item->string, item->valuedouble);
-    }
-    good = good && (text != NULL || !json) && fflush(stdout) == 0;
-    free(text);
-    cJSON_Delete(root);
-    if (!good)
-        fprintf(stderr, "ito-ddpm %s: stdout: cannot write to it\n", command);
-    return good ? 0 : 1;
 }
 
 static int run_bound(const eval_options *o)
@@ -412,29 +352,29 @@ static int run_bound(const eval_options *o)
                                     .variance = o->variance,
                                     .class = o->class,
                                     .rate_distortion = o->rate_distortion,
-                                    .n = o->n,
+                                    .n = o->sampling.n,
                                     .monte_carlo = o->monte_carlo,
                                     .test = strcmp(o->split, "test") == 0,
-                                    .seed = o->seed,
-                                    .batch = o->batch,
-                                    .no_clip = o->no_clip,
+                                    .seed = o->sampling.seed,
+                                    .batch = o->sampling.batch,
+                                    .no_clip = o->sampling.no_clip,
                                     .json = o->json});
 }
 
 int command_eval(int argc, char **argv)
 {
-    job j = {.images = NULL};
+    job j = {.o = {.model = NULL}};
     parse(&j.o, argc, argv);
     double started = progress_clock();
-    if (j.o.threads != 0 && ito_set_threads((int)j.o.threads) != ITO_OK)
+    if (!options_set_threads(j.o.threads))
         return options_report("eval");
     if (j.o.bits_per_dim)
         return run_bound(&j.o);
     ito_scope_begin();
     bool good = find_features(&j) && compute(&j);
-    int code = good ? eval_report("eval", describe(&j, progress_clock() - started), j.o.json)
-                    : options_report("eval");
-    trained_close(&j.net);
+    int code =
+        good ? results_print("eval", describe(&j), started, j.o.json) : options_report("eval");
+    inference_close(&j.net);
     ito_scope_end();
     return code;
 }

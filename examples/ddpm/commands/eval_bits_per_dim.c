@@ -1,19 +1,19 @@
 /* ito-ddpm eval --bits-per-dim: the variational bound of a model on real images, term by term, and
  * the rate and distortion of progressive coding.
  * Invariant: an image's bits depend on the model, the seed, its number and its pixels alone. */
-#include "examples/ddpm/commands/eval.h"
+#include "examples/ddpm/commands/eval_bits_per_dim.h"
 
-#include "autograd/ops.h"
+#include "examples/common/batches.h"
 #include "examples/common/chart.h"
-#include "examples/common/options.h"
-#include "examples/ddpm/data.h"
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
+#include "examples/common/text_file.h"
+#include "examples/ddpm/image_files.h"
 #include "examples/ddpm/inference.h"
-#include "examples/ddpm/run_directory.h"
-#include "models/ddpm/bound.h"
 
-#include <cjson/cJSON.h>
 #include <inttypes.h>
-#include <math.h>
+#include <ito/autograd/ops.h>
+#include <ito/models/ddpm/bound.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,7 +21,7 @@ enum { USUAL_IMAGES = 64, USUAL_ESTIMATES = 10000 };
 
 typedef struct job {
     const bits_options *o;
-    trained net;
+    inference net;
     ito_tensor *images; /* [n, C, H, W] u8 or f32 */
     ito_ddpm_bits bits; /* of all of them; but terms and squares are [1, T], their means */
     char *chart;        /* where the chart goes, or NULL */
@@ -34,19 +34,16 @@ typedef struct job {
  * to tell. */
 static bool choose_classes(job *j)
 {
-    trained *net = &j->net;
+    inference *net = &j->net;
     bool missing = net->class == CLASS_IN_TURN && net->labels == NULL;
-    if (missing && j->o->class != NULL) {
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "--class: \"all\" are the images' own, and %s has none; name one, or none",
-                      j->o->data);
+    if (missing && j->o->class != NULL)
+        return options_error(
+            "--class: \"all\" are the images' own, and %s has none; name one, or none", j->o->data);
+    if (missing && !inference_set_class(net, NULL, 1.0))
         return false;
-    }
-    if (missing && !trained_set_class(net, NULL, 1.0))
-        return false;
-    if (j->o->class == NULL && trained_class(net) != NULL)
+    if (j->o->class == NULL && inference_class(net) != NULL)
         fprintf(stderr, "ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
-                missing ? "none of them" : "each image's", trained_class(net));
+                missing ? "none of them" : "each image's", inference_class(net));
     return true;
 }
 
@@ -57,35 +54,28 @@ static bool load_images(job *j)
     const char *data = j->o->data;
     data_options what = {
         .spec = data, .size = c->height, .grey = c->in_channels == 1, .test = j->o->test};
-    ito_tensor *all = trained_data(&j->net, what, &j->net.labels);
+    ito_tensor *all = inference_data(&j->net, what, &j->net.labels);
     if (all == NULL || !model_fits(&j->net.files, all, data) || !choose_classes(j))
         return false;
     int64_t there = ito_size(all, 0);
-    int64_t usual = j->o->monte_carlo != 0 ? USUAL_ESTIMATES : USUAL_IMAGES;
+    int64_t usual = j->o->monte_carlo != UNSET_INT ? USUAL_ESTIMATES : USUAL_IMAGES;
     usual = there < usual ? there : usual;
-    if (j->o->n > there) {
-        ito_error_set(ITO_ERR_RANGE, "--n: %" PRId64 " is more than the %" PRId64 " image%s of %s",
-                      j->o->n, there, PLURAL(there), data);
-        return false;
-    }
-    j->images = ito_narrow(all, 0, 0, j->o->n != 0 ? j->o->n : usual);
+    if (j->o->n > there)
+        return options_error("--n: %" PRId64 " is more than the %" PRId64 " image%s of %s", j->o->n,
+                             there, PLURAL(there), data);
+    j->images = ito_narrow(all, 0, 0, int_or(j->o->n, usual));
     return j->images != NULL;
 }
 
-/* FILE.svg for FILE.csv. */
+/* FILE.svg for FILE.csv; freed with free(). */
 static char *chart_path(const char *csv)
 {
-    size_t length = strlen(csv);
-    char *path = malloc(length + 5);
-    if (path == NULL) {
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for the path", csv);
-        return NULL;
-    }
-    if (length > 4 && strcmp(csv + length - 4, ".csv") == 0)
-        length -= 4;
-    memcpy(path, csv, length);
-    strcpy(path + length, ".svg");
-    return path;
+    char *path = NULL;
+    int stem = (int)strlen(csv) - (path_ends_with(csv, ".csv") ? 4 : 0);
+    if (asprintf(&path, "%.*s.svg", stem, csv) >= 0)
+        return path;
+    ito_error_set(ITO_ERR_MEMORY, "%s: no memory for the path", csv);
+    return NULL;
 }
 
 static bool prepare(job *j)
@@ -96,24 +86,21 @@ static bool prepare(job *j)
         if (j->chart == NULL || !paths_can_write(o->rate_distortion, j->chart, NULL))
             return false;
     }
-    if (!trained_open(&j->net, (trained_options){.command = "eval",
-                                                 .model = o->model,
-                                                 .weights = o->weights,
-                                                 .precision = o->precision,
-                                                 .variance = o->variance,
-                                                 .class = o->class,
-                                                 .usual_class = "all",
-                                                 .guidance = 1.0}) ||
+    if (!inference_open(&j->net, (inference_options){.command = "eval",
+                                                     .model = o->model,
+                                                     .weights = o->weights,
+                                                     .precision = o->precision,
+                                                     .variance = o->variance,
+                                                     .class = o->class,
+                                                     .usual_class = "all",
+                                                     .guidance = 1.0}) ||
         !load_images(j))
         return false;
     int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
-    if (o->monte_carlo >= T) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--monte-carlo: %" PRId64 " is more than the %" PRId64
-                      " steps before the last one",
-                      o->monte_carlo, T - 1);
-        return false;
-    }
+    if (o->monte_carlo >= T)
+        return options_error("--monte-carlo: %" PRId64 " is more than the %" PRId64
+                             " steps before the last one",
+                             o->monte_carlo, T - 1);
     j->bits = (ito_ddpm_bits){.total = ito_empty(ITO_SHAPE(n), ITO_F64),
                               .prior = ito_empty(ITO_SHAPE(n), ITO_F64),
                               .terms = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
@@ -149,12 +136,12 @@ static bool run_batch(int64_t first, int64_t n, void *context)
     job *j = context;
     const ito_ddpm_bits *all = &j->bits;
     ito_ddpm_bits b;
-    ito_tensor *x = data_scaled(ito_narrow(j->images, 0, first, n));
-    ito_ddpm_conditioned network = trained_network(&j->net, first, n);
+    ito_tensor *x = images_scaled(ito_narrow(j->images, 0, first, n));
+    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
     ito_status status = ito_ddpm_bits_per_dim(
         j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b, .no_clip = j->o->no_clip,
-        .monte_carlo = j->o->monte_carlo, .seed = (uint64_t)j->o->seed, .first_image = first,
-        .progress = show, .progress_context = &j->batches);
+        .monte_carlo = int_or(j->o->monte_carlo, 0), .seed = (uint64_t)j->o->seed,
+        .first_image = first, .progress = show, .progress_context = &j->batches);
     ito_ddpm_conditioned_end(&network);
     if (status != ITO_OK)
         return false;
@@ -187,7 +174,7 @@ static bool write_table(const char *path, const double *table, int64_t T)
     for (int64_t t = T - 1; t >= 0; t--)
         fprintf(f.out, "%" PRId64 ",%" PRId64 ",%.9g,%.9g\n", T - t, t, table[2 * t],
                 table[2 * t + 1]);
-    return text_end(&f);
+    return text_end(&f, true);
 }
 
 static bool write_chart(const char *path, const double *table, int64_t T)
@@ -208,7 +195,7 @@ static bool write_chart(const char *path, const double *table, int64_t T)
                                     .alone = true,
                                     .series = &(chart_series){.x = points, .y = points + T, .n = T},
                                     .count = 1});
-        good = text_end(&f);
+        good = text_end(&f, true);
     }
     free(points);
     return good;
@@ -247,7 +234,7 @@ static double standard_error(const double *values, int64_t n)
     return sqrt(squares / (double)(n - 1) / (double)n);
 }
 
-static cJSON *describe(const job *j, double seconds)
+static cJSON *describe(const job *j)
 {
     int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
     const double *terms = ito_const_data(j->bits.terms), *total = ito_const_data(j->bits.total);
@@ -256,25 +243,23 @@ static cJSON *describe(const job *j, double seconds)
     double sum = 0.0;
     for (int64_t t = 1; t < T; t++)
         sum += terms[t];
-    cJSON_AddStringToObject(root, "weights", j->net.files.weights);
-    cJSON_AddNumberToObject(root, "step", (double)j->net.files.step);
-    cJSON_AddStringToObject(root, "precision", j->o->precision);
-    cJSON_AddStringToObject(root, "variance", j->net.diffusion->variance->name);
-    if (trained_class(&j->net) != NULL)
-        cJSON_AddStringToObject(root, "class", trained_class(&j->net));
-    cJSON_AddNumberToObject(root, "images", (double)n);
-    if (j->o->monte_carlo != 0)
-        cJSON_AddNumberToObject(root, "monte_carlo", (double)j->o->monte_carlo);
-    cJSON_AddNumberToObject(root, "L_T", mean_of(ito_const_data(j->bits.prior), n));
-    if (j->o->json && j->o->monte_carlo == 0)
+    result_text(root, "weights", j->net.files.weights);
+    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "precision", j->o->precision);
+    result_text(root, "variance", j->net.diffusion->variance->name);
+    result_text(root, "class", inference_class(&j->net));
+    result_number(root, "images", (double)n);
+    if (j->o->monte_carlo != UNSET_INT)
+        result_number(root, "monte_carlo", (double)j->o->monte_carlo);
+    result_number(root, "L_T", mean_of(ito_const_data(j->bits.prior), n));
+    if (j->o->json && j->o->monte_carlo == UNSET_INT)
         cJSON_AddItemToObject(root, "L_t", cJSON_CreateDoubleArray(terms, (int)T));
-    cJSON_AddNumberToObject(root, "sum_of_L_t", sum);
-    cJSON_AddNumberToObject(root, "L_0", mean_of(decoded, n));
-    cJSON_AddNumberToObject(root, "L_0_tanh", mean_of(decoded + n, n));
-    cJSON_AddNumberToObject(root, "bits_per_dim", mean_of(total, n));
+    result_number(root, "sum_of_L_t", sum);
+    result_number(root, "L_0", mean_of(decoded, n));
+    result_number(root, "L_0_tanh", mean_of(decoded + n, n));
+    result_number(root, "bits_per_dim", mean_of(total, n));
     if (n > 1)
-        cJSON_AddNumberToObject(root, "standard_error", standard_error(total, n));
-    cJSON_AddNumberToObject(root, "seconds", seconds);
+        result_number(root, "standard_error", standard_error(total, n));
     return root;
 }
 
@@ -284,9 +269,9 @@ int bits_run(const bits_options *o)
     double started = progress_clock();
     ito_scope_begin();
     bool good = prepare(&j) && run_all(&j) && write_rate_distortion(&j);
-    int code = good ? eval_report("eval", describe(&j, progress_clock() - started), o->json)
-                    : options_report("eval");
-    trained_close(&j.net);
+    int code =
+        good ? results_print("eval", describe(&j), started, o->json) : options_report("eval");
+    inference_close(&j.net);
     free(j.chart);
     ito_scope_end();
     return code;

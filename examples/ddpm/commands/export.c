@@ -1,11 +1,10 @@
 /* ito-ddpm export: a trained network as one file that stands alone, to be given away. */
-#include "examples/common/options.h"
+#include "examples/common/paths.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
-#include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
-#include <stddef.h>
+#include <ito/tensor/scope.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,16 +15,14 @@ typedef struct export_options {
 
 #define AT(field) offsetof(export_options, field)
 
-// clang-format off
 static const option_row rows[] = {
     MODEL_ROW,
-    {OPTION_TEXT, "out", AT(out), "FILE.safetensors", "Where the network goes", 0, 0, false},
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the network goes"),
     WEIGHTS_ROW,
-    {OPTION_CHOICE, "dtype", AT(dtype), "bf16|f32",
-     "In half the bytes, rounded to 8 bits of precision, or exactly (bf16)", 0, 0, false},
+    WORDS_ROW("dtype", dtype, "bf16|f32", "bf16",
+              "In half the bytes, rounded to 8 bits of precision, or exactly"),
     END_ROW,
 };
-// clang-format on
 
 static const char doc[] =
     "Write a trained network with its settings to one safetensors file, which every --model takes."
@@ -39,12 +36,9 @@ static const char doc[] =
 static void parse(export_options *o, int argc, char **argv)
 {
     command_line c = {.command = "export", .doc = doc, .options = rows, .values = o};
-    *o = (export_options){.weights = "ema", .dtype = "bf16"};
     options_parse(&c, argc, argv);
-    if (o->model == NULL)
-        options_refuse(&c, "--model is missing: the network to write");
-    if (o->out == NULL)
-        options_refuse(&c, "--out is missing: the file to write it to");
+    options_require(&c, "model", "the network to write");
+    options_require(&c, "out", "the file to write it to");
 }
 
 static bool export_model(const export_options *o)

@@ -1,39 +1,36 @@
 /* ito-ddpm info: what a file or directory holds, having read and verified all of it.
  * Invariant: what is said of a file was found in it, and a damaged one is an error. */
-#include "autograd/ops.h"
-#include "examples/common/options.h"
+#include "examples/common/idx_directory.h"
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
-#include "examples/ddpm/data.h"
 #include "examples/ddpm/file_kinds.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/run_directory.h"
-#include "models/ddpm/codec.h"
-#include "nn/checkpoint.h"
-#include "tensor/internal.h"
-#include "tensor/io/cifar.h"
-#include "tensor/io/file.h"
-#include "tensor/io/idx.h"
-#include "tensor/io/image.h"
-#include "tensor/io/npy.h"
-#include "tensor/io/safetensors.h"
 
-#include <cjson/cJSON.h>
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <math.h>
+#include <ito/autograd/ops.h>
+#include <ito/models/ddpm/codec.h>
+#include <ito/nn/checkpoint.h>
+#include <ito/tensor/io/cifar.h>
+#include <ito/tensor/io/idx.h>
+#include <ito/tensor/io/image.h>
+#include <ito/tensor/io/npy.h>
+#include <ito/tensor/io/safetensors.h>
+#include <ito/tensor/io/whole_file.h>
+#include <ito/tensor/scope.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct info_options {
     bool json;
 } info_options;
 
+#define AT(field) offsetof(info_options, field)
+
 static const option_row rows[] = {
-    {OPTION_FLAG, "json", offsetof(info_options, json), NULL, "Print one JSON object", 0, 0, false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    FLAG_ROW("json", json, "Print one JSON object"),
+    END_ROW,
 };
 
 static const char doc[] =
@@ -50,16 +47,6 @@ static const char doc[] =
 
 /* Each part below adds members to an object, which is printed at the end in either form. False with
  * an error recorded. */
-
-static bool put_text(cJSON *o, const char *name, const char *value)
-{
-    return cJSON_AddStringToObject(o, name, value) != NULL;
-}
-
-static bool put_number(cJSON *o, const char *name, double value)
-{
-    return cJSON_AddNumberToObject(o, name, value) != NULL;
-}
 
 static bool no_memory(const char *path)
 {
@@ -87,15 +74,15 @@ static bool put_statistics(cJSON *o, ito_tensor *x)
     ito_tensor *low = ito_min(y), *high = ito_max(y), *mean = ito_mean(y);
     if (low == NULL || high == NULL || mean == NULL)
         return false;
-    return put_number(o, "least", ito_item(low)) && put_number(o, "largest", ito_item(high)) &&
-           put_number(o, "mean", ito_item(mean));
+    return result_number(o, "least", ito_item(low)) &&
+           result_number(o, "largest", ito_item(high)) && result_number(o, "mean", ito_item(mean));
 }
 
 static bool put_tensor(cJSON *o, ito_tensor *x)
 {
     char shape[160];
-    return put_text(o, "dtype", ito_dtype_name(ito_dtype_of(x))) &&
-           put_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
+    return result_text(o, "dtype", ito_dtype_name(ito_dtype_of(x))) &&
+           result_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
 }
 
 /* One tensor of a safetensors file, read so that its checksum is compared. */
@@ -109,7 +96,7 @@ static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *
         snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_dtype_of(x)),
                  shape_text(shape, ito_shape_of(x)));
         *numbers += (double)ito_numel(x);
-        good = put_text(list, ito_safetensors_name(f, i), text);
+        good = result_text(list, ito_safetensors_name(f, i), text);
     }
     ito_scope_end();
     return good;
@@ -131,10 +118,11 @@ static bool describe_weights(cJSON *o, ito_safetensors *f)
         if (strncmp(key, "crc32:", 6) == 0)
             checksums++;
         else
-            good = put_text(metadata, key, ito_safetensors_metadata(f, key));
+            good = result_text(metadata, key, ito_safetensors_metadata(f, key));
     }
-    good = good && put_text(o, "kind", "safetensors file") && put_number(o, "tensors", (double)n) &&
-           put_number(o, "numbers", numbers) && put_number(o, "checksums", (double)checksums);
+    good = good && result_text(o, "kind", "safetensors file") &&
+           result_number(o, "tensors", (double)n) && result_number(o, "numbers", numbers) &&
+           result_number(o, "checksums", (double)checksums);
     if (good && cJSON_AddItemToObject(o, "metadata", metadata))
         metadata = NULL;
     if (good && cJSON_AddItemToObject(o, "contents", list))
@@ -152,14 +140,14 @@ static bool describe_safetensors(cJSON *o, const char *path)
 
 static bool describe_images(cJSON *o, const char *kind, ito_tensor *images)
 {
-    return images != NULL && put_text(o, "kind", kind) &&
-           put_number(o, "images", (double)ito_size(images, 0)) && put_tensor(o, images);
+    return images != NULL && result_text(o, "kind", kind) &&
+           result_number(o, "images", (double)ito_size(images, 0)) && put_tensor(o, images);
 }
 
 static bool describe_npy(cJSON *o, const char *path)
 {
     ito_tensor *x = ito_npy_load(path);
-    return x != NULL && put_text(o, "kind", "npy file") && put_tensor(o, x);
+    return x != NULL && result_text(o, "kind", "npy file") && put_tensor(o, x);
 }
 
 static bool describe_idx(cJSON *o, const char *path)
@@ -167,7 +155,7 @@ static bool describe_idx(cJSON *o, const char *path)
     ito_tensor *x = ito_idx_load(path);
     if (x != NULL && ito_ndim(x) == 3)
         return describe_images(o, "IDX file of images", ito_unsqueeze(x, 1));
-    return x != NULL && put_text(o, "kind", "IDX file") && put_tensor(o, x);
+    return x != NULL && result_text(o, "kind", "IDX file") && put_tensor(o, x);
 }
 
 /* A list of the labels; nothing where there are none. */
@@ -184,45 +172,36 @@ static bool put_labels(cJSON *o, const ito_tensor *labels)
 static bool describe_compressed(cJSON *o, const char *path)
 {
     ito_ddpm_file_info info;
-    void *bytes = NULL;
     int64_t size = 0;
     char shape[160];
-    bool good = file_read_all(path, (int64_t)1 << 32, &bytes, &size) == ITO_OK &&
-                ito_ddpm_file_inspect(bytes, size, path, &info) == ITO_OK;
-    mem_free(bytes);
-    return good && put_text(o, "kind", "images compressed by ito-ddpm") &&
-           put_number(o, "images", (double)info.shape.dim[0]) &&
-           put_text(o, "shape", shape_text(shape, info.shape)) &&
-           put_number(o, "bytes", (double)info.size) &&
-           (size == info.size || put_number(o, "bytes_there", (double)size)) &&
-           put_number(o, "bits_per_dim",
-                      8.0 * (double)info.size / (double)shape_numel(info.shape)) &&
-           put_labels(o, info.labels) && put_number(o, "steps", (double)info.steps) &&
-           put_number(o, "block_bits", info.block_bits) &&
-           put_number(o, "candidate_bits", info.candidate_bits) &&
-           put_number(o, "seed", (double)info.seed);
+    void *bytes = ito_file_read(path, (int64_t)1 << 32, &size);
+    bool good = bytes != NULL && ito_ddpm_file_inspect(bytes, size, path, &info) == ITO_OK;
+    free(bytes);
+    return good && result_text(o, "kind", "images compressed by ito-ddpm") &&
+           result_number(o, "images", (double)info.shape.dim[0]) &&
+           result_text(o, "shape", shape_text(shape, info.shape)) &&
+           result_number(o, "bytes", (double)info.size) &&
+           (size == info.size || result_number(o, "bytes_there", (double)size)) &&
+           result_number(o, "bits_per_dim",
+                         8.0 * (double)info.size / (double)ito_shape_numel(info.shape)) &&
+           put_labels(o, info.labels) && result_number(o, "steps", (double)info.steps) &&
+           result_number(o, "block_bits", info.block_bits) &&
+           result_number(o, "candidate_bits", info.candidate_bits) &&
+           result_number(o, "seed", (double)info.seed);
 }
 
 static bool describe_image(cJSON *o, const char *path)
 {
     ito_tensor *x = ito_image_load(path, 3);
-    return x != NULL && put_text(o, "kind", "image, as three channels") && put_tensor(o, x);
+    return x != NULL && result_text(o, "kind", "image, as three channels") && put_tensor(o, x);
 }
 
 /* ---- checkpoints and runs ---- */
 
-static bool exists(const char *dir, const char *name)
-{
-    char *path = path_join(dir, name);
-    bool there = path != NULL && access(path, F_OK) == 0;
-    free(path);
-    return there;
-}
-
 /* Verify one file of a checkpoint; its size goes into the object. */
 static bool put_part(cJSON *o, const char *dir, const char *name)
 {
-    if (!exists(dir, name))
+    if (!path_has(dir, name))
         return true;
     char *path = path_join(dir, name);
     cJSON *part = cJSON_AddObjectToObject(o, name);
@@ -248,9 +227,10 @@ static bool put_settings(cJSON *o, const char *dir)
 static bool describe_checkpoint(cJSON *o, const char *dir)
 {
     int64_t step = ito_checkpoint_step(dir);
-    return step >= 0 && put_text(o, "kind", "checkpoint") && put_number(o, "step", (double)step) &&
-           put_settings(o, dir) && put_part(o, dir, "ema.safetensors") &&
-           put_part(o, dir, "optimizer.safetensors") && put_part(o, dir, "model.safetensors");
+    return step >= 0 && result_text(o, "kind", "checkpoint") &&
+           result_number(o, "step", (double)step) && put_settings(o, dir) &&
+           put_part(o, dir, "ema.safetensors") && put_part(o, dir, "optimizer.safetensors") &&
+           put_part(o, dir, "model.safetensors");
 }
 
 static bool describe_run(cJSON *o, const char *dir)
@@ -258,15 +238,17 @@ static bool describe_run(cJSON *o, const char *dir)
     char *checkpoints = path_join(dir, "checkpoints");
     char *newest = NULL;
     cJSON *config = run_config(dir);
-    bool good = checkpoints != NULL && put_text(o, "kind", "run") && config != NULL &&
+    bool good = checkpoints != NULL && result_text(o, "kind", "run") && config != NULL &&
                 cJSON_AddItemToObject(o, "config", config);
-    if (good && access(checkpoints, F_OK) == 0)
+    if (good && path_exists(checkpoints))
         newest = ito_checkpoint_latest(checkpoints);
     if (good && newest != NULL) {
         cJSON *part = cJSON_AddObjectToObject(o, "newest checkpoint");
-        good = part != NULL && put_text(part, "path", newest) && describe_checkpoint(part, newest);
+        good =
+            part != NULL && result_text(part, "path", newest) && describe_checkpoint(part, newest);
     } else {
-        good = good && ito_error_code() == ITO_OK && put_text(o, "newest checkpoint", "none yet");
+        good =
+            good && ito_error_code() == ITO_OK && result_text(o, "newest checkpoint", "none yet");
     }
     free(newest);
     free(checkpoints);
@@ -282,26 +264,26 @@ static bool describe_folder(cJSON *o, const char *dir)
     int64_t n;
     if (ito_image_folder_load(dir, 32, 3, &images, &labels, &names, &n) != ITO_OK)
         return false;
-    bool good = put_text(o, "kind", "folder of images") &&
-                put_number(o, "images", (double)ito_size(images, 0)) &&
-                put_number(o, "classes", (double)n);
+    bool good = result_text(o, "kind", "folder of images") &&
+                result_number(o, "images", (double)ito_size(images, 0)) &&
+                result_number(o, "classes", (double)n);
     ito_image_class_names_free(names);
     return good;
 }
 
 static bool describe_directory(cJSON *o, const char *dir)
 {
-    if (exists(dir, "config.json"))
+    if (path_has(dir, "config.json"))
         return describe_run(o, dir);
-    if (exists(dir, "state.json"))
+    if (path_has(dir, "state.json"))
         return describe_checkpoint(o, dir);
-    char *idx = data_find_idx(dir);
+    char *idx = idx_directory_find(dir);
     if (idx != NULL) {
-        bool good = describe_images(o, "IDX files, training images", data_load_idx(idx));
+        bool good = describe_images(o, "IDX files, training images", idx_images_load(idx));
         free(idx);
         return good;
     }
-    if (exists(dir, "data_batch_1.bin") || exists(dir, "cifar-10-batches-bin")) {
+    if (path_has(dir, "data_batch_1.bin") || path_has(dir, "cifar-10-batches-bin")) {
         ito_tensor *images, *labels;
         return ito_cifar10_load(dir, true, &images, &labels) == ITO_OK &&
                describe_images(o, "CIFAR-10, training images", images);
@@ -319,16 +301,13 @@ static bool describe_unknown(cJSON *o, const char *path)
 
 static bool describe(cJSON *o, const char *path)
 {
-    struct stat info;
-    if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
-        return put_text(o, "path", path) && describe_weights(o, model_open(path, false));
-    if (stat(path, &info) != 0) {
-        ito_error_set(ITO_ERR_IO, "%s: cannot open: %s", path, strerror(errno));
+    if (!path_exists(path) && strcmp(path, BUILT_IN) == 0)
+        return result_text(o, "path", path) && describe_weights(o, model_open(path, false));
+    if (!path_exists(path))
+        return path_failed(path, "open");
+    if (!result_text(o, "path", path))
         return false;
-    }
-    if (!put_text(o, "path", path))
-        return false;
-    if (S_ISDIR(info.st_mode))
+    if (path_is_directory(path))
         return describe_directory(o, path);
     static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
         describe_unknown, describe_safetensors, describe_npy,
@@ -369,35 +348,25 @@ static void print_object(const cJSON *o, int indent)
     }
 }
 
-static bool print(const cJSON *o, bool json)
-{
-    if (json) {
-        char *text = cJSON_PrintUnformatted(o);
-        bool good = text != NULL && printf("%s\n", text) > 0;
-        free(text);
-        return good && fflush(stdout) == 0;
-    }
-    print_object(o, 0);
-    return fflush(stdout) == 0 && ferror(stdout) == 0;
-}
-
 int command_info(int argc, char **argv)
 {
-    info_options o = {.json = false};
+    info_options o;
     command_line c = {
         .command = "info", .arguments = "FILE|RUN|DIR", .doc = doc, .options = rows, .values = &o};
     options_parse(&c, argc, argv);
-    if (c.argument == NULL)
-        options_refuse(&c, "there is no FILE, RUN or DIR");
+    options_require_argument(&c);
     ito_scope_begin();
     cJSON *root = cJSON_CreateObject();
     bool good = root != NULL && describe(root, c.argument);
     if (!good && ito_error_code() == ITO_OK)
         no_memory(c.argument);
     int code = good ? 0 : options_report("info");
-    if (good && !print(root, o.json)) {
-        fprintf(stderr, "ito-ddpm info: stdout: cannot write to it\n");
-        code = 1;
+    if (good && o.json) {
+        code = results_print_json("info", root);
+        root = NULL;
+    } else if (good) {
+        print_object(root, 0);
+        code = results_end("info", true);
     }
     cJSON_Delete(root);
     ito_scope_end();

@@ -1,23 +1,22 @@
 /* ito-ddpm plot: noise schedules as charts, and an image on its way to noise.
  * Invariant: files are complete or not written. */
-#include "autograd/ops.h"
 #include "examples/common/chart.h"
-#include "examples/common/options.h"
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
+#include "examples/common/text_file.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model_files.h"
-#include "examples/ddpm/run_directory.h"
+#include "examples/ddpm/image_files.h"
 #include "examples/ddpm/schedule_plots.h"
-#include "models/ddpm/diffusion.h"
-#include "tensor/io/file.h"
-#include "tensor/io/image.h"
-#include "tensor/random.h"
 
-#include <errno.h>
 #include <inttypes.h>
+#include <ito/autograd/ops.h>
+#include <ito/models/ddpm/diffusion.h>
+#include <ito/tensor/io/image.h>
+#include <ito/tensor/random.h>
+#include <ito/tensor/scope.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 enum { LEVELS = 11 }; /* of noise, in the strip */
 
@@ -31,24 +30,20 @@ typedef struct plot_options {
 #define AT(field) offsetof(plot_options, field)
 
 static const option_row rows[] = {
-    {OPTION_TEXT, "out", AT(out), "DIR", "Where the files go; made if it is not there", 0, 0,
-     false},
-    {OPTION_TEXT, "schedules", AT(schedules), "LIST",
-     "Up to four, by the names of train --schedule (linear,quad,cosine,sigmoid)", 0, 0, false},
-    {OPTION_INT, "diffusion-steps", AT(steps), "T", "Steps of the process (1000)", 1, 1e6, false},
-    {OPTION_REAL, "beta-start", AT(beta_start), "X",
-     "First beta of the schedules that have a range of them (0.0001)", ABOVE_0, 1, false},
-    {OPTION_REAL, "beta-end", AT(beta_end), "X", "Last one (0.02)", ABOVE_0, 1, false},
-    {OPTION_FLAG, "zero-terminal-snr", AT(zero_terminal_snr), NULL,
-     "Change them so that nothing of the image is left at the last step", 0, 0, false},
-    {OPTION_TEXT, "data", AT(data), "SPEC",
-     "Draw an image of these, named as for train, at eleven steps: noised.png, a row a schedule", 0,
-     0, false},
-    {OPTION_INT, "first", AT(first), "I", "Number of that image (0)", 0, 1e12, false},
-    {OPTION_INT, "size", AT(size), "PIXELS", "folder: side of the square it is cut to (32)", 1,
-     8192, false},
-    {OPTION_INT, "seed", AT(seed), "S", "Decides the noise (0)", 0, LARGEST_INT, false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
+    TEXT_ROW("out", out, "DIR", NULL, "Where the files go; made if it is not there"),
+    TEXT_ROW("schedules", schedules, "LIST", "linear,quad,cosine,sigmoid",
+             "Up to four, by the names of train --schedule"),
+    INT_ROW("diffusion-steps", steps, "T", 1, 1e6, "1000", "Steps of the process"),
+    REAL_ROW("beta-start", beta_start, "X", ABOVE_0, 1, NULL,
+             "First beta of the schedules that have a range of them (0.0001)"),
+    REAL_ROW("beta-end", beta_end, "X", ABOVE_0, 1, NULL, "Last beta of those (0.02)"),
+    FLAG_ROW("zero-terminal-snr", zero_terminal_snr,
+             "Change them so that nothing of the image is left at the last step"),
+    DATA_ROW("Draw an image of these at eleven steps: noised.png, a row a schedule"),
+    INT_ROW("first", first, "I", 0, 1e12, "0", "Number of that image"),
+    INT_ROW("size", size, "PIXELS", 1, 8192, "32", "folder: side of the square it is cut to"),
+    INT_ROW("seed", seed, "S", 0, LARGEST_INT, "0", "Decides the noise"),
+    END_ROW,
 };
 
 static const char doc[] =
@@ -67,37 +62,42 @@ typedef struct job {
     int64_t count;
 } job;
 
+/* Add the schedule of this name. */
+static bool add_schedule(job *j, const char *name, size_t length)
+{
+    static const choice_list all = {.kind = "schedule"};
+    const plot_options *o = &j->o;
+    char words[256];
+    if (j->count == CHART_COLORS)
+        return options_error("--schedules: \"%s\" has more than the %d that fit", o->schedules,
+                             CHART_COLORS);
+    char *copy = j->names[j->count] = strndup(name, length);
+    if (copy == NULL || !choices_have(&all, copy))
+        return options_error("--schedules: \"%s\" is none of %s", copy,
+                             choices_words(&all, words, sizeof words));
+    j->schedules[j->count] = ito_ddpm_schedule_create_with(
+        ito_ddpm_betas_find(copy), o->steps,
+        ITO_OPTIONS(ito_ddpm_schedule_options, .beta_start = real_or(o->beta_start, 0.0),
+                    .beta_end = real_or(o->beta_end, 0.0),
+                    .zero_terminal_snr = o->zero_terminal_snr));
+    return j->schedules[j->count++] != NULL;
+}
+
 /* The schedules of the list, in its order. */
 static bool make_schedules(job *j)
 {
     bool ranged = false;
     for (const char *p = j->o.schedules; p != NULL;) {
         size_t length = strcspn(p, ",");
-        if (j->count == CHART_COLORS) {
-            ito_error_set(ITO_ERR_ARGUMENT, "--schedules: \"%s\" has more than the %d that fit",
-                          j->o.schedules, CHART_COLORS);
+        if (!add_schedule(j, p, length))
             return false;
-        }
-        char *name = j->names[j->count] = strndup(p, length);
-        if (name == NULL || !options_has_word(SCHEDULES, name)) {
-            ito_error_set(ITO_ERR_ARGUMENT, "--schedules: \"%s\" is none of %s", name, SCHEDULES);
-            return false;
-        }
-        j->schedules[j->count] = ito_ddpm_schedule_create_with(
-            ito_ddpm_betas_find(name), j->o.steps,
-            (ito_ddpm_schedule_options){.beta_start = j->o.beta_start,
-                                        .beta_end = j->o.beta_end,
-                                        .zero_terminal_snr = j->o.zero_terminal_snr});
-        if (j->schedules[j->count++] == NULL)
-            return false;
+        ranged = ranged || ito_ddpm_betas_find(j->names[j->count - 1])->ranged;
         p = p[length] == ',' ? p + length + 1 : NULL;
-        ranged = ranged || ito_ddpm_betas_find(name)->ranged;
     }
     const char *given = j->o.beta_start > 0.0 ? "start" : j->o.beta_end > 0.0 ? "end" : NULL;
-    if (given != NULL && !ranged)
-        ito_error_set(ITO_ERR_ARGUMENT, "--beta-%s: none of the schedules %s has a range of betas",
-                      given, j->o.schedules);
-    return given == NULL || ranged;
+    return given == NULL || ranged ||
+           options_error("--beta-%s: none of the schedules %s has a range of betas", given,
+                         j->o.schedules);
 }
 
 /* DIR/NAME.svg */
@@ -115,18 +115,14 @@ static bool say(const char *path)
 
 static bool draw_chart(const job *j, const schedule_plot *p)
 {
-    char *text = NULL, *path = file_name(j, p->name, "svg");
-    size_t size = 0;
-    FILE *out = path != NULL ? open_memstream(&text, &size) : NULL;
-    bool good =
-        out != NULL && schedule_plot_write(out, p, (const ito_ddpm_schedule *const *)j->schedules,
-                                           (const char *const *)j->names, j->count, true);
-    if (out != NULL && fclose(out) != 0)
-        good = false;
-    good = good && file_write_atomic(path, text, size) == ITO_OK && say(path);
-    if (!good && ito_error_code() == ITO_OK)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for the chart", p->name);
-    free(text);
+    text_file f;
+    char *path = file_name(j, p->name, "svg");
+    bool good = path != NULL && text_begin(&f, path);
+    if (good)
+        good = text_end(&f, schedule_plot_write(f.out, p,
+                                                (const ito_ddpm_schedule *const *)j->schedules,
+                                                (const char *const *)j->names, j->count, true)) &&
+               say(path);
     free(path);
     return good;
 }
@@ -139,9 +135,9 @@ static ito_tensor *load_image(const plot_options *o)
     if (images == NULL)
         return NULL;
     if (o->first < ito_size(images, 0))
-        return data_scaled(ito_narrow(images, 0, o->first, 1));
-    ito_error_set(ITO_ERR_RANGE, "--first: there is no image %" PRId64 " in %s, which has %" PRId64,
-                  o->first, o->data, ito_size(images, 0));
+        return images_scaled(ito_narrow(images, 0, o->first, 1));
+    options_error("--first: there is no image %" PRId64 " in %s, which has %" PRId64, o->first,
+                  o->data, ito_size(images, 0));
     return NULL;
 }
 
@@ -180,32 +176,31 @@ static bool plot(job *j)
     ito_tensor *image = j->o.data != NULL ? load_image(&j->o) : NULL;
     if ((j->o.data != NULL && image == NULL) || !make_schedules(j))
         return false;
-    if (mkdir(j->o.out, 0777) != 0 && errno != EEXIST) {
-        ito_error_set(ITO_ERR_IO, "%s: cannot make it: %s", j->o.out, strerror(errno));
+    if (!path_make_directory(j->o.out, false))
         return false;
-    }
     for (int i = 0; i < SCHEDULE_PLOTS; i++)
         if (!draw_chart(j, &schedule_plots[i]))
             return false;
     return image == NULL || draw_image(j, image);
 }
 
+static void parse(plot_options *o, int argc, char **argv)
+{
+    command_line c = {.command = "plot", .doc = doc, .options = rows, .values = o};
+    options_parse(&c, argc, argv);
+    options_require(&c, "out", "where the charts go");
+    if (o->data == NULL)
+        options_refuse_given(&c, "first|seed|size", "it needs the --data that the image is of");
+    else if (!data_resizes(o->data))
+        options_refuse_given(&c, "size", "it is for folder:DIR, whose images it changes");
+}
+
 int command_plot(int argc, char **argv)
 {
-    job j = {.o = {.schedules = "linear,quad,cosine,sigmoid", .steps = 1000, .size = 32}};
-    command_line c = {.command = "plot", .doc = doc, .options = rows, .values = &j.o};
-    options_parse(&c, argc, argv);
-    if (j.o.out == NULL)
-        options_refuse(&c, "--out is missing: where the charts go");
-    data_refuse_invalid(&c, j.o.data);
-    if (j.o.data == NULL)
-        options_refuse_given(&c, "first|seed|size", "it needs the --data that the image is of");
-    else if (!data_is_folder(j.o.data))
-        options_refuse_given(&c, "size", "it is for folder:DIR, whose images it changes");
+    job j = {.count = 0};
+    parse(&j.o, argc, argv);
     ito_scope_begin();
-    int code = plot(&j) ? 0 : options_report("plot");
-    if (code == 0 && fflush(stdout) != 0)
-        code = 1;
+    int code = plot(&j) ? results_end("plot", true) : options_report("plot");
     ito_scope_end();
     for (int i = 0; i < CHART_COLORS; i++) {
         free(j.names[i]);

@@ -2,21 +2,24 @@
  * interrupt.
  * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
  * resumed from any checkpoint goes on to the same bits. */
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/inference.h"
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/session.h"
-#include "models/ddpm/sampler.h"
-#include "nn/memory.h"
-#include "nn/schedule.h"
-#include "tensor/io/image.h"
-#include "tensor/runtime.h"
 
 #include <inttypes.h>
+#include <ito/models/ddpm/sampler.h>
+#include <ito/nn/memory.h>
+#include <ito/nn/schedule.h>
+#include <ito/tensor/io/image.h>
+#include <ito/tensor/runtime.h>
+#include <ito/tensor/scope.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_FAILURES = 5 }; /* steps in a row that were not finite */
 
@@ -37,15 +40,6 @@ static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
     return stop_signal() == 0;
 }
 
-/* 0, 1, ... classes - 1, 0, 1, ... */
-static ito_tensor *classes_in_turn(int64_t n, int64_t classes)
-{
-    ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
-    for (int64_t i = 0; labels != NULL && i < n; i++)
-        ((int64_t *)ito_data(labels))[i] = i % classes;
-    return labels;
-}
-
 /* A grid of samples at path, of each class in turn. Ones that are not finite are no reason to stop:
  * the averages are young. */
 static bool write_grid(session *s, const char *path)
@@ -53,7 +47,7 @@ static bool write_grid(session *s, const char *path)
     const train_options *o = &s->o;
     ito_ddpm_conditioned c = s->classes;
     c.training = false;
-    c.labels = c.classes == 0 ? NULL : classes_in_turn(o->sample_count, c.classes);
+    c.labels = c.classes == 0 ? NULL : classes_in_turn(0, o->sample_count, c.classes);
     ito_tensor *x =
         ito_ddpm_sample(s->diffusion, ito_ddpm_conditioned_network, &c,
                         ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
@@ -73,11 +67,11 @@ static bool write_grid(session *s, const char *path)
 
 static bool sample(session *s)
 {
-    char *path = run_sample_path(&s->run, s->step);
+    char *path = run_sample_path(s->run.dir, s->step);
     if (path == NULL)
         return false;
     bool good = true;
-    if (access(path, F_OK) != 0) {
+    if (!path_exists(path)) {
         ito_scope_begin();
         ito_ema_swap(s->ema);
         ito_module_train(&s->unet->base, false);
@@ -122,7 +116,7 @@ static bool log_step(session *s, const ito_ddpm_train_result *r, double lr)
              ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false");
     const event_scalar scalars[] = {
         {"loss", r->loss}, {"grad_norm", r->grad_norm}, {"lr", lr}, {"images_per_second", images}};
-    return run_log(&s->run, line) &&
+    return run_log_write(&s->run.log, line) &&
            (s->events.file == NULL || events_write(&s->events, s->step, scalars, 4));
 }
 
@@ -223,14 +217,13 @@ static double mib(int64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
-static int report(const session *s)
+static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
-    ito_memory_account m = ito_memory_account_of(&s->unet->base, s->optimizer, s->ema);
     fprintf(stderr,
             "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
             "%.0f activations; %.0f at most, %.0f held\n",
-            mib(m.weights), mib(m.gradients), mib(m.optimizer), mib(m.averages), mib(m.activations),
-            mib(m.peak), mib(m.held));
+            mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
+            mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
         fprintf(stderr,
                 "stopped after step %" PRId64 " of %" PRId64
@@ -240,38 +233,49 @@ static int report(const session *s)
         fprintf(stderr,
                 "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
                 s->step, PLURAL(s->step), s->o.out);
-    if (!s->o.json)
-        return 0;
-    char loss[32];
-    cJSON *name = cJSON_CreateString(s->o.out);
-    char *quoted = name != NULL ? cJSON_PrintUnformatted(name) : NULL;
-    int n =
-        quoted == NULL
-            ? -1
-            : printf("{\"run\": %s, \"step\": %" PRId64 ", \"steps\": %" PRId64 ", \"loss\": %s, "
-                     "\"seconds\": %.3f, \"peak_bytes\": %" PRId64
-                     ", \"memory\": {\"weights\": %" PRId64 ", \"gradients\": %" PRId64
-                     ", \"optimizer\": %" PRId64 ", \"averages\": %" PRId64
-                     ", \"activations\": %" PRId64 ", \"held\": %" PRId64 "}, \"signal\": %d}\n",
-                     quoted, s->step, s->o.steps, json_number(loss, progress_loss(&s->progress)),
-                     s->seconds + progress_clock() - s->started, m.peak, m.weights, m.gradients,
-                     m.optimizer, m.averages, m.activations, m.held, stop_signal());
-    free(quoted);
-    cJSON_Delete(name);
-    if (n >= 0 && fflush(stdout) == 0)
-        return 0;
-    fprintf(stderr, "ito-ddpm train: stdout: cannot write to it\n");
-    return 1;
+}
+
+static cJSON *describe_memory(const ito_memory_account *m)
+{
+    cJSON *root = cJSON_CreateObject();
+    result_number(root, "weights", (double)m->weights);
+    result_number(root, "gradients", (double)m->gradients);
+    result_number(root, "optimizer", (double)m->optimizer);
+    result_number(root, "averages", (double)m->averages);
+    result_number(root, "activations", (double)m->activations);
+    result_number(root, "held", (double)m->held);
+    return root;
+}
+
+static cJSON *describe(const session *s, const ito_memory_account *m)
+{
+    cJSON *root = cJSON_CreateObject();
+    double loss = progress_loss(&s->progress);
+    result_text(root, "run", s->o.out);
+    result_number(root, "step", (double)s->step);
+    result_number(root, "steps", (double)s->o.steps);
+    result_number(root, "loss", loss); /* null before the first */
+    result_number(root, "seconds", s->seconds + progress_clock() - s->started);
+    result_number(root, "peak_bytes", (double)m->peak);
+    cJSON_AddItemToObject(root, "memory", describe_memory(m));
+    result_number(root, "signal", stop_signal());
+    return root;
+}
+
+static int report(const session *s)
+{
+    ito_memory_account m = ito_memory_account_of(&s->unet->base, s->optimizer, s->ema);
+    say_what_was_done(s, &m);
+    return s->o.json ? results_print_json("train", describe(s, &m)) : 0;
 }
 
 int command_train(int argc, char **argv)
 {
     session s = {.saved = -1, .run = {.lock = -1}};
-    train_options_parse(&s.o, argc, argv, &s.config);
-    s.progress.quiet = false;
+    bool known = train_options_parse(&s.o, argc, argv, &s.config);
     ito_scope_begin();
     int code;
-    if (!session_open(&s)) {
+    if (!known || !session_open(&s)) {
         code = fail(&s);
     } else {
         stop_on_signals();

@@ -1,43 +1,10 @@
-/* Labelled images and their augmentation.
+/* Images and their augmentation.
  * Invariant: an example is a function of (seed, epoch, index) alone. */
-#include "examples/classifier/data.h"
-
-#include "autograd/ops.h"
-#include "tensor/io/idx.h"
+#include "examples/classifier/augmentation.h"
 
 #include <inttypes.h>
-#include <stdio.h>
+#include <ito/tensor/random.h>
 #include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-/* DIR/NAME, or DIR/NAME.gz, or DIR/NAME.gz where that is what there is. */
-static ito_tensor *load(const char *dir, const char *set, const char *what)
-{
-    char path[4096];
-    if (snprintf(path, sizeof path - 4, "%s/%s-%s", dir, set, what) >= (int)sizeof path - 4) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%.60s...: the path is too long", dir);
-        return NULL;
-    }
-    if (access(path, F_OK) != 0)
-        strcat(path, ".gz");
-    return ito_idx_load(path);
-}
-
-bool labelled_load(const char *dir, const char *set, labelled *out)
-{
-    ito_tensor *x = load(dir, set, "images-idx3-ubyte");
-    ito_tensor *y = x != NULL ? load(dir, set, "labels-idx1-ubyte") : NULL;
-    if (y == NULL)
-        return false;
-    if (ito_ndim(x) != 3 || ito_ndim(y) != 1 || ito_size(x, 0) != ito_size(y, 0)) {
-        ito_error_set(ITO_ERR_FORMAT, "%s: the %s images and labels do not fit each other", dir,
-                      set);
-        return false;
-    }
-    *out = (labelled){ito_unsqueeze(x, 1), y};
-    return out->images != NULL;
-}
 
 typedef struct augmented {
     ito_dataset base;
@@ -79,9 +46,9 @@ static ito_status get(const ito_dataset *d, ito_example which, float *y, int64_t
     return ITO_OK;
 }
 
-ito_dataset *augmented_create(labelled data, int64_t shift)
+ito_dataset *augmented_create(ito_tensor *images, ito_tensor *labels, int64_t shift)
 {
-    int64_t height = ito_size(data.images, 2), width = ito_size(data.images, 3);
+    int64_t height = ito_size(images, 2), width = ito_size(images, 3);
     if (height != 28 || width != 28) {
         ito_error_set(ITO_ERR_SHAPE, "images are 28x28, not %" PRId64 "x%" PRId64, height, width);
         return NULL;
@@ -91,7 +58,7 @@ ito_dataset *augmented_create(labelled data, int64_t shift)
         ito_error_set(ITO_ERR_MEMORY, "no memory for a data set");
         return NULL;
     }
-    a->images = ito_image_dataset_create(data.images, .labels = data.labels, .flip = true);
+    a->images = ito_image_dataset_create(images, .labels = labels, .flip = true);
     if (a->images == NULL) {
         free(a);
         return NULL;

@@ -3,7 +3,7 @@
 #include "examples/classifier/augmentation.h"
 
 #include <inttypes.h>
-#include <ito/tensor/random.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 
 typedef struct augmented {

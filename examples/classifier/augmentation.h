@@ -2,7 +2,7 @@
 #ifndef ITO_CLASSIFIER_AUGMENTATION_H
 #define ITO_CLASSIFIER_AUGMENTATION_H
 
-#include <ito/nn/data.h>
+#include <ito/ito.h>
 
 /* Examples of images [N, 1, 28, 28] u8 with labels [N], mirrored left and right or not, then moved
  * by up to `shift` pixels each way, what comes in being the background; drawn from (seed, epoch,

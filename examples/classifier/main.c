@@ -8,12 +8,7 @@
 #include "examples/common/results.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/classifier/classifier.h>
-#include <ito/nn/data.h>
-#include <ito/nn/optim.h>
-#include <ito/nn/schedule.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

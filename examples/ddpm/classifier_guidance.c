@@ -6,8 +6,7 @@
 #include "examples/ddpm/file_kinds.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/tensor/io/safetensors.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

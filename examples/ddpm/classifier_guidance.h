@@ -5,7 +5,7 @@
 
 #include "examples/ddpm/inference.h"
 
-#include <ito/models/ddpm/noise_classifier.h>
+#include <ito/ito.h>
 
 typedef struct classifier_guidance {
     ito_noise_classifier *classifier; /* frozen, in evaluation mode */

@@ -3,7 +3,7 @@
 #include "examples/ddpm/compression.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 
 bool coder_network_open(coder_network *c, inference_options o)

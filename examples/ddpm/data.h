@@ -6,7 +6,7 @@
 #include "examples/common/options.h"
 
 #include <cjson/cJSON.h>
-#include <ito/tensor/tensor.h>
+#include <ito/ito.h>
 
 /* All kinds, heads of data_kind; closed by NULL. */
 extern const ito_choice *const data_kinds[];

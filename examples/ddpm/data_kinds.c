@@ -4,8 +4,7 @@
 #include "examples/common/idx_directory.h"
 #include "examples/ddpm/image_files.h"
 
-#include <ito/tensor/io/cifar.h>
-#include <ito/tensor/io/image.h>
+#include <ito/ito.h>
 
 static const char *const fashion_names[IDX_CLASSES] = {
     "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"};

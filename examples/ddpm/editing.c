@@ -7,9 +7,7 @@
 #include "examples/common/results.h"
 
 #include <inttypes.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 
 /* ---- images ---- */

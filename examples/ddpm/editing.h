@@ -7,8 +7,7 @@
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/inference.h"
 
-#include <ito/autograd/ops.h>
-#include <ito/models/ddpm/edit.h>
+#include <ito/ito.h>
 
 typedef struct edit_options {
     const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;

@@ -2,7 +2,7 @@
 #ifndef ITO_DDPM_FILE_KIND_H
 #define ITO_DDPM_FILE_KIND_H
 
-#include <ito/tensor/io/safetensors.h>
+#include <ito/ito.h>
 
 typedef enum file_kind {
     FILE_UNKNOWN,

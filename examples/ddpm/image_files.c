@@ -7,9 +7,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>

@@ -5,7 +5,7 @@
 #include "examples/ddpm/model_files.h"
 
 #include <float.h>
-#include <ito/tensor/tensor.h>
+#include <ito/ito.h>
 
 /* How large the numbers of f32 images may be: pixels lie in [-1, 1], samples and noise may lie
  * beyond. */

@@ -2,7 +2,7 @@
 #include "examples/ddpm/inference.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +19,8 @@ void refuse_lone_guidance(const command_line *c, const char *class)
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
-/* A network whose labels were never dropped has not learned what "no class" is, and guidance asks
- * for that too. */
+/* A network whose labels were never dropped has not learned what "no class" is, which guidance
+ * evaluates too. */
 bool inference_set_class(inference *net, const char *word, double guidance)
 {
     int64_t classes = net->files.settings.model.classes;

@@ -7,7 +7,7 @@
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
 
-#include <ito/models/ddpm/condition.h>
+#include <ito/ito.h>
 
 /* Rows of a command's options. */
 #define MODEL_ROW                                                                                  \

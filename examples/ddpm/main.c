@@ -2,7 +2,7 @@
 #include "examples/common/options.h"
 #include "examples/ddpm/commands/commands.h"
 
-#include <ito/tensor/runtime.h>
+#include <ito/ito.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>

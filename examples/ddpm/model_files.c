@@ -8,8 +8,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <ito/nn/checkpoint.h>
-#include <ito/tensor/runtime.h>
+#include <ito/ito.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

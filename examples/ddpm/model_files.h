@@ -6,8 +6,7 @@
 #include "examples/common/options.h"
 
 #include <cjson/cJSON.h>
-#include <ito/models/ddpm/settings.h>
-#include <ito/tensor/io/safetensors.h>
+#include <ito/ito.h>
 
 /* What is known of a network before it is made; freed by model_files_free. */
 typedef struct model_files {

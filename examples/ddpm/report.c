@@ -14,8 +14,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <ito/models/ddpm/settings.h>
-#include <ito/tensor/io/whole_file.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -6,8 +6,7 @@
 #include "examples/common/settings.h"
 
 #include <inttypes.h>
-#include <ito/nn/checkpoint.h>
-#include <ito/tensor/runtime.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <ito/tensor/io/whole_file.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>

@@ -2,7 +2,7 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone. */
 #include "examples/ddpm/sampling.h"
 
-#include <ito/models/ddpm/sampler.h>
+#include <ito/ito.h>
 #include <string.h>
 
 void refuse_idle_options(const command_line *c, const char *sampler)

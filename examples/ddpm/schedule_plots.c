@@ -3,7 +3,7 @@
 
 #include "examples/common/chart.h"
 
-#include <ito/models/ddpm/diffusion.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 

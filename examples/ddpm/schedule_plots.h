@@ -2,7 +2,7 @@
 #ifndef ITO_DDPM_SCHEDULE_PLOTS_H
 #define ITO_DDPM_SCHEDULE_PLOTS_H
 
-#include <ito/models/ddpm/schedule.h>
+#include <ito/ito.h>
 #include <stdbool.h>
 #include <stdio.h>
 

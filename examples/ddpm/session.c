@@ -8,8 +8,7 @@
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
-#include <ito/nn/checkpoint.h>
-#include <ito/tensor/runtime.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,8 +114,9 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Set the number of steps from --minutes: by the median of some passes after a first one, which
- * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints. A guess
- * for half of the batches takes half of a forward pass more, a sixth of a step. */
+ * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints.
+ * Self-conditioning evaluates the network once more for half of the batches, without gradients: a
+ * sixth of a step. */
 static bool plan_steps(session *s)
 {
     enum { TRIALS = 7 };

@@ -7,10 +7,7 @@
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
 
-#include <ito/models/ddpm/condition.h>
-#include <ito/models/ddpm/train.h>
-#include <ito/nn/checkpoint.h>
-#include <ito/nn/data.h>
+#include <ito/ito.h>
 
 typedef struct session {
     train_options o;

@@ -10,7 +10,7 @@
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
-#include <ito/tensor/runtime.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,7 +6,7 @@
 #include "examples/common/options.h"
 
 #include <cjson/cJSON.h>
-#include <ito/models/ddpm/settings.h>
+#include <ito/ito.h>
 
 typedef struct train_options {
 #define GROUP(title)

@@ -1,4 +1,4 @@
-/* The network and diffusion that options of `ito-ddpm train` ask for.
+/* The network and diffusion that the options of `ito-ddpm train` describe.
  * Invariant: what is given to the caller has been built and checked once. */
 #include "examples/ddpm/train_options.h"
 

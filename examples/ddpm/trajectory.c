@@ -8,9 +8,7 @@
 #include "examples/common/results.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
+#include <ito/ito.h>
 #include <stdio.h>
 #include <stdlib.h>
 

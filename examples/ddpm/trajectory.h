@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_TRAJECTORY_H
 #define ITO_DDPM_TRAJECTORY_H
 
-#include <ito/models/ddpm/sampler.h>
+#include <ito/ito.h>
 
 typedef struct trajectory {
     const char *path;   /* NAME.png: a row for each image; else a .npy; or NULL */

@@ -11,12 +11,7 @@
 #include "examples/ddpm/image_files.h"
 
 #include <inttypes.h>
-#include <ito/autograd/autograd.h>
-#include <ito/autograd/ops.h>
-#include <ito/nn/data.h>
-#include <ito/nn/optim.h>
-#include <ito/nn/schedule.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <stdio.h>
 
 enum { LEVELS = 4, JUDGED = 500, JUDGED_AT_ONCE = 100, WARMUP = 50 };

@@ -9,9 +9,7 @@
 #include "examples/ddpm/image_files.h"
 
 #include <inttypes.h>
-#include <ito/models/ddpm/codec.h>
-#include <ito/tensor/io/whole_file.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

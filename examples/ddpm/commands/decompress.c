@@ -7,12 +7,7 @@
 #include "examples/ddpm/compression.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/ddpm/codec.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
-#include <ito/tensor/io/whole_file.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -8,11 +8,7 @@
 #include "examples/ddpm/sampling.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/classifier/classifier.h>
-#include <ito/models/metrics/metrics.h>
-#include <ito/tensor/io/npy.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -45,10 +41,9 @@ static const option_row rows[] = {
     FLAG_ROW("precision-recall", precision_recall,
              "Precision and recall (k = 3), among as many real images as generated ones"),
     FLAG_ROW("score", score, "Classifier score, of the generated images alone"),
-    FLAG_ROW(
-        "bits-per-dim", bits_per_dim,
-        "The variational bound of --model on the first --n images of --data, term by term: it asks "
-        "the network once for every step of the diffusion"),
+    FLAG_ROW("bits-per-dim", bits_per_dim,
+             "The variational bound of --model on the first --n images of --data, term by term, by "
+             "one evaluation of the network for every step of the diffusion"),
     INT_ROW("monte-carlo", monte_carlo, "K", 1, 1e6, NULL,
             "bits-per-dim: estimate it from K of the steps, drawn for each image, and the last "
             "one; 8 is "
@@ -253,7 +248,7 @@ static ito_tensor *load_real(job *j)
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
-/* What the metrics would ask for after hours of sampling: more images than features, a third
+/* What the metrics would miss after hours of sampling: more images than features, a third
  * neighbour, a split each. */
 static bool enough_images(const eval_options *o, const ito_tensor *real)
 {

@@ -12,8 +12,7 @@
 #include "examples/ddpm/inference.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/ddpm/bound.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -4,7 +4,7 @@
 #include "examples/ddpm/inference.h"
 
 #include <inttypes.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -9,16 +9,7 @@
 #include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/ddpm/codec.h>
-#include <ito/nn/checkpoint.h>
-#include <ito/tensor/io/cifar.h>
-#include <ito/tensor/io/idx.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
-#include <ito/tensor/io/safetensors.h>
-#include <ito/tensor/io/whole_file.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

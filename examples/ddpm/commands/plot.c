@@ -10,11 +10,7 @@
 #include "examples/ddpm/schedule_plots.h"
 
 #include <inttypes.h>
-#include <ito/autograd/ops.h>
-#include <ito/models/ddpm/diffusion.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/random.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 

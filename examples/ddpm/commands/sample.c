@@ -6,9 +6,7 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/sampling.h"
 
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/io/npy.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 
 typedef struct sample_options {

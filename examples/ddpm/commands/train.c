@@ -11,12 +11,7 @@
 #include "examples/ddpm/session.h"
 
 #include <inttypes.h>
-#include <ito/models/ddpm/sampler.h>
-#include <ito/nn/memory.h>
-#include <ito/nn/schedule.h>
-#include <ito/tensor/io/image.h>
-#include <ito/tensor/runtime.h>
-#include <ito/tensor/scope.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -272,10 +267,10 @@ static int report(const session *s)
 int command_train(int argc, char **argv)
 {
     session s = {.saved = -1, .run = {.lock = -1}};
-    bool known = train_options_parse(&s.o, argc, argv, &s.config);
+    bool parsed = train_options_parse(&s.o, argc, argv, &s.config);
     ito_scope_begin();
     int code;
-    if (!known || !session_open(&s)) {
+    if (!parsed || !session_open(&s)) {
         code = fail(&s);
     } else {
         stop_on_signals();

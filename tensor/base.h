@@ -63,6 +63,13 @@ ITO_API ito_status ito_error_set(ito_status code, const char *format, ...) ITO_P
 /** Remember where in the caller's source the next operation stands. Called by the macros below. */
 ITO_API void ito_at(const char *file, int line);
 
+/** What everything begins with that is chosen by its name: a sampler, a schedule, ... */
+typedef struct ito_choice {
+    const char *name;
+    const char *help;   /* one line, without a full stop */
+    const char *source; /* the paper, or NULL */
+} ito_choice;
+
 /** The version of the library, "0.2.0". */
 ITO_API const char *ito_version(void);
 

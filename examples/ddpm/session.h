@@ -2,13 +2,12 @@
 #ifndef ITO_DDPM_SESSION_H
 #define ITO_DDPM_SESSION_H
 
-#include "examples/ddpm/events.h"
-#include "examples/ddpm/progress.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/events.h"
+#include "examples/common/progress.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
-#include "models/ddpm/network/condition.h"
-#include "models/ddpm/train.h"
-#include "nn/data.h"
+
+#include <ito/ito.h>
 
 typedef struct session {
     train_options o;
@@ -19,14 +18,14 @@ typedef struct session {
     ito_loader *loader;
     ito_unet *unet;
     ito_diffusion *diffusion;
-    ito_ddpm_steps *steps; /* NULL: uniform, which remembers nothing */
+    ito_timestep_sampler *steps; /* NULL: uniform, which remembers nothing */
     ito_tensor *memory[2]; /* of steps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
     char *settings;
     training_run run;
     event_file events; /* for TensorBoard, if wanted */
-    ito_ddpm_trainer trainer;
+    ito_diffusion_trainer trainer;
     progress progress;
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
@@ -39,6 +38,8 @@ typedef struct session {
 /* Open all of it for the options in s->o: a new run, or one where its last checkpoint left it.
  * False with an error recorded. */
 bool session_open(session *s);
+/* All that a checkpoint holds of it. */
+ito_training_state session_state(const session *s);
 /* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
 bool session_save(session *s);
 /* Also of what was opened in part. */

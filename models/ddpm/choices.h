@@ -21,13 +21,6 @@ extern "C" {
 /** A number among options that is not given. */
 #define ITO_UNSET ((double)NAN)
 
-/** What every choice begins with. */
-typedef struct ito_choice {
-    const char *name;
-    const char *help;   /* one line, without a full stop */
-    const char *source; /* the paper, or NULL */
-} ito_choice;
-
 /** The settings that a choice uses, of those in the options of a diffusion, and what it needs of
  * the process. */
 enum {

@@ -210,8 +210,8 @@ Test(cli_eval, the_test_set_is_another)
     fails_with(run("eval --model c --bits-per-dim --data mnist:digits --split test"),
                "digits/t10k-labels-idx1-ubyte: there is no such file, nor .gz");
     is_usage_error(BITS "npy:test.npy --split test",
-                   "--split: npy:test.npy has no test set; fashion-mnist, mnist:DIR and "
-                   "cifar10:DIR have");
+                   "--split: npy:test.npy has no test set; it is for "
+                   "fashion-mnist|mnist:DIR|cifar10:DIR");
     is_usage_error("eval --features a.npy --against b.npy --frechet --split test",
                    "--split: --against takes its place beside --features");
 }

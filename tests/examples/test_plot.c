@@ -84,7 +84,7 @@ Test(plot, what_cannot_be_drawn_is_said)
                    "--first: there is no image 40 in npy:data.npy, which has 40");
     fails_with(run("plot --out p --schedules straight --zero-terminal-snr"),
                "schedule: zero_terminal_snr changes betas, and straight has none");
-    fails_with(run("plot --out no/where"), "no/where: cannot make it: No such file");
+    fails_with(run("plot --out no/where"), "no/where: cannot make the directory: No such file");
     put_file("file", "");
     fails_with(run("plot --out file"), "file/beta.svg: ");
 }

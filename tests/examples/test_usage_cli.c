@@ -22,7 +22,7 @@ Test(cli_usage, unknown_commands_and_options_are_usage_errors)
     is_usage_error("train extra --out r --data fashion-mnist",
                    "\"extra\" is one argument too many");
     is_usage_error("info a b", "\"b\" is one argument too many");
-    is_usage_error("info", "there is no FILE, RUN or DIR");
+    is_usage_error("info", "there is no FILE|RUN|DIR");
     is_usage_error("train --out", "--out");
 }
 

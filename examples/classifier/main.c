@@ -125,8 +125,7 @@ static bool train_all(const settings *s, ito_classifier *c, ito_optimizer *opt, 
     progress_begin(&bar, "step", "images", 0, steps);
     bool good = true;
     for (int64_t step = 0; good && step < steps; step++) {
-        double lr = s->lr * ito_lr_warmup(step, 200) * ito_lr_cosine(step, steps, 0.0),
-               loss = 0;
+        double lr = s->lr * ito_lr_warmup(step, 200) * ito_lr_cosine(step, steps, 0.0), loss = 0;
         ito_module_seed(&c->base, (uint64_t)s->seed, (uint64_t)step);
         ito_scope_begin();
         good = train_step(c, opt, loader, lr, &loss);

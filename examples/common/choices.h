@@ -6,8 +6,8 @@
 
 /* One of these is set. A name that ends like "mnist:DIR" stands for any text after the colon. */
 typedef struct choice_list {
-    const char *words;            /* "yes|no" */
-    const char *kind; /* of a list that the library has */
+    const char *words; /* "yes|no" */
+    const char *kind;  /* of a list that the library has */
     const ito_choice *const *(*list)(const char *kind, int64_t *n); /* then: ito_choices */
     const ito_choice *const *own; /* the program's, closed by NULL */
     /* Whether the option takes this one of the list; NULL: all. */

@@ -85,8 +85,8 @@ typedef struct option_row {
     }
 #define KIND_ROW(option, field, what, usual, text)                                                 \
     {                                                                                              \
-        .type = OPTION_CHOICE, .name = option, .offset = AT(field), .choices = {.kind = what, .list = ito_choices}, \
-        .initial = usual, .help = text                                                             \
+        .type = OPTION_CHOICE, .name = option, .offset = AT(field),                                \
+        .choices = {.kind = what, .list = ito_choices}, .initial = usual, .help = text             \
     }
 #define LIST_ROW(option, field, word, list, usual, text)                                           \
     {                                                                                              \

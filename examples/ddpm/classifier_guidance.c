@@ -63,7 +63,7 @@ static bool fits(const char *path, const ito_ddpm_settings *s, const inference *
             path, its->height, its->width, its->in_channels, PLURAL(its->in_channels), ours->height,
             ours->width, ours->in_channels);
     ito_diffusion *d = ito_diffusion_create_with(s->diffusion);
-    bool same = d != NULL && same_noise(d->process, net->diffusion->schedule);
+    bool same = d != NULL && same_noise(d->process, net->diffusion->process);
     if (d != NULL && !same)
         options_error("--classifier: %s knows images noised by another schedule than the network's",
                       path);
@@ -126,12 +126,11 @@ void classifier_guidance_close(classifier_guidance *g)
     cJSON_Delete(g->class_names);
 }
 
-ito_noise_classifier_guide classifier_guidance_labels(const classifier_guidance *g, int64_t first,
-                                                      int64_t n)
+ito_tensor *classifier_guidance_labels(const classifier_guidance *g, int64_t first, int64_t n)
 {
     ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
     for (int64_t i = 0; labels != NULL && i < n; i++)
         ((int64_t *)ito_data(labels))[i] =
             g->class == CLASS_IN_TURN ? (first + i) % g->classifier->config.classes : g->class;
-    return (ito_noise_classifier_guide){g->classifier, labels};
+    return labels;
 }

@@ -21,8 +21,7 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *clas
 bool classifier_guidance_open(classifier_guidance *g, const char *path, const inference *net,
                               const char *class);
 void classifier_guidance_close(classifier_guidance *g);
-/* What images first .. first + n - 1 are guided to. */
-ito_noise_classifier_guide classifier_guidance_labels(const classifier_guidance *g, int64_t first,
-                                                      int64_t n);
+/* What images first .. first + n - 1 are guided to: [n] i64. */
+ito_tensor *classifier_guidance_labels(const classifier_guidance *g, int64_t first, int64_t n);
 
 #endif

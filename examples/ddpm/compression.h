@@ -15,6 +15,7 @@
         THREADS_ROW, JSON_ROW, END_ROW
 
 typedef struct coder_network {
+    ito_network network; /* as the coder sees it, which evaluates some images at a time */
     inference net;
     int64_t batch;      /* images at once */
     ito_tensor *labels; /* [N] i64, as the network takes them; NULL: none */
@@ -25,7 +26,5 @@ typedef struct coder_network {
  * recorded; closed in either case. */
 bool coder_network_open(coder_network *c, inference_options o);
 void coder_network_close(coder_network *c);
-/* The network as the coder calls it, on some images at a time; the context is a coder_network. */
-ito_tensor *coder_network_evaluate(ito_tensor *x, ito_tensor *t, void *context);
 
 #endif

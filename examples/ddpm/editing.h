@@ -11,7 +11,8 @@
 
 typedef struct edit_options {
     const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
-    int64_t first, second, n, t, steps, seed, jump, repeats, batch, threads;
+    double t;
+    int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
     double guidance, strength;
     bool json;
 } edit_options;

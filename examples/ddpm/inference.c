@@ -64,6 +64,24 @@ ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **la
     return *labels != NULL ? images : NULL;
 }
 
+static bool build_network(inference *net)
+{
+    const ito_unet_config *c = &net->files.settings.model;
+    net->guided = ito_guidance_create(net->diffusion, &net->unet->network, 1.0);
+    if (net->guided == NULL)
+        return false;
+    ito_network *inner = &net->guided->base;
+    if (c->self_condition) {
+        net->remembering = ito_self_condition_create(net->diffusion, inner);
+        inner = net->remembering != NULL ? &net->remembering->base : NULL;
+    }
+    if (inner != NULL && c->classes > 0) {
+        net->labelled = ito_class_condition_create(inner, c->classes);
+        inner = net->labelled != NULL ? &net->labelled->base : NULL;
+    }
+    return inner != NULL;
+}
+
 bool inference_open(inference *net, inference_options o)
 {
     if (!model_find(o.model, strcmp(o.weights, "model") == 0, &net->files) ||
@@ -78,11 +96,14 @@ bool inference_open(inference *net, inference_options o)
         return false;
     model_set_precision(net->unet, o.precision, o.command);
     net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
-    return net->diffusion != NULL;
+    return net->diffusion != NULL && build_network(net);
 }
 
 void inference_close(inference *net)
 {
+    ito_network_free(net->labelled != NULL ? &net->labelled->base : NULL);
+    ito_network_free(net->remembering != NULL ? &net->remembering->base : NULL);
+    ito_network_free(net->guided != NULL ? &net->guided->base : NULL);
     ito_diffusion_free(net->diffusion);
     if (net->unet != NULL)
         ito_module_free(&net->unet->base);
@@ -91,7 +112,9 @@ void inference_close(inference *net)
 
 bool inference_steps(const inference *net, int64_t usual, int64_t *steps)
 {
-    int64_t most = net->diffusion->schedule->steps;
+    int64_t most = net->diffusion->process->steps;
+    if (most == 0) /* in continuous time */
+        most = INT64_MAX;
     if (*steps == UNSET_INT)
         *steps = most < usual ? most : usual;
     if (*steps <= most)
@@ -114,27 +137,29 @@ ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes)
     return labels;
 }
 
-/* The labels of images first .. first + n - 1; NULL without any. */
+/* The labels of images first .. first + n - 1. */
 static ito_tensor *labels_of(const inference *net, int64_t first, int64_t n)
 {
-    if (net->class == CLASS_NONE || net->guidance == 0.0)
-        return NULL;
     if (net->class != CLASS_IN_TURN)
         return ito_full(ITO_SHAPE(n), (double)net->class, ITO_I64);
     return net->labels != NULL ? ito_narrow(net->labels, 0, first, n)
                                : classes_in_turn(first, n, net->files.settings.model.classes);
 }
 
-ito_ddpm_conditioned inference_network(const inference *net, int64_t first, int64_t n)
+ito_network *inference_network_labelled(inference *net, ito_tensor *labels)
 {
-    const ito_unet_config *c = &net->files.settings.model;
-    return (ito_ddpm_conditioned){.diffusion = net->diffusion,
-                                  .network = ito_unet_conditional,
-                                  .context = net->unet,
-                                  .classes = c->classes,
-                                  .labels = labels_of(net, first, n),
-                                  .self_condition = c->self_condition,
-                                  .guidance = net->guidance};
+    net->guided->scale = net->guidance;
+    if (net->labelled == NULL)
+        return net->remembering != NULL ? &net->remembering->base : &net->guided->base;
+    net->labelled->labels = labels;
+    return &net->labelled->base;
+}
+
+ito_network *inference_network(inference *net, int64_t first, int64_t n)
+{
+    bool none = net->class == CLASS_NONE || net->labelled == NULL;
+    ito_tensor *labels = none ? NULL : labels_of(net, first, n);
+    return none || labels != NULL ? inference_network_labelled(net, labels) : NULL;
 }
 
 static bool finite_images(ito_tensor *images, const char *weights, int64_t first)

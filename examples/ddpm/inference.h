@@ -32,7 +32,8 @@
 #define VARIANCE_ROW(text)                                                                         \
     {                                                                                              \
         .type = OPTION_CHOICE, .name = "variance", .offset = AT(variance),                         \
-        .choices = {.kind = "variance", .accepts = variance_is_fixed}, .help = text                \
+        .choices = {.kind = "variance", .list = ito_choices, .accepts = variance_is_fixed},        \
+        .help = text                                                                               \
     }
 bool variance_is_fixed(const ito_choice *choice);
 
@@ -53,6 +54,11 @@ typedef struct inference {
     double guidance;
     ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
                            classes - 1, and again; borrowed */
+    /* Around the network, from the inside: guidance by labels, and, where the network takes them,
+     * its own last estimate and labels. */
+    ito_guidance *guided;
+    ito_self_condition *remembering;
+    ito_class_condition *labelled;
 } inference;
 
 enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
@@ -77,8 +83,10 @@ bool inference_steps(const inference *net, int64_t usual, int64_t *steps);
 ito_tensor *inference_images(const inference *net, int64_t n);
 /* [n] i64 i mod classes for images first .. first + n - 1. */
 ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes);
-/* The context of ito_ddpm_conditioned_network for images first .. first + n - 1. */
-ito_ddpm_conditioned inference_network(const inference *net, int64_t first, int64_t n);
+/* The network for images first .. first + n - 1, told their labels; NULL with an error recorded. */
+ito_network *inference_network(inference *net, int64_t first, int64_t n);
+/* The same, told labels [n] i64, or none. */
+ito_network *inference_network_labelled(inference *net, ito_tensor *labels);
 /* Put images [N, ...] that the network made, numbered from `first`, in their place in `all`, from
  * `at`. False with an error recorded if they are NULL or not finite: such are never written. */
 bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,

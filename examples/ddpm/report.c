@@ -161,13 +161,14 @@ static void write_schedule_of(const run_report *r)
         d = ito_diffusion_create_with(settings.diffusion);
     if (d == NULL)
         ito_error_clear();
-    else
+    bool in_steps = d != NULL && d->process->steps > 0; /* the charts are of tables */
+    if (in_steps)
         fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
-    for (int i = 0; d != NULL && i < SCHEDULE_PLOTS; i++)
-        if (!schedule_plot_write(r->out, &schedule_plots[i],
-                                 (const ito_process *[]){d->process}, NULL, 1, false))
+    for (int i = 0; in_steps && i < SCHEDULE_PLOTS; i++)
+        if (!schedule_plot_write(r->out, &schedule_plots[i], (const ito_process *[]){d->process},
+                                 NULL, 1, false))
             ito_error_clear();
-    if (d != NULL)
+    if (in_steps)
         fputs("</div>\n", r->out);
     ito_diffusion_free(d);
     free(text);

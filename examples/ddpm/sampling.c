@@ -38,12 +38,13 @@ static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
     *out = ITO_OPTIONS(
         ito_sample_options, .sampler = ito_sampler_find(o->sampler), .steps = o->steps,
         .eta = o->eta, .no_clip = o->no_clip, .rederive_eps = o->rederive_eps,
-        .threshold = o->threshold, .churn = {.amount = o->churn}, .end_at_first = o->end_at_first,
+        .threshold = o->threshold, .s_churn = o->churn, .end_at_first = o->end_at_first,
         .noise_at_last = o->noise_at_last,
         .observe = s->trajectory != NULL && s->trajectory->kept != NULL ? observe : NULL,
-        .observe_context = s, .seed = (uint64_t)o->seed, .first_image = o->first + first,
-        .progress = batches_progress, .progress_context = &s->batches);
-    return out->sampler != NULL && ito_spacing_find(o->spacing, &out->spacing) == ITO_OK;
+        .observe_context = s, .spacing = ito_spacing_find(o->spacing), .seed = (uint64_t)o->seed,
+        .first_image = o->first + first, .progress = batches_progress,
+        .progress_context = &s->batches);
+    return out->sampler != NULL && out->spacing != NULL;
 }
 
 /* A batch by the network alone, or guided by a classifier. */
@@ -51,24 +52,18 @@ static ito_tensor *sample(sampling *s, int64_t first, int64_t n, ito_sample_opti
 {
     const ito_unet_config *c = &s->net->files.settings.model;
     ito_shape shape = ITO_SHAPE(n, c->in_channels, c->height, c->width);
-    ito_ddpm_conditioned network = inference_network(s->net, s->o->first + first, n);
-    ito_tensor *x;
-    if (s->guidance == NULL) {
-        x = ito_diffusion_sample_with(s->net->diffusion, ito_ddpm_conditioned_network, &network, shape,
-                                 options);
-    } else {
-        ito_noise_classifier_guide to =
-            classifier_guidance_labels(s->guidance, s->o->first + first, n);
-        ito_ddpm_classifier guided = {.diffusion = s->net->diffusion,
-                                      .network = ito_ddpm_conditioned_network,
-                                      .context = &network,
-                                      .log_probability = ito_noise_classifier_log_probability,
-                                      .classifier_context = &to,
-                                      .scale = s->guidance_scale};
-        x = ito_diffusion_sample_with(s->net->diffusion, ito_ddpm_classifier_network, &guided, shape,
-                                 options);
-    }
-    ito_ddpm_conditioned_end(&network);
+    ito_network *network = inference_network(s->net, s->o->first + first, n);
+    if (network == NULL || s->guidance == NULL)
+        return network == NULL
+                   ? NULL
+                   : ito_diffusion_sample_with(s->net->diffusion, network, shape, options);
+    ito_classifier_guidance *guided = ito_classifier_guidance_create(
+        s->net->diffusion, network, &s->guidance->classifier->network, s->guidance_scale);
+    if (guided == NULL)
+        return NULL;
+    guided->labels = classifier_guidance_labels(s->guidance, s->o->first + first, n);
+    ito_tensor *x = ito_diffusion_sample_with(s->net->diffusion, &guided->base, shape, options);
+    ito_network_free(&guided->base);
     return x;
 }
 

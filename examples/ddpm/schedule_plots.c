@@ -34,7 +34,7 @@ static double bound_weight(const ito_process *s, int64_t t)
 {
     if (t == 0)
         return (double)NAN;
-    ito_step step = ito_step_between(s, t, t - 1);
+    ito_step step = ito_step_between(s, (double)t, (double)t - 1.0);
     return ito_weighting_bound.weight(&ito_weighting_bound, &step) / snr(s, t);
 }
 

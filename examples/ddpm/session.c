@@ -39,17 +39,44 @@ static bool open_data(session *s)
     return s->data != NULL;
 }
 
-static bool build_steps(session *s)
+static bool build_timesteps(session *s)
 {
     const ito_timestep_law *law = ito_timestep_law_find(s->o.step_sampling);
     if (law == NULL || law == &ito_timestep_law_uniform)
         return law != NULL;
-    s->steps = ito_timestep_sampler_create(s->diffusion->schedule, law);
-    if (s->steps == NULL)
+    s->timesteps = ito_timestep_sampler_create(s->diffusion->process, law);
+    if (s->timesteps == NULL)
         return false;
-    s->memory[0] = s->steps->history;
-    s->memory[1] = s->steps->counts;
+    s->memory[0] = s->timesteps->history;
+    s->memory[1] = s->timesteps->counts;
     return true;
+}
+
+static bool build_network(session *s, const ito_ddpm_settings *settings)
+{
+    s->network = &s->unet->network;
+    if (settings->model.self_condition) {
+        s->remembering = ito_self_condition_create(s->diffusion, s->network);
+        if (s->remembering == NULL)
+            return false;
+        s->network = &s->remembering->base;
+    }
+    if (settings->model.classes > 0) {
+        s->labelled = ito_class_condition_create(s->network, settings->model.classes);
+        if (s->labelled == NULL)
+            return false;
+        s->labelled->drop = s->o.label_dropout;
+        s->network = &s->labelled->base;
+    }
+    return true;
+}
+
+void session_draw_from(session *s, ito_generator *g)
+{
+    if (s->remembering != NULL)
+        s->remembering->generator = g;
+    if (s->labelled != NULL)
+        s->labelled->generator = g;
 }
 
 static bool build(session *s, const ito_ddpm_settings *settings)
@@ -57,7 +84,8 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     ito_generator init = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_INIT, 0);
     s->unet = ito_unet_create(&settings->model, &init);
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
-    if (s->unet == NULL || s->diffusion == NULL || !build_steps(s))
+    if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
+        !build_network(s, settings))
         return false;
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
@@ -65,22 +93,14 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->optimizer == NULL)
         return false;
     s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
-    s->classes = (ito_ddpm_conditioned){.diffusion = s->diffusion,
-                                        .network = ito_unet_conditional,
-                                        .context = s->unet,
-                                        .classes = settings->model.classes,
-                                        .self_condition = settings->model.self_condition,
-                                        .training = true,
-                                        .drop = s->o.label_dropout};
     s->trainer = (ito_diffusion_trainer){.diffusion = s->diffusion,
-                                    .network = ito_ddpm_conditioned_network,
-                                    .context = &s->classes,
-                                    .model = &s->unet->base,
-                                    .optimizer = s->optimizer,
-                                    .ema = s->ema,
-                                    .steps = s->steps,
-                                    .max_norm = s->o.clip,
-                                    .seed = (uint64_t)s->o.seed};
+                                         .network = s->network,
+                                         .model = &s->unet->base,
+                                         .optimizer = s->optimizer,
+                                         .ema = s->ema,
+                                         .timesteps = s->timesteps,
+                                         .max_norm = s->o.clip,
+                                         .seed = (uint64_t)s->o.seed};
     return s->ema != NULL;
 }
 
@@ -92,7 +112,7 @@ ito_training_state session_state(const session *s)
                                 .ema = s->ema,
                                 .step = s->step,
                                 .position = s->step * s->o.batch,
-                                .n_tensors = s->steps != NULL ? 2 : 0,
+                                .n_tensors = s->timesteps != NULL ? 2 : 0,
                                 .tensor_names = names,
                                 .tensors = s->memory,
                                 .settings = s->settings};
@@ -102,8 +122,8 @@ ito_training_state session_state(const session *s)
 static bool trial_step(session *s)
 {
     ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
-    ito_tensor *t = ito_zeros(ITO_SHAPE(s->o.batch), ITO_I64);
-    ito_tensor *loss = ito_diffusion_loss(s->diffusion, ito_unet_network, s->unet, x_0, t, x_0);
+    ito_tensor *t = ito_full(ITO_SHAPE(s->o.batch), s->diffusion->process->t_min, ITO_F64);
+    ito_tensor *loss = ito_diffusion_loss(s->diffusion, &s->unet->network, x_0, t, x_0);
     return loss != NULL && ito_backward(loss) == ITO_OK;
 }
 
@@ -232,7 +252,9 @@ void session_close(session *s)
     ito_dataset_free(s->data);
     ito_ema_free(s->ema);
     ito_optimizer_free(s->optimizer);
-    ito_timestep_sampler_free(s->steps);
+    ito_timestep_sampler_free(s->timesteps);
+    ito_network_free(s->labelled != NULL ? &s->labelled->base : NULL);
+    ito_network_free(s->remembering != NULL ? &s->remembering->base : NULL);
     ito_diffusion_free(s->diffusion);
     if (s->unet != NULL)
         ito_module_free(&s->unet->base);

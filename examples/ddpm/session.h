@@ -13,13 +13,16 @@ typedef struct session {
     train_options o;
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
-    cJSON *class_names;           /* NULL unless conditional */
-    ito_ddpm_conditioned classes; /* then: what stands between the diffusion and the network */
+    cJSON *class_names; /* NULL unless conditional */
     ito_loader *loader;
     ito_unet *unet;
     ito_diffusion *diffusion;
-    ito_timestep_sampler *steps; /* NULL: uniform, which remembers nothing */
-    ito_tensor *memory[2]; /* of steps, for checkpoints */
+    /* Around the network, from the inside: its own last estimate, and labels; or NULL. */
+    ito_self_condition *remembering;
+    ito_class_condition *labelled;
+    ito_network *network;            /* all of it */
+    ito_timestep_sampler *timesteps; /* NULL: uniform, which remembers nothing */
+    ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
     char *settings;
@@ -42,6 +45,9 @@ bool session_open(session *s);
 ito_training_state session_state(const session *s);
 /* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
 bool session_save(session *s);
+/* While training, the network's labels and estimates are dropped by numbers of g; while sampling, g
+ * is NULL. */
+void session_draw_from(session *s, ito_generator *g);
 /* Also of what was opened in part. */
 void session_close(session *s);
 

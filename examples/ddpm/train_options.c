@@ -22,9 +22,9 @@ const option_row train_rows[] = {
 #define NUMBER(kind, option, field, word, least, most, usual, of, text)                            \
     {.type = kind, .name = option, .offset = AT(field), .metavar = word, .low = least,             \
      .high = most, .initial = usual, .scope = OPTION_##of, .help = text},
-#define CHOICE(option, field, word, list, usual, of, text)                                         \
+#define CHOICE(option, field, word, usual, of, text, ...)                                          \
     {.type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,                  \
-     .choices = list, .initial = usual, .scope = OPTION_##of, .help = text},
+     .choices = {__VA_ARGS__}, .initial = usual, .scope = OPTION_##of, .help = text},
 #define FLAG(option, field, of, text)                                                              \
     {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text},
 #define INT(...) NUMBER(OPTION_INT, __VA_ARGS__)
@@ -33,11 +33,11 @@ const option_row train_rows[] = {
     {.type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word, .initial = usual,  \
      .scope = OPTION_##of, .help = text},
 #define WORDS(option, field, all, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, {.words = all}, usual, of, text)
+    CHOICE(option, field, NULL, usual, of, text, .words = all)
 #define KIND(option, field, what, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, {.kind = what}, usual, of, text)
+    CHOICE(option, field, NULL, usual, of, text, .kind = what, .list = ito_choices)
 #define LIST(option, field, word, list, usual, of, text)                                           \
-    CHOICE(option, field, word, {.own = list}, usual, of, text)
+    CHOICE(option, field, word, usual, of, text, .own = list)
 #include "examples/ddpm/train_options.def"
     END_ROW,
 };
@@ -64,6 +64,8 @@ void train_options_set_defaults(train_options *o, const bool *given)
     options_set_defaults(train_rows, o, given, preset_find(o->preset));
     if (o->flip == NULL)
         o->flip = o->data == NULL || data_mirrors(o->data) ? "yes" : "no";
+    if (o->diffusion_steps == UNSET_INT)
+        o->diffusion_steps = ito_schedule_find(o->schedule)->level != NULL ? 0 : 1000;
     if (o->loss == NULL)
         o->loss = ito_variance_find(o->variance)->learned ? "hybrid" : "simple";
 }
@@ -98,7 +100,7 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         train_options_set_defaults(o, c.given);
         refuse_idle(o, &c);
     }
-    if (o->sample_steps <= o->diffusion_steps)
+    if (o->diffusion_steps == 0 || o->sample_steps <= o->diffusion_steps)
         return true;
     if (options_given(&c, "sample-steps"))
         options_refuse(&c,

@@ -50,7 +50,7 @@ void trajectory_keep(trajectory *t, const ito_sampler_state *state, int64_t firs
     int64_t image = ito_numel(state->x) / ito_size(state->x, 0), n = ito_size(t->kept, 1);
     for (int64_t k = 0; k < t->steps; k++)
         if (step_kept(t, k, state->n) == state->i) /* an error ends the run at the next step */
-            ito_to_data(state->guess.x_0, (float *)ito_data(t->kept) + (k * n + first) * image,
+            ito_to_data(state->estimate.x_0, (float *)ito_data(t->kept) + (k * n + first) * image,
                         ITO_F32);
 }
 

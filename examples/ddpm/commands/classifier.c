@@ -95,8 +95,13 @@ static bool prepare(job *j)
                                                      .weights = "ema",
                                                      .precision = "f32",
                                                      .usual_class = "all",
-                                                     .guidance = 1.0}) ||
-        !load_data(j))
+                                                     .guidance = 1.0}))
+        return false;
+    const ito_diffusion *d = j->net.diffusion;
+    if (d->process->steps == 0 || d->time_input != &ito_time_input_timestep)
+        return options_error("--model: a classifier is told steps of the process, and this network "
+                             "has times of another kind");
+    if (!load_data(j))
         return false;
     j->classifier = ito_noise_classifier_create(
         &(ito_noise_classifier_config){.in_channels = ito_size(j->images, 1),
@@ -119,8 +124,8 @@ static bool prepare(job *j)
 static ito_tensor *logits_of(const job *j, ito_tensor *x_0, ito_tensor *t, ito_generator *g)
 {
     ito_tensor *eps = ito_randn(g, ito_shape_of(x_0), ITO_F32);
-    return ito_noise_classifier_logits(
-        j->classifier, ito_q_sample(j->net.diffusion->schedule, x_0, eps, t), t);
+    return ito_noise_classifier_logits(j->classifier,
+                                       ito_q_sample(j->net.diffusion->process, x_0, eps, t), t);
 }
 
 static bool train_step(job *j, int64_t step, double *loss_value)
@@ -131,7 +136,7 @@ static bool train_step(job *j, int64_t step, double *loss_value)
     if (ito_loader_next(j->loader, &b) != ITO_OK)
         return false;
     ito_tensor *t =
-        ito_randint(&g, 0, j->net.diffusion->schedule->steps, ITO_SHAPE(o->batch), ITO_I64);
+        ito_randint(&g, 0, j->net.diffusion->process->steps, ITO_SHAPE(o->batch), ITO_I64);
     ito_module_zero_grad(&j->classifier->base);
     ito_tensor *loss = ito_cross_entropy(logits_of(j, b.x, t, &g), b.labels);
     if (loss == NULL || ito_backward(loss) != ITO_OK)
@@ -161,7 +166,7 @@ static bool train_all(job *j)
 
 static int64_t step_judged(const job *j, int level)
 {
-    return level * j->net.diffusion->schedule->steps / LEVELS;
+    return level * j->net.diffusion->process->steps / LEVELS;
 }
 
 /* Of images first .. first + n - 1, noised to a level, how many: -1 after an error. */

@@ -141,12 +141,12 @@ static bool compress_images(job *j)
         return false;
     progress_begin(&j->progress, "step", "image steps", 0, o->steps);
     bool good =
-        ito_diffusion_compress(j->network.net.diffusion, coder_network_evaluate, &j->network, j->images,
-                          &j->made, .steps = o->steps, .block_bits = (int)o->block_bits,
-                          .candidate_bits = (int)int_or(o->candidate_bits, 0),
-                          .no_clip = o->no_clip, .seed = (uint64_t)o->seed,
-                          .labels = j->network.labels, .model = j->network.checksum,
-                          .progress = show, .progress_context = j) == ITO_OK;
+        ito_diffusion_compress(
+            j->network.net.diffusion, &j->network.network, j->images, &j->made, .steps = o->steps,
+            .block_bits = (int)o->block_bits,
+            .candidate_bits = (int)int_or(o->candidate_bits, ITO_COMPRESS_CANDIDATES),
+            .no_clip = o->no_clip, .seed = (uint64_t)o->seed, .labels = j->network.labels,
+            .model = j->network.checksum, .progress = show, .progress_context = j) == ITO_OK;
     progress_end(&j->progress);
     return good && ito_file_write(o->out, ito_const_data(j->made.file),
                                   (size_t)ito_numel(j->made.file)) == ITO_OK;

@@ -22,11 +22,9 @@ static bool read_noise(edit_job *j)
 static bool decode(int64_t first, int64_t n, void *context)
 {
     edit_job *j = context;
-    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
-    ito_tensor *x =
-        ito_diffusion_sample_from_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
-                                  ito_narrow(j->images, 0, first, n), edit_ddim(j));
-    ito_ddpm_conditioned_end(&network);
+    ito_network *network = inference_network(&j->net, first, n);
+    ito_tensor *x = ito_diffusion_sample_from_with(
+        j->net.diffusion, network, ito_narrow(j->images, 0, first, n), edit_ddim(j));
     return edit_put(j, first, x);
 }
 

@@ -25,9 +25,9 @@ static const option_row rows[] = {
     TEXT_ROW("out", out, "FILE.png", NULL,
              "Write the image to this file; several side by side, as a grid"),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
-    INT_ROW("until", until, "T", 0, 1e6, "0",
-            "Stop at this step of the diffusion and write what the network makes of it; 0: "
-            "everything"),
+    INT_ROW("until", until, "T", 0, 1e6, NULL,
+            "Stop at this step of the diffusion and write what the network makes of it (not given: "
+            "everything)"),
     CODER_MACHINE_ROWS,
 };
 
@@ -82,7 +82,7 @@ static bool read_file(job *j)
 {
     const decompress_options *o = &j->o;
     const model_files *files = &j->network.net.files;
-    int64_t T = j->network.net.diffusion->schedule->steps;
+    int64_t T = j->network.net.diffusion->process->steps;
     j->bytes = ito_file_read(o->file, (int64_t)1 << 32, &j->size);
     if (j->bytes == NULL || ito_compressed_inspect(j->bytes, j->size, o->file, &j->info) != ITO_OK)
         return false;
@@ -110,9 +110,10 @@ static bool decompress_images(job *j)
         return false;
     progress_begin(&j->progress, "step", "image steps", 0, j->info.steps);
     bool good =
-        ito_diffusion_decompress(j->network.net.diffusion, coder_network_evaluate, &j->network, j->bytes,
-                            j->size, &j->read, .source = j->o.file, .model = j->network.checksum,
-                            .until = j->o.until, .progress = show, .progress_context = j) == ITO_OK;
+        ito_diffusion_decompress(j->network.net.diffusion, &j->network.network, j->bytes, j->size,
+                                 &j->read, .source = j->o.file, .model = j->network.checksum,
+                                 .until = int_or(j->o.until, -1), .progress = show,
+                                 .progress_context = j) == ITO_OK;
     progress_end(&j->progress);
     return good;
 }

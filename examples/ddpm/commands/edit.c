@@ -19,10 +19,9 @@ static const option_row rows[] = {
 static bool edit(int64_t first, int64_t n, void *context)
 {
     edit_job *j = context;
-    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
-    ito_tensor *x = ito_image_to_image_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
-                                       edit_copies(j, n), j->o.strength, edit_sampling(j, first));
-    ito_ddpm_conditioned_end(&network);
+    ito_network *network = inference_network(&j->net, first, n);
+    ito_tensor *x = ito_image_to_image_with(j->net.diffusion, network, edit_copies(j, n),
+                                            j->o.strength, edit_sampling(j, first));
     return edit_put(j, first, x);
 }
 

@@ -33,11 +33,10 @@ static bool encode(int64_t first, int64_t n, void *context)
 {
     edit_job *j = context;
     ito_round_trip r;
-    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
+    ito_network *network = inference_network(&j->net, first, n);
     bool good =
-        ito_diffusion_round_trip_with(j->net.diffusion, ito_ddpm_conditioned_network, &network,
-                                 ito_narrow(j->images, 0, first, n), edit_ddim(j), &r) == ITO_OK;
-    ito_ddpm_conditioned_end(&network);
+        ito_diffusion_round_trip_with(j->net.diffusion, network, ito_narrow(j->images, 0, first, n),
+                                      edit_ddim(j), &r) == ITO_OK;
     return good && edit_put(j, first, r.noise) &&
            inference_put(&j->net, j->picture, first, r.image, first) &&
            ito_copy_(ito_narrow(j->error, 0, first, n), r.error) != NULL;

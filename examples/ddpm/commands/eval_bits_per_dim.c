@@ -22,7 +22,7 @@ typedef struct job {
     const bits_options *o;
     inference net;
     ito_tensor *images; /* [n, C, H, W] u8 or f32 */
-    ito_bits bits; /* of all of them; but terms and squares are [1, T], their means */
+    ito_bits bits;      /* of all of them; but terms and squares are [1, T], their means */
     char *chart;        /* where the chart goes, or NULL */
     batches batches;
 } job;
@@ -95,16 +95,16 @@ static bool prepare(job *j)
                                                      .guidance = 1.0}) ||
         !load_images(j))
         return false;
-    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
+    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->process->steps;
     if (o->monte_carlo >= T)
         return options_error("--monte-carlo: %" PRId64 " is more than the %" PRId64
                              " steps before the last one",
                              o->monte_carlo, T - 1);
     j->bits = (ito_bits){.total = ito_empty(ITO_SHAPE(n), ITO_F64),
-                              .prior = ito_empty(ITO_SHAPE(n), ITO_F64),
-                              .terms = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
-                              .squares = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
-                              .decoded = ito_empty(ITO_SHAPE(2, n), ITO_F64)};
+                         .prior = ito_empty(ITO_SHAPE(n), ITO_F64),
+                         .terms = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
+                         .squares = ito_zeros(ITO_SHAPE(1, T), ITO_F64),
+                         .decoded = ito_empty(ITO_SHAPE(2, n), ITO_F64)};
     return j->bits.total != NULL && j->bits.prior != NULL && j->bits.terms != NULL &&
            j->bits.squares != NULL && j->bits.decoded != NULL;
 }
@@ -136,12 +136,11 @@ static bool run_batch(int64_t first, int64_t n, void *context)
     const ito_bits *all = &j->bits;
     ito_bits b;
     ito_tensor *x = images_scaled(ito_narrow(j->images, 0, first, n));
-    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
-    ito_status status = ito_bits_per_dim(
-        j->net.diffusion, ito_ddpm_conditioned_network, &network, x, &b, .no_clip = j->o->no_clip,
-        .monte_carlo = int_or(j->o->monte_carlo, 0), .seed = (uint64_t)j->o->seed,
-        .first_image = first, .progress = show, .progress_context = &j->batches);
-    ito_ddpm_conditioned_end(&network);
+    ito_network *network = inference_network(&j->net, first, n);
+    ito_status status =
+        ito_bits_per_dim(j->net.diffusion, network, x, &b, .no_clip = j->o->no_clip,
+                         .monte_carlo = int_or(j->o->monte_carlo, 0), .seed = (uint64_t)j->o->seed,
+                         .first_image = first, .progress = show, .progress_context = &j->batches);
     if (status != ITO_OK)
         return false;
     add_rows(all->terms, b.terms, 1.0 / (double)ito_size(j->images, 0));
@@ -235,7 +234,7 @@ static double standard_error(const double *values, int64_t n)
 
 static cJSON *describe(const job *j)
 {
-    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->schedule->steps;
+    int64_t n = ito_size(j->images, 0), T = j->net.diffusion->process->steps;
     const double *terms = ito_const_data(j->bits.terms), *total = ito_const_data(j->bits.total);
     const double *decoded = ito_const_data(j->bits.decoded);
     cJSON *root = cJSON_CreateObject();

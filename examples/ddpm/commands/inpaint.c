@@ -45,11 +45,10 @@ static bool read_masked(edit_job *j)
 static bool inpaint(int64_t first, int64_t n, void *context)
 {
     edit_job *j = context;
-    ito_ddpm_conditioned network = inference_network(&j->net, first, n);
+    ito_network *network = inference_network(&j->net, first, n);
     ito_tensor *x = ito_diffusion_inpaint_with(
-        j->net.diffusion, ito_ddpm_conditioned_network, &network, edit_copies(j, n), j->mask,
+        j->net.diffusion, network, edit_copies(j, n), j->mask,
         (ito_resampling){.jump = j->o.jump, .repeats = j->o.repeats}, edit_sampling(j, first));
-    ito_ddpm_conditioned_end(&network);
     return edit_put(j, first, x);
 }
 

@@ -61,7 +61,7 @@ typedef struct job {
 /* Add the schedule of this name. */
 static bool add_schedule(job *j, const char *name, size_t length)
 {
-    static const choice_list all = {.kind = "schedule"};
+    static const choice_list all = {.kind = "schedule", .list = ito_choices};
     const plot_options *o = &j->o;
     char words[256];
     if (j->count == CHART_COLORS)
@@ -72,10 +72,10 @@ static bool add_schedule(job *j, const char *name, size_t length)
         return options_error("--schedules: \"%s\" is none of %s", copy,
                              choices_words(&all, words, sizeof words));
     j->schedules[j->count] = ito_process_create_with(
-        ito_schedule_find(copy), o->steps,
-        ITO_OPTIONS(ito_process_options, .beta_start = real_or(o->beta_start, 0.0),
-                    .beta_end = real_or(o->beta_end, 0.0),
-                    .zero_terminal_snr = o->zero_terminal_snr));
+        ito_schedule_find(copy), ITO_OPTIONS(ito_process_options, .steps = o->steps,
+                                             .beta_start = real_or(o->beta_start, 1e-4),
+                                             .beta_end = real_or(o->beta_end, 0.02),
+                                             .zero_terminal_snr = o->zero_terminal_snr));
     return j->schedules[j->count++] != NULL;
 }
 
@@ -87,7 +87,7 @@ static bool make_schedules(job *j)
         size_t length = strcspn(p, ",");
         if (!add_schedule(j, p, length))
             return false;
-        ranged = ranged || ito_schedule_find(j->names[j->count - 1])->ranged;
+        ranged = ranged || (ito_schedule_find(j->names[j->count - 1])->uses & ITO_USES_BETAS);
         p = p[length] == ',' ? p + length + 1 : NULL;
     }
     const char *given = j->o.beta_start > 0.0 ? "start" : j->o.beta_end > 0.0 ? "end" : NULL;
@@ -115,8 +115,7 @@ static bool draw_chart(const job *j, const schedule_plot *p)
     char *path = file_name(j, p->name, "svg");
     bool good = path != NULL && text_begin(&f, path);
     if (good)
-        good = text_end(&f, schedule_plot_write(f.out, p,
-                                                (const ito_process *const *)j->schedules,
+        good = text_end(&f, schedule_plot_write(f.out, p, (const ito_process *const *)j->schedules,
                                                 (const char *const *)j->names, j->count, true)) &&
                say(path);
     free(path);

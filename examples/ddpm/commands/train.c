@@ -40,14 +40,12 @@ static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
 static bool write_grid(session *s, const char *path)
 {
     const train_options *o = &s->o;
-    ito_ddpm_conditioned c = s->classes;
-    c.training = false;
-    c.labels = c.classes == 0 ? NULL : classes_in_turn(0, o->sample_count, c.classes);
-    ito_tensor *x =
-        ito_diffusion_sample(s->diffusion, ito_ddpm_conditioned_network, &c,
-                        ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
-                        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
-    ito_ddpm_conditioned_end(&c);
+    session_draw_from(s, NULL);
+    if (s->labelled != NULL)
+        s->labelled->labels = classes_in_turn(0, o->sample_count, s->labelled->classes);
+    ito_tensor *x = ito_diffusion_sample(
+        s->diffusion, s->network, ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
+        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
     if (x == NULL)
         return ito_error_code() == ITO_OK;
     ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
@@ -155,8 +153,9 @@ static bool one_step(session *s)
     ito_scope_begin();
     bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
     if (good) {
-        s->classes.draw = &draw;
-        s->classes.labels = batch.labels;
+        session_draw_from(s, &draw);
+        if (s->labelled != NULL)
+            s->labelled->labels = batch.labels;
         good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
     }
     ito_scope_end();

@@ -78,7 +78,7 @@ check_tidy() { # build directory of clang
 check() { # quick or full
     step 'format' check_format
     step 'includes point one way' check_includes
-    step 'the checks of includes, checked' tests/check/test_includes.sh
+    step 'the checks of includes, checked' tests/check/includes.sh
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
     step 'old names fail to compile' tests/check/renamed.sh
     step 'public names are documented' tests/check/documented.sh

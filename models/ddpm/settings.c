@@ -134,10 +134,10 @@ static bool put_levels(cJSON *model, const ito_unet_config *c)
 static bool put_model(cJSON *root, ito_unet_config *c)
 {
     cJSON *model = cJSON_AddObjectToObject(root, "model");
-    bool good = model != NULL && put_levels(model, c);
+    bool good = model != NULL;
     for (size_t i = 0; i < COUNT(model_fields) && good; i++)
         good = put_field(model, &model_fields[i], member_of(c, &model_fields[i]));
-    return good;
+    return good && put_levels(model, c);
 }
 
 static bool put_diffusion(cJSON *root, ito_diffusion_options o)
@@ -268,11 +268,14 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
     ito_status status = ITO_OK;
     for (size_t i = 0; i < COUNT(diffusion_fields) && status == ITO_OK; i++) {
         const field *f = &diffusion_fields[i];
-        if (f->when == 0 || f->when & uses_of(o))
+        /* An optional number that no choice uses is read too, and refused with them below. */
+        if (f->when == 0 || f->optional || f->when & uses_of(o))
             status = get_field(d, f, source, member_of(o, f));
     }
     if (status != ITO_OK)
         return status;
+    if (o->steps < 0)
+        return wrong(source, "steps", "a whole number from 0 on");
     fill_choices(o);
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)

@@ -94,7 +94,7 @@ static ito_tensor *at_the_end(const ito_tensor *like, const ito_tensor *t, int64
     ito_tensor *mask = tensor_empty(shape, ITO_BOOL);
     *n = 0;
     for (int64_t i = 0; mask != NULL && i < t->shape[0]; i++) {
-        bool last = ((const int64_t *)tensor_data(t))[i * t->stride[0]] == 0;
+        bool last = vector_at(t, i) == 0.0;
         ((bool *)tensor_data(mask))[i] = last;
         *n += last;
     }

@@ -182,6 +182,12 @@ ito_process *ito_process_create_with(const ito_schedule_family *family, ito_proc
 {
     if (family == NULL)
         return error_null(ITO_ERR_ARGUMENT, "process: the schedule is NULL");
+    if (family->beta == NULL && family->level_of_step == NULL &&
+        (family->level == NULL || family->range == NULL))
+        return error_null(ITO_ERR_ARGUMENT,
+                          "process: the schedule %s has neither beta, nor level_of_step, nor level "
+                          "and range",
+                          family->name);
     if (o.steps == ITO_USUAL_STEPS)
         o.steps = family->level != NULL ? 0 : 1000;
     if (family->beta == NULL && o.zero_terminal_snr)
@@ -223,17 +229,26 @@ static ito_level table_level(const ito_process *p, int64_t t)
     return t < 0 ? (ito_level){1.0, 0.0} : (ito_level){p->signal[t], p->noise[t]};
 }
 
-/* Between two levels at a share of (0, 1): sigma = noise / signal by its logarithm, or as it is
- * from the clean data on; the size of signal and noise, hypot(signal, noise), in proportion. */
+/* noise / signal between two levels at a share of (0, 1): its logarithm is linear; where that is
+ * infinite at one end, it is linear itself from the clean data on, and its inverse towards a level
+ * without signal. */
+static double sigma_between(ito_level a, ito_level b, double share)
+{
+    bool clean = a.noise == 0.0, lost = b.signal == 0.0;
+    if (clean && lost)
+        return share / (1.0 - share);
+    if (clean)
+        return share * b.noise / b.signal;
+    if (lost)
+        return a.noise / a.signal / (1.0 - share);
+    return exp((1.0 - share) * log_sigma(a) + share * log_sigma(b));
+}
+
+/* hypot(signal, noise) is linear, too. */
 static ito_level interpolate(ito_level a, ito_level b, double share)
 {
     double size = (1.0 - share) * hypot(a.signal, a.noise) + share * hypot(b.signal, b.noise);
-    if (b.signal == 0.0) /* sigma has no bound: its inverse then falls in equal steps */
-        return (ito_level){size * (1.0 - share) * a.signal /
-                               hypot((1.0 - share) * a.signal, a.noise),
-                           size * a.noise / hypot((1.0 - share) * a.signal, a.noise)};
-    double sigma = a.noise == 0.0 ? share * b.noise / b.signal
-                                  : exp((1.0 - share) * log_sigma(a) + share * log_sigma(b));
+    double sigma = sigma_between(a, b, share);
     return (ito_level){size / hypot(1.0, sigma), size * sigma / hypot(1.0, sigma)};
 }
 
@@ -260,9 +275,16 @@ static double nearest_step(const ito_process *p, double log_wanted)
     }
     double below = log_wanted - log_sigma(table_level(p, low));
     double above = log_sigma(table_level(p, high)) - log_wanted;
-    return (double)(fabs(below) <= fabs(above) ? low : high);
+    return (double)(below <= above ? low : high);
 }
 
+static double sigma_at(const ito_process *p, double t)
+{
+    ito_level level = ito_process_level(p, t);
+    return level.noise / level.signal;
+}
+
+/* In continuous time: the last time with at most this sigma. */
 double ito_process_time(const ito_process *p, double sigma)
 {
     if (p->steps > 0)
@@ -270,16 +292,14 @@ double ito_process_time(const ito_process *p, double sigma)
     double low = p->t_min, high = p->t_max;
     for (int i = 0; i < 200 && low < high; i++) {
         double middle = 0.5 * (low + high);
-        ito_level level = ito_process_level(p, middle);
         if (middle == low || middle == high)
             break;
-        if (level.noise <= sigma * level.signal)
+        if (sigma_at(p, middle) <= sigma)
             low = middle;
         else
             high = middle;
     }
-    ito_level end = ito_process_level(p, high);
-    return end.noise <= sigma * end.signal ? high : low;
+    return sigma_at(p, high) <= sigma ? high : low;
 }
 
 /* ---- steps ---- */

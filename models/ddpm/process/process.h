@@ -92,8 +92,8 @@ typedef struct ito_process {
  *
  * @return  owned by the caller, freed by ito_process_free. NULL on error: ITO_ERR_RANGE for the
  *          number of steps, for sigmas that do not rise, or for a step at which the signal does not
- *          fall; ITO_ERR_ARGUMENT for a family in steps without steps, or for zero_terminal_snr of
- * a family without betas; ITO_ERR_MEMORY.
+ *          fall; ITO_ERR_ARGUMENT for no family or one without its functions, or for
+ *          zero_terminal_snr of a family without betas; ITO_ERR_MEMORY.
  */
 ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
                                              ito_process_options options);
@@ -107,8 +107,8 @@ ITO_API void ito_process_free(ito_process *p);
 
 /**
  * The level at time t, from t_clean to t_max; beyond these it is that of the end. In steps, the
- * table at whole times; log(signal / noise) is linear between them, and noise / signal before step
- * 0.
+ * table at whole times; log(signal / noise) is linear between them, noise / signal before step 0,
+ * and signal / noise before a last step without signal.
  */
 ITO_API ito_level ito_process_level(const ito_process *p, double t);
 /** The time at which noise / signal is sigma, between t_min and t_max; in steps, the nearest step

@@ -108,8 +108,8 @@ static bool time_of_share(const ito_timestep_sampler *s, double u, double *t, do
     }
     if (*t >= p->t_min && *t <= p->t_max && (p->steps == 0 || *t == floor(*t)))
         return true;
-    ito_error_set(ITO_ERR_NUMERIC, "timesteps: %s gives the time %g; times are %s%g to %g",
-                  s->law->name, *t, p->steps > 0 ? "whole numbers from " : "", p->t_min, p->t_max);
+    ito_error_set(ITO_ERR_NUMERIC, "timesteps: %s gives the time %g; times are %s from %g to %g",
+                  s->law->name, *t, p->steps > 0 ? "whole numbers" : "numbers", p->t_min, p->t_max);
     return false;
 }
 

@@ -1,15 +1,17 @@
-/* The forward process and the loss, against plain loops in double and closed forms. */
+/* The forward process and the loss, against plain loops in double and closed forms; data of any
+ * axes and times of any kind; what is refused. */
 #include "models/ddpm/diffusion.h"
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/compress/codec.h"
 #include "models/ddpm/edit/edit.h"
+#include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/train.h"
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
+#include "tests/models/ddpm/gaussian.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,12 +35,23 @@ static double at(const ito_tensor *x, int64_t i)
     return values[i];
 }
 
+/* The same numbers, to the bit. */
+static void assert_same(const ito_tensor *a, const ito_tensor *b)
+{
+    cr_assert(a != NULL && b != NULL, "%s", ito_error());
+    cr_assert_eq(ito_numel(a), ito_numel(b));
+    for (int64_t i = 0; i < ito_numel(a); i++)
+        cr_assert_eq(at(a, i), at(b, i));
+}
+
 /* Rounding of two products and a sum. */
 static const double F32_TOLERANCE = 3e-7, F64_TOLERANCE = 1e-15;
 
+/* ---- q_sample ---- */
+
 Test(diffusion, q_sample_is_equation_4)
 {
-    ito_process *s = ito_process_create(&ito_schedule_cosine, 100);
+    ito_process *s = ito_process_create(&ito_schedule_cosine, .steps = 100);
     const int64_t t[] = {0, 57, 99};
     for (ito_dtype dtype = ITO_F32; dtype <= ITO_F64; dtype++) {
         ito_scope_begin();
@@ -59,10 +72,59 @@ Test(diffusion, q_sample_is_equation_4)
     ito_process_free(s);
 }
 
+/* Of flow matching, with times of either dtype. */
+Test(diffusion, q_sample_takes_real_times_in_continuous_time)
+{
+    ito_process *p = ito_process_create(&ito_schedule_flow);
+    const double t[] = {0.125, 0.59375, 1.0}; /* exact in f32 */
+    for (ito_dtype dtype = ITO_F32; dtype <= ITO_F64; dtype++) {
+        ito_tensor *x_0 = noise(0, ITO_SHAPE(3, 2), dtype), *eps = noise(1, ITO_SHAPE(3, 2), dtype);
+        ito_tensor *times = ito_from_data(t, ITO_SHAPE(3), ITO_F64);
+        ito_tensor *x_t = ito_q_sample(p, x_0, eps, times);
+        cr_assert_not_null(x_t, "%s", ito_error());
+        for (int64_t i = 0; i < 6; i++) {
+            double expected = (1.0 - t[i / 2]) * at(x_0, i) + t[i / 2] * at(eps, i);
+            cr_assert(fabs(at(x_t, i) - expected) <=
+                      (dtype == ITO_F32 ? F32_TOLERANCE : F64_TOLERANCE) * 4.0);
+        }
+        assert_same(ito_q_sample(p, x_0, eps, ito_cast(times, ITO_F32)), x_t);
+    }
+    ito_process_free(p);
+}
+
+Test(diffusion, a_step_is_a_step_in_any_dtype)
+{
+    ito_process *s = ito_process_create(&ito_schedule_linear);
+    const int64_t t[] = {0, 57, 999};
+    ito_tensor *x = noise(0, ITO_SHAPE(3, 2), ITO_F32), *eps = noise(1, ITO_SHAPE(3, 2), ITO_F32);
+    ito_tensor *x_t = ito_q_sample(s, x, eps, steps(3, t));
+    assert_same(ito_q_sample(s, x, eps, ito_cast(steps(3, t), ITO_F32)), x_t);
+    assert_same(ito_q_sample(s, x, eps, ito_cast(steps(3, t), ITO_F64)), x_t);
+    ito_process_free(s);
+}
+
+/* Of points, signals and volumes as of images. */
+Test(diffusion, q_sample_of_any_axes_is_that_of_an_image)
+{
+    ito_process *s = ito_process_create(&ito_schedule_linear);
+    const ito_shape shapes[] = {ITO_SHAPE(2, 24), ITO_SHAPE(2, 3, 8), ITO_SHAPE(2, 3, 2, 2, 2)};
+    const int64_t t[] = {3, 998};
+    ito_tensor *x_0 = noise(0, ITO_SHAPE(2, 3, 2, 4), ITO_F32);
+    ito_tensor *eps = noise(1, ITO_SHAPE(2, 3, 2, 4), ITO_F32);
+    ito_tensor *image = ito_q_sample(s, x_0, eps, steps(2, t));
+    for (int k = 0; k < 3; k++) {
+        ito_tensor *x_t = ito_q_sample(s, ito_reshape_to(x_0, shapes[k]),
+                                       ito_reshape_to(eps, shapes[k]), steps(2, t));
+        cr_assert_eq(ito_ndim(x_t), shapes[k].ndim);
+        assert_same(x_t, image);
+    }
+    ito_process_free(s);
+}
+
 /* <A x, y> = <x, A* y>, with A* from autograd: for the image and the noise. */
 Test(diffusion, q_sample_has_its_adjoint_for_a_gradient)
 {
-    ito_process *s = ito_process_create(NULL, 1000);
+    ito_process *s = ito_process_create(&ito_schedule_linear);
     const int64_t t[] = {3, 998};
     ito_shape shape = ITO_SHAPE(2, 1, 4, 3);
     ito_tensor *x_0 = ito_requires_grad(noise(0, shape, ITO_F64), true);
@@ -80,74 +142,128 @@ Test(diffusion, q_sample_has_its_adjoint_for_a_gradient)
     ito_process_free(s);
 }
 
-static void refused(const void *result, ito_status code, const char *message)
+Test(diffusion, q_sample_refuses_shapes_and_dtypes_that_do_not_fit)
 {
-    cr_assert_null(result);
-    cr_assert_eq(ito_error_code(), code, "%s", ito_error());
-    cr_assert_str_eq(ito_error_message(), message);
-    ito_error_clear();
-}
-
-Test(diffusion, q_sample_refuses_what_does_not_fit)
-{
-    ito_process *s = ito_process_create(NULL, 1000);
+    ito_process *s = ito_process_create(&ito_schedule_linear);
     ito_tensor *x = ito_zeros(ITO_SHAPE(2, 1, 4, 4), ITO_F32);
     ito_tensor *y = ito_zeros(ITO_SHAPE(2, 1, 4, 5), ITO_F32);
     ito_tensor *d = ito_zeros(ITO_SHAPE(2, 1, 4, 4), ITO_F64);
-    const int64_t good[] = {0, 999, 0}, high[] = {0, 1000}, low[] = {-1, 0};
-    refused(
-        ito_q_sample(s, x, y, steps(2, good)), ITO_ERR_SHAPE,
-        "q_sample: x_0 is [2, 1, 4, 4], eps [2, 1, 4, 5] and t [2]; the first two must be equal, "
-        "with one t an image");
-    refused(
-        ito_q_sample(s, x, x, steps(3, good)), ITO_ERR_SHAPE,
-        "q_sample: x_0 is [2, 1, 4, 4], eps [2, 1, 4, 4] and t [3]; the first two must be equal, "
-        "with one t an image");
-    refused(ito_q_sample(s, x, d, steps(2, good)), ITO_ERR_DTYPE,
-            "q_sample: x_0 is f32, eps f64 and t i64; they must be both f32 or both f64, and i64");
-    refused(ito_q_sample(s, x, x, steps(2, high)), ITO_ERR_RANGE,
-            "q_sample: t of image 1 is 1000; there are steps 0 to 999");
-    refused(ito_q_sample(s, x, x, steps(2, low)), ITO_ERR_RANGE,
-            "q_sample: t of image 0 is -1; there are steps 0 to 999");
-    cr_assert_null(ito_q_sample(s, NULL, x, steps(2, good)));
+    ito_tensor *whole = ito_zeros(ITO_SHAPE(2), ITO_I64), *one = ito_scalar(0.0, ITO_F32);
+    const int64_t good[] = {0, 999, 0};
+    assert_refused(ito_q_sample(s, x, y, steps(2, good)), ITO_ERR_SHAPE,
+                   "q_sample: x_0 is [2, 1, 4, 4] and eps [2, 1, 4, 5]; they must be equal, "
+                   "[N, ...]");
+    assert_refused(ito_q_sample(s, one, one, steps(1, good)), ITO_ERR_SHAPE,
+                   "q_sample: x_0 is [] and eps []; they must be equal, [N, ...]");
+    assert_refused(ito_q_sample(s, x, x, steps(3, good)), ITO_ERR_SHAPE,
+                   "q_sample: t is [3]; 2 examples need one time each");
+    assert_refused(ito_q_sample(s, x, d, steps(2, good)), ITO_ERR_DTYPE,
+                   "q_sample: x_0 is f32 and eps f64; they must be both f32 or both f64");
+    assert_refused(ito_q_sample(s, whole, whole, steps(2, good)), ITO_ERR_DTYPE,
+                   "q_sample: x_0 is i64 and eps i64; they must be both f32 or both f64");
+    assert_refused(ito_q_sample(s, x, x, ito_zeros(ITO_SHAPE(2), ITO_BOOL)), ITO_ERR_DTYPE,
+                   "q_sample: t is bool; times are i64, f32 or f64");
+    ito_process_free(s);
+}
+
+Test(diffusion, q_sample_refuses_times_that_are_none_of_the_process)
+{
+    ito_process *s = ito_process_create(&ito_schedule_linear);
+    ito_process *flow = ito_process_create(&ito_schedule_flow);
+    ito_tensor *x = ito_zeros(ITO_SHAPE(2, 1, 4, 4), ITO_F32);
+    const int64_t high[] = {0, 1000}, low[] = {-1, 0};
+    const double half[] = {1.0, 3.5}, clean[] = {0.5, 0.0}, late[] = {1.5, 0.5};
+    assert_refused(ito_q_sample(s, x, x, steps(2, high)), ITO_ERR_RANGE,
+                   "q_sample: t of example 1 is 1000; there are steps 0 to 999");
+    assert_refused(ito_q_sample(s, x, x, steps(2, low)), ITO_ERR_RANGE,
+                   "q_sample: t of example 0 is -1; there are steps 0 to 999");
+    assert_refused(ito_q_sample(s, x, x, ito_from_data(half, ITO_SHAPE(2), ITO_F64)), ITO_ERR_RANGE,
+                   "q_sample: t of example 1 is 3.5; there are steps 0 to 999");
+    assert_refused(ito_q_sample(flow, x, x, ito_from_data(clean, ITO_SHAPE(2), ITO_F64)),
+                   ITO_ERR_RANGE, "q_sample: t of example 1 is 0; there are times 0.001 to 1");
+    assert_refused(ito_q_sample(flow, x, x, ito_from_data(late, ITO_SHAPE(2), ITO_F64)),
+                   ITO_ERR_RANGE, "q_sample: t of example 0 is 1.5; there are times 0.001 to 1");
+    assert_refused(ito_q_sample(flow, x, x, ito_full(ITO_SHAPE(2), (double)NAN, ITO_F64)),
+                   ITO_ERR_RANGE, "q_sample: t of example 0 is nan; there are times 0.001 to 1");
+    ito_process_free(s);
+    ito_process_free(flow);
+}
+
+Test(diffusion, what_is_missing_passes_through_q_sample)
+{
+    ito_process *s = ito_process_create(&ito_schedule_linear);
+    ito_tensor *x = ito_zeros(ITO_SHAPE(2, 1, 4, 4), ITO_F32),
+               *t = ito_zeros(ITO_SHAPE(2), ITO_I64);
+    cr_assert_null(ito_q_sample(s, NULL, x, t));
+    cr_assert_null(ito_q_sample(s, x, NULL, t));
+    cr_assert_null(ito_q_sample(s, x, x, NULL));
     cr_assert_eq(ito_error_code(), ITO_OK);
     ito_process_free(s);
 }
 
-/* The best network for x_0 ~ N(0, 1/4): eps = sqrt(1 - ab) x / (ab / 4 + 1 - ab). */
-static ito_tensor *best_eps(ito_tensor *x, ito_tensor *t, void *context)
-{
-    const ito_process *s = context;
-    int64_t n = ito_size(t, 0);
-    ito_tensor *factor = ito_empty(ITO_SHAPE(n, 1), ITO_F64);
-    const int64_t *step = ito_const_data(t);
-    for (int64_t i = 0; i < n; i++) {
-        double ab = s->alpha_bar[step[i]];
-        ((double *)ito_data(factor))[i] = sqrt(1.0 - ab) / (0.25 * ab + 1.0 - ab);
-    }
-    return ito_mul(x, factor);
-}
+/* ---- the loss ---- */
 
-/* The loss is quadratic, so four points with the right second moments give its expectation. */
-static ito_tensor *expected_loss(const ito_diffusion *d)
+/* The loss is quadratic, so four points with the right second moments give its expectation over
+ * Gaussian data at n times. */
+static double expected_loss(const ito_diffusion *d, int64_t n, const double *times)
 {
     const double x_0[] = {0.5, 0.5, -0.5, -0.5}, eps[] = {1.0, -1.0, 1.0, -1.0};
-    ito_tensor *x = ito_empty(ITO_SHAPE(4000, 1), ITO_F64);
-    ito_tensor *e = ito_empty(ITO_SHAPE(4000, 1), ITO_F64);
-    ito_tensor *t = ito_empty(ITO_SHAPE(4000), ITO_I64);
-    for (int64_t i = 0; i < 4000; i++) {
+    ito_tensor *x = ito_empty(ITO_SHAPE(4 * n, 1), ITO_F64);
+    ito_tensor *e = ito_empty(ITO_SHAPE(4 * n, 1), ITO_F64);
+    ito_tensor *t = ito_empty(ITO_SHAPE(4 * n), ITO_F64);
+    for (int64_t i = 0; i < 4 * n; i++) {
         ((double *)ito_data(x))[i] = x_0[i % 4];
         ((double *)ito_data(e))[i] = eps[i % 4];
-        ((int64_t *)ito_data(t))[i] = i / 4;
+        ((double *)ito_data(t))[i] = times[i / 4];
     }
-    return ito_diffusion_loss(d, best_eps, d->process, x, t, e);
+    if (d->process->steps > 0)
+        t = ito_cast(t, ITO_I64);
+    gaussian_network g = gaussian_make(d, 0.0);
+    return ito_item(ito_diffusion_loss(d, &g.base, x, t, e));
+}
+
+static double expected_loss_of_all_steps(const ito_diffusion *d)
+{
+    double times[1000];
+    for (int i = 0; i < 1000; i++)
+        times[i] = i;
+    return expected_loss(d, 1000, times);
 }
 
 Test(diffusion, irreducible_loss_of_gaussian_data)
 {
     ito_diffusion *d = ito_diffusion_create();
-    ito_tensor *loss = expected_loss(d);
-    cr_assert_float_eq(ito_item(loss), 0.173053406, 0.51e-9);
+    cr_assert_float_eq(expected_loss_of_all_steps(d), 0.173053406, 0.51e-9);
+    ito_diffusion_free(d);
+}
+
+/* For x_0 of variance 1/4 the best eps - x_0 errs by Var[x_0 | x_t] (1 + (1 - t) / t)^2, which is
+ * 1/4 / ((1 - t)^2 / 4 + t^2). */
+Test(diffusion, irreducible_loss_of_flow_matching)
+{
+    ito_diffusion *d =
+        ito_diffusion_create(.schedule = &ito_schedule_flow, .prediction = &ito_prediction_flow);
+    double times[64], expected = 0.0;
+    for (int i = 0; i < 64; i++) {
+        double t = times[i] = (i + 1) / 64.0;
+        expected += 0.25 / (0.25 * (1.0 - t) * (1.0 - t) + t * t) / 64.0;
+    }
+    cr_assert_float_eq(expected_loss(d, 64, times), expected, 1e-13);
+    ito_diffusion_free(d);
+}
+
+/* Var[x_0 | x_t] = sigma^2 / (1 + 4 sigma^2), weighted by 1 / sigma^2 + 1 / sigma_data^2. */
+Test(diffusion, irreducible_loss_of_edm)
+{
+    ito_diffusion *d =
+        ito_diffusion_create(.schedule = &ito_schedule_edm, .prediction = &ito_prediction_edm,
+                             .weighting = &ito_weighting_edm, .sigma_data = 0.3);
+    double times[40], expected = 0.0;
+    for (int i = 0; i < 40; i++) {
+        double sigma = times[i] = 0.002 * exp2(i * 0.375), square = sigma * sigma;
+        expected += (1.0 / square + 1.0 / 0.09) * square / (1.0 + 4.0 * square) / 40.0;
+    }
+    cr_assert_float_eq(expected_loss(d, 40, times), expected, 1e-12);
     ito_diffusion_free(d);
 }
 
@@ -158,58 +274,120 @@ static double signal_share(const ito_weighting *self, const ito_step *step)
 
 Test(diffusion, a_weighting_of_ones_own_multiplies_each_step)
 {
-    static const ito_weighting weighting = {
-        .name = "alpha_bar", .weight = signal_share, .k = 1.0};
+    static const ito_weighting weighting = {.name = "alpha_bar", .weight = signal_share, .k = 1.0};
     ito_diffusion *d = ito_diffusion_create(.weighting = &weighting);
     double expected = 0.0;
     for (int t = 0; t < 1000; t++) {
         double ab = d->process->alpha_bar[t];
         expected += ab * 0.25 * ab / (0.25 * ab + 1.0 - ab) / 1000.0;
     }
-    cr_assert_float_eq(ito_item(expected_loss(d)), expected, 1e-12);
+    cr_assert_float_eq(expected_loss_of_all_steps(d), expected, 1e-12);
     ito_diffusion_free(d);
 }
 
 /* A prediction of one's own: x_0 itself. */
-static ito_ddpm_pair x_0_target(const ito_prediction *self, const ito_step *step)
+static ito_target x_0_target(const ito_prediction *self, const ito_step *step)
 {
     (void)self, (void)step;
-    return (ito_ddpm_pair){1.0, 0.0};
-}
-
-static ito_tensor *nothing_known(ito_tensor *x, ito_tensor *t, void *context)
-{
-    (void)t;
-    (void)context;
-    return ito_zeros_like(x);
+    return (ito_target){1.0, 0.0};
 }
 
 Test(diffusion, a_prediction_of_ones_own_sets_the_target)
 {
     static const ito_prediction prediction = {.name = "mine", .target = x_0_target};
     ito_diffusion *d = ito_diffusion_create(.prediction = &prediction);
+    ito_network zeros = network_of(evaluate_zeros, NULL);
     ito_tensor *x_0 = noise(3, ITO_SHAPE(2, 5), ITO_F64), *eps = noise(4, ITO_SHAPE(2, 5), ITO_F64);
     const int64_t t[] = {10, 990};
     double expected = 0.0;
     for (int64_t i = 0; i < 10; i++)
         expected += at(x_0, i) * at(x_0, i) / 10.0;
-    ito_tensor *loss = ito_diffusion_loss(d, nothing_known, NULL, x_0, steps(2, t), eps);
+    ito_tensor *loss = ito_diffusion_loss(d, &zeros, x_0, steps(2, t), eps);
     cr_assert_float_eq(ito_item(loss), expected, 1e-14);
     ito_diffusion_free(d);
 }
 
-static ito_tensor *flattening(ito_tensor *x, ito_tensor *t, void *context)
+/* Losses of points, signals and volumes are those of the same numbers as images, for an objective
+ * of each kind. A mean over other axes adds in another order: a few roundings of f64. */
+static void assert_losses_of_any_axes(const ito_diffusion *d)
 {
-    (void)t;
-    (void)context;
-    return ito_flatten(x, 0, -1);
+    const ito_shape shapes[] = {ITO_SHAPE(3, 24), ITO_SHAPE(3, 4, 6), ITO_SHAPE(3, 2, 2, 3, 2)};
+    gaussian_network g = gaussian_make(d, -2.0);
+    double ends[] = {d->process->t_min, 0.0, d->process->t_max};
+    ends[1] = d->process->steps > 0 ? 4.0 : 0.5 * (ends[0] + ends[2]);
+    ito_tensor *t = ito_from_data(ends, ITO_SHAPE(3), ITO_F64);
+    ito_tensor *x_0 = ito_mul_scalar(noise(0, ITO_SHAPE(3, 2, 3, 4), ITO_F64), 0.3);
+    ito_tensor *eps = noise(1, ITO_SHAPE(3, 2, 3, 4), ITO_F64);
+    ito_tensor *image = ito_diffusion_losses(d, &g.base, x_0, t, eps);
+    cr_assert_not_null(image, "%s", ito_error());
+    cr_assert_eq(ito_ndim(image), 1);
+    for (int k = 0; k < 3; k++) {
+        ito_tensor *x = ito_reshape_to(x_0, shapes[k]), *e = ito_reshape_to(eps, shapes[k]);
+        ito_tensor *losses = ito_diffusion_losses(d, &g.base, x, t, e);
+        cr_assert(losses != NULL && ito_ndim(losses) == 1, "%s", ito_error());
+        for (int i = 0; i < 3; i++)
+            cr_assert_float_eq(at(losses, i), at(image, i), 1e-13 * fabs(at(image, i)),
+                               "%d axes, example %d", shapes[k].ndim, i);
+        cr_assert_float_eq(ito_item(ito_diffusion_loss(d, &g.base, x, t, e)),
+                           ito_item(ito_mean(image)), 1e-13 * fabs(ito_item(ito_mean(image))));
+    }
 }
 
-static ito_tensor *failing(ito_tensor *x, ito_tensor *t, void *context)
+Test(diffusion, losses_of_any_axes_are_those_of_an_image)
 {
-    (void)x;
-    (void)t;
-    (void)context;
+    ito_diffusion *all[] = {
+        ito_diffusion_create(.steps = 8),
+        ito_diffusion_create(.steps = 8, .variance = &ito_variance_learned,
+                             .objective = &ito_objective_hybrid),
+        ito_diffusion_create(.schedule = &ito_schedule_flow, .prediction = &ito_prediction_flow),
+        ito_diffusion_create(.schedule = &ito_schedule_edm, .prediction = &ito_prediction_edm,
+                             .weighting = &ito_weighting_edm, .sigma_data = 0.3),
+    };
+    for (int k = 0; k < 4; k++) {
+        assert_losses_of_any_axes(all[k]);
+        ito_diffusion_free(all[k]);
+    }
+}
+
+/* One number an example is data, too, but has no axis for a second head. */
+Test(diffusion, losses_of_numbers_are_those_of_points_of_one)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    gaussian_network g = gaussian_make(d, 0.0);
+    ito_tensor *x_0 = noise(0, ITO_SHAPE(3), ITO_F64), *eps = noise(1, ITO_SHAPE(3), ITO_F64);
+    ito_tensor *t = ito_full(ITO_SHAPE(3), 300.0, ITO_I64);
+    assert_same(
+        ito_diffusion_losses(d, &g.base, x_0, t, eps),
+        ito_diffusion_losses(d, &g.base, ito_reshape(x_0, 3, 1), t, ito_reshape(eps, 3, 1)));
+    ito_diffusion_free(d);
+}
+
+/* The term of the bound of each step, too, L_0 at t = 0 among them. */
+Test(diffusion, losses_take_steps_in_any_dtype)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 8, .objective = &ito_objective_vlb);
+    gaussian_network g = gaussian_make(d, 0.0);
+    const int64_t t[] = {0, 3, 7};
+    ito_tensor *x_0 = ito_mul_scalar(noise(0, ITO_SHAPE(3, 4), ITO_F32), 0.3);
+    ito_tensor *eps = noise(1, ITO_SHAPE(3, 4), ITO_F32);
+    ito_tensor *losses = ito_diffusion_losses(d, &g.base, x_0, steps(3, t), eps);
+    for (ito_dtype dtype = ITO_F32; dtype <= ITO_F64; dtype++)
+        assert_same(ito_diffusion_losses(d, &g.base, x_0, ito_cast(steps(3, t), dtype), eps),
+                    losses);
+    ito_diffusion_free(d);
+}
+
+/* ---- networks that fail ---- */
+
+static ito_tensor *flattening(ito_network *self, const ito_network_input *in)
+{
+    (void)self;
+    return ito_flatten(in->x, 0, -1);
+}
+
+static ito_tensor *failing(ito_network *self, const ito_network_input *in)
+{
+    (void)self, (void)in;
     ito_error_set(ITO_ERR_ARGUMENT, "network: out of order");
     return NULL;
 }
@@ -218,133 +396,126 @@ Test(diffusion, loss_says_what_the_network_did_wrong)
 {
     ito_diffusion *d = ito_diffusion_create();
     ito_tensor *x = ito_zeros(ITO_SHAPE(1, 2, 2, 2), ITO_F32);
+    ito_network flat = network_of(flattening, NULL), broken = network_of(failing, NULL);
     const int64_t t[] = {4};
-    refused(ito_diffusion_loss(d, flattening, NULL, x, steps(1, t), x), ITO_ERR_SHAPE,
-            "ddpm_loss: the network made [8] of [1, 2, 2, 2]");
-    refused(ito_diffusion_loss(d, failing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
-            "network: out of order");
+    assert_refused(ito_diffusion_loss(d, &flat, x, steps(1, t), x), ITO_ERR_SHAPE,
+                   "diffusion_loss: the network made [8] of [1, 2, 2, 2]");
+    assert_refused(ito_diffusion_loss(d, &broken, x, steps(1, t), x), ITO_ERR_ARGUMENT,
+                   "network: out of order");
     ito_diffusion_free(d);
 }
 
-static ito_tensor *nothing(ito_tensor *x, ito_tensor *t, void *context)
+/* As anything else that could not be made: its own sentence stays. */
+Test(diffusion, the_sentence_of_a_diffusion_that_was_refused_stays)
 {
-    (void)t;
-    (void)context;
-    return ito_zeros_like(x);
-}
-
-/* As anything else that could not be made: its own sentence stays, or one says what is missing. */
-Test(diffusion, what_is_asked_of_none_is_an_error)
-{
-    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
-    ito_tensor *half = ito_full(ITO_SHAPE(1), 0.5, ITO_F32);
-    const int64_t t[] = {4};
-    ito_diffusion *d = ito_diffusion_create(.loss = &ito_objective_hybrid);
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32),
+               *t = ito_zeros(ITO_SHAPE(1), ITO_I64);
+    ito_network zeros = network_of(evaluate_zeros, NULL);
+    ito_diffusion *d = ito_diffusion_create(.objective = &ito_objective_hybrid);
     cr_assert_null(d);
     char why[256];
     snprintf(why, sizeof why, "%s", ito_error_message());
-    cr_assert_null(ito_diffusion_loss(d, nothing, NULL, x, steps(1, t), x));
-    refused(ito_diffusion_sample(d, nothing, NULL, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT, why);
+    cr_assert_null(ito_diffusion_loss(d, &zeros, x, t, x));
+    assert_refused(ito_diffusion_sample(d, &zeros, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT, why);
+}
 
-    refused(ito_diffusion_loss(d, nothing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
-            "ddpm_loss: the diffusion is NULL");
-    refused(ito_diffusion_losses(d, nothing, NULL, x, steps(1, t), x), ITO_ERR_ARGUMENT,
-            "ddpm_loss: the diffusion is NULL");
-    refused(ito_diffusion_sample(d, nothing, NULL, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT,
-            "sample: the diffusion is NULL");
-    refused(ito_diffusion_sample_from(d, nothing, NULL, x), ITO_ERR_ARGUMENT,
-            "sample: the diffusion is NULL");
-    refused(ito_diffusion_encode(d, nothing, NULL, x), ITO_ERR_ARGUMENT,
-            "sample: the diffusion is NULL");
-    refused(ito_image_to_image(d, nothing, NULL, x, 0.5), ITO_ERR_ARGUMENT,
-            "edit: the diffusion is NULL");
-    refused(ito_diffusion_inpaint(d, nothing, NULL, x, x, (ito_resampling){0}), ITO_ERR_ARGUMENT,
-            "sample: the diffusion is NULL");
-    refused(ito_diffusion_interpolate(d, nothing, NULL, x, x, half, 4), ITO_ERR_ARGUMENT,
-            "interpolate: the diffusion is NULL");
-    refused(ito_prior_bits(d, x), ITO_ERR_ARGUMENT, "prior_bits: the diffusion is NULL");
-    ito_bits bits;
-    cr_assert_eq(ito_bits_per_dim(d, nothing, NULL, x, &bits), ITO_ERR_ARGUMENT);
-    refused(NULL, ITO_ERR_ARGUMENT, "bits_per_dim: the diffusion is NULL");
-    ito_diffusion_trainer trainer = {.network = nothing};
+Test(diffusion, losses_and_bounds_of_no_diffusion_are_refused)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32),
+               *t = ito_zeros(ITO_SHAPE(1), ITO_I64);
+    ito_network zeros = network_of(evaluate_zeros, NULL);
+    ito_diffusion_trainer trainer = {.network = &zeros};
     ito_train_result result;
-    cr_assert_eq(ito_diffusion_train_step(&trainer, x, 0, 1e-3, &result), ITO_ERR_ARGUMENT);
-    refused(NULL, ITO_ERR_ARGUMENT, "train_step: the diffusion is NULL");
+    ito_bits bits;
+    assert_refused(ito_diffusion_loss(NULL, &zeros, x, t, x), ITO_ERR_ARGUMENT,
+                   "diffusion_loss: the diffusion is NULL");
+    assert_refused(ito_diffusion_losses(NULL, &zeros, x, t, x), ITO_ERR_ARGUMENT,
+                   "diffusion_loss: the diffusion is NULL");
+    assert_refused(ito_prior_bits(NULL, x), ITO_ERR_ARGUMENT, "prior_bits: the diffusion is NULL");
+    assert_refused_status(ito_bits_per_dim(NULL, &zeros, x, &bits), ITO_ERR_ARGUMENT,
+                          "bits_per_dim: the diffusion is NULL");
+    assert_refused_status(ito_diffusion_train_step(&trainer, x, 0, 1e-3, &result), ITO_ERR_ARGUMENT,
+                          "train_step: the diffusion is NULL");
+}
+
+Test(diffusion, samples_of_no_diffusion_are_refused)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
+    ito_tensor *half = ito_full(ITO_SHAPE(1), 0.5, ITO_F32);
+    ito_network zeros = network_of(evaluate_zeros, NULL);
+    assert_refused(ito_diffusion_sample(NULL, &zeros, ITO_SHAPE(1, 1, 2, 2)), ITO_ERR_ARGUMENT,
+                   "sample: the diffusion is NULL");
+    assert_refused(ito_diffusion_sample_from(NULL, &zeros, x), ITO_ERR_ARGUMENT,
+                   "sample: the diffusion is NULL");
+    assert_refused(ito_diffusion_encode(NULL, &zeros, x), ITO_ERR_ARGUMENT,
+                   "sample: the diffusion is NULL");
+    assert_refused(ito_image_to_image(NULL, &zeros, x, 0.5), ITO_ERR_ARGUMENT,
+                   "image_to_image: the diffusion is NULL");
+    assert_refused(ito_diffusion_inpaint(NULL, &zeros, x, x, ((ito_resampling){10, 10})),
+                   ITO_ERR_ARGUMENT, "sample: the diffusion is NULL");
+    assert_refused(ito_diffusion_interpolate(NULL, &zeros, x, x, half, 4), ITO_ERR_ARGUMENT,
+                   "interpolate: the diffusion is NULL");
+}
+
+Test(diffusion, files_of_no_diffusion_are_refused)
+{
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 2, 2), ITO_F32);
+    ito_network zeros = network_of(evaluate_zeros, NULL);
     ito_compressed file;
-    cr_assert_eq(ito_diffusion_compress(d, nothing, NULL, x, &file), ITO_ERR_ARGUMENT);
-    refused(NULL, ITO_ERR_ARGUMENT, "compress: the diffusion is NULL");
     ito_decompressed back;
-    cr_assert_eq(ito_diffusion_decompress(d, nothing, NULL, (const uint8_t *)"ito", 3, &back),
-                 ITO_ERR_ARGUMENT);
-    refused(NULL, ITO_ERR_ARGUMENT, "decompress: the diffusion is NULL");
+    assert_refused_status(ito_diffusion_compress(NULL, &zeros, x, &file), ITO_ERR_ARGUMENT,
+                          "compress: the diffusion is NULL");
+    assert_refused_status(ito_diffusion_decompress(NULL, &zeros, (const uint8_t *)"ito", 3, &back),
+                          ITO_ERR_ARGUMENT, "decompress: the diffusion is NULL");
 }
 
-static double variance_of(const ito_variance *v, const ito_step *step)
+Test(diffusion, losses_of_no_network_are_refused)
 {
-    ito_ddpm_pair p = v->log_variance(step);
-    cr_assert_eq(p.b, 0.0);
-    return exp(p.a);
+    ito_diffusion *d = ito_diffusion_create();
+    ito_network empty = {.evaluate = NULL};
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 2), ITO_F32), *t = ito_zeros(ITO_SHAPE(1), ITO_I64);
+    assert_refused(ito_diffusion_loss(d, NULL, x, t, x), ITO_ERR_ARGUMENT, "network: it is NULL");
+    assert_refused(ito_diffusion_loss(d, &empty, x, t, x), ITO_ERR_ARGUMENT,
+                   "network: it has no function to evaluate it");
+    ito_diffusion_free(d);
 }
 
-/* Written with f32 tables; ours are f64. */
-Test(diffusion, variances_are_those_of_the_reference)
+/* ---- the object ---- */
+
+/* Its process is that of its options, whatever family. */
+Test(diffusion, its_process_is_that_of_its_options)
 {
-    static const double tolerance = 1e-8;
-    ito_process *s = ito_process_create(NULL, 1000);
-    ito_step first = ito_step_between(s, 0, -1), middle = ito_step_between(s, 487, 486);
-    ito_step last = ito_step_between(s, 999, 998);
-    /* At t = 0, where beta~ is 0, both are that of t = 1. */
-    cr_assert_float_eq(variance_of(&ito_variance_fixedsmall, &first), s->beta_tilde[1], 1e-17);
-    cr_assert_float_eq(variance_of(&ito_variance_fixedlarge, &first), s->beta_tilde[1], 1e-17);
-    cr_assert_float_eq(variance_of(&ito_variance_fixedsmall, &middle), 0.0097915598, 10 * tolerance);
-    cr_assert_float_eq(variance_of(&ito_variance_fixedsmall, &last), 0.0199999712, 10 * tolerance);
-    for (int64_t t = 1; t < 1000; t++) {
-        ito_step step = ito_step_between(s, t, t - 1);
-        cr_assert_float_eq(variance_of(&ito_variance_fixedlarge, &step), s->beta[t], 1e-13);
-        cr_assert_float_eq(variance_of(&ito_variance_fixedsmall, &step), s->beta_tilde[t], 1e-13);
-    }
-    ito_process_free(s);
+    static const double betas[] = {0.1, 0.2, 0.3};
+    ito_diffusion *d =
+        ito_diffusion_create(.steps = 7, .beta_start = 0.01, .beta_end = 0.25,
+                             .zero_terminal_snr = true, .prediction = &ito_prediction_v);
+    cr_assert_eq(d->process->steps, 7);
+    cr_assert_eq(d->process->options.beta_start, 0.01);
+    cr_assert_eq(d->process->options.beta_end, 0.25);
+    cr_assert_eq(d->process->signal[6], 0.0);
+    ito_diffusion_free(d);
+    d = ito_diffusion_create(.schedule = &ito_schedule_edm, .sigma_min = 0.5, .sigma_max = 8.0);
+    cr_assert(d->process->steps == 0 && d->process->t_min == 0.5 && d->process->t_max == 8.0);
+    ito_diffusion_free(d);
+    d = ito_diffusion_create(.betas = betas, .steps = 3);
+    cr_assert(d->process->steps == 3 && memcmp(d->process->beta, betas, sizeof betas) == 0);
+    cr_assert_neq(d->process->beta, betas);
+    ito_diffusion_free(d);
 }
 
-/* Sum of KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)) over t >= 1 in bits a dimension. */
-Test(diffusion, bound_of_gaussian_data)
+Test(diffusion, a_process_that_is_refused_makes_no_diffusion)
 {
-    static const struct {
-        const ito_variance *variance;
-        double bits;
-    } cases[] = {{&ito_variance_fixedsmall, 6.30243688}, {&ito_variance_fixedlarge, 5.64564104}};
-    ito_process *s = ito_process_create(NULL, 1000);
-    for (int i = 0; i < 2; i++) {
-        double sum = 0.0;
-        for (int64_t t = 1; t < 1000; t++) {
-            ito_step step = ito_step_between(s, t, t - 1);
-            double ab = s->alpha_bar[t], beta = s->beta[t];
-            double variance = variance_of(cases[i].variance, &step);
-            double error = 0.25 * ab / (0.25 * ab + 1.0 - ab);
-            double gap = beta * beta / ((1.0 - beta) * (1.0 - ab)) * error;
-            double ratio = s->beta_tilde[t] / variance;
-            sum += 0.5 * (ratio - 1.0 - log(ratio) + gap / variance);
-        }
-        cr_assert_float_eq(sum / log(2.0), cases[i].bits, 0.51e-8);
-    }
-    ito_process_free(s);
-}
-
-Test(diffusion, choices_are_found_by_name)
-{
-    cr_assert_eq(ito_variance_find("fixedsmall"), &ito_variance_fixedsmall);
-    cr_assert_eq(ito_variance_find("fixedlarge"), &ito_variance_fixedlarge);
-    refused(ito_variance_find("free"), ITO_ERR_ARGUMENT,
-            "variance: there is no \"free\"; there are fixedsmall, fixedlarge, learned and "
-            "learned_range");
-    refused(ito_diffusion_create(.steps = -1), ITO_ERR_RANGE,
-            "schedule: -1 steps; there are 1 to 1000000");
+    assert_refused(ito_diffusion_create(.steps = 0), ITO_ERR_RANGE,
+                   "process: 0 steps; there are 1 to 1000000");
+    assert_refused(ito_diffusion_create(.steps = -2), ITO_ERR_RANGE,
+                   "process: -2 steps; there are 1 to 1000000");
     ito_diffusion_free(NULL);
 }
 
 Test(diffusion, failed_allocations_are_errors_and_leak_nothing)
 {
     ito_diffusion *d = ito_diffusion_create();
+    ito_network zeros = network_of(evaluate_zeros, NULL);
     const int64_t t[] = {4, 7};
     int64_t blocks = ito_memory_blocks(), n = 0;
     ito_tensor *loss = NULL;
@@ -352,7 +523,7 @@ Test(diffusion, failed_allocations_are_errors_and_leak_nothing)
         ito_scope_begin();
         ito_tensor *x = noise(0, ITO_SHAPE(2, 3), ITO_F32), *step = steps(2, t);
         ito_memory_fail_nth(n);
-        loss = ito_diffusion_loss(d, nothing_known, NULL, x, step, x);
+        loss = ito_diffusion_loss(d, &zeros, x, step, x);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), loss == NULL ? ITO_ERR_MEMORY : ITO_OK);
         ito_error_clear();

@@ -1,9 +1,9 @@
-/* Schedules: published constants, the definitions of the tables, and what is refused. */
+/* Processes in steps: published constants, the definitions of the tables, and what is refused. */
 #include "models/ddpm/process/process.h"
 
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
@@ -14,9 +14,9 @@ static void agrees(double value, double expected, int digits)
     cr_assert(fabs(value - expected) <= 0.51 * unit, "%.12g is not %.12g", value, expected);
 }
 
-Test(schedule, linear_has_the_papers_constants)
+Test(process, linear_has_the_papers_constants)
 {
-    ito_process *s = ito_process_create(NULL, 1000);
+    ito_process *s = ito_process_create(&ito_schedule_linear);
     cr_assert_not_null(s);
     cr_assert_eq(s->steps, 1000);
     cr_assert_eq(s->beta[0], 1e-4);
@@ -28,9 +28,9 @@ Test(schedule, linear_has_the_papers_constants)
     ito_process_free(s);
 }
 
-Test(schedule, cosine_has_the_papers_constants)
+Test(process, cosine_has_the_papers_constants)
 {
-    ito_process *s = ito_process_create(&ito_schedule_cosine, 1000);
+    ito_process *s = ito_process_create(&ito_schedule_cosine);
     cr_assert_not_null(s);
     agrees(s->beta[0], 4.12842e-5, 6);
     agrees(s->alpha_bar[500], 0.49228517, 8);
@@ -38,11 +38,11 @@ Test(schedule, cosine_has_the_papers_constants)
     ito_process_free(s);
 }
 
-Test(schedule, linear_keeps_its_ends_whatever_the_number_of_steps)
+Test(process, linear_keeps_its_ends_whatever_the_number_of_steps)
 {
     for (int64_t T = 2; T <= 4000; T = 3 * T + 1) {
-        ito_process *s =
-            ito_process_create(&ito_schedule_linear, T, .beta_start = 1e-3, .beta_end = 0.5);
+        ito_process *s = ito_process_create(&ito_schedule_linear, .steps = T, .beta_start = 1e-3,
+                                            .beta_end = 0.5);
         if (T < 100) {
             cr_assert_not_null(s);
             cr_assert_float_eq(s->beta[0], 1e-3, 1e-15);
@@ -51,7 +51,7 @@ Test(schedule, linear_keeps_its_ends_whatever_the_number_of_steps)
         ito_process_free(s);
         ito_error_clear();
     }
-    ito_process *one = ito_process_create(&ito_schedule_linear, 1);
+    ito_process *one = ito_process_create(&ito_schedule_linear, .steps = 1);
     cr_assert_eq(one->beta[0], 1e-4);
     ito_process_free(one);
 }
@@ -61,7 +61,7 @@ Test(schedule, linear_keeps_its_ends_whatever_the_number_of_steps)
 static void alpha_bars(const ito_schedule_family *family, bool zero_end, const double *expected)
 {
     static const int64_t t[] = {0, 250, 500, 999};
-    ito_process *s = ito_process_create(family, 1000, .zero_terminal_snr = zero_end);
+    ito_process *s = ito_process_create(family, .zero_terminal_snr = zero_end);
     cr_assert_not_null(s, "%s", ito_error());
     for (int i = 0; i < 4; i++)
         cr_assert_float_eq(s->alpha_bar[t[i]], expected[i], 1e-4 * expected[i], "%s %g",
@@ -69,22 +69,23 @@ static void alpha_bars(const ito_schedule_family *family, bool zero_end, const d
     ito_process_free(s);
 }
 
-Test(schedule, families_agree_with_other_implementations)
+Test(process, families_agree_with_other_implementations)
 {
     alpha_bars(&ito_schedule_quad, false,
                (const double[]){0.99989998, 0.82001013, 0.33127463, 7.33411987e-4});
     alpha_bars(&ito_schedule_sigmoid, false,
                (const double[]){0.99985081, 0.90279901, 0.29888758, 3.96818214e-5});
-    alpha_bars(&ito_schedule_linear, true, (const double[]){0.99989998, 0.51886052, 0.07524620, 0.0});
+    alpha_bars(&ito_schedule_linear, true,
+               (const double[]){0.99989998, 0.51886052, 0.07524620, 0.0});
 }
 
-Test(schedule, simple_families_are_their_definitions)
+Test(process, simple_families_are_their_definitions)
 {
-    ito_process *jsd = ito_process_create(&ito_schedule_jsd, 100);
-    ito_process *constant = ito_process_create(&ito_schedule_const, 100);
-    ito_process *straight = ito_process_create(&ito_schedule_straight, 100);
-    ito_process *w10 = ito_process_create(&ito_schedule_warmup10, 100);
-    ito_process *w50 = ito_process_create(&ito_schedule_warmup50, 100);
+    ito_process *jsd = ito_process_create(&ito_schedule_jsd, .steps = 100);
+    ito_process *constant = ito_process_create(&ito_schedule_const, .steps = 100);
+    ito_process *straight = ito_process_create(&ito_schedule_straight, .steps = 100);
+    ito_process *w10 = ito_process_create(&ito_schedule_warmup10, .steps = 100);
+    ito_process *w50 = ito_process_create(&ito_schedule_warmup50, .steps = 100);
     for (int t = 0; t < 100; t++) {
         cr_assert_float_eq(jsd->alpha_bar[t], (99 - t) / 100.0, 1e-14);
         cr_assert_eq(constant->beta[t], 0.02);
@@ -102,9 +103,9 @@ Test(schedule, simple_families_are_their_definitions)
 
 /* Adding noise step by step is jumping: signal and noise from beta alone, on a path that does not
  * preserve variance. */
-Test(schedule, steps_of_a_path_add_up)
+Test(process, steps_of_a_path_add_up)
 {
-    ito_process *s = ito_process_create(&ito_schedule_straight, 50);
+    ito_process *s = ito_process_create(&ito_schedule_straight, .steps = 50);
     double variance = 0.0, signal = 1.0;
     for (int t = 0; t < 50; t++) {
         double kept = s->signal[t] / signal;
@@ -126,16 +127,10 @@ Test(schedule, steps_of_a_path_add_up)
     ito_process_free(s);
 }
 
-static ito_level rising(int64_t t, int64_t T, const ito_process_options *o)
+Test(process, zero_terminal_snr_keeps_the_beginning)
 {
-    (void)T, (void)o;
-    return (ito_level){t == 2 ? 0.95 : 0.9 - 0.1 * (double)t, 0.5};
-}
-
-Test(schedule, zero_terminal_snr_keeps_the_beginning)
-{
-    ito_process *a = ito_process_create(&ito_schedule_quad, 30);
-    ito_process *b = ito_process_create(&ito_schedule_quad, 30, .zero_terminal_snr = true);
+    ito_process *a = ito_process_create(&ito_schedule_quad, .steps = 30);
+    ito_process *b = ito_process_create(&ito_schedule_quad, .steps = 30, .zero_terminal_snr = true);
     double first = a->signal[0], last = a->signal[29];
     for (int t = 0; t < 30; t++)
         cr_assert_float_eq(b->signal[t], (a->signal[t] - last) * first / (first - last), 1e-13);
@@ -145,7 +140,7 @@ Test(schedule, zero_terminal_snr_keeps_the_beginning)
 }
 
 /* beta~ by Bayes' rule: precisions of q(x_t | x_{t-1}) and q(x_{t-1} | x_0) add. */
-Test(schedule, tables_follow_from_betas)
+Test(process, tables_follow_from_betas)
 {
     double betas[60], product = 1.0;
     for (int t = 0; t < 60; t++)
@@ -165,28 +160,34 @@ Test(schedule, tables_follow_from_betas)
     ito_process_free(s);
 }
 
-static void refused(ito_process *s, ito_status code, const char *message)
+Test(process, numbers_of_steps_that_are_refused)
 {
-    cr_assert_null(s);
-    cr_assert_eq(ito_error_code(), code);
-    cr_assert_str_eq(ito_error_message(), message);
-    ito_error_clear();
+    assert_refused(ito_process_create(&ito_schedule_linear, .steps = 0), ITO_ERR_RANGE,
+                   "process: 0 steps; there are 1 to 1000000");
+    assert_refused(ito_process_create(&ito_schedule_linear, .steps = -2), ITO_ERR_RANGE,
+                   "process: -2 steps; there are 1 to 1000000");
+    assert_refused(ito_process_create(&ito_schedule_linear, .steps = 1000001), ITO_ERR_RANGE,
+                   "process: 1000001 steps; there are 1 to 1000000");
+    assert_refused(ito_process_from_betas(&(double){0.5}, 0), ITO_ERR_RANGE,
+                   "process: 0 steps; there are 1 to 1000000");
 }
 
-Test(schedule, refuses_what_is_no_schedule)
+static ito_level rising(int64_t t, int64_t T, const ito_process_options *o)
 {
-    refused(ito_process_create(NULL, 0), ITO_ERR_RANGE,
-            "schedule: 0 steps; there are 1 to 1000000");
-    refused(ito_process_create(NULL, 1000001), ITO_ERR_RANGE,
-            "schedule: 1000001 steps; there are 1 to 1000000");
-    static const ito_schedule_family bumpy = {.name = "bumpy", .level = rising};
-    refused(ito_process_create(&bumpy, 4), ITO_ERR_RANGE,
-            "schedule: step 2 goes from signal 0.8 and noise 0.5 to 0.95 and 0.5; their ratio must "
-            "fall, and reach 0 at the last step only");
-    cr_assert_null(ito_process_create(&ito_schedule_straight, 4, .zero_terminal_snr = true));
-    cr_assert_str_eq(ito_error_message(),
-                     "schedule: zero_terminal_snr changes betas, and straight has none");
-    ito_error_clear();
+    (void)T, (void)o;
+    return (ito_level){t == 2 ? 0.95 : 0.9 - 0.1 * (double)t, 0.5};
+}
+
+Test(process, levels_whose_signal_rises_are_refused)
+{
+    static const ito_schedule_family bumpy = {.name = "bumpy", .level_of_step = rising};
+    assert_refused(ito_process_create(&bumpy, .steps = 4), ITO_ERR_RANGE,
+                   "process: step 2 goes from signal 0.8 and noise 0.5 to 0.95 and 0.5; their "
+                   "ratio must fall, and reach 0 at the last step only");
+}
+
+Test(process, betas_that_take_no_signal_or_all_of_it_too_early_are_refused)
+{
     const double bad[][2] = {{0.1, 0.0}, {0.1, 1.5}, {0.1, -0.5}, {0.1, (double)NAN}, {0.1, 1e-20}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         cr_assert_null(ito_process_from_betas(bad[i], 2));
@@ -194,24 +195,46 @@ Test(schedule, refuses_what_is_no_schedule)
         cr_assert_not_null(strstr(ito_error_message(), "step 1 takes alpha_bar from 0.9 to"));
         ito_error_clear();
     }
+    const double early[] = {1.0, 0.5};
+    assert_refused(ito_process_from_betas(early, 2), ITO_ERR_RANGE,
+                   "process: with a beta of 1 step 0 takes alpha_bar from 1 to 0; it must fall, "
+                   "and reach 0 at the last step only");
 }
 
-Test(schedule, families_are_found_by_name)
+Test(process, zero_terminal_snr_without_betas_is_refused)
 {
-    cr_assert_eq(ito_schedule_find("linear"), &ito_schedule_linear);
-    cr_assert_eq(ito_schedule_find("cosine"), &ito_schedule_cosine);
-    cr_assert_eq(ito_schedule_find("straight"), &ito_schedule_straight);
-    cr_assert_null(ito_schedule_find("sine"));
-    cr_assert_str_eq(
-        ito_error_message(),
-        "schedule: there is no \"sine\"; there are linear, quad, const, jsd, warmup10, "
-        "warmup50, cosine, sigmoid and straight");
+    assert_refused(ito_process_create(&ito_schedule_straight, .zero_terminal_snr = true),
+                   ITO_ERR_ARGUMENT,
+                   "process: zero_terminal_snr changes betas, and straight has none");
+    assert_refused(ito_process_create(&ito_schedule_flow, .zero_terminal_snr = true),
+                   ITO_ERR_ARGUMENT, "process: zero_terminal_snr changes betas, and flow has none");
 }
 
-Test(schedule, failed_allocation_is_an_error)
+Test(process, a_family_that_is_missing_or_has_no_function_is_refused)
 {
-    ito_memory_fail_nth(1);
-    cr_assert_null(ito_process_create(NULL, 1000));
-    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    static const ito_schedule_family empty = {.name = "empty"};
+    assert_refused(ito_process_create(NULL), ITO_ERR_ARGUMENT, "process: the schedule is NULL");
+    assert_refused(ito_process_create(&empty), ITO_ERR_ARGUMENT,
+                   "process: the schedule empty has neither beta, nor level_of_step, nor level and "
+                   "range");
+}
+
+Test(process, an_unknown_name_is_refused_with_those_there_are)
+{
+    assert_refused(ito_schedule_find("sine"), ITO_ERR_ARGUMENT,
+                   "schedule: there is no \"sine\"; there are linear, quad, const, jsd, warmup10, "
+                   "warmup50, cosine, sigmoid, straight, flow, vp and edm");
+}
+
+Test(process, failed_allocation_is_an_error)
+{
+    static const ito_schedule_family *const families[] = {&ito_schedule_linear, &ito_schedule_flow};
+    for (int i = 0; i < 2; i++) {
+        ito_memory_fail_nth(1);
+        cr_assert_null(ito_process_create(families[i]));
+        ito_memory_fail_nth(0);
+        cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+        ito_error_clear();
+    }
     ito_process_free(NULL);
 }

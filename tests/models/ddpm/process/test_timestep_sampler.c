@@ -1,15 +1,15 @@
-/* Step sampling: frequencies, weights, what is remembered, and what is refused. */
+/* Times in training: frequencies, weights, laws, what is remembered, and what is refused. */
 #include "models/ddpm/process/timestep_sampler.h"
 
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 
 static ito_process *schedule(int64_t T)
 {
-    return ito_process_create(&ito_schedule_cosine, T);
+    return ito_process_create(&ito_schedule_cosine, .steps = T);
 }
 
 /* How often each of 20 steps comes in 40 batches of 100, against 4000 p[t]: within 5 standard
@@ -37,7 +37,7 @@ static void frequencies(ito_timestep_sampler *steps, const double *p, bool strat
     }
 }
 
-Test(steps, uniform_and_stratified_draw_each_step_alike)
+Test(timesteps, uniform_and_stratified_draw_each_step_alike)
 {
     ito_process *s = schedule(20);
     double p[20];
@@ -71,7 +71,7 @@ Test(steps, uniform_and_stratified_draw_each_step_alike)
 }
 
 /* Losses of step t: t + 1 ten times, after older ones that must be forgotten. */
-Test(steps, second_moment_follows_the_last_ten_losses)
+Test(timesteps, second_moment_follows_the_last_ten_losses)
 {
     ito_process *s = schedule(20);
     ito_timestep_sampler *steps = ito_timestep_sampler_create(s, &ito_timestep_law_second_moment);
@@ -100,7 +100,7 @@ Test(steps, second_moment_follows_the_last_ten_losses)
 }
 
 /* The two tensors are all the state. */
-Test(steps, a_copied_state_draws_the_same)
+Test(timesteps, a_copied_state_draws_the_same)
 {
     ito_process *s = schedule(7);
     ito_timestep_sampler *a = ito_timestep_sampler_create(s, &ito_timestep_law_second_moment);
@@ -123,29 +123,15 @@ Test(steps, a_copied_state_draws_the_same)
 
 static void late(const ito_timestep_sampler *steps, double *p)
 {
-    for (int64_t t = 0; t < steps->schedule->steps; t++)
+    for (int64_t t = 0; t < steps->process->steps; t++)
         p[t] = (double)(t * t);
 }
 
-static void wrong(const ito_timestep_sampler *steps, double *p)
-{
-    (void)steps;
-    p[2] = -1.0;
-}
-
-static void none(const ito_timestep_sampler *steps, double *p)
-{
-    for (int64_t t = 0; t < steps->schedule->steps; t++)
-        p[t] = 0.0;
-}
-
-Test(steps, a_law_of_ones_own)
+Test(timesteps, a_law_of_ones_own)
 {
     static const ito_timestep_law law = {.name = "late", .probabilities = late};
     static const ito_timestep_law plain = {
         .name = "late", .probabilities = late, .unweighted = true};
-    static const ito_timestep_law bad = {.name = "wrong", .probabilities = wrong};
-    static const ito_timestep_law empty = {.name = "none", .probabilities = none};
     ito_process *s = schedule(20);
     double p[20], sum = 0.0;
     for (int t = 0; t < 20; t++)
@@ -160,40 +146,93 @@ Test(steps, a_law_of_ones_own)
     steps->law = &plain;
     cr_assert_eq(ito_timestep_sampler_draw(steps, &g, 3, &t, &weights), ITO_OK);
     cr_assert_eq(ito_item(ito_max(weights)), 1.0);
-    steps->law = &bad;
-    cr_assert_eq(ito_timestep_sampler_draw(steps, &g, 3, &t, &weights), ITO_ERR_NUMERIC);
-    cr_assert_str_eq(ito_error_message(), "steps: wrong gives step 2 a probability of -1");
-    ito_error_clear();
-    steps->law = &empty;
-    cr_assert_eq(ito_timestep_sampler_draw(steps, &g, 3, &t, &weights), ITO_ERR_NUMERIC);
-    cr_assert_str_eq(ito_error_message(), "steps: the probabilities of none add up to 0");
     ito_timestep_sampler_free(steps);
     ito_process_free(s);
 }
 
-Test(steps, what_is_refused_is_not_remembered_in_part)
+static void wrong(const ito_timestep_sampler *steps, double *p)
+{
+    (void)steps;
+    p[2] = -1.0;
+}
+
+static void none(const ito_timestep_sampler *steps, double *p)
+{
+    for (int64_t t = 0; t < steps->process->steps; t++)
+        p[t] = 0.0;
+}
+
+/* What a draw of three times by this law says. */
+static void assert_law_refused(ito_process *s, const ito_timestep_law *law, const char *message)
+{
+    ito_timestep_sampler *steps = ito_timestep_sampler_create(s, law);
+    ito_generator g = ito_generator_make(0, 0);
+    ito_tensor *t, *weights;
+    assert_refused_status(ito_timestep_sampler_draw(steps, &g, 3, &t, &weights), ITO_ERR_NUMERIC,
+                          message);
+    ito_timestep_sampler_free(steps);
+}
+
+Test(timesteps, probabilities_that_are_negative_or_all_0_are_refused)
+{
+    static const ito_timestep_law bad = {.name = "wrong", .probabilities = wrong};
+    static const ito_timestep_law empty = {.name = "none", .probabilities = none};
+    ito_process *s = schedule(20);
+    assert_law_refused(s, &bad, "timesteps: wrong gives step 2 a probability of -1");
+    assert_law_refused(s, &empty, "timesteps: the probabilities of none add up to 0");
+    ito_process_free(s);
+}
+
+Test(timesteps, what_is_refused_is_not_remembered_in_part)
 {
     ito_process *s = schedule(5);
     ito_timestep_sampler *steps = ito_timestep_sampler_create(s, NULL);
     ito_tensor *t = ito_from_data((int64_t[]){3, 5000}, ITO_SHAPE(2), ITO_I64);
-    cr_assert_eq(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_F32)), ITO_ERR_RANGE);
-    cr_assert_str_eq(ito_error_message(), "steps: t of image 1 is 5000; there are steps 0 to 4");
-    ito_error_clear();
+    ito_tensor *losses = ito_ones(ITO_SHAPE(2), ITO_F32);
+    assert_refused_status(ito_timestep_sampler_update(steps, t, losses), ITO_ERR_RANGE,
+                          "timesteps: t of example 1 is 5000; there are steps 0 to 4");
     cr_assert_eq(ito_item(ito_sum(ito_cast(steps->counts, ITO_F64))), 0.0);
-    cr_assert_eq(ito_timestep_sampler_update(steps, NULL, ito_ones(ITO_SHAPE(2), ITO_F32)),
-                 ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "steps: t is NULL");
-    ito_error_clear();
-    cr_assert_eq(ito_timestep_sampler_update(steps, t, NULL), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "steps: losses is NULL");
-    ito_error_clear();
-    cr_assert_eq(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_I64)), ITO_ERR_SHAPE);
-    ito_error_clear();
     ito_timestep_sampler_free(steps);
     ito_process_free(s);
 }
 
-Test(steps, losses_are_read_whatever_their_layout)
+Test(timesteps, times_and_losses_that_are_missing_are_refused)
+{
+    ito_process *s = schedule(5);
+    ito_timestep_sampler *steps = ito_timestep_sampler_create(s, NULL);
+    ito_tensor *t = ito_zeros(ITO_SHAPE(2), ITO_I64), *losses = ito_ones(ITO_SHAPE(2), ITO_F32);
+    assert_refused_status(ito_timestep_sampler_update(steps, NULL, losses), ITO_ERR_ARGUMENT,
+                          "timesteps: t is NULL");
+    assert_refused_status(ito_timestep_sampler_update(steps, t, NULL), ITO_ERR_ARGUMENT,
+                          "timesteps: losses is NULL");
+    ito_timestep_sampler_free(steps);
+    ito_process_free(s);
+}
+
+Test(timesteps, times_and_losses_that_do_not_fit_are_refused)
+{
+    ito_process *s = schedule(5);
+    ito_timestep_sampler *steps = ito_timestep_sampler_create(s, NULL);
+    ito_tensor *t = ito_full(ITO_SHAPE(2), 5.0, ITO_I64);
+    assert_refused_status(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_F32)),
+                          ITO_ERR_RANGE, "timesteps: t of example 0 is 5; there are steps 0 to 4");
+    assert_refused_status(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(3), ITO_F32)),
+                          ITO_ERR_SHAPE, "timesteps: t is [2]; 3 examples need one time each");
+    assert_refused_status(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(2), ITO_I64)),
+                          ITO_ERR_SHAPE,
+                          "timesteps: the losses are [2] of i64; they must be [n] of f32 or f64");
+    assert_refused_status(ito_timestep_sampler_update(steps, ito_zeros(ITO_SHAPE(2), ITO_BOOL),
+                                                      ito_ones(ITO_SHAPE(2), ITO_F32)),
+                          ITO_ERR_DTYPE, "timesteps: t is bool; times are i64, f32 or f64");
+    assert_refused_status(ito_timestep_sampler_update(steps, ito_full(ITO_SHAPE(2), 1.5, ITO_F64),
+                                                      ito_ones(ITO_SHAPE(2), ITO_F32)),
+                          ITO_ERR_RANGE,
+                          "timesteps: t of example 0 is 1.5; there are steps 0 to 4");
+    ito_timestep_sampler_free(steps);
+    ito_process_free(s);
+}
+
+Test(timesteps, losses_are_read_whatever_their_layout)
 {
     ito_process *s = schedule(5);
     ito_timestep_sampler *steps = ito_timestep_sampler_create(s, NULL);
@@ -212,43 +251,88 @@ Test(steps, losses_are_read_whatever_their_layout)
     ito_process_free(s);
 }
 
-Test(steps, refuses_what_does_not_fit)
+Test(timesteps, a_negative_number_of_examples_is_refused)
 {
     ito_process *s = schedule(5);
     ito_timestep_sampler *steps = ito_timestep_sampler_create(s, NULL);
-    ito_tensor *t = ito_full(ITO_SHAPE(2), 5.0, ITO_I64), *loss = ito_ones(ITO_SHAPE(2), ITO_F32);
-    cr_assert_eq(ito_timestep_sampler_update(steps, t, loss), ITO_ERR_RANGE);
-    cr_assert_str_eq(ito_error_message(), "steps: t of image 0 is 5; there are steps 0 to 4");
-    ito_error_clear();
-    cr_assert_eq(ito_timestep_sampler_update(steps, t, ito_ones(ITO_SHAPE(3), ITO_F32)), ITO_ERR_SHAPE);
-    cr_assert_str_eq(
-        ito_error_message(),
-        "steps: t is [2] of i64 and the losses are [3] of f32; they must be [n] of i64 "
-        "and [n] of f32 or f64");
-    ito_error_clear();
     ito_generator g = ito_generator_make(0, 0);
     ito_tensor *a, *b;
-    cr_assert_eq(ito_timestep_sampler_draw(steps, &g, -1, &a, &b), ITO_ERR_RANGE);
-    cr_assert_str_eq(ito_error_message(), "steps: -1 images");
-    ito_error_clear();
-    cr_assert_eq(ito_timestep_law_find("second-moment"), &ito_timestep_law_second_moment);
-    cr_assert_null(ito_timestep_law_find("third"));
-    cr_assert_str_eq(
-        ito_error_message(),
-        "step sampling: there is no \"third\"; there are uniform, stratified and second-moment");
-    ito_error_clear();
+    assert_refused_status(ito_timestep_sampler_draw(steps, &g, -1, &a, &b), ITO_ERR_RANGE,
+                          "timesteps: -1 examples");
     ito_timestep_sampler_free(steps);
-    ito_timestep_sampler_free(NULL);
-    int64_t blocks = ito_memory_blocks();
-    for (int n = 1; n <= 3; n++) {
+    ito_process_free(s);
+}
+
+Test(timesteps, failed_allocations_are_errors_and_leak_nothing)
+{
+    ito_process *s = schedule(5);
+    int64_t blocks = ito_memory_blocks(), n = 0;
+    ito_timestep_sampler *steps = NULL;
+    for (n = 1; steps == NULL; n++) {
         ito_scope_begin();
         ito_memory_fail_nth(n);
-        cr_assert_null(ito_timestep_sampler_create(s, NULL));
+        steps = ito_timestep_sampler_create(s, NULL);
         ito_memory_fail_nth(0);
-        cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+        cr_assert_eq(ito_error_code(), steps == NULL ? ITO_ERR_MEMORY : ITO_OK);
         ito_error_clear();
         ito_scope_end();
-        cr_assert_eq(ito_memory_blocks(), blocks);
+        if (steps == NULL)
+            cr_assert_eq(ito_memory_blocks(), blocks);
     }
+    cr_assert(n > 4, "the struct, its room and two tensors");
+    ito_timestep_sampler_free(steps);
+    ito_timestep_sampler_free(NULL);
+    cr_assert_eq(ito_memory_blocks(), blocks);
     ito_process_free(s);
+}
+
+/* ---- continuous time ---- */
+
+static double middle(const ito_timestep_law *self, const ito_process *p, double u)
+{
+    (void)p, (void)u;
+    return self->mean;
+}
+
+Test(timesteps, times_that_are_none_of_the_process_are_refused)
+{
+    ito_timestep_law law = {.name = "middle", .quantile = middle, .mean = 2.5};
+    ito_process *steps = schedule(5), *flow = ito_process_create(&ito_schedule_flow);
+    assert_law_refused(steps, &law,
+                       "timesteps: middle gives the time 2.5; times are whole numbers from 0 to 4");
+    assert_law_refused(flow, &law,
+                       "timesteps: middle gives the time 2.5; times are numbers from 0.001 to 1");
+    law.mean = (double)NAN;
+    assert_law_refused(flow, &law,
+                       "timesteps: middle gives the time nan; times are numbers from 0.001 to 1");
+    ito_process_free(steps);
+    ito_process_free(flow);
+}
+
+Test(timesteps, a_law_in_steps_is_refused_in_continuous_time)
+{
+    static const ito_timestep_law own = {.name = "late", .probabilities = late};
+    ito_process *flow = ito_process_create(&ito_schedule_flow);
+    assert_refused(ito_timestep_sampler_create(flow, &ito_timestep_law_second_moment),
+                   ITO_ERR_ARGUMENT,
+                   "timesteps: the law second-moment is for a process in steps, and this one is "
+                   "in continuous time");
+    assert_refused(ito_timestep_sampler_create(flow, &own), ITO_ERR_ARGUMENT,
+                   "timesteps: the law late is for a process in steps, and this one is in "
+                   "continuous time");
+    ito_process_free(flow);
+}
+
+Test(timesteps, in_continuous_time_nothing_is_remembered)
+{
+    ito_process *flow = ito_process_create(&ito_schedule_flow);
+    ito_timestep_sampler *s = ito_timestep_sampler_create(flow, NULL);
+    ito_tensor *t = ito_full(ITO_SHAPE(2), 0.5, ITO_F64), *losses = ito_ones(ITO_SHAPE(2), ITO_F32);
+    cr_assert_eq(ito_timestep_sampler_update(s, t, losses), ITO_OK);
+    cr_assert(ito_numel(s->history) == 0 && ito_numel(s->counts) == 0);
+    assert_refused_status(ito_timestep_sampler_update(s, ito_zeros(ITO_SHAPE(2), ITO_F64), losses),
+                          ITO_ERR_RANGE,
+                          "timesteps: t of example 0 is 0; there are times 0.001 to 1");
+    ito_timestep_sampler_free(s);
+    ito_process_free(flow);
 }

@@ -68,6 +68,14 @@ Test(cli_usage, options_that_would_change_nothing_are_refused)
     cr_assert(!there("r") && !there("p") && !there("samples.png") && !there("a.npy"));
 }
 
+/* The kind of an error decides, not its first letters. */
+Test(cli_usage, a_file_that_is_called_like_an_option_is_no_wrong_usage)
+{
+    fails_with(run("info -- --missing"), "--missing: cannot open: No such file");
+    put_file("--words", "some words");
+    fails_with(run("info -- --words"), "--words: it is neither a safetensors, npy, IDX");
+}
+
 Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)
 {
     cr_assert_eq(system("mkdir dir"), 0);

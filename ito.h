@@ -1,6 +1,7 @@
 /* Everything public. A program needs no other header:
  *     #include <ito/ito.h>
- * Each part can also be included alone, <ito/autograd/ops.h> for example.
+ * Each part can also be included alone, <ito/autograd/ops.h> for example. The headers named here
+ * are the public ones: the build installs them and no others.
  */
 #ifndef ITO_H
 #define ITO_H
@@ -16,9 +17,11 @@
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/whole_file.h"
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "autograd/ops_at.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"
@@ -28,7 +31,7 @@
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"
@@ -49,5 +52,7 @@
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
 #include "models/metrics/metrics.h"
+
+#include "renamed.h"
 
 #endif

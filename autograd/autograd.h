@@ -19,7 +19,8 @@ extern "C" {
 ITO_API ito_tensor *ito_requires_grad(ito_tensor *t, bool wanted);
 /** Whether t is such a leaf or was computed from one. */
 ITO_API bool ito_has_grad_path(const ito_tensor *t);
-/** The gradient that sweeps have accumulated in the leaf t; NULL if none. Borrowed from t. */
+/** The gradient that sweeps have accumulated in the leaf t: zeros if nothing in them depends on it
+ * smoothly (floor, x**0), NULL if none has come by. Borrowed from t. */
 ITO_API ito_tensor *ito_grad_of(const ito_tensor *t);
 /** Set the leaf's gradient to zero. */
 ITO_API void ito_zero_grad(ito_tensor *t);
@@ -28,10 +29,21 @@ ITO_API ito_tensor *ito_detach(ito_tensor *t);
 
 /** Until the matching end, operations in this thread record no history. They nest. */
 ITO_API void ito_no_grad_begin(void);
+/** End the innermost block that ito_no_grad_begin opened in this thread. */
 ITO_API void ito_no_grad_end(void);
+/**
+ * Until the matching end, operations in this thread record history again, whatever no-grad blocks
+ * are open. They nest with these and with each other: code that differentiates inside works
+ * wherever it is called from.
+ * @return  what ito_enable_grad_end takes to bring back the mode of before.
+ */
+ITO_API int ito_enable_grad_begin(void);
+/** End the block whose begin returned this. */
+ITO_API void ito_enable_grad_end(int saved);
 /** Whether operations record history now. */
 ITO_API bool ito_grad_enabled(void);
 
+/** What sweeps take. */
 typedef struct ito_backward_options {
     int reserved_;
     ito_tensor
@@ -67,21 +79,38 @@ ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
 ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
                              ito_tensor **grads, ito_backward_options options);
 
-/** A function of tensors, for what takes one: checks, jvp, checkpoint. Pure: same inputs, same
+/** A function of tensors, for what takes one: checks, jvp, recompute. Pure: same inputs, same
  * result. */
 typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *context);
 
 /** The Jacobian-vector product: the derivative of f(x) along v, by differentiating the vjp. */
 ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
 
-/**
- * f(inputs), computed again in backward rather than kept (Chen et al. 2016, arXiv:1604.06174).
- * Leaves that f uses besides get their gradients, too, and may not change meanwhile; results that
- * require one must be inputs (1 to 32). f must draw random numbers from generators that it copies.
- */
-ITO_API ito_tensor *ito_checkpoint(ito_function *f, void *context, ito_tensor *const *inputs,
-                                   int64_t n);
+/** What ito_recompute takes. */
+typedef struct ito_recompute_options {
+    int reserved_;
+    ito_generator *const *generators; /* that f draws from, each once: ITO_GENERATORS(&g) */
+    int64_t n_generators;
+} ito_recompute_options;
+#define ITO_DEFAULTS_ito_recompute_options .reserved_ = 0
 
+/**
+ * f(inputs), computed again in backward rather than kept (activation checkpointing; Chen et al.
+ * 2016, arXiv:1604.06174): ito_recompute(f, context, inputs, 2, ITO_GENERATORS(&g)). Leaves that f
+ * uses besides get their gradients, too, and may not change meanwhile; results that require one
+ * must be inputs (1 to 32).
+ *
+ * f runs without history first, and again in backward, where the generators named have the state
+ * that they had before the first time; afterwards they go on as if f had run once. f must not draw
+ * from others, unless from copies of its own. context and generators must outlive the graph.
+ * @return f's result, of the current scope. NULL with ITO_ERR_ARGUMENT for a missing function,
+ * input or generator, ITO_ERR_GRAD for a result from outside, or f's own error.
+ */
+ITO_API ito_tensor *ito_recompute_with(ito_function *f, void *context, ito_tensor *const *inputs,
+                                       int64_t n, ito_recompute_options options);
+#define ito_recompute(f, context, inputs, n, ...)                                                  \
+    ITO_AT(ito_recompute_with(f, context, inputs, n,                                               \
+                              ITO_OPTIONS(ito_recompute_options, __VA_ARGS__)))
 /**
  * Called with the gradient that reaches a tensor in each sweep, before it is passed on.
  * @return the gradient to use instead: grad itself, or another of its shape; NULL after an error.
@@ -97,18 +126,20 @@ ITO_API void ito_set_anomaly_mode(bool on);
 /** Write the graph behind t to file in Graphviz's DOT language. */
 ITO_API ito_status ito_graph_dot(const ito_tensor *t, FILE *file);
 
+/** What gradient checks take. */
 typedef struct ito_gradcheck_options {
     int reserved_;
-    double eps;  /* step of the central difference; default 1e-6 */
-    double atol; /* default 1e-5 */
-    double rtol; /* default 1e-3 */
+    double eps ITO_DEFAULT(1e-6);  /* step of the central difference; more than 0 */
+    double atol ITO_DEFAULT(1e-5); /* an error of atol + rtol |difference| passes; 0 or more */
+    double rtol ITO_DEFAULT(1e-3);
 } ito_gradcheck_options;
-#define ITO_DEFAULTS_ito_gradcheck_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a
  * gradient (one has to). Inputs are f64; f's result may have any shape.
- * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees.
+ * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees; ITO_ERR_ARGUMENT for
+ * options out of range.
  */
 ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                       int64_t n, ito_gradcheck_options options);
@@ -148,17 +179,35 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 }
 #endif
 
+/** Both fields of an ito_recompute_options: a list of generators, and how many. */
+#ifdef __cplusplus
+#include <initializer_list>
+#define ITO_GENERATORS(...)                                                                        \
+    .generators = std::initializer_list<ito_generator *>{__VA_ARGS__}.begin(),                     \
+    .n_generators = (int64_t)std::initializer_list<ito_generator *>{__VA_ARGS__}.size()
+#else
+#define ITO_GENERATORS(...)                                                                        \
+    .generators = (ito_generator *const[]){__VA_ARGS__},                                           \
+    .n_generators =                                                                                \
+        (int64_t)(sizeof((ito_generator *const[]){__VA_ARGS__}) / sizeof(ito_generator *))
+#endif
+
 /** ITO_NO_GRAD { ... }: a block in which nothing is recorded. Leave it at its end, not by return.
  */
 #define ITO_NO_GRAD                                                                                \
     for (int ito_once_ = (ito_no_grad_begin(), 1); ito_once_; ito_once_ = (ito_no_grad_end(), 0))
+
+/** ITO_ENABLE_GRAD { ... }: a block in which operations record history, even inside ITO_NO_GRAD.
+ * Leave it at its end, not by return. */
+#define ITO_ENABLE_GRAD                                                                            \
+    for (int ito_saved_ = ito_enable_grad_begin(); ito_saved_ >= 0;                                \
+         ito_enable_grad_end(ito_saved_), ito_saved_ = -1)
 
 #ifndef ITO_BUILD
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))
 #define ito_detach(...) ITO_AT(ito_detach(__VA_ARGS__))
 #define ito_grads(...) ITO_AT(ito_grads(__VA_ARGS__))
 #define ito_jvp(...) ITO_AT(ito_jvp(__VA_ARGS__))
-#define ito_checkpoint(...) ITO_AT(ito_checkpoint(__VA_ARGS__))
 #define ito_add_grad_hook(...) ITO_AT(ito_add_grad_hook(__VA_ARGS__))
 #define ito_custom(...) ITO_AT(ito_custom(__VA_ARGS__))
 #endif

@@ -107,14 +107,15 @@ static bool node_wanted(const sweep *s, const node *n)
     return false;
 }
 
-/* Whether input i of n leads to something wanted; nodes before it have been judged. */
+/* Whether input i of n leads to something wanted; nodes before it have been marked. */
 static bool edge_needed(sweep *s, const node *n, int64_t i)
 {
     return leaf_wanted(s, n->edge[i].leaf) ||
            (n->edge[i].node != NULL && sweep_find(s, n->edge[i].node)->needed);
 }
 
-static void sweep_judge(sweep *s)
+/* Which nodes lead to something wanted. */
+static void sweep_mark_needed(sweep *s)
 {
     for (int64_t v = 0; v < s->count; v++) {
         node *n = s->visit[v].node;
@@ -185,7 +186,7 @@ static ito_tensor *run_hooks(const grad_hooks *hooks, ito_tensor *g)
 }
 
 /* own: as above. */
-static bool take(const sweep *s, ito_tensor *leaf, ito_tensor *g, bool own)
+static bool deliver(const sweep *s, ito_tensor *leaf, ito_tensor *g, bool own)
 {
     if (s->inputs == NULL)
         return !tensor_meta(leaf)->requires_grad || accumulate_leaf(s, leaf, g, own);
@@ -201,7 +202,7 @@ static bool take(const sweep *s, ito_tensor *leaf, ito_tensor *g, bool own)
 static bool reach_leaf(const sweep *s, ito_tensor *leaf, ito_tensor *arriving)
 {
     ito_tensor *g = run_hooks(&tensor_meta(leaf)->hooks, arriving);
-    return g != NULL && take(s, leaf, g, g == arriving);
+    return g != NULL && deliver(s, leaf, g, g == arriving);
 }
 
 /* ---- one node
@@ -220,7 +221,8 @@ static bool composite_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx
                 wanted[n_wanted++] = stand_in[i];
         }
     ito_tensor *y = c->info->composite(stand_in, c->n, c->params);
-    ito_backward_options options = {.cotangent = dy, .create_graph = true};
+    ito_backward_options options =
+        ITO_OPTIONS(ito_backward_options, .cotangent = dy, .create_graph = true);
     if (y == NULL || ito_grads(y, wanted, n_wanted, result, options) != ITO_OK)
         return false;
     for (int64_t i = 0, w = 0; i < c->n; i++)
@@ -239,13 +241,11 @@ typedef struct step {
 static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
 {
     node *n = v->node;
-    if (n->freed) {
-        ito_error_set(ITO_ERR_GRAD,
-                      "backward: what %s saved is gone after one sweep; "
-                      "the first one needs .retain_graph = true",
-                      n->info->name);
-        return false;
-    }
+    if (n->freed)
+        return error_false(ITO_ERR_GRAD,
+                           "backward: what %s saved is gone after one sweep; "
+                           "the first one needs .retain_graph = true",
+                           n->info->name);
     bool recorded = s->options.create_graph;
     if (!node_check_versions(n) || !node_saved_inputs(n, t->in, recorded))
         return false;
@@ -280,12 +280,11 @@ static bool check_gradients(const sweep *s, const node *n, ito_tensor *const *dx
     for (int64_t i = 0; i < n->n; i++) {
         if (dx[i] == NULL)
             continue;
-        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i]) {
-            ito_error_set(ITO_ERR_GRAD, "backward: %s gave a gradient %s %s for its input %s %s",
-                          n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
-                          ito_dtype_name(n->dtype[i]), shape_str(n->shape[i]));
-            return false;
-        }
+        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i])
+            return error_false(ITO_ERR_GRAD,
+                               "backward: %s gave a gradient %s %s for its input %s %s",
+                               n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
+                               ito_dtype_name(n->dtype[i]), shape_str(n->shape[i]));
         if (s->anomaly && !anomaly_check(dx[i], n->info->name, "gradient", n->file, n->line))
             return false;
     }
@@ -359,9 +358,27 @@ static bool sweep_run(sweep *s)
         }
         ito_release(now->grad);
         now->grad = NULL;
-        node_drop_remade(now->node); /* all that need it have had their turn */
+        node_drop_recomputed(now->node); /* all that need it have had their turn */
     }
     return done;
+}
+
+/* Operations whose slope is 0 everywhere pass nothing on. A leaf that nothing else has reached has
+ * the gradient 0, not none. */
+static bool zero_unreached_leaves(const sweep *s)
+{
+    for (int64_t v = 0; v < s->count; v++) {
+        const node *n = s->visit[v].node;
+        for (int64_t i = 0; i < n->n; i++) {
+            ito_tensor *leaf = n->edge[i].leaf;
+            if (leaf == NULL || !leaf_wanted(s, leaf) || tensor_meta(leaf)->grad != NULL)
+                continue;
+            tensor_meta(leaf)->grad = ito_retain(ito_zeros_like(leaf));
+            if (tensor_meta(leaf)->grad == NULL)
+                return false;
+        }
+    }
+    return true;
 }
 
 /* ---- the entrances
@@ -395,22 +412,22 @@ static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
     }
     if (!sweep_collect(s, root))
         return false;
-    sweep_judge(s);
+    sweep_mark_needed(s);
     visit *last = &s->visit[s->count - 1];
     last->grad = ito_retain(dy);
-    return sweep_run(s);
+    return sweep_run(s) && (s->inputs != NULL || zero_unreached_leaves(s));
 }
 
-static _Thread_local const sweep *under_way;
+static _Thread_local const sweep *current_sweep;
 
 bool sweep_accumulates(void)
 {
-    return under_way != NULL && under_way->inputs == NULL;
+    return current_sweep != NULL && current_sweep->inputs == NULL;
 }
 
 bool sweep_deliver(ito_tensor *leaf, ito_tensor *g)
 {
-    return take(under_way, leaf, g, false);
+    return deliver(current_sweep, leaf, g, false);
 }
 
 static ito_status sweep_go(sweep *s, ito_tensor *output)
@@ -425,8 +442,8 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     static profile_row row = PROFILE_ROW("sweep");
     profile_frame frame;
     profile_begin_backward(&frame);
-    const sweep *outer = under_way;
-    under_way = s;
+    const sweep *outer = current_sweep;
+    current_sweep = s;
     s->anomaly = anomaly_mode();
     ito_set_anomaly_mode(false);
     ito_scope_begin();
@@ -438,12 +455,12 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
         ito_no_grad_end();
     for (int64_t v = 0; v < s->count; v++) {
         ito_release(s->visit[v].grad);
-        node_drop_remade(s->visit[v].node);
+        node_drop_recomputed(s->visit[v].node);
     }
     free(s->visit);
     ito_scope_end();
     ito_set_anomaly_mode(s->anomaly);
-    under_way = outer;
+    current_sweep = outer;
     profile_end(&frame, &row);
     return done ? ITO_OK
            : ito_error_code() != ITO_OK

@@ -21,7 +21,7 @@ static ito_tensor *project(ito_function *f, void *context, ito_tensor *const *in
     if (y->dtype != ITO_F64)
         return error_null(ITO_ERR_DTYPE, "gradcheck: the function gives %s, not f64",
                           ito_dtype_name(y->dtype));
-    return ito_sum_with(ito_mul(y, random_like(y, 0)), (ito_reduce_options){0});
+    return ito_sum(ito_mul(y, random_like(y, 0)));
 }
 
 static bool value_at(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
@@ -76,7 +76,7 @@ static bool analytic(ito_function *f, void *context, ito_tensor *const *inputs, 
         if (!wants_check(inputs[i]))
             continue;
         if (tensor_needs_grad(y))
-            grads[i] = ito_grad_with(y, inputs[i], (ito_backward_options){.retain_graph = true});
+            grads[i] = ito_grad(y, inputs[i], .retain_graph = true);
         else
             grads[i] = ito_zeros_like(inputs[i]);
         if (grads[i] == NULL)
@@ -106,9 +106,11 @@ static ito_status compare(ito_function *f, void *context, ito_tensor *const *inp
 ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
                               ito_gradcheck_options o)
 {
-    o.eps = o.eps > 0 ? o.eps : 1e-6;
-    o.atol = o.atol > 0 ? o.atol : 1e-5;
-    o.rtol = o.rtol > 0 ? o.rtol : 1e-3;
+    if (!(o.eps > 0 && o.atol >= 0 && o.rtol >= 0))
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "gradcheck: eps %g, atol %g, rtol %g; eps must be more than 0, the "
+                             "others 0 or more",
+                             o.eps, o.atol, o.rtol);
     int64_t checked = 0;
     for (int64_t i = 0; i < n; i++) {
         if (inputs[i] == NULL)
@@ -146,14 +148,12 @@ static ito_tensor *first_derivative(ito_tensor *const *inputs, int64_t n, void *
     const second *s = context;
     int saved = grad_mode_enable();
     ito_tensor *y = s->f(inputs, n - 1, s->context), *total = ito_scalar(0, ITO_F64);
-    ito_backward_options options = {.cotangent = inputs[n - 1], .create_graph = true};
     for (int64_t i = 0; i < n - 1 && y != NULL && total != NULL; i++) {
         if (!tensor_needs_grad(y) || !wants_check(inputs[i]))
             continue;
-        ito_tensor *g = ito_grad_with(y, inputs[i], options);
-        total = ito_add(total,
-                        ito_sum_with(ito_mul(g, g == NULL ? NULL : random_like(g, (uint64_t)i + 1)),
-                                     (ito_reduce_options){0}));
+        ito_tensor *g = ito_grad(y, inputs[i], .cotangent = inputs[n - 1], .create_graph = true);
+        total =
+            ito_add(total, ito_sum(ito_mul(g, g == NULL ? NULL : random_like(g, (uint64_t)i + 1))));
     }
     grad_mode_restore(saved);
     return y == NULL ? NULL : total;
@@ -195,10 +195,9 @@ ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v
     if (y != NULL)
         u = ito_requires_grad(ito_zeros_like(y), true);
     if (u != NULL && tensor_needs_grad(y)) {
-        ito_backward_options recorded = {.cotangent = u, .create_graph = true};
-        ito_tensor *g = ito_grad_with(y, at, recorded);
+        ito_tensor *g = ito_grad(y, at, .cotangent = u, .create_graph = true);
         if (g != NULL)
-            jvp = ito_grad_with(g, u, (ito_backward_options){.cotangent = v});
+            jvp = ito_grad(g, u, .cotangent = v);
     } else if (u != NULL) {
         jvp = ito_zeros_like(y);
     }

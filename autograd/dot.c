@@ -65,7 +65,7 @@ ito_status ito_graph_dot(const ito_tensor *t, FILE *file)
         for (int64_t i = 0; i < list.count; i++)
             write_node(list.item[i], file);
         if (fputs("}\n", file) < 0)
-            done = ito_error_set(ITO_ERR_IO, "graph_dot: the file takes no text") == ITO_OK;
+            done = error_false(ITO_ERR_IO, "graph_dot: the file takes no text");
     }
     free(list.item);
     return done ? ITO_OK : ito_error_code();

@@ -30,14 +30,14 @@ bool ito_grad_enabled(void)
     return no_grad_depth == 0;
 }
 
-int grad_mode_enable(void)
+int ito_enable_grad_begin(void)
 {
     int saved = no_grad_depth;
     no_grad_depth = 0;
     return saved;
 }
 
-void grad_mode_restore(int saved)
+void ito_enable_grad_end(int saved)
 {
     no_grad_depth = saved;
 }
@@ -125,25 +125,23 @@ bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const 
     if (!ito_dtype_is_float(t->dtype) || all_finite(t))
         return true;
     if (file != NULL)
-        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op, what,
-                      file, line);
-    else
-        ito_error_set(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
-    return false;
+        return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op,
+                           what, file, line);
+    return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------
  */
 
-/* Nodes to see to: those whose last reference has gone, and those (they hold one) whose last claim
+/* Nodes to process: those whose last reference has gone, and those (they hold one) whose last user
  * has. */
 static _Thread_local node *pending;
-static _Thread_local bool at_work;
+static _Thread_local bool processing;
 
 static void node_destroy(node *n)
 {
-    n->open = false; /* still, if it never got behind its result */
-    n->claims = 0;
+    n->handle_uses = false; /* still, if it never got behind its result */
+    n->remat_users = 0;
     node_free_saved(n);
     for (int64_t i = 0; i < n->n; i++) {
         node_release(n->edge[i].node);
@@ -156,13 +154,13 @@ static void node_destroy(node *n)
 
 /* Saved tensors hold nodes in turn, so releasing them may come back here: the list is worked off by
  * the outermost call alone. */
-static void see_to(node *n)
+static void process_pending(node *n)
 {
     n->next_pending = pending;
     pending = n;
-    if (at_work)
+    if (processing)
         return;
-    at_work = true;
+    processing = true;
     while (pending != NULL) {
         node *p = pending;
         pending = p->next_pending;
@@ -173,21 +171,21 @@ static void see_to(node *n)
             node_release(p);
         }
     }
-    at_work = false;
+    processing = false;
 }
 
 void node_release(node *n)
 {
     if (n != NULL && atomic_fetch_sub(&n->refs, 1) == 1)
-        see_to(n);
+        process_pending(n);
 }
 
-void node_unclaim(node *n)
+void node_remat_release(node *n)
 {
-    if (atomic_fetch_sub(&n->claims, 1) != 1)
+    if (atomic_fetch_sub(&n->remat_users, 1) != 1)
         return;
     atomic_fetch_add(&n->refs, 1);
-    see_to(n);
+    process_pending(n);
 }
 
 static void meta_release(tensor_hook *self)
@@ -195,7 +193,7 @@ static void meta_release(tensor_hook *self)
     autograd_meta *m = (autograd_meta *)self;
     ito_release(m->grad);
     if (m->fresh)
-        node_close(m->node);
+        node_handle_gone(m->node);
     node_release(m->node);
     free(m->hooks.item);
     free(m);
@@ -237,7 +235,7 @@ static node *node_create(const op_call *c, size_t params_size)
     n->in = (ito_tensor **)(n->shape + count);
     n->in_version = (uint64_t *)(n->in + count);
     n->dtype = (ito_dtype *)(n->in_version + count);
-    n->claimed = (bool *)(n->dtype + count);
+    n->rematerialise = (bool *)(n->dtype + count);
     return n;
 }
 

@@ -35,19 +35,19 @@ typedef struct node {
     ito_dtype *dtype;
     ito_tensor **in; /* saved inputs, or NULL */
     uint64_t *in_version;
-    bool *claimed;            /* not saved: edge[i].node makes the input again */
-    _Atomic int64_t claims;   /* on the result of this node: see saved.c */
-    _Atomic bool open;        /* the result's handle is one of them */
-    int64_t bytes_for_claims; /* kept so that the result can be made again */
-    int depth;                /* of results made again behind this one */
-    ito_tensor *remade;       /* the result made again, or NULL */
-    ito_tensor *out;          /* a view of the result without history, or NULL */
+    bool *rematerialise;         /* input i is not saved: edge[i].node computes it again */
+    _Atomic int64_t remat_users; /* of this node's result computed again: see saved.c */
+    _Atomic bool handle_uses;    /* the result's handle is one of them */
+    int64_t remat_bytes;         /* kept so that the result can be computed again */
+    int remat_depth;             /* of rematerialised results behind this one */
+    ito_tensor *recomputed;      /* the result computed again, or NULL */
+    ito_tensor *out;             /* a view of the result without history, or NULL */
     uint64_t out_version;
     ito_shape out_shape;
     ito_dtype out_dtype;
     ito_tensor *extra[OP_MAX_EXTRAS];
     void *params;
-    bool freed; /* a sweep has used up what was saved: only claims keep the rest */
+    bool freed; /* a sweep has used up what was saved: only users of the result keep the rest */
     grad_hooks hooks;
     const char *file; /* where the operation was called */
     int line;
@@ -60,9 +60,9 @@ typedef struct autograd_meta {
     bool grad_stale;    /* the gradient counts as zero until written */
     ito_tensor *grad;   /* of a leaf */
     node *node;         /* of a result */
-    bool fresh;         /* the handle that the operation returned, which the node is open for */
-    uint64_t version;   /* of the result's storage when the node was attached */
-    grad_hooks hooks;   /* of a leaf */
+    bool fresh; /* the handle that the operation returned, which counts as a user of the node */
+    uint64_t version; /* of the result's storage when the node was attached */
+    grad_hooks hooks; /* of a leaf */
 } autograd_meta;
 
 static inline autograd_meta *tensor_meta(const ito_tensor *t)
@@ -88,31 +88,33 @@ autograd_meta *tensor_meta_make(ito_tensor *t);
 /* A node for this call behind out; false with an error. */
 bool node_attach(const op_call *c, ito_tensor *out, size_t params_size);
 void node_release(node *n);
-/* One claim less. */
-void node_unclaim(node *n);
+/* One user of the result less, of those that have it computed again. */
+void node_remat_release(node *n);
 
-/* Save what backward needs of this call, or claims on it; false with an error. */
+/* Save what backward needs of this call, or note what is to be rematerialised; false with an error.
+ */
 bool node_save(node *n, const op_call *c, const ito_tensor *out);
 /* Fail if a saved tensor has been changed since. */
 bool node_check_versions(const node *n);
 /* The saved inputs as backward takes them, of the node or of the current scope; with_history: those
- * that were made again have their history, as the saved ones have. */
+ * that were computed again have their history, as the saved ones have. */
 bool node_saved_inputs(node *n, ito_tensor **in, bool with_history);
 /* A view of n's result with its history again. */
 ito_tensor *node_with_history(ito_tensor *t, node *n);
-/* The node has done its backward: let go of what it saved, except for claims. */
+/* The node has done its backward: let go of what it saved, except for what users of
+ * its result need. */
 void node_free_saved(node *n);
-/* Let go of the result that was made again; it can be made once more. */
-void node_drop_remade(node *n);
-/* Nobody will claim the result any more. */
-void node_close(node *n);
-/* Without claims: let go of what only they needed, or of everything if the node is freed. */
+/* Let go of the result that was computed again; it can be computed once more. */
+void node_drop_recomputed(node *n);
+/* The result's handle is gone: there will be no new users. */
+void node_handle_gone(node *n);
+/* Without users: let go of what only they needed, or of everything if the node is freed. */
 void node_trim(node *n);
 /* A number that no earlier search used, for node.mark. */
 uint64_t graph_new_mark(void);
 /* Record history from here on, whatever no-grad blocks are open; the value undoes it. */
-int grad_mode_enable(void);
-void grad_mode_restore(int saved);
+#define grad_mode_enable ito_enable_grad_begin
+#define grad_mode_restore ito_enable_grad_end
 /* Whether the sweep under way in this thread adds to leaves (ito_backward) or not (ito_grad). */
 bool sweep_accumulates(void);
 /* A gradient that a sweep within it has found for a leaf, past the leaf's hooks. */

@@ -40,14 +40,12 @@ static bool check_pair(const op_info *info, const ito_tensor *first, const ito_t
     if (info->dtypes == ANY || t->dtype == (narrow ? ITO_F32 : first->dtype))
         return true;
     if (narrow)
-        ito_error_set(ITO_ERR_DTYPE,
-                      "%s: beside bf16 %s parameters are f32, not %s %s (see ito_cast)", info->name,
-                      tensor_shape_str(first), ito_dtype_name(t->dtype), tensor_shape_str(t));
-    else
-        ito_error_set(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", info->name,
-                      ito_dtype_name(first->dtype), tensor_shape_str(first),
-                      ito_dtype_name(t->dtype), tensor_shape_str(t));
-    return false;
+        return error_false(
+            ITO_ERR_DTYPE, "%s: beside bf16 %s parameters are f32, not %s %s (see ito_cast)",
+            info->name, tensor_shape_str(first), ito_dtype_name(t->dtype), tensor_shape_str(t));
+    return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", info->name,
+                       ito_dtype_name(first->dtype), tensor_shape_str(first),
+                       ito_dtype_name(t->dtype), tensor_shape_str(t));
 }
 
 /* The inputs' dtypes are what the table says. A NULL that is not optional fails; mostly an earlier
@@ -56,17 +54,13 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
 {
     const ito_tensor *first = NULL;
     for (int64_t i = 0; i < n; i++) {
-        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0)) {
-            ito_error_set(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
-            return false;
-        }
+        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
+            return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
         if (in[i] == NULL)
             continue;
-        if (!dtype_allowed(info->dtypes, in[i]->dtype)) {
-            ito_error_set(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
-                          info->name, ito_dtype_name(in[i]->dtype));
-            return false;
-        }
+        if (!dtype_allowed(info->dtypes, in[i]->dtype))
+            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                               info->name, ito_dtype_name(in[i]->dtype));
         first = first == NULL ? in[i] : first;
         if (!check_pair(info, first, in[i], i))
             return false;

@@ -44,11 +44,11 @@ enum {
     SAVE_IN0 = 1,
     SAVE_IN1 = 2,
     SAVE_IN2 = 4,
-    SAVE_INPUTS = 7,
     SAVE_OUTPUT = 8,
-    SAVE_ALL_INPUTS = 16, /* of an operation with more than three */
-    CHEAP = 32,           /* the result is made again in backward rather than kept: see saved.c.
-                           * Forward may find the extras that it left the first time. */
+    SAVE_INPUTS = 16,   /* all of them, however many */
+    REMATERIALISE = 32, /* whoever needs the result has it computed again in backward rather than
+                         * saves it: see saved.c. Forward may find the extras that it left the first
+                         * time. */
 };
 
 enum { OP_MAX_EXTRAS = 2 };

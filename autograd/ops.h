@@ -4,6 +4,11 @@
  * Unless said otherwise they take f32, f64 or bf16 (all inputs the same), broadcast as NumPy does,
  * and can be differentiated. f16 is storage: ito_cast it first. Operations on bf16 compute in f32
  * and round their result once.
+ *
+ * Errors of any operation: ITO_ERR_DTYPE for an element type that it does not take, ITO_ERR_SHAPE
+ * for shapes that do not fit each other, ITO_ERR_RANGE for an axis that a tensor does not have,
+ * ITO_ERR_ARGUMENT for a NULL that no earlier error explains, ITO_ERR_MEMORY. Others are named
+ * where they occur. Axes count from the end if negative.
  */
 #ifndef ITO_OPS_H
 #define ITO_OPS_H
@@ -14,87 +19,135 @@
 extern "C" {
 #endif
 
-/* ---- element by element
- * -------------------------------------------------------------------------- */
+/* ---- element by element: the result is shaped as x ---- */
 
+/** -x. Integers, too, which wrap; not bool. */
 ITO_API ito_tensor *ito_neg(ito_tensor *x);
-ITO_API ito_tensor *ito_abs(ito_tensor *x); /* gradient at 0: 0 */
+/** |x|. The gradient at 0 is 0. */
+ITO_API ito_tensor *ito_abs(ito_tensor *x);
+/** x^2. */
 ITO_API ito_tensor *ito_square(ito_tensor *x);
+/** The square root; NaN below 0. The gradient at 0 is infinite. */
 ITO_API ito_tensor *ito_sqrt(ito_tensor *x);
+/** 1 / sqrt(x); NaN below 0, infinite at 0. */
 ITO_API ito_tensor *ito_rsqrt(ito_tensor *x);
+/** 1 / x. */
 ITO_API ito_tensor *ito_reciprocal(ito_tensor *x);
+/** e^x. */
 ITO_API ito_tensor *ito_exp(ito_tensor *x);
+/** e^x - 1, accurate near 0. */
 ITO_API ito_tensor *ito_expm1(ito_tensor *x);
+/** The natural logarithm; NaN below 0, -infinity at 0. */
 ITO_API ito_tensor *ito_log(ito_tensor *x);
+/** log(1 + x), accurate near 0; NaN below -1. */
 ITO_API ito_tensor *ito_log1p(ito_tensor *x);
+/** The sine of x in radians. */
 ITO_API ito_tensor *ito_sin(ito_tensor *x);
+/** The cosine of x in radians. */
 ITO_API ito_tensor *ito_cos(ito_tensor *x);
+/** The hyperbolic tangent. */
 ITO_API ito_tensor *ito_tanh(ito_tensor *x);
+/** The error function, 2 / sqrt(pi) times the integral of exp(-t^2) from 0 to x. */
 ITO_API ito_tensor *ito_erf(ito_tensor *x);
+/** The logistic function, 1 / (1 + exp(-x)), without overflow. */
 ITO_API ito_tensor *ito_sigmoid(ito_tensor *x);
-ITO_API ito_tensor *ito_floor(ito_tensor *x); /* gradient 0 */
-ITO_API ito_tensor *ito_round(ito_tensor *x); /* to nearest, ties to even; gradient 0 */
-ITO_API ito_tensor *ito_sign(ito_tensor *x);  /* gradient 0 */
+/** The largest whole number that is not above x. The gradient is 0. */
+ITO_API ito_tensor *ito_floor(ito_tensor *x);
+/** The nearest whole number, of two the even one. The gradient is 0. */
+ITO_API ito_tensor *ito_round(ito_tensor *x);
+/** -1, 0 or 1. The gradient is 0. */
+ITO_API ito_tensor *ito_sign(ito_tensor *x);
 /** min(max(x, low), high); the gradient passes where low < x < high. NaN stays NaN. */
 ITO_API ito_tensor *ito_clamp(ito_tensor *x, double low, double high);
 
-ITO_API ito_tensor *ito_relu(ito_tensor *x); /* gradient at 0: 0 */
-/** x sigmoid(x), also called swish. */
+/** max(x, 0). The gradient at 0 is 0. NaN stays NaN. */
+ITO_API ito_tensor *ito_relu(ito_tensor *x);
+/** x sigmoid(x), also called swish (Elfwing, Uchibe, Doya 2017, arXiv:1702.03118). */
 ITO_API ito_tensor *ito_silu(ito_tensor *x);
-/** x Phi(x), exact. */
+/** x Phi(x) with the normal distribution function Phi, exact (Hendrycks, Gimpel 2016,
+ * arXiv:1606.08415). */
 ITO_API ito_tensor *ito_gelu(ito_tensor *x);
 /** log(1 + exp(x)), without overflow. */
 ITO_API ito_tensor *ito_softplus(ito_tensor *x);
 
-/* add, sub, mul, neg and the comparisons take any dtype but bf16 and f16. */
+/* ---- two tensors, element by element: a and b broadcast to the shape of the result ---- */
+
+/** a + b. Integers and bool, too: integers wrap, bool is or. */
 ITO_API ito_tensor *ito_add(ito_tensor *a, ito_tensor *b);
+/** a - b. Integers, too, which wrap; not bool. */
 ITO_API ito_tensor *ito_sub(ito_tensor *a, ito_tensor *b);
+/** a b. Integers and bool, too: integers wrap, bool is and. */
 ITO_API ito_tensor *ito_mul(ito_tensor *a, ito_tensor *b);
+/** a / b. */
 ITO_API ito_tensor *ito_div(ito_tensor *a, ito_tensor *b);
+/** a^b; NaN for a negative a and a b that is not whole. At a = 0 the gradients are 0 for b = 0 and
+ * from b = 1 up. */
 ITO_API ito_tensor *ito_pow(ito_tensor *a, ito_tensor *b);
-/** The gradient of a tie is shared half and half. A NaN in either gives NaN. */
+/** The larger of a and b. The gradient of a tie is shared half and half. A NaN in either gives NaN.
+ */
 ITO_API ito_tensor *ito_maximum(ito_tensor *a, ito_tensor *b);
+/** The smaller of a and b. Ties and NaN are treated as by ito_maximum. */
 ITO_API ito_tensor *ito_minimum(ito_tensor *a, ito_tensor *b);
+/** x + c. */
 ITO_API ito_tensor *ito_add_scalar(ito_tensor *x, double c);
+/** c x. */
 ITO_API ito_tensor *ito_mul_scalar(ito_tensor *x, double c);
+/** x to the power of a number; x^0 is 1, with gradient 0. */
 ITO_API ito_tensor *ito_pow_scalar(ito_tensor *x, double exponent);
 /** a x + b y with numbers a, b. */
 ITO_API ito_tensor *ito_axpby(double a, ito_tensor *x, double b, ito_tensor *y);
 /** x + weight (y - x). */
 ITO_API ito_tensor *ito_lerp(ito_tensor *x, ito_tensor *y, double weight);
 
-/** Comparisons give bool, which has no gradient. NaN compares unequal. */
+/* Comparisons take any dtype but f16, and give bool, which has no gradient. */
+
+/** Where a = b. NaN equals nothing. */
 ITO_API ito_tensor *ito_eq(ito_tensor *a, ito_tensor *b);
+/** Where a and b differ. NaN differs from everything. */
 ITO_API ito_tensor *ito_ne(ito_tensor *a, ito_tensor *b);
+/** Where a < b; false for NaN. */
 ITO_API ito_tensor *ito_lt(ito_tensor *a, ito_tensor *b);
+/** Where a <= b; false for NaN. */
 ITO_API ito_tensor *ito_le(ito_tensor *a, ito_tensor *b);
+/** Where a > b; false for NaN. */
 ITO_API ito_tensor *ito_gt(ito_tensor *a, ito_tensor *b);
+/** Where a >= b; false for NaN. */
 ITO_API ito_tensor *ito_ge(ito_tensor *a, ito_tensor *b);
-/** a where condition (bool) holds, else b. */
+/** a where condition (bool) holds, else b. a and b may have any dtype, both the same. */
 ITO_API ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *b);
-/** x, and value where mask (bool) holds. */
+/** x, and value where mask (bool, broadcast to x's shape) holds. Any dtype. */
 ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value);
 
-/* ---- reductions
- * ---------------------------------------------------------------------------------- */
+/* ---- reductions ---- */
 
+/** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
+ * give the element itself; var gives 0 if biased, else NaN, as it has no degree of freedom. */
 typedef struct ito_reduce_options {
     int reserved_;
-    ito_shape dims; /* axes to reduce, ITO_DIMS(1, 2); none: all */
-    bool keepdim;   /* leave them with size 1 */
-    bool biased;    /* var: divide by n, not n - 1 */
+    /* Axes to reduce, ITO_DIMS(1, 2); by default all. ITO_DIMS() reduces none, as axis=() does in
+     * NumPy: each element is reduced by itself. */
+    ito_shape dims ITO_DEFAULT(ITO_ALL_DIMS);
+    bool keepdim; /* leave them with size 1 */
+    bool biased;  /* var: divide by n, not n - 1 */
 } ito_reduce_options;
-#define ITO_DEFAULTS_ito_reduce_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}
 
+/** The sum over axes: ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true). The order of
+ * additions is fixed, and long sums are made in double. 0 for no elements. ITO_ERR_ARGUMENT for an
+ * axis that is named twice, as in all reductions. */
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
+/** The mean over axes; NaN for no elements. */
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
+/** The variance over axes, sum((x - mean)^2) / (n - 1), or / n if .biased. Two passes: a large mean
+ * does not cancel the result. */
 ITO_API ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options);
-/** Gradients of ties are shared equally. A NaN gives NaN. Empty axes: ITO_ERR_SHAPE. */
+/** The largest element. Ties share the gradient equally. A NaN gives NaN. ITO_ERR_SHAPE for no
+ * elements. */
 ITO_API ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options);
+/** The smallest element, with the same rules as the largest. */
 ITO_API ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options);
-/** log(sum(exp(x))), without overflow. */
+/** log(sum(exp(x))), without overflow; -infinity for no elements. */
 ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options);
-/** ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true) */
 #define ito_sum(x, ...) ITO_AT(ito_sum_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
 #define ito_mean(x, ...) ITO_AT(ito_mean_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
 #define ito_var(x, ...) ITO_AT(ito_var_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
@@ -105,8 +158,7 @@ ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options
 /** i64 index of the first largest element along axis, which goes. No gradient. */
 ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
 
-/* ---- shapes: any dtype; views share x's storage
- * --------------------------------------------------- */
+/* ---- shapes: any dtype; views share x's storage ---- */
 
 /** A view where strides allow, else a copy. One size may be -1: what is left. */
 ITO_API ito_tensor *ito_reshape_to(ito_tensor *x, ito_shape shape);
@@ -114,9 +166,10 @@ ITO_API ito_tensor *ito_reshape_to(ito_tensor *x, ito_shape shape);
 /** As reshape, but never a copy: ITO_ERR_SHAPE where strides do not allow a view. */
 ITO_API ito_tensor *ito_view_to(ito_tensor *x, ito_shape shape);
 #define ito_view(x, ...) ITO_AT(ito_view_to(x, ITO_SHAPE(__VA_ARGS__)))
-/** A view whose axis i is x's axis axes[i]. */
+/** A view whose axis i is x's axis axes[i]. ITO_ERR_ARGUMENT unless each axis occurs once. */
 ITO_API ito_tensor *ito_permute_to(ito_tensor *x, ito_shape axes);
 #define ito_permute(x, ...) ITO_AT(ito_permute_to(x, ITO_SHAPE(__VA_ARGS__)))
+/** A view with two axes exchanged. */
 ITO_API ito_tensor *ito_transpose(ito_tensor *x, int axis0, int axis1);
 /** A view in which axes of size 1 repeat; new axes in front; -1 keeps a size. */
 ITO_API ito_tensor *ito_expand_to(ito_tensor *x, ito_shape shape);
@@ -140,6 +193,7 @@ ITO_API ito_tensor *ito_chunk(ito_tensor *x, int64_t n, int axis, int64_t index)
 ITO_API ito_tensor *ito_split(ito_tensor *x, int64_t size, int axis, int64_t index);
 /** Tensors side by side along axis: ito_cat(ITO_TENSORS(a, b), 1). */
 ITO_API ito_tensor *ito_cat(ito_tensor *const *tensors, int64_t n, int axis);
+/** Tensors for a function that takes a list and its length: two arguments. */
 #define ITO_TENSORS(...)                                                                           \
     ((ito_tensor *const[]){__VA_ARGS__}),                                                          \
         (int64_t)(sizeof((ito_tensor *const[]){__VA_ARGS__}) / sizeof(ito_tensor *))
@@ -157,15 +211,14 @@ ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
 /** The order of elements along axis reversed. */
 ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
 
-/* ---- indexing: indices are i64 and checked
- * ---------------------------------------------------------- */
+/* ---- indexing: indices are i64 and checked ---- */
 
 /** The entries of axis named by index [K]. */
 ITO_API ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index);
 /** y[i][j][k] = x[i][index[i][j][k]][k] for axis 1, as PyTorch's gather. */
 ITO_API ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index);
 /** x with entry k of src added to entry index[k] of axis; src is shaped as x but for index [K]
- * there. f32, f64, i32 or i64. */
+ * there. f32, f64, bf16, i32 or i64. */
 ITO_API ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
 /** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
 ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
@@ -174,45 +227,59 @@ ITO_API ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index);
 /** index [...] to [..., classes] of 0 and 1. No gradient. */
 ITO_API ito_tensor *ito_one_hot(ito_tensor *index, int64_t classes, ito_dtype dtype);
 
-/* ---- products
- * --------------------------------------------------------------------------------------- */
+/* ---- products ---- */
 
-/** Of matrices [.., M, K] [.., K, N], batches broadcast; vectors as in PyTorch. */
+/** The product of matrices [.., M, K] [.., K, N]: [.., M, N]. Batch axes broadcast; a vector is a
+ * row on the left and a column on the right, and its axis is not in the result. */
 ITO_API ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b);
-/** x [.., in] times weight [out, in] transposed, + bias [out] unless NULL. */
+/** x [.., in] times weight [out, in] transposed, + bias [out] unless NULL: [.., out]. weight and
+ * bias are f32 where x is bf16. */
 ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias);
 
+/** What ito_conv2d takes besides tensors. */
 typedef struct ito_conv2d_options {
     int reserved_;
-    int64_t stride;      /* default 1 */
+    int64_t stride ITO_DEFAULT(1);
     int64_t padding;     /* zeros on every side */
     int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
-    int64_t dilation;    /* default 1 */
-    int64_t groups;      /* default 1 */
-    ito_tensor *add;     /* added to the result: shaped as it, or [N, O, 1, 1] */
+    int64_t dilation ITO_DEFAULT(1);
+    int64_t groups ITO_DEFAULT(1);
+    ito_tensor *add; /* added to the result: shaped as it, or [N, O, 1, 1] */
 } ito_conv2d_options;
-#define ITO_DEFAULTS_ito_conv2d_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_conv2d_options .stride = 1, .dilation = 1, .groups = 1
 
-/** x [N, C, H, W], w [O, C / groups, KH, KW], b [O] or NULL: [N, O, OH, OW], channels-last in
- * memory. With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask for
- * an error where t may have failed. */
+/**
+ * 2-D convolution (cross-correlation, as in PyTorch): ito_conv2d(x, w, b, .stride = 2, .padding =
+ * 1).
+ * @param x  [N, C, H, W].
+ * @param w  [O, C / groups, KH, KW]; f32 where x is bf16, as b.
+ * @param b  [O], or NULL for none.
+ * @return   [N, O, OH, OW], channels-last in memory, with
+ *           OH = (H + 2 padding + padding_end - dilation (KH - 1) - 1) / stride + 1, rounded down.
+ *           With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask
+ *           for an error where t may have failed. ITO_ERR_ARGUMENT for options out of range.
+ */
 ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
                                     ito_conv2d_options options);
 #define ito_conv2d(x, w, b, ...)                                                                   \
     ITO_AT(ito_conv2d_with(x, w, b, ITO_OPTIONS(ito_conv2d_options, __VA_ARGS__)))
-/** Means of size x size windows, side by side. [N, C, H, W]; H and W are multiples of size. */
+/** Means of size x size windows, side by side: [N, C, H, W] to [N, C, H / size, W / size]. H and W
+ * are multiples of size. */
 ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
-/** Each pixel of [N, C, H, W] repeated scale x scale times. */
+/** Each pixel of [N, C, H, W] repeated scale x scale times: [N, C, scale H, scale W]. */
 ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
 
-/* ---- normalisation and attention
- * ----------------------------------------------------------------------- */
+/* ---- normalisation and attention ---- */
 
 /**
  * Zero mean and unit variance in each of the groups of channels, then scale and shift by channel.
  * @param x      [N, C, ...]
  * @param weight [C], or NULL for 1; bias [C], or NULL for 0.
- * @param eps    added to the variance; 0 stands for the default, 1e-5.
+ * @param eps    added to the variance, 0 or more; PyTorch's default is 1e-5. With 0, a group of
+ *               equal numbers gives NaN.
+ * @return       shaped as x; channels-last in memory if x has four axes. ITO_ERR_SHAPE if the
+ *               channels do not form the groups, ITO_ERR_ARGUMENT for an eps below 0. weight and
+ *               bias are f32 where x is bf16.
  * Source: Wu, He 2018, arXiv:1803.08494.
  */
 ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *weight,
@@ -220,46 +287,69 @@ ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *we
 /** ito_silu(ito_group_norm(...)) to the bit, in one operation that keeps and reads less memory. */
 ITO_API ito_tensor *ito_group_norm_silu(ito_tensor *x, int64_t groups, ito_tensor *weight,
                                         ito_tensor *bias, double eps);
+/** exp(x) / sum(exp(x)) along axis, without overflow; shaped as x. */
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
+/** x - log(sum(exp(x))) along axis: the logarithm of softmax, accurate where that is near 0. */
 ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
-/**
- * softmax(scale q k^T) v.
- * @param q [.., T, D], k [.., S, D], v [.., S, E]; batches equal.
- * @param scale  0 stands for the default, 1 / sqrt(D).
- * @return [.., T, E].
- */
-ITO_API ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                                     double scale);
+/** What attention takes besides tensors. */
+typedef struct ito_scaled_dot_product_attention_options {
+    int reserved_;
+    double scale ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 1 / sqrt(D) */
+} ito_scaled_dot_product_attention_options;
+#define ITO_DEFAULTS_ito_scaled_dot_product_attention_options .scale = __builtin_nan("")
 
-/* ---- random
- * -------------------------------------------------------------------------------------------- */
+/**
+ * softmax(scale q k^T) v: ito_scaled_dot_product_attention(q, k, v). Of the T x S scores only a
+ * block is in memory at a time.
+ * @param q  [.., T, D], queries.
+ * @param k  [.., S, D], keys; batch axes are equal, not broadcast.
+ * @param v  [.., S, E], values.
+ * @return   [.., T, E].
+ * Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1).
+ */
+ITO_API ito_tensor *
+ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
+                                      ito_scaled_dot_product_attention_options options);
+#define ito_scaled_dot_product_attention(q, k, v, ...)                                             \
+    ITO_AT(ito_scaled_dot_product_attention_with(                                                  \
+        q, k, v, ITO_OPTIONS(ito_scaled_dot_product_attention_options, __VA_ARGS__)))
+
+/* ---- random ---- */
 
 /** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is
  * drawn again in backward rather than stored. p in [0, 1); 0 gives a view and leaves g alone. Which
  * element takes which number depends on its coordinates only: row-major order, N H W C for 4 axes.
- */
+ * ITO_ERR_RANGE for another p (Srivastava et al. 2014, JMLR 15). */
 ITO_API ito_tensor *ito_dropout(ito_tensor *x, double p, ito_generator *g);
 
-/* ---- losses: a single number, the mean over all elements
- * ------------------------------------------------ */
+/* ---- losses: a single number, the mean over all elements ---- */
 
+/** The mean of (prediction - target)^2. Shapes are equal: nothing is broadcast. */
 ITO_API ito_tensor *ito_mse_loss(ito_tensor *prediction, ito_tensor *target);
+/** The mean of |prediction - target|. Shapes are equal. */
 ITO_API ito_tensor *ito_l1_loss(ito_tensor *prediction, ito_tensor *target);
-/** d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2). */
+/** The mean of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), of d = prediction - target
+ * (Huber 1964). Shapes are equal. ITO_ERR_ARGUMENT unless delta > 0. */
 ITO_API ito_tensor *ito_huber_loss(ito_tensor *prediction, ito_tensor *target, double delta);
-/** logits [N, classes], target i64 [N]: the mean of -log softmax(logits)[target]. */
+/** The mean of -log softmax(logits)[target], for logits [N, classes] and target i64 [N].
+ * ITO_ERR_RANGE for a target that is no class. */
 ITO_API ito_tensor *ito_cross_entropy(ito_tensor *logits, ito_tensor *target);
-/** target in [0, 1], shaped as logits. */
+/** The mean of -target log s - (1 - target) log(1 - s) with s = sigmoid(logits), without overflow.
+ * target is in [0, 1] and shaped as logits. */
 ITO_API ito_tensor *ito_bce_with_logits(ito_tensor *logits, ito_tensor *target);
 
-/* ---- in place: no history; refused on a tensor that requires a gradient while history is recorded
- * --------- */
+/* ---- in place ---- */
+
+/* Nothing is recorded, so a tensor that requires a gradient is refused with ITO_ERR_GRAD outside
+ * ITO_NO_GRAD, as are, with ITO_ERR_ARGUMENT, views whose elements share memory. */
 
 /** dst = src, broadcast and converted. Returns dst. */
 ITO_API ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src);
+/** Every element of dst = value, converted; any dtype. Returns dst. */
 ITO_API ito_tensor *ito_fill_(ito_tensor *dst, double value);
-/** dst += alpha src, shapes and dtypes equal. Returns dst. */
+/** dst += alpha src, shapes and dtypes equal: f32, f64 or bf16. Returns dst. */
 ITO_API ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha);
+/** dst *= c: f32, f64 or bf16. Returns dst. */
 ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 
 #ifdef __cplusplus

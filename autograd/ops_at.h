@@ -65,7 +65,6 @@
 #define ito_relu(...) ITO_AT(ito_relu(__VA_ARGS__))
 #define ito_round(...) ITO_AT(ito_round(__VA_ARGS__))
 #define ito_rsqrt(...) ITO_AT(ito_rsqrt(__VA_ARGS__))
-#define ito_scaled_dot_product_attention(...) ITO_AT(ito_scaled_dot_product_attention(__VA_ARGS__))
 #define ito_scatter_add(...) ITO_AT(ito_scatter_add(__VA_ARGS__))
 #define ito_select(...) ITO_AT(ito_select(__VA_ARGS__))
 #define ito_sigmoid(...) ITO_AT(ito_sigmoid(__VA_ARGS__))

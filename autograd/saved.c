@@ -1,42 +1,44 @@
-/* What nodes keep for backward: inputs, results and statistics, or the means to make them again.
+/* What nodes keep for backward: inputs, results and statistics, or the means to compute them again.
  *
- * A result that is cheaper to make again than to keep (its row says CHEAP) is not kept by the nodes
- * that need it: they claim it from the node behind it, which keeps what its forward takes, by the
- * same rule, and makes the result again when backward asks, once for all of them.
+ * Rematerialisation. A result whose row says REMATERIALISE is cheaper to compute again than to
+ * keep. Nodes that need it in backward do not save it: they become users of the node behind it,
+ * which saves the inputs of its own forward, by the same rule, and runs it again when backward
+ * asks, once for all users.
  *
- * Invariant: a node with a claim on it holds everything that its forward takes. The handle of a
- * fresh result is a claim, since whoever has it may still need the result; each node that has put
- * its claim where else it would have saved a tensor is another. */
+ * Invariant: a node that has users holds everything that its forward takes. The handle of a fresh
+ * result counts as a user, since whoever has it may still need the result; each node that would
+ * otherwise have saved the result is another. */
 #include "autograd/graph.h"
 #include "autograd/profile.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* Results that are made again from results made again ...: no further, for the recursion's sake. */
-enum { DEPTH_LIMIT = 8 };
+/* The longest chain of results that are computed again from one another: it bounds recursion. */
+enum { REMAT_DEPTH_LIMIT = 8 };
 
 static bool row_saves(const op_info *info, int64_t i)
 {
-    return (i < 3 && (info->saves >> i & 1) != 0) || (info->saves & SAVE_ALL_INPUTS) != 0;
+    return (i < 3 && (info->saves >> i & 1) != 0) || (info->saves & SAVE_INPUTS) != 0;
 }
 
 /* ---- saving ---- */
 
-/* Whether the node behind `in` can make it again: the handle's values are still those. */
-static bool claimable(const node *from, const ito_tensor *in)
+/* Whether the node behind `in` can compute it again: the handle's values are still those. */
+static bool rematerialisable(const node *from, const ito_tensor *in)
 {
-    return from != NULL && from->open && from->depth < DEPTH_LIMIT &&
+    return from != NULL && from->handle_uses && from->remat_depth < REMAT_DEPTH_LIMIT &&
            in->storage->version == tensor_meta(in)->version;
 }
 
 static void save_input(node *n, int64_t i, ito_tensor *in)
 {
     node *from = n->edge[i].node;
-    if (claimable(from, in)) {
-        atomic_fetch_add(&from->claims, 1);
-        n->claimed[i] = true;
-        n->depth = from->depth >= n->depth ? from->depth + 1 : n->depth;
+    if (rematerialisable(from, in)) {
+        atomic_fetch_add(&from->remat_users, 1);
+        n->rematerialise[i] = true;
+        n->remat_depth =
+            from->remat_depth >= n->remat_depth ? from->remat_depth + 1 : n->remat_depth;
         return;
     }
     n->in[i] = ito_retain(in);
@@ -45,9 +47,9 @@ static void save_input(node *n, int64_t i, ito_tensor *in)
 
 static void drop_input(node *n, int64_t i)
 {
-    if (n->claimed[i])
-        node_unclaim(n->edge[i].node);
-    n->claimed[i] = false;
+    if (n->rematerialise[i])
+        node_remat_release(n->edge[i].node);
+    n->rematerialise[i] = false;
     ito_release(n->in[i]);
     n->in[i] = NULL;
 }
@@ -58,41 +60,41 @@ static int64_t bytes_behind(const ito_tensor *t)
     return (int64_t)t->storage->bytes;
 }
 
-/* What is kept for claims on n alone: by itself, and by the nodes that it claims. What its own
+/* What is kept for users of n's result alone: by n, and by the nodes that n uses. What its own
  * backward needs and leaves are there anyway. */
-static int64_t bytes_for_claims(const node *n)
+static int64_t remat_bytes(const node *n)
 {
     int64_t kept = 0;
     for (int64_t i = 0; i < n->n; i++)
         if (row_saves(n->info, i))
             continue;
-        else if (n->claimed[i])
-            kept += n->edge[i].node->bytes_for_claims;
+        else if (n->rematerialise[i])
+            kept += n->edge[i].node->remat_bytes;
         else if (n->in[i] != NULL && n->edge[i].leaf == NULL)
             kept += bytes_behind(n->in[i]);
     return kept;
 }
 
-/* Whether to make out again rather than keep it. A view of memory that is kept is no gain. */
-static bool worth_making_again(const node *n, const ito_tensor *out)
+/* Whether to compute out again rather than keep it. A view of memory that is kept is no gain. */
+static bool worth_rematerialising(const node *n, const ito_tensor *out)
 {
     for (int64_t i = 0; i < n->n; i++)
         if (n->in[i] != NULL && n->in[i]->storage == out->storage)
             return false;
-    return n->bytes_for_claims <= bytes_behind(out);
+    return n->remat_bytes <= bytes_behind(out);
 }
 
 bool node_save(node *n, const op_call *c, const ito_tensor *out)
 {
-    bool cheap = (c->info->saves & CHEAP) != 0;
+    bool remat = (c->info->saves & REMATERIALISE) != 0;
     for (int64_t i = 0; i < c->n; i++)
-        if (c->in[i] != NULL && (cheap || row_saves(c->info, i)))
+        if (c->in[i] != NULL && (remat || row_saves(c->info, i)))
             save_input(n, i, c->in[i]);
-    n->bytes_for_claims = cheap ? bytes_for_claims(n) : 0;
-    if (cheap && worth_making_again(n, out)) {
-        n->open = true;
-        n->claims = 1;
-    } else if (cheap) {
+    n->remat_bytes = remat ? remat_bytes(n) : 0;
+    if (remat && worth_rematerialising(n, out)) {
+        n->handle_uses = true;
+        n->remat_users = 1;
+    } else if (remat) {
         node_trim(n);
     }
     for (int i = 0; i < OP_MAX_EXTRAS; i++)
@@ -108,10 +110,10 @@ bool node_save(node *n, const op_call *c, const ito_tensor *out)
 
 void node_trim(node *n)
 {
-    if (n->claims > 0)
+    if (n->remat_users > 0)
         return;
-    ito_release(n->remade);
-    n->remade = NULL;
+    ito_release(n->recomputed);
+    n->recomputed = NULL;
     for (int64_t i = 0; i < n->n; i++)
         if (n->freed || !row_saves(n->info, i))
             drop_input(n, i);
@@ -121,10 +123,10 @@ void node_trim(node *n)
     }
 }
 
-void node_close(node *n)
+void node_handle_gone(node *n)
 {
-    if (atomic_exchange(&n->open, false))
-        node_unclaim(n);
+    if (atomic_exchange(&n->handle_uses, false))
+        node_remat_release(n);
 }
 
 void node_free_saved(node *n)
@@ -132,14 +134,14 @@ void node_free_saved(node *n)
     n->freed = true;
     ito_release(n->out);
     n->out = NULL;
-    node_close(n);
+    node_handle_gone(n);
     node_trim(n);
 }
 
-void node_drop_remade(node *n)
+void node_drop_recomputed(node *n)
 {
-    ito_release(n->remade);
-    n->remade = NULL;
+    ito_release(n->recomputed);
+    n->recomputed = NULL;
 }
 
 /* ---- getting it back ---- */
@@ -147,30 +149,26 @@ void node_drop_remade(node *n)
 bool node_check_versions(const node *n)
 {
     for (int64_t i = 0; i < n->n; i++)
-        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i]) {
-            ito_error_set(ITO_ERR_GRAD,
-                          "backward: input %" PRId64
-                          " of %s, %s, was changed in place after it ran",
-                          i, n->info->name, shape_str(n->shape[i]));
-            return false;
-        }
-    if (n->out != NULL && n->out->storage->version != n->out_version) {
-        ito_error_set(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
-                      n->info->name, shape_str(n->out_shape));
-        return false;
-    }
+        if (n->in[i] != NULL && n->in[i]->storage->version != n->in_version[i])
+            return error_false(ITO_ERR_GRAD,
+                               "backward: input %" PRId64
+                               " of %s, %s, was changed in place after it ran",
+                               i, n->info->name, shape_str(n->shape[i]));
+    if (n->out != NULL && n->out->storage->version != n->out_version)
+        return error_false(ITO_ERR_GRAD, "backward: the result of %s, %s, was changed in place",
+                           n->info->name, shape_str(n->out_shape));
     return true;
 }
 
-static ito_tensor *make_again(node *n);
+static ito_tensor *recompute_result(node *n);
 
 /* Input i of n as it was when n ran; of the node or of the current scope. NULL with an error. */
-static ito_tensor *input_again(const node *n, int64_t i)
+static ito_tensor *input_value(const node *n, int64_t i)
 {
-    return n->claimed[i] ? make_again(n->edge[i].node) : n->in[i];
+    return n->rematerialise[i] ? recompute_result(n->edge[i].node) : n->in[i];
 }
 
-static ito_tensor *forward_again(node *n, ito_tensor **in)
+static ito_tensor *run_forward(node *n, ito_tensor **in)
 {
     op_call c = {.info = n->info,
                  .n = n->n,
@@ -192,22 +190,22 @@ static ito_tensor *forward_again(node *n, ito_tensor **in)
 
 /* n's result, the same to the bit, kept until nobody needs it any more or the sweep has passed n.
  * Forward finds the statistics that it computed the first time. */
-static ito_tensor *make_again(node *n)
+static ito_tensor *recompute_result(node *n)
 {
-    if (n->remade != NULL)
-        return n->remade;
+    if (n->recomputed != NULL)
+        return n->recomputed;
     if (!node_check_versions(n))
         return NULL;
     ito_tensor **in = struct_alloc((size_t)n->n * sizeof *in);
     bool good = in != NULL;
     for (int64_t i = 0; i < n->n && good; i++) {
-        in[i] = input_again(n, i);
-        good = in[i] != NULL || !n->claimed[i];
+        in[i] = input_value(n, i);
+        good = in[i] != NULL || !n->rematerialise[i];
     }
     if (good)
-        n->remade = forward_again(n, in);
+        n->recomputed = run_forward(n, in);
     free(in);
-    return n->remade;
+    return n->recomputed;
 }
 
 ito_tensor *node_with_history(ito_tensor *t, node *n)
@@ -228,8 +226,8 @@ bool node_saved_inputs(node *n, ito_tensor **in, bool history)
         in[i] = NULL;
         if (!row_saves(n->info, i))
             continue;
-        in[i] = input_again(n, i);
-        if (!n->claimed[i])
+        in[i] = input_value(n, i);
+        if (!n->rematerialise[i])
             continue;
         in[i] = history ? node_with_history(in[i], n->edge[i].node) : ito_detach(in[i]);
         if (in[i] == NULL)

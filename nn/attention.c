@@ -17,7 +17,7 @@ ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *n
         return NULL;
     l->base.forward = forward;
     l->channels = channels;
-    ito_linear_options linear = {.generator = options.generator};
+    ito_linear_options linear = ITO_OPTIONS(ito_linear_options, .generator = options.generator);
     ito_module *m = &l->base;
     l->group_norm = ito_group_norm_create(m, "group_norm", channels, groups, .eps = options.eps);
     if (l->group_norm == NULL)
@@ -40,7 +40,7 @@ static ito_tensor *attend(ito_attention_layer *l, ito_tensor *h)
     ito_tensor *q = ito_linear_forward(l->to_q, h);
     ito_tensor *k = ito_linear_forward(l->to_k, h);
     ito_tensor *v = ito_linear_forward(l->to_v, h);
-    return ito_linear_forward(l->to_out, ito_scaled_dot_product_attention(q, k, v, 0));
+    return ito_linear_forward(l->to_out, ito_scaled_dot_product_attention(q, k, v));
 }
 
 /* x [N, C, H, W]: in channels-last memory the changes of shape are views. */

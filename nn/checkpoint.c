@@ -1,4 +1,4 @@
-/* Checkpoints: what is in one, written aside and renamed, read and checked before it is used. */
+/* Checkpoints: their files, written to a temporary directory, and checked before they are used. */
 #include "nn/checkpoint.h"
 #include "nn/checkpoint_dir.h"
 #include "nn/checkpoint_json.h"
@@ -35,7 +35,7 @@ static ito_status check_finite(ito_named_tensors *list, const char *what)
     return status;
 }
 
-/* What holds for saving and loading alike: the model has its own weights, all tensors are there. */
+/* What saving and loading both need: averages are not swapped in, no tensor or name is NULL. */
 static ito_status check_given(const ito_training_state *s)
 {
     if (ito_ema_is_swapped(s->ema))
@@ -75,12 +75,13 @@ static ito_status check_state(const ito_training_state *s)
 
 static ito_status write_tensors(const char *dir, const char *name, ito_named_tensors *list)
 {
+    ito_save_options options = ITO_OPTIONS(ito_save_options);
     char *path = checkpoint_path(dir, name);
     ito_status status = ITO_ERR_MEMORY;
     if (path == NULL)
         ito_named_tensors_free(list);
     else
-        status = state_save(path, list, &(ito_save_options){0});
+        status = state_save(path, list, &options);
     free(path);
     return status;
 }
@@ -89,8 +90,8 @@ static ito_status write_text(const char *dir, const char *name, const char *text
 {
     char *path = checkpoint_path(dir, name);
     ito_status status = ITO_ERR_MEMORY;
-    if (path != NULL && text != NULL)
-        status = file_write_atomic(path, text, strlen(text));
+    if (path != NULL)
+        status = ito_file_write(path, text, strlen(text));
     free(path);
     return status;
 }
@@ -109,11 +110,8 @@ static ito_status write_files(const char *dir, const ito_training_state *s)
         status = write_tensors(dir, "tensors.safetensors", own_tensors(s));
     if (status == ITO_OK && s->settings != NULL)
         status = write_text(dir, "settings.json", s->settings);
-    if (status != ITO_OK)
-        return status;
-    char *json = checkpoint_json_write(s);
-    status = write_text(dir, "state.json", json);
-    free(json);
+    if (status == ITO_OK)
+        status = checkpoint_json_write(dir, s);
     return status;
 }
 
@@ -121,7 +119,11 @@ ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *s
                                     ito_checkpoint_options options)
 {
     if (dir == NULL || state == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("checkpoint", dir == NULL ? "the directory" : "the state");
+    if (options.keep < 2 && options.keep != -1)
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "checkpoint: keep %" PRId64 "; it is at least 2, or -1 for all",
+                             options.keep);
     ito_status status = check_state(state);
     if (status != ITO_OK)
         return status;
@@ -134,8 +136,8 @@ ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *s
         status = checkpoint_commit(&w);
     else
         checkpoint_abandon(&w);
-    if (status == ITO_OK && options.keep >= 0)
-        checkpoint_prune(dir, options.keep > 2 ? options.keep : 2, state->step);
+    if (status == ITO_OK && options.keep != -1)
+        checkpoint_prune(dir, options.keep, state->step);
     return status;
 }
 
@@ -150,11 +152,12 @@ typedef struct loading {
 static ito_status stage(state_stage *s, const char *dir, const char *name, ito_named_tensors *list,
                         const char *whose)
 {
+    ito_load_options options = ITO_OPTIONS(ito_load_options);
     char *path = checkpoint_path(dir, name);
     ito_safetensors *file = path != NULL ? ito_safetensors_open(path) : NULL;
     ito_status status = ITO_OK;
     if (file != NULL) {
-        status = state_stage_read(s, list, whose, file, &(ito_load_options){0});
+        status = state_stage_read(s, list, whose, file, &options);
     } else {
         status = ito_error_code();
         ito_named_tensors_free(list);
@@ -182,7 +185,7 @@ static ito_status read_all(loading *l, const char *dir, const ito_training_state
 ito_status ito_checkpoint_load(const char *path, ito_training_state *state)
 {
     if (path == NULL || state == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("checkpoint", path == NULL ? "the path" : "the state");
     ito_status status = check_given(state);
     if (status != ITO_OK)
         return status;

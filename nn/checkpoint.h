@@ -1,4 +1,4 @@
-/* Training state on disk: a directory step-N for each checkpoint, whole or not there at all.
+/* Training state on disk: a directory step-N for each checkpoint, complete or absent.
  *
  *     checkpoints/step-3500/model.safetensors      parameters and buffers
  *                           ema.safetensors        averages, under the parameters' names
@@ -7,10 +7,10 @@
  *                           state.json             step, counters, generators, position
  *                           settings.json          the caller's own, byte for byte
  *
- * A checkpoint is written as step-N.tmp-PID, every file and the directory brought to the disk, then
- * renamed. A process that dies at any point leaves the older ones as they were. Loading reads and
- * checks everything before it changes anything. A checkpoint with a parameter or an average that is
- * not finite is never written.
+ * A checkpoint is written as step-N.tmp-PID, every file and the directory are synced, then it is
+ * renamed. A process that dies at any point leaves the older checkpoints as they were. Loading
+ * reads and checks everything before it changes anything. A checkpoint with a parameter or an
+ * average that is not finite is never written.
  */
 #ifndef ITO_NN_CHECKPOINT_H
 #define ITO_NN_CHECKPOINT_H
@@ -22,7 +22,7 @@
 extern "C" {
 #endif
 
-/** What a training run consists of: pointers to the live objects, all borrowed. Those that are NULL
+/** The state of a training run: pointers to the objects in use, all borrowed. Those that are NULL
  * are neither saved nor loaded. */
 typedef struct ito_training_state {
     ito_module *model; /* with its generators (dropout) */
@@ -40,20 +40,25 @@ typedef struct ito_training_state {
                                    Not touched by loading: see ito_checkpoint_settings */
 } ito_training_state;
 
+/** Options of ito_checkpoint_save. */
 typedef struct ito_checkpoint_options {
     int reserved_;
-    int64_t keep; /* how many of the newest stay, at least 2; default 2; -1: all */
+    /* The number of newest checkpoints that stay: 2 or more, so that one is left if the newest
+     * turns out damaged; -1: all. */
+    int64_t keep ITO_DEFAULT(2);
 } ito_checkpoint_options;
-#define ITO_DEFAULTS_ito_checkpoint_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_checkpoint_options .keep = 2
 
 /**
- * Write DIR/step-N, then remove the oldest ones beyond those to keep, and temporaries of processes
- * that are gone: ito_checkpoint_save(dir, &state, .keep = 5). DIR is made if it is not there (its
- * parent must be). A step-N that is there already is replaced.
+ * Write DIR/step-N, then remove older checkpoints beyond those to keep, and temporary directories
+ * of processes that no longer run: ito_checkpoint_save(dir, &state, .keep = 5). DIR is made if it
+ * does not exist; its parent must. An existing step-N is replaced.
  *
- * @return  ITO_ERR_NUMERIC with the first parameter or average that is not finite; ITO_ERR_ARGUMENT
- *          while averages are swapped in, for settings that are no JSON object or a negative step
- * or position; ITO_ERR_IO, ITO_ERR_MEMORY. On failure no checkpoint has changed.
+ * @param state  borrowed.
+ * @return       ITO_ERR_NUMERIC with the first parameter or average that is not finite;
+ *               ITO_ERR_ARGUMENT for a NULL or another keep, while averages are swapped in, for
+ *               settings that are no JSON object, and for a negative step or position; ITO_ERR_IO,
+ *               ITO_ERR_MEMORY. On failure no checkpoint has changed.
  */
 ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *state,
                                             ito_checkpoint_options options);
@@ -61,23 +66,27 @@ ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_
     ITO_AT(ito_checkpoint_save_with(dir, state, ITO_OPTIONS(ito_checkpoint_options, __VA_ARGS__)))
 
 /**
- * Bring model, optimiser, averages, generators and tensors to where the checkpoint has them, and
- * set state->step and state->position. Generators and tensors are found by name.
+ * Set model, optimiser, averages, generators and tensors, and state->step and state->position, to
+ * their values in the checkpoint. Generators and tensors are found by name.
  *
  * @param path  one checkpoint, DIR/step-N.
  * @return      as ito_module_load; ITO_ERR_FORMAT for a state.json that is damaged or lacks
- *              something, "PATH/state.json: ..."; ITO_ERR_ARGUMENT while averages are swapped in.
- * On failure nothing has changed.
+ *              something, "PATH/state.json: ..."; ITO_ERR_ARGUMENT for a NULL or while averages are
+ *              swapped in. On failure nothing has changed.
  */
 ITO_API ito_status ito_checkpoint_load(const char *path, ito_training_state *state);
 
-/** The path of the newest checkpoint in DIR, the one with the highest step. Freed with free(). NULL
- * without an error if there is none; NULL with ITO_ERR_IO if DIR cannot be read. */
+/** The path of the checkpoint in DIR with the highest step, owned by the caller, who frees it with
+ * free(). NULL without an error if there is none; NULL with ITO_ERR_IO if DIR cannot be read,
+ * ITO_ERR_ARGUMENT if it is NULL, ITO_ERR_MEMORY. */
 ITO_API char *ito_checkpoint_latest(const char *dir);
-/** The settings of one checkpoint as JSON text, to build the model from before its weights are
- * loaded. Freed with free(). NULL: ITO_ERR_FORMAT if there are none, ITO_ERR_IO. */
+/** The settings of one checkpoint, DIR/step-N, as JSON text, from which a program builds the model
+ * before it loads the weights. Owned by the caller, who frees it with free(). NULL: ITO_ERR_IO if
+ * there are none, ITO_ERR_FORMAT if they are no JSON object, ITO_ERR_ARGUMENT if path is NULL,
+ * ITO_ERR_MEMORY. */
 ITO_API char *ito_checkpoint_settings(const char *path);
-/** The step of one checkpoint; -1 and an error if it cannot be read. */
+/** The step of one checkpoint, DIR/step-N, as its state.json says. -1: the errors of
+ * ito_checkpoint_load for that file. */
 ITO_API int64_t ito_checkpoint_step(const char *path);
 
 #ifdef __cplusplus

@@ -1,5 +1,6 @@
-/* Directories of checkpoints. A name without ".tmp-" is only ever given by a rename of a complete
- * directory, and only ever taken away by a rename, so there is never half a checkpoint under it. */
+/* Directories of checkpoints.
+ * Invariant: a name without ".tmp-" appears and disappears only by a rename of a complete
+ * directory, so it never names half a checkpoint. */
 #include "nn/checkpoint_dir.h"
 #include "nn/checkpoint.h"
 #include "tensor/internal.h"
@@ -27,8 +28,7 @@ char *checkpoint_path(const char *dir, const char *name)
 /* ---- names -------------------------------------------------------------------------------------
  */
 
-/* The number that text consists of up to its end, which is set; -1 if it does not begin with one.
- */
+/* The decimal number at the start of text; *end is the address after it. -1 if there is none. */
 static int64_t number_at(const char *text, const char **end)
 {
     int64_t value = 0;
@@ -41,7 +41,7 @@ static int64_t number_at(const char *text, const char **end)
     return at == text ? -1 : value;
 }
 
-/* N of "step-N", with *rest behind it; -1 if the name is another. */
+/* N of "step-N...", with *rest the address after it; -1 for another name. */
 static int64_t step_of(const char *name, const char **rest)
 {
     return strncmp(name, "step-", 5) == 0 ? number_at(name + 5, rest) : -1;
@@ -54,7 +54,7 @@ static bool is_checkpoint(const char *name, int64_t *step)
     return *step >= 0 && *rest == '\0';
 }
 
-/* Whether it is the temporary of a process that is gone, or of this one. */
+/* Whether it is a temporary directory of a process that no longer runs, or of this one. */
 static bool is_stale(const char *name)
 {
     const char *rest = NULL, *end = NULL;
@@ -69,7 +69,7 @@ static bool is_stale(const char *name)
 /* ---- removing ----------------------------------------------------------------------------------
  */
 
-/* A directory and the files in it, as far as that is possible. */
+/* Remove a directory and the files in it, as far as that is possible. */
 static void remove_directory(const char *path)
 {
     DIR *d = opendir(path);
@@ -107,7 +107,8 @@ static char *step_path(const char *dir, int64_t step, bool temporary)
     return checkpoint_path(dir, name);
 }
 
-/* Renamed first, so that a process that dies here leaves a temporary and no half checkpoint. */
+/* The rename comes first, so that a process that dies here leaves a temporary, not half a
+ * checkpoint. */
 static void remove_checkpoint(const char *dir, int64_t step)
 {
     char *path = step_path(dir, step, false), *temporary = step_path(dir, step, true);
@@ -133,8 +134,10 @@ static int64_t highest_step(DIR *d, int64_t below)
 
 char *ito_checkpoint_latest(const char *dir)
 {
-    if (dir == NULL)
+    if (dir == NULL) {
+        error_missing("checkpoint_latest", "the directory");
         return NULL;
+    }
     DIR *d = opendir(dir);
     if (d == NULL) {
         file_system_error(dir, "look for checkpoints in it");
@@ -160,7 +163,7 @@ void checkpoint_prune(const char *dir, int64_t keep, int64_t step)
 /* ---- writing -----------------------------------------------------------------------------------
  */
 
-static void forget(checkpoint_writing *w)
+static void writing_free(checkpoint_writing *w)
 {
     free(w->parent);
     free(w->final);
@@ -172,7 +175,7 @@ void checkpoint_abandon(checkpoint_writing *w)
 {
     if (w->temporary != NULL)
         remove_directory(w->temporary);
-    forget(w);
+    writing_free(w);
 }
 
 static ito_status sync_directory(const char *path)
@@ -180,13 +183,13 @@ static ito_status sync_directory(const char *path)
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     ito_status status = ITO_OK;
     if (fd < 0 || fsync(fd) != 0)
-        status = file_system_error(path, "bring the directory to the disk");
+        status = file_system_error(path, "sync the directory");
     if (fd >= 0)
         close(fd);
     return status;
 }
 
-/* Make DIR, and bring its name to the disk, unless it is there. */
+/* Make DIR and sync its parent, unless it exists. */
 static ito_status make_directory(const char *dir)
 {
     if (mkdir(dir, 0777) != 0)
@@ -214,12 +217,12 @@ ito_status checkpoint_begin(checkpoint_writing *w, const char *dir, int64_t step
         goto fail;
     return ITO_OK;
 fail:
-    forget(w);
+    writing_free(w);
     return status;
 }
 
-/* A checkpoint of this step that is there already changes places with the new one, and is removed
- * as the temporary it then is. Where the file system cannot exchange, it goes first. */
+/* An existing checkpoint of this step is exchanged with the new one and then removed under the
+ * temporary's name. If the file system cannot exchange, it is removed first. */
 static ito_status put_in_place(const checkpoint_writing *w)
 {
     if (rename(w->temporary, w->final) == 0)
@@ -248,6 +251,6 @@ ito_status checkpoint_commit(checkpoint_writing *w)
         return status;
     }
     status = sync_directory(w->parent);
-    forget(w);
+    writing_free(w);
     return status;
 }

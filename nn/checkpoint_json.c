@@ -71,7 +71,8 @@ static bool add_model_generators(cJSON *to, const ito_training_state *s)
     return done;
 }
 
-char *checkpoint_json_write(const ito_training_state *s)
+/* Freed with cJSON_free; NULL and ITO_ERR_MEMORY. */
+static char *state_text(const ito_training_state *s)
 {
     cJSON *json = cJSON_CreateObject();
     char *text = NULL;
@@ -83,6 +84,17 @@ char *checkpoint_json_write(const ito_training_state *s)
     if (text == NULL)
         ito_error_set(ITO_ERR_MEMORY, "checkpoint: no memory for state.json");
     return text;
+}
+
+ito_status checkpoint_json_write(const char *dir, const ito_training_state *s)
+{
+    char *path = checkpoint_path(dir, "state.json"), *text = path == NULL ? NULL : state_text(s);
+    ito_status status = ITO_ERR_MEMORY;
+    if (text != NULL)
+        status = ito_file_write(path, text, strlen(text));
+    cJSON_free(text);
+    free(path);
+    return status;
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -194,7 +206,8 @@ static ito_status read_json(checkpoint_json *j, const char *path, const cJSON *j
     return r.status;
 }
 
-/* The JSON of DIR/NAME; ITO_ERR_FORMAT if it is none. */
+/* The JSON of a file. cJSON gives NULL for other text and where its allocator fails; an allocator
+ * that records its failure, as the library's does, has the first word. */
 static ito_status parse_file(const char *path, cJSON **json)
 {
     void *text = NULL;
@@ -204,7 +217,10 @@ static ito_status parse_file(const char *path, cJSON **json)
         return status;
     *json = cJSON_ParseWithLengthOpts(text, (size_t)size + 1, NULL, true);
     mem_free(text);
-    return *json != NULL ? ITO_OK : file_error(ITO_ERR_FORMAT, path, "is not JSON");
+    if (*json != NULL)
+        return ITO_OK;
+    file_error(ITO_ERR_FORMAT, path, "is not JSON");
+    return ito_error_code();
 }
 
 ito_status checkpoint_json_read(checkpoint_json *j, const char *dir, const ito_training_state *s)
@@ -244,7 +260,7 @@ void checkpoint_json_free(checkpoint_json *j)
     *j = (checkpoint_json){0};
 }
 
-/* ---- without loading ---------------------------------------------------------------------------
+/* ---- reading without loading -------------------------------------------------------------------
  */
 
 ito_status checkpoint_json_check_settings(const char *text)
@@ -252,13 +268,19 @@ ito_status checkpoint_json_check_settings(const char *text)
     cJSON *json = cJSON_ParseWithOpts(text, NULL, true);
     bool object = cJSON_IsObject(json);
     cJSON_Delete(json);
-    return object ? ITO_OK
-                  : ito_error_set(ITO_ERR_ARGUMENT, "checkpoint: settings are no JSON object");
+    if (object)
+        return ITO_OK;
+    ito_error_set(ITO_ERR_ARGUMENT, "checkpoint: settings are no JSON object");
+    return ito_error_code();
 }
 
 char *ito_checkpoint_settings(const char *path)
 {
-    char *file = path == NULL ? NULL : checkpoint_path(path, "settings.json");
+    if (path == NULL) {
+        error_missing("checkpoint_settings", "the path");
+        return NULL;
+    }
+    char *file = checkpoint_path(path, "settings.json");
     if (file == NULL)
         return NULL;
     void *text = NULL;
@@ -282,8 +304,10 @@ char *ito_checkpoint_settings(const char *path)
 
 int64_t ito_checkpoint_step(const char *path)
 {
-    if (path == NULL)
+    if (path == NULL) {
+        error_missing("checkpoint_step", "the path");
         return -1;
+    }
     checkpoint_json j;
     ito_status status = checkpoint_json_read(&j, path, &(ito_training_state){0});
     int64_t step = status == ITO_OK ? j.step : -1;

@@ -4,17 +4,17 @@
 
 #include "nn/checkpoint.h"
 
-/* What was read, until it is used. */
+/* What was read from a file, before it is committed. */
 typedef struct checkpoint_json {
     int64_t step, position, optimizer_steps, ema_updates;
-    ito_named_generators *model_generators; /* owned list of the model's */
+    ito_named_generators *model_generators; /* the model's; owned */
     ito_generator *values;                  /* the model's, then the caller's */
 } checkpoint_json;
 
-/* The text for s, to be freed with free(); NULL and ITO_ERR_MEMORY. */
-char *checkpoint_json_write(const ito_training_state *s);
-/* Read DIR/state.json and check that it has all that s asks for. checkpoint_json_free is due in any
- * case. */
+/* Write DIR/state.json for s. */
+ito_status checkpoint_json_write(const char *dir, const ito_training_state *s);
+/* Read DIR/state.json and check that it has all that s asks for. The caller calls
+ * checkpoint_json_free, also on failure. */
 ito_status checkpoint_json_read(checkpoint_json *j, const char *dir, const ito_training_state *s);
 /* Set counters and generators. */
 void checkpoint_json_commit(const checkpoint_json *j, ito_training_state *s);

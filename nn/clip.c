@@ -7,7 +7,7 @@
 
 static profile_row row = PROFILE_ROW("clip");
 
-/* A sum for each piece, then one over pieces in order: the same for any number of threads. */
+/* A sum for each piece, then a sum over pieces in order: the same for any number of threads. */
 double clip_norm(module_flat *f, int64_t pieces)
 {
     profile_frame frame;
@@ -48,8 +48,9 @@ static void scale_gradients(module_flat *f, int64_t pieces, double c)
 
 double ito_clip_grad_norm(ito_module *model, double max_norm)
 {
-    if (!(max_norm > 0)) {
-        ito_error_set(ITO_ERR_RANGE, "clip_grad_norm: a norm of at most %g", max_norm);
+    if (!(max_norm >= 0)) {
+        ito_error_set(ITO_ERR_RANGE, "clip_grad_norm: max_norm %g is negative or not a number",
+                      max_norm);
         return (double)NAN;
     }
     module_flat *f = flat_of(model);

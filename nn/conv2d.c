@@ -1,4 +1,4 @@
-/* The convolution layer. Its weight lies channels-last, as the kernels want it. */
+/* The convolution layer. Its weight is channels-last in memory, which the kernels read fastest. */
 #include "autograd/ops.h"
 #include "nn/init.h"
 #include "nn/layers.h"
@@ -11,13 +11,6 @@ static ito_tensor *forward(ito_module *self, ito_tensor *x)
     return ito_conv2d_forward((ito_conv2d_layer *)self, x);
 }
 
-static void set_defaults(ito_conv2d_layer_options *o)
-{
-    o->stride += o->stride == 0;
-    o->dilation += o->dilation == 0;
-    o->groups += o->groups == 0;
-}
-
 static bool check(int64_t in, int64_t out, int64_t kernel, const ito_conv2d_layer_options *o)
 {
     if (in < 1 || out < 1 || kernel < 1)
@@ -28,7 +21,7 @@ static bool check(int64_t in, int64_t out, int64_t kernel, const ito_conv2d_laye
     else if (o->stride < 1 || o->dilation < 1 || o->padding < 0 || o->padding_end < 0)
         ito_error_set(ITO_ERR_ARGUMENT,
                       "conv2d: stride %" PRId64 ", dilation %" PRId64 ", padding %" PRId64
-                      " and %" PRId64 "; the first two begin at 1, paddings at 0",
+                      " and %" PRId64 "; stride and dilation must be positive, paddings 0 or more",
                       o->stride, o->dilation, o->padding, o->padding_end);
     else if (o->groups < 1 || in % o->groups != 0 || out % o->groups != 0)
         ito_error_set(ITO_ERR_ARGUMENT,
@@ -50,7 +43,6 @@ ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, i
                                          int64_t out, int64_t kernel,
                                          ito_conv2d_layer_options options)
 {
-    set_defaults(&options);
     if (!check(in, out, kernel, &options))
         return NULL;
     ito_conv2d_layer *l = ito_module_create(parent, name, sizeof *l);
@@ -63,7 +55,7 @@ ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, i
     l->dilation = options.dilation;
     l->groups = options.groups;
     ito_tensor *weight = zero_weight(out, in / l->groups, kernel);
-    ito_tensor *bias = options.no_bias ? NULL : ito_zeros(ITO_SHAPE(out), ITO_F32);
+    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), ITO_F32) : NULL;
     if (options.generator != NULL) {
         double bound = 1 / sqrt((double)(in / l->groups) * (double)kernel * (double)kernel);
         weight = ito_init_uniform(weight, -bound, bound, options.generator);
@@ -71,7 +63,7 @@ ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, i
     }
     l->weight = ito_module_parameter(&l->base, "weight", weight);
     l->bias = ito_module_parameter(&l->base, "bias", bias);
-    if (l->weight == NULL || (l->bias == NULL && !options.no_bias))
+    if (l->weight == NULL || (l->bias == NULL && options.bias))
         goto fail;
     return l;
 fail:

@@ -1,8 +1,7 @@
-/* Data: a dataset gives single examples, a sampler their order, a loader batches of them.
+/* Data: a dataset gives single examples, a data sampler their order, a loader batches of them.
  *
- * The order of examples, their augmentation and hence every byte of every batch are functions of
- * (seed, position) alone: not of threads, of prefetching, or of where a run was stopped and
- * resumed.
+ * Every byte of every batch depends on (seed, position) alone, through the order of examples and
+ * their augmentation. Threads, prefetching, and stopping and resuming a run change nothing.
  */
 #ifndef ITO_NN_DATA_H
 #define ITO_NN_DATA_H
@@ -16,37 +15,40 @@ extern "C" {
 /* ---- datasets ----------------------------------------------------------------------------------
  */
 
-/** Which example is wanted, and what its augmentation may draw from. */
+/** Which example to give, and what its augmentation may depend on. */
 typedef struct ito_example {
     int64_t index; /* in [0, size) */
-    int64_t epoch; /* how often the data was gone through before */
+    int64_t epoch; /* how many passes over the data came before */
     uint64_t seed; /* of the loader */
 } ito_example;
 
+/** A number of examples of one shape, given one at a time. */
 typedef struct ito_dataset ito_dataset;
 
-/** A dataset of one's own embeds this as its first member. */
+/** The first member of a dataset's struct, also of one defined outside the library. */
 struct ito_dataset {
     int64_t size;
     ito_shape shape; /* of an example: [C, H, W], say */
     bool has_labels;
     /**
-     * Write one example, row-major f32 of `shape`, and its label unless label is NULL. Called by
-     * one thread at a time for each loader, which need not be the one that made the loader. Depends
-     * on its arguments only. On failure it records an error and returns its code.
+     * Write one example, row-major f32 of `shape`, and its label unless label is NULL. The result
+     * depends on the arguments only. Each loader calls it from one thread at a time, which need not
+     * be the thread that made the loader. On failure it records an error and returns its code.
      */
     ito_status (*get)(const ito_dataset *d, ito_example which, float *x, int64_t *label);
     /** Frees the dataset. May be NULL. */
     void (*destroy)(ito_dataset *d);
 };
 
-/** Accepts NULL. */
+/** Free a dataset by its own destroy function. Accepts NULL. */
 ITO_API void ito_dataset_free(ito_dataset *d);
 
+/** Options of ito_image_dataset_create. */
 typedef struct ito_image_dataset_options {
     int reserved_;
-    ito_tensor *labels; /* [N] u8, i32 or i64; NULL: none */
-    bool flip;          /* mirror left and right, for half of (seed, epoch, index) */
+    ito_tensor *labels; /* [N] u8, i32 or i64, copied; NULL: none */
+    bool flip;          /* mirror left and right with probability 1/2, drawn from (seed, epoch,
+                           index) */
 } ito_image_dataset_options;
 #define ITO_DEFAULTS_ito_image_dataset_options .reserved_ = 0
 
@@ -64,36 +66,40 @@ ITO_API ito_dataset *ito_image_dataset_create_with(ito_tensor *images,
     ITO_AT(ito_image_dataset_create_with(images,                                                   \
                                          ITO_OPTIONS(ito_image_dataset_options, __VA_ARGS__)))
 
-/* ---- the order ---------------------------------------------------------------------------------
+/* ---- sampling order ----------------------------------------------------------------------------
  */
 
-/** A place in the endless sequence of examples, epoch after epoch, each in an order of its own.
- * Plain data: copy it, save it. */
-typedef struct ito_sampler {
+/** A position in the endless sequence of examples, one epoch after another, each in its own order.
+ * Plain data: it can be copied and saved. */
+typedef struct ito_data_sampler {
     int64_t size; /* of the dataset, at least 1 */
     uint64_t seed;
     int64_t position; /* examples consumed so far: epoch = position / size */
     bool sequential;  /* 0, 1, 2, ... in every epoch */
-} ito_sampler;
+} ito_data_sampler;
 
 /** The order of an epoch: a permutation of 0 .. size - 1, i64 [size], of the current scope, drawn
- * from (seed, epoch). ITO_ERR_RANGE unless size >= 1 and epoch >= 0. */
-ITO_API ito_tensor *ito_sampler_order(const ito_sampler *s, int64_t epoch);
+ * from (seed, epoch). NULL: ITO_ERR_RANGE unless size >= 1 and epoch >= 0, ITO_ERR_MEMORY, or s is
+ * NULL. */
+ITO_API ito_tensor *ito_data_sampler_order(const ito_data_sampler *s, int64_t epoch);
 
 /* ---- batches -----------------------------------------------------------------------------------
  */
 
+/** Gives the batches of a dataset one after another. */
 typedef struct ito_loader ito_loader;
 
+/** Options of ito_loader_create. */
 typedef struct ito_loader_options {
     int reserved_;
-    int64_t position; /* examples to skip: where a checkpoint says */
-    int64_t prefetch; /* batches that a thread of its own keeps ready; 0: made when asked for */
-    bool sequential;  /* in the order of the dataset, not a random one */
-    bool once;        /* one pass: the last batch may be shorter, then there are none */
+    int64_t position; /* examples to skip, 0 or more: ito_loader_position of a resumed run */
+    int64_t prefetch; /* batches that a second thread keeps ready; 0: no thread */
+    bool sequential;  /* the order of the dataset, not a random one */
+    bool once;        /* a single pass: the last batch may be shorter, then there are none */
 } ito_loader_options;
 #define ITO_DEFAULTS_ito_loader_options .reserved_ = 0
 
+/** A batch of B examples. */
 typedef struct ito_batch {
     ito_tensor *x;      /* [B, ...] f32, of the current scope; NULL at the end of a single pass */
     ito_tensor *labels; /* [B] i64, or NULL if the dataset has none */
@@ -103,13 +109,13 @@ typedef struct ito_batch {
 /**
  * Batches of a dataset: ito_loader_create(data, 128, seed, .prefetch = 2).
  *
- * Every batch is full: one that begins at the end of an epoch goes on into the next, so no example
- * is dropped and each is seen once an epoch. (With .once there is one epoch, and the last batch
- * holds what is left.)
+ * Every batch is full: one that begins at the end of an epoch continues in the next, so no example
+ * is dropped and each is seen once an epoch. With .once there is one epoch, and the last batch
+ * holds what is left.
  * @param data  borrowed, must outlive the loader.
  * @return      owned by the caller. NULL: ITO_ERR_RANGE for sizes below 1, a negative position or
- *              prefetch; ITO_ERR_SHAPE for a batch that does not fit in memory's address range;
- *              ITO_ERR_MEMORY, also if there can be no thread.
+ *              prefetch; ITO_ERR_SHAPE for a batch whose size in bytes overflows; ITO_ERR_MEMORY,
+ * also if the system gives no thread.
  */
 ITO_API ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size,
                                            uint64_t seed, ito_loader_options options);
@@ -120,13 +126,14 @@ ITO_API ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batc
 ITO_API void ito_loader_free(ito_loader *l);
 
 /**
- * The next batch.
- * @return  an error of the dataset or of memory, also if it arose in the thread. It ends the
- * loader: later calls give it again. *out is untouched then.
+ * The next batch, its tensors of the current scope.
+ * @return  ITO_ERR_ARGUMENT if l or out is NULL; an error of the dataset or ITO_ERR_MEMORY, also if
+ *          it arose in the thread. Such an error ends the loader: later calls return it again. *out
+ *          is untouched then.
  */
 ITO_API ito_status ito_loader_next(ito_loader *l, ito_batch *out);
-/** Examples in the batches handed out so far, and those skipped: to be saved, and given as
- * .position to resume. */
+/** The number of examples skipped and given out so far. Saved and given as .position, it resumes
+ * the sequence. 0 for NULL. */
 ITO_API int64_t ito_loader_position(const ito_loader *l);
 
 #ifdef __cplusplus
@@ -134,7 +141,7 @@ ITO_API int64_t ito_loader_position(const ito_loader *l);
 #endif
 
 #ifndef ITO_BUILD
-#define ito_sampler_order(...) ITO_AT(ito_sampler_order(__VA_ARGS__))
+#define ito_data_sampler_order(...) ITO_AT(ito_data_sampler_order(__VA_ARGS__))
 #define ito_loader_next(...) ITO_AT(ito_loader_next(__VA_ARGS__))
 #endif
 

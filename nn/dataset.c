@@ -1,6 +1,6 @@
-/* Datasets: images in memory, mirrored or not. */
+/* Datasets: images in memory, optionally mirrored at random. */
 #include "nn/data.h"
-#include "nn/streams.h"
+#include "nn/random_streams.h"
 #include "tensor/internal.h"
 
 #include <stdlib.h>
@@ -49,11 +49,11 @@ static void mirror_rows(float *x, int64_t rows, int64_t width)
         }
 }
 
-/* A coin for each (seed, epoch, index), whatever was drawn before. */
+/* A random bit for each (seed, epoch, index), independent of what was drawn before. */
 static bool coin(ito_example which)
 {
     uint32_t u[4];
-    ito_philox(which.seed, data_stream(STREAM_FLIP, which.epoch), (uint64_t)which.index, u);
+    ito_philox(which.seed, data_random_stream(RANDOM_FLIP, which.epoch), (uint64_t)which.index, u);
     return (u[0] & 1) != 0;
 }
 

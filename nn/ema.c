@@ -8,10 +8,8 @@
 
 ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options)
 {
-    if (options.decay == 0.0)
-        options.decay = 0.9999;
-    if (!(options.decay > 0 && options.decay < 1))
-        return error_null(ITO_ERR_RANGE, "ema: decay %g is not in (0, 1)", options.decay);
+    if (!(options.decay >= 0 && options.decay < 1))
+        return error_null(ITO_ERR_RANGE, "ema: decay %g is not in [0, 1)", options.decay);
     module_flat *flat = flat_of(model);
     if (flat == NULL || !flat_check(flat, "ema"))
         return NULL;
@@ -64,7 +62,9 @@ void ema_advance(ito_ema *ema)
 
 ito_status ito_ema_update(ito_ema *ema)
 {
-    if (ema == NULL || !ema_ready(ema))
+    if (ema == NULL)
+        return error_missing("ema_update", "the averages");
+    if (!ema_ready(ema))
         return ITO_ERR_ARGUMENT;
     module_flat *f = ema->flat;
     static profile_row row = PROFILE_ROW("averages");
@@ -84,7 +84,9 @@ ito_status ito_ema_update(ito_ema *ema)
 
 ito_status ito_ema_swap(ito_ema *ema)
 {
-    if (ema == NULL || !flat_check(ema->flat, "ema"))
+    if (ema == NULL)
+        return error_missing("ema_swap", "the averages");
+    if (!flat_check(ema->flat, "ema"))
         return ITO_ERR_ARGUMENT;
     module_flat *f = ema->flat;
     const kernel_table *k = kernels(f->dtype);
@@ -112,7 +114,7 @@ int64_t ito_ema_updates(const ito_ema *ema)
 ito_status ito_ema_set_updates(ito_ema *ema, int64_t updates)
 {
     if (ema == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("ema_set_updates", "the averages");
     if (updates < 0)
         return ito_error_set(ITO_ERR_RANGE, "ema: %" PRId64 " updates", updates);
     ema->updates = updates;
@@ -125,7 +127,7 @@ ito_named_tensors *ito_ema_state(const ito_ema *ema)
         return NULL;
     const module_flat *f = ema->flat;
     ito_named_tensors *list = named_tensors_create(f->list->n, named_tensors_bytes(f->list));
-    if (list != NULL && !flat_list(f, list, "", ema->average)) {
+    if (list != NULL && !flat_append_views(f, list, "", ema->average)) {
         ito_named_tensors_free(list);
         list = NULL;
     }

@@ -1,5 +1,5 @@
-/* Exponential moving average of a model's parameters, whose samples are better than those of the
- * parameters themselves. Buffers are not averaged.
+/* Exponential moving average (EMA) of a model's parameters. Diffusion models sample better with the
+ * averages than with the parameters themselves. Buffers are not averaged.
  *
  *     ito_ema_update(ema);   // after each optimiser step, unless that was told .ema = ema
  *     ito_ema_swap(ema);     // the model now has the averages: sample, evaluate
@@ -14,42 +14,50 @@
 extern "C" {
 #endif
 
+/** The averages of one model's parameters, and how many updates they had. */
 typedef struct ito_ema ito_ema;
 
+/** Options of ito_ema_create. */
 typedef struct ito_ema_options {
     int reserved_;
-    double decay; /* in (0, 1); default 0.9999 */
-    bool warmup;  /* min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: forget the start */
+    double decay ITO_DEFAULT(0.9999); /* in [0, 1); 0: the averages follow the parameters */
+    bool warmup; /* min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: forget the start */
 } ito_ema_options;
-#define ITO_DEFAULTS_ito_ema_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_ema_options .decay = 0.9999
 
 /**
- * Begin with the parameters as they are: ito_ema_create(&model->base, .decay = 0.999). Flattens the
- * model.
+ * Averages that begin as copies of the parameters: ito_ema_create(&model->base, .decay = 0.999).
+ * Flattens the model.
  * @param model  a root; borrowed, must outlive the averages.
- * @return       owned by the caller. NULL: ITO_ERR_RANGE for the decay, whatever flatten records.
+ * @return       owned by the caller. NULL: ITO_ERR_RANGE for the decay, ITO_ERR_MEMORY, whatever
+ *               ito_module_flatten records.
  */
 ITO_API ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options);
 #define ito_ema_create(model, ...)                                                                 \
     ITO_AT(ito_ema_create_with(model, ITO_OPTIONS(ito_ema_options, __VA_ARGS__)))
-/** Accepts NULL. Does not swap back. */
+/** Free the averages; the model stays as it is, and is not swapped back. Accepts NULL. */
 ITO_API void ito_ema_free(ito_ema *ema);
 
-/** average += (1 - decay) (parameter - average). ITO_ERR_ARGUMENT while swapped. */
+/** One update of all averages: average += (1 - decay) (parameter - average). ITO_ERR_ARGUMENT if
+ * ema is NULL or swapped, or a parameter has moved to another model that was flattened later. */
 ITO_API ito_status ito_ema_update(ito_ema *ema);
 /** Exchange the model's parameters and the averages; twice restores both to the bit.
- * ITO_ERR_ARGUMENT if the model's parameters were moved to another one's flat memory. */
+ * ITO_ERR_ARGUMENT if ema is NULL or a parameter has moved to another model that was flattened
+ * later. */
 ITO_API ito_status ito_ema_swap(ito_ema *ema);
+/** Whether the model holds the averages now. false for NULL. */
 ITO_API bool ito_ema_is_swapped(const ito_ema *ema);
 
-/** The decay that the next update uses. */
+/** The decay that the next update uses, in [0, 1). 0 for NULL. */
 ITO_API double ito_ema_decay(const ito_ema *ema);
-/** How many updates there were. */
+/** The number of updates so far. 0 for NULL. */
 ITO_API int64_t ito_ema_updates(const ito_ema *ema);
-/** Put the counter where a checkpoint says. ITO_ERR_RANGE below 0. */
+/** Set the number of updates, as a checkpoint gives it. ITO_ERR_RANGE below 0; ITO_ERR_ARGUMENT if
+ * ema is NULL. */
 ITO_API ito_status ito_ema_set_updates(ito_ema *ema, int64_t updates);
-/** The averages under the parameters' names, as views: a state dict that ito_module_load reads.
- * While swapped, the parameters. Owned by the caller. NULL: ITO_ERR_MEMORY. */
+/** The averages under the parameters' names, as views; saved, a state dict that ito_module_load
+ * reads. While swapped, the parameters. Owned by the caller (ito_named_tensors_free). NULL:
+ * ITO_ERR_MEMORY, or NULL was given. */
 ITO_API ito_named_tensors *ito_ema_state(const ito_ema *ema);
 
 #ifdef __cplusplus

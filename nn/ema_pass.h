@@ -1,4 +1,4 @@
-/* Averages from inside, for the optimiser, which updates them in its own pass. Internal. */
+/* The struct of averages, for the optimiser, which updates them in its own pass. Internal. */
 #ifndef ITO_NN_EMA_PASS_H
 #define ITO_NN_EMA_PASS_H
 
@@ -13,9 +13,9 @@ struct ito_ema {
     int64_t updates;
 };
 
-/* Whether an update may be made now; else an error. */
+/* Whether an update may be made now; if not, an error is recorded. */
 bool ema_ready(const ito_ema *ema);
-/* An update was made. */
+/* Count an update that was made, and mark the averages as changed. */
 void ema_advance(ito_ema *ema);
 
 #endif

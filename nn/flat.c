@@ -27,7 +27,7 @@ void flat_free(module_flat *f)
     free(f);
 }
 
-/* ---- making it ---------------------------------------------------------------------------------
+/* ---- creation ----------------------------------------------------------------------------------
  */
 
 static bool one_dtype(const ito_named_tensors *list)
@@ -89,7 +89,7 @@ static bool allocate(module_flat *f)
     return true;
 }
 
-/* Parameter i's handle takes over the place that `to` views, and `to` the old one. */
+/* Copy p's values to the place that `to` views, then exchange the storages of the two handles. */
 static void move_values(ito_tensor *p, ito_tensor *to)
 {
     if (ito_numel(p) > 0)
@@ -157,11 +157,11 @@ fail:
 ito_status ito_module_flatten(ito_module *m)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("flatten", "the module");
     return flat_of(m) != NULL ? ITO_OK : ito_error_code();
 }
 
-/* ---- using it ----------------------------------------------------------------------------------
+/* ---- use ---------------------------------------------------------------------------------------
  */
 
 bool flat_check(const module_flat *f, const char *op)
@@ -186,7 +186,7 @@ void flat_gather_gradients(module_flat *f)
         ito_tensor *g = ito_grad_of(p);
         if (g == f->grad_view[i])
             continue;
-        /* a sweep that was recorded itself has put a tensor with history in its place */
+        /* A backward sweep with create_graph has replaced the view by a tensor with history. */
         if (g != NULL)
             tensor_copy(f->grad_view[i], g);
         else
@@ -196,8 +196,8 @@ void flat_gather_gradients(module_flat *f)
     }
 }
 
-/* Cut [begin, end) at multiples of PIECE of the block. */
-static int64_t cut(flat_piece *piece, int64_t count, int64_t begin, int64_t end, bool frozen)
+/* Append [begin, end), divided at multiples of PIECE of the block; returns the new count. */
+static int64_t add_pieces(flat_piece *piece, int64_t count, int64_t begin, int64_t end, bool frozen)
 {
     while (begin < end) {
         int64_t next = (begin / PIECE + 1) * PIECE;
@@ -209,21 +209,22 @@ static int64_t cut(flat_piece *piece, int64_t count, int64_t begin, int64_t end,
 
 int64_t flat_pieces(module_flat *f)
 {
-    int64_t count = 0,
-            begin = 0; /* of the run of parameters that are all frozen, or none of them */
+    /* begin: of the current run of parameters that are all frozen or all not. */
+    int64_t count = 0, begin = 0;
     bool frozen = false;
     for (int64_t i = 0; i < f->list->n; i++) {
         bool here = !ito_has_grad_path(f->list->tensors[i]);
         if (here != frozen) {
-            count = cut(f->piece, count, begin, f->offset[i], frozen);
+            count = add_pieces(f->piece, count, begin, f->offset[i], frozen);
             begin = f->offset[i];
             frozen = here;
         }
     }
-    return cut(f->piece, count, begin, f->n, frozen);
+    return add_pieces(f->piece, count, begin, f->n, frozen);
 }
 
-bool flat_list(const module_flat *f, ito_named_tensors *list, const char *prefix, ito_tensor *t)
+bool flat_append_views(const module_flat *f, ito_named_tensors *list, const char *prefix,
+                       ito_tensor *t)
 {
     for (int64_t i = 0; i < f->list->n; i++)
         if (!named_tensors_add(list, prefix, f->list->names[i], view_as(f, i, t)))

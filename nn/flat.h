@@ -11,11 +11,13 @@
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
 
+/* A part of the blocks that one thread takes at a time. */
 typedef struct flat_piece {
     int64_t begin, end; /* elements of the block */
     bool frozen;        /* whether its parameters are */
 } flat_piece;
 
+/* The two blocks of a model, and what passes over them need. */
 typedef struct ito_module_flat {
     ito_dtype dtype;
     int64_t n;               /* elements of each block */
@@ -23,27 +25,28 @@ typedef struct ito_module_flat {
     ito_named_tensors *list; /* the parameters */
     ito_tensor **grad_view;  /* [list->n] references: views of grad shaped as the parameters */
     int64_t *offset;         /* [list->n] */
-    flat_piece *piece;       /* room for those of a pass */
-    double *partial;         /* a sum for each of them */
+    flat_piece *piece;       /* room for the pieces of a pass */
+    double *partial;         /* a sum for each piece */
 } module_flat;
 
-/* The flat memory of a root, made if there is none; NULL with an error. */
+/* The flat memory of a root, made if it does not exist; NULL with an error recorded. */
 module_flat *flat_of(ito_module *root);
-/* Accepts NULL. */
+/* Frees the blocks; the parameters keep their memory. Accepts NULL. */
 void flat_free(module_flat *f);
 
-/* Whether all parameters still lie in f; else an error in op's name. */
+/* Whether all parameters still lie in f; if not, an error in op's name is recorded. */
 bool flat_check(const module_flat *f, const char *op);
-/* Bring the gradients of all parameters that are not frozen into f->grad, those that count as zero
- * included. */
+/* Copy the gradients of all parameters that are not frozen into f->grad, where they are not there
+ * already; a missing one is zero. */
 void flat_gather_gradients(module_flat *f);
 /* Fill in f->piece with all of the block and return how many there are. */
 int64_t flat_pieces(module_flat *f);
 
 /* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */
 ito_tensor *flat_zeros(const module_flat *f);
-/* Views of t, made by flat_zeros, shaped as the parameters, added to list under prefix. */
-bool flat_list(const module_flat *f, ito_named_tensors *list, const char *prefix, ito_tensor *t);
+/* Append views of t, which flat_zeros made, shaped as the parameters, to list: "<prefix><name>". */
+bool flat_append_views(const module_flat *f, ito_named_tensors *list, const char *prefix,
+                       ito_tensor *t);
 
 /* The address of element i of one of the blocks. */
 static inline void *flat_at(const ito_tensor *t, int64_t i)

@@ -3,6 +3,8 @@
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
+#include <math.h>
+
 static ito_tensor *forward(ito_module *self, ito_tensor *x)
 {
     return ito_group_norm_forward((ito_group_norm_layer *)self, x);
@@ -16,6 +18,9 @@ ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, const char 
         return error_null(ITO_ERR_SHAPE,
                           "group_norm: %" PRId64 " channels do not form %" PRId64 " groups",
                           channels, groups);
+    if (!(options.eps >= 0 && options.eps < HUGE_VAL))
+        return error_null(ITO_ERR_RANGE, "group_norm: eps %g is negative or not finite",
+                          options.eps);
     ito_group_norm_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
         return NULL;

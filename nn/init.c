@@ -17,7 +17,7 @@ static bool can_initialise(const ito_tensor *t)
 
 typedef ito_tensor *draw_fn(ito_generator *g, ito_shape shape, ito_dtype dtype);
 
-/* t = shift + scale times what draw gives. The product is rounded once: it is taken in double. */
+/* t = shift + scale * draw, computed in double and rounded once. */
 static ito_tensor *fill(ito_tensor *t, draw_fn *draw, double shift, double scale, ito_generator *g)
 {
     ito_scope_begin();
@@ -59,7 +59,7 @@ ito_tensor *ito_init_normal(ito_tensor *t, double mean, double std, ito_generato
     return can_initialise(t) ? fill(t, ito_randn, mean, std, g) : NULL;
 }
 
-/* How many inputs an output has (in), and how many outputs an input reaches (out). */
+/* fan_in, the inputs of one output, and fan_out, the outputs of one input. */
 static bool fans(const ito_tensor *t, double *in, double *out)
 {
     if (!can_initialise(t))

@@ -1,10 +1,15 @@
 /* Layers: modules for the operations that have parameters or a mode.
  *
- * Names of parameters, shapes and initial values are PyTorch's. Each create function takes the
- * parent (NULL for a root) and the name within it, and returns a module that the parent owns. With
- * .generator = &g the weights are drawn from g, which advances; without, weights are zero, to be
- * loaded or initialised by other means (init.h). forward functions pass NULL on, return a tensor of
- * the current scope and record the errors of the operations they are made of.
+ * Names of parameters, shapes and initial values are PyTorch's; parameters are f32.
+ *
+ * Each create function takes the parent and the name within it, and returns a module that the
+ * parent owns. Without a parent (NULL) the module is a root, which the caller frees with
+ * ito_module_free. With .generator = &g the weights are drawn from g, which advances; without,
+ * weights are zero, to be loaded or initialised by other means (init.h). Besides its own errors,
+ * each records those of ito_module_create and returns NULL.
+ *
+ * Each forward function returns a tensor of the current scope, differentiable in x and in the
+ * parameters. It passes NULL on and records the errors of the operations it is made of.
  */
 #ifndef ITO_NN_LAYERS_H
 #define ITO_NN_LAYERS_H
@@ -18,32 +23,36 @@ extern "C" {
 /* ---- linear ------------------------------------------------------------------------------------
  */
 
+/** y = x weight^T + bias. */
 typedef struct ito_linear_layer {
     ito_module base;
     ito_tensor *weight; /* [out, in] */
     ito_tensor *bias;   /* [out], or NULL */
 } ito_linear_layer;
 
+/** Options of ito_linear_create. */
 typedef struct ito_linear_options {
     int reserved_;
-    ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in) */
-    bool no_bias;
+    ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in); NULL: zero */
+    bool bias ITO_DEFAULT(true);
 } ito_linear_options;
-#define ITO_DEFAULTS_ito_linear_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_linear_options .bias = true
 
-/** y = x weight^T + bias: ito_linear_create(&m->base, "proj", 128, 512, .generator = &g).
- * ITO_ERR_ARGUMENT unless both sizes are positive. */
+/** A linear layer from `in` to `out` features:
+ * ito_linear_create(&m->base, "proj", 128, 512, .generator = &g). ITO_ERR_ARGUMENT unless both
+ * sizes are positive. */
 ITO_API ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, int64_t in,
                                                  int64_t out, ito_linear_options options);
 #define ito_linear_create(parent, name, in, out, ...)                                              \
     ITO_AT(ito_linear_create_with(parent, name, in, out,                                           \
                                   ITO_OPTIONS(ito_linear_options, __VA_ARGS__)))
-/** x [.., in] to [.., out]. */
+/** x [.., in] to [.., out], as ito_linear. */
 ITO_API ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x);
 
 /* ---- convolution -------------------------------------------------------------------------------
  */
 
+/** A two-dimensional convolution with a square kernel. */
 typedef struct ito_conv2d_layer {
     ito_module base;
     ito_tensor *weight; /* [out, in / groups, k, k], channels-last in memory */
@@ -51,34 +60,40 @@ typedef struct ito_conv2d_layer {
     int64_t stride, padding, padding_end, dilation, groups;
 } ito_conv2d_layer;
 
+/** Options of ito_conv2d_create. Sizes are in pixels. */
 typedef struct ito_conv2d_layer_options {
     int reserved_;
     ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in / groups k k) */
-    int64_t stride;           /* default 1 */
-    int64_t padding;          /* zeros on every side */
-    int64_t padding_end;      /* further ones at the bottom and right */
-    int64_t dilation;         /* default 1 */
-    int64_t groups;           /* default 1 */
-    bool no_bias;
+    int64_t stride ITO_DEFAULT(1);
+    int64_t padding;     /* zeros on every side */
+    int64_t padding_end; /* further zeros at the bottom and right */
+    int64_t dilation ITO_DEFAULT(1);
+    int64_t groups ITO_DEFAULT(1); /* divides `in` and `out` */
+    bool bias ITO_DEFAULT(true);
 } ito_conv2d_layer_options;
-#define ITO_DEFAULTS_ito_conv2d_layer_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_conv2d_layer_options .stride = 1, .dilation = 1, .groups = 1, .bias = true
 
-/** ito_conv2d_create(&m->base, "conv1", 64, 128, 3, .padding = 1, .generator = &g).
- * ITO_ERR_ARGUMENT for sizes below 1 (padding: 0), or channels that groups does not divide. */
+/** A convolution from `in` to `out` channels with a kernel x kernel window:
+ * ito_conv2d_create(&m->base, "conv1", 64, 128, 3, .padding = 1, .generator = &g).
+ * ITO_ERR_ARGUMENT unless all sizes are positive (paddings: 0 or more) and groups divides both
+ * numbers of channels. */
 ITO_API ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, int64_t in,
                                                  int64_t out, int64_t kernel,
                                                  ito_conv2d_layer_options options);
 #define ito_conv2d_create(parent, name, in, out, kernel, ...)                                      \
     ITO_AT(ito_conv2d_create_with(parent, name, in, out, kernel,                                   \
                                   ITO_OPTIONS(ito_conv2d_layer_options, __VA_ARGS__)))
-/** x [N, in, H, W] to [N, out, OH, OW]. */
+/** x [N, in, H, W] to [N, out, OH, OW], as ito_conv2d. */
 ITO_API ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x);
-/** The same + add, [N, out, OH, OW] or [N, out, 1, 1], in one pass over memory. */
+/** ito_conv2d_forward(layer, x) + add in one pass over memory; add is [N, out, OH, OW] or
+ * [N, out, 1, 1]. NULL gives NULL. */
 ITO_API ito_tensor *ito_conv2d_forward_add(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *add);
 
 /* ---- group normalisation -----------------------------------------------------------------------
  */
 
+/** Zero mean and unit variance in each group of channels of each example, then a scale and a shift
+ * for each channel. */
 typedef struct ito_group_norm_layer {
     ito_module base;
     ito_tensor *weight, *bias; /* [channels]: 1 and 0 at first */
@@ -86,71 +101,79 @@ typedef struct ito_group_norm_layer {
     double eps;
 } ito_group_norm_layer;
 
+/** Options of ito_group_norm_create. */
 typedef struct ito_group_norm_options {
     int reserved_;
-    double eps; /* default 1e-5, PyTorch's; DDPM has 1e-6 */
+    double eps ITO_DEFAULT(1e-5); /* PyTorch's; DDPM has 1e-6 */
 } ito_group_norm_options;
-#define ITO_DEFAULTS_ito_group_norm_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_group_norm_options .eps = 1e-5
 
-/** ito_group_norm_create(&m->base, "norm1", 128, 32, .eps = 1e-6). ITO_ERR_SHAPE if the channels do
- * not form so many groups. */
+/** A group norm: ito_group_norm_create(&m->base, "norm1", 128, 32, .eps = 1e-6). ITO_ERR_SHAPE
+ * unless groups divides channels, both positive; ITO_ERR_RANGE for an eps that is negative or not
+ * finite. eps is added to the variance; with 0, a group of equal numbers gives NaN. */
 ITO_API ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, const char *name,
                                                          int64_t channels, int64_t groups,
                                                          ito_group_norm_options options);
 #define ito_group_norm_create(parent, name, channels, groups, ...)                                 \
     ITO_AT(ito_group_norm_create_with(parent, name, channels, groups,                              \
                                       ITO_OPTIONS(ito_group_norm_options, __VA_ARGS__)))
-/** x [N, channels, ...], the same out. */
+/** x [N, channels, ...] to the same shape, as ito_group_norm. */
 ITO_API ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tensor *x);
-/** ito_silu of that, in one operation. */
+/** ito_silu(ito_group_norm_forward(layer, x)) in one operation, to the bit. */
 ITO_API ito_tensor *ito_group_norm_silu_forward(ito_group_norm_layer *layer, ito_tensor *x);
 
 /* ---- embedding ---------------------------------------------------------------------------------
  */
 
+/** A table with a row for each index: of each class, say. */
 typedef struct ito_embedding_layer {
     ito_module base;
     ito_tensor *weight; /* [count, dim] */
 } ito_embedding_layer;
 
+/** Options of ito_embedding_create. */
 typedef struct ito_embedding_options {
     int reserved_;
-    ito_generator *generator; /* weight: standard normal */
+    ito_generator *generator; /* weight: standard normal; NULL: zero */
 } ito_embedding_options;
 #define ITO_DEFAULTS_ito_embedding_options .reserved_ = 0
 
-/** A row of dim numbers for each index in [0, count). */
+/** An embedding with a row of dim numbers for each index in [0, count):
+ * ito_embedding_create(&m->base, "class", 10, 128, .generator = &g). ITO_ERR_ARGUMENT unless both
+ * sizes are positive. */
 ITO_API ito_embedding_layer *ito_embedding_create_with(ito_module *parent, const char *name,
                                                        int64_t count, int64_t dim,
                                                        ito_embedding_options options);
 #define ito_embedding_create(parent, name, count, dim, ...)                                        \
     ITO_AT(ito_embedding_create_with(parent, name, count, dim,                                     \
                                      ITO_OPTIONS(ito_embedding_options, __VA_ARGS__)))
-/** index [..] i64 to [.., dim]. */
+/** index [..] i64 to [.., dim], as ito_embedding. */
 ITO_API ito_tensor *ito_embedding_forward(ito_embedding_layer *layer, ito_tensor *index);
 
 /* ---- dropout -----------------------------------------------------------------------------------
  */
 
+/** Dropout with its own random numbers. */
 typedef struct ito_dropout_layer {
     ito_module base;
     double p;
     ito_generator generator; /* registered as "generator": part of checkpoints */
 } ito_dropout_layer;
 
-/** Zeroes elements with probability p in [0, 1) and divides the others by 1 - p, in training mode
- * only. Each layer needs a stream of its own: give one, or call ito_module_seed on the finished
- * network. */
+/** A layer that, in training mode, sets elements to zero with probability p in [0, 1) and divides
+ * the others by 1 - p. generator is copied. Layers with the same generator would drop the same
+ * elements: give each its own random stream, or call ito_module_seed on the finished network.
+ * ITO_ERR_RANGE for p. */
 ITO_API ito_dropout_layer *ito_dropout_create(ito_module *parent, const char *name, double p,
                                               ito_generator generator);
-/** x itself in evaluation mode or if p is 0. */
+/** x with dropout applied, the same shape; x itself in evaluation mode or if p is 0. */
 ITO_API ito_tensor *ito_dropout_forward(ito_dropout_layer *layer, ito_tensor *x);
 
 /* ---- attention ---------------------------------------------------------------------------------
  */
 
-/** Self-attention over the positions of an image with one head, a group norm before and the input
- * added after: diffusers' Attention, as DDPM's U-Net uses it. */
+/** Self-attention with one head over the positions of an image or a sequence, after a group norm
+ * and with the input added to the result: diffusers' Attention, as DDPM's U-Net uses it. */
 typedef struct ito_attention_layer {
     ito_module base;
     ito_group_norm_layer *group_norm;
@@ -159,39 +182,47 @@ typedef struct ito_attention_layer {
     int64_t channels;
 } ito_attention_layer;
 
+/** Options of ito_attention_create. */
 typedef struct ito_attention_options {
     int reserved_;
-    ito_generator *generator; /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
-    double eps;               /* of the group norm; default 1e-5 */
+    ito_generator *generator;     /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
+    double eps ITO_DEFAULT(1e-5); /* of the group norm */
 } ito_attention_options;
-#define ITO_DEFAULTS_ito_attention_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_attention_options .eps = 1e-5
 
+/** An attention layer: ito_attention_create(&m->base, "attentions.0", 128, 32, .eps = 1e-6).
+ * Errors are those of ito_group_norm_create. */
 ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
                                                        int64_t channels, int64_t groups,
                                                        ito_attention_options options);
 #define ito_attention_create(parent, name, channels, groups, ...)                                  \
     ITO_AT(ito_attention_create_with(parent, name, channels, groups,                               \
                                      ITO_OPTIONS(ito_attention_options, __VA_ARGS__)))
-/** x + to_out(attention(group_norm(x))) for x [N, channels, H, W] or [N, T, channels]. */
+/** x + to_out(attention(group_norm(x))), shaped as x: [N, channels, H, W] or [N, T, channels].
+ * ITO_ERR_SHAPE for another x. */
 ITO_API ito_tensor *ito_attention_forward(ito_attention_layer *layer, ito_tensor *x);
 
-/* ---- networks in a line ------------------------------------------------------------------------
+/* ---- sequential networks -----------------------------------------------------------------------
  */
 
-/** An operation of one input as a module, for sequential: ito_activation_create(s, "1", ito_silu).
- */
+/** An operation of one input as a module, for sequential networks. */
 typedef struct ito_activation_layer {
     ito_module base;
     ito_tensor *(*function)(ito_tensor *x);
 } ito_activation_layer;
 
+/** A module that applies function: ito_activation_create(s, "1", ito_silu). ITO_ERR_ARGUMENT
+ * without a function. */
 ITO_API ito_activation_layer *ito_activation_create(ito_module *parent, const char *name,
                                                     ito_tensor *(*function)(ito_tensor *x));
+/** function(x); NULL gives NULL. */
 ITO_API ito_tensor *ito_activation_forward(ito_activation_layer *layer, ito_tensor *x);
 
-/** Applies its children one after the other, in the order they were made with it as parent; each
- * needs base.forward, which every layer of this header has. Returns a plain module. */
+/** A plain module whose forward applies its children one after the other, in the order they were
+ * made with it as parent. Each child needs base.forward, which every layer of this header has. */
 ITO_API ito_module *ito_sequential_create(ito_module *parent, const char *name);
+/** x through all children in their order; x itself if there are none. ITO_ERR_ARGUMENT for a child
+ * without a forward function. */
 ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x);
 
 #ifdef __cplusplus

@@ -23,7 +23,7 @@ ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, i
         return NULL;
     l->base.forward = forward;
     ito_tensor *weight = ito_zeros(ITO_SHAPE(out, in), ITO_F32);
-    ito_tensor *bias = options.no_bias ? NULL : ito_zeros(ITO_SHAPE(out), ITO_F32);
+    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), ITO_F32) : NULL;
     if (options.generator != NULL) {
         double bound = 1 / sqrt((double)in);
         weight = ito_init_uniform(weight, -bound, bound, options.generator);
@@ -31,7 +31,7 @@ ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, i
     }
     l->weight = ito_module_parameter(&l->base, "weight", weight);
     l->bias = ito_module_parameter(&l->base, "bias", bias);
-    if (l->weight == NULL || (l->bias == NULL && !options.no_bias))
+    if (l->weight == NULL || (l->bias == NULL && options.bias))
         goto fail;
     return l;
 fail:

@@ -1,7 +1,7 @@
-/* The loader: batches made one after the other, by the caller or ahead of it by a thread.
+/* The loader: batches made one after another, by the caller's thread or in advance by its own.
  *
- * Invariant: batch k is a function of the dataset, the seed, the batch size and the position where
- * it begins. Whoever makes it runs the same code, so prefetching changes no byte. */
+ * Invariant: a batch depends on the dataset, the seed, the batch size and its first position only.
+ * Both threads run the same code, so prefetching changes no byte. */
 #include "nn/data.h"
 #include "tensor/internal.h"
 #include "tensor/profile.h"
@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A finished batch, its tensors references; or the error that came instead. */
+/* A finished batch, its tensors references; or the error that occurred instead. */
 typedef struct made_batch {
     ito_batch batch;
     ito_status status;
@@ -22,16 +22,16 @@ struct ito_loader {
     const ito_dataset *data;
     int64_t batch_size;
     bool once;
-    int64_t position; /* behind the last batch handed out */
-    made_batch last;  /* the error or the end that was handed out, to be given again */
+    int64_t position; /* after the last batch given out */
+    made_batch last;  /* the error or the end that was given out and is given again */
     bool ended;       /* whether there was one */
 
-    /* the maker's */
-    ito_sampler sampler; /* at the beginning of the next batch to be made */
-    ito_tensor *order;   /* a reference: the order of order_epoch */
+    /* used by the thread that makes batches */
+    ito_data_sampler sampler; /* at the beginning of the next batch to be made */
+    ito_tensor *order;        /* a reference: the order of order_epoch */
     int64_t order_epoch;
 
-    /* between the two, under the lock */
+    /* shared by both threads, under the lock */
     bool has_thread;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -54,13 +54,13 @@ static bool stopped(ito_loader *l)
     return stop;
 }
 
-/* Which example stands at this position of the endless sequence; -1 and an error. */
+/* The example at this position of the endless sequence; -1 with an error recorded. */
 static int64_t example_at(ito_loader *l, int64_t position)
 {
     int64_t epoch = position / l->data->size;
     if (l->order == NULL || l->order_epoch != epoch) {
         ito_release(l->order);
-        l->order = tensor_disown(ito_sampler_order(&l->sampler, epoch));
+        l->order = tensor_disown(ito_data_sampler_order(&l->sampler, epoch));
         l->order_epoch = epoch;
     }
     return l->order == NULL ? -1
@@ -107,7 +107,7 @@ static void release_batch(ito_batch *b)
     *b = (ito_batch){0};
 }
 
-/* The batch at the sampler's position, which moves on; at the end of a single pass one without x.
+/* The batch at the sampler's position, which advances; at the end of a single pass one without x.
  */
 static ito_status make_batch(ito_loader *l, ito_batch *out)
 {
@@ -129,8 +129,9 @@ static ito_status make_batch(ito_loader *l, ito_batch *out)
     return status;
 }
 
-/* The same, with the error's sentence. The scope is for holes that references leave behind. */
-static void make(ito_loader *l, made_batch *out)
+/* make_batch with the error's message, for another thread. The scope frees the slots of tensors
+ * that have left it. */
+static void make_recorded(ito_loader *l, made_batch *out)
 {
     ito_scope_begin();
     out->status = make_batch(l, &out->batch);
@@ -147,8 +148,8 @@ static bool is_last(const made_batch *made)
 /* ---- the thread --------------------------------------------------------------------------------
  */
 
-/* Put a batch into the queue when there is room; false if the loader is to stop. */
-static bool hand_over(ito_loader *l, const made_batch *made)
+/* Put a batch into the queue when it has room; false if the loader stops. */
+static bool queue_push(ito_loader *l, const made_batch *made)
 {
     pthread_mutex_lock(&l->lock);
     while (l->count == l->capacity && !l->stop)
@@ -169,9 +170,9 @@ static void *run(void *context)
     ito_loader *l = context;
     for (;;) {
         made_batch made;
-        make(l, &made);
+        make_recorded(l, &made);
         bool last = is_last(&made);
-        if (!hand_over(l, &made)) {
+        if (!queue_push(l, &made)) {
             release_batch(&made.batch);
             return NULL;
         }
@@ -180,7 +181,7 @@ static void *run(void *context)
     }
 }
 
-/* Signals are the program's own business: its threads get them, not this one. */
+/* The thread blocks all signals, so that the program's own threads get them. */
 static bool start(ito_loader *l)
 {
     sigset_t all, before;
@@ -196,8 +197,8 @@ static bool start(ito_loader *l)
     return failure == 0;
 }
 
-/* Wait for the oldest batch. Not to be called after the last one. */
-static void take(ito_loader *l, made_batch *out)
+/* Wait for the oldest batch of the queue. Not called after the last one. */
+static void queue_pop(ito_loader *l, made_batch *out)
 {
     static profile_row row = PROFILE_ROW("waiting for data");
     profile_frame frame;
@@ -213,7 +214,7 @@ static void take(ito_loader *l, made_batch *out)
     profile_end(&frame, &row);
 }
 
-/* ---- the caller's side -------------------------------------------------------------------------
+/* ---- public functions --------------------------------------------------------------------------
  */
 
 static bool check(const ito_dataset *data, int64_t batch_size, const ito_loader_options *o)
@@ -250,10 +251,10 @@ ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, 
     l->batch_size = batch_size;
     l->once = options.once;
     l->position = options.position;
-    l->sampler = (ito_sampler){.size = data->size,
-                               .seed = seed,
-                               .position = options.position,
-                               .sequential = options.sequential};
+    l->sampler = (ito_data_sampler){.size = data->size,
+                                    .seed = seed,
+                                    .position = options.position,
+                                    .sequential = options.sequential};
     if (options.prefetch > 0) {
         l->capacity = options.prefetch;
         int64_t bytes = checked_mul(l->capacity, sizeof *l->queue);
@@ -287,7 +288,7 @@ void ito_loader_free(ito_loader *l)
     free(l);
 }
 
-/* References to the scope of the caller; both or neither. */
+/* Give the references to the caller's scope, both or neither. */
 static ito_status adopt(ito_batch *b)
 {
     ito_tensor *x = b->x, *labels = b->labels;
@@ -301,7 +302,7 @@ static ito_status adopt(ito_batch *b)
 }
 
 /* Nothing comes after an error or the end of a single pass. */
-static void note_end(ito_loader *l, const made_batch *made)
+static void end_with(ito_loader *l, const made_batch *made)
 {
     l->ended = true;
     l->last = *made;
@@ -310,21 +311,21 @@ static void note_end(ito_loader *l, const made_batch *made)
 ito_status ito_loader_next(ito_loader *l, ito_batch *out)
 {
     if (l == NULL || out == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("loader_next", l == NULL ? "the loader" : "the batch");
     made_batch made = l->last;
     if (!l->ended && l->has_thread)
-        take(l, &made);
+        queue_pop(l, &made);
     else if (!l->ended)
-        make(l, &made);
+        make_recorded(l, &made);
     if (is_last(&made))
-        note_end(l, &made);
+        end_with(l, &made);
     if (made.status != ITO_OK)
         return ito_error_set(made.status, "%s", made.message);
     int64_t size = made.batch.x == NULL ? 0 : made.batch.x->shape[0];
-    if (adopt(&made.batch) != ITO_OK) { /* this batch is lost, and there can be no gap */
+    if (adopt(&made.batch) != ITO_OK) { /* the batch is lost, and the sequence has no gaps */
         made = (made_batch){.status = ITO_ERR_MEMORY};
-        snprintf(made.message, sizeof made.message, "loader: no memory to hand over a batch");
-        note_end(l, &made);
+        snprintf(made.message, sizeof made.message, "loader: no memory to give out a batch");
+        end_with(l, &made);
         return ITO_ERR_MEMORY;
     }
     l->position += size;

@@ -1,5 +1,5 @@
-/* The account of a training run's memory: sizes of the blocks behind the tensors that a model, its
- * optimiser and its averages list, each block counted once however many views it has. */
+/* The memory of a training run: sizes of the blocks behind the tensors of a model, its optimiser
+ * and its averages. Each block counts once, however many views it has. */
 #include "nn/memory.h"
 
 #include "autograd/graph.h"
@@ -14,7 +14,7 @@ static const storage *gradient_block_of(const ito_tensor *t)
     return t->autograd == NULL ? NULL : block_of(tensor_meta(t)->grad);
 }
 
-/* Of the blocks of all tensors listed; -1 if there is no list, which is freed otherwise. */
+/* Bytes of the blocks of all tensors in the list, which is freed; -1 if it is NULL. */
 static int64_t count_blocks(ito_named_tensors *list, const storage *(*of)(const ito_tensor *))
 {
     int64_t bytes = list == NULL ? -1 : 0;

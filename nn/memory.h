@@ -9,19 +9,18 @@
 extern "C" {
 #endif
 
-/** Bytes, all of them counted and none estimated. */
+/** Bytes of memory by use. All are counted, none is estimated. */
 typedef struct ito_memory_account {
     int64_t weights, gradients; /* of the model */
     int64_t optimizer;          /* its state */
     int64_t averages;
-    int64_t
-        activations; /* the rest of the peak: what forward keeps, gradients of results, scratch */
-    int64_t peak;    /* in use at most since ito_memory_reset_peak */
-    int64_t held;    /* of the system: in use, and kept for the next request */
+    int64_t activations; /* the rest of the peak: what forward keeps, their gradients, scratch */
+    int64_t peak;        /* the most in use at once since ito_memory_reset_peak */
+    int64_t held;        /* taken from the system: in use, or kept for the next request */
 } ito_memory_account;
 
-/** The account of a model after a step or more. opt and ema may be NULL; all are borrowed. All
- * fields are 0 if there is no memory for the reckoning (ITO_ERR_MEMORY). */
+/** The account of a model after one or more steps. opt and ema may be NULL; all are borrowed. All
+ * fields are 0 if the list of tensors could not be allocated (ITO_ERR_MEMORY). */
 ITO_API ito_memory_account ito_memory_account_of(const ito_module *model, const ito_optimizer *opt,
                                                  const ito_ema *ema);
 

@@ -1,4 +1,4 @@
-/* Modules: the tree, its entries, and what is done to all of them at once. */
+/* Modules: the tree, its entries, and functions over a whole tree. */
 #include "nn/module.h"
 #include "autograd/graph.h"
 #include "nn/flat.h"
@@ -133,7 +133,7 @@ static ito_module_entry *entry_add(ito_module *m, entry_kind kind, const char *n
     return e;
 }
 
-/* The scope's reference becomes the module's; a tensor that no scope owns is retained. */
+/* The module takes over the scope's reference; a tensor that no scope owns is retained. */
 static ito_tensor *entry_own(ito_module_entry *e, ito_tensor *t)
 {
     if (e == NULL)
@@ -190,7 +190,7 @@ ito_tensor *ito_module_buffer(ito_module *m, const char *name, ito_tensor *t)
 ito_status ito_module_generator(ito_module *m, const char *name, ito_generator *g)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_generator", "the module");
     if (g == NULL)
         return ito_error_set(ITO_ERR_ARGUMENT, "module: no generator in %s", name_in_messages(m));
     ito_module_entry *e = entry_add(m, ENTRY_GENERATOR, name);
@@ -200,7 +200,7 @@ ito_status ito_module_generator(ito_module *m, const char *name, ito_generator *
     return ITO_OK;
 }
 
-/* ---- all of them -------------------------------------------------------------------------------
+/* ---- whole trees -------------------------------------------------------------------------------
  */
 
 bool registry_walk(const ito_module *m, int kinds, registry_visit *visit, void *context)
@@ -245,7 +245,7 @@ static bool freeze_entry(const ito_module *m, ito_module_entry *e, void *context
 ito_status ito_module_freeze(ito_module *m, bool frozen)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_freeze", "the module");
     return registry_walk(m, ENTRY_PARAMETER, freeze_entry, &frozen) ? ITO_OK : ito_error_code();
 }
 

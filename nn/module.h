@@ -19,11 +19,13 @@
 extern "C" {
 #endif
 
+/** A node of the module tree, embedded in a struct of its own kind. */
 typedef struct ito_module ito_module;
 
-/** What a module does to one input. */
+/** The forward function of a module with one input; NULL on error. */
 typedef ito_tensor *ito_module_forward_fn(ito_module *self, ito_tensor *x);
 
+/** What the registry keeps of a module. Users set forward and destroy and read the rest. */
 struct ito_module {
     char *name;         /* within the parent; may itself contain dots; "" for a nameless root */
     ito_module *parent; /* NULL for a root */
@@ -58,45 +60,52 @@ ITO_API void ito_module_free(ito_module *m);
  * Make t a parameter of m: it leaves its scope, m holds it, and it becomes a leaf that requires a
  * gradient. A tensor may be registered several times in one tree: it is then shared.
  *
- * @param t  f32 or f64, dense in any order of axes (see tensor_empty_channels_last).
+ * @param t  f32 or f64; its elements fill a block of memory without gaps, in any order of axes.
  * @return   t, borrowed from m; NULL if t is NULL. ITO_ERR_ARGUMENT for a name that is empty or
  *           taken or a tree that is flattened, ITO_ERR_GRAD for the result of a recorded operation,
  *           ITO_ERR_DTYPE, ITO_ERR_SHAPE, ITO_ERR_MEMORY.
  */
 ITO_API ito_tensor *ito_module_parameter(ito_module *m, const char *name, ito_tensor *t);
-/** The same for a tensor of any dtype that is saved and loaded but not trained. */
+/** Make t a buffer of m: it is saved and loaded with the parameters but not trained. Ownership as
+ * for ito_module_parameter; any dtype and strides, and the tree may be flattened. Returns t,
+ * borrowed from m. NULL: ITO_ERR_ARGUMENT for a name that is empty or taken, ITO_ERR_MEMORY. */
 ITO_API ito_tensor *ito_module_buffer(ito_module *m, const char *name, ito_tensor *t);
-/** Register a generator that lives in m's struct, so that checkpoints save where it stands. */
+/** Register a generator that lives in m's struct, so that checkpoints save its state. g is borrowed
+ * as long as m lives. ITO_ERR_ARGUMENT for a NULL or a name that is empty or taken,
+ * ITO_ERR_MEMORY. */
 ITO_API ito_status ito_module_generator(ito_module *m, const char *name, ito_generator *g);
 
 /* ---- using -------------------------------------------------------------------------------------
  */
 
-/** m->forward(m, x). NULL in gives NULL out; ITO_ERR_ARGUMENT if m has no such function. */
+/** m->forward(m, x), of the current scope. ITO_ERR_ARGUMENT if m has no such function; NULL for m
+ * or x gives NULL. */
 ITO_API ito_tensor *ito_module_forward(ito_module *m, ito_tensor *x);
-/** Training mode (dropout is active) or evaluation mode, for m and all below it. */
+/** Put m and all below it into training mode (dropout is active) or evaluation mode. */
 ITO_API void ito_module_train(ito_module *m, bool training);
-/** Stop or resume asking for gradients of all parameters of m and below. Optimisers leave frozen
- * parameters and their own state for them alone. */
+/** Freeze or unfreeze all parameters of m and below. Frozen parameters require no gradient, and
+ * optimisers leave them and the state for them unchanged. ITO_ERR_ARGUMENT if m is NULL,
+ * ITO_ERR_MEMORY. */
 ITO_API ito_status ito_module_freeze(ito_module *m, bool frozen);
-/** Set the gradients of all parameters to zero: before each step, but not between the backward
- * passes whose gradients shall add up. */
+/** Set the gradients of all parameters of m and below to zero. Call it before each step, but not
+ * between backward passes whose gradients add up. */
 ITO_API void ito_module_zero_grad(ito_module *m);
-/** Put the k-th generator of m and below, in registry order, at the beginning of stream
- * first_stream + k of this seed. */
+/** Set the k-th generator of m and below, in registry order, to the start of random stream
+ * first_stream + k of this seed: ito_generator_make(seed, first_stream + k). */
 ITO_API void ito_module_seed(ito_module *m, uint64_t seed, uint64_t first_stream);
 
-/* ---- what is in it -----------------------------------------------------------------------------
+/* ---- contents ----------------------------------------------------------------------------------
  */
 
-/** Tensors with their full names, "down_blocks.0.resnets.1.conv1.weight". */
+/** Tensors with their full names, such as "down_blocks.0.resnets.1.conv1.weight"; both arrays are
+ * [n]. */
 typedef struct ito_named_tensors {
     int64_t n;
     const char **names;
     ito_tensor **tensors;
 } ito_named_tensors;
 
-/** Generators with their full names. */
+/** Generators with their full names; both arrays are [n]. */
 typedef struct ito_named_generators {
     int64_t n;
     const char **names;
@@ -104,58 +113,72 @@ typedef struct ito_named_generators {
 } ito_named_generators;
 
 /** All parameters of m and below in registry order, a shared one once, by its first name. Owned by
- * the caller; the tensors are retained. NULL: ITO_ERR_MEMORY. */
+ * the caller (ito_named_tensors_free); the tensors are retained. NULL: ITO_ERR_MEMORY, or m is
+ * NULL. */
 ITO_API ito_named_tensors *ito_module_parameters(const ito_module *m);
-/** The state dict: parameters and buffers in registry order, shared ones under each name. */
+/** The state dict: parameters and buffers of m and below in registry order, shared ones under each
+ * name. Ownership and errors as for ito_module_parameters. */
 ITO_API ito_named_tensors *ito_module_state(const ito_module *m);
-/** Accepts NULL. */
+/** Free the list and release its tensors. Accepts NULL. */
 ITO_API void ito_named_tensors_free(ito_named_tensors *list);
-/** Generators in registry order; the pointers are borrowed from the modules. */
+/** The generators of m and below in registry order; the pointers are borrowed from the modules.
+ * Owned by the caller (ito_named_generators_free). NULL: ITO_ERR_MEMORY, or m is NULL. */
 ITO_API ito_named_generators *ito_module_generators(const ito_module *m);
-/** Accepts NULL. */
+/** Free the list, not the generators. Accepts NULL. */
 ITO_API void ito_named_generators_free(ito_named_generators *list);
 
-/** The parameter or buffer of this full name, borrowed. NULL and ITO_ERR_ARGUMENT if there is none.
- */
+/** The parameter or buffer of this full name, borrowed from its module. NULL: ITO_ERR_ARGUMENT if
+ * there is none, ITO_ERR_MEMORY, or m is NULL. */
 ITO_API ito_tensor *ito_module_find(const ito_module *m, const char *name);
-/** How many numbers the parameters hold, shared ones counted once. -1 and ITO_ERR_MEMORY. */
+/** The number of elements of all parameters, shared ones counted once. -1: ITO_ERR_MEMORY, or m is
+ * NULL. */
 ITO_API int64_t ito_module_parameter_count(const ito_module *m);
 /** ITO_OK, or ITO_ERR_NUMERIC with the name of the first parameter or buffer that holds a NaN or an
- * infinity. */
+ * infinity, or ITO_ERR_MEMORY. */
 ITO_API ito_status ito_module_check_finite(const ito_module *m);
+/**
+ * Write to *checksum the crc32 of the state dict: of each name (without its 0) followed by the
+ * tensor's row-major bytes, in registry order. Two modules with the same names, dtypes and weights
+ * have the same checksum; memory layout does not matter. The byte order is the machine's.
+ * @return  ITO_ERR_ARGUMENT if m or checksum is NULL, ITO_ERR_MEMORY; then *checksum is untouched.
+ */
+ITO_API ito_status ito_module_checksum(const ito_module *m, uint32_t *checksum);
 
 /* ---- state dicts in files ----------------------------------------------------------------------
  */
 
+/** Options of ito_module_save. The arrays are borrowed. They must be variables, not compound
+ * literals within the call, whose lifetime ends too early. */
 typedef struct ito_save_options {
     int reserved_;
-    bool bf16; /* floats rounded to bf16: half the size */
-    const char *const
-        *metadata_keys; /* [n_metadata] as ito_safetensors_save takes them; borrowed */
-    const char *const *metadata_values;
+    bool bf16;                          /* floats rounded to bf16: half the size */
+    const char *const *metadata_keys;   /* [n_metadata] as ito_safetensors_save takes them */
+    const char *const *metadata_values; /* [n_metadata] */
     int64_t n_metadata;
 } ito_save_options;
 #define ITO_DEFAULTS_ito_save_options .reserved_ = 0
 
 /** Write all parameters and buffers to a safetensors file, row-major, as PyTorch would:
  * ito_module_save(&m->base, path, .bf16 = true). An older file is untouched on failure.
- * ITO_ERR_ARGUMENT for metadata that is not allowed, ITO_ERR_IO, ITO_ERR_MEMORY. */
+ * ITO_ERR_ARGUMENT for metadata that is not allowed or a NULL, ITO_ERR_IO, ITO_ERR_MEMORY. */
 ITO_API ito_status ito_module_save_with(const ito_module *m, const char *path,
                                         ito_save_options options);
 #define ito_module_save(m, path, ...)                                                              \
     ITO_AT(ito_module_save_with(m, path, ITO_OPTIONS(ito_save_options, __VA_ARGS__)))
 
-/** Part of a name between dots, in a file and in the model: {"query", "to_q"}. Both may span
- * several parts, {"proj_attn", "to_out.0"}. */
+/** The name of a module or tensor in a file and in the model: {"query", "to_q"}. It replaces whole
+ * parts between dots; both names may span several parts, {"proj_attn", "to_out.0"}. */
 typedef struct ito_rename {
     const char *in_file, *in_model;
 } ito_rename;
 
+/** Options of ito_module_load. The array is borrowed. It must be a variable, not a compound literal
+ * within the call, whose lifetime ends too early. */
 typedef struct ito_load_options {
     int reserved_;
-    bool partial;              /* names that are in the file or in the model only are no error */
-    const char *prefix;        /* look only at names that begin with it, and cut it off: "unet." */
-    const ito_rename *renames; /* [n_renames] for files of other origin; borrowed */
+    bool partial;              /* names only in the file or only in the model are skipped */
+    const char *prefix;        /* skip names without it, cut it off the others: "unet."; or NULL */
+    const ito_rename *renames; /* [n_renames] for names of other libraries */
     int64_t n_renames;
 } ito_load_options;
 #define ITO_DEFAULTS_ito_load_options .reserved_ = 0
@@ -167,15 +190,16 @@ typedef struct ito_load_options {
  * other dtypes must agree.
  * @return  ITO_ERR_SHAPE or ITO_ERR_DTYPE for the first tensor that disagrees, "FILE:
  *          conv_in.weight is [128, 3, 3, 3] in the file and [32, 1, 3, 3] in the model";
- *          ITO_ERR_FORMAT for the first name that is missing or unexpected, two names of the file
- *          that mean one tensor, and a damaged file; ITO_ERR_IO, ITO_ERR_MEMORY.
+ *          ITO_ERR_FORMAT for the first name that is missing or unexpected, with .partial if no
+ *          name agrees, for two names of the file that mean one tensor, and for a damaged file;
+ *          ITO_ERR_ARGUMENT for a NULL or a rename without both names; ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options);
 #define ito_module_load(m, path, ...)                                                              \
     ITO_AT(ito_module_load_with(m, path, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
 
-/** The same from a file that is open already, or is in memory: ito_module_load_file(&m->base, f).
- */
+/** Read a state dict from a file that is open already, or is in memory:
+ * ito_module_load_file(&m->base, f). file is borrowed. Errors as for ito_module_load. */
 ITO_API ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
                                              ito_load_options options);
 #define ito_module_load_file(m, file, ...)                                                         \
@@ -185,15 +209,15 @@ ITO_API ito_status ito_module_load_file_with(ito_module *m, const ito_safetensor
  */
 
 /**
- * Move all parameters of a root into one buffer, and their gradients into another, so that
- * clipping, optimisers and averages are one pass over memory. They call it themselves; calling it
- * again does nothing. Handles, values, gradients and strides stay; views taken of a parameter
- * before do not follow. Afterwards no parameter can be added to the tree.
+ * Move all parameters of a root into one block of memory, and their gradients into another, so that
+ * clipping, optimisers and averages are one pass over memory. They call this function themselves;
+ * calling it again does nothing. Handles, values, gradients and strides stay the same; a view taken
+ * of a parameter before keeps the old memory. Afterwards no parameter can be added to the tree.
  *
  * Each parameter begins at a multiple of 16 elements; what lies between is zero. Since all share
  * one storage, a change of one in place between forward and backward counts as a change of all.
- * @return  ITO_ERR_ARGUMENT if m is no root, ITO_ERR_DTYPE unless all have one dtype,
- * ITO_ERR_MEMORY; then nothing has changed.
+ * @return  ITO_ERR_ARGUMENT if m is NULL or no root, ITO_ERR_DTYPE unless all have one dtype,
+ *          ITO_ERR_MEMORY; then nothing has changed.
  */
 ITO_API ito_status ito_module_flatten(ito_module *m);
 
@@ -209,6 +233,7 @@ ITO_API ito_status ito_module_flatten(ito_module *m);
 #define ito_module_forward(...) ITO_AT(ito_module_forward(__VA_ARGS__))
 #define ito_module_freeze(...) ITO_AT(ito_module_freeze(__VA_ARGS__))
 #define ito_module_find(...) ITO_AT(ito_module_find(__VA_ARGS__))
+#define ito_module_checksum(...) ITO_AT(ito_module_checksum(__VA_ARGS__))
 #define ito_module_check_finite(...) ITO_AT(ito_module_check_finite(__VA_ARGS__))
 #define ito_module_flatten(...) ITO_AT(ito_module_flatten(__VA_ARGS__))
 #endif

@@ -94,7 +94,7 @@ void ito_optimizer_free(ito_optimizer *opt)
     free(opt);
 }
 
-/* Whether value is in [0, limit); else an error. */
+/* Whether value is in [0, limit); if not, an error says so. */
 static bool in_range(const char *op, const char *what, double value, double limit)
 {
     if (value >= 0 && value < limit)
@@ -108,12 +108,6 @@ static bool in_range(const char *op, const char *what, double value, double limi
 
 static ito_optimizer *create_adam(ito_module *model, const algorithm *a, ito_adam_options options)
 {
-    if (options.beta1 == 0.0)
-        options.beta1 = 0.9;
-    if (options.beta2 == 0.0)
-        options.beta2 = 0.999;
-    if (options.eps == 0.0)
-        options.eps = 1e-8;
     if (!in_range(a->kind, "beta1", options.beta1, 1) ||
         !in_range(a->kind, "beta2", options.beta2, 1) ||
         !in_range(a->kind, "eps", options.eps, (double)INFINITY) ||
@@ -152,13 +146,14 @@ ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options options)
  */
 
 /* Whether a step can be taken. */
-static ito_status ready(const ito_optimizer *o, double lr, const ito_step_options *options)
+static ito_status check_step(const ito_optimizer *o, double lr, const ito_step_options *options)
 {
     const char *kind = o->algorithm->kind;
     if (!in_range(kind, "learning rate", lr, (double)INFINITY))
         return ITO_ERR_RANGE;
     if (!(options->max_norm >= 0))
-        return ito_error_set(ITO_ERR_RANGE, "%s: a norm of at most %g", kind, options->max_norm);
+        return ito_error_set(ITO_ERR_RANGE, "%s: max_norm %g is negative or not a number", kind,
+                             options->max_norm);
     if (options->ema != NULL && options->ema->flat != o->flat)
         return ito_error_set(ITO_ERR_ARGUMENT, "%s: the averages are those of another model", kind);
     if (!flat_check(o->flat, kind) || (options->ema != NULL && !ema_ready(options->ema)))
@@ -198,21 +193,22 @@ static void step_all(const ito_optimizer *o, double lr, double scale, const ito_
     }
 }
 
-/* The step itself, unless the norm is asked for and not finite. */
+/* The step itself. It fails, and changes nothing, if the norm is needed and not finite. */
 static ito_status step(ito_optimizer *o, double lr, const ito_step_options *options)
 {
     module_flat *f = o->flat;
     flat_gather_gradients(f);
     int64_t pieces = flat_pieces(f);
     double scale = 1;
-    if (options->max_norm > 0 || options->grad_norm != NULL) {
+    bool clips = options->max_norm < (double)INFINITY;
+    if (clips || options->grad_norm != NULL) {
         double norm = clip_norm(f, pieces);
         if (options->grad_norm != NULL)
             *options->grad_norm = norm;
         if (!isfinite(norm))
             return ito_error_set(ITO_ERR_NUMERIC, "%s: the norm of the gradients is %s",
                                  o->algorithm->kind, isnan(norm) ? "nan" : "inf");
-        if (options->max_norm > 0)
+        if (clips)
             scale = clip_factor(norm, options->max_norm);
     }
     o->steps++;
@@ -227,7 +223,7 @@ ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_optio
 {
     if (opt == NULL)
         return error_missing("optimizer_step", "the optimiser");
-    ito_status status = ready(opt, lr, &options);
+    ito_status status = check_step(opt, lr, &options);
     if (status != ITO_OK)
         return status;
     static profile_row row = PROFILE_ROW("optimiser");
@@ -246,7 +242,7 @@ int64_t ito_optimizer_steps(const ito_optimizer *opt)
 ito_status ito_optimizer_set_steps(ito_optimizer *opt, int64_t steps)
 {
     if (opt == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("optimizer_set_steps", "the optimiser");
     if (steps < 0)
         return ito_error_set(ITO_ERR_RANGE, "%s: %" PRId64 " steps", opt->algorithm->kind, steps);
     opt->steps = steps;
@@ -269,7 +265,7 @@ ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt)
         bytes += (size_t)f->list->n * strlen(prefix[s]);
     ito_named_tensors *list = named_tensors_create(MAX_STATES * f->list->n, bytes);
     for (int s = 0; s < MAX_STATES && prefix[s] != NULL && list != NULL; s++)
-        if (!flat_list(f, list, prefix[s], opt->state[s])) {
+        if (!flat_append_views(f, list, prefix[s], opt->state[s])) {
             ito_named_tensors_free(list);
             list = NULL;
         }

@@ -7,8 +7,8 @@
  *
  * Several backward passes before one step add their gradients up: scale each loss by 1 / n for the
  * mean of n. What to do about a gradient that is not finite is the caller's decision; a step that
- * is told a norm refuses to be taken with one. Parameters that no gradient reached count as having
- * gradient 0; frozen ones are left alone. Results do not depend on the number of threads.
+ * clips or reports the norm fails and changes nothing. Parameters that no gradient reached count as
+ * having gradient 0; frozen ones are left alone. Results do not depend on the number of threads.
  */
 #ifndef ITO_NN_OPTIM_H
 #define ITO_NN_OPTIM_H
@@ -16,21 +16,25 @@
 #include "ema.h"
 #include "module.h"
 
+#include <math.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
+/** An optimiser of one model: its algorithm, its state and the number of steps taken. */
 typedef struct ito_optimizer ito_optimizer;
 
+/** Options of ito_adam_create and ito_adamw_create. */
 typedef struct ito_adam_options {
     int reserved_;
-    double beta1; /* default 0.9 */
-    double beta2; /* default 0.999 */
-    double eps;   /* default 1e-8 */
-    double
-        weight_decay; /* adam: lambda p is added to the gradient; adamw: p shrinks by lr lambda */
+    double beta1 ITO_DEFAULT(0.9);   /* in [0, 1) */
+    double beta2 ITO_DEFAULT(0.999); /* in [0, 1) */
+    double eps ITO_DEFAULT(1e-8);    /* 0 or more; with 0, a gradient that was always 0 gives NaN */
+    /* lambda, 0 or more. adam adds lambda p to the gradient; adamw shrinks p by lr lambda. */
+    double weight_decay;
 } ito_adam_options;
-#define ITO_DEFAULTS_ito_adam_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_adam_options .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8
 
 /**
  * Adam: m += (1 - beta1) (g - m), v = beta2 v + (1 - beta2) g^2,
@@ -45,17 +49,19 @@ typedef struct ito_adam_options {
 ITO_API ito_optimizer *ito_adam_create_with(ito_module *model, ito_adam_options options);
 #define ito_adam_create(model, ...)                                                                \
     ITO_AT(ito_adam_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
-/** The same with decoupled weight decay, p *= 1 - lr weight_decay before the step; its default is 0
- * here, not PyTorch's 0.01. Source: Loshchilov, Hutter 2017, arXiv:1711.05101. */
+/** Adam with decoupled weight decay: p *= 1 - lr weight_decay before the step. The default decay is
+ * 0, where PyTorch's is 0.01. Arguments, ownership and errors as for ito_adam_create.
+ * Source: Loshchilov, Hutter 2017, arXiv:1711.05101. */
 ITO_API ito_optimizer *ito_adamw_create_with(ito_module *model, ito_adam_options options);
 #define ito_adamw_create(model, ...)                                                               \
     ITO_AT(ito_adamw_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
 
+/** Options of ito_sgd_create. */
 typedef struct ito_sgd_options {
     int reserved_;
-    double momentum;     /* in [0, 1); default 0 */
-    bool nesterov;       /* needs momentum */
-    double weight_decay; /* lambda p is added to the gradient */
+    double momentum;     /* in [0, 1) */
+    bool nesterov;       /* only with a momentum above 0 */
+    double weight_decay; /* lambda, 0 or more: lambda p is added to the gradient */
 } ito_sgd_options;
 #define ITO_DEFAULTS_ito_sgd_options .reserved_ = 0
 
@@ -66,16 +72,19 @@ ITO_API ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options op
 #define ito_sgd_create(model, ...)                                                                 \
     ITO_AT(ito_sgd_create_with(model, ITO_OPTIONS(ito_sgd_options, __VA_ARGS__)))
 
-/** Accepts NULL. */
+/** Free an optimiser and its state, not the model. Accepts NULL. */
 ITO_API void ito_optimizer_free(ito_optimizer *opt);
 
+/** Options of ito_optimizer_step. */
 typedef struct ito_step_options {
     int reserved_;
-    double max_norm;   /* the gradients count as scaled down to this joint norm; 0: as they are */
-    double *grad_norm; /* receives the norm before that; NULL: not wanted */
+    /* 0 or more: the step takes the gradients as if scaled down to this joint norm. INFINITY: the
+     * gradients are not clipped, and their norm is not computed for it. */
+    double max_norm ITO_DEFAULT((double)INFINITY);
+    double *grad_norm; /* receives the norm before clipping; NULL: not wanted */
     ito_ema *ema;      /* averages of the same model, updated with the new values; NULL: none */
 } ito_step_options;
-#define ITO_DEFAULTS_ito_step_options .reserved_ = 0
+#define ITO_DEFAULTS_ito_step_options .max_norm = (double)INFINITY
 
 /**
  * One update of all parameters that are not frozen:
@@ -87,25 +96,27 @@ typedef struct ito_step_options {
  *
  * @param lr  the learning rate of this step, at least 0.
  * @return    ITO_ERR_RANGE for an lr that is negative or not finite, a max_norm that is negative or
- *            NaN; ITO_ERR_ARGUMENT if a parameter was moved, having been put into another model
- * that was flattened later, or the averages are another model's or swapped; ITO_ERR_NUMERIC if
- * max_norm or grad_norm asks for the norm and it is not finite: *grad_norm says what it is. After
- * an error parameters, state, averages and counts are as they were.
+ *            NaN; ITO_ERR_ARGUMENT if opt is NULL, a parameter has moved to another model that was
+ *            flattened later, or the averages belong to another model or are swapped;
+ *            ITO_ERR_NUMERIC if max_norm or grad_norm asks for the norm and it is not finite:
+ *            *grad_norm then holds it. After an error parameters, state, averages and counts are as
+ *            they were.
  */
 ITO_API ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_options options);
 #define ito_optimizer_step(opt, lr, ...)                                                           \
     ITO_AT(ito_optimizer_step_with(opt, lr, ITO_OPTIONS(ito_step_options, __VA_ARGS__)))
-/** How many steps were taken: t in Adam's corrections. */
+/** The number of steps taken: t in Adam's corrections. 0 for NULL. */
 ITO_API int64_t ito_optimizer_steps(const ito_optimizer *opt);
-/** Put the counter where a checkpoint says. ITO_ERR_RANGE below 0. */
+/** Set the number of steps taken, as a checkpoint gives it. ITO_ERR_RANGE below 0; ITO_ERR_ARGUMENT
+ * if opt is NULL. */
 ITO_API ito_status ito_optimizer_set_steps(ito_optimizer *opt, int64_t steps);
-/** "adam", "adamw" or "sgd". */
+/** The algorithm's name: "adam", "adamw" or "sgd"; "" for NULL. A constant string. */
 ITO_API const char *ito_optimizer_kind(const ito_optimizer *opt);
 /**
  * The state by name, as views shaped as the parameters: "exp_avg.<parameter>" and
- * "exp_avg_sq.<parameter>" for Adam, "momentum_buffer.<parameter>" for SGD with momentum. Writing
- * to a tensor changes the optimiser.
- * @return  owned by the caller (ito_named_tensors_free). NULL: ITO_ERR_MEMORY.
+ * "exp_avg_sq.<parameter>" for Adam, "momentum_buffer.<parameter>" for SGD with momentum, nothing
+ * for SGD without. Writing to a tensor changes the optimiser.
+ * @return  owned by the caller (ito_named_tensors_free). NULL: ITO_ERR_MEMORY, or NULL was given.
  */
 ITO_API ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt);
 
@@ -113,7 +124,8 @@ ITO_API ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt);
  * Scale all gradients of a root by max_norm / (norm + 1e-6) if their joint norm exceeds max_norm,
  * as PyTorch does. Frozen parameters do not count. The sum is taken in double in a fixed order.
  *
- * @param max_norm  above 0; INFINITY only measures.
+ * @param model     a root; it is flattened.
+ * @param max_norm  0 or more; INFINITY only measures.
  * @return          the norm before clipping. If it is not finite the gradients are left alone. NaN
  *                  with an error recorded: ITO_ERR_RANGE for max_norm, whatever flatten records.
  */

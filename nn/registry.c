@@ -1,4 +1,4 @@
-/* Lists of what is registered in a module tree, under full names. */
+/* Lists of the contents of a module tree, under full names. */
 #include "nn/registry.h"
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
@@ -17,7 +17,7 @@ size_t registry_name_size(const ito_module *root, const ito_module *m, const ito
     return size;
 }
 
-/* Written from its end, since modules know their parents. */
+/* Written from its end: modules know their parents, not their paths. */
 char *registry_name_write(const ito_module *root, const ito_module *m, const ito_module_entry *e,
                           char *out)
 {
@@ -187,7 +187,7 @@ void ito_named_generators_free(ito_named_generators *list)
     free(list);
 }
 
-/* ---- questions ---------------------------------------------------------------------------------
+/* ---- queries -----------------------------------------------------------------------------------
  */
 
 ito_tensor *ito_module_find(const ito_module *m, const char *name)
@@ -217,7 +217,7 @@ int64_t ito_module_parameter_count(const ito_module *m)
     return count;
 }
 
-/* t itself where its elements lie side by side as floats or doubles, else such a copy. */
+/* t itself if its f32 or f64 elements fill a block of memory, else such a copy. */
 static const ito_tensor *as_block(const ito_tensor *t)
 {
     bool native = t->dtype == ITO_F32 || t->dtype == ITO_F64;

@@ -1,5 +1,5 @@
-/* The registry of a module tree, and lists made from it. Internal.
- * Invariant: a full name is the path from the module asked, its own name left out. */
+/* The registry of a module tree, and lists of its contents. Internal.
+ * Invariant: a full name is the path from the module that was asked, without that module's name. */
 #ifndef ITO_NN_REGISTRY_H
 #define ITO_NN_REGISTRY_H
 
@@ -7,29 +7,31 @@
 
 typedef enum entry_kind { ENTRY_PARAMETER = 1, ENTRY_BUFFER = 2, ENTRY_GENERATOR = 4 } entry_kind;
 
+/* A parameter, buffer or generator of one module. */
 typedef struct ito_module_entry {
     entry_kind kind;
     char *name;
-    ito_tensor *tensor;       /* a reference; of a parameter or buffer */
-    ito_generator *generator; /* borrowed from the module's struct */
+    ito_tensor *tensor;       /* a reference; NULL for a generator */
+    ito_generator *generator; /* borrowed from the module's struct; else NULL */
     struct ito_module_entry *next;
 } ito_module_entry;
 
-/* Called for each entry of the kinds asked for, in registry order, until it returns false. m is the
- * module that the entry belongs to. */
+/* Called with an entry and the module m that it belongs to; false ends the walk. */
 typedef bool registry_visit(const ito_module *m, ito_module_entry *e, void *context);
+/* Visit each entry of these kinds (entry_kind, combined) in registry order; false if a visit was.
+ */
 bool registry_walk(const ito_module *m, int kinds, registry_visit *visit, void *context);
 
 /* Bytes of the full name of e, an entry of m, as seen from root, with its 0. */
 size_t registry_name_size(const ito_module *root, const ito_module *m, const ito_module_entry *e);
-/* Write that name, and return the place behind its 0. */
+/* Write that name to out, and return the address after its 0. */
 char *registry_name_write(const ito_module *root, const ito_module *m, const ito_module_entry *e,
                           char *out);
 
-/* An empty list with room for n tensors and so many bytes of names, 0s included. */
+/* An empty list with room for n tensors and name_bytes bytes of names, 0s included. */
 ito_named_tensors *named_tensors_create(int64_t n, size_t name_bytes);
-/* Append t, whose reference the list takes over, under prefix and name put together. False, and
- * nothing appended, if t is NULL. */
+/* Append t under the name "<prefix><name>"; the list takes over the reference. False, and nothing
+ * appended, if t is NULL. */
 bool named_tensors_add(ito_named_tensors *list, const char *prefix, const char *name,
                        ito_tensor *t);
 /* Bytes of all names, 0s included. */

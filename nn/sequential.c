@@ -1,4 +1,4 @@
-/* Networks in a line: modules applied one after the other, and operations as modules. */
+/* Sequential networks: modules applied one after the other, and operations as modules. */
 #include "nn/layers.h"
 #include "tensor/internal.h"
 

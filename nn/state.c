@@ -6,13 +6,14 @@
 #include "tensor/io/file.h"
 #include "tensor/io/safetensors.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what a name of the file is in the model ---------------------------------------------------
+/* ---- from names of the file to names of the model -----------------------------------------------
  */
 
-/* The rename whose in_file stands at the beginning of `at`, up to a dot or the end; or NULL. */
+/* The rename whose in_file is the first part or parts of `at`, up to a dot or the end; or NULL. */
 static const ito_rename *rename_at(const ito_load_options *o, const char *at)
 {
     for (int64_t i = 0; i < o->n_renames; i++) {
@@ -24,8 +25,8 @@ static const ito_rename *rename_at(const ito_load_options *o, const char *at)
     return NULL;
 }
 
-/* Write the model's name, unless out is NULL, and return its bytes, the 0 included; 0 if the name
- * does not have the prefix. */
+/* Write the model's name for a name of the file to out, unless that is NULL, and return its size,
+ * the 0 included; 0 if the name of the file does not begin with the prefix. */
 static size_t model_name(const ito_load_options *o, const char *name, char *out)
 {
     size_t prefix = o->prefix == NULL ? 0 : strlen(o->prefix), used = 0;
@@ -130,7 +131,7 @@ static bool dtypes_agree(ito_dtype a, ito_dtype b)
     return a == b || (ito_dtype_is_float(a) && ito_dtype_is_float(b));
 }
 
-/* Whether what was found for target j is there, of its shape and of its kind of dtype. */
+/* Check that the file has target j, with its shape and a dtype that can be converted. */
 static ito_status match_check(const match *m, int64_t j)
 {
     const char *name = m->target->names[j];
@@ -151,8 +152,49 @@ static ito_status match_check(const match *m, int64_t j)
     return ITO_OK;
 }
 
-/* A tensor that disagrees tells more than names that are too many because of it, so the target is
- * gone through first. */
+/* "a, b, c, ..." of n names, or "none". */
+static void first_names(char *out, size_t size, int64_t n,
+                        const char *(*name)(const void *of, int64_t i), const void *of)
+{
+    enum { SHOWN = 3 };
+    size_t used = 0;
+    snprintf(out, size, "none");
+    for (int64_t i = 0; i < n && i < SHOWN && used < size; i++)
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%.40s", i > 0 ? ", " : "", name(of, i));
+    if (n > SHOWN && used < size)
+        snprintf(out + used, size - used, ", ...");
+}
+
+static const char *name_in_file(const void *file, int64_t i)
+{
+    return ito_safetensors_name(file, i);
+}
+
+static const char *name_in_target(const void *target, int64_t i)
+{
+    return ((const ito_named_tensors *)target)->names[i];
+}
+
+/* Partial loading that would load nothing is a mistake in names or prefix. */
+static ito_status match_check_any(const match *m)
+{
+    for (int64_t j = 0; j < m->target->n; j++)
+        if (m->source[j] >= 0)
+            return ITO_OK;
+    if (m->target->n == 0)
+        return ITO_OK;
+    char in_file[140], in_target[140];
+    first_names(in_file, sizeof in_file, ito_safetensors_count(m->file), name_in_file, m->file);
+    first_names(in_target, sizeof in_target, m->target->n, name_in_target, m->target);
+    const char *prefix = m->options->prefix == NULL ? "" : m->options->prefix;
+    return file_error(ITO_ERR_FORMAT, m->path,
+                      "no name agrees: the file has %s; the %s has %s%s%.40s", in_file, m->whose,
+                      in_target, prefix[0] != '\0' ? "; the prefix is " : "", prefix);
+}
+
+/* A wrong tensor explains more than the unexpected names that follow from it, so target is checked
+ * first. */
 static ito_status match_all(match *m)
 {
     ito_status status = ITO_OK;
@@ -160,7 +202,9 @@ static ito_status match_all(match *m)
         status = match_one(m, i);
     for (int64_t j = 0; j < m->target->n && status == ITO_OK; j++)
         status = match_check(m, j);
-    if (status == ITO_OK && m->unexpected >= 0 && !m->options->partial)
+    if (status == ITO_OK && m->options->partial)
+        status = match_check_any(m);
+    else if (status == ITO_OK && m->unexpected >= 0)
         status = file_error(ITO_ERR_FORMAT, m->path, "holds %s, which the %s does not have",
                             ito_safetensors_name(m->file, m->unexpected), m->whose);
     return status;
@@ -222,11 +266,11 @@ void state_stage_free(state_stage *s)
     *s = (state_stage){0};
 }
 
-/* ---- the module's own --------------------------------------------------------------------------
+/* ---- state dicts of modules --------------------------------------------------------------------
  */
 
-/* The list's reference to one of its tensors becomes one to this in bf16. */
-static ito_status narrow(ito_tensor **t)
+/* Replace a reference to a tensor by one to a copy in bf16. */
+static ito_status round_to_bf16(ito_tensor **t)
 {
     ito_scope_begin();
     ito_tensor *small = tensor_disown(ito_cast(ito_detach(*t), ITO_BF16));
@@ -245,7 +289,7 @@ ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_
     ito_status status = ITO_OK;
     for (int64_t i = 0; o->bf16 && i < list->n && status == ITO_OK; i++)
         if (ito_dtype_is_float(list->tensors[i]->dtype))
-            status = narrow(&list->tensors[i]);
+            status = round_to_bf16(&list->tensors[i]);
     if (status == ITO_OK)
         status = ito_safetensors_save(path, list->n, list->names, list->tensors, o->n_metadata,
                                       o->metadata_keys, o->metadata_values);
@@ -255,16 +299,33 @@ ito_status state_save(const char *path, ito_named_tensors *list, const ito_save_
 
 ito_status ito_module_save_with(const ito_module *m, const char *path, ito_save_options options)
 {
-    return m == NULL ? ITO_ERR_ARGUMENT : state_save(path, ito_module_state(m), &options);
+    if (m == NULL)
+        return error_missing("module_save", "the module");
+    return state_save(path, ito_module_state(m), &options);
+}
+
+static bool check_renames(const ito_load_options *o)
+{
+    if (o->n_renames < 0 || (o->n_renames > 0 && o->renames == NULL)) {
+        ito_error_set(ITO_ERR_ARGUMENT, "module_load: %" PRId64 " renames without their list",
+                      o->n_renames);
+        return false;
+    }
+    for (int64_t i = 0; i < o->n_renames; i++)
+        if (o->renames[i].in_file == NULL || o->renames[i].in_model == NULL) {
+            ito_error_set(ITO_ERR_ARGUMENT, "module_load: rename %" PRId64 " lacks a name", i);
+            return false;
+        }
+    return true;
 }
 
 ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
                                      ito_load_options options)
 {
-    if (m == NULL)
+    if (m == NULL || file == NULL)
+        return error_missing("module_load", m == NULL ? "the module" : "the file");
+    if (!check_renames(&options))
         return ITO_ERR_ARGUMENT;
-    if (file == NULL)
-        return error_status(ITO_ERR_ARGUMENT, "module_load: there is no file");
     state_stage stage;
     ito_status status = state_stage_read(&stage, ito_module_state(m), "model", file, &options);
     if (status != ITO_OK)
@@ -277,7 +338,7 @@ ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
 ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
 {
     if (m == NULL)
-        return ITO_ERR_ARGUMENT;
+        return error_missing("module_load", "the module");
     ito_safetensors *file = ito_safetensors_open(path);
     ito_status status =
         file == NULL ? ito_error_code() : ito_module_load_file_with(m, file, options);

@@ -24,6 +24,7 @@
 extern "C" {
 #endif
 
+/** What went wrong, by kind. Functions that return no object return one. */
 typedef enum ito_status {
     ITO_OK = 0,
     ITO_ERR_ARGUMENT, /* a value that the function does not take */
@@ -62,7 +63,14 @@ ITO_API ito_status ito_error_set(ito_status code, const char *format, ...) ITO_P
 /** Remember where in the caller's source the next operation stands. Called by the macros below. */
 ITO_API void ito_at(const char *file, int line);
 
-/** The version of the library, "0.1.0". */
+/** What everything begins with that is chosen by its name: a sampler, a schedule, ... */
+typedef struct ito_choice {
+    const char *name;
+    const char *help;   /* one line, without a full stop */
+    const char *source; /* the paper, or NULL */
+} ito_choice;
+
+/** The version of the library, "0.2.0". */
 ITO_API const char *ito_version(void);
 
 #ifdef __cplusplus
@@ -87,18 +95,21 @@ ITO_API const char *ito_version(void);
  * initialisers from C++20 on, with fields named in the order of the struct (GCC and Clang take them
  * in earlier modes, too); there the defaults are member initialisers, ITO_DEFAULT(value). A
  * function that takes the struct itself, ito_adam_create_with, takes every field as it is: start
- * from ITO_OPTIONS(type). */
+ * from ITO_OPTIONS(type).
+ *
+ * It is a plain compound literal, so lists written in it live as long as the block around the call.
+ * That a field is initialised twice is the point of it; so the warning about that is switched off
+ * for whoever includes this. A pragma cannot stand within an expression, and a statement expression
+ * round the literal would end the lists' lives before the call. */
 #ifdef __cplusplus
 #define ITO_DEFAULT(value) = value
 #define ITO_OPTIONS(type, ...) (type{.reserved_ = 0, __VA_ARGS__})
 #else
+#if defined(__GNUC__)
+#pragma GCC diagnostic ignored "-Woverride-init"
+#endif
 #define ITO_DEFAULT(value)
-#define ITO_OPTIONS(type, ...)                                                                     \
-    __extension__({                                                                                \
-        _Pragma("GCC diagnostic push") _Pragma("GCC diagnostic ignored \"-Woverride-init\"")       \
-            type options_ = {ITO_DEFAULTS_##type, __VA_ARGS__};                                    \
-        _Pragma("GCC diagnostic pop") options_;                                                    \
-    })
+#define ITO_OPTIONS(type, ...) ((type){ITO_DEFAULTS_##type, __VA_ARGS__})
 #endif
 
 #endif

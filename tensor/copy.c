@@ -5,7 +5,7 @@
 #include "tensor/convert.h"
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
-#include "tensor/stream.h"
+#include "tensor/nontemporal.h"
 
 #include <string.h>
 
@@ -212,7 +212,7 @@ typedef struct row_copy {
     char *to;
     const char *from;
     row_fn *move; /* NULL: convert */
-    bool stream;
+    bool nontemporal;
 } row_copy;
 
 static void copy_row_at(const row_copy *c, int64_t t, int64_t f, int64_t n)
@@ -222,8 +222,8 @@ static void copy_row_at(const row_copy *c, int64_t t, int64_t f, int64_t n)
     int64_t size = (int64_t)ito_dtype_size(c->to_dtype);
     char *to = c->to + t * size;
     const char *from = c->from + f * (int64_t)ito_dtype_size(c->from_dtype);
-    if (c->stream)
-        stream_copy(to, from, n * size);
+    if (c->nontemporal)
+        nontemporal_copy(to, from, n * size);
     else if (c->move != NULL)
         c->move(to, ts, from, fs, n);
     else
@@ -264,8 +264,8 @@ void tensor_copy(ito_tensor *dst, const ito_tensor *src)
     c.move = move ? move_row((size_t)size) : NULL;
     bool one = rows == 1; /* it goes by parts of the row, others by rows */
     bool lines = one || (n * size % LINE == 0 && p.to[inner - 1] * size % LINE == 0); /* whole */
-    c.stream =
-        move && p.to[inner] == 1 && p.from[inner] == 1 && lines && stream_pays(rows * n * size);
+    c.nontemporal = move && p.to[inner] == 1 && p.from[inner] == 1 && lines &&
+                    nontemporal_pays(rows * n * size);
     int axis = move && size > 1 ? transposed_axis(&p) : -1;
     if (axis >= 0) {
         copy_transposed(&p, axis, c.to, c.from,
@@ -282,8 +282,8 @@ void tensor_copy(ito_tensor *dst, const ito_tensor *src)
             copy_row_at(&c, r * p.to[inner], r * p.from[inner], end - r);
         else
             copy_rows(&c, r, end);
-        if (c.stream)
-            stream_end();
+        if (c.nontemporal)
+            nontemporal_end();
     }
 }
 

@@ -87,7 +87,7 @@ ito_status error_missing(const char *op, const char *argument)
 
 const char *ito_version(void)
 {
-    return "0.1.0";
+    return "0.2.0";
 }
 
 const char *shape_str(ito_shape shape)

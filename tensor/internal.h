@@ -33,6 +33,9 @@ void *struct_alloc(size_t bytes);
 
 /* Record an error and give NULL: return error_null(ITO_ERR_SHAPE, "add: ...", ...). */
 void *error_null(ito_status code, const char *format, ...) ITO_PRINTF(2, 3);
+/* The same, giving false: of functions that say whether they succeeded. A macro, so that the
+ * compiler knows what it gives. */
+#define error_false(...) (ito_error_set(__VA_ARGS__), false)
 #define error_status ito_error_set
 /* For an argument that is NULL: the code of the error that its maker recorded or, where there is
  * none (a stopped sampling), of "OP: ARGUMENT is NULL", recorded now; never ITO_OK. */

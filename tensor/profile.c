@@ -42,7 +42,7 @@ static bool comes_before(const profile_row *a, const profile_row *b)
     return a->order != b->order ? a->order < b->order : strcmp(a->name, b->name) < 0;
 }
 
-static void list(profile_row *row)
+static void register_row(profile_row *row)
 {
     pthread_mutex_lock(&lock);
     if (!row->listed) {
@@ -66,7 +66,7 @@ void profile_leave(profile_frame *f, profile_row *row, int64_t bytes)
     int64_t elapsed = profile_clock() - f->start;
     int64_t own_bytes = bytes > f->inner_bytes ? bytes - f->inner_bytes : 0;
     if (!row->listed)
-        list(row);
+        register_row(row);
     atomic_fetch_add(&row->calls, 1);
     atomic_fetch_add(&row->nanoseconds, elapsed - f->inner);
     atomic_fetch_add(&row->bytes, own_bytes);

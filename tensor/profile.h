@@ -36,7 +36,7 @@ typedef struct profile_frame {
     bool in_backward;
 } profile_frame;
 
-/* Whether frames count. Changed while a frame is open, that frame's thread would lose its way. */
+/* Whether frames count. Not to be changed while a frame is open, which would be counted wrongly. */
 extern bool profile_on;
 
 void profile_enter(profile_frame *f);

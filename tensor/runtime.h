@@ -14,6 +14,7 @@ extern "C" {
  * @return ITO_ERR_RANGE unless 1 <= n <= 1024.
  */
 ITO_API ito_status ito_set_threads(int n);
+/** How many threads operations use now. */
 ITO_API int ito_threads(void);
 
 /**
@@ -27,9 +28,11 @@ ITO_API const char *ito_isa(void);
  */
 ITO_API ito_status ito_isa_check(void);
 
-/** Bytes of tensor memory in use: now, and at most since ito_memory_reset_peak. */
+/** Bytes of tensor memory in use now. */
 ITO_API int64_t ito_memory_current(void);
+/** The most bytes that were in use at once since ito_memory_reset_peak. */
 ITO_API int64_t ito_memory_peak(void);
+/** The peak is what is in use now. */
 ITO_API void ito_memory_reset_peak(void);
 /** Bytes held: in use, and freed ones kept for the next request. */
 ITO_API int64_t ito_memory_held(void);

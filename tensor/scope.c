@@ -101,10 +101,8 @@ static bool scope_add(struct scope *s, ito_tensor *t)
 
 bool scope_adopt(ito_tensor *t)
 {
-    if (innermost == NULL && !scope_push()) {
-        ito_error_set(ITO_ERR_MEMORY, "memory: no memory for a scope");
-        return false;
-    }
+    if (innermost == NULL && !scope_push())
+        return error_false(ITO_ERR_MEMORY, "memory: no memory for a scope");
     return scope_add(innermost, t);
 }
 

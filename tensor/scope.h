@@ -20,6 +20,7 @@
 extern "C" {
 #endif
 
+/** A tensor: see tensor.h. */
 typedef struct ito_tensor ito_tensor;
 
 /** Open a scope in this thread. */

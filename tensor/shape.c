@@ -25,6 +25,11 @@ int64_t shape_numel(ito_shape shape)
     return empty ? 0 : n;
 }
 
+int64_t ito_shape_numel(ito_shape shape)
+{
+    return shape_numel(shape);
+}
+
 bool shape_equal(ito_shape a, ito_shape b)
 {
     if (a.ndim != b.ndim)

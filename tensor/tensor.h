@@ -17,8 +17,10 @@
 extern "C" {
 #endif
 
+/** The most axes that a tensor can have. */
 #define ITO_MAX_DIMS 8
 
+/** Element types. */
 typedef enum ito_dtype {
     ITO_F32, /* the tuned one, and the default */
     ITO_F64,
@@ -44,6 +46,10 @@ typedef struct ito_shape {
 /** ITO_DIMS(1, 2): a list of axes, for reductions and permutations; negative ones count from the
  * end. */
 #define ITO_DIMS(...) ITO_SHAPE(__VA_ARGS__)
+/** In place of a list of axes: all axes, whatever their number. ITO_DIMS() is none. */
+#define ITO_ALL_DIMS ((ito_shape){.ndim = -1})
+#else
+#define ITO_ALL_DIMS (ito_shape{-1, {}})
 #endif
 
 /** "f32", "bf16", ... */
@@ -56,18 +62,23 @@ ITO_API bool ito_dtype_is_float(ito_dtype dtype);
 /* ---- creation: all return a contiguous tensor of the current scope, or NULL -------------------
  */
 
-/** Uninitialised memory. */
+/** Uninitialised memory. ITO_ERR_SHAPE for a negative size or a product beyond 2^63, as below. */
 ITO_API ito_tensor *ito_empty(ito_shape shape, ito_dtype dtype);
+/** Every element is 0. */
 ITO_API ito_tensor *ito_zeros(ito_shape shape, ito_dtype dtype);
+/** Every element is 1. */
 ITO_API ito_tensor *ito_ones(ito_shape shape, ito_dtype dtype);
 /** Every element is value, converted to dtype. */
 ITO_API ito_tensor *ito_full(ito_shape shape, double value, ito_dtype dtype);
 /** A zero-dimensional tensor. */
 ITO_API ito_tensor *ito_scalar(double value, ito_dtype dtype);
-/** Same shape and dtype as t; memory order as t's where t is dense. */
+/** Uninitialised; shape and dtype of t, and its memory order where t is dense. */
 ITO_API ito_tensor *ito_empty_like(const ito_tensor *t);
+/** The same, filled with 0. */
 ITO_API ito_tensor *ito_zeros_like(const ito_tensor *t);
+/** The same, filled with 1. */
 ITO_API ito_tensor *ito_ones_like(const ito_tensor *t);
+/** The same, filled with value, converted to t's dtype. */
 ITO_API ito_tensor *ito_full_like(const ito_tensor *t, double value);
 /** start, start + step, ... up to but not including end. ITO_ERR_ARGUMENT if step leads away. */
 ITO_API ito_tensor *ito_arange(double start, double end, double step, ito_dtype dtype);
@@ -96,8 +107,11 @@ ITO_API ito_tensor *ito_bernoulli(ito_generator *g, double p, ito_shape shape, i
 /* ---- what a tensor is --------------------------------------------------------------------------
  */
 
+/** The element type; ITO_DTYPES for NULL. */
 ITO_API ito_dtype ito_dtype_of(const ito_tensor *t);
+/** The number of axes; -1 for NULL. */
 ITO_API int ito_ndim(const ito_tensor *t);
+/** All sizes; no axes for NULL. */
 ITO_API ito_shape ito_shape_of(const ito_tensor *t);
 /** Size of an axis; negative axes count from the end. -1 and ITO_ERR_RANGE if there is none. */
 ITO_API int64_t ito_size(const ito_tensor *t, int axis);
@@ -105,6 +119,10 @@ ITO_API int64_t ito_size(const ito_tensor *t, int axis);
 ITO_API int64_t ito_stride(const ito_tensor *t, int axis);
 /** How many elements it has: 1 if it has no axes, 0 if one of them is 0. */
 ITO_API int64_t ito_numel(const ito_tensor *t);
+/** How many elements a tensor of this shape has; -1, without an error, where that does not fit in
+ * int64_t or a size is negative. */
+ITO_API int64_t ito_shape_numel(ito_shape shape);
+/** Whether its elements lie in memory in row-major order, without gaps. */
 ITO_API bool ito_is_contiguous(const ito_tensor *t);
 /** Whether its [N, C, H, W] elements lie in memory in the order N H W C. */
 ITO_API bool ito_is_channels_last(const ito_tensor *t);
@@ -118,6 +136,7 @@ ITO_API bool ito_is_channels_last(const ito_tensor *t);
  * been saved.
  */
 ITO_API void *ito_data(ito_tensor *t);
+/** The same address, for reading. */
 ITO_API const void *ito_const_data(const ito_tensor *t);
 /** Mark the storage as changed, so that a backward pass that needed the old values says so. */
 ITO_API void ito_touch(ito_tensor *t);

@@ -4,16 +4,6 @@
 
 #include <math.h>
 
-#define FORWARD(name, cost)                                                                        \
-    ito_tensor *op_##name##_forward(op_call *c)                                                    \
-    {                                                                                              \
-        return map_unary(c->in[0], kernels(c->dtype[0])->name, 0, 0, cost);                        \
-    }                                                                                              \
-    ito_tensor *ito_##name(ito_tensor *x)                                                          \
-    {                                                                                              \
-        return OP1(name, x);                                                                       \
-    }
-
 /* dx is dy times the slope at x, in x's memory order whatever dy's is, over dy where that is free.
  */
 #define FUSED_BACKWARD(name)                                                                       \
@@ -25,7 +15,7 @@
         return dx[0] != NULL;                                                                      \
     }
 
-FORWARD(relu, COST_PLAIN)
+UNARY(relu, COST_PLAIN)
 
 bool op_relu_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
@@ -33,7 +23,7 @@ bool op_relu_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-FORWARD(softplus, 2 * COST_MATH)
+UNARY(softplus, 2 * COST_MATH)
 
 bool op_softplus_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
@@ -41,7 +31,7 @@ bool op_softplus_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-FORWARD(silu, COST_MATH)
+UNARY(silu, COST_MATH)
 FUSED_BACKWARD(silu)
 
 ito_tensor *op_silu_composite(ito_tensor *const *in, int64_t n, const void *params)
@@ -50,7 +40,7 @@ ito_tensor *op_silu_composite(ito_tensor *const *in, int64_t n, const void *para
     return ito_mul(in[0], ito_sigmoid(in[0]));
 }
 
-FORWARD(gelu, COST_MATH)
+UNARY(gelu, COST_MATH)
 FUSED_BACKWARD(gelu)
 
 ito_tensor *op_gelu_composite(ito_tensor *const *in, int64_t n, const void *params)

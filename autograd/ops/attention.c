@@ -5,13 +5,13 @@
  * decide. With bf16 inputs all of that is f32: scores, probabilities and the sums of dk and dv.
  */
 #include "autograd/op.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>
 
 typedef struct attention_params {
-    double scale;
+    double scale; /* NaN: 1 / sqrt(D) */
 } attention_params;
 
 /* A stack of matrices [.., rows, columns] with any strides. */
@@ -52,7 +52,7 @@ static int64_t batch_of(ito_shape s)
 static double scale_of(const op_call *c)
 {
     const attention_params *p = c->params;
-    return p->scale != 0 ? p->scale : 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]);
+    return isnan(p->scale) ? 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]) : p->scale;
 }
 
 static ito_dtype computed_in(const op_call *c)
@@ -224,7 +224,7 @@ static void block_gradient(const attention_backward *w, const block *b, char *sc
     for (int64_t r = 0; r < b->count; r += ROWS) {
         int64_t rows = b->count - r < ROWS ? b->count - r : ROWS;
         char *p = scores + r * keys * size, *ds = dp + r * keys * size;
-        t->softmax_again(p, p, rows, keys, a->scale, peak + r * size, inverse + r * size);
+        t->softmax_recompute(p, p, rows, keys, a->scale, peak + r * size, inverse + r * size);
         t->softmax_backward(ds, p, ds, rows, keys, a->scale);
     }
 }
@@ -381,9 +381,9 @@ ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int
     return ito_matmul(ito_softmax(ito_mul_scalar(scores, scale_of(&c)), -1), in[2]);
 }
 
-ito_tensor *ito_scaled_dot_product_attention(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                             double scale)
+ito_tensor *ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
+                                                  ito_scaled_dot_product_attention_options options)
 {
-    attention_params p = {scale};
+    attention_params p = {options.scale};
     return op_apply(OP_scaled_dot_product_attention, (ito_tensor *[]){q, k, v}, 3, &p, sizeof p);
 }

@@ -42,7 +42,7 @@ ito_tensor *sum_to_shape(ito_tensor *dy, ito_shape shape)
 {
     if (dy == NULL || shape_equal(ito_shape_of(dy), shape))
         return dy;
-    ito_reduce_options options = {.keepdim = true};
+    ito_reduce_options options = {.dims = ITO_DIMS(), .keepdim = true};
     int lead = dy->ndim - shape.ndim; /* axes that shape lacks */
     for (int i = 0; i < dy->ndim; i++)
         if (i < lead || (shape.dim[i - lead] == 1 && dy->shape[i] != 1))

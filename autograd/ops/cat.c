@@ -7,25 +7,19 @@ static bool joined_shape(const op_call *c, int axis, ito_shape *shape)
 {
     *shape = c->shape[0];
     for (int64_t i = 1; i < c->n; i++) {
-        if (c->dtype[i] != c->dtype[0]) {
-            ito_error_set(ITO_ERR_DTYPE, "cat: %s %s and %s %s do not mix (see ito_cast)",
-                          ito_dtype_name(c->dtype[0]), shape_str(c->shape[0]),
-                          ito_dtype_name(c->dtype[i]), shape_str(c->shape[i]));
-            return false;
-        }
+        if (c->dtype[i] != c->dtype[0])
+            return error_false(ITO_ERR_DTYPE, "cat: %s %s and %s %s do not mix (see ito_cast)",
+                               ito_dtype_name(c->dtype[0]), shape_str(c->shape[0]),
+                               ito_dtype_name(c->dtype[i]), shape_str(c->shape[i]));
         ito_shape other = c->shape[i];
         int64_t size = axis < other.ndim ? other.dim[axis] : 0;
         if (other.ndim > axis)
             other.dim[axis] = shape->dim[axis];
-        if (!shape_equal(other, *shape)) {
-            ito_error_set(ITO_ERR_SHAPE, "cat: shapes %s and %s do not join along axis %d",
-                          shape_str(c->shape[0]), shape_str(c->shape[i]), axis);
-            return false;
-        }
-        if (__builtin_add_overflow(shape->dim[axis], size, &shape->dim[axis])) {
-            ito_error_set(ITO_ERR_SHAPE, "cat: axis %d becomes too long", axis);
-            return false;
-        }
+        if (!shape_equal(other, *shape))
+            return error_false(ITO_ERR_SHAPE, "cat: shapes %s and %s do not join along axis %d",
+                               shape_str(c->shape[0]), shape_str(c->shape[i]), axis);
+        if (__builtin_add_overflow(shape->dim[axis], size, &shape->dim[axis]))
+            return error_false(ITO_ERR_SHAPE, "cat: axis %d becomes too long", axis);
     }
     return true;
 }

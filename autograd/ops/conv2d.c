@@ -5,9 +5,9 @@
  * weights, bias and their gradients are f32.
  */
 #include "autograd/op.h"
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 
-/* The options with defaults filled in, and the sizes that cannot be told from two of x, w and y. */
+/* The options, and the sizes that cannot be told from two of x, w and y. */
 typedef struct conv_params {
     int64_t stride, padding, padding_end, dilation, groups;
     int64_t h, w;   /* of x, for conv2d_data */
@@ -58,36 +58,29 @@ static bool options_fit(const conv_params *p)
 
 static bool shapes_fit(const conv_params *p, ito_shape x, ito_shape w)
 {
-    if (x.ndim != 4 || w.ndim != 4) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "conv2d: x %s and weight %s must be [N, C, H, W] and [O, C / groups, KH, KW]",
-                      shape_str(x), shape_str(w));
-        return false;
-    }
-    if (x.dim[1] % p->groups != 0 || w.dim[0] % p->groups != 0) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "conv2d: %" PRId64 " groups do not divide %" PRId64 " and %" PRId64
-                      " channels",
-                      p->groups, x.dim[1], w.dim[0]);
-        return false;
-    }
-    if (x.dim[1] / p->groups != w.dim[1]) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "conv2d: x has %" PRId64 " channels in %" PRId64
-                      " groups, weight takes %" PRId64 " a group",
-                      x.dim[1], p->groups, w.dim[1]);
-        return false;
-    }
+    if (x.ndim != 4 || w.ndim != 4)
+        return error_false(
+            ITO_ERR_SHAPE,
+            "conv2d: x %s and weight %s must be [N, C, H, W] and [O, C / groups, KH, KW]",
+            shape_str(x), shape_str(w));
+    if (x.dim[1] % p->groups != 0 || w.dim[0] % p->groups != 0)
+        return error_false(ITO_ERR_SHAPE,
+                           "conv2d: %" PRId64 " groups do not divide %" PRId64 " and %" PRId64
+                           " channels",
+                           p->groups, x.dim[1], w.dim[0]);
+    if (x.dim[1] / p->groups != w.dim[1])
+        return error_false(ITO_ERR_SHAPE,
+                           "conv2d: x has %" PRId64 " channels in %" PRId64
+                           " groups, weight takes %" PRId64 " a group",
+                           x.dim[1], p->groups, w.dim[1]);
     if (w.dim[2] < 1 || w.dim[3] < 1 || places(p, x.dim[2], w.dim[2]) == 0 ||
-        places(p, x.dim[3], w.dim[3]) == 0) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "conv2d: a kernel of %" PRId64 " x %" PRId64 ", dilation %" PRId64
-                      ", does not fit an image of %" PRId64 " x %" PRId64 " with padding %" PRId64
-                      " and %" PRId64,
-                      w.dim[2], w.dim[3], p->dilation, x.dim[2], x.dim[3], p->padding,
-                      p->padding_end);
-        return false;
-    }
+        places(p, x.dim[3], w.dim[3]) == 0)
+        return error_false(ITO_ERR_SHAPE,
+                           "conv2d: a kernel of %" PRId64 " x %" PRId64 ", dilation %" PRId64
+                           ", does not fit an image of %" PRId64 " x %" PRId64
+                           " with padding %" PRId64 " and %" PRId64,
+                           w.dim[2], w.dim[3], p->dilation, x.dim[2], x.dim[3], p->padding,
+                           p->padding_end);
     return true;
 }
 
@@ -95,9 +88,8 @@ static bool bias_fits(const ito_tensor *bias, ito_shape w)
 {
     if (bias == NULL || (bias->ndim == 1 && bias->shape[0] == w.dim[0]))
         return true;
-    ito_error_set(ITO_ERR_SHAPE, "conv2d: bias %s does not fit weight %s", tensor_shape_str(bias),
-                  shape_str(w));
-    return false;
+    return error_false(ITO_ERR_SHAPE, "conv2d: bias %s does not fit weight %s",
+                       tensor_shape_str(bias), shape_str(w));
 }
 
 /* Of [N, O, 1, 1], which all pixels of an image share. */
@@ -112,11 +104,10 @@ static bool add_fits(const ito_tensor *add, ito_shape y)
     if (add == NULL || shape_equal(shape, y) ||
         shape_equal(shape, ITO_SHAPE(y.dim[0], y.dim[1], 1, 1)))
         return true;
-    ito_error_set(ITO_ERR_SHAPE,
-                  "conv2d: add is %s; it can be %s, as the result, or [%" PRId64 ", %" PRId64
-                  ", 1, 1]",
-                  shape_str(shape), shape_str(y), y.dim[0], y.dim[1]);
-    return false;
+    return error_false(ITO_ERR_SHAPE,
+                       "conv2d: add is %s; it can be %s, as the result, or [%" PRId64 ", %" PRId64
+                       ", 1, 1]",
+                       shape_str(shape), shape_str(y), y.dim[0], y.dim[1]);
 }
 
 /* ---- conv2d ---- */
@@ -239,11 +230,11 @@ bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 
 ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_conv2d_options options)
 {
-    conv_params p = {.stride = options.stride == 0 ? 1 : options.stride,
+    conv_params p = {.stride = options.stride,
                      .padding = options.padding,
                      .padding_end = options.padding_end,
-                     .dilation = options.dilation == 0 ? 1 : options.dilation,
-                     .groups = options.groups == 0 ? 1 : options.groups};
+                     .dilation = options.dilation,
+                     .groups = options.groups};
     if (x == NULL || w == NULL || !options_fit(&p))
         return NULL;
     return apply_conv2d(x, w, b, options.add, &p);

@@ -1,6 +1,6 @@
 /* How element-wise operations run a kernel over tensors of any strides. Internal.
- * f32 and f64 go through the kernels of tensor/kernels/elementwise.c; integers and bool through
- * integer.c. */
+ * f32, f64 and bf16 go through the kernels of tensor/kernels/elementwise.c; integers and bool
+ * through integer.c. */
 #ifndef ITO_OPS_ELEMENTWISE_H
 #define ITO_OPS_ELEMENTWISE_H
 
@@ -17,6 +17,17 @@ enum { COST_PLAIN = 1, COST_MATH = 4 };
 
 /* y = f(x), a new tensor in x's memory order. */
 ito_tensor *map_unary(ito_tensor *x, unary_kernel *kernel, double p, double q, int64_t cost);
+/* op_<name>_forward and ito_<name> of a function without numbers. */
+#define UNARY(name, cost)                                                                          \
+    ito_tensor *op_##name##_forward(op_call *c)                                                    \
+    {                                                                                              \
+        return map_unary(c->in[0], kernels(c->dtype[0])->name, 0, 0, cost);                        \
+    }                                                                                              \
+    ito_tensor *ito_##name(ito_tensor *x)                                                          \
+    {                                                                                              \
+        return OP1(name, x);                                                                       \
+    }
+
 /* y = f(a, b), broadcast. ITO_ERR_SHAPE in the name of op. */
 ito_tensor *map_binary(const char *op, ito_tensor *a, ito_tensor *b, binary_kernel *kernel,
                        double p, double q, int64_t cost);

@@ -9,6 +9,7 @@
 #include "autograd/op.h"
 #include "tensor/kernels/kernels.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct group_norm_params {
@@ -163,8 +164,8 @@ static void apply_image(const norm_size *s, char *y, const char *x, const void *
 {
     int64_t chunks = chunk_count(s), line = s->line;
     char *center = scratch, *scale = center + line, *shift = scale + line;
-    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
-                                 bias);
+    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
+                                  bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
@@ -177,21 +178,15 @@ static bool group_norm_fits(const op_call *c, int64_t groups)
 {
     const ito_shape *x = &c->shape[0];
     const char *op = c->info->name;
-    if (x->ndim < 2) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: x %s is not [N, C, ...]", op, shape_str(*x));
-        return false;
-    }
-    if (groups < 1 || x->dim[1] % groups != 0) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: %" PRId64 " channels do not form %" PRId64 " groups", op,
-                      x->dim[1], groups);
-        return false;
-    }
+    if (x->ndim < 2)
+        return error_false(ITO_ERR_SHAPE, "%s: x %s is not [N, C, ...]", op, shape_str(*x));
+    if (groups < 1 || x->dim[1] % groups != 0)
+        return error_false(ITO_ERR_SHAPE, "%s: %" PRId64 " channels do not form %" PRId64 " groups",
+                           op, x->dim[1], groups);
     for (int i = 1; i < 3; i++)
-        if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1]))) {
-            ito_error_set(ITO_ERR_SHAPE, "%s: %s %s does not fit %" PRId64 " channels", op,
-                          i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
-            return false;
-        }
+        if (c->in[i] != NULL && !shape_equal(c->shape[i], ITO_SHAPE(x->dim[1])))
+            return error_false(ITO_ERR_SHAPE, "%s: %s %s does not fit %" PRId64 " channels", op,
+                               i == 1 ? "weight" : "bias", shape_str(c->shape[i]), x->dim[1]);
     return true;
 }
 
@@ -274,8 +269,8 @@ static void backward_image(const norm_backward *b, int64_t image)
     char *center = b->scratch + (size_t)image * b->scratch_bytes, *scale = center + line;
     char *shift = scale + line, *a = shift + line, *slope = a + line, *level = slope + line;
     char *sums = level + line, *dx = b->dx == NULL ? NULL : b->dx + image * s->image;
-    s->kernels->group_norm_lines(center, scale, shift, s->channels, s->groups, mean, rstd,
-                                 b->weight, b->bias);
+    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd,
+                                  b->weight, b->bias);
 #pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
     for (int64_t i = 0; i < chunks; i++) {
         int64_t first, pixels = chunk_at(s, i, &first);
@@ -288,8 +283,9 @@ static void backward_image(const norm_backward *b, int64_t image)
             s->kernels->group_norm_sums(sums + i * 2 * line, x + first * s->pixel,
                                         dy + first * s->pixel, pixels, s->channels, center);
     }
-    s->kernels->group_norm_slopes(b->grad + image * 2 * s->channels, a, slope, level, sums, chunks,
-                                  s->channels, s->groups, group_count(s), mean, rstd, b->weight);
+    s->kernels->group_norm_coefficients(b->grad + image * 2 * s->channels, a, slope, level, sums,
+                                        chunks, s->channels, s->groups, group_count(s), mean, rstd,
+                                        b->weight);
     if (dx == NULL)
         return;
     const char *dz = s->silu ? dx : dy;
@@ -412,8 +408,10 @@ static ito_tensor *norm_apply(op_id id, ito_tensor *x, int64_t groups, ito_tenso
                               ito_tensor *bias, double eps)
 {
     enum { WEIGHT_AND_BIAS_MAY_BE_NULL = 6 };
-    group_norm_params p = {
-        .groups = groups, .eps = eps == 0 ? 1e-5 : eps, .silu = id == OP_group_norm_silu};
+    if (!(eps >= 0 && eps < HUGE_VAL))
+        return error_null(ITO_ERR_ARGUMENT, "group_norm: eps is %g; it must be 0 or more, finite",
+                          eps);
+    group_norm_params p = {.groups = groups, .eps = eps, .silu = id == OP_group_norm_silu};
     return op_apply_optional(id, (ito_tensor *[]){x, weight, bias}, 3, WEIGHT_AND_BIAS_MAY_BE_NULL,
                              &p, sizeof p);
 }

@@ -21,21 +21,17 @@ static bool index_error(const char *op, const ito_tensor *index, int64_t at, int
         at /= length;
     }
     if (size == 0)
-        ito_error_set(ITO_ERR_RANGE, "%s: index %" PRId64 " at %s of an axis of size 0", op, value,
-                      shape_str(place));
-    else
-        ito_error_set(ITO_ERR_RANGE, "%s: index %" PRId64 " at %s is outside 0..%" PRId64, op,
-                      value, shape_str(place), size - 1);
-    return false;
+        return error_false(ITO_ERR_RANGE, "%s: index %" PRId64 " at %s of an axis of size 0", op,
+                           value, shape_str(place));
+    return error_false(ITO_ERR_RANGE, "%s: index %" PRId64 " at %s is outside 0..%" PRId64, op,
+                       value, shape_str(place), size - 1);
 }
 
 bool index_check(const char *op, const ito_tensor *index, int64_t size)
 {
-    if (index->dtype != ITO_I64) {
-        ito_error_set(ITO_ERR_DTYPE, "%s: indices are i64, not %s", op,
-                      ito_dtype_name(index->dtype));
-        return false;
-    }
+    if (index->dtype != ITO_I64)
+        return error_false(ITO_ERR_DTYPE, "%s: indices are i64, not %s", op,
+                           ito_dtype_name(index->dtype));
     ito_scope_begin();
     const ito_tensor *list = tensor_contiguous(index);
     bool fine = list != NULL;
@@ -186,9 +182,8 @@ static bool can_add(const char *op, ito_dtype dtype)
 {
     if (dtype == ITO_F32 || dtype == ITO_F64 || dtype == ITO_I32 || dtype == ITO_I64)
         return true;
-    ito_error_set(ITO_ERR_DTYPE, "%s: adds f32, f64, bf16, i32 or i64, not %s", op,
-                  ito_dtype_name(dtype));
-    return false;
+    return error_false(ITO_ERR_DTYPE, "%s: adds f32, f64, bf16, i32 or i64, not %s", op,
+                       ito_dtype_name(dtype));
 }
 
 static ito_tensor *converted(const ito_tensor *t, ito_dtype dtype)

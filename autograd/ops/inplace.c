@@ -8,19 +8,16 @@
 /* Whether op may write to dst. */
 static bool writable(const char *op, const ito_tensor *dst)
 {
-    if (ito_grad_enabled() && tensor_needs_grad(dst)) {
-        ito_error_set(ITO_ERR_GRAD,
-                      "%s: %s requires a gradient; change it in place where no history is recorded "
-                      "(see ITO_NO_GRAD)",
-                      op, tensor_shape_str(dst));
-        return false;
-    }
+    if (ito_grad_enabled() && tensor_needs_grad(dst))
+        return error_false(
+            ITO_ERR_GRAD,
+            "%s: %s requires a gradient; change it in place where no history is recorded "
+            "(see ITO_NO_GRAD)",
+            op, tensor_shape_str(dst));
     for (int i = 0; i < dst->ndim && ito_numel(dst) > 0; i++)
-        if (dst->shape[i] > 1 && dst->stride[i] == 0) {
-            ito_error_set(ITO_ERR_ARGUMENT, "%s: elements of %s share memory along axis %d", op,
-                          tensor_shape_str(dst), i);
-            return false;
-        }
+        if (dst->shape[i] > 1 && dst->stride[i] == 0)
+            return error_false(ITO_ERR_ARGUMENT, "%s: elements of %s share memory along axis %d",
+                               op, tensor_shape_str(dst), i);
     return true;
 }
 
@@ -141,9 +138,8 @@ static bool is_real(const char *op, const ito_tensor *t)
 {
     if (t->dtype == ITO_F32 || t->dtype == ITO_F64 || t->dtype == ITO_BF16)
         return true;
-    ito_error_set(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", op,
-                  ito_dtype_name(t->dtype));
-    return false;
+    return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", op,
+                       ito_dtype_name(t->dtype));
 }
 
 /* In backward it is the sweep that adds in place: gradients that arrive at the same tensor. */

@@ -11,9 +11,8 @@ static bool same_shape(const char *op, const ito_tensor *a, const ito_tensor *b)
         return false;
     if (shape_equal(ito_shape_of(a), ito_shape_of(b)))
         return true;
-    ito_error_set(ITO_ERR_SHAPE, "%s: shapes %s and %s differ", op, tensor_shape_str(a),
-                  tensor_shape_str(b));
-    return false;
+    return error_false(ITO_ERR_SHAPE, "%s: shapes %s and %s differ", op, tensor_shape_str(a),
+                       tensor_shape_str(b));
 }
 
 /* ---- mse_loss

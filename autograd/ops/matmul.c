@@ -4,7 +4,7 @@
  * In bf16 sums are made in f32 and rounded once.
  */
 #include "autograd/op.h"
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 
 /* ---- bmm: [B, M, K] [B, K, N] -> [B, M, N] ---- */
 
@@ -166,17 +166,13 @@ static rows transposed(rows a)
 static bool linear_fits(const op_call *c)
 {
     const ito_shape *x = &c->shape[0], *w = &c->shape[1], *b = &c->shape[2];
-    if (w->ndim != 2 || x->ndim < 1 || x->dim[x->ndim - 1] != w->dim[1]) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "linear: x %s and weight %s do not fit: [.., in] and [out, in]",
-                      shape_str(*x), shape_str(*w));
-        return false;
-    }
-    if (c->n > 2 && c->in[2] != NULL && (b->ndim != 1 || b->dim[0] != w->dim[0])) {
-        ito_error_set(ITO_ERR_SHAPE, "linear: bias %s does not fit weight %s", shape_str(*b),
-                      shape_str(*w));
-        return false;
-    }
+    if (w->ndim != 2 || x->ndim < 1 || x->dim[x->ndim - 1] != w->dim[1])
+        return error_false(ITO_ERR_SHAPE,
+                           "linear: x %s and weight %s do not fit: [.., in] and [out, in]",
+                           shape_str(*x), shape_str(*w));
+    if (c->n > 2 && c->in[2] != NULL && (b->ndim != 1 || b->dim[0] != w->dim[0]))
+        return error_false(ITO_ERR_SHAPE, "linear: bias %s does not fit weight %s", shape_str(*b),
+                           shape_str(*w));
     return true;
 }
 

@@ -18,12 +18,11 @@ static bool padded_shape(const pad_params *p, ito_shape in, ito_shape *out)
         int64_t size;
         if (__builtin_add_overflow(in.dim[i], p->before[i], &size) ||
             __builtin_add_overflow(size, p->after[i], &size) || size < 0 ||
-            p->before[i] < -in.dim[i] || p->after[i] < -in.dim[i]) {
-            ito_error_set(ITO_ERR_SHAPE,
-                          "pad: %" PRId64 " before and %" PRId64 " after do not fit axis %d of %s",
-                          p->before[i], p->after[i], i, shape_str(in));
-            return false;
-        }
+            p->before[i] < -in.dim[i] || p->after[i] < -in.dim[i])
+            return error_false(ITO_ERR_SHAPE,
+                               "pad: %" PRId64 " before and %" PRId64
+                               " after do not fit axis %d of %s",
+                               p->before[i], p->after[i], i, shape_str(in));
         out->dim[i] = size;
     }
     return true;

@@ -16,17 +16,20 @@ static bool resolve(const char *op, const ito_tensor *x, const ito_reduce_option
                     reduce_params *params)
 {
     *params = (reduce_params){.keepdim = options->keepdim, .divisor = 1};
-    if (options->dims.ndim == 0)
+    if (options->dims.ndim == ITO_ALL_DIMS.ndim) {
         params->axes = (1u << x->ndim) - 1;
+        return true;
+    }
+    if (options->dims.ndim < 0 || options->dims.ndim > ITO_MAX_DIMS)
+        return error_false(ITO_ERR_ARGUMENT, "%s: a list of %d axes to reduce; there can be 0 to 8",
+                           op, options->dims.ndim);
     for (int i = 0; i < options->dims.ndim; i++) {
         int axis = axis_normalize(op, options->dims.dim[i], x->ndim);
         if (axis < 0)
             return false;
-        if ((params->axes >> axis & 1) != 0) {
-            ito_error_set(ITO_ERR_ARGUMENT, "%s: axis %d appears twice in %s", op, axis,
-                          shape_str(options->dims));
-            return false;
-        }
+        if ((params->axes >> axis & 1) != 0)
+            return error_false(ITO_ERR_ARGUMENT, "%s: axis %d appears twice in %s", op, axis,
+                               shape_str(options->dims));
         params->axes |= 1u << axis;
     }
     return true;

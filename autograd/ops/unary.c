@@ -4,16 +4,6 @@
 
 #include <math.h>
 
-/* op_<name>_forward and ito_<name> of a function without numbers. */
-#define UNARY(name, cost)                                                                          \
-    ito_tensor *op_##name##_forward(op_call *c)                                                    \
-    {                                                                                              \
-        return map_unary(c->in[0], kernels(c->dtype[0])->name, 0, 0, cost);                        \
-    }                                                                                              \
-    ito_tensor *ito_##name(ito_tensor *x)                                                          \
-    {                                                                                              \
-        return OP1(name, x);                                                                       \
-    }
 /* dx = an expression of x or y (whichever is saved) and dy. */
 #define BACKWARD(name, expression)                                                                 \
     bool op_##name##_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)                   \

@@ -1,24 +1,19 @@
 /* ito-classifier: train the network whose features compare images (models/classifier), and say how
  * often it is right. `train` writes its weights as bf16, as they are shipped. */
-#include "autograd/ops.h"
-#include "examples/classifier/data.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/progress.h"
-#include "examples/ddpm/run.h"
-#include "models/classifier/classifier.h"
-#include "nn/optim.h"
-#include "nn/schedule.h"
-#include "tensor/io/safetensors.h"
-#include "tensor/runtime.h"
+#include "examples/classifier/augmentation.h"
+#include "examples/common/idx_directory.h"
+#include "examples/common/options.h"
+#include "examples/common/paths.h"
+#include "examples/common/progress.h"
+#include "examples/common/results.h"
 
 #include <inttypes.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#define CLASSES 10
-#define EVAL_BATCH 200
+enum { EVAL_BATCH = 200 };
 
 typedef struct settings {
     const char *data, *out, *model;
@@ -29,38 +24,30 @@ typedef struct settings {
 
 #define AT(field) offsetof(settings, field)
 
-#define DATA                                                                                       \
-    {                                                                                              \
-        OPTION_TEXT, "data", AT(data), "DIR", "IDX files as Fashion-MNIST's (Debian's package)",   \
-            0, 0, false                                                                            \
-    }
-#define MACHINE                                                                                    \
-    {OPTION_INT, "threads", AT(threads), "N", "Threads (all processors)", 1, 1024, false},         \
-        {OPTION_FLAG, "json", AT(json), NULL, "Print one JSON object on stdout at the end",        \
-         0,           0,      false},                                                              \
-    {                                                                                              \
-        OPTION_END, NULL, 0, NULL, NULL, 0, 0, false                                               \
-    }
+#define FILES_ROW                                                                                  \
+    TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's")
 
 static const option_row train_rows[] = {
-    DATA,
-    {OPTION_TEXT, "out", AT(out), "FILE", "Where the weights go (safetensors, bf16)", 0, 0, false},
-    {OPTION_INT, "epochs", AT(epochs), "N", "How often each image is seen (12)", 1, 1e4, false},
-    {OPTION_INT, "batch", AT(batch), "N", "Images a step (64)", 1, 60000, false},
-    {OPTION_REAL, "lr", AT(lr), "X", "Highest learning rate (0.002)", ABOVE_0, 1, false},
-    {OPTION_REAL, "weight-decay", AT(weight_decay), "X", "AdamW's (0.02)", 0, 10, false},
-    {OPTION_REAL, "dropout", AT(dropout), "P", "Of the features (0.2)", 0, 0.99, false},
-    {OPTION_INT, "shift", AT(shift), "N", "Pixels by which images are moved at most (1)", 0, 14,
-     false},
-    {OPTION_INT, "seed", AT(seed), "S", "Decides all random numbers (0)", 0, LARGEST_INT, false},
-    MACHINE,
+    FILES_ROW,
+    TEXT_ROW("out", out, "FILE", NULL, "Where the weights go (safetensors, bf16)"),
+    INT_ROW("epochs", epochs, "N", 1, 1e4, "12", "How often each image is seen"),
+    INT_ROW("batch", batch, "N", 1, 60000, "64", "Images a step"),
+    REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.002", "Highest learning rate"),
+    REAL_ROW("weight-decay", weight_decay, "X", 0, 10, "0.02", "AdamW's"),
+    REAL_ROW("dropout", dropout, "P", 0, 0.99, "0.2", "Of the features"),
+    INT_ROW("shift", shift, "N", 0, 14, "1", "Pixels by which images are moved at most"),
+    SEED_ROW,
+    THREADS_ROW,
+    JSON_ROW,
+    END_ROW,
 };
 
 static const option_row eval_rows[] = {
-    DATA,
-    {OPTION_TEXT, "model", AT(model), "FILE", "Weights (those that come with the library)", 0, 0,
-     false},
-    MACHINE,
+    FILES_ROW,
+    TEXT_ROW("model", model, "FILE", NULL, "Weights (those that come with the library)"),
+    THREADS_ROW,
+    JSON_ROW,
+    END_ROW,
 };
 
 /* ---- how often it is right ---- */
@@ -76,10 +63,11 @@ static int64_t right_in(ito_classifier *c, const ito_batch *b)
 /* The share of test images whose class is found; NaN with an error recorded. */
 static double accuracy(ito_classifier *c, const char *dir)
 {
-    labelled test;
-    if (!labelled_load(dir, "t10k", &test))
+    ito_tensor *images = idx_directory_images(dir, true);
+    ito_tensor *labels = images != NULL ? idx_directory_labels(dir, true, images) : NULL;
+    if (labels == NULL)
         return (double)NAN;
-    ito_dataset *data = ito_image_dataset_create(test.images, .labels = test.labels);
+    ito_dataset *data = ito_image_dataset_create(images, .labels = labels);
     ito_loader *loader =
         data != NULL ? ito_loader_create(data, EVAL_BATCH, 0, .sequential = true, .once = true)
                      : NULL;
@@ -109,7 +97,7 @@ static int report(const settings *s, double share)
         printf("{\"accuracy\":%.4f}\n", share);
     else
         fprintf(stderr, "right on %.2f %% of the test images\n", 100.0 * share);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return results_end(s->out != NULL ? "train" : "eval", true);
 }
 
 /* ---- training ---- */
@@ -137,8 +125,7 @@ static bool train_all(const settings *s, ito_classifier *c, ito_optimizer *opt, 
     progress_begin(&bar, "step", "images", 0, steps);
     bool good = true;
     for (int64_t step = 0; good && step < steps; step++) {
-        double lr = s->lr * ito_schedule_warmup(step, 200) * ito_schedule_cosine(step, steps, 0.0),
-               loss = 0;
+        double lr = s->lr * ito_lr_warmup(step, 200) * ito_lr_cosine(step, steps, 0.0), loss = 0;
         ito_module_seed(&c->base, (uint64_t)s->seed, (uint64_t)step);
         ito_scope_begin();
         good = train_step(c, opt, loader, lr, &loss);
@@ -149,24 +136,30 @@ static bool train_all(const settings *s, ito_classifier *c, ito_optimizer *opt, 
     return good;
 }
 
+/* The augmented training set; NULL with an error recorded. */
+static ito_dataset *training_set(const settings *s)
+{
+    ito_tensor *images = idx_directory_images(s->data, false);
+    ito_tensor *labels = images != NULL ? idx_directory_labels(s->data, false, images) : NULL;
+    return labels != NULL ? augmented_create(images, labels, s->shift) : NULL;
+}
+
 static int train(const settings *s)
 {
-    labelled data;
     if (!path_can_write(s->out))
         return 1;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
-    ito_classifier *c = ito_classifier_create(1, CLASSES, .generator = &g, .dropout = s->dropout);
+    ito_classifier *c =
+        ito_classifier_create(1, IDX_CLASSES, .generator = &g, .dropout = s->dropout);
     ito_optimizer *opt =
         c != NULL ? ito_adamw_create(&c->base, .weight_decay = s->weight_decay) : NULL;
-    ito_dataset *images = opt != NULL && labelled_load(s->data, "train", &data)
-                              ? augmented_create(data, s->shift)
-                              : NULL;
+    ito_dataset *images = opt != NULL ? training_set(s) : NULL;
     ito_loader *loader = images != NULL
                              ? ito_loader_create(images, s->batch, (uint64_t)s->seed, .prefetch = 2)
                              : NULL;
     bool good = loader != NULL && train_all(s, c, opt, loader, images->size) &&
                 ito_module_save(&c->base, s->out, .bf16 = true) == ITO_OK &&
-                ito_module_load(&c->base, s->out, .partial = false) == ITO_OK;
+                ito_module_load(&c->base, s->out) == ITO_OK;
     int code = good ? report(s, accuracy(c, s->data)) : 1;
     ito_loader_free(loader);
     ito_dataset_free(images);
@@ -181,9 +174,8 @@ static int train(const settings *s)
 static int eval(const settings *s)
 {
     ito_classifier *c =
-        s->model != NULL ? ito_classifier_create(1, CLASSES) : ito_classifier_fashion_mnist();
-    bool good = c != NULL && (s->model == NULL ||
-                              ito_module_load(&c->base, s->model, .partial = false) == ITO_OK);
+        s->model != NULL ? ito_classifier_create(1, IDX_CLASSES) : ito_classifier_fashion_mnist();
+    bool good = c != NULL && (s->model == NULL || ito_module_load(&c->base, s->model) == ITO_OK);
     int code = good ? report(s, accuracy(c, s->data)) : 1;
     if (c != NULL)
         ito_module_free(&c->base);
@@ -197,13 +189,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "Usage: ito-classifier train|eval [OPTION...] (--help after either)\n");
         return EXIT_USAGE;
     }
-    settings s = {.data = FASHION_MNIST,
-                  .epochs = 12,
-                  .batch = 64,
-                  .shift = 1,
-                  .lr = 2e-3,
-                  .weight_decay = 0.02,
-                  .dropout = 0.2};
+    settings s = {.data = NULL};
     command_line line = {.command = training ? "train" : "eval",
                          .doc = training ? "Train a classifier of Fashion-MNIST, on all its "
                                            "training images; then judge it by its test images."
@@ -211,12 +197,10 @@ int main(int argc, char **argv)
                          .options = training ? train_rows : eval_rows,
                          .values = &s};
     options_parse(&line, argc - 1, argv + 1);
-    if (training && s.out == NULL)
-        options_refuse(&line, "--out is missing: where the weights go");
+    if (training)
+        options_require(&line, "out", "where the weights go");
     ito_scope_begin();
-    int code = s.threads != 0 && ito_set_threads((int)s.threads) != ITO_OK ? 1
-               : training                                                  ? train(&s)
-                                                                           : eval(&s);
+    int code = !options_set_threads(s.threads) ? 1 : training ? train(&s) : eval(&s);
     ito_scope_end();
     return code != 0 && ito_error_code() != ITO_OK ? options_report(line.command) : code;
 }

@@ -1,18 +1,120 @@
 /* Images as they are in files. */
 #include "examples/ddpm/image_files.h"
 
-#include "autograd/ops.h"
-#include "examples/ddpm/data.h"
-#include "examples/ddpm/run.h"
-#include "tensor/io/image.h"
+#include "examples/common/options.h"
+#include "examples/common/paths.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
+
+/* ---- .npy ---- */
+
+/* Whether all of f32 x lies in [-limit, limit]; if not, an error names the first element that does
+ * not. */
+static bool in_bounds(ito_tensor *x, float limit, const char *path)
+{
+    const float *values = ito_const_data(x);
+    int64_t n = ito_numel(x);
+    for (int64_t i = 0; i < n; i++) {
+        if (!(fabsf(values[i]) <= limit)) {
+            ito_error_set(ITO_ERR_RANGE, "%s: element %" PRId64 " is %g; f32 images %s", path, i,
+                          (double)values[i],
+                          limit == IN_PIXEL_RANGE ? "lie in [-1, 1]" : "have finite numbers");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* [N, C, H, W] of what may be [N, H, W, C]: C is the axis of at most 4, the first one in doubt. */
+static ito_tensor *channels_first(ito_tensor *x)
+{
+    bool last = ito_size(x, 1) > 4 && ito_size(x, 3) <= 4;
+    return ito_contiguous(last ? ito_permute(x, 0, 3, 1, 2) : x);
+}
+
+ito_tensor *images_scaled(ito_tensor *images)
+{
+    if (images == NULL || ito_dtype_of(images) != ITO_U8)
+        return images;
+    return ito_add_scalar(ito_mul_scalar(ito_cast(images, ITO_F32), 1.0 / 127.5), -1.0);
+}
+
+ito_tensor *image_npy_load(const char *path, float limit)
+{
+    ito_tensor *x = ito_npy_load(path);
+    if (x == NULL)
+        return NULL;
+    ito_dtype dtype = ito_dtype_of(x);
+    if (dtype != ITO_U8 && dtype != ITO_F32) {
+        ito_error_set(ITO_ERR_DTYPE, "%s: it holds %s; images are uint8 or float32", path,
+                      ito_dtype_name(dtype));
+        return NULL;
+    }
+    if (ito_ndim(x) == 3)
+        x = ito_unsqueeze(x, 1);
+    if (ito_ndim(x) != 4) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "%s: it has %d axes; images have 4, [N, C, H, W] or [N, H, W, C], or 3, "
+                      "[N, H, W]",
+                      path, ito_ndim(x));
+        return NULL;
+    }
+    if (ito_numel(x) == 0) {
+        ito_error_set(ITO_ERR_SHAPE, "%s: it holds no images", path);
+        return NULL;
+    }
+    return dtype == ITO_F32 && !in_bounds(x, limit, path) ? NULL : channels_first(x);
+}
+
+/* ---- formats ---- */
+
+static ito_tensor *load_npy(const char *path, int64_t channels, float limit)
+{
+    (void)channels;
+    return image_npy_load(path, limit);
+}
+
+static ito_tensor *load_picture(const char *path, int64_t channels, float limit)
+{
+    (void)limit;
+    return ito_unsqueeze(ito_image_load(path, (int)channels), 0);
+}
+
+static const image_format npy = {
+    {"npy", "a NumPy array of images", NULL}, (const char *const[]){".npy", NULL}, load_npy};
+static const image_format png = {
+    {"png", "PNG, without loss", NULL}, (const char *const[]){".png", NULL}, load_picture};
+static const image_format jpeg = {
+    {"jpeg", "JPEG", NULL}, (const char *const[]){".jpg", ".jpeg", NULL}, load_picture};
+static const image_format bmp = {
+    {"bmp", "Windows bitmap", NULL}, (const char *const[]){".bmp", NULL}, load_picture};
+
+const ito_choice *const image_formats[] = {&npy.choice, &png.choice, &jpeg.choice, &bmp.choice,
+                                           NULL};
+
+const image_format *image_format_of(const char *path)
+{
+    for (int i = 0; image_formats[i] != NULL; i++) {
+        const image_format *format = (const image_format *)image_formats[i];
+        for (int k = 0; format->endings[k] != NULL; k++)
+            if (path_ends_with(path, format->endings[k]))
+                return format;
+    }
+    return &png;
+}
+
+ito_tensor *image_file_load(const char *path, int64_t channels, float limit)
+{
+    return image_format_of(path)->load(path, channels, limit);
+}
+
+/* ---- what comes back exactly ---- */
 
 /* Whether the three channels of an image are the same, and one of them tells all. */
 static bool is_grey(const ito_tensor *rgb)
@@ -40,9 +142,9 @@ static ito_tensor *load_one(const model_files *files, const char *path)
     return x != NULL && model_fits(files, x, path) ? x : NULL;
 }
 
-static ito_tensor *load_npy(const model_files *files, const char *path)
+static ito_tensor *load_bytes(const model_files *files, const char *path)
 {
-    ito_tensor *x = data_load_npy(path);
+    ito_tensor *x = image_npy_load(path, IN_PIXEL_RANGE);
     if (x == NULL || !model_fits(files, x, path))
         return NULL;
     if (ito_dtype_of(x) == ITO_U8)
@@ -94,11 +196,7 @@ static ito_tensor *load_directory(const model_files *files, const char *path)
 
 ito_tensor *image_files_load(const model_files *files, const char *path)
 {
-    struct stat info;
-    size_t length = strlen(path);
-    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+    if (path_is_directory(path))
         return load_directory(files, path);
-    if (length > 4 && strcmp(path + length - 4, ".npy") == 0)
-        return load_npy(files, path);
-    return load_one(files, path);
+    return image_format_of(path) == &npy ? load_bytes(files, path) : load_one(files, path);
 }

@@ -1,12 +1,46 @@
-/* Images as they are in files: neither cut nor resized, and no colour lost. */
+/* Images as they are in files: neither cut nor resized. A new format is a row of the table. */
 #ifndef ITO_DDPM_IMAGE_FILES_H
 #define ITO_DDPM_IMAGE_FILES_H
 
-#include "examples/ddpm/model.h"
+#include "examples/ddpm/model_files.h"
 
+#include <float.h>
+#include <ito/ito.h>
+
+/* How large the numbers of f32 images may be: pixels lie in [-1, 1], samples and noise may lie
+ * beyond. */
+#define IN_PIXEL_RANGE 1.0f
+#define ANY_FINITE FLT_MAX
+
+typedef struct image_format {
+    ito_choice choice;          /* its head; the name is the ending of its files: "png" */
+    const char *const *endings; /* of paths, closed by NULL: ".jpg", ".jpeg" */
+    /* [N, channels, H, W], u8, or f32 up to limit; NULL with an error recorded. */
+    ito_tensor *(*load)(const char *path, int64_t channels, float limit);
+} image_format;
+
+/* All formats, heads of image_format; closed by NULL. */
+extern const ito_choice *const image_formats[];
+
+/* An option that names a file of images. */
+#define IMAGE_ROW(option, field, word, text)                                                       \
+    {                                                                                              \
+        .type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word,                 \
+        .choices = {.own = image_formats}, .help = text                                            \
+    }
+
+/* The format of a file, by the ending of its name; a picture if that says nothing. */
+const image_format *image_format_of(const char *path);
+/* The images of a file of any format, of the current scope: .npy of any number of them, in the
+ * channels that it has, else one, converted to so many channels. */
+ito_tensor *image_file_load(const char *path, int64_t channels, float limit);
+/* The images of a .npy file: u8 or f32, [N, C, H, W], [N, H, W, C] or [N, H, W]. */
+ito_tensor *image_npy_load(const char *path, float limit);
 /* u8 [N, C, H, W] of an image file, a .npy file of bytes, or the .png files of a directory in the
- * order of their names; of the current scope. NULL with an error recorded, also if they are not of
- * the size and channels that the network takes. */
+ * order of their names, as the network takes them: what a file can bring back exactly, so an image
+ * with colours is no image of one channel. NULL with an error recorded. */
 ito_tensor *image_files_load(const model_files *files, const char *path);
+/* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
+ito_tensor *images_scaled(ito_tensor *images);
 
 #endif

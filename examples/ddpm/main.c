@@ -1,8 +1,8 @@
 /* ito-ddpm: train a DDPM, sample from it, look into its files. */
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/options.h"
-#include "tensor/runtime.h"
+#include "examples/common/options.h"
+#include "examples/ddpm/commands/commands.h"
 
+#include <ito/ito.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>

@@ -3,20 +3,18 @@
  * the run is escaped, and it is replaced as a whole. */
 #include "examples/ddpm/report.h"
 
-#include "examples/ddpm/chart.h"
-#include "examples/ddpm/commands.h"
-#include "examples/ddpm/options.h"
-#include "examples/ddpm/run.h"
-#include "examples/ddpm/run_log.h"
+#include "examples/common/chart.h"
+#include "examples/common/html.h"
+#include "examples/common/paths.h"
+#include "examples/common/run_log.h"
+#include "examples/common/text_file.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/schedule_plots.h"
-#include "models/ddpm/settings.h"
-#include "tensor/internal.h"
-#include "tensor/io/file.h"
 
-#include <cjson/cJSON.h>
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,36 +22,7 @@
 
 enum { MOST_GRIDS = 40, MAX_IMAGE = 64 << 20 };
 
-/* ---- text ---- */
-
-static void write_text(FILE *out, const char *text)
-{
-    for (; *text != '\0'; text++)
-        if (*text == '&')
-            fputs("&amp;", out);
-        else if (*text == '<')
-            fputs("&lt;", out);
-        else if (*text == '>')
-            fputs("&gt;", out);
-        else if (*text == '"')
-            fputs("&quot;", out);
-        else
-            fputc((unsigned char)*text < ' ' ? ' ' : *text, out);
-}
-
-static void write_base64(FILE *out, const unsigned char *data, int64_t size)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    for (int64_t i = 0; i < size; i += 3) {
-        uint32_t bits = (uint32_t)data[i] << 16;
-        bits |= i + 1 < size ? (uint32_t)data[i + 1] << 8 : 0;
-        bits |= i + 2 < size ? (uint32_t)data[i + 2] : 0;
-        fputc(digits[bits >> 18], out);
-        fputc(digits[bits >> 12 & 63], out);
-        fputc(i + 1 < size ? digits[bits >> 6 & 63] : '=', out);
-        fputc(i + 2 < size ? digits[bits & 63] : '=', out);
-    }
-}
+/* ---- style ---- */
 
 static const char style[] =
     ":root{color-scheme:light dark;--ink:#1f2328;--paper:#fff;--rule:#d8dee4;--card:#f6f8fa;"
@@ -127,7 +96,7 @@ static void write_figures(const run_report *r)
     isa = cJSON_GetObjectItemCaseSensitive(r->config, "isa");
     if (cJSON_IsString(isa)) {
         fputs("<div>instruction set<b>", out);
-        write_text(out, isa->valuestring);
+        html_text(out, isa->valuestring);
         fputs("</b></div>\n", out);
     }
     fputs("</div>\n", out);
@@ -192,13 +161,14 @@ static void write_schedule_of(const run_report *r)
         d = ito_diffusion_create_with(settings.diffusion);
     if (d == NULL)
         ito_error_clear();
-    else
+    bool in_steps = d != NULL && d->process->steps > 0; /* the charts are of tables */
+    if (in_steps)
         fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
-    for (int i = 0; d != NULL && i < SCHEDULE_PLOTS; i++)
-        if (!schedule_plot_write(r->out, &schedule_plots[i],
-                                 (const ito_ddpm_schedule *[]){d->schedule}, NULL, 1, false))
+    for (int i = 0; in_steps && i < SCHEDULE_PLOTS; i++)
+        if (!schedule_plot_write(r->out, &schedule_plots[i], (const ito_process *[]){d->process},
+                                 NULL, 1, false))
             ito_error_clear();
-    if (d != NULL)
+    if (in_steps)
         fputs("</div>\n", r->out);
     ito_diffusion_free(d);
     free(text);
@@ -254,22 +224,20 @@ static int64_t list_grids(const char *dir, int64_t **steps)
 /* Whether there was one: what cannot be read, or is too large for a page, is left out. */
 static bool write_grid(const run_report *r, int64_t step)
 {
-    training_run run = {.dir = (char *)r->dir};
-    char *path = run_sample_path(&run, step);
-    void *data;
     int64_t size;
-    bool good = path != NULL && file_read_all(path, MAX_IMAGE, &data, &size) == ITO_OK;
+    char *path = run_sample_path(r->dir, step);
+    char *data = path != NULL ? ito_file_read(path, MAX_IMAGE, &size) : NULL;
     free(path);
-    if (!good) {
+    if (data == NULL) {
         ito_error_clear();
         return false;
     }
     fprintf(r->out,
             "<figure><img alt=\"samples after step %" PRId64 "\" src=\"data:image/png;base64,",
             step);
-    write_base64(r->out, data, size);
+    html_base64(r->out, data, size);
     fprintf(r->out, "\"><figcaption>after step %" PRId64 "</figcaption></figure>\n", step);
-    mem_free(data);
+    free(data);
     return true;
 }
 
@@ -311,29 +279,12 @@ static void write_rows(FILE *out, const cJSON *object, const char *prefix)
         }
         char *value = cJSON_PrintUnformatted(item);
         fputs("<tr><td>", out);
-        write_text(out, name);
+        html_text(out, name);
         fputs("</td><td>", out);
-        write_text(out, cJSON_IsString(item) ? item->valuestring : value != NULL ? value : "");
+        html_text(out, cJSON_IsString(item) ? item->valuestring : value != NULL ? value : "");
         fputs("</td></tr>\n", out);
         free(value);
     }
-}
-
-/* A word of a shell's command line, in quotes unless it is plain. */
-static void write_word(FILE *out, const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "-_.,:/+=@";
-    if (word[0] != '\0' && strspn(word, plain) == strlen(word)) {
-        write_text(out, word);
-        return;
-    }
-    fputc('\'', out);
-    for (; *word != '\0'; word++) {
-        char one[2] = {*word, '\0'};
-        write_text(out, *word == '\'' ? "'\\''" : one);
-    }
-    fputc('\'', out);
 }
 
 /* Every option as the run has it, each on one line if it fits, so that the defaults of another
@@ -342,19 +293,19 @@ static void write_command(const run_report *r)
 {
     const cJSON *item;
     fputs("<h2>To do it again</h2>\n<pre>ito-ddpm train --out ", r->out);
-    write_word(r->out, r->dir);
+    html_shell_word(r->out, r->dir);
     cJSON_ArrayForEach(item, cJSON_GetObjectItemCaseSensitive(r->config, "options"))
     {
         if (cJSON_IsFalse(item))
             continue;
         fputs(" <span>--", r->out);
-        write_text(r->out, item->string);
+        html_text(r->out, item->string);
         if (!cJSON_IsTrue(item)) {
             char *value = cJSON_PrintUnformatted(item);
             fputc(' ', r->out);
-            write_word(r->out, cJSON_IsString(item) ? item->valuestring
-                               : value != NULL      ? value
-                                                    : "");
+            html_shell_word(r->out, cJSON_IsString(item) ? item->valuestring
+                                    : value != NULL      ? value
+                                                         : "");
             free(value);
         }
         fputs("</span>", r->out);
@@ -374,13 +325,13 @@ static void write_page(run_report *r)
     fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
           r->out);
-    write_text(r->out, r->dir);
+    html_text(r->out, r->dir);
     fprintf(
         r->out,
         "</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>%s\n%s</style>\n</head>\n<body>\n"
         "<h1>",
         style, chart_style);
-    write_text(r->out, r->dir);
+    html_text(r->out, r->dir);
     fprintf(r->out, "</h1>\n<p>A training run of ito-ddpm; written %s.</p>\n", when);
     write_figures(r);
     write_curves(r);
@@ -397,28 +348,16 @@ static void write_loss_alone(run_report *r)
     write_loss(r->out, &r->log, true);
 }
 
-static bool no_memory(const char *dir)
-{
-    ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its report", dir);
-    return false;
-}
-
 /* What `write` makes of the run goes to the file as a whole, or not at all. */
 static bool write_file(const char *dir, const char *path, void (*write)(run_report *r))
 {
-    char *text = NULL;
-    size_t size = 0;
+    text_file f;
     run_report r = {.dir = dir, .config = path != NULL ? run_config(dir) : NULL};
-    bool good = r.config != NULL && run_history_read(dir, &r.log);
+    bool good = r.config != NULL && run_history_read(dir, &r.log) && text_begin(&f, path);
     if (good) {
-        r.out = open_memstream(&text, &size);
-        if (r.out != NULL)
-            write(&r);
-        if (r.out != NULL && fclose(r.out) == 0)
-            good = file_write_atomic(path, text, size) == ITO_OK;
-        else
-            good = no_memory(dir);
-        free(text);
+        r.out = f.out;
+        write(&r);
+        good = text_end(&f, true);
     }
     run_history_free(&r.log);
     cJSON_Delete(r.config);
@@ -436,38 +375,4 @@ bool report_write(const char *dir)
 bool report_write_loss(const char *dir, const char *path)
 {
     return write_file(dir, path, write_loss_alone);
-}
-
-/* ---- the command ---- */
-
-typedef struct report_options {
-    const char *loss;
-} report_options;
-
-static const option_row rows[] = {
-    {OPTION_TEXT, "loss", offsetof(report_options, loss), "FILE.svg",
-     "Write the curve of the loss to this file too", 0, 0, false},
-    {OPTION_END, NULL, 0, NULL, NULL, 0, 0, false},
-};
-
-static const char doc[] =
-    "Write report.html into a run directory: curves, sample grids, noise schedule, settings and "
-    "the command that does it again, in one file for any browser. Training writes it too, at every "
-    "checkpoint."
-    "\v"
-    "Example:\n"
-    "  ito-ddpm report run && xdg-open run/report.html\n\n"
-    "Exit codes: 0 done, 1 failed, 2 wrong usage.";
-
-int command_report(int argc, char **argv)
-{
-    report_options o = {.loss = NULL};
-    command_line c = {
-        .command = "report", .arguments = "RUN", .doc = doc, .options = rows, .values = &o};
-    options_parse(&c, argc, argv);
-    if (c.argument == NULL)
-        options_refuse(&c, "there is no RUN");
-    if (!report_write(c.argument) || (o.loss != NULL && !report_write_loss(c.argument, o.loss)))
-        return options_report("report");
-    return printf("%s/report.html\n", c.argument) > 0 && fflush(stdout) == 0 ? 0 : 1;
 }

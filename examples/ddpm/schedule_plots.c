@@ -1,41 +1,41 @@
 /* The curves of noise schedules. */
 #include "examples/ddpm/schedule_plots.h"
 
-#include "examples/ddpm/chart.h"
-#include "models/ddpm/diffusion.h"
+#include "examples/common/chart.h"
 
+#include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 
-static double beta(const ito_ddpm_schedule *s, int64_t t)
+static double beta(const ito_process *s, int64_t t)
 {
     return s->beta[t];
 }
 
-static double alpha_bar(const ito_ddpm_schedule *s, int64_t t)
+static double alpha_bar(const ito_process *s, int64_t t)
 {
     return s->alpha_bar[t];
 }
 
-static double snr(const ito_ddpm_schedule *s, int64_t t)
+static double snr(const ito_process *s, int64_t t)
 {
     double ratio = s->signal[t] / s->noise[t];
     return ratio * ratio;
 }
 
-static double beta_tilde(const ito_ddpm_schedule *s, int64_t t)
+static double beta_tilde(const ito_process *s, int64_t t)
 {
     return s->beta_tilde[t];
 }
 
 /* Eq. (12) with sigma^2 = beta. The library's weight is that of the error of x_0, which is
  * noise / signal times that of eps. The last step is no such term. */
-static double bound_weight(const ito_ddpm_schedule *s, int64_t t)
+static double bound_weight(const ito_process *s, int64_t t)
 {
     if (t == 0)
         return (double)NAN;
-    ito_ddpm_step step = ito_ddpm_step_at(s, t, t - 1);
-    return ito_ddpm_bound_weights.weight(&ito_ddpm_bound_weights, &step) / snr(s, t);
+    ito_step step = ito_step_between(s, (double)t, (double)t - 1.0);
+    return ito_weighting_bound.weight(&ito_weighting_bound, &step) / snr(s, t);
 }
 
 const schedule_plot schedule_plots[SCHEDULE_PLOTS] = {
@@ -46,7 +46,7 @@ const schedule_plot schedule_plots[SCHEDULE_PLOTS] = {
     {"bound_weight", "What an error of eps counts in the bound", true, bound_weight},
 };
 
-bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_ddpm_schedule *const *s,
+bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_process *const *s,
                          const char *const *names, int64_t count, bool alone)
 {
     chart_series lines[CHART_COLORS];

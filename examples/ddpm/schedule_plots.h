@@ -2,8 +2,7 @@
 #ifndef ITO_DDPM_SCHEDULE_PLOTS_H
 #define ITO_DDPM_SCHEDULE_PLOTS_H
 
-#include "models/ddpm/process/process.h"
-
+#include <ito/ito.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -12,7 +11,7 @@ typedef struct schedule_plot {
     const char *title; /* of the chart */
     bool log_y;
     /* What is drawn at step t; not finite, or 0 on a logarithmic axis, where there is nothing. */
-    double (*value)(const ito_ddpm_schedule *s, int64_t t);
+    double (*value)(const ito_process *s, int64_t t);
 } schedule_plot;
 
 enum { SCHEDULE_PLOTS = 5 };
@@ -21,7 +20,7 @@ extern const schedule_plot schedule_plots[SCHEDULE_PLOTS];
 
 /* One chart of up to CHART_COLORS schedules; names, for the legend, may be NULL. alone as in a
  * chart. False with an error recorded. */
-bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_ddpm_schedule *const *s,
+bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_process *const *s,
                          const char *const *names, int64_t count, bool alone);
 
 #endif

@@ -2,12 +2,13 @@
  * Invariant: a run that is resumed goes on from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
+#include "examples/common/paths.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/model.h"
-#include "nn/checkpoint.h"
-#include "tensor/runtime.h"
+#include "examples/ddpm/model_files.h"
+#include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
+#include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,25 +39,53 @@ static bool open_data(session *s)
     return s->data != NULL;
 }
 
-static bool build_steps(session *s)
+static bool build_timesteps(session *s)
 {
-    const ito_ddpm_step_law *law = ito_ddpm_step_law_find(s->o.step_sampling);
-    if (law == NULL || law == &ito_ddpm_steps_uniform)
+    const ito_timestep_law *law = ito_timestep_law_find(s->o.step_sampling);
+    if (law == NULL || law == &ito_timestep_law_uniform)
         return law != NULL;
-    s->steps = ito_ddpm_steps_create(s->diffusion->schedule, law);
-    if (s->steps == NULL)
+    s->timesteps = ito_timestep_sampler_create(s->diffusion->process, law);
+    if (s->timesteps == NULL)
         return false;
-    s->memory[0] = s->steps->history;
-    s->memory[1] = s->steps->counts;
+    s->memory[0] = s->timesteps->history;
+    s->memory[1] = s->timesteps->counts;
     return true;
+}
+
+static bool build_network(session *s, const ito_ddpm_settings *settings)
+{
+    s->network = &s->unet->network;
+    if (settings->model.self_condition) {
+        s->remembering = ito_self_condition_create(s->diffusion, s->network);
+        if (s->remembering == NULL)
+            return false;
+        s->network = &s->remembering->base;
+    }
+    if (settings->model.classes > 0) {
+        s->labelled = ito_class_condition_create(s->network, settings->model.classes);
+        if (s->labelled == NULL)
+            return false;
+        s->labelled->drop = s->o.label_dropout;
+        s->network = &s->labelled->base;
+    }
+    return true;
+}
+
+void session_draw_from(session *s, ito_generator *g)
+{
+    if (s->remembering != NULL)
+        s->remembering->generator = g;
+    if (s->labelled != NULL)
+        s->labelled->generator = g;
 }
 
 static bool build(session *s, const ito_ddpm_settings *settings)
 {
-    ito_generator init = ito_ddpm_generator((uint64_t)s->o.seed, ITO_DDPM_DRAW_INIT, 0);
+    ito_generator init = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_INIT, 0);
     s->unet = ito_unet_create(&settings->model, &init);
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
-    if (s->unet == NULL || s->diffusion == NULL || !build_steps(s))
+    if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
+        !build_network(s, settings))
         return false;
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
@@ -64,26 +93,18 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->optimizer == NULL)
         return false;
     s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
-    s->classes = (ito_ddpm_conditioned){.diffusion = s->diffusion,
-                                        .network = ito_unet_conditional,
-                                        .context = s->unet,
-                                        .classes = settings->model.classes,
-                                        .self_condition = settings->model.self_condition,
-                                        .training = true,
-                                        .drop = s->o.label_dropout};
-    s->trainer = (ito_ddpm_trainer){.diffusion = s->diffusion,
-                                    .network = ito_ddpm_conditioned_network,
-                                    .context = &s->classes,
-                                    .model = &s->unet->base,
-                                    .optimizer = s->optimizer,
-                                    .ema = s->ema,
-                                    .steps = s->steps,
-                                    .max_norm = s->o.clip,
-                                    .seed = (uint64_t)s->o.seed};
+    s->trainer = (ito_diffusion_trainer){.diffusion = s->diffusion,
+                                         .network = s->network,
+                                         .model = &s->unet->base,
+                                         .optimizer = s->optimizer,
+                                         .ema = s->ema,
+                                         .timesteps = s->timesteps,
+                                         .max_norm = s->o.clip,
+                                         .seed = (uint64_t)s->o.seed};
     return s->ema != NULL;
 }
 
-static ito_training_state state_of(const session *s)
+ito_training_state session_state(const session *s)
 {
     static const char *const names[] = {"steps.history", "steps.counts"};
     return (ito_training_state){.model = &s->unet->base,
@@ -91,56 +112,18 @@ static ito_training_state state_of(const session *s)
                                 .ema = s->ema,
                                 .step = s->step,
                                 .position = s->step * s->o.batch,
-                                .n_tensors = s->steps != NULL ? 2 : 0,
+                                .n_tensors = s->timesteps != NULL ? 2 : 0,
                                 .tensor_names = names,
                                 .tensors = s->memory,
                                 .settings = s->settings};
-}
-
-/* Bring everything to where the last checkpoint of the run is, if it has one. */
-static bool load_latest(session *s)
-{
-    if (access(s->run.checkpoints, F_OK) != 0)
-        return true;
-    char *path = ito_checkpoint_latest(s->run.checkpoints);
-    if (path == NULL)
-        return ito_error_code() == ITO_OK;
-    ito_training_state state = state_of(s);
-    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
-    if (good && state.position != state.step * s->o.batch) {
-        ito_error_set(ITO_ERR_FORMAT,
-                      "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
-                      " each",
-                      path, state.position, state.step, s->o.batch);
-        good = false;
-    }
-    if (good && s->o.steps < state.step) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--steps: %" PRId64 " is less than the %" PRId64 " that the run has done",
-                      s->o.steps, state.step);
-        good = false;
-    }
-    free(path);
-    s->step = s->saved = state.step;
-    return good;
-}
-
-static void warn_of_other_isa(const session *s)
-{
-    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
-    if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
-        fprintf(stderr,
-                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
-                "differ in their last bits\n",
-                isa->valuestring, ito_isa());
 }
 
 /* One forward and backward pass on black images; nothing is kept. */
 static bool trial_step(session *s)
 {
     ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
-    ito_tensor *t = ito_zeros(ITO_SHAPE(s->o.batch), ITO_I64);
-    ito_tensor *loss = ito_ddpm_loss(s->diffusion, ito_unet_network, s->unet, x_0, t, x_0);
+    ito_tensor *t = ito_full(ITO_SHAPE(s->o.batch), s->diffusion->process->t_min, ITO_F64);
+    ito_tensor *loss = ito_diffusion_loss(s->diffusion, &s->unet->network, x_0, t, x_0);
     return loss != NULL && ito_backward(loss) == ITO_OK;
 }
 
@@ -151,8 +134,9 @@ static int by_value(const void *a, const void *b)
 }
 
 /* Set the number of steps from --minutes: by the median of some passes after a first one, which
- * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints. A guess
- * for half of the batches takes half of a forward pass more, a sixth of a step. */
+ * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints.
+ * Self-conditioning evaluates the network once more for half of the batches, without gradients: a
+ * sixth of a step. */
 static bool plan_steps(session *s)
 {
     enum { TRIALS = 7 };
@@ -213,8 +197,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     if (s->settings == NULL)
         return false;
     if (s->o.resume) {
-        warn_of_other_isa(s);
-        if (!run_open(&s->run, s->o.out) || !load_latest(s))
+        if (!run_open(&s->run, s->o.out) || !resume_state(s))
             return false;
     }
     char *config = s->o.resume ? train_options_update(&s->o, s->config)
@@ -224,7 +207,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run, s->step, &s->seconds) || !open_events(s))
+    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s))
         return false;
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
@@ -234,7 +217,7 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
 bool session_open(session *s)
 {
     ito_ddpm_settings settings;
-    if (s->o.threads != 0 && ito_set_threads((int)s->o.threads) != ITO_OK)
+    if (!options_set_threads(s->o.threads))
         return false;
     if (!s->o.resume && !run_check_new(s->o.out))
         return false;
@@ -256,7 +239,7 @@ bool session_save(session *s)
 {
     if (s->saved == s->step)
         return true;
-    ito_training_state state = state_of(s);
+    ito_training_state state = session_state(s);
     if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
         return false;
     s->saved = s->step;
@@ -269,7 +252,9 @@ void session_close(session *s)
     ito_dataset_free(s->data);
     ito_ema_free(s->ema);
     ito_optimizer_free(s->optimizer);
-    ito_ddpm_steps_free(s->steps);
+    ito_timestep_sampler_free(s->timesteps);
+    ito_network_free(s->labelled != NULL ? &s->labelled->base : NULL);
+    ito_network_free(s->remembering != NULL ? &s->remembering->base : NULL);
     ito_diffusion_free(s->diffusion);
     if (s->unet != NULL)
         ito_module_free(&s->unet->base);

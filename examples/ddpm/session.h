@@ -2,31 +2,33 @@
 #ifndef ITO_DDPM_SESSION_H
 #define ITO_DDPM_SESSION_H
 
-#include "examples/ddpm/events.h"
-#include "examples/ddpm/progress.h"
-#include "examples/ddpm/run.h"
+#include "examples/common/events.h"
+#include "examples/common/progress.h"
+#include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
-#include "models/ddpm/network/condition.h"
-#include "models/ddpm/train.h"
-#include "nn/data.h"
+
+#include <ito/ito.h>
 
 typedef struct session {
     train_options o;
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
-    cJSON *class_names;           /* NULL unless conditional */
-    ito_ddpm_conditioned classes; /* then: what stands between the diffusion and the network */
+    cJSON *class_names; /* NULL unless conditional */
     ito_loader *loader;
     ito_unet *unet;
     ito_diffusion *diffusion;
-    ito_ddpm_steps *steps; /* NULL: uniform, which remembers nothing */
-    ito_tensor *memory[2]; /* of steps, for checkpoints */
+    /* Around the network, from the inside: its own last estimate, and labels; or NULL. */
+    ito_self_condition *remembering;
+    ito_class_condition *labelled;
+    ito_network *network;            /* all of it */
+    ito_timestep_sampler *timesteps; /* NULL: uniform, which remembers nothing */
+    ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
     char *settings;
     training_run run;
     event_file events; /* for TensorBoard, if wanted */
-    ito_ddpm_trainer trainer;
+    ito_diffusion_trainer trainer;
     progress progress;
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
@@ -39,8 +41,13 @@ typedef struct session {
 /* Open all of it for the options in s->o: a new run, or one where its last checkpoint left it.
  * False with an error recorded. */
 bool session_open(session *s);
+/* All that a checkpoint holds of it. */
+ito_training_state session_state(const session *s);
 /* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
 bool session_save(session *s);
+/* While training, the network's labels and estimates are dropped by numbers of g; while sampling, g
+ * is NULL. */
+void session_draw_from(session *s, ito_generator *g);
 /* Also of what was opened in part. */
 void session_close(session *s);
 

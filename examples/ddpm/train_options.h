@@ -1,45 +1,35 @@
-/* What `ito-ddpm train` can be told: one table for the command line, for --help, and for the
+/* What `ito-ddpm train` can be told: one table for the struct, the command line, --help, and the
  * config.json that a run is resumed from. */
 #ifndef ITO_DDPM_TRAIN_OPTIONS_H
 #define ITO_DDPM_TRAIN_OPTIONS_H
 
-#include "examples/ddpm/options.h"
-#include "models/ddpm/settings.h"
+#include "examples/common/options.h"
 
 #include <cjson/cJSON.h>
+#include <ito/ito.h>
 
 typedef struct train_options {
-    /* data */
-    const char *data;
-    int64_t size;
-    bool grey;
-    const char *flip;
-    /* the run */
-    const char *out;
-    bool conditional, resume, json, tensorboard;
-    int64_t steps, stop_at, seed, threads;
-    double minutes; /* 0: steps says how long the run is */
-    int64_t checkpoint_every, keep, sample_every, sample_count, sample_steps, log_every;
-    /* the network */
-    const char *preset, *multipliers, *attention, *precision;
-    int64_t channels, blocks;
-    double dropout, label_dropout;
-    bool recompute, self_conditioning;
-    /* the diffusion */
-    const char *schedule, *prediction, *variance, *loss, *weighting, *step_sampling;
-    double gamma, k;                         /* of the weighting; 0: its own */
-    double beta_start, beta_end, sigma_data; /* 0: the usual ones */
-    bool zero_terminal_snr;
-    int64_t diffusion_steps;
-    /* the optimiser */
-    int64_t batch, warmup;
-    double lr, clip, ema;
-    const char *decay;
+#define GROUP(title)
+#define FLAG(name, field, ...) bool field;
+#define INT(name, field, ...) int64_t field;
+#define REAL(name, field, ...) double field;
+#define TEXT(name, field, ...) const char *field;
+#define WORDS(name, field, ...) const char *field;
+#define KIND(name, field, ...) const char *field;
+#define LIST(name, field, ...) const char *field;
+#include "examples/ddpm/train_options.def"
 } train_options;
 
-/* Parse the command line. A run that is resumed has its settings from its config.json, a JSON text
- * that must outlive o, as *config, and none of those that belong to it may be given otherwise. */
-void train_options_parse(train_options *o, int argc, char **argv, cJSON **config);
+/* The table; closed by OPTION_END. */
+extern const option_row train_rows[];
+
+/* Parse the command line, or end the program. A run that is resumed has its settings from its
+ * config.json, a JSON text that must outlive o, as *config; false with an error recorded if it
+ * cannot be used. */
+bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config);
+/* Set what was neither given nor stored: the preset's values, the table's defaults, and what
+ * follows from other settings. given is by row. */
+void train_options_set_defaults(train_options *o, const bool *given);
 
 /* The network and diffusion for images of this shape, or false with an error recorded
  * (train_settings.c). */

@@ -1,4 +1,4 @@
-/* The network and diffusion that options of `ito-ddpm train` ask for.
+/* The network and diffusion that the options of `ito-ddpm train` describe.
  * Invariant: what is given to the caller has been built and checked once. */
 #include "examples/ddpm/train_options.h"
 
@@ -26,12 +26,9 @@ static bool set_multipliers(const char *list, ito_unet_config *c)
     c->levels = 0;
     for (const char *p = list; *p != '\0';) {
         int64_t value = next_number(&p);
-        if (value < 1 || c->levels == ITO_UNET_MAX_LEVELS) {
-            ito_error_set(ITO_ERR_ARGUMENT,
-                          "--multipliers: \"%s\" is not a list like 1,2,2 of 1 to %d", list,
-                          ITO_UNET_MAX_LEVELS);
-            return false;
-        }
+        if (value < 1 || c->levels == ITO_UNET_MAX_LEVELS)
+            return options_error("--multipliers: \"%s\" is not a list like 1,2,2 of 1 to %d", list,
+                                 ITO_UNET_MAX_LEVELS);
         c->multipliers[c->levels++] = value;
     }
     return true;
@@ -46,73 +43,70 @@ static bool set_attention(const char *list, ito_unet_config *c)
         int64_t height = next_number(&p), level = 0;
         while (level < c->levels && c->height >> level != height)
             level++;
-        if (level == c->levels) {
-            ito_error_set(ITO_ERR_ARGUMENT,
-                          "--attention: \"%s\" is not a list of heights that the %" PRId64
-                          " levels have, beginning with %" PRId64 " and halving",
-                          list, c->levels, c->height);
-            return false;
-        }
+        if (level == c->levels)
+            return options_error("--attention: \"%s\" is not a list of heights that the %" PRId64
+                                 " levels have, beginning with %" PRId64 " and halving",
+                                 list, c->levels, c->height);
         c->attention[level] = true;
     }
     return true;
 }
 
-/* Whether sampling can begin: at the last step, which may have no signal left. */
+/* Whether sampling can begin: at the noisiest time, which may have no signal left. */
 static bool can_sample(const ito_diffusion *d)
 {
-    const ito_ddpm_schedule *s = d->schedule;
-    ito_ddpm_step last = ito_ddpm_step_at(s, s->steps - 1, s->steps - 2);
-    if (isfinite(ito_ddpm_x_0_of(d->prediction, &last).a))
+    const ito_process *p = d->process;
+    ito_step first = ito_step_between(p, p->t_max, p->t_clean);
+    if (isfinite(ito_prediction_to_x_0(d->prediction, &first).c_skip))
         return true;
-    ito_error_set(ITO_ERR_ARGUMENT,
-                  "--prediction: %s does not tell the image at step %" PRId64
-                  ", where the schedule leaves nothing of it; x_0 and v do",
-                  d->prediction->name, last.t);
-    return false;
+    return options_error("--prediction: %s does not tell the image at time %g, where the schedule "
+                         "leaves nothing of it; x_0 and v do",
+                         d->prediction->name, first.t);
 }
 
 /* Whether the numbers that were given belong to something that was chosen. */
 static bool numbers_belong(const train_options *o, const ito_diffusion_options *d)
 {
-    const char *given = o->beta_start > 0.0 ? "start" : o->beta_end > 0.0 ? "end" : NULL;
-    if (given != NULL && !d->schedule->ranged)
-        ito_error_set(ITO_ERR_ARGUMENT, "--beta-%s: the schedule %s has no range of betas", given,
-                      o->schedule);
-    else if (o->zero_terminal_snr && d->schedule->beta == NULL)
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "--zero-terminal-snr: it changes betas, and the schedule %s has none",
-                      o->schedule);
-    else if (o->sigma_data > 0.0 && d->prediction->sigma_data == 0.0 &&
-             d->weighting->sigma_data == 0.0)
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "--sigma-data: neither the prediction %s nor the weighting %s has one; edm "
-                      "has",
-                      o->prediction, o->weighting);
-    else
-        return true;
-    return false;
+    const char *beta = !isnan(o->beta_start) ? "start" : !isnan(o->beta_end) ? "end" : NULL;
+    const char *sigma = !isnan(o->sigma_min) ? "min" : !isnan(o->sigma_max) ? "max" : NULL;
+    if (beta != NULL && !(d->schedule->uses & ITO_USES_BETAS))
+        return options_error("--beta-%s: the schedule %s has no range of betas", beta, o->schedule);
+    if (sigma != NULL && !(d->schedule->uses & ITO_USES_SIGMAS))
+        return options_error("--sigma-%s: the schedule %s has no range of sigmas", sigma,
+                             o->schedule);
+    if (o->zero_terminal_snr && d->schedule->beta == NULL)
+        return options_error("--zero-terminal-snr: it changes betas, and the schedule %s has none",
+                             o->schedule);
+    if (!isnan(o->sigma_data) &&
+        !((d->prediction->uses | d->weighting->uses) & ITO_USES_SIGMA_DATA))
+        return options_error("--sigma-data: neither the prediction %s nor the weighting %s has "
+                             "one; edm has",
+                             o->prediction, o->weighting);
+    return true;
 }
 
 /* The diffusion, whose choices go together. */
 static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
 {
-    d->steps = o->diffusion_steps;
-    d->schedule = ito_ddpm_betas_find(o->schedule);
-    d->prediction = ito_ddpm_prediction_find(o->prediction);
-    d->variance = ito_ddpm_variance_find(o->variance);
-    d->loss = ito_ddpm_objective_find(o->loss);
-    d->weighting = ito_ddpm_weighting_find(o->weighting);
-    d->gamma = o->gamma;
-    d->k = o->k;
-    d->sigma_data = o->sigma_data;
-    d->betas = (ito_ddpm_schedule_options){.beta_start = o->beta_start,
-                                           .beta_end = o->beta_end,
-                                           .zero_terminal_snr = o->zero_terminal_snr};
-    if (d->schedule == NULL || d->prediction == NULL || d->variance == NULL || d->loss == NULL ||
-        d->weighting == NULL || !numbers_belong(o, d))
+    *d = ITO_OPTIONS(ito_diffusion_options, .schedule = ito_schedule_find(o->schedule),
+                     .steps = int_or(o->diffusion_steps, ITO_USUAL_STEPS),
+                     .beta_start = real_or(o->beta_start, d->beta_start),
+                     .beta_end = real_or(o->beta_end, d->beta_end),
+                     .sigma_min = real_or(o->sigma_min, d->sigma_min),
+                     .sigma_max = real_or(o->sigma_max, d->sigma_max),
+                     .zero_terminal_snr = o->zero_terminal_snr,
+                     .prediction = ito_prediction_find(o->prediction),
+                     .time_input = ito_time_input_find(o->time_input),
+                     .variance = ito_variance_find(o->variance),
+                     .weighting = ito_weighting_find(o->weighting), .gamma = o->gamma, .k = o->k,
+                     .sigma_data = o->sigma_data, .objective = ito_objective_find(o->loss));
+    if (d->schedule == NULL || d->prediction == NULL || d->time_input == NULL ||
+        d->variance == NULL || d->objective == NULL || d->weighting == NULL ||
+        !numbers_belong(o, d))
         return false;
     ito_diffusion *made = ito_diffusion_create_with(*d);
+    if (made == NULL && !o->resume)
+        options_blame();
     bool good = made != NULL && can_sample(made);
     ito_diffusion_free(made);
     return good;
@@ -121,7 +115,7 @@ static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
 bool train_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
                     ito_ddpm_settings *out)
 {
-    ito_ddpm_settings s = {.model = {.levels = 0}};
+    ito_ddpm_settings s = {.model = {.levels = 0}, .diffusion = ITO_OPTIONS(ito_diffusion_options)};
     ito_unet_config *c = &s.model;
     /* With levels of its own a network need not fit the preset's: take that for any size. */
     int64_t unit = 1 << (ITO_UNET_MAX_LEVELS - 1);
@@ -138,14 +132,12 @@ bool train_settings(const train_options *o, int64_t channels, int64_t height, in
     }
     if (o->attention != NULL && !set_attention(o->attention, c))
         return false;
-    if (o->channels != 0) {
+    if (o->channels != UNSET_INT) {
         c->channels = o->channels;
         c->groups = 0;
     }
-    if (o->blocks != 0)
-        c->blocks = o->blocks;
-    if (o->dropout >= 0.0)
-        c->dropout = o->dropout;
+    c->blocks = int_or(o->blocks, c->blocks);
+    c->dropout = real_or(o->dropout, c->dropout);
     c->self_condition = o->self_conditioning;
     if (!set_diffusion(o, &s.diffusion))
         return false;

@@ -1,45 +1,35 @@
-/* The clean images that a network sees on its way.
- * Invariant: of a walk of n steps step round(k (n - 1) / (K - 1)) is the k-th of the K kept, so the
- * first and the last one are among them. */
+/* The estimates of the clean images along a trajectory.
+ * Invariant: of a trajectory of n steps step round(k (n - 1) / (K - 1)) is the k-th of the K kept,
+ * so the first and the last one are among them. */
 #include "examples/ddpm/trajectory.h"
 
-#include "autograd/ops.h"
-#include "examples/ddpm/generate.h"
-#include "examples/ddpm/run.h"
-#include "tensor/io/image.h"
-#include "tensor/io/npy.h"
+#include "examples/common/options.h"
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
 
-#include <errno.h>
 #include <inttypes.h>
+#include <ito/ito.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 
 enum { STRIP = 10, FRAME_MS = 80, LAST_MS = 2000 };
 
 static bool is_strip(const trajectory *t)
 {
-    size_t n = t->path != NULL ? strlen(t->path) : 0;
-    return n > 4 && strcmp(t->path + n - 4, ".png") == 0;
+    return t->path != NULL && path_ends_with(t->path, ".png");
 }
 
 bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
 {
     if (t->path == NULL && t->frames == NULL)
         return true;
-    if (t->steps > steps) {
-        ito_error_set(ITO_ERR_RANGE,
-                      "--trajectory-steps: %" PRId64 " is more than the %" PRId64 " taken",
-                      t->steps, steps);
-        return false;
-    }
-    if (t->steps == 0)
+    if (t->steps > steps)
+        return options_error("--trajectory-steps: %" PRId64 " is more than the %" PRId64 " taken",
+                             t->steps, steps);
+    if (t->steps == UNSET_INT)
         t->steps = is_strip(t) && steps > STRIP ? STRIP : steps;
-    if (t->frames != NULL && mkdir(t->frames, 0777) != 0 && errno != EEXIST) {
-        ito_error_set(ITO_ERR_IO, "%s: cannot make it: %s", t->frames, strerror(errno));
+    if (t->frames != NULL && !path_make_directory(t->frames, false))
         return false;
-    }
     char *frames = t->frames != NULL ? path_join(t->frames, "frames.png") : NULL;
     bool good = (t->frames == NULL || frames != NULL) && path_can_write(frames);
     free(frames);
@@ -55,12 +45,12 @@ static int64_t step_kept(const trajectory *t, int64_t k, int64_t n)
     return t->steps == 1 ? n - 1 : (2 * k * (n - 1) + t->steps - 1) / (2 * (t->steps - 1));
 }
 
-void trajectory_keep(trajectory *t, const ito_ddpm_walk *w, int64_t first)
+void trajectory_keep(trajectory *t, const ito_sampler_state *state, int64_t first)
 {
-    int64_t image = ito_numel(w->x) / ito_size(w->x, 0), n = ito_size(t->kept, 1);
+    int64_t image = ito_numel(state->x) / ito_size(state->x, 0), n = ito_size(t->kept, 1);
     for (int64_t k = 0; k < t->steps; k++)
-        if (step_kept(t, k, w->n) == w->i) /* an error ends the run at the next step */
-            ito_to_data(w->guess.x_0, (float *)ito_data(t->kept) + (k * n + first) * image,
+        if (step_kept(t, k, state->n) == state->i) /* an error ends the run at the next step */
+            ito_to_data(state->estimate.x_0, (float *)ito_data(t->kept) + (k * n + first) * image,
                         ITO_F32);
 }
 

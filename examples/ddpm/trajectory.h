@@ -1,22 +1,23 @@
-/* What a network takes for the clean images at the steps of a walk, x_0-hat: as numbers, as a strip
- * of pictures, and as frames that play. */
+/* The estimates of the clean images at the steps of a sampling trajectory, x_0-hat: as numbers, as
+ * a strip of pictures, and as frames that play. */
 #ifndef ITO_DDPM_TRAJECTORY_H
 #define ITO_DDPM_TRAJECTORY_H
 
-#include "models/ddpm/sampler/sampler.h"
+#include <ito/ito.h>
 
 typedef struct trajectory {
     const char *path;   /* NAME.png: a row for each image; else a .npy; or NULL */
     const char *frames; /* a directory, or NULL */
     int64_t columns;    /* images in a row of a frame */
-    int64_t steps;      /* that are kept, evenly spaced; 0: all, or 10 for a row */
+    int64_t steps;      /* that are kept, evenly spaced; UNSET_INT: all, or 10 for a row */
     ito_tensor *kept;   /* [steps, N, C, H, W] f32; NULL if nothing is wanted */
 } trajectory;
 
-/* Make room for images [N, C, H, W] of walks of `steps` steps. False with an error recorded. */
+/* Make room for images [N, C, H, W] for trajectories of `steps` steps. False with an error
+ * recorded. */
 bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps);
-/* An ito_ddpm_observe's work, for a batch that begins with image `first`. */
-void trajectory_keep(trajectory *t, const ito_ddpm_walk *w, int64_t first);
+/* An ito_sample_observe's work, for a batch that begins with image `first`. */
+void trajectory_keep(trajectory *t, const ito_sampler_state *state, int64_t first);
 /* Write all of it. False with an error recorded. */
 bool trajectory_write(const trajectory *t);
 /* Say on stderr where it went. */

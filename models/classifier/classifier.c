@@ -1,5 +1,5 @@
-/* A small convolutional classifier. Every layer treats each image by itself (group norm, not batch
- * norm), so an image's features do not depend on the others of its batch. */
+/* A small convolutional classifier. Every layer works on each image separately (group norm, not
+ * batch norm), so an image's features do not depend on the rest of its batch. */
 #include "models/classifier/classifier.h"
 
 #include "autograd/ops.h"
@@ -18,9 +18,9 @@ static bool add_block(ito_classifier *c, int i, int64_t in, ito_generator *g)
     char conv[16], norm[16];
     snprintf(conv, sizeof conv, "conv%d", i + 1);
     snprintf(norm, sizeof norm, "norm%d", i + 1);
-    /* The norm behind takes any constant out again. */
+    /* No bias: the group norm that follows subtracts the mean. */
     c->conv[i] = ito_conv2d_create(&c->base, conv, in, widths[i], 3, .padding = 1, .generator = g,
-                                   .no_bias = true);
+                                   .bias = false);
     c->norm[i] = ito_group_norm_create(&c->base, norm, widths[i], GROUPS);
     return c->conv[i] != NULL && c->norm[i] != NULL;
 }

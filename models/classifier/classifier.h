@@ -1,10 +1,10 @@
-/* A small convolutional network that tells classes of images apart, and whose last features serve
- * to compare sets of images (models/metrics).
+/* A small convolutional network that classifies images of 28x28 pixels, and whose features serve to
+ * compare sets of images (models/metrics).
  *
- * For images of 28x28: four 3x3 convolutions, each with group norm and silu, the image being halved
- * behind the first and the second; a 1x1 convolution to few channels; and two linear layers. What
- * the first one gives, behind a silu, are the features, 96 of them; from them the second makes the
- * classes. One such network, trained on Fashion-MNIST, comes with the library.
+ * Four 3x3 convolutions, each with group norm and silu; average pooling halves the image after the
+ * first and the second. A 1x1 convolution reduces the channels. Two linear layers follow: the first
+ * gives, after a silu, the 96 features; the second gives the logits of the classes. One such
+ * network, trained on Fashion-MNIST, comes with the library.
  *
  *     ito_classifier *net = ito_classifier_fashion_mnist();
  *     ito_tensor *features;
@@ -19,10 +19,12 @@
 extern "C" {
 #endif
 
+/** The number of features. */
 #define ITO_CLASSIFIER_WIDTH 96
+/** Height and width of an image, in pixels. */
 #define ITO_CLASSIFIER_SIDE 28
 
-/** A module: parameters, training mode and so on are those of base. */
+/** The network: a module whose parameters, training mode and so on are those of base. */
 typedef struct ito_classifier {
     ito_module base;
     ito_conv2d_layer *conv[4];
@@ -34,15 +36,17 @@ typedef struct ito_classifier {
     int64_t channels, classes;
 } ito_classifier;
 
+/** Options of ito_classifier_create. */
 typedef struct ito_classifier_options {
     int reserved_;
-    ito_generator *generator; /* weights are drawn as layers.h says; without it they are 0 */
-    double dropout;           /* in [0, 1) */
+    ito_generator *generator; /* weights are drawn as layers.h says; NULL: they are zero */
+    double dropout;           /* of the features, in training mode; in [0, 1) */
 } ito_classifier_options;
 #define ITO_DEFAULTS_ito_classifier_options .reserved_ = 0
 
 /**
- * ito_classifier_create(1, 10, .generator = &g): for grey images of ten classes.
+ * A network for images of this many channels and classes:
+ * ito_classifier_create(1, 10, .generator = &g) is for grey images of ten classes.
  *
  * @return  owned by the caller, freed by ito_module_free(&c->base). NULL on error: ITO_ERR_ARGUMENT
  *          for numbers below 1, ITO_ERR_RANGE for the dropout, ITO_ERR_MEMORY.
@@ -53,19 +57,22 @@ ITO_API ito_classifier *ito_classifier_create_with(int64_t channels, int64_t cla
     ITO_AT(ito_classifier_create_with(channels, classes,                                           \
                                       ITO_OPTIONS(ito_classifier_options, __VA_ARGS__)))
 
-/** x [N, channels, 28, 28] f32 in [-1, 1] to features [N, 96]. */
+/** The features [N, 96] f32 of images x [N, channels, 28, 28] f32 in [-1, 1], of the current scope;
+ * differentiable. NULL: ITO_ERR_SHAPE, the errors of the layers, or NULL was given. */
 ITO_API ito_tensor *ito_classifier_features(ito_classifier *c, ito_tensor *x);
-/** Features to logits [N, classes]. */
+/** The logits [N, classes] f32 of features [N, 96] f32, with dropout in training mode; of the
+ * current scope, differentiable. NULL as for ito_classifier_features. */
 ITO_API ito_tensor *ito_classifier_logits(ito_classifier *c, ito_tensor *features);
 
 /**
  * Features and logits of any number of images, in batches, in evaluation mode, without gradients.
  *
- * @param images    [N, channels, 28, 28] u8, or f32 in about [-1, 1]: those are clamped and rounded
- * to 256 steps first, so that an image counts as what a file of it would; borrowed.
+ * @param images    [N, channels, 28, 28] u8, or f32 in about [-1, 1]: clamped and rounded to
+ *                  256 steps first, so that an image has the features of its file; borrowed.
  * @param features  receives [N, 96] f32 of the current scope; NULL if they are not wanted.
  * @param logits    receives [N, classes] f32 of the current scope; NULL if they are not wanted.
- * @return          ITO_ERR_DTYPE, ITO_ERR_SHAPE, ITO_ERR_MEMORY; nothing is set then.
+ * @return          ITO_ERR_DTYPE, ITO_ERR_SHAPE, ITO_ERR_ARGUMENT if c or images is NULL,
+ *                  ITO_ERR_MEMORY; nothing is set then.
  */
 ITO_API ito_status ito_classifier_run(ito_classifier *c, ito_tensor *images, ito_tensor **features,
                                       ito_tensor **logits);

@@ -1,5 +1,5 @@
-/* The classifier that comes with the library: fashion-mnist.safetensors, whose bytes are in here so
- * that programs find it wherever they run. Made by `ito-classifier train`. */
+/* The classifier that comes with the library: fashion-mnist.safetensors, embedded so that programs
+ * need not find a file. `ito-classifier train` made it. */
 #include "models/classifier/classifier.h"
 #include "models/incbin.h"
 #include "tensor/internal.h"

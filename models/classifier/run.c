@@ -1,5 +1,5 @@
 /* A classifier applied to many images.
- * Invariant: an image's numbers depend on neither the others nor where its batch begins. */
+ * Invariant: an image's results depend on neither the other images nor its place in a batch. */
 #include "autograd/ops.h"
 #include "models/classifier/classifier.h"
 #include "tensor/internal.h"
@@ -20,7 +20,7 @@ static ito_tensor *pixels(ito_tensor *x)
     return ito_add_scalar(ito_mul_scalar(steps, 1.0 / 127.5), -1.0);
 }
 
-/* Rows from first on of out become those of x; nothing to do if out is NULL. */
+/* Copy x to the rows of out from `first` on; true and nothing to do if out is NULL. */
 static bool put(ito_tensor *out, int64_t first, ito_tensor *x)
 {
     return out == NULL ||

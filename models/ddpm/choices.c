@@ -12,91 +12,95 @@
 
 #define ROW(object) (const ito_choice *)(const void *)&object,
 
-#define ITO_SCHEDULE(name) ROW(ito_schedule_##name)
+#define ITO_SCHEDULE ROW
 static const ito_choice *const schedules[] = {
 #include "models/ddpm/process/schedules.def"
 };
-#define ITO_TIMESTEP_LAW(name) ROW(ito_timestep_law_##name)
+#define ITO_TIMESTEP_LAW ROW
 static const ito_choice *const timestep_laws[] = {
 #include "models/ddpm/process/timestep_laws.def"
 };
-#define ITO_PREDICTION(name) ROW(ito_prediction_##name)
+#define ITO_PREDICTION ROW
 static const ito_choice *const predictions[] = {
 #include "models/ddpm/objective/predictions.def"
 };
-#define ITO_TIME_INPUT(name) ROW(ito_time_input_##name)
+#define ITO_TIME_INPUT ROW
 static const ito_choice *const time_inputs[] = {
 #include "models/ddpm/objective/time_inputs.def"
 };
-#define ITO_VARIANCE(name) ROW(ito_variance_##name)
+#define ITO_VARIANCE ROW
 static const ito_choice *const variances[] = {
 #include "models/ddpm/objective/variances.def"
 };
-#define ITO_WEIGHTING(name) ROW(ito_weighting_##name)
+#define ITO_WEIGHTING ROW
 static const ito_choice *const weightings[] = {
 #include "models/ddpm/objective/weightings.def"
 };
-#define ITO_OBJECTIVE(name) ROW(ito_objective_##name)
+#define ITO_OBJECTIVE ROW
 static const ito_choice *const objectives[] = {
 #include "models/ddpm/objective/objectives.def"
 };
-#define ITO_SAMPLER(name) ROW(ito_sampler_##name)
+#define ITO_SAMPLER ROW
 static const ito_choice *const samplers[] = {
 #include "models/ddpm/sampler/samplers.def"
 };
-#define ITO_SPACING(name) ROW(ito_spacing_##name)
+#define ITO_SPACING ROW
 static const ito_choice *const spacings[] = {
 #include "models/ddpm/sampler/spacings.def"
 };
 
 typedef struct choice_kind {
-    const char *name;
+    const char *name, *words; /* in messages */
     const ito_choice *const *list;
     int64_t n;
 } choice_kind;
 
-#define KIND(name, list)                                                                           \
-    {                                                                                              \
-        name, list, sizeof(list) / sizeof(list)[0]                                                 \
-    }
+#define LIST(list) list, sizeof(list) / sizeof(list)[0]
 
 static const choice_kind kinds[] = {
-    KIND("schedule", schedules),     KIND("timestep law", timestep_laws),
-    KIND("prediction", predictions), KIND("time input", time_inputs),
-    KIND("variance", variances),     KIND("weighting", weightings),
-    KIND("objective", objectives),   KIND("sampler", samplers),
-    KIND("spacing", spacings),
+    {"schedule", "schedule", LIST(schedules)},
+    {"timestep_law", "timestep law", LIST(timestep_laws)},
+    {"prediction", "prediction", LIST(predictions)},
+    {"time_input", "time input", LIST(time_inputs)},
+    {"variance", "variance", LIST(variances)},
+    {"weighting", "weighting", LIST(weightings)},
+    {"objective", "objective", LIST(objectives)},
+    {"sampler", "sampler", LIST(samplers)},
+    {"spacing", "spacing", LIST(spacings)},
 };
 
-const ito_choice *const *ito_choices(const char *kind, int64_t *n)
+static const choice_kind *kind_find(const char *kind)
 {
-    for (size_t i = 0; kind != NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
-        if (strcmp(kinds[i].name, kind) == 0) {
-            *n = kinds[i].n;
-            return kinds[i].list;
-        }
-    }
-    *n = 0;
+    for (size_t i = 0; kind != NULL && i < sizeof kinds / sizeof kinds[0]; i++)
+        if (strcmp(kinds[i].name, kind) == 0)
+            return &kinds[i];
     return error_null(ITO_ERR_ARGUMENT, "choices: there is no kind \"%s\"",
                       kind != NULL ? kind : "NULL");
 }
 
+const ito_choice *const *ito_choices(const char *kind, int64_t *n)
+{
+    const choice_kind *k = kind_find(kind);
+    *n = k != NULL ? k->n : 0;
+    return k != NULL ? k->list : NULL;
+}
+
 const ito_choice *ito_choice_find(const char *kind, const char *name)
 {
-    int64_t n, used = 0;
+    const choice_kind *k = kind_find(kind);
     char names[400];
-    const ito_choice *const *list = ito_choices(kind, &n);
-    if (list == NULL)
-        return NULL;
-    for (int64_t i = 0; i < n; i++) {
-        if (name != NULL && strcmp(list[i]->name, name) == 0)
-            return list[i];
-        const char *separator = i == 0 ? "" : i + 1 < n ? ", " : " and ";
-        used +=
-            snprintf(names + used, sizeof names - (size_t)used, "%s%s", separator, list[i]->name);
-        if (used >= (int64_t)sizeof names)
-            used = sizeof names - 1;
+    int used = 0;
+    for (int64_t i = 0; k != NULL && i < k->n; i++) {
+        if (name != NULL && strcmp(k->list[i]->name, name) == 0)
+            return k->list[i];
+        const char *separator = i == 0 ? "" : i + 1 < k->n ? ", " : " and ";
+        used += snprintf(names + used, sizeof names - (size_t)used, "%s%s", separator,
+                         k->list[i]->name);
+        if (used >= (int)sizeof names)
+            used = (int)sizeof names - 1;
     }
-    return error_null(ITO_ERR_ARGUMENT, "%s: there is no \"%s\"; there are %s", kind,
+    if (k == NULL)
+        return NULL;
+    return error_null(ITO_ERR_ARGUMENT, "%s: there is no \"%s\"; there are %s", k->words,
                       name != NULL ? name : "NULL", names);
 }

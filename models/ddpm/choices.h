@@ -21,13 +21,6 @@ extern "C" {
 /** A number among options that is not given. */
 #define ITO_UNSET ((double)NAN)
 
-/** What every choice begins with. */
-typedef struct ito_choice {
-    const char *name;
-    const char *help;   /* one line, without a full stop */
-    const char *source; /* the paper, or NULL */
-} ito_choice;
-
 /** The settings that a choice uses, of those in the options of a diffusion, and what it needs of
  * the process. */
 enum {
@@ -45,7 +38,7 @@ enum {
 /**
  * All choices of a kind, in the order of their list.
  *
- * @param kind  "schedule", "timestep law", "prediction", "time input", "variance", "weighting",
+ * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
  *              "objective", "sampler" or "spacing".
  * @param n     written: how many there are; 0 if there is no such kind.
  * @return      [n], static; each is the beginning of an ito_sampler, ito_schedule_family, ...

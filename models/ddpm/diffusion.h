@@ -103,11 +103,31 @@ ITO_API ito_tensor *ito_diffusion_losses(const ito_diffusion *d, ito_network *ne
 ITO_API ito_tensor *ito_diffusion_loss(const ito_diffusion *d, ito_network *network,
                                        ito_tensor *x_0, ito_tensor *t, ito_tensor *eps);
 
+/** What the network says of noisy data. */
+typedef struct ito_estimate {
+    ito_tensor *x_0; /* the clean data; in sampling, clipped as the options say */
+    ito_tensor *eps; /* the noise; -eps / noise(t) is the score, grad log q(x_t) */
+    ito_tensor *v;   /* the second head, or NULL */
+} ito_estimate;
+
+/**
+ * The clean data and the noise that the network sees in noisy data; a trajectory begins.
+ *
+ * @param x_t  [N, ...] f32 or f64.
+ * @param t    as in ito_q_sample.
+ * @param out  written on success: tensors shaped as x_t, of the current scope, differentiable in
+ * x_t and the network's parameters.
+ * @return     what ito_q_sample and the network say.
+ */
+ITO_API ito_status ito_diffusion_estimate(const ito_diffusion *d, ito_network *network,
+                                          ito_tensor *x_t, ito_tensor *t, ito_estimate *out);
+
 #ifdef __cplusplus
 }
 #endif
 
 #ifndef ITO_BUILD
+#define ito_diffusion_estimate(...) ITO_AT(ito_diffusion_estimate(__VA_ARGS__))
 #define ito_q_sample(...) ITO_AT(ito_q_sample(__VA_ARGS__))
 #define ito_diffusion_losses(...) ITO_AT(ito_diffusion_losses(__VA_ARGS__))
 #define ito_diffusion_loss(...) ITO_AT(ito_diffusion_loss(__VA_ARGS__))

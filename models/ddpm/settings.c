@@ -53,7 +53,7 @@ static const field diffusion_fields[] = {
     {"sigma_max", REAL, DIFFUSION(sigma_max), .when = ITO_USES_SIGMAS},
     {"zero_terminal_snr", TRUTH, DIFFUSION(zero_terminal_snr), .optional = true},
     {"prediction", CHOICE, DIFFUSION(prediction), .choices = "prediction"},
-    {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time input"},
+    {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time_input"},
     {"variance", CHOICE, DIFFUSION(variance), .choices = "variance"},
     {"weighting", CHOICE, DIFFUSION(weighting), .optional = true, .choices = "weighting"},
     {"gamma", REAL, DIFFUSION(gamma), .optional = true, .when = ITO_USES_GAMMA},

@@ -105,9 +105,9 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
 /* Clip, update, average; unless the gradient is not finite, which is no error here. */
 static ito_status apply(const ito_diffusion_trainer *tr, double lr, ito_train_result *r)
 {
-    ito_status status =
-        ito_optimizer_step(tr->optimizer, lr, .max_norm = tr->max_norm > 0.0 ? tr->max_norm : 0.0,
-                           .grad_norm = &r->grad_norm, .ema = tr->ema);
+    double max_norm = tr->max_norm > 0.0 ? tr->max_norm : HUGE_VAL;
+    ito_status status = ito_optimizer_step(tr->optimizer, lr, .max_norm = max_norm,
+                                           .grad_norm = &r->grad_norm, .ema = tr->ema);
     r->applied = status == ITO_OK;
     if (status != ITO_ERR_NUMERIC)
         return status;

@@ -11,7 +11,7 @@
 
 /* ---- vectors ---- */
 
-/* In eight partial sums, which the compiler can keep in vectors without reordering anything. */
+/* Eight partial sums, which the compiler can keep in vectors without changing the order. */
 static double dot(const double *x, const double *y, int64_t n)
 {
     double part[8] = {0}, rest = 0.0;
@@ -50,7 +50,7 @@ static double reflector(double *x, int64_t n, double *tau)
     return result;
 }
 
-/* The block behind row k becomes H block H, H = 1 - tau v v^T. w [n] is scratch. */
+/* The block after row k becomes H block H, H = 1 - tau v v^T. w [n] is scratch. */
 static void apply_both_sides(double *a, int64_t n, int64_t k, double tau, double *w)
 {
     int64_t m = n - k - 1;
@@ -103,14 +103,14 @@ static void form_q(const double *a, int64_t n, const double *tau, double *q)
 
 /* ---- rotations ---- */
 
-/* Row `row` of the vectors and the one behind it: (c x - s y, s x + c y). */
+/* Rotate row `row` of the vectors and the next one: (c x - s y, s x + c y). */
 typedef struct rotation {
     int64_t row;
     double c, s;
 } rotation;
 
-/* Rotations wait until there are many, so that a strip of the vectors that fits into the cache
- * takes them all at once. */
+/* Rotations are collected, then applied together to strips of the vectors that fit into the cache.
+ */
 typedef struct rotations {
     double *vectors; /* n x n, or NULL: then rotations are dropped */
     double *strips;  /* n x STRIP for each of the parallel strips */

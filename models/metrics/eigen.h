@@ -11,7 +11,8 @@
  * a = sum over i of values[i] vectors[i] vectors[i]^T.
  *
  * @param a        n x n, row-major, finite, symmetric; destroyed.
- * @param values   room for n numbers: rising. Off by about n eps max |value| at most.
+ * @param values   room for n numbers: in ascending order, with an error of about
+ *                 n eps max |value| at most.
  * @param vectors  room for n x n numbers: row i is the unit eigenvector of values[i]. NULL if only
  *                 values are wanted, which takes a fifth of the time.
  * @return         ITO_ERR_MEMORY; ITO_ERR_NUMERIC if it does not converge, which finite numbers do.

@@ -1,4 +1,4 @@
-/* Features as the metrics take them. */
+/* Checks and blocks of features for the metrics. */
 #include "models/metrics/features.h"
 
 #include "autograd/autograd.h"

@@ -1,5 +1,5 @@
-/* The Frechet distance of two sets of features, taken as normal distributions.
- * Invariant: no root is taken of anything but a symmetric matrix, whose eigenvalues are real. */
+/* The Frechet distance of the normal distributions fitted to two sets of features.
+ * Invariant: square roots are taken of symmetric matrices only, whose eigenvalues are real. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "models/metrics/eigen.h"
@@ -15,8 +15,8 @@
 
 /* ---- moments ---- */
 
-/* sum += f(block) over blocks of rows, f being their sum or, given a mean, their centred products;
- * fixed blocks, so that no result depends on anything else. */
+/* The sum of all rows or, given a mean, of their centred outer products. The blocks are fixed, so
+ * the result does not depend on the number of threads. */
 static ito_tensor *sum_blocks(ito_tensor *x, ito_tensor *mean)
 {
     int64_t width = x->shape[1];
@@ -61,7 +61,7 @@ ito_status ito_feature_moments(ito_tensor *features, ito_tensor **mean, ito_tens
 
 /* ---- the distance of two normal distributions ---- */
 
-/* Of all elements' absolute values; NaN if one is, and on error. */
+/* The largest absolute value of all elements; NaN if one is NaN, and on error. */
 static double largest(ito_tensor *x)
 {
     ito_tensor *y = ito_max(ito_abs(ito_detach(x)));
@@ -91,13 +91,15 @@ static bool check_moments(ito_tensor *mean, ito_tensor *cov)
     return false;
 }
 
-/* What rounding leaves of an eigenvalue 0 of an n x n matrix whose largest one is `largest`. */
+/* The rounding error of an eigenvalue 0 of an n x n matrix whose largest eigenvalue is `largest`.
+ */
 static double rounding(int64_t n, double largest)
 {
     return (double)n * DBL_EPSILON * fabs(largest);
 }
 
-/* The eigenvalues [D] of s, rising, and, unless it is NULL, its eigenvectors, [D, D] by row. */
+/* The eigenvalues [D] of s in ascending order and, unless it is NULL, the eigenvectors as rows
+ * [D, D]. */
 static double *eigen(ito_tensor *s, ito_tensor *vectors)
 {
     int64_t n = s->shape[0];
@@ -109,8 +111,8 @@ static double *eigen(ito_tensor *s, ito_tensor *vectors)
     return tensor_data(values);
 }
 
-/* The same for what must be a covariance: none is below 0, but for the rounding of whoever computed
- * it, maybe from f32. */
+/* The same for a covariance: an eigenvalue below 0 is an error, unless rounding explains it, also
+ * that of a caller who computed s in f32. */
 static double *eigen_of_covariance(ito_tensor *s, ito_tensor *vectors)
 {
     double *values = s != NULL ? eigen(s, vectors) : NULL;
@@ -160,7 +162,7 @@ static double trace(ito_tensor *s)
     return sum;
 }
 
-/* Whether s equals its transpose but for rounding. */
+/* Whether s equals its transpose up to rounding. */
 static bool check_symmetric(ito_tensor *s)
 {
     double apart = largest(ito_sub(s, ito_transpose(s, 0, 1)));

@@ -10,10 +10,10 @@
 #include <string.h>
 
 #define OP "precision_recall"
-/* Of |x|^2 + |y|^2: what rounding can leave of the distance of equals. */
+/* Relative to |x|^2 + |y|^2: what rounding can leave of the distance between equal points. */
 #define SAME 1e-14
 
-/* A set of points less the mean of the real ones, which makes their squares smaller. */
+/* A set of points minus the mean of the real ones, which makes their squares smaller. */
 typedef struct points {
     ito_tensor *x;    /* [N, D] f64 row-major */
     double *square;   /* [N] squared length */
@@ -53,7 +53,7 @@ static double *distances(const points *a, int64_t i, int64_t rows, const points 
     return d;
 }
 
-/* Put value into the k least so far, which rise. */
+/* Insert value into the k smallest so far, in ascending order. */
 static void insert(double *least, int64_t k, double value)
 {
     if (!(value < least[k - 1]))
@@ -64,7 +64,7 @@ static void insert(double *least, int64_t k, double value)
     least[i] = value;
 }
 
-/* The k least distances of rows i.. to all other points of p; least [rows, k]. */
+/* The k smallest distances of rows i, i + 1, ... to all other points of p; least [rows, k]. */
 static bool nearest(const points *p, int64_t i, int64_t rows, int64_t k, double *least)
 {
     int64_t n = p->x->shape[0];
@@ -102,7 +102,7 @@ static bool find_neighbours(points *p, int64_t k)
     return good;
 }
 
-/* Mark those of rows i.. of x that lie among the points of p; within [rows] is 0 at first. */
+/* Mark the rows i, i + 1, ... of x that lie among the points of p; within [rows] is 0 at first. */
 static bool mark(const points *x, int64_t i, int64_t rows, const points *p, uint8_t *within)
 {
     int64_t n = p->x->shape[0];
@@ -123,7 +123,7 @@ static bool mark(const points *x, int64_t i, int64_t rows, const points *p, uint
     return true;
 }
 
-/* The share of x's points that lie among those of p; NaN on error. */
+/* The fraction of x's points that lie among those of p; NaN on error. */
 static double share_within(const points *x, const points *p)
 {
     int64_t n = x->x->shape[0], count = 0;
@@ -153,7 +153,7 @@ ito_status ito_precision_recall_with(ito_tensor *real, ito_tensor *generated,
                                      ito_precision_recall_result *out,
                                      ito_precision_recall_options o)
 {
-    int64_t k = o.k != 0 ? o.k : 3;
+    int64_t k = o.k;
     if (!features_check_pair(OP, real, generated))
         return ito_error_code();
     if (k < 1 || k > FEATURES_BLOCK)

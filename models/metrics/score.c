@@ -1,4 +1,4 @@
-/* The classifier score: how sure a classifier is of each image, and how evenly it sees classes. */
+/* The classifier score: how certain a classifier is of each image, and how evenly classes occur. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "models/metrics/features.h"
@@ -51,7 +51,7 @@ static bool score_splits(ito_tensor *logits, int64_t splits, ito_classifier_scor
 ito_status ito_classifier_score_with(ito_tensor *logits, ito_classifier_score_result *out,
                                      ito_classifier_score_options o)
 {
-    int64_t splits = o.splits != 0 ? o.splits : 10;
+    int64_t splits = o.splits;
     if (!features_check(OP, logits))
         return ito_error_code();
     if (splits < 1 || splits > logits->shape[0])

@@ -2,6 +2,7 @@
  * Invariant: until the rename the path is untouched; after it the new content is on the disk. */
 #include "tensor/io/file.h"
 #include "tensor/internal.h"
+#include "tensor/io/whole_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -118,7 +119,9 @@ void file_close(file_reader *f)
     f->fd = -1;
 }
 
-ito_status file_read_all(const char *path, int64_t max_size, void **data, int64_t *size)
+/* The file and a 0 behind it, in memory of this allocator. */
+static ito_status read_whole(const char *path, int64_t max_size, void *(*allocate)(size_t bytes),
+                             void (*release)(void *p), void **data, int64_t *size)
 {
     file_reader f;
     ito_status status = file_open(&f, path);
@@ -129,19 +132,35 @@ ito_status file_read_all(const char *path, int64_t max_size, void **data, int64_
         status = file_error(ITO_ERR_FORMAT, path,
                             "has %" PRId64 " bytes, more than the %" PRId64 " allowed", f.size,
                             max_size);
-    else if ((bytes = mem_alloc((size_t)f.size + 1)) == NULL)
+    else if ((bytes = allocate((size_t)f.size + 1)) == NULL)
         status = ITO_ERR_MEMORY;
     else
         status = file_read(&f, bytes, f.size, 0);
     file_close(&f);
     if (bytes == NULL || status != ITO_OK) {
-        mem_free(bytes);
+        release(bytes);
         return status;
     }
     bytes[f.size] = '\0';
     *data = bytes;
     *size = f.size;
     return ITO_OK;
+}
+
+ito_status file_read_all(const char *path, int64_t max_size, void **data, int64_t *size)
+{
+    return read_whole(path, max_size, mem_alloc, mem_free, data, size);
+}
+
+char *ito_file_read(const char *path, int64_t max_size, int64_t *size)
+{
+    void *data = NULL;
+    int64_t bytes = 0;
+    if (read_whole(path, max_size, struct_alloc, free, &data, &bytes) != ITO_OK)
+        return NULL;
+    if (size != NULL)
+        *size = bytes;
+    return data;
 }
 
 int64_t file_bool_fault(const void *elements, int64_t n)
@@ -256,13 +275,15 @@ void file_write_abandon(file_writer *w)
     *w = (file_writer){.fd = -1};
 }
 
-ito_status file_write_atomic(const char *path, const void *data, size_t size)
+ito_status ito_file_write(const char *path, const void *bytes, size_t size)
 {
+    if (bytes == NULL && size > 0)
+        return error_status(ITO_ERR_ARGUMENT, "file: no bytes are given");
     file_writer w;
     ito_status status = file_write_begin(&w, path);
     if (status != ITO_OK)
         return status;
-    status = file_write(&w, data, size, 0);
+    status = file_write(&w, bytes, size, 0);
     if (status == ITO_OK)
         return file_write_commit(&w);
     file_write_abandon(&w);

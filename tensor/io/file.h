@@ -6,7 +6,7 @@
 #ifndef ITO_IO_FILE_H
 #define ITO_IO_FILE_H
 
-#include "tensor/base.h"
+#include "tensor/io/whole_file.h"
 
 /* ---- errors ------------------------------------------------------------------------------------
  */
@@ -58,6 +58,6 @@ ito_status file_write_commit(file_writer *w);
 /* Remove the temporary. Does nothing to a writer that is not under way. */
 void file_write_abandon(file_writer *w);
 /* All of it in one call. */
-ito_status file_write_atomic(const char *path, const void *data, size_t size);
+#define file_write_atomic ito_file_write
 
 #endif

@@ -46,23 +46,17 @@ typedef struct grid {
 static bool plan_grid(grid *g, const ito_tensor *images, int64_t columns, int64_t padding)
 {
     if (images->ndim != 4 || images->shape[0] < 1 ||
-        (images->shape[1] != 1 && images->shape[1] != 3)) {
-        error_status(ITO_ERR_SHAPE,
-                     "image_grid: shape %s is not [N, C, H, W] with N > 0 and C 1 or 3",
-                     tensor_shape_str(images));
-        return false;
-    }
-    if (images->dtype != ITO_U8 && !ito_dtype_is_float(images->dtype)) {
-        error_status(ITO_ERR_DTYPE, "image_grid: %s is neither u8 nor floating point",
-                     ito_dtype_name(images->dtype));
-        return false;
-    }
-    if (columns < 1 || padding < 0) {
-        error_status(ITO_ERR_ARGUMENT,
-                     "image_grid: %" PRId64 " columns and padding of %" PRId64 " pixels", columns,
-                     padding);
-        return false;
-    }
+        (images->shape[1] != 1 && images->shape[1] != 3))
+        return error_false(ITO_ERR_SHAPE,
+                           "image_grid: shape %s is not [N, C, H, W] with N > 0 and C 1 or 3",
+                           tensor_shape_str(images));
+    if (images->dtype != ITO_U8 && !ito_dtype_is_float(images->dtype))
+        return error_false(ITO_ERR_DTYPE, "image_grid: %s is neither u8 nor floating point",
+                           ito_dtype_name(images->dtype));
+    if (columns < 1 || padding < 0)
+        return error_false(ITO_ERR_ARGUMENT,
+                           "image_grid: %" PRId64 " columns and padding of %" PRId64 " pixels",
+                           columns, padding);
     int64_t n = images->shape[0], rows, down, across;
     *g = (grid){n, images->shape[1], images->shape[2], images->shape[3], columns, padding, 0, 0};
     g->columns = columns < n ? columns : n;
@@ -71,11 +65,9 @@ static bool plan_grid(grid *g, const ito_tensor *images, int64_t columns, int64_
         __builtin_add_overflow(g->width, padding, &across) ||
         (down = checked_mul(down, rows)) < 0 || (across = checked_mul(across, g->columns)) < 0 ||
         __builtin_add_overflow(down, padding, &g->rows_out) ||
-        __builtin_add_overflow(across, padding, &g->columns_out)) {
-        error_status(ITO_ERR_SHAPE, "image_grid: padding of %" PRId64 " pixels is too much",
-                     padding);
-        return false;
-    }
+        __builtin_add_overflow(across, padding, &g->columns_out))
+        return error_false(ITO_ERR_SHAPE, "image_grid: padding of %" PRId64 " pixels is too much",
+                           padding);
     return true;
 }
 

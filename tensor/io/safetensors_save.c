@@ -107,10 +107,10 @@ static ito_status check_arguments(const saving *s)
 static bool put_bytes(saving *s, const char *bytes, int64_t n)
 {
     if (s->size + n > SAFETENSORS_MAX_HEADER)
-        return error_status(ITO_ERR_ARGUMENT,
-                            "safetensors_save: names and metadata take more than the %d bytes of a "
-                            "header",
-                            SAFETENSORS_MAX_HEADER) == ITO_OK;
+        return error_false(ITO_ERR_ARGUMENT,
+                           "safetensors_save: names and metadata take more than the %d bytes of a "
+                           "header",
+                           SAFETENSORS_MAX_HEADER);
     if (s->size + n > s->capacity) {
         int64_t capacity = 2 * (s->size + n) + 1024;
         char *text = mem_alloc((size_t)capacity);

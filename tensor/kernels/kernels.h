@@ -1,6 +1,7 @@
-/* The table of kernels: one row in kernels.def for each, one table for each instruction set and
- * element type, the right one chosen at start-up. Call a kernel through it:
- *     kernels(x->dtype)->silu_forward(y, x, n);
+/* The table of kernels. norm.def has a row for each kernel of norm.c, and so on; kernels.def is all
+ * rows. There is one table for each instruction set and element type; the best instruction set that
+ * the processor has is chosen at the first use. Call a kernel through it:
+ *     kernels(x->dtype)->silu(y, x, 1, n, 0, 0);
  * Arrays travel as void * so that all types share a row; a kernel casts what lies in tensors to
  * `elem *` and the rest (statistics, scratch) to `real *`: see vec.h.
  * Kernels get checked shapes, allocate nothing, cannot fail and use one thread.

@@ -103,9 +103,9 @@ void KERNEL(group_norm_moments)(double *mean, double *rstd, const void *sums_, i
 
 /* ---- forward ---- */
 
-void KERNEL(group_norm_lines)(void *center_, void *scale_, void *shift_, int64_t channels,
-                              int64_t groups, const double *mean, const double *rstd,
-                              const void *weight_, const void *bias_)
+void KERNEL(group_norm_affine)(void *center_, void *scale_, void *shift_, int64_t channels,
+                               int64_t groups, const double *mean, const double *rstd,
+                               const void *weight_, const void *bias_)
 {
     real *center = center_, *scale = scale_, *shift = shift_;
     const real *weight = weight_, *bias = bias_;
@@ -250,9 +250,10 @@ void KERNEL(group_norm_silu_sums)(void *sum, void *dz, const void *x, const void
 
 /* With xhat = (x - mean) rstd and dxhat = weight dy, over the n elements of a group:
  *     dx = rstd (dxhat - mean(dxhat) - xhat mean(dxhat xhat)). */
-void KERNEL(group_norm_slopes)(double *grad, void *a_, void *b_, void *d_, const void *sums_,
-                               int64_t chunks, int64_t channels, int64_t groups, int64_t count,
-                               const double *mean, const double *rstd, const void *weight_)
+void KERNEL(group_norm_coefficients)(double *grad, void *a_, void *b_, void *d_, const void *sums_,
+                                     int64_t chunks, int64_t channels, int64_t groups,
+                                     int64_t count, const double *mean, const double *rstd,
+                                     const void *weight_)
 {
     real *a = a_, *b = b_, *d = d_;
     const real *sums = sums_, *weight = weight_;

@@ -42,7 +42,7 @@ V_FN void exponentials(vec *e, const elem *x, int64_t n, int64_t vectors, vec sc
 }
 
 /* y = exp(x - peak) inverse for a row. */
-V_FN void row_again(elem *y, const elem *x, int64_t n, vec scale, vec peak, vec inverse)
+V_FN void row_from_statistics(elem *y, const elem *x, int64_t n, vec scale, vec peak, vec inverse)
 {
     enum { STEP = V_ROWS * VL };
     vec e[V_ROWS];
@@ -91,7 +91,7 @@ V_FN real row_softmax(elem *y, const elem *x, int64_t n, vec scale, vec peak)
         for (int64_t i = 0; i < n; i += VL)
             e_store(y + i, e_load(y + i, n - i) * v_set1(inverse), n - i);
     else
-        row_again(y, x, n, scale, peak, v_set1(inverse));
+        row_from_statistics(y, x, n, scale, peak, v_set1(inverse));
     return inverse;
 }
 
@@ -112,14 +112,15 @@ void KERNEL(softmax)(void *y_, const void *x_, int64_t rows, int64_t n, double s
     }
 }
 
-void KERNEL(softmax_again)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_,
-                           const void *peak_, const void *inverse_)
+void KERNEL(softmax_recompute)(void *y_, const void *x_, int64_t rows, int64_t n, double scale_,
+                               const void *peak_, const void *inverse_)
 {
     elem *y = y_;
     const elem *x = x_;
     const real *peaks = peak_, *inverses = inverse_;
     for (int64_t row = 0; row < rows; row++, x += n, y += n)
-        row_again(y, x, n, v_set1((real)scale_), v_set1(peaks[row]), v_set1(inverses[row]));
+        row_from_statistics(y, x, n, v_set1((real)scale_), v_set1(peaks[row]),
+                            v_set1(inverses[row]));
 }
 
 /* With y = softmax(scale x): dy_j/dx_i = scale y_j ([i = j] - y_i). */

@@ -13,6 +13,8 @@ typedef __m256 mask;
 #define V_(op) _mm256_##op##_ps
 #endif
 
+#include "tensor/kernels/vec_x86.h"
+
 V_FN __m256i v_tail(int64_t n)
 {
 #if KERNEL_F64
@@ -20,16 +22,6 @@ V_FN __m256i v_tail(int64_t n)
 #else
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 #endif
-}
-
-V_FN vec v_loadu(const real *p)
-{
-    return V_(loadu)(p);
-}
-
-V_FN void v_storeu(real *p, vec a)
-{
-    V_(storeu)(p, a);
 }
 
 V_FN vec v_load(const real *p, int64_t n)
@@ -43,38 +35,6 @@ V_FN void v_store(real *p, vec a, int64_t n)
         v_storeu(p, a);
     else
         V_(maskstore)(p, v_tail(n), a);
-}
-
-V_FN vec v_set1(real a)
-{
-    return V_(set1)(a);
-}
-
-/* a * b + c and c - a * b, rounded once. */
-V_FN vec v_fma(vec a, vec b, vec c)
-{
-    return V_(fmadd)(a, b, c);
-}
-
-V_FN vec v_fnma(vec a, vec b, vec c)
-{
-    return V_(fnmadd)(a, b, c);
-}
-
-/* The second operand where either is NaN, as the instructions have it. */
-V_FN vec v_max(vec a, vec b)
-{
-    return V_(max)(a, b);
-}
-
-V_FN vec v_min(vec a, vec b)
-{
-    return V_(min)(a, b);
-}
-
-V_FN vec v_sqrt(vec a)
-{
-    return V_(sqrt)(a);
 }
 
 V_FN vec v_floor(vec a)

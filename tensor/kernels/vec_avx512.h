@@ -15,6 +15,8 @@ typedef __mmask16 mask;
 #define V_CMP _mm512_cmp_ps_mask
 #endif
 
+#include "tensor/kernels/vec_x86.h"
+
 V_FN mask v_tail(int64_t n)
 {
     return (mask)(n >= VL ? ~0u : (1u << n) - 1u);
@@ -28,48 +30,6 @@ V_FN vec v_load(const real *p, int64_t n)
 V_FN void v_store(real *p, vec a, int64_t n)
 {
     V_(mask_storeu)(p, v_tail(n), a);
-}
-
-V_FN vec v_loadu(const real *p)
-{
-    return V_(loadu)(p);
-}
-
-V_FN void v_storeu(real *p, vec a)
-{
-    V_(storeu)(p, a);
-}
-
-V_FN vec v_set1(real a)
-{
-    return V_(set1)(a);
-}
-
-/* a * b + c and c - a * b, rounded once. */
-V_FN vec v_fma(vec a, vec b, vec c)
-{
-    return V_(fmadd)(a, b, c);
-}
-
-V_FN vec v_fnma(vec a, vec b, vec c)
-{
-    return V_(fnmadd)(a, b, c);
-}
-
-/* The second operand where either is NaN, as the instructions have it. */
-V_FN vec v_max(vec a, vec b)
-{
-    return V_(max)(a, b);
-}
-
-V_FN vec v_min(vec a, vec b)
-{
-    return V_(min)(a, b);
-}
-
-V_FN vec v_sqrt(vec a)
-{
-    return V_(sqrt)(a);
 }
 
 V_FN vec v_floor(vec a)

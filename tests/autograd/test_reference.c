@@ -66,7 +66,7 @@ static const reference_case products[] = {
 /* ---- normalisation and attention ------------------------------------------------------------- */
 
 EXPRESSION(group_norm, ito_group_norm(in[0], 3, in[1], in[2], 1e-6))
-EXPRESSION(group_norm_single, ito_group_norm(in[0], 5, in[1], in[2], 0))
+EXPRESSION(group_norm_single, ito_group_norm(in[0], 5, in[1], in[2], 1e-5))
 static ito_tensor *layer_norm(ito_tensor *const *in) /* one group, the last axis as its channels */
 {
     ito_tensor *rows = ito_reshape(in[0], 6, 7);
@@ -79,8 +79,8 @@ EXPRESSION(softmax, ito_softmax(in[0], -1))
 EXPRESSION(softmax_axis1, ito_softmax(in[0], 1))
 EXPRESSION(log_softmax, ito_log_softmax(in[0], -1))
 EXPRESSION(logsumexp, ito_logsumexp(in[0], .dims = ITO_DIMS(1)))
-EXPRESSION(attention, ito_scaled_dot_product_attention(in[0], in[1], in[2], 0))
-EXPRESSION(attention_scale, ito_scaled_dot_product_attention(in[0], in[1], in[2], 0.3))
+EXPRESSION(attention, ito_scaled_dot_product_attention(in[0], in[1], in[2]))
+EXPRESSION(attention_scale, ito_scaled_dot_product_attention(in[0], in[1], in[2], .scale = 0.3))
 static ito_tensor *attention_causal(ito_tensor *const *in)
 {
     ito_tensor *place = ito_arange(0, 5, 1, ITO_F64);

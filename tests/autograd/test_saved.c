@@ -1,4 +1,4 @@
-/* Results that backward makes again rather than keeps, and gradients that take over memory. */
+/* Results that backward computes again rather than keeps, and gradients that take over memory. */
 #include "autograd/graph.h"
 #include "tests/autograd/op_check.h"
 
@@ -18,12 +18,12 @@ static int64_t bytes_of(const ito_tensor *t)
 
 static ito_tensor *norm(ito_tensor *x)
 {
-    return ito_group_norm(x, 4, NULL, NULL, 0);
+    return ito_group_norm(x, 4, NULL, NULL, 1e-5);
 }
 
 static ito_tensor *norm_silu(ito_tensor *x)
 {
-    return ito_group_norm_silu(x, 4, NULL, NULL, 0);
+    return ito_group_norm_silu(x, 4, NULL, NULL, 1e-5);
 }
 
 static ito_tensor *drop(ito_tensor *x)
@@ -70,7 +70,7 @@ static ito_tensor *times_w(function *f, ito_tensor *x, ito_tensor **w)
     *w = ito_requires_grad(ito_ones_like(h), true);
     ito_tensor *y = ito_mul(h, *w);
     cr_assert_not_null(y, "%s", ito_error());
-    cr_assert(tensor_node(y)->claimed[0]);
+    cr_assert(tensor_node(y)->rematerialise[0]);
     cr_assert_null(tensor_node(y)->in[0]);
     *w = ito_keep(*w);
     y = ito_keep(y);
@@ -78,7 +78,7 @@ static ito_tensor *times_w(function *f, ito_tensor *x, ito_tensor **w)
     return y;
 }
 
-Test(saved, a_cheap_result_is_made_again_to_the_bit)
+Test(saved, a_rematerialised_result_is_the_same_to_the_bit)
 {
     for (size_t i = 0; i < sizeof cheap / sizeof *cheap; i++) {
         ito_scope_begin();
@@ -86,7 +86,7 @@ Test(saved, a_cheap_result_is_made_again_to_the_bit)
         ito_tensor *want = ito_detach(cheap[i](x)), *y = times_w(cheap[i], x, &w);
         ito_tensor *dw = ito_grad(y, w, .cotangent = ito_ones_like(y));
         cr_assert_not_null(dw, "%s", ito_error());
-        assert_close(dw, want, 0, "made again");
+        assert_close(dw, want, 0, "rematerialised");
         ito_scope_end();
     }
 }
@@ -116,12 +116,13 @@ Test(saved, nothing_is_kept_for_a_result_that_nobody_needs)
     cr_assert_eq(ito_backward(y), ITO_OK, "%s", ito_error());
 }
 
-Test(saved, what_costs_more_memory_to_make_again_is_kept)
+Test(saved, what_costs_more_memory_to_rematerialise_is_kept)
 {
     ito_tensor *x = leaf(ITO_SHAPE(8), 1), *h = ito_cast(ito_square(x), ITO_BF16);
-    cr_assert_not(tensor_node(h)->open); /* the f32 square takes more than its bf16 copy */
+    cr_assert_not(tensor_node(h)->handle_uses); /* the f32 square takes more than its bf16 copy */
     ito_tensor *view = ito_reshape(ito_square(x), 2, 4);
-    cr_assert_not(tensor_node(view)->open); /* it shares the memory of what it is made from */
+    cr_assert_not(
+        tensor_node(view)->handle_uses); /* it shares the memory of what it is made from */
 }
 
 /* One row of an image that was enlarged: smaller than what it would be made from, two results back.
@@ -132,10 +133,10 @@ Test(saved, what_is_kept_further_back_counts)
     int64_t before = ito_memory_current();
     ito_scope_begin();
     ito_tensor *row = ito_narrow(ito_upsample_nearest2d(ito_mul_scalar(x, 2), 2), 2, 0, 1);
-    cr_assert(tensor_node(row)->open); /* by itself it would keep the whole enlarged image */
+    cr_assert(tensor_node(row)->handle_uses); /* by itself it would keep the whole enlarged image */
     ito_tensor *h = ito_contiguous(row), *y = ito_keep(ito_square(h));
     int64_t bytes = bytes_of(h);
-    cr_assert_not(tensor_node(h)->open);
+    cr_assert_not(tensor_node(h)->handle_uses);
     ito_scope_end();
     cr_assert_leq(ito_memory_current() - before, bytes_of(y) + bytes);
     cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK, "%s", ito_error());
@@ -146,7 +147,7 @@ Test(saved, a_view_counts_with_the_memory_behind_it)
 {
     ito_tensor *x = leaf(ITO_SHAPE(64, 64), 1);
     ito_tensor *h = ito_contiguous(ito_narrow(ito_square(x), 1, 0, 1));
-    cr_assert_not(tensor_node(h)->open);
+    cr_assert_not(tensor_node(h)->handle_uses);
 }
 
 Test(saved, a_change_in_place_counts_from_when_it_is_made)
@@ -157,7 +158,7 @@ Test(saved, a_change_in_place_counts_from_when_it_is_made)
     ITO_NO_GRAD ito_fill_(h, 7);
     ito_tensor *after = ito_mul(h, w);
     ito_tensor *ones = ito_ones_like(h);
-    assert_close(ito_grad(before, w, .cotangent = ones), first, 0, "made again");
+    assert_close(ito_grad(before, w, .cotangent = ones), first, 0, "rematerialised");
     assert_close(ito_grad(after, w, .cotangent = ones), ito_full_like(h, 7), 0, "kept");
     ito_tensor *y = ito_mul(ito_silu(x), w);
     ITO_NO_GRAD ito_fill_(x, 1);
@@ -165,7 +166,7 @@ Test(saved, a_change_in_place_counts_from_when_it_is_made)
     assert_error(ITO_ERR_GRAD, "backward: input 0 of silu, [2], was changed in place after it ran");
 }
 
-Test(saved, a_retained_graph_makes_it_again_each_time)
+Test(saved, a_retained_graph_rematerialises_each_time)
 {
     ito_tensor *x = leaf(ITO_SHAPE(4, 8, 32, 32), 1), *w;
     ito_tensor *y = times_w(join, x, &w), *dy = ito_ones_like(y);
@@ -175,7 +176,7 @@ Test(saved, a_retained_graph_makes_it_again_each_time)
     ito_tensor *again = ito_grad(y, x, .cotangent = dy, .retain_graph = true);
     assert_close(again, first, 0, "second sweep");
     ito_scope_end();
-    cr_assert_eq(ito_memory_current(), before); /* what was made again has gone again */
+    cr_assert_eq(ito_memory_current(), before); /* what was computed again has gone */
     cr_assert_eq(ito_backward(y, .cotangent = dy), ITO_OK, "%s", ito_error());
     cr_assert_eq(ito_backward(y, .cotangent = dy), ITO_ERR_GRAD);
     assert_error(ITO_ERR_GRAD, "backward: what mul saved is gone after one sweep; the first one "
@@ -200,7 +201,7 @@ static ito_tensor *network(ito_tensor *const *in, int64_t n, void *context)
     (void)n, (void)context;
     ito_generator g = ito_generator_make(3, 4);
     ito_tensor *h = ito_cat(ITO_TENSORS(in[0], ito_silu(in[0])), 1);
-    h = ito_dropout(ito_group_norm_silu(h, 2, NULL, NULL, 0), 0.3, &g);
+    h = ito_dropout(ito_group_norm_silu(h, 2, NULL, NULL, 1e-5), 0.3, &g);
     h = ito_conv2d(ito_upsample_nearest2d(h, 2), in[1], NULL, .padding = 1);
     h = ito_reshape(ito_permute(ito_gelu(h), 0, 2, 3, 1), 2, 16, 3);
     return ito_mul(h, ito_reshape(h, 2, 16, 3));
@@ -240,18 +241,18 @@ Test(saved, every_failed_allocation_of_a_sweep_is_an_error_and_leaks_nothing)
     }
 }
 
-Test(saved, a_checkpoint_takes_results_that_are_made_again)
+Test(saved, recompute_takes_rematerialised_results)
 {
     ito_tensor *in[2], *plain[2], *wrapped[2];
     make_inputs(in);
     ito_tensor *h = ito_silu(in[0]), *inputs[2] = {h, in[1]};
-    ito_tensor *y = network(inputs, 2, NULL), *z = ito_checkpoint(network, NULL, inputs, 2);
-    cr_assert(tensor_node(z)->claimed[0]);
+    ito_tensor *y = network(inputs, 2, NULL), *z = ito_recompute(network, NULL, inputs, 2);
+    cr_assert(tensor_node(z)->rematerialise[0]);
     ito_backward_options options = {.cotangent = ito_ones_like(y), .retain_graph = true};
     cr_assert_eq(ito_grads(y, in, 2, plain, options), ITO_OK, "%s", ito_error());
     cr_assert_eq(ito_grads(z, in, 2, wrapped, options), ITO_OK, "%s", ito_error());
     for (int i = 0; i < 2; i++)
-        assert_close(wrapped[i], plain[i], 0, "checkpoint");
+        assert_close(wrapped[i], plain[i], 0, "recompute");
 }
 
 static ito_tensor *product(ito_tensor *const *in, int64_t n, const void *params)
@@ -267,13 +268,13 @@ static ito_tensor *product_backward(int64_t i, ito_tensor *const *in, int64_t n,
     return ito_mul(dy, in[1 - i]);
 }
 
-Test(saved, a_custom_operation_gets_results_that_are_made_again)
+Test(saved, a_custom_operation_gets_rematerialised_results)
 {
     static const ito_custom_op op = {
         .name = "product", .forward = product, .backward = product_backward};
     ito_tensor *x = leaf(ITO_SHAPE(5), 1), *w = leaf(ITO_SHAPE(5), 2), *h = ito_gelu(x);
     ito_tensor *y = ito_custom(&op, ITO_TENSORS(h, w), NULL);
-    cr_assert(tensor_node(y)->claimed[0]);
+    cr_assert(tensor_node(y)->rematerialise[0]);
     assert_close(ito_grad(y, w, .cotangent = ito_ones_like(y)), ito_detach(h), 0, "custom");
 }
 
@@ -293,12 +294,12 @@ Test(saved, a_hook_may_keep_the_gradient_that_it_saw)
     ito_release(seen);
 }
 
-Test(saved, without_history_nothing_is_claimed)
+Test(saved, without_history_nothing_is_rematerialised)
 {
     ito_tensor *x = leaf(ITO_SHAPE(5), 1), *w = leaf(ITO_SHAPE(5), 2), *h = NULL;
     ITO_NO_GRAD h = ito_silu(x);
     ito_tensor *y = ito_mul(h, w);
-    cr_assert_not(tensor_node(y)->claimed[0]);
+    cr_assert_not(tensor_node(y)->rematerialise[0]);
     assert_close(ito_grad(y, w, .cotangent = ito_ones_like(y)), h, 0, "kept");
 }
 

@@ -2,8 +2,8 @@
  * forward, gradient of the data and gradient of the weights; where Winograd could serve,
  * beside implicit GEMM ("direct").
  * Usage: bench_conv [--json] [--threads N] */
-#include "tensor/conv.h"
-#include "tensor/winograd.h"
+#include "tensor/conv/conv.h"
+#include "tensor/conv/winograd.h"
 #include "tests/bench/bench_peak.h"
 
 typedef struct shape {

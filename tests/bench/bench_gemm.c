@@ -1,6 +1,6 @@
 /* Matrix products: time, rate and share of the peak for the shapes that networks ask for.
  * Usage: bench_gemm [--json] [--threads N] */
-#include "tensor/gemm.h"
+#include "tensor/gemm/gemm.h"
 #include "tests/bench/bench_peak.h"
 
 typedef struct shape {

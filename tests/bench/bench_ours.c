@@ -136,7 +136,7 @@ static ito_tensor *softmax(bench_work *w)
 
 static ito_tensor *attention(bench_work *w)
 {
-    return ito_scaled_dot_product_attention(w->in[0], w->in[1], w->in[2], 0);
+    return ito_scaled_dot_product_attention(w->in[0], w->in[1], w->in[2]);
 }
 
 static ito_tensor *dropout(bench_work *w)

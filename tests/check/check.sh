@@ -24,6 +24,10 @@ check_includes() {
     sources '*.c' '*.h' '*.def' | xargs awk -f tests/check/include_direction.awk
 }
 
+check_program_includes() {
+    sources 'examples/*.c' 'examples/*.h' | xargs awk -f tests/check/program_includes.awk ito.h
+}
+
 check_build_and_test() { # directory, compiler, options...
     build_in "$@" && run_tests "$1"
 }
@@ -52,12 +56,17 @@ check_threads() { # build directory
     ninja -C "$1" tests/threads && TSAN_OPTIONS=ignore_noninstrumented_modules=1 "$1/tests/threads"
 }
 
+run_cppcheck() { # options; files on stdin
+    cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+        --enable=warning,performance -j "$(nproc)" \
+        --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ "$@"
+}
+
 check_cppcheck() {
-    sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' 'examples/*.c' |
-        cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
-            --enable=warning,performance -j "$(nproc)" \
-            --suppressions-list=tests/check/cppcheck.txt \
-            -I. -D_GNU_SOURCE -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_ELEM=f32 -DKERNEL_F64=0 -DKERNEL_BF16=0 -D__x86_64__
+    sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' |
+        run_cppcheck -I. -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_ELEM=f32 -DKERNEL_F64=0 \
+            -DKERNEL_BF16=0 &&
+        sources 'examples/*.c' | run_cppcheck -I. -Ibuild/gcc/include
 }
 
 # The kernels' other variants differ in the vector header only.
@@ -69,12 +78,18 @@ check_tidy() { # build directory of clang
 check() { # quick or full
     step 'format' check_format
     step 'includes point one way' check_includes
+    step 'the checks of includes, checked' tests/check/includes.sh
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
+    step 'old names fail to compile' tests/check/renamed.sh
+    step 'public names are documented' tests/check/documented.sh
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true
+        step 'programs include what is public' check_program_includes
         step 'calls point one way' tests/check/link_direction.sh build/gcc
-        step 'the installed library' tests/check/installed.sh build/gcc
+        step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
+        step 'the installed library, and the programs built with it' \
+            tests/check/installed.sh build/gcc programs
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2

@@ -1,4 +1,5 @@
 /* Runs with classes, and with every choice of a diffusion. */
+#include "examples/common/choices.h"
 #include "tests/examples/cli.h"
 
 #include "tensor/io/npy.h"
@@ -117,26 +118,6 @@ Test(cli_choices, a_run_of_any_diffusion_goes_on_to_the_bit)
     fails_with(run("train --out halves --resume"), "tensors.safetensors: cannot open");
 }
 
-Test(cli_choices, each_choice_of_a_diffusion_trains_and_samples)
-{
-    static const char *const choices[] = {
-        "--prediction x_0 --loss vlb --step-sampling stratified --schedule jsd",
-        "--prediction x_prev --schedule quad",
-        "--prediction score --schedule const --weighting min_snr --gamma 1",
-        "--prediction edm --weighting edm --schedule warmup50",
-        "--prediction flow --schedule straight --step-sampling second-moment",
-        "--variance learned --loss rescaled --schedule warmup10",
-        "--variance fixedlarge --weighting bound"};
-    for (size_t i = 0; i < sizeof choices / sizeof choices[0]; i++) {
-        char out[16];
-        snprintf(out, sizeof out, "r%d", (int)i);
-        succeeds(run("train --data npy:data.npy --out %s " TINY
-                     " %s --steps 2 --sample-every 2 --sample-count 1 --sample-steps 2",
-                     out, choices[i]));
-        succeeds(run("sample --model %s --npy a.npy --n 1 --steps 2", out));
-    }
-}
-
 /* Whether the file has these words. */
 static void says(const char *path, const char *words)
 {
@@ -145,7 +126,155 @@ static void says(const char *path, const char *words)
     cr_assert_not_null(strstr(text, words), "%s: %s", words, text);
 }
 
-Test(cli_choices, a_run_that_sees_its_own_guesses_goes_on_to_the_bit)
+/* What each option says in config.json and in the settings of a checkpoint. */
+static const struct {
+    const char *option, *setting;
+} trained[] = {{"--prediction x_0", "\"prediction\":\t\"x_0\""},
+               {"--prediction x_prev", "\"prediction\":\t\"x_prev\""},
+               {"--prediction v", "\"prediction\":\t\"v\""},
+               {"--prediction score", "\"prediction\":\t\"score\""},
+               {"--prediction edm", "\"prediction\":\t\"edm\""},
+               {"--prediction flow", "\"prediction\":\t\"flow\""},
+               {"--schedule linear", "\"schedule\":\t\"linear\""},
+               {"--schedule quad", "\"schedule\":\t\"quad\""},
+               {"--schedule const", "\"schedule\":\t\"const\""},
+               {"--schedule jsd --prediction x_0", "\"schedule\":\t\"jsd\""},
+               {"--schedule warmup10", "\"schedule\":\t\"warmup10\""},
+               {"--schedule warmup50", "\"schedule\":\t\"warmup50\""},
+               {"--schedule sigmoid", "\"schedule\":\t\"sigmoid\""},
+               {"--schedule straight --prediction flow", "\"schedule\":\t\"straight\""},
+               {"--loss vlb", "\"loss\":\t\"vlb\""},
+               {"--loss rescaled", "\"loss\":\t\"rescaled\""},
+               {"--variance learned", "\"variance\":\t\"learned\""},
+               {"--variance learned_range --loss hybrid", "\"variance\":\t\"learned_range\""},
+               {"--weighting bound", "\"weighting\":\t\"bound\""},
+               {"--weighting min_snr", "\"weighting\":\t\"min_snr\""},
+               {"--weighting p2", "\"weighting\":\t\"p2\""},
+               {"--weighting edm", "\"weighting\":\t\"edm\""}};
+
+/* Each is in the files of the run, trains weights that no other one trains, and samples. */
+Test(cli_choices, each_choice_of_a_diffusion_is_stored_and_trains_other_weights)
+{
+    enum { N = sizeof trained / sizeof trained[0] };
+    char path[128], other[64];
+    train_tiny("r", "--steps 3 " QUIET);
+    for (int i = 0; i < N; i++) {
+        snprintf(path, sizeof path, "%s --steps 3 " QUIET, trained[i].option);
+        succeeds(run("train --data npy:data.npy --out r%d " TINY " %s", i, path));
+        snprintf(path, sizeof path, "r%d/config.json", i);
+        says(path, trained[i].setting);
+        snprintf(path, sizeof path, "r%d/checkpoints/step-3/settings.json", i);
+        says(path, trained[i].setting);
+        snprintf(path, sizeof path, "r%d/checkpoints/step-3/model.safetensors", i);
+        cr_expect_not(same_file(path, "r/checkpoints/step-3/model.safetensors"),
+                      "%s is the default", trained[i].option);
+        for (int k = 0; k < i; k++) {
+            snprintf(other, sizeof other, "r%d/checkpoints/step-3/model.safetensors", k);
+            cr_expect_not(same_file(path, other), "%s is %s", trained[i].option, trained[k].option);
+        }
+        succeeds(run("sample --model r%d --npy a.npy --n 1 --steps 2", i));
+    }
+}
+
+/* A fixed variance changes no training, but the noise of samples. */
+Test(cli_choices, a_fixed_variance_is_that_of_the_samples)
+{
+    train_tiny("small", "--steps 2 --variance fixedsmall " QUIET);
+    train_tiny("large", "--steps 2 --variance fixedlarge " QUIET);
+    says("large/config.json", "\"variance\":\t\"fixedlarge\"");
+    cr_assert(same_file("small/checkpoints/step-2/model.safetensors",
+                        "large/checkpoints/step-2/model.safetensors"));
+    succeeds(run("sample --model small --npy small.npy --n 2 --steps 10"));
+    succeeds(run("sample --model large --npy large.npy --n 2 --steps 10"));
+    succeeds(run("sample --model large --npy other.npy --n 2 --steps 10 --variance fixedsmall"));
+    cr_assert_not(same_file("small.npy", "large.npy"));
+    cr_assert(same_file("small.npy", "other.npy"));
+    is_usage_error("sample --model small --npy a.npy --variance learned",
+                   "--variance: \"learned\" is none of fixedsmall|fixedlarge");
+}
+
+Test(cli_choices, each_law_of_steps_draws_others)
+{
+    int64_t n;
+    const ito_choice *const *laws = ito_choices("timestep_law", &n);
+    char log[4][4096], loss[4][32];
+    cr_assert(n <= 4);
+    /* 3 steps of the process: second-moment has seen 10 losses of each before step 12. */
+    for (int64_t i = 0; i < n; i++) {
+        char out[16], path[32];
+        snprintf(out, sizeof out, "r%d", (int)i);
+        snprintf(path, sizeof path, "%s/log.jsonl", out);
+        succeeds(run("train --data npy:data.npy --out %s " TINY " " QUIET
+                     " --diffusion-steps 3 --steps 16 --step-sampling %s",
+                     out, laws[i]->name));
+        slurp(path, log[i], sizeof log[i]);
+        const char *last = strstr(log[i], "{\"step\": 16,");
+        cr_assert_not_null(last, "%s", log[i]);
+        snprintf(loss[i], sizeof loss[i], "%.20s", strstr(last, "\"loss\""));
+        for (int64_t k = 0; k < i; k++)
+            cr_expect_str_neq(loss[i], loss[k], "%s draws as %s", laws[i]->name, laws[k]->name);
+    }
+}
+
+/* ---- samplers ---- */
+
+static void sample_with(const char *name, const char *how)
+{
+    succeeds(run("sample --model r --npy '%s.npy' --n 2 --no-clip --json %s", name, how));
+}
+
+/* All are run by name. Euler's method is DDIM, and its ancestral kind DDIM with eta 1; no others
+ * make the same images. */
+Test(cli_choices, each_sampler_makes_images_of_its_own)
+{
+    int64_t n;
+    const ito_choice *const *samplers = ito_choices("sampler", &n);
+    train_tiny("r", "--steps 40 --prediction v " QUIET);
+    for (int64_t i = 0; i < n; i++) {
+        char how[64], word[64], a[64], b[64];
+        snprintf(how, sizeof how, "--steps 6 --sampler %s", samplers[i]->name);
+        sample_with(samplers[i]->name, how);
+        snprintf(word, sizeof word, "\"sampler\":\"%s\"", samplers[i]->name);
+        cr_expect_not_null(strstr(said, word), "%s", said);
+        snprintf(a, sizeof a, "'%s.npy'", samplers[i]->name);
+        for (int64_t k = 0; k < i; k++) {
+            bool euler =
+                strcmp(samplers[i]->name, "euler") == 0 && strcmp(samplers[k]->name, "ddim") == 0;
+            snprintf(b, sizeof b, "'%s.npy'", samplers[k]->name);
+            cr_expect_eq(same_file(a, b), euler, "%s and %s", a, b);
+        }
+    }
+    sample_with("noisy", "--steps 6 --sampler ddim --eta 1");
+    cr_expect(same_file("noisy.npy", "euler-a.npy"));
+}
+
+Test(cli_choices, each_option_of_sampling_does_something)
+{
+    static const char *const options[] = {
+        "--spacing leading", "--spacing trailing", "--spacing karras",  "--spacing rate",
+        "--end-at-first",    "--eta 0.5",          "--threshold 0.999", "--rederive-eps",
+        "--churn 3",         "--first 1",          "--seed 1",          "--weights model",
+        "--no-clip"};
+    enum { N = sizeof options / sizeof options[0] };
+    char path[16], other[16];
+    train_tiny("r", "--steps 20 --prediction v --lr 0.05 " QUIET);
+    succeeds(run("sample --model r --npy plain.npy --n 2 --steps 6 --sampler ddim"));
+    for (int i = 0; i < N; i++) {
+        snprintf(path, sizeof path, "%d.npy", i);
+        succeeds(
+            run("sample --model r --npy %s --n 2 --steps 6 --sampler ddim %s", path, options[i]));
+        cr_expect_not(same_file(path, "plain.npy"), "%s does nothing", options[i]);
+        for (int k = 0; k < i; k++) {
+            snprintf(other, sizeof other, "%d.npy", k);
+            cr_expect_not(same_file(path, other), "%s does what %s does", options[i], options[k]);
+        }
+    }
+    succeeds(run("sample --model r --npy a.npy --n 2 --steps 6"));
+    succeeds(run("sample --model r --npy b.npy --n 2 --steps 6 --noise-at-last"));
+    cr_expect_not(same_file("a.npy", "b.npy"));
+}
+
+Test(cli_choices, a_run_that_sees_its_own_estimates_goes_on_to_the_bit)
 {
     train_tiny("whole",
                "--self-conditioning --steps 8 --sample-every 4 --sample-count 1 --sample-steps 3");
@@ -206,8 +335,12 @@ Test(cli_choices, choices_that_do_not_go_together_are_refused)
         {"--loss vlb --weighting p2", "the loss vlb has no weights, and p2 was given"},
         {"--weighting edm --gamma 2", "the weighting edm has no gamma, and 2 was given"},
         {"--weighting min_snr --k 2", "the weighting min_snr has no k, and 2 was given"}};
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
-        fails_with(run("train --data npy:data.npy --out r " TINY " %s", cases[i][0]), cases[i][1]);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char arguments[256];
+        snprintf(arguments, sizeof arguments, "train --data npy:data.npy --out r " TINY " %s",
+                 cases[i][0]);
+        is_usage_error(arguments, cases[i][1]);
+    }
     is_usage_error("train --data npy:data.npy --out r " TINY " --schedule jsd",
                    "--prediction: eps does not tell the image at step 19, where the schedule "
                    "leaves nothing of it; x_0 and v do");

@@ -58,15 +58,17 @@ Test(cli_classifier, says_what_is_wrong)
     is_usage_error("train --out a --epochs 0", "--epochs: \"0\" is not a whole number from 1");
     is_usage_error("eval --out a", "--out");
     fails_with(run("train --data . --out nowhere/a"), "nowhere/a: cannot write it");
-    fails_with(run("train --data . --out a"), "train-images-idx3-ubyte.gz: cannot open");
+    fails_with(run("train --data . --out a"),
+               "./train-images-idx3-ubyte: there is no such file, nor .gz");
     write_set("train", 4, 12);
     fails_with(run("train --data . --out a"), "images are 28x28, not 12x12");
     write_set("train", 4, 28);
     fails_with(run("train --data . --out a --epochs 1 --batch 4"),
-               "t10k-images-idx3-ubyte.gz: cannot open");
+               "./t10k-images-idx3-ubyte: there is no such file, nor .gz");
     write_set("t10k", 6, 28);
     write_idx("t10k-labels-idx1-ubyte", ito_zeros(ITO_SHAPE(5), ITO_U8));
-    fails_with(run("eval --data ."), ".: the t10k images and labels do not fit each other");
+    fails_with(run("eval --data ."),
+               "./t10k-labels-idx1-ubyte: its labels do not fit the number of images, 6");
     write_idx("t10k-images-idx3-ubyte", ito_zeros(ITO_SHAPE(5, 12, 12), ITO_U8));
     fails_with(run("eval --data ."), "28");
     write_npy("a.npy", ito_zeros(ITO_SHAPE(2), ITO_F32));

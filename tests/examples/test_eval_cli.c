@@ -69,12 +69,12 @@ Test(cli_eval, a_model_is_judged_by_the_images_that_sample_makes)
 /* ---- the bound ---- */
 
 /* What the library makes of the first n images of data.npy and a run's averages. */
-static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *variance, int64_t n,
+static ito_bits bound_of(const char *checkpoint, const ito_variance *variance, int64_t n,
                               int64_t monte_carlo)
 {
     char path[128];
     ito_ddpm_settings s;
-    ito_ddpm_bits bits;
+    ito_bits bits;
     char *text = ito_checkpoint_settings(checkpoint);
     cr_assert_eq(ito_ddpm_settings_parse(text, checkpoint, &s), ITO_OK, "%s", ito_error());
     free(text);
@@ -87,7 +87,7 @@ static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *v
     ito_diffusion *d = ito_diffusion_create_with(s.diffusion);
     ito_tensor *x = ito_cast(ito_narrow(ito_npy_load("data.npy"), 0, 0, n), ITO_F32);
     x = ito_add_scalar(ito_mul_scalar(ito_reshape(x, n, 1, 8, 8), 1.0 / 127.5), -1.0);
-    cr_assert_eq(ito_ddpm_bits_per_dim(d, ito_unet_network, unet, x, &bits, .seed = 3,
+    cr_assert_eq(ito_bits_per_dim(d, ito_unet_network, unet, x, &bits, .seed = 3,
                                        .monte_carlo = monte_carlo),
                  ITO_OK, "%s", ito_error());
     ito_diffusion_free(d);
@@ -96,7 +96,7 @@ static ito_ddpm_bits bound_of(const char *checkpoint, const ito_ddpm_variance *v
 }
 
 /* In a few units of the last digit, sums being made in another order. */
-static void bound_is(const ito_ddpm_bits *b, int64_t n)
+static void bound_is(const ito_bits *b, int64_t n)
 {
     static const double close = 1e-12;
     const double *total = ito_data(b->total);
@@ -126,11 +126,11 @@ Test(cli_eval, the_bound_is_that_of_the_library_for_every_variance)
 {
     static const struct {
         const char *train, *eval;
-        const ito_ddpm_variance *variance;
+        const ito_variance *variance;
     } cases[] = {{"--variance learned", "", NULL},
                  {"--variance learned_range --prediction v", "", NULL},
-                 {"--variance fixedlarge", "--variance fixedsmall", &ito_ddpm_fixedsmall},
-                 {"--variance fixedsmall", "--variance fixedlarge", &ito_ddpm_fixedlarge}};
+                 {"--variance fixedlarge", "--variance fixedsmall", &ito_variance_fixedsmall},
+                 {"--variance fixedsmall", "--variance fixedlarge", &ito_variance_fixedlarge}};
     write_images("data.npy", 40, 8);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char checkpoint[64];
@@ -141,7 +141,7 @@ Test(cli_eval, the_bound_is_that_of_the_library_for_every_variance)
         cr_assert_eq(run(BOUND "--model r%d --json --batch 2 %s", (int)i, cases[i].eval), 0, "%s",
                      complained);
         snprintf(checkpoint, sizeof checkpoint, "r%d/checkpoints/step-2", (int)i);
-        ito_ddpm_bits b = bound_of(checkpoint, cases[i].variance, 5, 0);
+        ito_bits b = bound_of(checkpoint, cases[i].variance, 5, 0);
         bound_is(&b, 5);
     }
     cr_assert_eq(run(BOUND "--model r0"), 0, "%s", complained);
@@ -157,7 +157,7 @@ Test(cli_eval, the_bound_from_drawn_steps_is_that_of_the_library)
 {
     train_tiny("r", "--steps 2 " QUIET);
     succeeds(run(BOUND "--model r --monte-carlo 4 --json"));
-    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 4);
+    ito_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 4);
     double mean = ito_item(ito_mean(b.total));
     cr_expect_float_eq(number("bits_per_dim"), mean, 1e-12 * mean);
     cr_expect_float_eq(number("L_0"), ito_item(ito_mean(ito_select(b.terms, 1, 0))), 1e-11);
@@ -210,8 +210,8 @@ Test(cli_eval, the_test_set_is_another)
     fails_with(run("eval --model c --bits-per-dim --data mnist:digits --split test"),
                "digits/t10k-labels-idx1-ubyte: there is no such file, nor .gz");
     is_usage_error(BITS "npy:test.npy --split test",
-                   "--split: npy:test.npy has no test set; fashion-mnist, mnist:DIR and "
-                   "cifar10:DIR have");
+                   "--split: npy:test.npy has no test set; it is for "
+                   "fashion-mnist|mnist:DIR|cifar10:DIR");
     is_usage_error("eval --features a.npy --against b.npy --frechet --split test",
                    "--split: --against takes its place beside --features");
 }
@@ -312,8 +312,8 @@ Test(cli_eval, rate_and_distortion_are_a_table_and_a_chart)
                      " --diffusion-steps 6"),
                  0, "%s", complained);
     cr_assert_eq(run(BOUND "--model r --rate-distortion rd.csv"), 0, "%s", complained);
-    ito_ddpm_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 0);
-    const double *table = ito_const_data(ito_ddpm_rate_distortion(&b));
+    ito_bits b = bound_of("r/checkpoints/step-2", NULL, 5, 0);
+    const double *table = ito_const_data(ito_rate_distortion(&b));
     char text[8192], *at = text;
     slurp("rd.csv", text, sizeof text);
     cr_assert_eq(strncmp(at, "reverse_time,t,bits_per_dim,rmse\n", 33), 0, "%s", text);

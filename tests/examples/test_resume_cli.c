@@ -92,7 +92,7 @@ Test(cli_resume, a_run_goes_on_with_its_own_settings)
     put_file("r/config.json", "{\"options\": {}}");
     fails_with(run("train --out r --resume"), "r/config.json: the option \"data\" is missing");
     put_file("r/config.json", "{\"options\": {\"data\": \"x\"}}");
-    fails_with(run("train --out r --resume"), "r/config.json: the data \"x\" is of no kind");
+    fails_with(run("train --out r --resume"), "r/config.json: the option \"data\"");
     put_file("r/config.json", "{\"options\": {\"data\": 7}}");
     fails_with(run("train --out r --resume"), "r/config.json: the option \"data\"");
     put_file("r/config.json", "[");

@@ -104,7 +104,7 @@ Test(cli_sample, a_trajectory_that_cannot_be_written_is_refused_before_sampling)
     fails_with(run("sample --model r --trajectory nowhere/s.png"),
                "nowhere/s.png: cannot write it");
     fails_with(run("sample --model r --frames nowhere/f"),
-               "nowhere/f: cannot make it: No such file");
+               "nowhere/f: cannot make the directory: No such file");
     cr_assert(!there("f"));
 }
 

@@ -22,7 +22,7 @@ Test(cli_usage, unknown_commands_and_options_are_usage_errors)
     is_usage_error("train extra --out r --data fashion-mnist",
                    "\"extra\" is one argument too many");
     is_usage_error("info a b", "\"b\" is one argument too many");
-    is_usage_error("info", "there is no FILE, RUN or DIR");
+    is_usage_error("info", "there is no FILE|RUN|DIR");
     is_usage_error("train --out", "--out");
 }
 
@@ -66,6 +66,14 @@ Test(cli_usage, options_that_would_change_nothing_are_refused)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         is_usage_error(cases[i][0], cases[i][1]);
     cr_assert(!there("r") && !there("p") && !there("samples.png") && !there("a.npy"));
+}
+
+/* The kind of an error decides, not its first letters. */
+Test(cli_usage, a_file_that_is_called_like_an_option_is_no_wrong_usage)
+{
+    fails_with(run("info -- --missing"), "--missing: cannot open: No such file");
+    put_file("--words", "some words");
+    fails_with(run("info -- --words"), "--words: it is neither a safetensors, npy, IDX");
 }
 
 Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)

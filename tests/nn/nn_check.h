@@ -1,36 +1,15 @@
-/* What the tests of nn/ share: error sentences, temporary directories, small tensors. */
+/* What the tests of nn/ share: temporary directories and small tensors. */
 #ifndef TESTS_NN_CHECK_H
 #define TESTS_NN_CHECK_H
 
 #include "nn/module.h"
-#include "tensor/runtime.h"
+#include "tests/expect.h"
 
-#include <criterion/criterion.h>
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* The code and the whole sentence; the record is cleared. */
-static inline void expect_error(ito_status code, const char *message)
-{
-    cr_expect_eq(ito_error_code(), code, "code %d, not %d: %s", (int)ito_error_code(), (int)code,
-                 ito_error_message());
-    cr_expect_str_eq(ito_error_message(), message);
-    ito_error_clear();
-}
-
-/* The code, and a part of the sentence that a path stands before. */
-static inline void expect_error_with(ito_status code, const char *part)
-{
-    cr_expect_eq(ito_error_code(), code, "code %d, not %d: %s", (int)ito_error_code(), (int)code,
-                 ito_error_message());
-    cr_expect_not_null(strstr(ito_error_message(), part), "\"%s\" lacks \"%s\"",
-                       ito_error_message(), part);
-    ito_error_clear();
-}
 
 /* A directory of its own for a test, as long as the test lasts. */
 static inline const char *temporary_directory(void)

@@ -118,13 +118,24 @@ Test(clip, works_in_f64)
     ito_module_free(m);
 }
 
-Test(clip, refuses_limits_that_are_not_positive)
+Test(clip, a_limit_of_zero_makes_gradients_zero)
 {
     ito_tensor *big, *small;
     ito_module *m = model(&big, &small);
-    cr_expect(isnan(ito_clip_grad_norm(m, 0)));
-    expect_error(ITO_ERR_RANGE, "clip_grad_norm: a norm of at most 0");
+    double wanted = sqrt(square_sum(big) + square_sum(small));
+    cr_expect(fabs(ito_clip_grad_norm(m, 0) - wanted) < 1e-12 * wanted);
+    cr_expect_eq(square_sum(big), 0);
+    cr_expect_eq(square_sum(small), 0);
+    ito_module_free(m);
+}
+
+Test(clip, refuses_limits_that_are_negative)
+{
+    ito_tensor *big, *small;
+    ito_module *m = model(&big, &small);
+    cr_expect(isnan(ito_clip_grad_norm(m, -1)));
+    expect_error(ITO_ERR_RANGE, "clip_grad_norm: max_norm -1 is negative or not a number");
     cr_expect(isnan(ito_clip_grad_norm(m, (double)NAN)));
-    expect_error(ITO_ERR_RANGE, "clip_grad_norm: a norm of at most nan");
+    expect_error(ITO_ERR_RANGE, "clip_grad_norm: max_norm nan is negative or not a number");
     ito_module_free(m);
 }

@@ -106,9 +106,9 @@ Test(ema, refuses_bad_settings)
     ito_tensor *p;
     ito_module *m = model(&p);
     cr_expect_null(ito_ema_create(m, .decay = 1));
-    expect_error(ITO_ERR_RANGE, "ema: decay 1 is not in (0, 1)");
+    expect_error(ITO_ERR_RANGE, "ema: decay 1 is not in [0, 1)");
     cr_expect_null(ito_ema_create(m, .decay = (double)NAN));
-    expect_error(ITO_ERR_RANGE, "ema: decay nan is not in (0, 1)");
+    expect_error(ITO_ERR_RANGE, "ema: decay nan is not in [0, 1)");
     ito_ema *e = ito_ema_create(m);
     cr_expect_eq(ito_ema_set_updates(e, -3), ITO_ERR_RANGE);
     expect_error(ITO_ERR_RANGE, "ema: -3 updates");

@@ -44,8 +44,8 @@ Test(layers, linear_is_the_affine_map_and_begins_as_pytorchs)
 
 Test(layers, without_a_generator_weights_are_zero)
 {
-    ito_linear_layer *l = ito_linear_create(NULL, "", 4, 2, .no_bias = true);
-    ito_conv2d_layer *c = ito_conv2d_create(NULL, "", 4, 2, 3, .no_bias = true);
+    ito_linear_layer *l = ito_linear_create(NULL, "", 4, 2, .bias = false);
+    ito_conv2d_layer *c = ito_conv2d_create(NULL, "", 4, 2, 3, .bias = false);
     ito_embedding_layer *e = ito_embedding_create(NULL, "", 4, 2);
     cr_expect(largest(l->weight) == 0 && largest(c->weight) == 0 && largest(e->weight) == 0);
     cr_expect(l->bias == NULL && c->bias == NULL);
@@ -285,8 +285,8 @@ Test(layers, refuse_sizes_that_make_no_sense)
     expect_error(ITO_ERR_ARGUMENT,
                  "conv2d: 3 channels in, 4 out and a kernel of 0; all must be positive");
     cr_expect_null(ito_conv2d_create(NULL, "", 3, 4, 3, .stride = -1));
-    expect_error(ITO_ERR_ARGUMENT, "conv2d: stride -1, dilation 1, padding 0 and 0; the first two "
-                                   "begin at 1, paddings at 0");
+    expect_error(ITO_ERR_ARGUMENT, "conv2d: stride -1, dilation 1, padding 0 and 0; stride and "
+                                   "dilation must be positive, paddings 0 or more");
     cr_expect_null(ito_conv2d_create(NULL, "", 3, 4, 3, .groups = 2));
     expect_error(ITO_ERR_ARGUMENT, "conv2d: 3 channels in and 4 out do not form 2 groups");
     cr_expect_null(ito_group_norm_create(NULL, "", 30, 32));

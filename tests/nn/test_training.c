@@ -4,7 +4,7 @@
 #include "nn/ema.h"
 #include "nn/layers.h"
 #include "nn/optim.h"
-#include "nn/schedule.h"
+#include "nn/lr_schedule.h"
 #include "tests/nn/nn_check.h"
 
 #include <math.h>
@@ -49,7 +49,7 @@ static double loss_of(run r, int step, bool learn)
         ito_module_zero_grad(r.model);
         cr_assert_eq(ito_backward(loss), ITO_OK, "%s", ito_error());
         cr_assert(isfinite(ito_clip_grad_norm(r.model, 1)));
-        double lr = 0.01 * ito_schedule_warmup(step, 10) * ito_schedule_cosine(step, 300, 0.1);
+        double lr = 0.01 * ito_lr_warmup(step, 10) * ito_lr_cosine(step, 300, 0.1);
         cr_assert_eq(ito_optimizer_step(r.opt, lr), ITO_OK);
         cr_assert_eq(ito_ema_update(r.ema), ITO_OK);
     }

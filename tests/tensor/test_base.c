@@ -35,10 +35,19 @@ Test(base, a_missing_argument_is_an_error_unless_one_is_known)
 
 Test(base, the_message_names_the_callers_place)
 {
-    ito_at("model.c", 42);
+    char wanted[200];
     cr_assert_null(ito_zeros(ITO_SHAPE(-1), ITO_F32));
-    cr_assert_str_eq(ito_error(), "tensor: no tensor has the shape [-1] (model.c:42)");
+    snprintf(wanted, sizeof wanted, "tensor: no tensor has the shape [-1] (%s:%d)", __FILE__,
+             __LINE__ - 2);
+    cr_assert_str_eq(ito_error(), wanted);
     cr_assert_str_eq(ito_error_message(), "tensor: no tensor has the shape [-1]");
+}
+
+Test(base, a_function_without_its_macro_keeps_the_place_noted_before)
+{
+    ito_at("model.c", 42);
+    cr_assert_null((ito_zeros)(ITO_SHAPE(-1), ITO_F32));
+    cr_assert_str_eq(ito_error(), "tensor: no tensor has the shape [-1] (model.c:42)");
 }
 
 Test(base, a_long_message_is_cut_not_overrun)

@@ -120,6 +120,10 @@ Test(tensor, products_of_sizes_are_checked)
     cr_assert_eq(checked_mul(INT64_MAX, 2), -1);
     cr_assert_eq(checked_mul(-1, 2), -1);
     cr_assert_eq(shape_numel(ITO_SHAPE(0, 5)), 0);
+    cr_assert_eq(ito_shape_numel(ITO_SHAPE(2, 3, 4)), 24);
+    cr_assert_eq(ito_shape_numel(ITO_SHAPE(INT64_MAX, 2)), -1);
+    cr_assert_eq(ito_shape_numel(ITO_SHAPE(2, -1)), -1);
+    cr_assert_eq(ito_error_code(), ITO_OK);
     cr_assert_eq(shape_numel(ITO_SHAPE(0, INT64_MAX, INT64_MAX)), -1);
 }
 

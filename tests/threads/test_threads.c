@@ -126,8 +126,8 @@ static void norms(outcome *o)
     for (int64_t images = 1; images <= 5; images += 4) { /* inside an image; over images */
         ito_tensor *in[] = {leaf(&g, ITO_SHAPE(images, 32, 65, 65)), leaf(&g, ITO_SHAPE(32)),
                             leaf(&g, ITO_SHAPE(32))};
-        keep_all(o, "group_norm", ito_group_norm(in[0], 8, in[1], in[2], 0), in, 3);
-        ito_tensor *plain = ito_group_norm(in[0], 8, NULL, NULL, 0);
+        keep_all(o, "group_norm", ito_group_norm(in[0], 8, in[1], in[2], 1e-5), in, 3);
+        ito_tensor *plain = ito_group_norm(in[0], 8, NULL, NULL, 1e-5);
         ito_tensor *group = ito_narrow(ito_narrow(plain, 0, 0, 1), 1, 4, 4);
         CHECK(fabs(ito_item(ito_mean(group))) < 1e-4, "group_norm: the mean is not 0");
         CHECK(close_to(ito_item(ito_var(group)), 1), "group_norm: the variance is not 1");
@@ -142,9 +142,9 @@ static void attentions(outcome *o)
         ito_tensor *in[] = {leaf(&g, ITO_SHAPE(heads, length, 16)),
                             leaf(&g, ITO_SHAPE(heads, length, 16)),
                             leaf(&g, ITO_SHAPE(heads, length, 16))};
-        ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2], 0);
+        ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2]);
         keep_all(o, "attention", y, in, 3);
-        ito_tensor *ones = ito_scaled_dot_product_attention(in[0], in[1], ito_ones_like(in[2]), 0);
+        ito_tensor *ones = ito_scaled_dot_product_attention(in[0], in[1], ito_ones_like(in[2]));
         CHECK(close_to(ito_item(ito_max(ones)), 1) && close_to(ito_item(ito_min(ones)), 1),
               "attention: the weights do not add up to 1");
     }

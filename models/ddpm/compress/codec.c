@@ -205,7 +205,7 @@ ito_status ito_diffusion_decompress_with(const ito_diffusion *d, ito_network *ne
         return error_missing("decompress", "the diffusion");
     codec c = {.d = d,
                .network = network,
-               .until = options.until > 0 ? options.until : -1,
+               .until = options.until,
                .progress = options.progress,
                .progress_context = options.progress_context};
     ito_decompressed r = {.images = NULL};

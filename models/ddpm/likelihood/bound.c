@@ -344,8 +344,7 @@ ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *network, i
     status = evaluate_all(&e);
     if (status == ITO_OK) {
         b = (ito_bits){NULL, ito_prior_bits(d, e.exact), e.terms, e.squares, e.decoded};
-        b.total =
-            ito_add(b.prior, ito_sum_with(b.terms, (ito_reduce_options){.dims = ITO_DIMS(1)}));
+        b.total = ito_add(b.prior, ito_sum(b.terms, .dims = ITO_DIMS(1)));
         status = b.total == NULL ? ito_error_code() : ITO_OK;
     }
     ito_no_grad_end();

@@ -2,7 +2,6 @@
  * Invariant: an example's output depends on its own label alone. */
 #include "models/ddpm/network/condition.h"
 
-#include "models/ddpm/diffusion_internal.h"
 #include "tensor/internal.h"
 
 #include <stdlib.h>
@@ -17,12 +16,12 @@ static bool check_labels(const ito_class_condition *c, const ito_tensor *x)
         return false;
     }
     for (int64_t i = 0; i < labels->shape[0]; i++) {
-        double label = vector_at(labels, i);
-        if (label >= 0 && label <= (double)c->classes)
+        int64_t label = ((const int64_t *)tensor_data(labels))[i * labels->stride[0]];
+        if (label >= 0 && label <= c->classes)
             continue;
         ito_error_set(ITO_ERR_RANGE,
-                      "class_condition: the label of example %" PRId64 " is %g; there are 0 to "
-                      "%" PRId64 ", and %" PRId64 " for none",
+                      "class_condition: the label of example %" PRId64 " is %" PRId64
+                      "; there are 0 to %" PRId64 ", and %" PRId64 " for none",
                       i, label, c->classes - 1, c->classes);
         return false;
     }

@@ -79,3 +79,28 @@ bool evaluate_at(const char *op, const ito_diffusion *d, ito_network *network, i
         return false;
     return part_heads(op, d, ito_network_evaluate(network, &in), x_t, out);
 }
+
+static coefficients eps_coefficients(const ito_prediction *p, const ito_step *step)
+{
+    ito_preconditioning eps = ito_prediction_to_eps(p, step);
+    return (coefficients){eps.c_skip, eps.c_out};
+}
+
+ito_status ito_diffusion_estimate(const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
+                                  ito_tensor *t, ito_estimate *out)
+{
+    network_heads heads;
+    if (d == NULL || x_t == NULL || t == NULL)
+        return error_missing("estimate", d == NULL ? "the diffusion" : x_t == NULL ? "x_t" : "t");
+    if (!batch_fits("estimate", d->process, x_t, x_t, t) ||
+        !evaluate_noised("estimate", d, network, x_t, t, &heads))
+        return ito_error_code();
+    ito_estimate e = {
+        .x_0 = weighted_sum(d->process, x_0_coefficients, d->prediction, x_t, heads.prediction, t),
+        .eps = weighted_sum(d->process, eps_coefficients, d->prediction, x_t, heads.prediction, t),
+        .v = heads.v};
+    if (e.x_0 == NULL || e.eps == NULL)
+        return ito_error_code();
+    *out = e;
+    return ITO_OK;
+}

@@ -55,7 +55,7 @@ ito_guidance *ito_guidance_create(const ito_diffusion *d, ito_network *network, 
         return error_null(ITO_ERR_ARGUMENT, "guidance: the %s is NULL",
                           d == NULL ? "diffusion" : "network");
     if (!isfinite(scale))
-        return error_null(ITO_ERR_RANGE, "guidance: a scale of %g", scale);
+        return error_null(ITO_ERR_RANGE, "guidance: a scale of %g; it must be finite", scale);
     ito_guidance *g = struct_alloc(sizeof *g);
     if (g != NULL)
         *g = (ito_guidance){.base = {.evaluate = evaluate, .begin = begin, .free = destroy},

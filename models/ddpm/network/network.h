@@ -39,8 +39,8 @@ struct ito_network {
      */
     ito_tensor *(*evaluate)(ito_network *self, const ito_network_input *in);
     /** A trajectory begins: what was evaluated before has nothing to do with what follows. Called
-     * at the start of every sampling run, and before each evaluation in a loss or a bound. NULL:
-     * the network remembers nothing. */
+     * at the start of every sampling run, and before each evaluation in a loss, a bound or the
+     * coder. NULL: the network remembers nothing. */
     void (*begin)(ito_network *self);
     /** Frees the network. NULL: there is nothing to free. */
     void (*free)(ito_network *self);

@@ -146,7 +146,7 @@ ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x, 
     for (int i = 0; i < LEVELS; i++)
         h = ito_conv2d_forward(l->down[i], resnet_forward(l->block[i], h, temb, NULL));
     h = ito_group_norm_silu_forward(l->norm_out, h);
-    h = ito_mean_with(h, (ito_reduce_options){.dims = ITO_DIMS(2, 3), .keepdim = false});
+    h = ito_mean(h, .dims = ITO_DIMS(2, 3));
     h = ito_keep(ito_linear_forward(l->head, h));
     ito_scope_end();
     return h;

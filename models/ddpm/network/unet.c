@@ -282,30 +282,20 @@ static ito_tensor *layer_forward(const unet_layer *l, ito_tensor *x, ito_tensor 
     return x;
 }
 
-/* Inputs of a layer that is computed again: temb, x, the skip beside it if there is one, and the
- * state of the generator that its dropout draws from, the same each time. */
+/* Inputs of a layer that is computed again: temb, x, and the skip beside it if there is one. */
 static ito_tensor *layer_again(ito_tensor *const *in, int64_t n, void *context)
 {
-    ito_generator g;
-    memcpy(&g, tensor_data(in[n - 1]), sizeof g);
-    return layer_forward(context, n == 4 ? ito_cat(in + 1, 2, 1) : in[1], in[0], &g);
+    unet_layer *l = context;
+    ito_tensor *x = n == 3 ? ito_cat(in + 1, 2, 1) : in[1];
+    return layer_forward(l, x, in[0], resnet_noise(l->resnet));
 }
 
 static ito_tensor *layer_recomputed(unet_layer *l, ito_tensor *x, ito_tensor *skip,
                                     ito_tensor *temb)
 {
-    enum { WORDS = sizeof(ito_generator) / sizeof(int64_t) };
     ito_generator *g = resnet_noise(l->resnet);
-    ito_tensor *state = ito_zeros(ITO_SHAPE(WORDS), ITO_I64);
-    if (state == NULL)
-        return NULL;
-    if (g != NULL)
-        memcpy(tensor_data(state), g, sizeof *g);
-    ito_tensor *in[4] = {temb, x, skip == NULL ? state : skip, state};
-    ito_tensor *y = ito_checkpoint(layer_again, l, in, skip == NULL ? 3 : 4);
-    if (g != NULL) /* as many numbers as the result has elements, in blocks of four */
-        g->offset += (uint64_t)(ito_numel(y) + 3) / 4;
-    return y;
+    return ito_recompute(layer_again, l, ((ito_tensor *[]){temb, x, skip}), skip == NULL ? 2 : 3,
+                         .generators = &g, .n_generators = g != NULL);
 }
 
 /* A layer on x, with the skip, if any, beside it. */

@@ -35,7 +35,7 @@ struct ito_prediction {
 };
 
 /** Each of these is described by its own help and source, in predictions.def. */
-#define ITO_PREDICTION(name) ITO_API extern const ito_prediction ito_prediction_##name;
+#define ITO_PREDICTION(name) ITO_API extern const ito_prediction name;
 #include "predictions.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -60,7 +60,7 @@ typedef struct ito_time_input {
 } ito_time_input;
 
 /** Each of these is described by its own help and source, in time_inputs.def. */
-#define ITO_TIME_INPUT(name) ITO_API extern const ito_time_input ito_time_input_##name;
+#define ITO_TIME_INPUT(name) ITO_API extern const ito_time_input name;
 #include "time_inputs.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -82,7 +82,7 @@ typedef struct ito_variance {
 } ito_variance;
 
 /** Each of these is described by its own help and source, in variances.def. */
-#define ITO_VARIANCE(name) ITO_API extern const ito_variance ito_variance_##name;
+#define ITO_VARIANCE(name) ITO_API extern const ito_variance name;
 #include "variances.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -110,7 +110,7 @@ struct ito_weighting {
 };
 
 /** Each of these is described by its own help and source, in weightings.def. */
-#define ITO_WEIGHTING(name) ITO_API extern const ito_weighting ito_weighting_##name;
+#define ITO_WEIGHTING(name) ITO_API extern const ito_weighting name;
 #include "weightings.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -130,7 +130,7 @@ typedef struct ito_objective {
 } ito_objective;
 
 /** Each of these is described by its own help and source, in objectives.def. */
-#define ITO_OBJECTIVE(name) ITO_API extern const ito_objective ito_objective_##name;
+#define ITO_OBJECTIVE(name) ITO_API extern const ito_objective name;
 #include "objectives.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */

@@ -45,5 +45,5 @@ const ito_time_input ito_time_input_c_noise = {.name = "c-noise",
 
 const ito_time_input *ito_time_input_find(const char *name)
 {
-    return (const void *)ito_choice_find("time input", name);
+    return (const void *)ito_choice_find("time_input", name);
 }

@@ -67,7 +67,7 @@ typedef struct ito_schedule_family {
 } ito_schedule_family;
 
 /** Each of these is described by its own help and source, in schedules.def. */
-#define ITO_SCHEDULE(name) ITO_API extern const ito_schedule_family ito_schedule_##name;
+#define ITO_SCHEDULE(name) ITO_API extern const ito_schedule_family name;
 #include "schedules.def"
 
 /** The family of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */

@@ -12,7 +12,7 @@
 
 const ito_timestep_law *ito_timestep_law_find(const char *name)
 {
-    return (const void *)ito_choice_find("timestep law", name);
+    return (const void *)ito_choice_find("timestep_law", name);
 }
 
 ito_timestep_sampler *ito_timestep_sampler_create(const ito_process *p, const ito_timestep_law *law)

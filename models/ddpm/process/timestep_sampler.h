@@ -41,7 +41,7 @@ struct ito_timestep_law {
 
 /** Laws of times in training; each of these is described by its own help and source, in
  * timestep_laws.def. */
-#define ITO_TIMESTEP_LAW(name) ITO_API extern const ito_timestep_law ito_timestep_law_##name;
+#define ITO_TIMESTEP_LAW(name) ITO_API extern const ito_timestep_law name;
 #include "timestep_laws.def"
 
 /** The law of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */

@@ -43,7 +43,7 @@ typedef struct ito_sampler {
 
 /** Each of these is described by its own help and source, in samplers.def. dpmpp_2m has .variant 1,
  * its Heun form, and unipc has .variant 1, B(h) = -h: copy one to set it. */
-#define ITO_SAMPLER(name) ITO_API extern const ito_sampler ito_sampler_##name;
+#define ITO_SAMPLER(name) ITO_API extern const ito_sampler name;
 #include "samplers.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -59,7 +59,7 @@ typedef struct ito_spacing {
 } ito_spacing;
 
 /** Each of these is described by its own help and source, in spacings.def. */
-#define ITO_SPACING(name) ITO_API extern const ito_spacing ito_spacing_##name;
+#define ITO_SPACING(name) ITO_API extern const ito_spacing name;
 #include "spacings.def"
 
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
@@ -153,13 +153,6 @@ ITO_API ito_tensor *ito_diffusion_sample_from_with(const ito_diffusion *d, ito_n
                                           ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
 /* ---- for samplers of one's own ---- */
-
-/** What the network says of noisy data. */
-typedef struct ito_estimate {
-    ito_tensor *x_0; /* clipped as the options say */
-    ito_tensor *eps;
-    ito_tensor *v; /* the second head, or NULL */
-} ito_estimate;
 
 /** A step made earlier. */
 typedef struct ito_sampler_past {

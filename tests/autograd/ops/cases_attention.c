@@ -8,10 +8,12 @@
 
 static const double EXACT = 1e-12; /* sums of up to 1100 terms in double */
 
+static const double by_default = (double)NAN; /* the scale 1 / sqrt(D) */
+
 static ito_tensor *attention(ito_tensor *const *in, int64_t n, void *context)
 {
     (void)n;
-    return ito_scaled_dot_product_attention(in[0], in[1], in[2], *(const double *)context);
+    return ito_scaled_dot_product_attention(in[0], in[1], in[2], .scale = *(const double *)context);
 }
 
 /* One query's output, from q [D], k [S, D], v [S, E]. */
@@ -46,23 +48,23 @@ static void check_sizes(int64_t batch, int64_t t, int64_t s, int64_t d, int64_t 
     double *want = malloc((size_t)(batch * t * e + 1) * sizeof *want);
     for (int64_t row = 0; row < batch * t; row++)
         reference(want + row * e, qs + row * d, ks + row / t * s * d, vs + row / t * s * e, s, d, e,
-                  scale == 0 ? 1 / sqrt((double)d) : scale);
-    assert_elements(ito_scaled_dot_product_attention(q, k, v, scale), want, batch * t * e, EXACT,
-                    "attention");
+                  isnan(scale) ? 1 / sqrt((double)d) : scale);
+    assert_elements(ito_scaled_dot_product_attention(q, k, v, .scale = scale), want, batch * t * e,
+                    EXACT, "attention");
     free(want);
 }
 
 void case_scaled_dot_product_attention(void)
 {
-    check_sizes(1, 1, 1, 1, 1, 0);
-    check_sizes(2, 3, 5, 4, 7, 0);
+    check_sizes(1, 1, 1, 1, 1, by_default);
+    check_sizes(2, 3, 5, 4, 7, by_default);
     check_sizes(3, 31, 63, 7, 2, -0.7);
-    check_sizes(1, 70, 1100, 3, 4, 0); /* more than one block of queries */
-    check_sizes(0, 3, 2, 2, 2, 0);
-    check_sizes(2, 0, 2, 2, 2, 0);
-    check_sizes(2, 2, 0, 2, 2, 0);
-    check_sizes(2, 2, 3, 2, 0, 0);
-    double scale = 0, given = 0.3;
+    check_sizes(1, 70, 1100, 3, 4, by_default); /* more than one block of queries */
+    check_sizes(0, 3, 2, 2, 2, by_default);
+    check_sizes(2, 0, 2, 2, 2, by_default);
+    check_sizes(2, 2, 0, 2, 2, by_default);
+    check_sizes(2, 2, 3, 2, 0, by_default);
+    double scale = by_default, given = 0.3;
     op_check_run(
         (op_check){.what = "attention",
                    .f = attention,
@@ -96,7 +98,7 @@ Test(ops_attention, fused_and_composite_gradients_agree_on_strided_heads)
 {
     ito_tensor *in[3], *fused[3], *composite[3];
     make_heads(in);
-    ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2], 0);
+    ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2]);
     cr_assert_not_null(y, "%s", ito_error());
     ito_tensor *dy = ito_permute(random_tensor(ITO_SHAPE(2, 150, 3, 5), -1, 1, 2), 0, 2, 1, 3);
     ito_backward_options options = {.cotangent = dy, .retain_graph = true};
@@ -115,7 +117,7 @@ Test(ops_attention, blocks_of_queries_add_up_in_the_gradients_of_keys)
     ito_tensor *fused[3], *composite[3];
     for (int i = 0; i < 3; i++)
         ito_requires_grad(in[i], true);
-    ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2], 2.0);
+    ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2], .scale = 2.0);
     ito_backward_options options = {.cotangent = random_tensor(ito_shape_of(y), -1, 1, 4),
                                     .retain_graph = true};
     cr_assert_eq(ito_grads(y, in, 3, fused, options), ITO_OK, "%s", ito_error());
@@ -130,8 +132,8 @@ Test(ops_attention, the_order_of_keys_does_not_matter)
     ito_tensor *q = random_tensor(ITO_SHAPE(6, 5), -1, 1, 1),
                *k = random_tensor(ITO_SHAPE(9, 5), -1, 1, 2);
     ito_tensor *v = random_tensor(ITO_SHAPE(9, 4), -1, 1, 3);
-    assert_close(ito_scaled_dot_product_attention(q, ito_flip(k, 0), ito_flip(v, 0), 0),
-                 ito_scaled_dot_product_attention(q, k, v, 0), EXACT, "order");
+    assert_close(ito_scaled_dot_product_attention(q, ito_flip(k, 0), ito_flip(v, 0)),
+                 ito_scaled_dot_product_attention(q, k, v), EXACT, "order");
 }
 
 Test(ops_attention, huge_scores_pick_one_value)
@@ -139,7 +141,7 @@ Test(ops_attention, huge_scores_pick_one_value)
     float qs[] = {1000, 0}, ks[] = {1000, 0, 0, 1000, -1000, 0}, vs[] = {1, 2, 3};
     ito_tensor *y = ito_scaled_dot_product_attention(
         ito_from_data(qs, ITO_SHAPE(1, 2), ITO_F32), ito_from_data(ks, ITO_SHAPE(3, 2), ITO_F32),
-        ito_from_data(vs, ITO_SHAPE(3, 1), ITO_F32), 1);
+        ito_from_data(vs, ITO_SHAPE(3, 1), ITO_F32), .scale = 1);
     cr_assert_eq(ito_item(y), 1.0);
 }
 
@@ -147,8 +149,8 @@ Test(ops_attention, a_matrix_gives_the_same_bits_alone_and_in_a_batch)
 {
     ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(5, 40, 24), -1, 1, 1), ITO_F32);
     ito_tensor *one = ito_narrow(x, 0, 3, 1);
-    ito_tensor *y = ito_scaled_dot_product_attention(x, x, x, 0);
-    assert_close(ito_scaled_dot_product_attention(one, one, one, 0), ito_narrow(y, 0, 3, 1), 0,
+    ito_tensor *y = ito_scaled_dot_product_attention(x, x, x);
+    assert_close(ito_scaled_dot_product_attention(one, one, one), ito_narrow(y, 0, 3, 1), 0,
                  "batch");
 }
 
@@ -156,7 +158,7 @@ Test(ops_attention, without_queries_keys_get_a_zero_gradient)
 {
     ito_tensor *q = ito_zeros(ITO_SHAPE(0, 2), ITO_F64), *v = ito_ones(ITO_SHAPE(3, 2), ITO_F64);
     ito_requires_grad(v, true);
-    cr_assert_eq(ito_backward(ito_sum(ito_scaled_dot_product_attention(q, v, v, 0))), ITO_OK);
+    cr_assert_eq(ito_backward(ito_sum(ito_scaled_dot_product_attention(q, v, v))), ITO_OK);
     assert_elements(ito_grad_of(v), (double[6]){0}, 6, 0, "dv");
 }
 
@@ -166,14 +168,14 @@ Test(ops_attention, refuses_shapes_that_do_not_fit)
                *k = ito_zeros(ITO_SHAPE(2, 5, 4), ITO_F32);
     ito_tensor *flat = ito_zeros(ITO_SHAPE(4), ITO_F32),
                *v = ito_zeros(ITO_SHAPE(2, 6, 4), ITO_F32);
-    cr_assert_null(ito_scaled_dot_product_attention(q, k, v, 0));
+    cr_assert_null(ito_scaled_dot_product_attention(q, k, v));
     assert_error(ITO_ERR_SHAPE,
                  "scaled_dot_product_attention: q [2, 3, 4], k [2, 5, 4] and v [2, 6, 4] "
                  "do not fit: [.., T, D], [.., S, D] and [.., S, E]");
-    cr_assert_null(ito_scaled_dot_product_attention(flat, flat, flat, 0));
+    cr_assert_null(ito_scaled_dot_product_attention(flat, flat, flat));
     assert_error(ITO_ERR_SHAPE, "scaled_dot_product_attention: q [4], k [4] and v [4] do not fit: "
                                 "[.., T, D], [.., S, D] and [.., S, E]");
-    cr_assert_null(ito_scaled_dot_product_attention(q, ito_narrow(k, 0, 0, 1), k, 0));
+    cr_assert_null(ito_scaled_dot_product_attention(q, ito_narrow(k, 0, 0, 1), k));
     cr_assert_eq(ito_error_code(), ITO_ERR_SHAPE);
     ito_error_clear();
 }

@@ -12,28 +12,22 @@ typedef struct setting {
     ito_conv2d_options options;
 } setting;
 
+#define OPTIONS(s, p, end, d, g)                                                                   \
+    {                                                                                              \
+        .stride = s, .padding = p, .padding_end = end, .dilation = d, .groups = g                  \
+    }
+
 static const setting settings[] = {
-    {2, 3, 5, 4, 2, 3, 3, {.padding = 1}},
-    {1, 2, 6, 7, 3, 3, 3, {.stride = 2, .padding_end = 1}},
-    {2, 4, 5, 6, 6, 1, 1, {0}},
-    {1, 4, 7, 6, 6, 3, 2, {.stride = 2, .padding = 2, .dilation = 2, .groups = 2}},
-    {1, 3, 4, 4, 3, 2, 2, {.padding = 1, .groups = 3}},
-    {1, 1, 9, 8, 1, 5, 4, {.stride = 3, .padding = 2}},
-    {1, 2, 3, 3, 2, 3, 3, {0}},
-    {0, 2, 3, 3, 2, 1, 1, {0}},
+    {2, 3, 5, 4, 2, 3, 3, OPTIONS(1, 1, 0, 1, 1)}, {1, 2, 6, 7, 3, 3, 3, OPTIONS(2, 0, 1, 1, 1)},
+    {2, 4, 5, 6, 6, 1, 1, OPTIONS(1, 0, 0, 1, 1)}, {1, 4, 7, 6, 6, 3, 2, OPTIONS(2, 2, 0, 2, 2)},
+    {1, 3, 4, 4, 3, 2, 2, OPTIONS(1, 1, 0, 1, 3)}, {1, 1, 9, 8, 1, 5, 4, OPTIONS(3, 2, 0, 1, 1)},
+    {1, 2, 3, 3, 2, 3, 3, OPTIONS(1, 0, 0, 1, 1)}, {0, 2, 3, 3, 2, 1, 1, OPTIONS(1, 0, 0, 1, 1)},
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
-static int64_t option(int64_t value)
-{
-    return value == 0 ? 1 : value;
-}
-
 static int64_t places(int64_t size, int64_t kernel, ito_conv2d_options o)
 {
-    return (size + 2 * o.padding + o.padding_end - option(o.dilation) * (kernel - 1) - 1) /
-               option(o.stride) +
-           1;
+    return (size + 2 * o.padding + o.padding_end - o.dilation * (kernel - 1) - 1) / o.stride + 1;
 }
 
 /* Every product x w that an output element sums, by the definition: add(context, x, w, y) gets the
@@ -43,8 +37,8 @@ typedef void visit(void *context, int64_t x, int64_t w, int64_t y);
 static void visit_pixel(const setting *s, int64_t n, int64_t o, int64_t i, int64_t j, int64_t y,
                         visit *add, void *context)
 {
-    int64_t stride = option(s->options.stride), dilation = option(s->options.dilation);
-    int64_t c = s->c / option(s->options.groups), group = o / (s->o / option(s->options.groups));
+    int64_t stride = s->options.stride, dilation = s->options.dilation;
+    int64_t c = s->c / s->options.groups, group = o / (s->o / s->options.groups);
     for (int64_t k = 0; k < c; k++)
         for (int64_t p = 0; p < s->kh; p++)
             for (int64_t q = 0; q < s->kw; q++) {
@@ -86,7 +80,7 @@ static double *zeros(int64_t n)
 
 static void check_setting(const setting *s)
 {
-    int64_t groups = option(s->options.groups);
+    int64_t groups = s->options.groups;
     ito_shape out =
         ITO_SHAPE(s->n, s->o, places(s->h, s->kh, s->options), places(s->w, s->kw, s->options));
     ito_tensor *x = random_tensor(ITO_SHAPE(s->n, s->c, s->h, s->w), -2, 2, 1);
@@ -134,7 +128,7 @@ void case_conv2d(void)
 {
     for (int i = 0; i < SETTINGS; i++)
         check_setting(&settings[i]);
-    static const setting padded = {.options = {.stride = 2, .padding = 1, .padding_end = 1}};
+    static const setting padded = {.options = OPTIONS(2, 1, 1, 1, 1)};
     op_check_run(
         (op_check){.what = "conv2d",
                    .f = conv2d,
@@ -143,7 +137,7 @@ void case_conv2d(void)
                    .parameter = {false, true, true},
                    .shape = {ITO_SHAPE(1, 2, 3, 3), ITO_SHAPE(2, 2, 2, 2), ITO_SHAPE(2)},
                    .large = {ITO_SHAPE(3, 32, 20, 20), ITO_SHAPE(40, 32, 3, 3), ITO_SHAPE(40)}});
-    static const setting grouped = {.options = {.padding = 1, .groups = 2}};
+    static const setting grouped = {.options = OPTIONS(1, 1, 0, 1, 2)};
     op_check_run((op_check){.what = "conv2d in groups",
                             .f = conv2d,
                             .context = (void *)(uintptr_t)&grouped,
@@ -181,7 +175,7 @@ static ito_tensor *data_gradient(ito_tensor *const *in, int64_t n, void *context
 
 void case_conv2d_data(void)
 {
-    static const setting s = {1, 2, 3, 4, 2, 2, 2, {.stride = 2, .padding = 1}};
+    static const setting s = {1, 2, 3, 4, 2, 2, 2, OPTIONS(2, 1, 0, 1, 1)};
     op_check_run((op_check){.what = "conv2d_data",
                             .f = data_gradient,
                             .context = (void *)(uintptr_t)&s,
@@ -205,7 +199,7 @@ static ito_tensor *weight_gradient(ito_tensor *const *in, int64_t n, void *conte
 
 void case_conv2d_weight(void)
 {
-    static const setting s = {1, 2, 3, 4, 2, 2, 2, {.stride = 2, .padding = 1}};
+    static const setting s = {1, 2, 3, 4, 2, 2, 2, OPTIONS(2, 1, 0, 1, 1)};
     op_check_run((op_check){.what = "conv2d_weight",
                             .f = weight_gradient,
                             .context = (void *)(uintptr_t)&s,
@@ -289,25 +283,26 @@ static void refused(ito_shape x, ito_shape w, ito_shape b, ito_conv2d_options op
 Test(ops_conv2d, refuses_what_does_not_fit)
 {
     ito_shape x = ITO_SHAPE(1, 4, 5, 5), w = ITO_SHAPE(2, 4, 3, 3), none = ITO_SHAPE();
-    ito_conv2d_options plain = {0};
+    ito_conv2d_options plain = ITO_OPTIONS(ito_conv2d_options);
     refused(ITO_SHAPE(4, 5, 5), w, none, plain, ITO_ERR_SHAPE,
             "conv2d: x [4, 5, 5] and weight [2, 4, 3, 3] must be [N, C, H, W] and "
             "[O, C / groups, KH, KW]");
     refused(x, ITO_SHAPE(2, 3, 3, 3), none, plain, ITO_ERR_SHAPE,
             "conv2d: x has 4 channels in 1 groups, weight takes 3 a group");
-    refused(x, w, none, (ito_conv2d_options){.groups = 3}, ITO_ERR_SHAPE,
+    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .groups = 3), ITO_ERR_SHAPE,
             "conv2d: 3 groups do not divide 4 and 2 channels");
     refused(x, ITO_SHAPE(2, 4, 6, 3), none, plain, ITO_ERR_SHAPE,
             "conv2d: a kernel of 6 x 3, dilation 1, does not fit an image of 5 x 5 with padding 0 "
             "and 0");
-    refused(x, w, none, (ito_conv2d_options){.dilation = 3, .padding_end = 1}, ITO_ERR_SHAPE,
+    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .dilation = 3, .padding_end = 1),
+            ITO_ERR_SHAPE,
             "conv2d: a kernel of 3 x 3, dilation 3, does not fit an image of 5 x 5 with padding 0 "
             "and 1");
     refused(
-        x, w, none, (ito_conv2d_options){.stride = -1}, ITO_ERR_ARGUMENT,
+        x, w, none, ITO_OPTIONS(ito_conv2d_options, .stride = -1), ITO_ERR_ARGUMENT,
         "conv2d: stride -1, padding 0 and 0, dilation 1, groups 1 are out of range: at least 1, "
         "padding 0");
-    refused(x, w, none, (ito_conv2d_options){.padding = INT64_MAX}, ITO_ERR_ARGUMENT,
+    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .padding = INT64_MAX), ITO_ERR_ARGUMENT,
             "conv2d: stride 1, padding 9223372036854775807 and 0, dilation 1, groups 1 are out of "
             "range: at least 1, padding 0");
     refused(x, w, ITO_SHAPE(3), plain, ITO_ERR_SHAPE,

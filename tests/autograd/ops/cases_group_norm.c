@@ -21,8 +21,8 @@ static ito_tensor *group_norm(ito_tensor *const *in, int64_t n, void *context)
     const setting *s = context;
     ito_tensor *weight = s->has_weight ? in[1] : NULL;
     ito_tensor *bias = s->has_bias ? in[s->has_weight ? 2 : 1] : NULL;
-    return s->silu ? ito_group_norm_silu(in[0], s->groups, weight, bias, 0)
-                   : ito_group_norm(in[0], s->groups, weight, bias, 0);
+    return s->silu ? ito_group_norm_silu(in[0], s->groups, weight, bias, 1e-5)
+                   : ito_group_norm(in[0], s->groups, weight, bias, 1e-5);
 }
 
 /* y of x [N, C, L], all row-major, before any silu; weight and bias may be NULL. */
@@ -59,8 +59,8 @@ static void check_sizes(ito_shape shape, int64_t groups, bool weighted, bool sil
                   weighted ? ito_const_data(weight) : NULL, weighted ? ito_const_data(bias) : NULL);
     for (int64_t i = 0; i < numel && silu; i++)
         want[i] /= 1 + exp(-want[i]);
-    ito_tensor *y = silu ? ito_group_norm_silu(x, groups, weight, bias, 0)
-                         : ito_group_norm(x, groups, weight, bias, 0);
+    ito_tensor *y = silu ? ito_group_norm_silu(x, groups, weight, bias, 1e-5)
+                         : ito_group_norm(x, groups, weight, bias, 1e-5);
     assert_elements(y, want, numel, EXACT, "group_norm");
     free(want);
 }
@@ -153,7 +153,7 @@ Test(ops_group_norm, second_derivatives_exist_beside_bf16)
     ito_tensor *weight = ito_cast(random_tensor(ITO_SHAPE(4), -2, 2, 2), ITO_F32);
     ito_requires_grad(x, true);
     ito_requires_grad(weight, true);
-    ito_tensor *y = ito_group_norm_silu(x, 2, weight, NULL, 0);
+    ito_tensor *y = ito_group_norm_silu(x, 2, weight, NULL, 1e-5);
     ito_tensor *dw =
         ito_grad(y, weight, .cotangent = ito_full_like(ito_detach(y), 1), .create_graph = true);
     cr_assert_not_null(dw, "%s", ito_error());
@@ -173,8 +173,8 @@ Test(ops_group_norm, silu_behind_it_gives_the_bits_of_both_operations)
         ito_tensor *dy = ito_cast(random_tensor(ITO_SHAPE(3, 64, 33, 31), -1, 1, 4), ITO_F32);
         for (int i = 0; i < 3; i++)
             ito_requires_grad(in[i], (wanted >> i & 1) != 0);
-        ito_tensor *fused = ito_group_norm_silu(in[0], 8, in[1], in[2], 0);
-        ito_tensor *apart = ito_silu(ito_group_norm(in[0], 8, in[1], in[2], 0));
+        ito_tensor *fused = ito_group_norm_silu(in[0], 8, in[1], in[2], 1e-5);
+        ito_tensor *apart = ito_silu(ito_group_norm(in[0], 8, in[1], in[2], 1e-5));
         assert_close(fused, apart, 0, "forward");
         for (int i = 0; i < 3; i++)
             if ((wanted >> i & 1) != 0)
@@ -188,7 +188,7 @@ Test(ops_group_norm, the_gradients_of_nothing_are_zero)
 {
     ito_tensor *x = ito_requires_grad(ito_zeros(ITO_SHAPE(0, 4, 3), ITO_F64), true);
     ito_tensor *weight = ito_requires_grad(ito_ones(ITO_SHAPE(4), ITO_F64), true);
-    ito_tensor *y = ito_group_norm(x, 2, weight, NULL, 0);
+    ito_tensor *y = ito_group_norm(x, 2, weight, NULL, 1e-5);
     cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK, "%s", ito_error());
     assert_elements(ito_grad_of(weight), (double[4]){0}, 4, 0, "dweight");
     cr_assert_eq(ito_numel(ito_grad_of(x)), 0);
@@ -214,8 +214,8 @@ Test(ops_group_norm, a_large_mean_costs_no_digits_in_f32)
         ito_tensor *z = random_tensor(ITO_SHAPE(2, 64, 20, 20), -1.7, 1.7, 1);
         ito_tensor *x = ito_cast(ito_add_scalar(z, offsets[i]), ITO_F32);
         ito_tensor *weight = random_tensor(ITO_SHAPE(64), -1, 1, 2);
-        ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 8, weight, NULL, 0);
-        ito_tensor *got = ito_group_norm(x, 8, ito_cast(weight, ITO_F32), NULL, 0);
+        ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 8, weight, NULL, 1e-5);
+        ito_tensor *got = ito_group_norm(x, 8, ito_cast(weight, ITO_F32), NULL, 1e-5);
         assert_close(ito_cast(got, ITO_F64), want, F32_STATS, "large mean");
     }
 }
@@ -226,8 +226,8 @@ Test(ops_group_norm, chunks_far_apart_merge_right)
     ito_tensor *z = random_tensor(ITO_SHAPE(1, 32, 64, 32), -1, 1, 1);
     ito_tensor *halves[] = {ito_narrow(z, 2, 0, 32), ito_add_scalar(ito_narrow(z, 2, 32, 32), 1e4)};
     ito_tensor *x = ito_cast(ito_cat(halves, 2, 2), ITO_F32);
-    ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 4, NULL, NULL, 0);
-    assert_close(ito_cast(ito_group_norm(x, 4, NULL, NULL, 0), ITO_F64), want, F32_STATS,
+    ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 4, NULL, NULL, 1e-5);
+    assert_close(ito_cast(ito_group_norm(x, 4, NULL, NULL, 1e-5), ITO_F64), want, F32_STATS,
                  "two halves");
 }
 
@@ -236,15 +236,16 @@ Test(ops_group_norm, a_border_unlike_the_rest_costs_no_digits)
 {
     ito_tensor *z = ito_add_scalar(random_tensor(ITO_SHAPE(1, 8, 255, 128), -1, 1, 1), 1000);
     ito_tensor *x = ito_cast(ito_pad(z, 0, 0, 0, 1, 0), ITO_F32);
-    ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 2, NULL, NULL, 0);
-    assert_close(ito_cast(ito_group_norm(x, 2, NULL, NULL, 0), ITO_F64), want, F32_STATS, "border");
+    ito_tensor *want = ito_group_norm(ito_cast(x, ITO_F64), 2, NULL, NULL, 1e-5);
+    assert_close(ito_cast(ito_group_norm(x, 2, NULL, NULL, 1e-5), ITO_F64), want, F32_STATS,
+                 "border");
 }
 
 Test(ops_group_norm, an_image_gives_the_same_bits_alone_and_in_a_batch)
 {
     ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(5, 32, 33, 31), -1, 3, 1), ITO_F32);
-    ito_tensor *y = ito_group_norm(x, 8, NULL, NULL, 0);
-    ito_tensor *alone = ito_group_norm(ito_narrow(x, 0, 3, 1), 8, NULL, NULL, 0);
+    ito_tensor *y = ito_group_norm(x, 8, NULL, NULL, 1e-5);
+    ito_tensor *alone = ito_group_norm(ito_narrow(x, 0, 3, 1), 8, NULL, NULL, 1e-5);
     assert_close(alone, ito_narrow(y, 0, 3, 1), 0, "batch");
 }
 
@@ -252,7 +253,7 @@ Test(ops_group_norm, a_constant_image_becomes_the_bias)
 {
     ito_tensor *x = ito_full(ITO_SHAPE(1, 4, 5, 5), 3.3, ITO_F32);
     ito_tensor *bias = ito_full(ITO_SHAPE(4), 0.25, ITO_F32);
-    assert_close(ito_group_norm(x, 2, NULL, bias, 0),
+    assert_close(ito_group_norm(x, 2, NULL, bias, 1e-5),
                  ito_full(ITO_SHAPE(1, 4, 5, 5), 0.25, ITO_F32), 1e-4,
                  "constant"); /* the rounding of the mean, 1e-7, over sqrt(eps) */
 }
@@ -261,16 +262,16 @@ Test(ops_group_norm, refuses_what_does_not_fit)
 {
     ito_tensor *x = ito_zeros(ITO_SHAPE(2, 6, 3), ITO_F32),
                *five = ito_zeros(ITO_SHAPE(5), ITO_F32);
-    cr_assert_null(ito_group_norm(five, 1, NULL, NULL, 0));
+    cr_assert_null(ito_group_norm(five, 1, NULL, NULL, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm: x [5] is not [N, C, ...]");
-    cr_assert_null(ito_group_norm(x, 4, NULL, NULL, 0));
+    cr_assert_null(ito_group_norm(x, 4, NULL, NULL, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm: 6 channels do not form 4 groups");
-    cr_assert_null(ito_group_norm(x, 0, NULL, NULL, 0));
+    cr_assert_null(ito_group_norm(x, 0, NULL, NULL, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm: 6 channels do not form 0 groups");
-    cr_assert_null(ito_group_norm(x, 2, five, NULL, 0));
+    cr_assert_null(ito_group_norm(x, 2, five, NULL, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm: weight [5] does not fit 6 channels");
-    cr_assert_null(ito_group_norm(x, 2, NULL, five, 0));
+    cr_assert_null(ito_group_norm(x, 2, NULL, five, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm: bias [5] does not fit 6 channels");
-    cr_assert_null(ito_group_norm_silu(x, 4, NULL, NULL, 0));
+    cr_assert_null(ito_group_norm_silu(x, 4, NULL, NULL, 1e-5));
     assert_error(ITO_ERR_SHAPE, "group_norm_silu: 6 channels do not form 4 groups");
 }

@@ -44,7 +44,7 @@ static double reduce_one(const reduce_case *c, const double *x, ito_shape shape,
 static void meets_oracle(const reduce_case *c, ito_tensor *x, double tolerance)
 {
     ito_shape shape = ito_shape_of(x), want_shape = {0};
-    unsigned axes = c->options.dims.ndim == 0 ? (1u << shape.ndim) - 1 : 0;
+    unsigned axes = c->options.dims.ndim < 0 ? (1u << shape.ndim) - 1 : 0;
     for (int i = 0; i < c->options.dims.ndim; i++)
         axes |= 1u << ((c->options.dims.dim[i] + shape.ndim) % shape.ndim);
     int64_t results = 1;
@@ -84,14 +84,14 @@ static void forward_checks(reduce_case c, ito_dtype dtype, double tolerance)
     };
     for (size_t k = 0; k < sizeof layouts / sizeof *layouts; k++)
         for (unsigned axes = 0; axes < 16; axes++) {
-            c.options.dims = (ito_shape){0};
+            c.options.dims = ITO_DIMS();
             for (int i = 3; i >= 0; i--)
                 if ((axes >> i & 1) != 0)
                     c.options.dims.dim[c.options.dims.ndim++] = i % 2 == 0 ? i : i - 4;
             c.options.keepdim = (axes + k) % 2 == 0;
             meets_oracle(&c, layouts[k], tolerance);
         }
-    c.options = (ito_reduce_options){.biased = c.options.biased};
+    c.options = ITO_OPTIONS(ito_reduce_options, .biased = c.options.biased);
     meets_oracle(&c, ito_cast(random_tensor(ITO_SHAPE(9001), -2, 2, 2), dtype), tolerance);
     meets_oracle(&c, ito_scalar(3, dtype), tolerance);
     c.options.dims = ITO_DIMS(0);
@@ -111,13 +111,13 @@ static void error_checks(const reduce_case *c, const char *op)
 {
     char sentence[200];
     ito_tensor *x = ito_zeros(ITO_SHAPE(2, 3), ITO_F32);
-    cr_assert_null(c->f(x, (ito_reduce_options){.dims = ITO_DIMS(2)}));
+    cr_assert_null(c->f(x, ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(2))));
     snprintf(sentence, sizeof sentence, "%s: axis 2 of a tensor of 2 axes", c->name);
     assert_error(ITO_ERR_RANGE, sentence);
-    cr_assert_null(c->f(x, (ito_reduce_options){.dims = ITO_DIMS(1, -1)}));
+    cr_assert_null(c->f(x, ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(1, -1))));
     snprintf(sentence, sizeof sentence, "%s: axis 1 appears twice in [1, -1]", c->name);
     assert_error(ITO_ERR_ARGUMENT, sentence);
-    cr_assert_null(c->f(ito_cast(x, ITO_I64), (ito_reduce_options){0}));
+    cr_assert_null(c->f(ito_cast(x, ITO_I64), ITO_OPTIONS(ito_reduce_options)));
     snprintf(sentence, sizeof sentence, "%s: takes f32, f64 or bf16, not i64 (see ito_cast)", op);
     assert_error(ITO_ERR_DTYPE, sentence);
 }
@@ -126,7 +126,10 @@ static void error_checks(const reduce_case *c, const char *op)
 static void check(const char *name, const char *op, reduce_fn *f, oracle_fn *oracle, bool biased,
                   int roundings, int gradient_roundings)
 {
-    reduce_case c = {.name = name, .f = f, .oracle = oracle, .options = {.biased = biased}};
+    reduce_case c = {.name = name,
+                     .f = f,
+                     .oracle = oracle,
+                     .options = {.dims = ITO_ALL_DIMS, .biased = biased}};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
     forward_checks(c, ITO_F32, f32_tolerance);
@@ -211,22 +214,22 @@ static void extreme(const char *name, reduce_fn *f, double sign)
     ito_scope_begin();
     double v[] = {1 * sign, 5 * sign, 5 * sign, nan(""), -HUGE_VAL * sign, 2 * sign};
     ito_tensor *x = ito_requires_grad(ito_from_data(v, ITO_SHAPE(2, 3), ITO_F64), true);
-    ito_tensor *y = f(x, (ito_reduce_options){.dims = ITO_DIMS(1)});
+    ito_tensor *y = f(x, ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(1)));
     assert_elements(y, (double[]){v[1], nan("")}, 2, 0, "a NaN wins");
     ito_tensor *dx = ito_grad(ito_sum(ito_narrow(y, 0, 0, 1)), x);
     assert_elements(dx, (double[]){0, 0.5, 0.5, 0, 0, 0}, 6, 0, "ties share");
     for (int64_t n = 1; n < 70; n += 17) { /* whole vectors and the rest, rows and columns */
         ito_tensor *row = ito_full(ITO_SHAPE(n, 2), nan(""), ITO_F32);
-        assert_elements(f(row, (ito_reduce_options){.dims = ITO_DIMS(0)}),
+        assert_elements(f(row, ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(0))),
                         (double[]){nan(""), nan("")}, 2, 0, "columns of NaN");
-        cr_assert(isnan(ito_item(f(row, (ito_reduce_options){0}))));
+        cr_assert(isnan(ito_item(f(row, ITO_OPTIONS(ito_reduce_options)))));
     }
-    cr_assert_null(
-        f(ito_zeros(ITO_SHAPE(0, 3), ITO_F32), (ito_reduce_options){.dims = ITO_DIMS(0)}));
+    cr_assert_null(f(ito_zeros(ITO_SHAPE(0, 3), ITO_F32),
+                     ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(0))));
     snprintf(sentence, sizeof sentence, "%s: no elements along the axes of [0, 3]", name);
     assert_error(ITO_ERR_SHAPE, sentence);
-    ito_tensor *none =
-        f(ito_zeros(ITO_SHAPE(0, 3), ITO_F32), (ito_reduce_options){.dims = ITO_DIMS(1)});
+    ito_tensor *none = f(ito_zeros(ITO_SHAPE(0, 3), ITO_F32),
+                         ITO_OPTIONS(ito_reduce_options, .dims = ITO_DIMS(1)));
     cr_assert_eq(ito_numel(none), 0, "no result asks for no elements");
     ito_scope_end();
 }
@@ -290,7 +293,8 @@ Test(ops_reduce, var)
 {
     /* The mean, the difference, the square (twice the difference's), the sum. */
     check("var", "sum", ito_var_with, biased_var, true, 5, 5);
-    reduce_case c = {.name = "var", .f = ito_var_with, .oracle = var};
+    reduce_case c = {
+        .name = "var", .f = ito_var_with, .oracle = var, .options = {.dims = ITO_ALL_DIMS}};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
     ito_tensor *x = ito_add_scalar(random_tensor(ITO_SHAPE(1000), -1, 1, 1), 1e6);
@@ -326,7 +330,7 @@ Test(ops_reduce, an_image_s_sum_does_not_depend_on_the_batch)
                 ito_tensor *x = ito_cast(random_tensor(shapes[k], -1, 1, 1), ITO_F32);
                 if (last)
                     x = ito_permute_to(x, ITO_DIMS(0, 3, 1, 2));
-                ito_reduce_options options = {0};
+                ito_reduce_options options = {.dims = ITO_DIMS()};
                 for (int i = 0; i < 3; i++)
                     if ((axes >> i & 1) != 0)
                         options.dims.dim[options.dims.ndim++] = i + 1;

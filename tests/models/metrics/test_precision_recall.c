@@ -2,9 +2,8 @@
  * they refuse. */
 #include "autograd/ops.h"
 #include "models/metrics/metrics.h"
-#include "tensor/runtime.h"
+#include "tests/expect.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 
@@ -113,7 +112,7 @@ Test(precision_recall, takes_the_third_neighbour_if_nothing_is_said)
 {
     ito_tensor *real = randn(1, 80, 4), *made = ito_mul_scalar(randn(2, 80, 4), 2);
     ito_precision_recall_result third = of(real, made, 3), first = of(real, made, 1), r;
-    cr_assert_eq(ito_precision_recall(real, made, &r, .k = 0), ITO_OK);
+    cr_assert_eq(ito_precision_recall(real, made, &r), ITO_OK);
     cr_expect_eq(r.precision, third.precision);
     cr_expect_lt(first.precision, third.precision);
 }
@@ -136,9 +135,8 @@ static void fails(ito_tensor *real, ito_tensor *made, int64_t k, ito_status code
 {
     ito_precision_recall_result r = {7, 7};
     cr_assert_eq(ito_precision_recall(real, made, &r, .k = k), code);
-    cr_assert_str_eq(ito_error_message(), sentence);
+    expect_error(code, sentence);
     cr_assert(r.precision == 7 && r.recall == 7);
-    ito_error_clear();
 }
 
 Test(precision_recall, refuses_what_it_cannot_compare)
@@ -157,20 +155,39 @@ Test(precision_recall, refuses_what_it_cannot_compare)
     fails(x, NULL, 3, ITO_ERR_ARGUMENT, "precision_recall: features is NULL");
 }
 
+typedef struct attempt {
+    ito_tensor *real, *made;
+    ito_precision_recall_result result;
+} attempt;
+
+static ito_status try_precision_recall(void *context)
+{
+    attempt *a = context;
+    ito_status status = ito_precision_recall(a->real, a->made, &a->result, .k = 3);
+    cr_assert(status == ITO_OK || a->result.precision == 7);
+    return status;
+}
+
 Test(precision_recall, survives_every_failure_of_memory)
 {
-    ito_tensor *real = randn(1, 20, 6), *made = randn(2, 20, 6);
-    ito_precision_recall_result want = of(real, made, 3), r = {7, 7};
-    ito_status status = ITO_ERR_MEMORY;
-    for (int64_t n = 1; status != ITO_OK; n++) {
-        cr_assert_eq(r.precision, 7);
-        ito_scope_begin();
-        ito_memory_fail_nth(n);
-        status = ito_precision_recall(real, made, &r, .k = 3);
-        ito_memory_fail_nth(0);
-        ito_scope_end();
-        cr_assert(status == ITO_OK || status == ITO_ERR_MEMORY, "%s", ito_error());
-        ito_error_clear();
-    }
-    cr_expect(r.precision == want.precision && r.recall == want.recall);
+    attempt a = {randn(1, 20, 6), randn(2, 20, 6), {7, 7}};
+    ito_precision_recall_result want = of(a.real, a.made, 3);
+    /* Centred features, their squares and distances, for both sets. */
+    cr_expect_geq(count_failed_allocations(try_precision_recall, &a), 10);
+    cr_expect(a.result.precision == want.precision && a.result.recall == want.recall);
+}
+
+Test(precision_recall, options_mean_what_they_say)
+{
+    ito_tensor *real = randn(1, 20, 4), *made = randn(2, 20, 4);
+    ito_precision_recall_result r, three = of(real, made, 3);
+    cr_expect_eq(ITO_OPTIONS(ito_precision_recall_options).k, 3);
+    cr_assert_eq(ito_precision_recall(real, made, &r), ITO_OK);
+    cr_expect(r.precision == three.precision && r.recall == three.recall);
+    cr_expect_leq(of(real, made, 1).precision, three.precision);
+    cr_expect_geq(of(real, made, 19).precision, three.precision); /* all others */
+    fails(real, made, 0, ITO_ERR_RANGE, "precision_recall: k is 0, not from 1 to 1024");
+    fails(real, made, 1025, ITO_ERR_RANGE, "precision_recall: k is 1025, not from 1 to 1024");
+    fails(real, made, 20, ITO_ERR_SHAPE,
+          "precision_recall: a neighbour number 20 takes at least 21 images, not 20");
 }

@@ -1,8 +1,8 @@
 /* The classifier score where it is known, and what it refuses. */
 #include "autograd/ops.h"
 #include "models/metrics/metrics.h"
+#include "tests/expect.h"
 
-#include <criterion/criterion.h>
 #include <float.h>
 #include <math.h>
 
@@ -57,17 +57,33 @@ Test(classifier_score, refuses_what_it_cannot_judge)
 {
     ito_classifier_score_result r = {7, 7};
     cr_assert_eq(ito_classifier_score(in_turn(9, 3, 1), &r, .splits = 0), ITO_ERR_RANGE);
-    cr_assert_str_eq(ito_error_message(),
-                     "classifier_score: the number of images, 9, cannot be cut into 10 splits");
-    ito_error_clear();
+    expect_error(ITO_ERR_RANGE,
+                 "classifier_score: the number of images, 9, cannot be cut into 0 splits");
     cr_assert_eq(ito_classifier_score(in_turn(9, 3, (double)INFINITY), &r, .splits = 3),
                  ITO_ERR_NUMERIC);
-    cr_assert_str_eq(ito_error_message(), "classifier_score: feature 0 of image 0 is inf");
-    ito_error_clear();
+    expect_error(ITO_ERR_NUMERIC, "classifier_score: feature 0 of image 0 is inf");
     cr_assert_eq(ito_classifier_score(ito_zeros(ITO_SHAPE(4), ITO_F32), &r, .splits = 1),
                  ITO_ERR_SHAPE);
     ito_error_clear();
     cr_assert_eq(ito_classifier_score(NULL, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "classifier_score: features is NULL");
+    expect_error(ITO_ERR_ARGUMENT, "classifier_score: features is NULL");
     cr_assert(r.mean == 7 && r.deviation == 7);
+}
+
+Test(classifier_score, options_mean_what_they_say)
+{
+    ito_tensor *logits = in_turn(20, 5, 1);
+    ito_classifier_score_result r, ten;
+    cr_expect_eq(ITO_OPTIONS(ito_classifier_score_options).splits, 10);
+    cr_assert_eq(ito_classifier_score(logits, &r), ITO_OK);
+    ten = of(logits, 10);
+    cr_expect(r.mean == ten.mean && r.deviation == ten.deviation);
+    cr_expect_eq(of(logits, 1).deviation, 0);
+    cr_expect(isfinite(of(logits, 20).mean)); /* as many as images */
+    cr_expect_eq(ito_classifier_score(logits, &r, .splits = 21), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE,
+                 "classifier_score: the number of images, 20, cannot be cut into 21 splits");
+    cr_expect_eq(ito_classifier_score(logits, &r, .splits = -1), ITO_ERR_RANGE);
+    expect_error(ITO_ERR_RANGE,
+                 "classifier_score: the number of images, 20, cannot be cut into -1 splits");
 }

@@ -24,6 +24,57 @@ Test(file, a_whole_file_is_read_and_ended_with_a_zero)
     mem_free(data);
 }
 
+Test(file, what_was_written_as_a_whole_is_read_back)
+{
+    const char *path = in_directory("a");
+    int64_t size = -1;
+    cr_assert_eq(ito_file_write(path, "one\0two", 7), ITO_OK, "%s", ito_error_message());
+    char *bytes = ito_file_read(path, 7, &size);
+    cr_assert_not_null(bytes, "%s", ito_error_message());
+    cr_assert_eq(size, 7);
+    cr_assert_eq(memcmp(bytes, "one\0two\0", 8), 0);
+    free(bytes);
+    bytes = ito_file_read(path, 7, NULL);
+    cr_assert_str_eq(bytes, "one");
+    free(bytes);
+    cr_assert_eq(ito_file_write(path, NULL, 0), ITO_OK, "%s", ito_error_message());
+    expect_content(path, "");
+}
+
+Test(file, a_whole_file_that_cannot_be_had_changes_nothing)
+{
+    int open_files = count_entries("/proc/self/fd");
+    const char *path = write_file("a", "0123456789", 10);
+    int64_t size = -1;
+    cr_assert_null(ito_file_read(path, 9, &size));
+    expect_error(ITO_ERR_FORMAT, "%s: has 10 bytes, more than the 9 allowed", path);
+    cr_assert_null(ito_file_read(NULL, 9, &size));
+    expect_error(ITO_ERR_ARGUMENT, "file: no path is given");
+    cr_assert_eq(size, -1);
+    cr_assert_eq(ito_file_write(path, NULL, 3), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "file: no bytes are given");
+    expect_content(path, "0123456789");
+    expect_nothing_left(open_files);
+}
+
+static bool read_a_whole_file(void *context)
+{
+    char *bytes = ito_file_read(context, 10, NULL);
+    bool done = bytes != NULL;
+    free(bytes);
+    return done;
+}
+
+Test(file, a_whole_file_without_memory_is_an_error)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s", write_file("a", "0123456789", 10));
+    ito_memory_fail_nth(1);
+    cr_assert_not(read_a_whole_file(path));
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    expect_clean_failures(read_a_whole_file, path);
+}
+
 Test(file, what_is_no_readable_file_is_refused)
 {
     int open_files = count_entries("/proc/self/fd");

@@ -1,10 +1,11 @@
 /* The classifier of noised images: an image's logits are its own, it learns, and it guides. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "models/ddpm/network/condition.h"
+#include "models/ddpm/network/guidance.h"
 #include "models/ddpm/network/noise_classifier.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "nn/optim.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -32,7 +33,7 @@ static ito_tensor *images(void)
     return ito_randn(&g, ITO_SHAPE(N, 3, 5, 6), ITO_F32);
 }
 
-Test(noise_classifier, an_images_logits_depend_on_it_and_its_step_alone)
+Test(noise_classifier, an_images_logits_depend_on_it_and_its_time_alone)
 {
     ito_noise_classifier *c = make(3);
     ito_tensor *x = images(), *y = ito_clone(x);
@@ -46,13 +47,19 @@ Test(noise_classifier, an_images_logits_depend_on_it_and_its_step_alone)
     ito_module_free(&c->base);
 }
 
+static ito_tensor *log_probability(ito_noise_classifier *c, ito_tensor *times, ito_tensor *labels)
+{
+    ito_tensor *x = images();
+    ito_network_input in = {.x = x, .t = times, .x_t = x, .labels = labels};
+    return ito_network_evaluate(&c->network, &in);
+}
+
 Test(noise_classifier, probabilities_of_all_classes_add_up_to_1)
 {
     ito_noise_classifier *c = make(3);
     double sum[N] = {0};
     for (int label = 0; label < CLASSES; label++) {
-        ito_noise_classifier_guide to = {c, ito_full(ITO_SHAPE(N), label, ITO_I64)};
-        ito_tensor *p = ito_noise_classifier_log_probability(images(), steps(1, 2, 3), &to);
+        ito_tensor *p = log_probability(c, steps(1, 2, 3), ito_full(ITO_SHAPE(N), label, ITO_I64));
         cr_assert(p != NULL && ito_ndim(p) == 1, "%s", ito_error());
         for (int i = 0; i < N; i++)
             sum[i] += exp((double)((const float *)ito_const_data(p))[i]);
@@ -81,8 +88,7 @@ static void train(const ito_diffusion *d, ito_noise_classifier *c)
         ito_scope_begin();
         ito_tensor *labels, *x_0 = ito_contiguous(shades(&g, 32, &labels));
         ito_tensor *t = ito_randint(&g, 0, d->process->steps, ITO_SHAPE(32), ITO_I64);
-        ito_tensor *x =
-            ito_q_sample(d->process, x_0, ito_randn(&g, ito_shape_of(x_0), ITO_F32), t);
+        ito_tensor *x = ito_q_sample(d->process, x_0, ito_randn(&g, ito_shape_of(x_0), ITO_F32), t);
         ito_module_zero_grad(&c->base);
         cr_assert_eq(ito_backward(ito_cross_entropy(ito_noise_classifier_logits(c, x, t), labels)),
                      ITO_OK, "%s", ito_error());
@@ -94,15 +100,15 @@ static void train(const ito_diffusion *d, ito_noise_classifier *c)
 
 /* The best eps for images of one shade with variance V about 0: of all 16 pixels only the mean
  * tells of the shade. */
-static ito_tensor *shade_eps(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *shade_eps(ito_network *self, const ito_network_input *in)
 {
-    const ito_diffusion *d = context;
+    const ito_diffusion *d = self->context;
     const double V = 0.25 + 0.09;
-    int64_t at = ((const int64_t *)ito_const_data(t))[0];
+    int64_t at = (int64_t)input_time(in, 0);
     double a = d->process->signal[at], s = d->process->noise[at];
-    ito_tensor *mean = ito_mean(x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
+    ito_tensor *mean = ito_mean(in->x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
     ito_tensor *x_0 = ito_mul_scalar(mean, a * V / (a * a * V + s * s / 16));
-    return ito_mul_scalar(ito_sub(x, ito_mul_scalar(x_0, a)), 1 / s);
+    return ito_mul_scalar(ito_sub(in->x, ito_mul_scalar(x_0, a)), 1 / s);
 }
 
 Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
@@ -121,16 +127,13 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
     }
 
     double mean[CLASSES];
+    ito_network shades_alone = network_of(shade_eps, d);
+    ito_classifier_guidance *guided =
+        ito_classifier_guidance_create(d, &shades_alone, &c->network, 1.0);
     for (int label = 0; label < CLASSES; label++) {
-        ito_noise_classifier_guide to = {c, ito_full(ITO_SHAPE(32), label, ITO_I64)};
-        ito_ddpm_classifier guided = {.diffusion = d,
-                                      .network = shade_eps,
-                                      .context = d,
-                                      .log_probability = ito_noise_classifier_log_probability,
-                                      .classifier_context = &to,
-                                      .scale = 1.0};
-        ito_tensor *made = ito_diffusion_sample(d, ito_ddpm_classifier_network, &guided,
-                                           ITO_SHAPE(32, 1, 4, 4), .no_clip = true);
+        guided->labels = ito_full(ITO_SHAPE(32), label, ITO_I64);
+        ito_tensor *made =
+            ito_diffusion_sample(d, &guided->base, ITO_SHAPE(32, 1, 4, 4), .no_clip = true);
         cr_assert_not_null(made, "%s", ito_error());
         mean[label] = ito_item(ito_mean(made));
     }
@@ -138,35 +141,41 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
      * classifier is not so sure of the shades between, which leaves fewer of them. */
     cr_expect(mean[0] < -0.3 && mean[0] > -1, "%g", mean[0]);
     cr_expect(mean[1] > 0.3 && mean[1] < 1, "%g", mean[1]);
+    ito_network_free(&guided->base);
     ito_diffusion_free(d);
     ito_module_free(&c->base);
 }
 
-static void fails(const void *result, const char *message)
+Test(noise_classifier, settings_out_of_range_are_refused)
 {
-    cr_assert_null(result);
-    cr_expect_str_eq(ito_error_message(), message);
-    ito_error_clear();
+    assert_refused(
+        ito_noise_classifier_create(&(ito_noise_classifier_config){1, 12, 2}, NULL), ITO_ERR_RANGE,
+        "noise_classifier: images of 1 channels, a width of 12 and 2 classes; there can be 1 to "
+        "1024 channels, a multiple of 8 up to 1024 and 1 to 1000000 classes");
 }
 
-Test(noise_classifier, what_does_not_fit_is_refused)
+Test(noise_classifier, images_that_do_not_fit_are_refused)
 {
-    fails(ito_noise_classifier_create(&(ito_noise_classifier_config){1, 12, 2}, NULL),
-          "noise_classifier: images of 1 channels, a width of 12 and 2 classes; there can be 1 to "
-          "1024 channels, a multiple of 8 up to 1024 and 1 to 1000000 classes");
     ito_noise_classifier *c = make(3);
-    fails(ito_noise_classifier_logits(c, ito_zeros(ITO_SHAPE(N, 1, 5, 6), ITO_F32), steps(0, 0, 0)),
-          "noise_classifier: x is [3, 1, 5, 6] and t [3]; it takes [N, 3, H, W] and [N]");
-    fails(ito_module_forward(&c->base, images()),
-          "noise_classifier: it takes steps besides images: ito_noise_classifier_logits");
-    ito_noise_classifier_guide to = {c, NULL};
-    fails(ito_noise_classifier_log_probability(images(), steps(0, 0, 0), &to),
-          "noise_classifier: there are no labels to guide to");
-    to.labels = ito_zeros(ITO_SHAPE(2), ITO_I64);
-    fails(ito_noise_classifier_log_probability(images(), steps(0, 0, 0), &to),
-          "noise_classifier: the labels are [2] of i64; images [3, 3, 5, 6] need one i64 each");
-    to.labels = ito_full(ITO_SHAPE(N), CLASSES, ITO_I64);
-    cr_assert_null(ito_noise_classifier_log_probability(images(), steps(0, 0, 0), &to));
+    assert_refused(
+        ito_noise_classifier_logits(c, ito_zeros(ITO_SHAPE(N, 1, 5, 6), ITO_F32), steps(0, 0, 0)),
+        ITO_ERR_SHAPE,
+        "noise_classifier: x is [3, 1, 5, 6] and t [3]; it takes [N, 3, H, W] and [N]");
+    assert_refused(ito_module_forward(&c->base, images()), ITO_ERR_ARGUMENT,
+                   "noise_classifier: it takes times besides images: ito_noise_classifier_logits");
+    ito_module_free(&c->base);
+}
+
+Test(noise_classifier, labels_that_do_not_fit_are_refused)
+{
+    ito_noise_classifier *c = make(3);
+    ito_tensor *t = steps(0, 0, 0);
+    assert_refused(log_probability(c, t, NULL), ITO_ERR_ARGUMENT,
+                   "noise_classifier: there are no labels to guide to");
+    assert_refused(
+        log_probability(c, t, ito_zeros(ITO_SHAPE(2), ITO_I64)), ITO_ERR_SHAPE,
+        "noise_classifier: the labels are [2] of i64; images [3, 3, 5, 6] need one i64 each");
+    cr_assert_null(log_probability(c, t, ito_full(ITO_SHAPE(N), CLASSES, ITO_I64)));
     cr_expect_eq(ito_error_code(), ITO_ERR_RANGE, "%s", ito_error());
     ito_error_clear();
     ito_module_free(&c->base);

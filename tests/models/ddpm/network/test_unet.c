@@ -4,6 +4,7 @@
 
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -167,35 +168,36 @@ Test(unet, presets_put_attention_at_16_pixels)
 
 /* ---- values ---- */
 
+/* Of any times; i64 are those of a process in steps. */
 Test(unet, time_embedding_is_sines_then_cosines)
 {
-    static const int64_t steps[] = {0, 1, 500, 999};
-    ito_tensor *y = ito_time_embedding(ito_from_data(steps, ITO_SHAPE(4), ITO_I64), 10);
-    const float *values = ito_const_data(y);
-    for (int n = 0; n < 4; n++) {
-        for (int i = 0; i < 5; i++) {
-            double angle = (double)steps[n] / pow(10000.0, i / 4.0);
-            cr_assert_float_eq((double)values[10 * n + i], sin(angle), 1e-6);
-            cr_assert_float_eq((double)values[10 * n + 5 + i], cos(angle), 1e-6);
+    static const double times[] = {0, 1, 500, 999, 0.25, 12.75};
+    static const ito_dtype dtypes[] = {ITO_I64, ITO_F32, ITO_F64};
+    for (int k = 0; k < 3; k++) {
+        int64_t count = dtypes[k] == ITO_I64 ? 4 : 6;
+        ito_tensor *t = ito_cast(ito_from_data(times, ITO_SHAPE(count), ITO_F64), dtypes[k]);
+        ito_tensor *y = ito_time_embedding(t, 10);
+        cr_assert_not_null(y, "%s", ito_error());
+        cr_assert_eq(ito_dtype_of(y), ITO_F32);
+        const float *values = ito_const_data(y);
+        for (int64_t n = 0; n < count; n++) {
+            for (int i = 0; i < 5; i++) {
+                double angle = times[n] / pow(10000.0, i / 4.0);
+                cr_assert_float_eq((double)values[10 * n + i], sin(angle), 1e-6);
+                cr_assert_float_eq((double)values[10 * n + 5 + i], cos(angle), 1e-6);
+            }
         }
     }
-    cr_assert_null(ito_time_embedding(ito_from_data(steps, ITO_SHAPE(4), ITO_I64), 7));
-    cr_assert_str_eq(
-        ito_error_message(),
-        "time_embedding: t is [4] i64, channels 7; it takes [N] i64 and an even number "
-        "from 4 up");
 }
 
-static ito_unet_config tiny_config(void)
+Test(unet, time_embedding_refuses_odd_widths_and_what_are_no_times)
 {
-    return (ito_unet_config){.in_channels = 3,
-                             .height = 8,
-                             .width = 8,
-                             .channels = 8,
-                             .levels = 2,
-                             .multipliers = {1, 2},
-                             .attention = {false, true},
-                             .blocks = 1};
+    assert_refused(ito_time_embedding(ito_zeros(ITO_SHAPE(4), ITO_I64), 7), ITO_ERR_SHAPE,
+                   "time_embedding: t is [4] i64, channels 7; it takes [N] i64, f32 or f64 and an "
+                   "even number from 4 up");
+    assert_refused(ito_time_embedding(ito_zeros(ITO_SHAPE(4), ITO_U8), 8), ITO_ERR_SHAPE,
+                   "time_embedding: t is [4] u8, channels 8; it takes [N] i64, f32 or f64 and an "
+                   "even number from 4 up");
 }
 
 static double largest(ito_tensor *x)
@@ -206,7 +208,7 @@ static double largest(ito_tensor *x)
 /* Glorot: uniform within sqrt(6 / (fan_in + fan_out)); with scale 1e-10, within 1e-5 of that. */
 Test(unet, weights_begin_as_in_the_paper)
 {
-    ito_unet_config config = tiny_config();
+    ito_unet_config config = tiny_unet_config(3);
     ito_generator g = ito_generator_make(1, 2);
     ito_unet *unet = ito_unet_create(&config, &g);
     ito_named_tensors *p = ito_module_parameters(&unet->base);
@@ -240,7 +242,7 @@ static ito_tensor *steps_of(int64_t n, int64_t t)
 
 Test(unet, output_has_the_inputs_shape_even_if_not_square)
 {
-    ito_unet_config config = tiny_config();
+    ito_unet_config config = tiny_unet_config(3);
     config.in_channels = 1;
     config.height = 6;
     config.width = 10;
@@ -260,7 +262,7 @@ Test(unet, output_has_the_inputs_shape_even_if_not_square)
 /* Gradients after one step of a batch, and what was in use at most besides what was before. */
 static ito_tensor *gradients_of(bool recompute, int64_t *peak)
 {
-    ito_unet_config config = tiny_config();
+    ito_unet_config config = tiny_unet_config(3);
     config.height = config.width = 32;
     config.blocks = 2;
     config.dropout = 0.25;
@@ -309,46 +311,54 @@ Test(unet, recomputing_gives_the_same_bits_and_takes_less_memory)
 
 /* ---- errors ---- */
 
-static void refused(ito_unet_config config, ito_status code, const char *message)
+static void assert_config_refused(ito_unet_config config, ito_status code, const char *message)
 {
-    cr_assert_null(ito_unet_create(&config, NULL));
-    cr_assert_eq(ito_error_code(), code);
-    cr_assert_str_eq(ito_error_message(), message);
-    ito_error_clear();
+    assert_refused(ito_unet_create(&config, NULL), code, message);
+    assert_refused_status(ito_unet_check(&config), code, message);
 }
 
-Test(unet, settings_that_make_no_network_are_refused)
+Test(unet, shapes_that_make_no_network_are_refused)
 {
-    ito_unet_config c = tiny_config();
+    ito_unet_config c = tiny_unet_config(3);
     c.height = 7;
-    refused(
+    assert_config_refused(
         c, ITO_ERR_SHAPE,
         "unet: images of 7x8 cannot be halved 1 times; 2 levels need sides that are multiples of "
         "2");
-    c = tiny_config();
+    c = tiny_unet_config(3);
     c.channels = 9;
-    refused(c, ITO_ERR_SHAPE, "unet: 9 channels; the number must be even");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_SHAPE, "unet: 9 channels; the number must be even");
+    c = tiny_unet_config(3);
     c.groups = 3;
-    refused(c, ITO_ERR_SHAPE, "unet: 8 channels do not form 3 groups");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_SHAPE, "unet: 8 channels do not form 3 groups");
+}
+
+Test(unet, settings_out_of_range_are_refused)
+{
+    ito_unet_config c = tiny_unet_config(3);
     c.dropout = 1.0;
-    refused(c, ITO_ERR_RANGE, "unet: dropout is 1; it must be in [0, 1)");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_RANGE, "unet: dropout is 1; it must be in [0, 1)");
+    c = tiny_unet_config(3);
     c.levels = 9;
-    refused(c, ITO_ERR_RANGE, "unet: the number of levels is 9; it must be 1 to 8");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_RANGE, "unet: the number of levels is 9; it must be 1 to 8");
+    c = tiny_unet_config(3);
     c.multipliers[1] = 0;
-    refused(c, ITO_ERR_RANGE, "unet: a multiplier is 0; it must be 1 to 64");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_RANGE, "unet: a multiplier is 0; it must be 1 to 64");
+    c = tiny_unet_config(3);
     c.in_channels = INT64_MAX;
-    refused(c, ITO_ERR_RANGE, "unet: in_channels is 9223372036854775807; it must be 1 to 8192");
-    c = tiny_config();
+    assert_config_refused(c, ITO_ERR_RANGE,
+                          "unet: in_channels is 9223372036854775807; it must be 1 to 8192");
+    c = tiny_unet_config(3);
     c.blocks = 17;
-    refused(c, ITO_ERR_RANGE, "unet: the number of blocks is 17; it must be 1 to 16");
-    cr_assert_eq(ito_unet_preset("huge", 3, 32, 32, &c), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(),
-                     "unet: there is no preset \"huge\"; there are small, cifar10 and lsun256");
+    assert_config_refused(c, ITO_ERR_RANGE, "unet: the number of blocks is 17; it must be 1 to 16");
+}
+
+Test(unet, an_unknown_preset_is_refused)
+{
+    ito_unet_config c;
+    assert_refused_status(
+        ito_unet_preset("huge", 3, 32, 32, &c), ITO_ERR_ARGUMENT,
+        "unet: there is no preset \"huge\"; there are small, cifar10 and lsun256");
 }
 
 Test(unet, the_largest_network_that_is_allowed_has_its_skips)
@@ -365,40 +375,48 @@ Test(unet, the_largest_network_that_is_allowed_has_its_skips)
     ito_module_free(&unet->base);
 }
 
-Test(unet, input_that_does_not_fit_is_refused)
+Test(unet, images_and_times_that_do_not_fit_are_refused)
 {
-    ito_unet_config config = tiny_config();
+    ito_unet_config config = tiny_unet_config(3);
     ito_unet *unet = ito_unet_create(&config, NULL);
-    cr_assert_null(
-        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 1, 8, 8), ITO_F32), steps_of(2, 0)));
-    cr_assert_eq(ito_error_code(), ITO_ERR_SHAPE);
-    cr_assert_str_eq(
-        ito_error_message(),
+    assert_refused(
+        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 1, 8, 8), ITO_F32), steps_of(2, 0)),
+        ITO_ERR_SHAPE,
         "unet: x is [2, 1, 8, 8] and t [2]; it takes [N, 3, H, W] with H and W multiples "
         "of 2, and [N]");
-    ito_error_clear();
-    cr_assert_null(
-        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 3, 8, 7), ITO_F32), steps_of(2, 0)));
-    ito_error_clear();
-    cr_assert_null(
-        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32), steps_of(1, 0)));
-    ito_error_clear();
+    assert_refused(
+        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 3, 8, 7), ITO_F32), steps_of(2, 0)),
+        ITO_ERR_SHAPE,
+        "unet: x is [2, 3, 8, 7] and t [2]; it takes [N, 3, H, W] with H and W multiples "
+        "of 2, and [N]");
+    assert_refused(
+        ito_unet_forward(unet, ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32), steps_of(1, 0)),
+        ITO_ERR_SHAPE,
+        "unet: x is [2, 3, 8, 8] and t [1]; it takes [N, 3, H, W] with H and W multiples "
+        "of 2, and [N]");
     cr_assert_null(ito_unet_forward(unet, NULL, steps_of(1, 0)));
     cr_assert_eq(ito_error_code(), ITO_OK);
-    cr_assert_null(ito_module_forward(&unet->base, ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32)));
-    cr_assert_str_eq(ito_error_message(), "unet: it takes steps besides images: ito_unet_forward");
+    ito_module_free(&unet->base);
+}
+
+Test(unet, images_without_times_are_refused)
+{
+    ito_unet_config config = tiny_unet_config(3);
+    ito_unet *unet = ito_unet_create(&config, NULL);
+    assert_refused(ito_module_forward(&unet->base, ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32)),
+                   ITO_ERR_ARGUMENT, "unet: it takes times besides images: ito_unet_forward");
     ito_module_free(&unet->base);
 }
 
 Test(unet, failed_allocations_are_errors_and_leak_nothing)
 {
-    ito_unet_config config = tiny_config();
+    ito_unet_config config = tiny_unet_config(3);
     config.levels = 1;
-    int64_t blocks = ito_memory_blocks(), n;
+    int64_t blocks = ito_memory_blocks(), failures = 0;
     ito_unet *unet = NULL;
-    for (n = 1; unet == NULL; n++) {
+    for (; unet == NULL; failures += unet == NULL) {
         ito_generator g = ito_generator_make(1, 2);
-        ito_memory_fail_nth(n);
+        ito_memory_fail_nth(failures + 1);
         unet = ito_unet_create(&config, &g);
         ito_memory_fail_nth(0);
         if (unet == NULL) {
@@ -407,13 +425,14 @@ Test(unet, failed_allocations_are_errors_and_leak_nothing)
         }
         ito_error_clear();
     }
-    cr_assert(n > 20);
+    cr_assert_gt(failures, 20);
     ito_tensor *y = NULL;
     ito_tensor *x = ito_zeros(ITO_SHAPE(1, 3, 8, 8), ITO_F32), *t = steps_of(1, 3);
     blocks = ito_memory_blocks();
-    for (n = 1; y == NULL; n++) {
+    failures = 0;
+    for (; y == NULL; failures += y == NULL) {
         ito_scope_begin();
-        ito_memory_fail_nth(n);
+        ito_memory_fail_nth(failures + 1);
         y = ito_unet_forward(unet, x, t);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), y == NULL ? ITO_ERR_MEMORY : ITO_OK);
@@ -421,5 +440,6 @@ Test(unet, failed_allocations_are_errors_and_leak_nothing)
         ito_scope_end();
         cr_assert_eq(ito_memory_blocks(), blocks);
     }
+    cr_assert_gt(failures, 20);
     ito_module_free(&unet->base);
 }

@@ -5,6 +5,7 @@
 #include "autograd/ops.h"
 #include "nn/init.h"
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -17,15 +18,10 @@
 
 static ito_unet *tiny(void)
 {
-    ito_unet_config config = {.in_channels = 3,
-                              .height = 8,
-                              .width = 8,
-                              .channels = 16,
-                              .levels = 2,
-                              .multipliers = {1, 2},
-                              .attention = {false, true},
-                              .blocks = 1,
-                              .dropout = 0.1};
+    ito_unet_config config = tiny_unet_config(3);
+    config.channels = 16;
+    config.groups = 16;
+    config.dropout = 0.1;
     ito_generator init = ito_generator_make(3, 0);
     ito_unet *unet = ito_unet_create(&config, &init);
     cr_assert_not_null(unet, "%s", ito_error());
@@ -110,8 +106,7 @@ Test(unet_bf16, bits_of_bf16_depend_neither_on_threads_nor_on_the_batch)
 Test(unet_bf16, other_precisions_are_refused)
 {
     ito_unet *unet = tiny();
-    cr_expect_eq(ito_unet_set_precision(unet, ITO_F16), ITO_ERR_DTYPE);
-    cr_expect_str_eq(ito_error_message(), "unet: precision f16 is neither f32 nor bf16");
-    ito_error_clear();
+    assert_refused_status(ito_unet_set_precision(unet, ITO_F16), ITO_ERR_DTYPE,
+                          "unet: precision f16 is neither f32 nor bf16");
     ito_module_free(&unet->base);
 }

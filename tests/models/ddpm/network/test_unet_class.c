@@ -1,9 +1,10 @@
 /* The U-Net that is told classes: an image's output depends on its own label alone, no label is the
- * last row, and only rows that were asked for get a gradient. */
+ * last row, and only rows that were given get a gradient. */
 #include "autograd/autograd.h"
-#include "autograd/ops.h"
+#include "models/ddpm/network/condition.h"
+#include "models/ddpm/network/guidance.h"
 #include "models/ddpm/settings.h"
-#include "nn/init.h"
+#include "tests/models/ddpm/network/network_check.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -12,25 +13,11 @@
 
 enum { CLASSES = 3, N = 2, IMAGE = 8 * 8, WIDTH = 4 * 8 };
 
-/* All parameters random, so that nothing that should matter is multiplied by zero. */
 static ito_unet *make_unet(int64_t classes)
 {
-    ito_unet_config c = {.in_channels = 1,
-                         .height = 8,
-                         .width = 8,
-                         .channels = 8,
-                         .levels = 2,
-                         .multipliers = {1, 2},
-                         .blocks = 1,
-                         .classes = classes};
-    ito_unet *u = ito_unet_create(&c, NULL);
-    cr_assert_not_null(u, "%s", ito_error());
-    ito_generator g = ito_generator_make(3, 0);
-    ito_named_tensors *p = ito_module_parameters(&u->base);
-    for (int64_t i = 0; i < p->n; i++)
-        cr_assert_not_null(ito_init_normal(p->tensors[i], 0, 0.2, &g));
-    ito_named_tensors_free(p);
-    return u;
+    ito_unet_config c = tiny_unet_config(1);
+    c.classes = classes;
+    return random_unet(c);
 }
 
 static ito_tensor *images(void)
@@ -39,46 +26,40 @@ static ito_tensor *images(void)
     return ito_randn(&g, ITO_SHAPE(N, 1, 8, 8), ITO_F32);
 }
 
-static ito_tensor *labels_of(int64_t a, int64_t b)
+static ito_tensor *pair(int64_t a, int64_t b)
 {
-    return ito_from_data((int64_t[]){a, b}, ITO_SHAPE(N), ITO_I64);
+    return labels_of(N, (const int64_t[]){a, b});
 }
 
-static ito_tensor *ask(ito_unet *u, ito_tensor *labels)
+static ito_tensor *forward(ito_unet *u, ito_tensor *labels)
 {
-    ito_tensor *y = ito_unet_forward_class(u, images(), labels_of(10, 500), labels);
+    ito_tensor *y = ito_unet_forward_class(u, images(), pair(10, 500), labels);
     cr_assert_not_null(y, "%s", ito_error());
     return y;
-}
-
-static bool same_image(ito_tensor *a, ito_tensor *b, int64_t i)
-{
-    const float *x = ito_const_data(ito_contiguous(a)), *y = ito_const_data(ito_contiguous(b));
-    return memcmp(x + i * IMAGE, y + i * IMAGE, IMAGE * sizeof *x) == 0;
 }
 
 Test(unet_class, an_image_sees_its_own_label_alone)
 {
     ito_unet *u = make_unet(CLASSES);
-    ito_tensor *a = ask(u, labels_of(0, 1)), *b = ask(u, labels_of(0, 2));
-    cr_assert(same_image(a, b, 0));
-    cr_assert_not(same_image(a, b, 1));
+    ito_tensor *a = forward(u, pair(0, 1)), *b = forward(u, pair(0, 2));
+    cr_assert(same_example(a, b, 0));
+    cr_assert_not(same_example(a, b, 1));
     ito_module_free(&u->base);
 }
 
 Test(unet_class, no_label_is_the_last_row)
 {
     ito_unet *u = make_unet(CLASSES);
-    ito_tensor *none = ask(u, labels_of(CLASSES, CLASSES)), *null = ask(u, NULL);
-    ito_tensor *plain = ito_unet_forward(u, images(), labels_of(10, 500));
+    ito_tensor *none = forward(u, pair(CLASSES, CLASSES)), *null = forward(u, NULL);
+    ito_tensor *plain = ito_unet_forward(u, images(), pair(10, 500));
     for (int i = 0; i < N; i++) {
-        cr_assert(same_image(none, null, i));
-        cr_assert(same_image(none, plain, i));
+        cr_assert(same_example(none, null, i));
+        cr_assert(same_example(none, plain, i));
     }
     ito_module_free(&u->base);
 }
 
-Test(unet_class, rows_that_were_asked_for_get_a_gradient_and_others_none)
+Test(unet_class, rows_that_were_given_get_a_gradient_and_others_none)
 {
     ito_unet *u = make_unet(CLASSES);
     ito_tensor *weight = NULL;
@@ -89,7 +70,7 @@ Test(unet_class, rows_that_were_asked_for_get_a_gradient_and_others_none)
     cr_assert_not_null(weight);
     cr_assert_eq(ito_size(weight, 0), CLASSES + 1);
     cr_assert_eq(ito_size(weight, 1), WIDTH);
-    cr_assert_eq(ito_backward(ito_sum(ito_square(ask(u, labels_of(2, CLASSES))))), ITO_OK);
+    cr_assert_eq(ito_backward(ito_sum(ito_square(forward(u, pair(2, CLASSES))))), ITO_OK);
     const float *g = ito_const_data(ito_grad_of(weight));
     for (int row = 0; row <= CLASSES; row++) {
         int moved = 0;
@@ -105,54 +86,61 @@ Test(unet_class, guidance_goes_from_none_through_the_label_and_beyond)
 {
     ito_unet *u = make_unet(CLASSES);
     ito_diffusion *d = ito_diffusion_create();
-    ito_ddpm_conditioned c = {.diffusion = d,
-                              .network = ito_unet_conditional,
-                              .context = u,
-                              .classes = CLASSES,
-                              .labels = labels_of(1, 2),
-                              .guidance = 2.5};
-    ito_tensor *y = ito_ddpm_conditioned_network(images(), labels_of(10, 500), &c);
+    ito_guidance *guided = ito_guidance_create(d, &u->network, 2.5);
+    ito_class_condition *c = ito_class_condition_create(&guided->base, CLASSES);
+    c->labels = pair(1, 2);
+    ito_tensor *x = images(), *t = pair(10, 500);
+    ito_network_input in = {.x = x, .t = t, .x_t = x, .time = ito_cast(t, ITO_F64)};
+    ito_tensor *y = ito_network_evaluate(&c->base, &in);
     cr_assert_not_null(y, "%s", ito_error());
     const float *got = ito_const_data(ito_contiguous(y));
-    const float *none = ito_const_data(ito_contiguous(ask(u, NULL)));
-    const float *with = ito_const_data(ito_contiguous(ask(u, labels_of(1, 2))));
+    const float *none = ito_const_data(ito_contiguous(forward(u, NULL)));
+    const float *with = ito_const_data(ito_contiguous(forward(u, pair(1, 2))));
     for (int i = 0; i < N * IMAGE; i++) { /* rounding of a sum of numbers of about this size */
         double want = (double)none[i] + 2.5 * ((double)with[i] - (double)none[i]);
         cr_assert_float_eq(got[i], want, 1e-5 * (1 + 5 * fabs((double)with[i] - (double)none[i])));
     }
+    ito_network_free(&c->base);
+    ito_network_free(&guided->base);
     ito_diffusion_free(d);
     ito_module_free(&u->base);
 }
 
-static void refused(ito_unet *u, ito_tensor *labels, const char *words)
+static void assert_labels_refused(ito_unet *u, ito_tensor *labels, ito_status code,
+                                  const char *message)
 {
-    cr_assert_null(ito_unet_forward_class(u, images(), labels_of(10, 500), labels));
-    cr_assert_not_null(strstr(ito_error_message(), words), "%s", ito_error_message());
-    ito_error_clear();
+    ito_tensor *x = images(), *t = pair(10, 500);
+    ito_network_input in = {.x = x, .t = t, .x_t = x, .labels = labels};
+    assert_refused(ito_unet_forward_class(u, x, t, labels), code, message);
+    assert_refused(ito_network_evaluate(&u->network, &in), code, message);
+}
+
+Test(unet_class, labels_are_refused_without_classes)
+{
+    ito_unet *plain = make_unet(0);
+    assert_labels_refused(plain, pair(0, 0), ITO_ERR_ARGUMENT,
+                          "unet: the network has no classes and takes no labels");
+    ito_module_free(&plain->base);
 }
 
 Test(unet_class, labels_that_do_not_fit_are_refused)
 {
-    ito_unet *plain = make_unet(0), *u = make_unet(CLASSES);
-    refused(plain, labels_of(0, 0), "unet: the network has no classes and takes no labels");
-    refused(u, ito_zeros(ITO_SHAPE(3), ITO_I64), "unet: labels i64 [3] for 2 images");
-    refused(u, ito_zeros(ITO_SHAPE(N), ITO_F32), "unet: labels f32 [2] for 2 images");
-    refused(u, labels_of(0, CLASSES + 1), "4");
+    ito_unet *u = make_unet(CLASSES);
+    assert_labels_refused(u, ito_zeros(ITO_SHAPE(3), ITO_I64), ITO_ERR_SHAPE,
+                          "unet: labels i64 [3] for 2 images; it takes [N] i64");
+    assert_labels_refused(u, ito_zeros(ITO_SHAPE(N), ITO_F32), ITO_ERR_SHAPE,
+                          "unet: labels f32 [2] for 2 images; it takes [N] i64");
+    assert_labels_refused(u, pair(0, CLASSES + 1), ITO_ERR_RANGE,
+                          "embedding: index 4 at [1] is outside 0..3");
     ito_module_free(&u->base);
-    ito_module_free(&plain->base);
 }
 
 Test(unet_class, the_number_of_classes_is_kept_with_the_settings_and_may_be_missing)
 {
-    ito_ddpm_settings s = {.model = {.in_channels = 1,
-                                     .height = 8,
-                                     .width = 8,
-                                     .channels = 8,
-                                     .levels = 1,
-                                     .multipliers = {1},
-                                     .blocks = 1,
-                                     .classes = 10}},
+    ito_ddpm_settings s = {.model = tiny_unet_config(1),
+                           .diffusion = ITO_OPTIONS(ito_diffusion_options)},
                       read;
+    s.model.classes = 10;
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_eq(ito_ddpm_settings_parse(text, "here", &read), ITO_OK, "%s", ito_error());
     cr_assert_eq(read.model.classes, 10);
@@ -162,7 +150,12 @@ Test(unet_class, the_number_of_classes_is_kept_with_the_settings_and_may_be_miss
     cr_assert_eq(ito_ddpm_settings_parse(text, "here", &read), ITO_OK, "%s", ito_error());
     cr_assert_eq(read.model.classes, 0);
     free(text);
-    s.model.classes = -1;
-    cr_assert_eq(ito_unet_check(&s.model), ITO_ERR_RANGE);
+}
+
+Test(unet_class, a_negative_number_of_classes_is_refused)
+{
+    ito_unet_config c = tiny_unet_config(1);
+    c.classes = -1;
+    cr_assert_eq(ito_unet_check(&c), ITO_ERR_RANGE);
     cr_assert_not_null(strstr(ito_error_message(), "the number of classes is -1"));
 }

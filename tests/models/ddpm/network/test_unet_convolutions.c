@@ -3,7 +3,7 @@
  * built networks; images are cut to a part that costs little, since an error's size depends on
  * channels and, for weights, slowly on pixels. */
 #include "models/ddpm/network/unet.h"
-#include "tensor/conv.h"
+#include "tensor/conv/conv.h"
 #include "tensor/convert.h"
 
 #include <criterion/criterion.h>

@@ -164,7 +164,7 @@ static ito_tensor *loss_of(model *m, const ito_diffusion *d, int64_t batch, int6
 {
     ito_tensor *x_0, *eps, *t;
     make_batch(batch, images, &x_0, &eps, &t);
-    ito_tensor *loss = ito_diffusion_loss(d, ito_unet_network, m->unet, x_0, t, eps);
+    ito_tensor *loss = ito_diffusion_loss(d, &m->unet->network, x_0, t, eps);
     cr_assert_not_null(loss, "%s", ito_error());
     return loss;
 }

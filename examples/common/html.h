@@ -1,0 +1,15 @@
+/* Pieces of an HTML page that stands alone: escaped texts, images inside it. */
+#ifndef ITO_EXAMPLES_HTML_H
+#define ITO_EXAMPLES_HTML_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+/* A text with what HTML gives a meaning escaped, and spaces for control characters. */
+void html_text(FILE *out, const char *text);
+/* The same as a word of a shell's command line, in quotes unless it is plain. */
+void html_shell_word(FILE *out, const char *word);
+/* Bytes in base64, as a data: URL has them. */
+void html_base64(FILE *out, const void *bytes, int64_t size);
+
+#endif

@@ -1,0 +1,171 @@
+/* Command lines by table: one row is an option, with its place in a struct of values, its default,
+ * what it may be and its help. Parsing, checks, --help and the settings of a run that are stored
+ * (settings.h) are made from the rows. A bad option ends the program: its name and the usage line
+ * on stderr, exit code 2. */
+#ifndef ITO_EXAMPLES_OPTIONS_H
+#define ITO_EXAMPLES_OPTIONS_H
+
+#include "examples/common/choices.h"
+
+#include <ito/tensor/base.h>
+#include <math.h>
+
+enum { EXIT_USAGE = 2 };
+
+/* "1 image", "2 images": the end of the word. */
+#define PLURAL(n) ((n) == 1 ? "" : "s")
+
+typedef enum option_type {
+    OPTION_END,
+    OPTION_GROUP, /* a heading in --help: its help */
+    OPTION_FLAG,  /* bool */
+    OPTION_INT,   /* int64_t */
+    OPTION_REAL,  /* double */
+    OPTION_TEXT,  /* const char *, borrowed */
+    OPTION_CHOICE /* the same, one of a list */
+} option_type;
+
+/* What an option without a default is if it was not given; texts are NULL then. */
+#define UNSET_INT INT64_MIN
+#define UNSET_REAL ((double)NAN)
+
+/* The least positive number in a range: the value must be above 0. */
+#define ABOVE_0 1e-300
+/* The largest whole number that JSON readers keep. */
+#define LARGEST_INT 9007199254740991.0
+
+/* What a stored run has to do with an option. */
+typedef enum option_scope {
+    OPTION_OF_CALL, /* nothing: it is for one call of the program */
+    OPTION_OF_RUN,  /* it is stored, and can be changed when the run is resumed */
+    OPTION_FIXED    /* it is stored, and stays */
+} option_scope;
+
+typedef struct option_row {
+    option_type type;
+    const char *name;
+    size_t offset;       /* of the value in the struct of values */
+    const char *metavar; /* what stands for the value in --help; NULL for a choice: its words */
+    const char *initial; /* the default, as it would be given; NULL: none */
+    double low, high;    /* what a number may be */
+    choice_list choices;
+    option_scope scope;
+    const char *help;
+} option_row;
+
+/* Rows. A file that has a table defines AT(field), the offset in its struct of values. */
+#define GROUP_ROW(text)                                                                            \
+    {                                                                                              \
+        .type = OPTION_GROUP, .help = text                                                         \
+    }
+#define FLAG_ROW(option, field, text)                                                              \
+    {                                                                                              \
+        .type = OPTION_FLAG, .name = option, .offset = AT(field), .help = text                     \
+    }
+#define INT_ROW(option, field, word, least, most, usual, text)                                     \
+    {                                                                                              \
+        .type = OPTION_INT, .name = option, .offset = AT(field), .metavar = word, .low = least,    \
+        .high = most, .initial = usual, .help = text                                               \
+    }
+#define REAL_ROW(option, field, word, least, most, usual, text)                                    \
+    {                                                                                              \
+        .type = OPTION_REAL, .name = option, .offset = AT(field), .metavar = word, .low = least,   \
+        .high = most, .initial = usual, .help = text                                               \
+    }
+#define TEXT_ROW(option, field, word, usual, text)                                                 \
+    {                                                                                              \
+        .type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word,                 \
+        .initial = usual, .help = text                                                             \
+    }
+/* One of "a|b", of the library's choices of a kind, or of a list of the program's own. */
+#define WORDS_ROW(option, field, all, usual, text)                                                 \
+    {                                                                                              \
+        .type = OPTION_CHOICE, .name = option, .offset = AT(field), .choices = {.words = all},     \
+        .initial = usual, .help = text                                                             \
+    }
+#define KIND_ROW(option, field, what, usual, text)                                                 \
+    {                                                                                              \
+        .type = OPTION_CHOICE, .name = option, .offset = AT(field),                                \
+        .choices = {.kind = what, .list = ito_choices}, .initial = usual, .help = text             \
+    }
+#define LIST_ROW(option, field, word, list, usual, text)                                           \
+    {                                                                                              \
+        .type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,               \
+        .choices = {.own = list}, .initial = usual, .help = text                                   \
+    }
+#define END_ROW                                                                                    \
+    {                                                                                              \
+        .type = OPTION_END                                                                         \
+    }
+/* Rows that many commands have. */
+#define SEED_ROW INT_ROW("seed", seed, "S", 0, LARGEST_INT, "0", "Decides all random numbers")
+#define THREADS_ROW                                                                                \
+    INT_ROW("threads", threads, "N", 1, 1024, NULL,                                                \
+            "Threads; results do not depend on it (all processors)")
+#define JSON_ROW FLAG_ROW("json", json, "Print one JSON object on stdout at the end")
+
+enum { MAX_OPTIONS = 64 };
+
+/* Values in place of some of the defaults, by name. */
+typedef struct option_preset {
+    ito_choice choice;              /* its head: a list of presets is a list of choices */
+    const char *const (*values)[2]; /* {"batch", "128"}, ...; closed by {NULL} */
+} option_preset;
+
+typedef struct command_line {
+    const char *command;              /* "train" */
+    const char *arguments;            /* of the usage line: "FILE|RUN|DIR", or NULL */
+    const char *doc;                  /* for --help; what stands behind a \v follows the options */
+    const option_row *options;        /* closed by OPTION_END */
+    const ito_choice *const *presets; /* heads of option_preset, closed by NULL; or NULL */
+    void *values;
+    bool given[MAX_OPTIONS]; /* by row: whether the command line has it */
+    const char *argument;    /* the one that is not an option, if arguments is set */
+} command_line;
+
+/* ---- command lines ---- */
+
+/* Fill in values, defaults where nothing is given, and given; or end the program. */
+void options_parse(command_line *c, int argc, char **argv);
+/* Whether the option of this name was given. */
+bool options_given(const command_line *c, const char *name);
+/* End the program on account of what the command line asks for. */
+_Noreturn void options_refuse(const command_line *c, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same, if one of the options called "a|b|c" was given: why it has no part in this. */
+void options_refuse_given(const command_line *c, const char *names, const char *why);
+/* The same, if the option was not given: "--out is missing: WHAT it is". */
+void options_require(const command_line *c, const char *name, const char *what);
+/* The same, if there is no argument: "there is no RUN". */
+void options_require_argument(const command_line *c);
+
+/* ---- one row ---- */
+
+/* Store a value that is written as on a command line; false if it may not be that. */
+bool option_set(const option_row *o, void *values, const char *text);
+/* What the preset sets the option of this name to; NULL if it does not, or is NULL. */
+const char *preset_value(const option_preset *preset, const char *name);
+/* Give each row that was not given the preset's value or, where it has none or preset is NULL, its
+ * default. */
+void options_set_defaults(const option_row *rows, void *values, const bool *given,
+                          const option_preset *preset);
+
+/* A number, or `otherwise` if it was not given and has no default. */
+double real_or(double value, double otherwise);
+int64_t int_or(int64_t value, int64_t otherwise);
+
+/* ---- errors ---- */
+
+/* Record that an option, right by itself, does not fit the data or the other options; the program's
+ * exit code is EXIT_USAGE then. An error that is recorded already stays. Always false. */
+bool options_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Make an ITO_ERR_ARGUMENT of the library, if that is what is recorded, an error of options: it was
+ * given what the command line asks for. */
+void options_blame(void);
+/* Print the recorded error as the program's one line and return the exit code: 1, or EXIT_USAGE and
+ * the usage line for an error of options_error. */
+int options_report(const char *command);
+/* Let the library use so many threads, unless it is UNSET_INT; false with an error recorded. */
+bool options_set_threads(int64_t threads);
+
+#endif

@@ -1,0 +1,104 @@
+/* Paths of files and directories. */
+#include "examples/common/paths.h"
+
+#include <errno.h>
+#include <ito/tensor/base.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool path_failed(const char *path, const char *action)
+{
+    ito_error_set(ITO_ERR_IO, "%s: cannot %s: %s", path, action, strerror(errno));
+    return false;
+}
+
+char *path_join(const char *dir, const char *name)
+{
+    char *path;
+    if (asprintf(&path, "%s/%s", dir, name) >= 0)
+        return path;
+    ito_error_set(ITO_ERR_MEMORY, "%s/%s: no memory for the path", dir, name);
+    return NULL;
+}
+
+bool path_exists(const char *path)
+{
+    return access(path, F_OK) == 0;
+}
+
+bool path_has(const char *dir, const char *name)
+{
+    char *path = path_join(dir, name);
+    bool there = path != NULL && path_exists(path);
+    free(path);
+    return there;
+}
+
+bool path_is_directory(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+}
+
+bool path_ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool make_one(const char *dir)
+{
+    return mkdir(dir, 0777) == 0 || errno == EEXIST;
+}
+
+bool path_make_directory(const char *dir, bool parents)
+{
+    char *path = strdup(dir);
+    bool made = path != NULL;
+    for (char *p = path + 1; made && parents && *p != '\0'; p++) {
+        if (*p != '/')
+            continue;
+        *p = '\0';
+        made = make_one(path);
+        *p = '/';
+    }
+    made = made && make_one(path);
+    free(path);
+    return made || path_failed(dir, "make the directory");
+}
+
+bool path_can_write(const char *path)
+{
+    if (path == NULL)
+        return true;
+    const char *slash = strrchr(path, '/');
+    char *dir = NULL; /* "DIR/.", which is not there if DIR is a file */
+    bool good = asprintf(&dir, "%.*s.", slash != NULL ? (int)(slash + 1 - path) : 0, path) >= 0 &&
+                access(dir, W_OK | X_OK) == 0;
+    if (!good)
+        path_failed(path, "write it");
+    if (good && path_is_directory(path)) {
+        ito_error_set(ITO_ERR_IO, "%s: cannot write it: it is a directory", path);
+        good = false;
+    }
+    free(dir);
+    return good;
+}
+
+bool paths_can_write(const char *a, const char *b, const char *c)
+{
+    const char *const paths[] = {a, b, c, a};
+    for (int i = 0; i < 3; i++) {
+        if (!path_can_write(paths[i]))
+            return false;
+        if (paths[i] != NULL && paths[i + 1] != NULL && strcmp(paths[i], paths[i + 1]) == 0) {
+            ito_error_set(ITO_ERR_ARGUMENT, "%s: it cannot be two files at once; name another one",
+                          paths[i]);
+            return false;
+        }
+    }
+    return true;
+}

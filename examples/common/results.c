@@ -1,0 +1,62 @@
+/* What a command has found, printed on stdout.
+ * Invariant: a result that could not be printed in full is an exit code of 1. */
+#include "examples/common/results.h"
+
+#include "examples/common/progress.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+bool result_text(cJSON *root, const char *name, const char *value)
+{
+    return value == NULL || cJSON_AddStringToObject(root, name, value) != NULL;
+}
+
+bool result_number(cJSON *root, const char *name, double value)
+{
+    return cJSON_AddNumberToObject(root, name, value) != NULL;
+}
+
+int results_end(const char *command, bool good)
+{
+    if (good && fflush(stdout) == 0 && ferror(stdout) == 0)
+        return 0;
+    fprintf(stderr, "%s %s: stdout: cannot write to it\n", program_invocation_short_name, command);
+    return 1;
+}
+
+int results_print_json(const char *command, cJSON *root)
+{
+    char *text = cJSON_PrintUnformatted(root);
+    bool good = text != NULL && printf("%s\n", text) > 0;
+    free(text);
+    cJSON_Delete(root);
+    return results_end(command, good);
+}
+
+int results_print(const char *command, cJSON *root, double started, bool json)
+{
+    /* The last one: there was memory for all before it, too. */
+    bool good = result_number(root, "seconds", progress_clock() - started);
+    if (good && json)
+        return results_print_json(command, root);
+    const cJSON *item;
+    if (good)
+        cJSON_ArrayForEach(item, root)
+        {
+            if (cJSON_IsString(item))
+                printf("%s: %s\n", item->string, item->valuestring);
+            else
+                printf("%s: %.6g\n", item->string, item->valuedouble);
+        }
+    cJSON_Delete(root);
+    return results_end(command, good);
+}
+
+void say_where(int64_t n, const char *one, const char *several, const char *path)
+{
+    if (path != NULL)
+        fprintf(stderr, "%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
+}

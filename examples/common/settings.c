@@ -1,0 +1,95 @@
+/* The settings of a run in JSON.
+ * Invariant: what settings_put writes settings_get reads back to the same values. */
+#include "examples/common/settings.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool is_stored(const option_row *o)
+{
+    return o->type != OPTION_GROUP && o->scope != OPTION_OF_CALL;
+}
+
+static bool put(cJSON *object, const option_row *o, const void *values)
+{
+    const void *value = (const char *)values + o->offset;
+    if (o->type == OPTION_FLAG)
+        return cJSON_AddBoolToObject(object, o->name, *(const bool *)value) != NULL;
+    if (o->type == OPTION_INT) {
+        int64_t number = *(const int64_t *)value;
+        return number == UNSET_INT ||
+               cJSON_AddNumberToObject(object, o->name, (double)number) != NULL;
+    }
+    if (o->type == OPTION_REAL) {
+        double number = *(const double *)value;
+        return isnan(number) || cJSON_AddNumberToObject(object, o->name, number) != NULL;
+    }
+    const char *text = *(const char *const *)value;
+    return text == NULL || cJSON_AddStringToObject(object, o->name, text) != NULL;
+}
+
+bool settings_put(cJSON *object, const option_row *rows, const void *values)
+{
+    bool good = true;
+    for (int i = 0; good && rows[i].type != OPTION_END; i++)
+        good = !is_stored(&rows[i]) || put(object, &rows[i], values);
+    return good;
+}
+
+static bool get(const cJSON *item, const option_row *o, void *values)
+{
+    void *value = (char *)values + o->offset;
+    double number = item->valuedouble;
+    if (o->type == OPTION_FLAG) {
+        *(bool *)value = cJSON_IsTrue(item);
+        return cJSON_IsBool(item);
+    }
+    if (o->type == OPTION_TEXT || o->type == OPTION_CHOICE)
+        return cJSON_IsString(item) && option_set(o, values, item->valuestring);
+    if (!cJSON_IsNumber(item) || !(number >= o->low && number <= o->high) ||
+        (o->type == OPTION_INT && floor(number) != number))
+        return false;
+    if (o->type == OPTION_INT)
+        *(int64_t *)value = (int64_t)number;
+    else
+        *(double *)value = number;
+    return true;
+}
+
+bool settings_get(const cJSON *object, const option_row *rows, void *values, bool *found,
+                  const char *source)
+{
+    for (int i = 0; rows[i].type != OPTION_END; i++) {
+        const cJSON *item =
+            is_stored(&rows[i]) ? cJSON_GetObjectItemCaseSensitive(object, rows[i].name) : NULL;
+        found[i] = item != NULL;
+        if (item != NULL && !get(item, &rows[i], values)) {
+            ito_error_set(ITO_ERR_FORMAT, "%s: the option \"%s\" is not what it may be", source,
+                          rows[i].name);
+            return false;
+        }
+    }
+    return true;
+}
+
+static size_t size_of(const option_row *o)
+{
+    return o->type == OPTION_FLAG   ? sizeof(bool)
+           : o->type == OPTION_INT  ? sizeof(int64_t)
+           : o->type == OPTION_REAL ? sizeof(double)
+                                    : sizeof(const char *);
+}
+
+bool settings_same(const option_row *o, const void *a, const void *b)
+{
+    const char *left = (const char *)a + o->offset, *right = (const char *)b + o->offset;
+    if (o->type != OPTION_TEXT && o->type != OPTION_CHOICE)
+        return memcmp(left, right, size_of(o)) == 0;
+    const char *x = *(const char *const *)left, *y = *(const char *const *)right;
+    return x == y || (x != NULL && y != NULL && strcmp(x, y) == 0);
+}
+
+void settings_copy(const option_row *o, void *to, const void *from)
+{
+    memcpy((char *)to + o->offset, (const char *)from + o->offset, size_of(o));
+}

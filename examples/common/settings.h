@@ -1,0 +1,20 @@
+/* The settings of a run: values of a table of options as members of a JSON object, and back. */
+#ifndef ITO_EXAMPLES_SETTINGS_H
+#define ITO_EXAMPLES_SETTINGS_H
+
+#include "examples/common/options.h"
+
+#include <cjson/cJSON.h>
+
+/* Add the values of all rows that belong to a run; one that is unset is left out. False if there is
+ * no memory. */
+bool settings_put(cJSON *object, const option_row *rows, const void *values);
+/* Read them back: found says of each row whether the object has it. Texts are borrowed from the
+ * object. False with an error recorded, "SOURCE: ...", if one is not what its row takes. */
+bool settings_get(const cJSON *object, const option_row *rows, void *values, bool *found,
+                  const char *source);
+/* Whether a row has the same value in both; and copying it. */
+bool settings_same(const option_row *o, const void *a, const void *b);
+void settings_copy(const option_row *o, void *to, const void *from);
+
+#endif

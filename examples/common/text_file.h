@@ -1,0 +1,22 @@
+/* A text that becomes the file at a path as a whole, or not at all: write to the stream of
+ * text_begin, then end. */
+#ifndef ITO_EXAMPLES_TEXT_FILE_H
+#define ITO_EXAMPLES_TEXT_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+typedef struct text_file {
+    const char *path; /* borrowed */
+    FILE *out;
+    char *text;
+    size_t size;
+} text_file;
+
+/* False with an error recorded. */
+bool text_begin(text_file *f, const char *path);
+/* Write the file if `good`, or drop the text. False with an error recorded, or if good was false.
+ */
+bool text_end(text_file *f, bool good);
+
+#endif

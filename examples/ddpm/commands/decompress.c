@@ -1,0 +1,178 @@
+/* ito-ddpm decompress: the images of a file that compress has written, or what the beginning of
+ * such a file tells of them (Ho et al. 2020, algorithm 4). */
+#include "examples/common/paths.h"
+#include "examples/common/progress.h"
+#include "examples/common/results.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/compression.h"
+
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+typedef struct decompress_options {
+    const char *model, *weights, *variance, *file, *out, *npy;
+    int64_t batch, threads, until;
+    bool json;
+} decompress_options;
+
+#define AT(field) offsetof(decompress_options, field)
+
+static const option_row rows[] = {
+    CODER_MODEL_ROWS,
+    TEXT_ROW("out", out, "FILE.png", NULL,
+             "Write the image to this file; several side by side, as a grid"),
+    TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
+    INT_ROW("until", until, "T", 0, 1e6, NULL,
+            "Stop at this step of the diffusion and write what the network makes of it (not given: "
+            "everything)"),
+    CODER_MACHINE_ROWS,
+};
+
+static const char doc[] =
+    "Images from a file of ito-ddpm compress, or from its beginning."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm decompress --model run boot.ito --out same.png\n"
+    "  ito-ddpm decompress --model run boot.ito --until 100 --out estimate.png\n"
+    "  head -c 200 boot.ito > part.ito; ito-ddpm decompress --model run part.ito --out "
+    "estimate.png";
+
+typedef struct job {
+    decompress_options o;
+    coder_network network;
+    void *bytes; /* of the file */
+    int64_t size;
+    ito_compressed_info info;
+    ito_decompressed read;
+    progress progress;
+} job;
+
+static void parse(decompress_options *o, int argc, char **argv)
+{
+    command_line c = {
+        .command = "decompress", .arguments = "FILE.ito", .doc = doc, .options = rows, .values = o};
+    options_parse(&c, argc, argv);
+    options_require(&c, "model", "the network to use");
+    o->file = c.argument;
+    if (o->file == NULL)
+        options_refuse(&c, "FILE.ito is missing: what is decompressed");
+    if (o->out == NULL && o->npy == NULL)
+        options_refuse(&c, "--out or --npy is missing: where the images go");
+}
+
+static bool prepare(job *j)
+{
+    const decompress_options *o = &j->o;
+    j->network.batch = o->batch;
+    return options_set_threads(o->threads) && paths_can_write(o->out, o->npy, NULL) &&
+           coder_network_open(&j->network, (inference_options){.command = "decompress",
+                                                               .model = o->model,
+                                                               .weights = o->weights,
+                                                               .precision = "f32",
+                                                               .variance = o->variance,
+                                                               .usual_class = "0",
+                                                               .guidance = 1.0});
+}
+
+/* The file, and whether it is for images as this network takes them. */
+static bool read_file(job *j)
+{
+    const decompress_options *o = &j->o;
+    const model_files *files = &j->network.net.files;
+    int64_t T = j->network.net.diffusion->process->steps;
+    j->bytes = ito_file_read(o->file, (int64_t)1 << 32, &j->size);
+    if (j->bytes == NULL || ito_compressed_inspect(j->bytes, j->size, o->file, &j->info) != ITO_OK)
+        return false;
+    if (o->until >= T)
+        return options_error("--until: %" PRId64
+                             " is no step of the diffusion, which ends at %" PRId64,
+                             o->until, T - 1);
+    ito_tensor *images = ito_empty(j->info.shape, ITO_U8);
+    if (files->settings.model.classes > 0)
+        j->network.labels = j->info.labels;
+    return images != NULL && model_fits(files, images, o->file);
+}
+
+static bool show(int64_t done, int64_t steps, void *context)
+{
+    job *j = context;
+    j->progress.total = steps;
+    progress_step(&j->progress, done, j->info.shape.dim[0], (double)NAN);
+    return true;
+}
+
+static bool decompress_images(job *j)
+{
+    if (!read_file(j))
+        return false;
+    progress_begin(&j->progress, "step", "image steps", 0, j->info.steps);
+    bool good =
+        ito_diffusion_decompress(j->network.net.diffusion, &j->network.network, j->bytes, j->size,
+                                 &j->read, .source = j->o.file, .model = j->network.checksum,
+                                 .until = int_or(j->o.until, -1), .progress = show,
+                                 .progress_context = j) == ITO_OK;
+    progress_end(&j->progress);
+    return good;
+}
+
+static bool write_images(job *j)
+{
+    const decompress_options *o = &j->o;
+    ito_tensor *x = j->read.images;
+    int64_t n = ito_size(x, 0);
+    if (o->npy != NULL && ito_npy_save(o->npy, x) != ITO_OK)
+        return false;
+    if (o->out == NULL)
+        return true;
+    ito_tensor *picture =
+        n == 1 ? ito_select(x, 0, 0) : ito_image_grid(x, (int64_t)ceil(sqrt((double)n)), 2);
+    return picture != NULL && ito_png_save(o->out, picture) == ITO_OK;
+}
+
+static void say_what_was_read(const job *j)
+{
+    const ito_decompressed *r = &j->read;
+    if (r->exact)
+        fprintf(stderr, "all of %s: the images exactly\n", j->o.file);
+    else
+        fprintf(stderr,
+                "%" PRId64 " of the %" PRId64
+                " bytes of %s: what the network makes of step %" PRId64 "\n",
+                r->read, j->info.size, j->o.file, r->t);
+    say_where(ito_size(r->images, 0), "image", "images", j->o.out);
+    say_where(ito_size(r->images, 0), "image", "images", j->o.npy);
+}
+
+static cJSON *describe(const job *j)
+{
+    cJSON *root = cJSON_CreateObject();
+    result_text(root, "weights", j->network.net.files.weights);
+    result_number(root, "step", (double)j->network.net.files.step);
+    result_number(root, "images", (double)j->info.shape.dim[0]);
+    result_number(root, "steps", (double)j->info.steps);
+    result_number(root, "exact", j->read.exact);
+    result_number(root, "t", (double)j->read.t);
+    result_number(root, "bytes_read", (double)j->read.read);
+    result_number(root, "bytes", (double)j->info.size);
+    return root;
+}
+
+int command_decompress(int argc, char **argv)
+{
+    job j = {.bytes = NULL};
+    parse(&j.o, argc, argv);
+    double started = progress_clock();
+    ito_scope_begin();
+    bool good = prepare(&j) && decompress_images(&j) && write_images(&j);
+    if (good)
+        say_what_was_read(&j);
+    int code = good ? results_print("decompress", describe(&j), started, j.o.json)
+                    : options_report("decompress");
+    free(j.bytes);
+    coder_network_close(&j.network);
+    ito_scope_end();
+    return code;
+}

@@ -1,0 +1,365 @@
+/* ito-ddpm info: what a file or directory holds, having read and verified all of it.
+ * Invariant: what is said of a file was found in it, and a damaged one is an error. */
+#include "examples/common/idx_directory.h"
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/file_kinds.h"
+#include "examples/ddpm/model_files.h"
+#include "examples/ddpm/run_directory.h"
+
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct info_options {
+    bool json;
+} info_options;
+
+#define AT(field) offsetof(info_options, field)
+
+static const option_row rows[] = {
+    FLAG_ROW("json", json, "Print one JSON object"),
+    END_ROW,
+};
+
+static const char doc[] =
+    "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
+    "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
+    "of CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
+    "\v"
+    "Examples:\n"
+    "  ito-ddpm info run\n"
+    "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors\n"
+    "  ito-ddpm info boot.ito\n"
+    "  ito-ddpm info photos/\n\n"
+    "Exit codes: 0 sound, 1 damaged or unknown, 2 wrong usage.";
+
+/* Each part below adds members to an object, which is printed at the end in either form. False with
+ * an error recorded. */
+
+static bool no_memory(const char *path)
+{
+    ito_error_set(ITO_ERR_MEMORY, "%s: no memory to describe it", path);
+    return false;
+}
+
+static const char *shape_text(char text[160], ito_shape shape)
+{
+    int n = snprintf(text, 160, "[");
+    for (int i = 0; i < shape.ndim; i++)
+        n += snprintf(text + n, 160 - (size_t)n, "%s%" PRId64, i > 0 ? ", " : "", shape.dim[i]);
+    snprintf(text + n, 160 - (size_t)n, "]");
+    return text;
+}
+
+/* ---- tensors ---- */
+
+/* Least, largest and mean of x, unless it is empty. */
+static bool put_statistics(cJSON *o, ito_tensor *x)
+{
+    if (ito_numel(x) == 0)
+        return true;
+    ito_tensor *y = ito_cast(x, ITO_F64);
+    ito_tensor *low = ito_min(y), *high = ito_max(y), *mean = ito_mean(y);
+    if (low == NULL || high == NULL || mean == NULL)
+        return false;
+    return result_number(o, "least", ito_item(low)) &&
+           result_number(o, "largest", ito_item(high)) && result_number(o, "mean", ito_item(mean));
+}
+
+static bool put_tensor(cJSON *o, ito_tensor *x)
+{
+    char shape[160];
+    return result_text(o, "dtype", ito_dtype_name(ito_dtype_of(x))) &&
+           result_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
+}
+
+/* One tensor of a safetensors file, read so that its checksum is compared. */
+static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *numbers)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_safetensors_read(f, ito_safetensors_name(f, i));
+    bool good = x != NULL;
+    if (good) {
+        char shape[160], text[200];
+        snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_dtype_of(x)),
+                 shape_text(shape, ito_shape_of(x)));
+        *numbers += (double)ito_numel(x);
+        good = result_text(list, ito_safetensors_name(f, i), text);
+    }
+    ito_scope_end();
+    return good;
+}
+
+/* f, which is closed then. */
+static bool describe_weights(cJSON *o, ito_safetensors *f)
+{
+    if (f == NULL)
+        return false;
+    double numbers = 0.0;
+    cJSON *list = cJSON_CreateObject(), *metadata = cJSON_CreateObject();
+    bool good = list != NULL && metadata != NULL;
+    int64_t n = ito_safetensors_count(f), checksums = 0;
+    for (int64_t i = 0; i < n && good; i++)
+        good = put_entry(list, f, i, &numbers);
+    for (int64_t i = 0; i < ito_safetensors_metadata_count(f) && good; i++) {
+        const char *key = ito_safetensors_metadata_key(f, i);
+        if (strncmp(key, "crc32:", 6) == 0)
+            checksums++;
+        else
+            good = result_text(metadata, key, ito_safetensors_metadata(f, key));
+    }
+    good = good && result_text(o, "kind", "safetensors file") &&
+           result_number(o, "tensors", (double)n) && result_number(o, "numbers", numbers) &&
+           result_number(o, "checksums", (double)checksums);
+    if (good && cJSON_AddItemToObject(o, "metadata", metadata))
+        metadata = NULL;
+    if (good && cJSON_AddItemToObject(o, "contents", list))
+        list = NULL;
+    cJSON_Delete(list);
+    cJSON_Delete(metadata);
+    ito_safetensors_close(f);
+    return good;
+}
+
+static bool describe_safetensors(cJSON *o, const char *path)
+{
+    return describe_weights(o, ito_safetensors_open(path));
+}
+
+static bool describe_images(cJSON *o, const char *kind, ito_tensor *images)
+{
+    return images != NULL && result_text(o, "kind", kind) &&
+           result_number(o, "images", (double)ito_size(images, 0)) && put_tensor(o, images);
+}
+
+static bool describe_npy(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_npy_load(path);
+    return x != NULL && result_text(o, "kind", "npy file") && put_tensor(o, x);
+}
+
+static bool describe_idx(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_idx_load(path);
+    if (x != NULL && ito_ndim(x) == 3)
+        return describe_images(o, "IDX file of images", ito_unsqueeze(x, 1));
+    return x != NULL && result_text(o, "kind", "IDX file") && put_tensor(o, x);
+}
+
+/* A list of the labels; nothing where there are none. */
+static bool put_labels(cJSON *o, const ito_tensor *labels)
+{
+    cJSON *list = labels != NULL ? cJSON_AddArrayToObject(o, "classes") : NULL;
+    bool good = labels == NULL || list != NULL;
+    for (int64_t i = 0; good && labels != NULL && i < ito_numel(labels); i++)
+        good = cJSON_AddItemToArray(
+            list, cJSON_CreateNumber((double)((const int64_t *)ito_const_data(labels))[i]));
+    return good;
+}
+
+static bool describe_compressed(cJSON *o, const char *path)
+{
+    ito_compressed_info info;
+    int64_t size = 0;
+    char shape[160];
+    void *bytes = ito_file_read(path, (int64_t)1 << 32, &size);
+    bool good = bytes != NULL && ito_compressed_inspect(bytes, size, path, &info) == ITO_OK;
+    free(bytes);
+    return good && result_text(o, "kind", "images compressed by ito-ddpm") &&
+           result_number(o, "images", (double)info.shape.dim[0]) &&
+           result_text(o, "shape", shape_text(shape, info.shape)) &&
+           result_number(o, "bytes", (double)info.size) &&
+           (size == info.size || result_number(o, "bytes_there", (double)size)) &&
+           result_number(o, "bits_per_dim",
+                         8.0 * (double)info.size / (double)ito_shape_numel(info.shape)) &&
+           put_labels(o, info.labels) && result_number(o, "steps", (double)info.steps) &&
+           result_number(o, "block_bits", info.block_bits) &&
+           result_number(o, "candidate_bits", info.candidate_bits) &&
+           result_number(o, "seed", (double)info.seed);
+}
+
+static bool describe_image(cJSON *o, const char *path)
+{
+    ito_tensor *x = ito_image_load(path, 3);
+    return x != NULL && result_text(o, "kind", "image, as three channels") && put_tensor(o, x);
+}
+
+/* ---- checkpoints and runs ---- */
+
+/* Verify one file of a checkpoint; its size goes into the object. */
+static bool put_part(cJSON *o, const char *dir, const char *name)
+{
+    if (!path_has(dir, name))
+        return true;
+    char *path = path_join(dir, name);
+    cJSON *part = cJSON_AddObjectToObject(o, name);
+    bool good = path != NULL && part != NULL && describe_safetensors(part, path);
+    if (good && strcmp(name, "model.safetensors") != 0)
+        cJSON_DeleteItemFromObject(part, "contents");
+    free(path);
+    return good;
+}
+
+static bool put_settings(cJSON *o, const char *dir)
+{
+    char *source = path_join(dir, "state.json"), *text = ito_checkpoint_settings(dir);
+    ito_ddpm_settings settings;
+    bool good = source != NULL && text != NULL &&
+                ito_ddpm_settings_parse(text, source, &settings) == ITO_OK &&
+                cJSON_AddItemToObject(o, "settings", cJSON_Parse(text));
+    free(source);
+    free(text);
+    return good;
+}
+
+static bool describe_checkpoint(cJSON *o, const char *dir)
+{
+    int64_t step = ito_checkpoint_step(dir);
+    return step >= 0 && result_text(o, "kind", "checkpoint") &&
+           result_number(o, "step", (double)step) && put_settings(o, dir) &&
+           put_part(o, dir, "ema.safetensors") && put_part(o, dir, "optimizer.safetensors") &&
+           put_part(o, dir, "model.safetensors");
+}
+
+static bool describe_run(cJSON *o, const char *dir)
+{
+    char *checkpoints = path_join(dir, "checkpoints");
+    char *newest = NULL;
+    cJSON *config = run_config(dir);
+    bool good = checkpoints != NULL && result_text(o, "kind", "run") && config != NULL &&
+                cJSON_AddItemToObject(o, "config", config);
+    if (good && path_exists(checkpoints))
+        newest = ito_checkpoint_latest(checkpoints);
+    if (good && newest != NULL) {
+        cJSON *part = cJSON_AddObjectToObject(o, "newest checkpoint");
+        good =
+            part != NULL && result_text(part, "path", newest) && describe_checkpoint(part, newest);
+    } else {
+        good =
+            good && ito_error_code() == ITO_OK && result_text(o, "newest checkpoint", "none yet");
+    }
+    free(newest);
+    free(checkpoints);
+    return good;
+}
+
+/* ---- what it is ---- */
+
+static bool describe_folder(cJSON *o, const char *dir)
+{
+    ito_tensor *images, *labels;
+    char **names;
+    int64_t n;
+    if (ito_image_folder_load(dir, 32, 3, &images, &labels, &names, &n) != ITO_OK)
+        return false;
+    bool good = result_text(o, "kind", "folder of images") &&
+                result_number(o, "images", (double)ito_size(images, 0)) &&
+                result_number(o, "classes", (double)n);
+    ito_image_class_names_free(names);
+    return good;
+}
+
+static bool describe_directory(cJSON *o, const char *dir)
+{
+    if (path_has(dir, "config.json"))
+        return describe_run(o, dir);
+    if (path_has(dir, "state.json"))
+        return describe_checkpoint(o, dir);
+    char *idx = idx_directory_find(dir);
+    if (idx != NULL) {
+        bool good = describe_images(o, "IDX files, training images", idx_images_load(idx));
+        free(idx);
+        return good;
+    }
+    if (path_has(dir, "data_batch_1.bin") || path_has(dir, "cifar-10-batches-bin")) {
+        ito_tensor *images, *labels;
+        return ito_cifar10_load(dir, true, &images, &labels) == ITO_OK &&
+               describe_images(o, "CIFAR-10, training images", images);
+    }
+    return describe_folder(o, dir);
+}
+
+static bool describe_unknown(cJSON *o, const char *path)
+{
+    (void)o;
+    ito_error_set(ITO_ERR_FORMAT,
+                  "%s: it is neither a safetensors, npy, IDX, image nor compressed file", path);
+    return false;
+}
+
+static bool describe(cJSON *o, const char *path)
+{
+    if (!path_exists(path) && strcmp(path, BUILT_IN) == 0)
+        return result_text(o, "path", path) && describe_weights(o, model_open(path, false));
+    if (!path_exists(path))
+        return path_failed(path, "open");
+    if (!result_text(o, "path", path))
+        return false;
+    if (path_is_directory(path))
+        return describe_directory(o, path);
+    static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
+        describe_unknown, describe_safetensors, describe_npy,
+        describe_idx,     describe_image,       describe_compressed};
+    return describe_file[file_kind_of(path)](o, path);
+}
+
+/* ---- printing ---- */
+
+/* Text from a file: control characters, which could command a terminal, are shown as '?'. */
+static void print_text(const char *text)
+{
+    for (; *text != '\0'; text++)
+        putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
+}
+
+/* A line a member, those of objects indented below their name. */
+static void print_object(const cJSON *o, int indent)
+{
+    const cJSON *item;
+    cJSON_ArrayForEach(item, o)
+    {
+        printf("%*s", indent, "");
+        print_text(item->string);
+        putchar(':');
+        if (cJSON_IsObject(item)) {
+            putchar('\n');
+            print_object(item, indent + 2);
+        } else if (cJSON_IsString(item)) {
+            putchar(' ');
+            print_text(item->valuestring);
+            putchar('\n');
+        } else {
+            char *text = cJSON_PrintUnformatted(item);
+            printf(" %s\n", text != NULL ? text : "?");
+            free(text);
+        }
+    }
+}
+
+int command_info(int argc, char **argv)
+{
+    info_options o;
+    command_line c = {
+        .command = "info", .arguments = "FILE|RUN|DIR", .doc = doc, .options = rows, .values = &o};
+    options_parse(&c, argc, argv);
+    options_require_argument(&c);
+    ito_scope_begin();
+    cJSON *root = cJSON_CreateObject();
+    bool good = root != NULL && describe(root, c.argument);
+    if (!good && ito_error_code() == ITO_OK)
+        no_memory(c.argument);
+    int code = good ? 0 : options_report("info");
+    if (good && o.json) {
+        code = results_print_json("info", root);
+        root = NULL;
+    } else if (good) {
+        print_object(root, 0);
+        code = results_end("info", true);
+    }
+    cJSON_Delete(root);
+    ito_scope_end();
+    return code;
+}

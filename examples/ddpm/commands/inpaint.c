@@ -1,0 +1,71 @@
+/* ito-ddpm inpaint: complete an image. */
+#include "examples/common/paths.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/editing.h"
+
+#include <inttypes.h>
+
+#define AT(field) offsetof(edit_options, field)
+
+static const option_row rows[] = {
+    EDIT_MODEL_ROWS,
+    IMAGE_ROW("image", image, "FILE", "What is completed"),
+    TEXT_ROW("mask", mask, "FILE", NULL,
+             "Of the same size: white (.npy: above 0) where the image stays"),
+    INT_ROW("n", n, "N", 1, 1e4, "4", "How many versions"),
+    INT_ROW("jump", jump, "N", 1, 1e6, "10", "Steps that RePaint goes back up at once"),
+    INT_ROW("repeats", repeats, "N", 1, 1e6, "5",
+            "Times that it goes through each stretch; more fits better and takes longer"),
+    GUIDANCE_ROW,
+    EDIT_RESULT_ROWS,
+    SEED_ROW,
+    EDIT_MACHINE_ROWS,
+};
+
+static bool read_masked(edit_job *j)
+{
+    const edit_options *o = &j->o;
+    ito_tensor *image = edit_file(j, o->image, IN_PIXEL_RANGE);
+    ito_tensor *mask = image != NULL ? edit_file(j, o->mask, ANY_FINITE) : NULL;
+    if (mask == NULL)
+        return false;
+    if (ito_size(image, 0) != 1 || ito_size(mask, 0) != 1) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "%s and %s: one image and one mask are needed, not %" PRId64 " and %" PRId64,
+                      o->image, o->mask, ito_size(image, 0), ito_size(mask, 0));
+        return false;
+    }
+    double least = path_ends_with(o->mask, ".npy") ? 0.0 : 127.0;
+    j->images = images_scaled(image);
+    mask = ito_cast(mask, ITO_F32);
+    j->mask = mask == NULL ? NULL : ito_gt(mask, ito_full_like(mask, least));
+    return j->images != NULL && j->mask != NULL;
+}
+
+static bool inpaint(int64_t first, int64_t n, void *context)
+{
+    edit_job *j = context;
+    ito_network *network = inference_network(&j->net, first, n);
+    ito_tensor *x = ito_diffusion_inpaint_with(
+        j->net.diffusion, network, edit_copies(j, n), j->mask,
+        (ito_resampling){.jump = j->o.jump, .repeats = j->o.repeats}, edit_sampling(j, first));
+    return edit_put(j, first, x);
+}
+
+static const edit_command command = {
+    .name = "inpaint",
+    .doc = "Complete an image where a mask is black (RePaint, Lugmayr et al. 2022).\v"
+           "  ito-ddpm inpaint --model run --image boot.png --mask mask.png --out grid.png",
+    .rows = rows,
+    .needs = {"image", "mask"},
+    .steps = 250,
+    .result = {"image", "images"},
+    .trajectories = 1,
+    .read = read_masked,
+    .run = inpaint,
+};
+
+int command_inpaint(int argc, char **argv)
+{
+    return edit_run(&command, argc, argv);
+}

@@ -1,0 +1,284 @@
+/* ito-ddpm train: the loop around models/ddpm/train.h, with everything that makes a run safe to
+ * interrupt.
+ * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
+ * resumed from any checkpoint goes on to the same bits. */
+#include "examples/common/paths.h"
+#include "examples/common/results.h"
+#include "examples/common/stop.h"
+#include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/inference.h"
+#include "examples/ddpm/report.h"
+#include "examples/ddpm/session.h"
+
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_FAILURES = 5 }; /* steps in a row that were not finite */
+
+static int fail(session *s)
+{
+    progress_end(&s->progress);
+    return options_report("train");
+}
+
+/* ---- what is written on the way ---- */
+
+static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
+{
+    (void)done;
+    (void)steps;
+    (void)x;
+    (void)context;
+    return stop_signal() == 0;
+}
+
+/* A grid of samples at path, of each class in turn. Ones that are not finite are no reason to stop:
+ * the averages are young. */
+static bool write_grid(session *s, const char *path)
+{
+    const train_options *o = &s->o;
+    session_draw_from(s, NULL);
+    if (s->labelled != NULL)
+        s->labelled->labels = classes_in_turn(0, o->sample_count, s->labelled->classes);
+    ito_tensor *x = ito_diffusion_sample(
+        s->diffusion, s->network, ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
+        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
+    if (x == NULL)
+        return ito_error_code() == ITO_OK;
+    ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
+    if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
+        progress_end(&s->progress);
+        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
+        ito_error_clear();
+        return true;
+    }
+    return grid != NULL && ito_png_save(path, grid) == ITO_OK;
+}
+
+static bool sample(session *s)
+{
+    char *path = run_sample_path(s->run.dir, s->step);
+    if (path == NULL)
+        return false;
+    bool good = true;
+    if (!path_exists(path)) {
+        ito_scope_begin();
+        ito_ema_swap(s->ema);
+        ito_module_train(&s->unet->base, false);
+        good = write_grid(s, path);
+        ito_module_train(&s->unet->base, true);
+        ito_ema_swap(s->ema);
+        ito_scope_end();
+        progress_skip(&s->progress);
+    }
+    free(path);
+    return good;
+}
+
+/* A page that cannot be written is no reason to stop. */
+static void write_report(session *s)
+{
+    if (report_write(s->o.out))
+        return;
+    progress_end(&s->progress);
+    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
+    ito_error_clear();
+}
+
+/* A number as JSON has it: there is no NaN in it. */
+static const char *json_number(char text[32], double value)
+{
+    snprintf(text, 32, isfinite(value) ? "%.9g" : "null", value);
+    return text;
+}
+
+static bool log_step(session *s, const ito_train_result *r, double lr)
+{
+    char loss[32], norm[32], rate[32], line[512];
+    const progress *p = &s->progress;
+    double images = p->seconds_a_step > 0.0 ? (double)s->o.batch / p->seconds_a_step : (double)NAN;
+    snprintf(line, sizeof line,
+             "{\"step\": %" PRId64 ", \"loss\": %s, \"grad_norm\": %s, \"lr\": %.9g, "
+             "\"images_per_second\": %s, \"seconds\": %.3f, \"peak_bytes\": %" PRId64
+             ", \"precision\": \"%s\"%s}",
+             s->step, json_number(loss, r->loss), json_number(norm, r->grad_norm), lr,
+             json_number(rate, images), s->seconds + progress_clock() - s->started,
+             ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false");
+    const event_scalar scalars[] = {
+        {"loss", r->loss}, {"grad_norm", r->grad_norm}, {"lr", lr}, {"images_per_second", images}};
+    return run_log_write(&s->run.log, line) &&
+           (s->events.file == NULL || events_write(&s->events, s->step, scalars, 4));
+}
+
+/* ---- the loop ---- */
+
+static double learning_rate(const train_options *o, int64_t step)
+{
+    double lr = o->lr * (o->warmup > 0 ? ito_lr_warmup(step, o->warmup) : 1.0);
+    return strcmp(o->decay, "cosine") == 0 ? lr * ito_lr_cosine(step, o->steps, 0.0) : lr;
+}
+
+/* Any NaN as printf shows the usual one, without a sign. */
+static double plain(double value)
+{
+    return isnan(value) ? (double)NAN : value;
+}
+
+/* A step that was not applied: the run ends when there are too many. */
+static bool tolerate(session *s, const ito_train_result *r, double lr)
+{
+    s->failures = r->applied ? 0 : s->failures + 1;
+    if (s->failures < MOST_FAILURES)
+        return true;
+    char kept[64] = "there is no checkpoint yet";
+    if (s->saved >= 0)
+        snprintf(kept, sizeof kept, "the last good checkpoint is step-%" PRId64, s->saved);
+    ito_error_set(
+        ITO_ERR_NUMERIC,
+        "step %" PRId64 ": loss %g or gradient norm %g was not finite %d times in a row at "
+        "learning rate %g; first not finite: %s; %s",
+        s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit, kept);
+    return false;
+}
+
+static bool one_step(session *s)
+{
+    ito_batch batch;
+    ito_train_result r;
+    double lr = learning_rate(&s->o, s->step);
+    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
+    ito_scope_begin();
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
+    if (good) {
+        session_draw_from(s, &draw);
+        if (s->labelled != NULL)
+            s->labelled->labels = batch.labels;
+        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
+    }
+    ito_scope_end();
+    if (!good)
+        return false;
+    s->step++;
+    progress_step(&s->progress, s->step, s->o.batch, r.loss);
+    if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
+        return false;
+    return tolerate(s, &r, lr);
+}
+
+static bool sample_due(const session *s)
+{
+    return s->o.sample_every > 0 && s->step > 0 &&
+           (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
+}
+
+/* Up to the last step wanted now, or to the end of the step in which a signal came. */
+static bool train(session *s)
+{
+    int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
+    progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
+    s->started = progress_clock();
+    /* A process that was stopped while it drew samples left them to this one. */
+    if (sample_due(s) && !sample(s))
+        return false;
+    while (s->step < last && stop_signal() == 0) {
+        if (!one_step(s))
+            return false;
+        /* None while steps fail: the one before is as good, and resuming it counts them again. */
+        bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
+        if (checkpoint_due && !session_save(s))
+            return false;
+        if (sample_due(s) && stop_signal() == 0 && !sample(s))
+            return false;
+        if (checkpoint_due) {
+            write_report(s);
+            progress_skip(&s->progress);
+        }
+    }
+    progress_end(&s->progress);
+    if (!session_save(s))
+        return false;
+    write_report(s);
+    return true;
+}
+
+/* ---- the end ---- */
+
+static double mib(int64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+static void say_what_was_done(const session *s, const ito_memory_account *m)
+{
+    fprintf(stderr,
+            "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
+            "%.0f activations; %.0f at most, %.0f held\n",
+            mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
+            mib(m->activations), mib(m->peak), mib(m->held));
+    if (s->step < s->o.steps)
+        fprintf(stderr,
+                "stopped after step %" PRId64 " of %" PRId64
+                "; go on with: ito-ddpm train --out %s --resume\n",
+                s->step, s->o.steps, s->o.out);
+    else
+        fprintf(stderr,
+                "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
+                s->step, PLURAL(s->step), s->o.out);
+}
+
+static cJSON *describe_memory(const ito_memory_account *m)
+{
+    cJSON *root = cJSON_CreateObject();
+    result_number(root, "weights", (double)m->weights);
+    result_number(root, "gradients", (double)m->gradients);
+    result_number(root, "optimizer", (double)m->optimizer);
+    result_number(root, "averages", (double)m->averages);
+    result_number(root, "activations", (double)m->activations);
+    result_number(root, "held", (double)m->held);
+    return root;
+}
+
+static cJSON *describe(const session *s, const ito_memory_account *m)
+{
+    cJSON *root = cJSON_CreateObject();
+    double loss = progress_loss(&s->progress);
+    result_text(root, "run", s->o.out);
+    result_number(root, "step", (double)s->step);
+    result_number(root, "steps", (double)s->o.steps);
+    result_number(root, "loss", loss); /* null before the first */
+    result_number(root, "seconds", s->seconds + progress_clock() - s->started);
+    result_number(root, "peak_bytes", (double)m->peak);
+    cJSON_AddItemToObject(root, "memory", describe_memory(m));
+    result_number(root, "signal", stop_signal());
+    return root;
+}
+
+static int report(const session *s)
+{
+    ito_memory_account m = ito_memory_account_of(&s->unet->base, s->optimizer, s->ema);
+    say_what_was_done(s, &m);
+    return s->o.json ? results_print_json("train", describe(s, &m)) : 0;
+}
+
+int command_train(int argc, char **argv)
+{
+    session s = {.saved = -1, .run = {.lock = -1}};
+    bool parsed = train_options_parse(&s.o, argc, argv, &s.config);
+    ito_scope_begin();
+    int code;
+    if (!parsed || !session_open(&s)) {
+        code = fail(&s);
+    } else {
+        stop_on_signals();
+        bool good = train(&s);
+        code = good ? report(&s) : fail(&s);
+        if (good && stop_signal() != 0)
+            code = 128 + stop_signal();
+    }
+    session_close(&s);
+    ito_scope_end();
+    return code;
+}

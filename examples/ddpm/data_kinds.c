@@ -1,0 +1,107 @@
+/* The kinds of data that --data names. */
+#include "examples/ddpm/data_kinds.h"
+
+#include "examples/common/idx_directory.h"
+#include "examples/ddpm/image_files.h"
+
+#include <ito/ito.h>
+
+static const char *const fashion_names[IDX_CLASSES] = {
+    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "boot"};
+static const char *const digit_names[IDX_CLASSES] = {"0", "1", "2", "3", "4",
+                                                     "5", "6", "7", "8", "9"};
+static const char *const cifar_names[IDX_CLASSES] = {
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+
+static bool name_classes(data_set *out, const char *const *names, int64_t n)
+{
+    out->class_names = cJSON_CreateStringArray(names, (int)n);
+    if (out->class_names == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "data: no memory for the names of its classes");
+    return out->class_names != NULL;
+}
+
+static bool load_idx(const data_kind *kind, const char *place, const data_options *o, bool classes,
+                     data_set *out)
+{
+    out->images = idx_directory_images(place, o->test);
+    if (out->images == NULL || !classes)
+        return out->images != NULL;
+    out->labels = idx_directory_labels(place, o->test, out->images);
+    return out->labels != NULL && name_classes(out, kind->class_names, IDX_CLASSES);
+}
+
+static bool load_cifar(const data_kind *kind, const char *place, const data_options *o,
+                       bool classes, data_set *out)
+{
+    return ito_cifar10_load(place, !o->test, &out->images, &out->labels) == ITO_OK &&
+           (!classes || name_classes(out, kind->class_names, IDX_CLASSES));
+}
+
+static bool load_folder(const data_kind *kind, const char *place, const data_options *o,
+                        bool classes, data_set *out)
+{
+    char **names;
+    int64_t n;
+    (void)kind;
+    if (ito_image_folder_load(place, o->size, o->grey ? 1 : 3, &out->images, &out->labels, &names,
+                              &n) != ITO_OK)
+        return false;
+    bool good = !classes || name_classes(out, (const char *const *)names, n);
+    ito_image_class_names_free(names);
+    return good;
+}
+
+static bool load_npy(const data_kind *kind, const char *place, const data_options *o, bool classes,
+                     data_set *out)
+{
+    (void)kind;
+    (void)o;
+    if (classes) {
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: a .npy file of images has no classes", place);
+        return false;
+    }
+    out->images = image_npy_load(place, IN_PIXEL_RANGE);
+    return out->images != NULL;
+}
+
+static const data_kind fashion = {
+    .choice = {"fashion-mnist", "clothes, 28x28, of Debian's dataset-fashion-mnist",
+               "Xiao et al. 2017"},
+    .place = FASHION_MNIST,
+    .class_names = fashion_names,
+    .has_classes = true,
+    .has_test = true,
+    .mirrors = true,
+    .load = load_idx,
+};
+static const data_kind digits = {
+    .choice = {"mnist:DIR", "a directory of IDX files, as MNIST's", "LeCun et al. 1998"},
+    .class_names = digit_names,
+    .has_classes = true,
+    .has_test = true,
+    .load = load_idx,
+};
+static const data_kind cifar = {
+    .choice = {"cifar10:DIR", "CIFAR-10 in its binary version", "Krizhevsky 2009"},
+    .class_names = cifar_names,
+    .has_classes = true,
+    .has_test = true,
+    .mirrors = true,
+    .load = load_cifar,
+};
+static const data_kind folder = {
+    .choice = {"folder:DIR", "image files; each folder in it is a class", NULL},
+    .has_classes = true,
+    .resizes = true,
+    .mirrors = true,
+    .load = load_folder,
+};
+static const data_kind npy = {
+    .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W]", NULL},
+    .mirrors = true,
+    .load = load_npy,
+};
+
+const ito_choice *const data_kinds[] = {&fashion.choice, &digits.choice, &cifar.choice,
+                                        &folder.choice,  &npy.choice,    NULL};

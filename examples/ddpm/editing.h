@@ -1,0 +1,77 @@
+/* What interpolate, inpaint, edit, encode and decode have in common: what a trained network does
+ * with images that there are already. Each is an edit_command: its options and two functions. */
+#ifndef ITO_DDPM_EDITING_H
+#define ITO_DDPM_EDITING_H
+
+#include "examples/common/batches.h"
+#include "examples/ddpm/image_files.h"
+#include "examples/ddpm/inference.h"
+
+#include <ito/ito.h>
+
+typedef struct edit_options {
+    const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
+    double t;
+    int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
+    double guidance, strength;
+    bool json;
+} edit_options;
+
+/* Rows; AT(field) is of edit_options. */
+#define EDIT_MODEL_ROWS MODEL_ROW, WEIGHTS_ROW, CLASS_ROW
+#define EDIT_RESULT_ROWS                                                                           \
+    TEXT_ROW("out", out, "GRID.png", NULL, "Write the images side by side to this file"),          \
+        TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write the result as float32 [N, C, H, W]"),        \
+        JSON_ROW
+#define EDIT_MACHINE_ROWS                                                                          \
+    INT_ROW("steps", steps, "N", 1, 1e6, NULL,                                                     \
+            "Steps, at most those of the diffusion (encode, decode 50, else 250)"),                \
+        BATCH_ROW, PRECISION_ROW, THREADS_ROW, END_ROW
+
+typedef struct edit_job {
+    edit_options o;
+    inference net;
+    ito_tensor *images;  /* that it starts from, [N, C, H, W] as the network takes them */
+    ito_tensor *mask;    /* inpaint: bool, where the image stays */
+    ito_tensor *result;  /* [n, C, H, W], for --npy */
+    ito_tensor *picture; /* encode: for --out, where others show the result */
+    ito_tensor *error;   /* encode: [n] of the round trip */
+    batches batches;
+} edit_job;
+
+typedef struct edit_command {
+    const char *name, *doc;
+    const option_row *rows;
+    const char *needs[2];  /* options that must be given */
+    int64_t steps;         /* usual ones */
+    const char *result[2]; /* its word, for one and for several */
+    int64_t trajectories;  /* that a batch takes through the steps */
+    bool (*read)(edit_job *j);
+    bool (*run)(int64_t first, int64_t n, void *job);
+} edit_command;
+
+/* The whole command; its exit code. */
+int edit_run(const edit_command *e, int argc, char **argv);
+
+/* ---- for the commands' functions; all record an error where they fail ---- */
+
+/* All of --data, of the network's size. */
+ito_tensor *edit_data(edit_job *j);
+/* Images first .. first + n - 1 of those, as the network takes them; option is for messages. */
+ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, int64_t n,
+                            const char *option);
+/* A file of images of the network's size, not scaled. */
+ito_tensor *edit_file(const edit_job *j, const char *path, float limit);
+/* Set j->images to the one image of --image. */
+bool edit_read_image(edit_job *j);
+/* That image, n times. */
+ito_tensor *edit_copies(const edit_job *j, int64_t n);
+/* How to sample images first .. of the result. */
+ito_sample_options edit_sampling(edit_job *j, int64_t first);
+/* The same by deterministic DDIM, which leads from noise to images and back. Limits of x_0-hat
+ * would spoil the way back. */
+ito_sample_options edit_ddim(edit_job *j);
+/* Put images first .. into the result. */
+bool edit_put(edit_job *j, int64_t first, ito_tensor *x);
+
+#endif

@@ -1,0 +1,57 @@
+/* What a file is. */
+#include "examples/ddpm/file_kinds.h"
+
+#include "examples/common/paths.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { HEAD = 9 };
+
+static const struct {
+    file_kind kind;
+    size_t at, length;
+    const char *bytes, *end; /* of the file, and of its name */
+} signs[] = {
+    {FILE_IMAGE, 0, 4, "\x89PNG", ".png"},         {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpg"},
+    {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},   {FILE_IMAGE, 0, 2, "BM", ".bmp"},
+    {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},         {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},
+    {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},        {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
+    {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* behind the length of its header */
+};
+
+enum { SIGNS = sizeof signs / sizeof signs[0] };
+
+file_kind file_kind_of(const char *path)
+{
+    char head[HEAD];
+    FILE *f = fopen(path, "rb");
+    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
+    if (f != NULL)
+        fclose(f);
+    for (int i = 0; i < SIGNS; i++)
+        if (n >= signs[i].at + signs[i].length &&
+            memcmp(head + signs[i].at, signs[i].bytes, signs[i].length) == 0)
+            return signs[i].kind;
+    for (int i = 0; i < SIGNS; i++)
+        if (path_ends_with(path, signs[i].end))
+            return signs[i].kind;
+    return n < HEAD ? FILE_SAFETENSORS : FILE_UNKNOWN;
+}
+
+ito_safetensors *file_open_weights(const char *path)
+{
+    static const char *const names[FILE_KINDS] = {"of no kind that is known here",
+                                                  "a safetensors file",
+                                                  "a .npy file",
+                                                  "an IDX file",
+                                                  "an image",
+                                                  "a file of ito-ddpm compress"};
+    file_kind kind = file_kind_of(path);
+    if (kind == FILE_SAFETENSORS)
+        return ito_safetensors_open(path);
+    ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path, names[kind]);
+    return NULL;
+}

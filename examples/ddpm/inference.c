@@ -1,0 +1,188 @@
+/* A trained network ready to be evaluated. */
+#include "examples/ddpm/inference.h"
+
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+bool variance_is_fixed(const ito_choice *choice)
+{
+    const ito_variance *variance = ito_variance_find(choice->name);
+    return variance != NULL && !variance->learned;
+}
+
+void refuse_lone_guidance(const command_line *c, const char *class)
+{
+    if (options_given(c, "guidance") && (class == NULL || strcmp(class, "none") == 0))
+        options_refuse(c, "--guidance: it needs a --class to guide to");
+}
+
+/* A network whose labels were never dropped has not learned what "no class" is, which guidance
+ * evaluates too. */
+bool inference_set_class(inference *net, const char *word, double guidance)
+{
+    int64_t classes = net->files.settings.model.classes;
+    bool none = word == NULL || (strcmp(word, "none") == 0 && classes > 0);
+    bool all = !none && strcmp(word, "all") == 0 && classes > 0;
+    net->guidance = guidance;
+    net->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&net->files, word);
+    if (!none && !all && net->class < 0)
+        return false;
+    if (classes == 0 || net->files.label_dropout > 0.0 || (!none && guidance == 1.0))
+        return true;
+    return options_error("--%s: the network was trained with --label-dropout 0 and knows no images "
+                         "without a class",
+                         none ? "class" : "guidance");
+}
+
+const char *inference_class(const inference *net)
+{
+    if (net->files.settings.model.classes == 0)
+        return NULL;
+    if (net->class < 0)
+        return net->class == CLASS_IN_TURN ? "all" : "none";
+    return cJSON_GetArrayItem(net->files.class_names, (int)net->class)->valuestring;
+}
+
+ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels)
+{
+    cJSON *names = NULL;
+    *labels = NULL;
+    if (net->class != CLASS_IN_TURN || !data_has_classes(o.spec))
+        return data_load(o);
+    ito_tensor *images = data_load_classes(o, labels, &names);
+    bool same = images != NULL && cJSON_Compare(names, net->files.class_names, true);
+    if (images != NULL && !same)
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "%s: its classes are not those that the network was trained with; name one "
+                      "with --class, or none",
+                      o.spec);
+    cJSON_Delete(names);
+    *labels = same ? ito_contiguous(ito_cast(*labels, ITO_I64)) : NULL;
+    return *labels != NULL ? images : NULL;
+}
+
+static bool build_network(inference *net)
+{
+    const ito_unet_config *c = &net->files.settings.model;
+    net->guided = ito_guidance_create(net->diffusion, &net->unet->network, 1.0);
+    if (net->guided == NULL)
+        return false;
+    ito_network *inner = &net->guided->base;
+    if (c->self_condition) {
+        net->remembering = ito_self_condition_create(net->diffusion, inner);
+        inner = net->remembering != NULL ? &net->remembering->base : NULL;
+    }
+    if (inner != NULL && c->classes > 0) {
+        net->labelled = ito_class_condition_create(inner, c->classes);
+        inner = net->labelled != NULL ? &net->labelled->base : NULL;
+    }
+    return inner != NULL;
+}
+
+bool inference_open(inference *net, inference_options o)
+{
+    if (!model_find(o.model, strcmp(o.weights, "model") == 0, &net->files) ||
+        !model_set_variance(&net->files, o.variance))
+        return false;
+    if (o.class == NULL && net->files.settings.model.classes > 0)
+        o.class = o.usual_class;
+    if (!inference_set_class(net, o.class, o.guidance))
+        return false;
+    net->unet = model_load(&net->files);
+    if (net->unet == NULL)
+        return false;
+    model_set_precision(net->unet, o.precision, o.command);
+    net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
+    return net->diffusion != NULL && build_network(net);
+}
+
+void inference_close(inference *net)
+{
+    ito_network_free(net->labelled != NULL ? &net->labelled->base : NULL);
+    ito_network_free(net->remembering != NULL ? &net->remembering->base : NULL);
+    ito_network_free(net->guided != NULL ? &net->guided->base : NULL);
+    ito_diffusion_free(net->diffusion);
+    if (net->unet != NULL)
+        ito_module_free(&net->unet->base);
+    model_files_free(&net->files);
+}
+
+bool inference_steps(const inference *net, int64_t usual, int64_t *steps)
+{
+    int64_t most = net->diffusion->process->steps;
+    if (most == 0) /* in continuous time */
+        most = INT64_MAX;
+    if (*steps == UNSET_INT)
+        *steps = most < usual ? most : usual;
+    if (*steps <= most)
+        return true;
+    return options_error("--steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                         *steps, most);
+}
+
+ito_tensor *inference_images(const inference *net, int64_t n)
+{
+    const ito_unet_config *c = &net->files.settings.model;
+    return ito_empty(ITO_SHAPE(n, c->in_channels, c->height, c->width), ITO_F32);
+}
+
+ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes)
+{
+    ito_tensor *labels = ito_empty(ITO_SHAPE(n), ITO_I64);
+    for (int64_t i = 0; labels != NULL && i < n; i++)
+        ((int64_t *)ito_data(labels))[i] = (first + i) % classes;
+    return labels;
+}
+
+/* The labels of images first .. first + n - 1. */
+static ito_tensor *labels_of(const inference *net, int64_t first, int64_t n)
+{
+    if (net->class != CLASS_IN_TURN)
+        return ito_full(ITO_SHAPE(n), (double)net->class, ITO_I64);
+    return net->labels != NULL ? ito_narrow(net->labels, 0, first, n)
+                               : classes_in_turn(first, n, net->files.settings.model.classes);
+}
+
+ito_network *inference_network_labelled(inference *net, ito_tensor *labels)
+{
+    net->guided->scale = net->guidance;
+    if (net->labelled == NULL)
+        return net->remembering != NULL ? &net->remembering->base : &net->guided->base;
+    net->labelled->labels = labels;
+    return &net->labelled->base;
+}
+
+ito_network *inference_network(inference *net, int64_t first, int64_t n)
+{
+    bool none = net->class == CLASS_NONE || net->labelled == NULL;
+    ito_tensor *labels = none ? NULL : labels_of(net, first, n);
+    return none || labels != NULL ? inference_network_labelled(net, labels) : NULL;
+}
+
+static bool finite_images(ito_tensor *images, const char *weights, int64_t first)
+{
+    ito_tensor *x = ito_contiguous(images);
+    if (x == NULL)
+        return false;
+    const float *values = ito_const_data(x);
+    int64_t n = ito_numel(x), image = n / ito_size(x, 0);
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(values[i])) {
+            ito_error_set(ITO_ERR_NUMERIC,
+                          "%s: image %" PRId64 " is not finite; nothing was written", weights,
+                          first + i / image);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,
+                   int64_t first)
+{
+    return finite_images(images, net->files.weights, first) &&
+           ito_copy_(ito_narrow(all, 0, at, ito_size(images, 0)), images) != NULL;
+}

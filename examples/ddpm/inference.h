@@ -1,0 +1,95 @@
+/* A trained network ready to be evaluated, as most commands use one: with its diffusion, the class
+ * of its images, and guidance to that. */
+#ifndef ITO_DDPM_INFERENCE_H
+#define ITO_DDPM_INFERENCE_H
+
+#include "examples/common/options.h"
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/model_files.h"
+
+#include <ito/ito.h>
+
+/* Rows of a command's options. */
+#define MODEL_ROW                                                                                  \
+    TEXT_ROW("model", model, "RUN|FILE", NULL,                                                     \
+             "A run (its newest checkpoint), a checkpoint step-N, a file of weights in one, a "    \
+             "file that export wrote, or " BUILT_IN ", the network that comes with ito-ddpm")
+#define CLASS_ROW                                                                                  \
+    TEXT_ROW("class", class, "NAME|K|all|none", NULL,                                              \
+             "Of this class, of each in turn, or of none, if the network was trained with "        \
+             "--conditional")
+#define GUIDANCE_ROW                                                                               \
+    REAL_ROW("guidance", guidance, "W", 0, 1000, "1",                                              \
+             "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it")
+#define WEIGHTS_ROW                                                                                \
+    WORDS_ROW("weights", weights, "ema|model", "ema", "Averaged weights or plain ones")
+#define PRECISION_ROW                                                                              \
+    WORDS_ROW("precision", precision, PRECISIONS, "f32",                                           \
+              "Activations of the network, whatever it was trained in")
+#define BATCH_ROW                                                                                  \
+    INT_ROW("batch", batch, "N", 1, 1e6, "16", "Images made at once; changes none of them")
+/* The variance of reverse steps: one of those that no network has to learn. */
+#define VARIANCE_ROW(text)                                                                         \
+    {                                                                                              \
+        .type = OPTION_CHOICE, .name = "variance", .offset = AT(variance),                         \
+        .choices = {.kind = "variance", .list = ito_choices, .accepts = variance_is_fixed},        \
+        .help = text                                                                               \
+    }
+bool variance_is_fixed(const ito_choice *choice);
+
+typedef struct inference_options {
+    const char *command; /* for messages */
+    const char *model, *weights, *precision;
+    const char *variance; /* NULL: as trained */
+    const char *class;    /* NULL: none */
+    double guidance;
+    const char *usual_class; /* in place of NULL, if the network has classes */
+} inference_options;
+
+typedef struct inference {
+    model_files files;
+    ito_unet *unet;
+    ito_diffusion *diffusion;
+    int64_t class; /* of all images, or one of these */
+    double guidance;
+    ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
+                           classes - 1, and again; borrowed */
+    /* Around the network, from the inside: guidance by labels, and, where the network takes them,
+     * its own last estimate and labels. */
+    ito_guidance *guided;
+    ito_self_condition *remembering;
+    ito_class_condition *labelled;
+} inference;
+
+enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
+
+/* End the program if --guidance was given without a --class. */
+void refuse_lone_guidance(const command_line *c, const char *class);
+/* Load the network, for what was chosen. False with an error recorded; closed in either case. */
+bool inference_open(inference *net, inference_options o);
+void inference_close(inference *net);
+/* The class as an option would give it, once more. False with an error recorded. */
+bool inference_set_class(inference *net, const char *word, double guidance);
+/* "all", "none", or the name of the class of all images; NULL for a network without classes. */
+const char *inference_class(const inference *net);
+/* Images to compare the network's own with; and, where each class is wanted in turn and the data
+ * have classes, *labels [M] i64, else NULL. NULL with an error recorded, also if the classes are
+ * not the network's. */
+ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels);
+/* *steps as wanted, or, if unset, the usual number or all there are. False with an error recorded
+ * if the diffusion has not so many. */
+bool inference_steps(const inference *net, int64_t usual, int64_t *steps);
+/* Images [N, ...] f32 of the network's size, not filled in, of the current scope. */
+ito_tensor *inference_images(const inference *net, int64_t n);
+/* [n] i64 i mod classes for images first .. first + n - 1. */
+ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes);
+/* The network for images first .. first + n - 1, told their labels; NULL with an error recorded. */
+ito_network *inference_network(inference *net, int64_t first, int64_t n);
+/* The same, told labels [n] i64, or none. */
+ito_network *inference_network_labelled(inference *net, ito_tensor *labels);
+/* Put images [N, ...] that the network made, numbered from `first`, in their place in `all`, from
+ * `at`. False with an error recorded if they are NULL or not finite: such are never written. */
+bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,
+                   int64_t first);
+
+#endif

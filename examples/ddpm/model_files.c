@@ -1,0 +1,222 @@
+/* A trained network by the name it has on the command line. */
+#include "examples/ddpm/model_files.h"
+
+#include "ddpm_weights.h"
+#include "examples/common/embedded.h"
+#include "examples/common/paths.h"
+#include "examples/ddpm/file_kinds.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+
+EMBED(built_in, DDPM_WEIGHTS)
+
+/* The newest checkpoint of a run. */
+static char *newest(const char *run)
+{
+    char *dir = path_join(run, "checkpoints");
+    char *path = dir != NULL ? ito_checkpoint_latest(dir) : NULL;
+    if (path == NULL && ito_error_code() == ITO_OK)
+        ito_error_set(ITO_ERR_IO, "%s: the run has no checkpoint yet", run);
+    free(dir);
+    return path;
+}
+
+/* The file of weights of a run or checkpoint. */
+static char *find_in_directory(const char *path, bool plain)
+{
+    char *checkpoint = NULL, *weights = NULL;
+    if (path_has(path, "state.json"))
+        checkpoint = strdup(path);
+    else if (path_has(path, "checkpoints"))
+        checkpoint = newest(path);
+    else
+        ito_error_set(ITO_ERR_ARGUMENT,
+                      "%s: it is neither a run (no checkpoints in it) nor a checkpoint (no "
+                      "state.json)",
+                      path);
+    if (checkpoint != NULL)
+        weights = path_join(checkpoint, plain ? "model.safetensors" : "ema.safetensors");
+    free(checkpoint);
+    return weights;
+}
+
+/* A file has one kind of weights, which nobody can choose. */
+static bool refuse_plain(const char *path)
+{
+    return options_error(
+        "--weights: %s is one file of weights; a run or a checkpoint has both kinds", path);
+}
+
+ito_safetensors *model_open(const char *path, bool plain)
+{
+    struct stat info;
+    if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
+        return !plain || refuse_plain(path)
+                   ? ito_safetensors_open_memory(built_in, EMBED_SIZE(built_in), BUILT_IN)
+                   : NULL;
+    if (stat(path, &info) != 0) {
+        path_failed(path, "open");
+        return NULL;
+    }
+    if (!S_ISDIR(info.st_mode))
+        return !plain || refuse_plain(path) ? file_open_weights(path) : NULL;
+    char *weights = find_in_directory(path, plain);
+    ito_safetensors *file = weights != NULL ? ito_safetensors_open(weights) : NULL;
+    free(weights);
+    return file;
+}
+
+/* The names of the classes, if the settings have them: as many as there are classes; and how often
+ * labels were dropped, which older checkpoints do not say. */
+static bool read_classes(model_files *f)
+{
+    cJSON *root = cJSON_Parse(f->text);
+    f->class_names = cJSON_DetachItemFromObjectCaseSensitive(root, "class_names");
+    const cJSON *dropout = cJSON_GetObjectItemCaseSensitive(root, "label_dropout");
+    f->label_dropout = cJSON_IsNumber(dropout) ? dropout->valuedouble : 0.1;
+    cJSON_Delete(root);
+    const cJSON *name;
+    bool good = cJSON_GetArraySize(f->class_names) == f->settings.model.classes;
+    cJSON_ArrayForEach(name, f->class_names) good = good && cJSON_IsString(name);
+    if (!good)
+        ito_error_set(ITO_ERR_FORMAT, "%s: \"class_names\" is missing or not %" PRId64 " texts",
+                      f->source, f->settings.model.classes);
+    return good;
+}
+
+/* Of a file that stands alone. */
+static bool read_metadata(model_files *f)
+{
+    const char *step = ito_safetensors_metadata(f->file, MODEL_STEP);
+    f->text = strdup(ito_safetensors_metadata(f->file, MODEL_SETTINGS));
+    f->source = strdup(f->weights);
+    f->step = step != NULL ? strtoll(step, NULL, 10) : 0;
+    if (f->text == NULL || f->source == NULL)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its settings", f->weights);
+    return f->text != NULL && f->source != NULL;
+}
+
+/* Of the checkpoint that the file is in. */
+static bool read_state(model_files *f)
+{
+    const char *slash = strrchr(f->weights, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - f->weights);
+    char *dir = slash == NULL ? strdup(".") : strndup(f->weights, length > 0 ? length : 1);
+    f->source = dir != NULL ? path_join(dir, "state.json") : NULL;
+    if (f->source != NULL && path_exists(f->source))
+        f->text = ito_checkpoint_settings(dir);
+    else if (f->source != NULL)
+        ito_error_set(ITO_ERR_IO,
+                      "%s: neither the file nor a state.json beside it says what network it is for",
+                      f->weights);
+    f->step = f->text != NULL ? ito_checkpoint_step(dir) : -1;
+    free(dir);
+    return f->step >= 0;
+}
+
+static bool read_settings(model_files *f)
+{
+    bool alone = ito_safetensors_metadata(f->file, MODEL_SETTINGS) != NULL;
+    return (alone ? read_metadata(f) : read_state(f)) &&
+           ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f);
+}
+
+int64_t class_named(const cJSON *class_names, const char *word)
+{
+    int classes = cJSON_GetArraySize(class_names);
+    char *end, names[200] = "";
+    long long number = strtoll(word, &end, 10);
+    for (int i = 0; i < classes; i++) {
+        const char *name = cJSON_GetArrayItem(class_names, i)->valuestring;
+        if (strcasecmp(name, word) == 0)
+            return i;
+        size_t length = strlen(names);
+        snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : "", name);
+    }
+    if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
+        return number;
+    options_error("--class: \"%s\" is none of %s, nor 0 to %d", word, names, classes - 1);
+    return -1;
+}
+
+int64_t model_class(const model_files *f, const char *word)
+{
+    if (f->settings.model.classes > 0)
+        return class_named(f->class_names, word);
+    options_error("--class: the network was trained without classes");
+    return -1;
+}
+
+bool model_set_variance(model_files *f, const char *name)
+{
+    ito_diffusion_options *d = &f->settings.diffusion;
+    if (name == NULL)
+        return true;
+    if (d->variance->learned)
+        return options_error("--variance: the network has learned its own");
+    d->variance = ito_variance_find(name);
+    return d->variance != NULL;
+}
+
+bool model_fits(const model_files *f, const ito_tensor *images, const char *whose)
+{
+    const ito_unet_config *c = &f->settings.model;
+    if (ito_size(images, 1) == c->in_channels && ito_size(images, 2) == c->height &&
+        ito_size(images, 3) == c->width)
+        return true;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
+                  " channel%s, and the network takes %" PRId64 "x%" PRId64 " with %" PRId64,
+                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1),
+                  PLURAL(ito_size(images, 1)), c->height, c->width, c->in_channels);
+    return false;
+}
+
+bool model_find(const char *path, bool plain, model_files *out)
+{
+    *out = (model_files){.file = model_open(path, plain), .step = -1};
+    out->weights = ito_safetensors_path(out->file);
+    if (out->file != NULL && read_settings(out))
+        return true;
+    model_files_free(out);
+    return false;
+}
+
+void model_files_free(model_files *f)
+{
+    ito_safetensors_close(f->file);
+    free(f->text);
+    free(f->source);
+    cJSON_Delete(f->class_names);
+    *f = (model_files){.step = -1};
+}
+
+ito_unet *model_load(const model_files *f)
+{
+    ito_unet *unet = ito_unet_create(&f->settings.model, NULL);
+    if (unet == NULL)
+        return NULL;
+    ito_module_train(&unet->base, false);
+    if (ito_module_load_file(&unet->base, f->file) == ITO_OK)
+        return unet;
+    ito_module_free(&unet->base);
+    return NULL;
+}
+
+void model_set_precision(ito_unet *unet, const char *precision, const char *command)
+{
+    bool bf16 = strcmp(precision, "bf16") == 0;
+    ito_unet_set_precision(unet, bf16 ? ITO_BF16 : ITO_F32);
+    if (bf16 && strcmp(ito_isa(), "avx512bf16") != 0)
+        fprintf(stderr,
+                "ito-ddpm %s: %s multiplies no bf16: activations are stored in bf16 and computed "
+                "with in f32\n",
+                command, ito_isa());
+}

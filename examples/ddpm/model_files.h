@@ -1,0 +1,56 @@
+/* A trained network by the name it has on the command line: a run, a checkpoint or a file of
+ * weights. */
+#ifndef ITO_DDPM_MODEL_FILES_H
+#define ITO_DDPM_MODEL_FILES_H
+
+#include "examples/common/options.h"
+
+#include <cjson/cJSON.h>
+#include <ito/ito.h>
+
+/* What is known of a network before it is made; freed by model_files_free. */
+typedef struct model_files {
+    ito_safetensors *file; /* its weights */
+    const char *weights;   /* what they are called: a path; borrowed from file */
+    char *text, *source;   /* its settings in JSON, and where they stand, for messages */
+    int64_t step;
+    ito_ddpm_settings settings;
+    cJSON *class_names;   /* an array of texts; NULL without classes */
+    double label_dropout; /* of its training; 0: no image was without its class */
+} model_files;
+
+/* Keys of the metadata of a file that stands alone, which ito-ddpm export writes. */
+#define MODEL_SETTINGS "ito_ddpm_settings"
+#define MODEL_STEP "ito_step"
+
+/* The network that comes with the program: Fashion-MNIST, by class. docs/results.md tells its
+ * story.
+ */
+#define BUILT_IN "fashion-mnist"
+
+/* The file of weights of what model_find finds. NULL with an error recorded. */
+ito_safetensors *model_open(const char *path, bool plain);
+/* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
+ * `plain`), a file in one or one that stands alone; or BUILT_IN, unless there is a file of that
+ * name. False with an error recorded. */
+bool model_find(const char *path, bool plain, model_files *out);
+/* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
+int64_t class_named(const cJSON *class_names, const char *word);
+/* The same of a network, which may have none. */
+int64_t model_class(const model_files *files, const char *word);
+/* Let reverse steps have the variance of this name, fixedsmall or fixedlarge, in place of the
+ * run's; NULL leaves it. False with an error recorded if the network has learned its own. */
+bool model_set_variance(model_files *files, const char *name);
+void model_files_free(model_files *files);
+/* Whether images [N, C, H, W], `whose` for messages, are of the size and channels that the network
+ * takes. */
+bool model_fits(const model_files *files, const ito_tensor *images, const char *whose);
+/* What --precision may be. */
+#define PRECISIONS "f32|bf16"
+/* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where
+ * this brings no speed. */
+void model_set_precision(ito_unet *unet, const char *precision, const char *command);
+/* The network with its weights, in evaluation mode; NULL with an error recorded. */
+ito_unet *model_load(const model_files *files);
+
+#endif

@@ -1,0 +1,91 @@
+/* train --resume.
+ * Invariant: a run that is resumed goes on from its checkpoint to the same bits, or not at all. */
+#include "examples/ddpm/resume.h"
+
+#include "examples/common/paths.h"
+#include "examples/common/settings.h"
+
+#include <inttypes.h>
+#include <ito/ito.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- its settings ---- */
+
+/* The options of a run. One that is missing has its default: runs that were begun before there was
+ * such a choice go on. */
+static bool stored_options(train_options *out, const char *dir, const cJSON *options)
+{
+    bool found[MAX_OPTIONS] = {false};
+    char *source = path_join(dir, "config.json");
+    *out = (train_options){.preset = "small"};
+    bool good = source != NULL && settings_get(options, train_rows, out, found, source);
+    if (good && out->data == NULL) {
+        ito_error_set(ITO_ERR_FORMAT, "%s: the option \"data\" is missing", source);
+        good = false;
+    }
+    free(source);
+    if (good)
+        train_options_set_defaults(out, found);
+    return good;
+}
+
+bool resume_options(train_options *o, const command_line *c, cJSON **config)
+{
+    train_options stored;
+    *config = run_config(o->out);
+    if (*config == NULL ||
+        !stored_options(&stored, o->out, cJSON_GetObjectItemCaseSensitive(*config, "options")))
+        return false;
+    for (int i = 0; train_rows[i].type != OPTION_END; i++) {
+        const option_row *row = &train_rows[i];
+        if (row->type == OPTION_GROUP || row->scope == OPTION_OF_CALL)
+            continue;
+        if (c->given[i] && row->scope == OPTION_FIXED && !settings_same(row, o, &stored))
+            options_refuse(c,
+                           "--%s: it differs from that of the run in %s, which goes on with its "
+                           "own settings",
+                           row->name, o->out);
+        if (!c->given[i])
+            settings_copy(row, o, &stored);
+    }
+    return true;
+}
+
+/* ---- its state ---- */
+
+static void warn_of_other_isa(const session *s)
+{
+    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
+    if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
+        fprintf(stderr,
+                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
+                "differ in their last bits\n",
+                isa->valuestring, ito_isa());
+}
+
+bool resume_state(session *s)
+{
+    warn_of_other_isa(s);
+    if (!path_exists(s->run.checkpoints))
+        return true;
+    char *path = ito_checkpoint_latest(s->run.checkpoints);
+    if (path == NULL)
+        return ito_error_code() == ITO_OK;
+    ito_training_state state = session_state(s);
+    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
+    if (good && state.position != state.step * s->o.batch) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64
+                      " each",
+                      path, state.position, state.step, s->o.batch);
+        good = false;
+    }
+    if (good && s->o.steps < state.step)
+        good =
+            options_error("--steps: %" PRId64 " is less than the %" PRId64 " that the run has done",
+                          s->o.steps, state.step);
+    free(path);
+    s->step = s->saved = state.step;
+    return good;
+}

@@ -1,0 +1,88 @@
+/* Images by a sampler.
+ * Invariant: image i depends on the network, the settings, the seed and i alone. */
+#include "examples/ddpm/sampling.h"
+
+#include <ito/ito.h>
+#include <string.h>
+
+void refuse_idle_options(const command_line *c, const char *sampler)
+{
+    static const struct {
+        const char *option, *samplers;
+    } uses[] = {{"eta", "ddim"},
+                {"variance", "ddpm"},
+                {"noise-at-last", "ddpm"},
+                {"rederive-eps", "ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms"}};
+    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
+        if (options_given(c, uses[i].option) && !words_have(uses[i].samplers, sampler))
+            options_refuse(c, "--%s: the sampler %s does not look at it; it is for %s",
+                           uses[i].option, sampler, uses[i].samplers);
+}
+
+bool sampling_steps(const inference *net, sampling_options *o)
+{
+    return inference_steps(net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps);
+}
+
+static void observe(const ito_sampler_state *state, ito_tensor *x, void *context)
+{
+    sampling *s = context;
+    (void)x;
+    trajectory_keep(s->trajectory, state, s->batch_first);
+}
+
+/* What the library is told for images first .. of the run. */
+static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
+{
+    const sampling_options *o = s->o;
+    *out = ITO_OPTIONS(
+        ito_sample_options, .sampler = ito_sampler_find(o->sampler), .steps = o->steps,
+        .eta = o->eta, .no_clip = o->no_clip, .rederive_eps = o->rederive_eps,
+        .threshold = o->threshold, .s_churn = o->churn, .end_at_first = o->end_at_first,
+        .noise_at_last = o->noise_at_last,
+        .observe = s->trajectory != NULL && s->trajectory->kept != NULL ? observe : NULL,
+        .observe_context = s, .spacing = ito_spacing_find(o->spacing), .seed = (uint64_t)o->seed,
+        .first_image = o->first + first, .progress = batches_progress,
+        .progress_context = &s->batches);
+    return out->sampler != NULL && out->spacing != NULL;
+}
+
+/* A batch by the network alone, or guided by a classifier. */
+static ito_tensor *sample(sampling *s, int64_t first, int64_t n, ito_sample_options options)
+{
+    const ito_unet_config *c = &s->net->files.settings.model;
+    ito_shape shape = ITO_SHAPE(n, c->in_channels, c->height, c->width);
+    ito_network *network = inference_network(s->net, s->o->first + first, n);
+    if (network == NULL || s->guidance == NULL)
+        return network == NULL
+                   ? NULL
+                   : ito_diffusion_sample_with(s->net->diffusion, network, shape, options);
+    ito_classifier_guidance *guided = ito_classifier_guidance_create(
+        s->net->diffusion, network, &s->guidance->classifier->network, s->guidance_scale);
+    if (guided == NULL)
+        return NULL;
+    guided->labels = classifier_guidance_labels(s->guidance, s->o->first + first, n);
+    ito_tensor *x = ito_diffusion_sample_with(s->net->diffusion, &guided->base, shape, options);
+    ito_network_free(&guided->base);
+    return x;
+}
+
+static bool sample_batch(int64_t first, int64_t n, void *context)
+{
+    sampling *s = context;
+    ito_sample_options options;
+    s->batch_first = first;
+    return library_options(s, first, &options) &&
+           inference_put(s->net, s->images, first, sample(s, first, n, options),
+                         s->o->first + first);
+}
+
+bool sampling_run(sampling *s)
+{
+    s->batches = (batches){.what = "sampling step",
+                           .n = s->o->n,
+                           .size = s->o->batch,
+                           .run = sample_batch,
+                           .context = s};
+    return batches_run(&s->batches);
+}

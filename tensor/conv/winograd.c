@@ -1,0 +1,442 @@
+/* Forward and data gradient work through blocks of tiles, each by one thread: transform the inputs
+ * (V), multiply by the transformed filters (U, made once for all) for a few columns at a time, and
+ * transform the products (M) before they leave the second-level cache. The gradient of the data is
+ * the forward convolution of dy with the filters turned around.
+ *
+ * The gradient of the weights sums, for blocks of tiles in order, 36 products of transformed dy and
+ * x into S; threads share the 36, so that every sum has one writer.
+ *
+ * Steps from one of the 36 numbers to the next are padded by a cache line: multiples of 4096 bytes
+ * would send all of them to the same few places of the cache.
+ */
+#include "tensor/conv/winograd.h"
+
+#include "tensor/gemm/gemm_blocks.h"
+
+#include <omp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TILE = 4,                  /* outputs along an axis */
+    WINDOW = 6,                /* inputs */
+    NUMBERS = WINDOW * WINDOW, /* of a transformed tile or filter */
+    TAPS = 9,
+    ROWS_MOST = 12, /* of the register tile */
+    COLUMNS_MOST = 32,
+    DEPTH_MOST = 256,      /* a panel of U in a first-level cache */
+    CHUNK = 64,            /* columns of M at a time: with 48 tiles, 442 KiB */
+    BLOCK_MOST = 48,       /* tiles: with fewer, U is fetched too often */
+    BLOCK_BYTES = 4 << 20, /* of V, which is read once for each chunk */
+    UNITS_A_THREAD = 2,    /* for balance */
+    FILTER_CHUNK = 32,     /* channels of filters that are transformed at a time */
+    SUM_TILES = 64,        /* in a block of the weights' sums: a strip in a first-level cache */
+    ROUND_BYTES = 6 << 20, /* of transformed x and dy between two barriers */
+    LINE = 16              /* floats in a cache line */
+};
+
+bool winograd_fits(const conv_shape *s)
+{
+    return s->kh == 3 && s->kw == 3 && s->stride_h == 1 && s->stride_w == 1 && s->dilation_h == 1 &&
+           s->dilation_w == 1 && s->groups == 1;
+}
+
+static pthread_once_t environment_once = PTHREAD_ONCE_INIT;
+static _Atomic bool enabled_now;
+
+static void read_environment(void)
+{
+    const char *wanted = getenv("ITO_WINOGRAD");
+    enabled_now = wanted == NULL || strcmp(wanted, "0") != 0;
+}
+
+bool winograd_enabled(void)
+{
+    pthread_once(&environment_once, read_environment);
+    return enabled_now;
+}
+
+void winograd_enable(bool enabled)
+{
+    pthread_once(&environment_once, read_environment);
+    enabled_now = enabled;
+}
+
+/* ---- windows -------------------------------------------------------------------------------- */
+
+/* A square of pixels for each tile: of tile (n, i, j) it begins at pixel (4 i + off_h, 4 j + off_w)
+ * of image n. Pixels outside the image are `outside`. */
+typedef struct windows {
+    const char *data;
+    int64_t h, w, pixel; /* bytes from a pixel to the next */
+    int64_t off_h, off_w;
+    int64_t size;
+    const void *outside;
+} windows;
+
+typedef struct tile_grid {
+    int64_t h, w, tiles;
+} tile_grid;
+
+static tile_grid grid_of(const conv_shape *s)
+{
+    int64_t h = ceil_div(s->oh, TILE), w = ceil_div(s->ow, TILE);
+    return (tile_grid){h, w, s->n * h * w};
+}
+
+/* The pixels of a tile; all outside for tiles past the last. */
+static void aim(const windows *x, const tile_grid *g, int64_t tile, const void **pixels)
+{
+    int64_t line = tile / g->w, image = line / g->h;
+    int64_t i0 = line % g->h * TILE + x->off_h, j0 = tile % g->w * TILE + x->off_w;
+    for (int64_t i = i0; i < i0 + x->size; i++) {
+        bool exists = tile < g->tiles && (uint64_t)i < (uint64_t)x->h;
+        const char *row = exists ? x->data + (image * x->h + i) * x->w * x->pixel : NULL;
+        for (int64_t j = j0; j < j0 + x->size; j++)
+            *pixels++ = exists && (uint64_t)j < (uint64_t)x->w ? row + j * x->pixel : x->outside;
+    }
+}
+
+/* ---- plan ----------------------------------------------------------------------------------- */
+
+typedef struct winograd_plan {
+    const kernel_table *kernels; /* of the images */
+    const kernel_table *reals;   /* of all else */
+    int64_t size;                /* of a channel of a pixel, in bytes */
+    conv_shape s;                /* of the data gradient: the convolution of dy */
+    bool turned;                 /* w belongs to the convolution whose gradient this is */
+    tile_grid grid;
+    int64_t rows, columns; /* of the register tile */
+    int64_t k, n;          /* channels in and out, filled up to vectors and panels */
+    int64_t depth;         /* of a block of k; depends on k alone */
+    int64_t block, blocks; /* tiles in a block, and how many blocks */
+    int64_t span, spans;   /* columns that are done at once: all, unless blocks are few */
+    int threads;
+    int64_t u_step, u_panel, v_step, m_step;
+    int64_t u, own,
+        zeros; /* floats of scratch memory: for U, for each thread, for pixels outside */
+} winograd_plan;
+
+static winograd_plan make_plan(ito_dtype dtype, const conv_shape *s, bool turned)
+{
+    winograd_plan p = {.kernels = kernels(dtype),
+                       .reals = kernels(ITO_F32),
+                       .size = (int64_t)ito_dtype_size(dtype),
+                       .s = *s,
+                       .turned = turned,
+                       .grid = grid_of(s)};
+    p.rows = p.reals->gemm_tile_rows();
+    p.columns = p.reals->gemm_tile_columns();
+    int64_t vector = p.columns / 2;
+    p.k = round_up(s->ci, vector);
+    p.n = round_up(s->co, p.columns);
+    p.depth = round_up(ceil_div(p.k, ceil_div(p.k, DEPTH_MOST)), vector);
+    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.k * (double)p.n);
+
+    int64_t most = max_of(min_of(BLOCK_MOST, BLOCK_BYTES / (NUMBERS * p.k * 4)), p.rows);
+    int64_t blocks = ceil_div(p.grid.tiles, most / p.rows * p.rows);
+    int64_t units = p.threads > 1 ? UNITS_A_THREAD * p.threads : 1, chunks = ceil_div(p.n, CHUNK);
+    int64_t groups = min_of(chunks, ceil_div(units, max_of(blocks, 1)));
+    blocks = max_of(blocks, ceil_div(units, groups));
+    p.block = round_up(max_of(ceil_div(p.grid.tiles, blocks), 1), p.rows);
+    p.blocks = ceil_div(p.grid.tiles, p.block);
+    p.span = ceil_div(chunks, groups) * CHUNK;
+    p.spans = ceil_div(p.n, p.span);
+
+    p.u_step = p.k * p.columns + LINE;
+    p.u_panel = NUMBERS * p.u_step;
+    p.v_step = p.block * p.k + LINE;
+    p.m_step = p.block * CHUNK + LINE;
+    p.u = p.n / p.columns * p.u_panel;
+    p.own = max_of(TAPS * COLUMNS_MOST * FILTER_CHUNK, NUMBERS * (p.v_step + p.m_step) + CHUNK);
+    p.zeros = round_up(max_of(s->ci, s->co), LINE);
+    return p;
+}
+
+/* ---- filters -------------------------------------------------------------------------------- */
+
+/* Panel `panel` of U from w [co][3][3][ci], whose vectors lie along k: turned in `scratch` before
+ * they are transformed, when there are 9 numbers of each and not 36. */
+static void transform_filters(const winograd_plan *p, float *u, const float *w, int64_t panel,
+                              float *scratch)
+{
+    int64_t ci = p->s.ci, first = panel * p->columns, count = min_of(p->columns, p->s.co - first);
+    int64_t tap_step = FILTER_CHUNK * p->columns;
+    for (int64_t c = 0; c < ci; c += FILTER_CHUNK) {
+        int64_t k = min_of(FILTER_CHUNK, ci - c);
+        for (int64_t tap = 0; tap < TAPS; tap++) {
+            const void *rows[COLUMNS_MOST] = {NULL};
+            for (int64_t o = 0; o < count; o++)
+                rows[o] = w + ((first + o) * TAPS + tap) * ci + c;
+            p->reals->gemm_pack_rows(scratch + tap * tap_step, p->columns, rows, k);
+        }
+        p->reals->winograd_filter(u + panel * p->u_panel + c * p->columns, p->u_step, scratch,
+                                  3 * tap_step, tap_step, k * p->columns);
+    }
+}
+
+/* The same from w [k][3][3][columns], turned by half a turn: its vectors lie along the panel. */
+static void transform_turned_filters(const winograd_plan *p, float *u, const float *w,
+                                     int64_t panel)
+{
+    int64_t co = p->s.co, first = panel * p->columns, count = min_of(p->columns, co - first);
+    float *to = u + panel * p->u_panel;
+    if (count < p->columns)
+        memset(to, 0, (size_t)p->u_panel * sizeof *to);
+    for (int64_t k = 0; k < p->s.ci; k++)
+        p->reals->winograd_filter(to + k * p->columns, p->u_step, w + (k * 9 + 8) * co + first,
+                                  -3 * co, -co, count);
+}
+
+static void transform_panel(const winograd_plan *p, float *u, const float *w, int64_t panel,
+                            float *scratch)
+{
+    if (p->turned)
+        transform_turned_filters(p, u, w, panel);
+    else
+        transform_filters(p, u, w, panel, scratch);
+    int64_t ci = p->s.ci;
+    for (int64_t e = 0; e < NUMBERS; e++)
+        memset(u + panel * p->u_panel + e * p->u_step + ci * p->columns, 0,
+               (size_t)((p->k - ci) * p->columns) * sizeof *u);
+}
+
+/* ---- a block of tiles ----------------------------------------------------------------------- */
+
+typedef struct winograd_work {
+    const winograd_plan *p;
+    const float *u;
+    const conv_addends *e;
+    windows x, y, add;
+} winograd_work;
+
+static void transform_block(const winograd_work *q, int64_t first, int64_t count, float *v)
+{
+    const winograd_plan *p = q->p;
+    const void *pixels[ROWS_MOST * NUMBERS];
+    for (int64_t r = 0; r < count; r += p->rows) {
+        for (int64_t t = 0; t < p->rows; t++)
+            aim(&q->x, &p->grid, first + r + t, pixels + t * NUMBERS);
+        p->kernels->winograd_input(v + r * p->k, p->v_step, pixels, p->rows, p->s.ci);
+    }
+}
+
+/* M of columns [n0, n0 + n). */
+static void multiply(const winograd_work *q, const float *v, float *m, int64_t count, int64_t n0,
+                     int64_t n)
+{
+    const winograd_plan *p = q->p;
+    for (int64_t e = 0; e < NUMBERS; e++)
+        for (int64_t j = 0; j < n; j += p->columns) {
+            const float *b = q->u + (n0 + j) / p->columns * p->u_panel + e * p->u_step;
+            for (int64_t k = 0; k < p->k; k += p->depth)
+                for (int64_t r = 0; r < count; r += p->rows)
+                    p->reals->winograd_multiply(
+                        min_of(p->depth, p->k - k), v + e * p->v_step + r * p->k + k * p->rows,
+                        b + k * p->columns, m + e * p->m_step + r * CHUNK + j, CHUNK, k > 0);
+        }
+}
+
+/* Columns [n0, n0 + n) of the outputs of a tile. */
+static void transform_outputs(const winograd_work *q, int64_t tile, const float *m, int64_t n0,
+                              int64_t n, float *spare)
+{
+    const winograd_plan *p = q->p;
+    const void *pixels[TILE * TILE], *add[TILE * TILE];
+    windows y = q->y;
+    y.data += n0 * p->size;
+    y.outside = spare;
+    aim(&y, &p->grid, tile, pixels);
+    if (q->e->add_per_image) {
+        int64_t image = tile / (p->grid.h * p->grid.w);
+        for (int i = 0; i < TILE * TILE; i++)
+            add[i] = (const char *)q->e->add + (image * p->s.co + n0) * p->size;
+    } else if (q->e->add != NULL) {
+        windows from = q->add;
+        from.data += n0 * p->size;
+        aim(&from, &p->grid, tile, add);
+    }
+    const float *bias = q->e->bias;
+    p->kernels->winograd_output((void *const *)pixels, m, p->m_step,
+                                bias != NULL ? bias + n0 : NULL, q->e->add != NULL ? add : NULL, n);
+}
+
+/* One span of columns of one block. With several spans V is made several times; it is cheap. */
+static void run_unit(const winograd_work *q, int64_t unit, float *own)
+{
+    const winograd_plan *p = q->p;
+    int64_t block = unit / p->spans, left = unit % p->spans * p->span;
+    int64_t right = min_of(left + p->span, p->n);
+    int64_t first = block * p->block, count = min_of(p->block, p->grid.tiles - first);
+    float *v = own, *m = v + NUMBERS * p->v_step, *spare = m + NUMBERS * p->m_step;
+    transform_block(q, first, count, v);
+    for (int64_t n0 = left; n0 < right; n0 += CHUNK) {
+        multiply(q, v, m, count, n0, min_of(CHUNK, right - n0));
+        for (int64_t t = 0; t < count; t++)
+            transform_outputs(q, first + t, m + t * CHUNK, n0, min_of(CHUNK, p->s.co - n0), spare);
+    }
+}
+
+static ito_status convolve(ito_dtype dtype, void *y, const void *x, const float *w,
+                           const conv_addends *e, const conv_shape *s, bool turned)
+{
+    winograd_plan p = make_plan(dtype, s, turned);
+    if (p.grid.tiles <= 0 || s->co <= 0)
+        return ITO_OK;
+    float *zeros = mem_alloc((size_t)(p.zeros + p.u + p.threads * p.own) * sizeof *zeros);
+    if (zeros == NULL)
+        return ITO_ERR_MEMORY;
+    float *u = zeros + p.zeros, *scratch = u + p.u;
+    memset(zeros, 0, (size_t)p.zeros * sizeof *zeros);
+    winograd_work q = {.p = &p, .u = u, .e = e};
+    q.x = (windows){x, s->h, s->w, s->ci * p.size, -s->pad_top, -s->pad_left, WINDOW, zeros};
+    q.y = (windows){y, s->oh, s->ow, s->co * p.size, 0, 0, TILE, NULL};
+    q.add = (windows){e->add, s->oh, s->ow, s->co * p.size, 0, 0, TILE, zeros};
+    int64_t panels = p.n / p.columns, units = p.blocks * p.spans;
+#pragma omp parallel num_threads(p.threads)
+    {
+        float *own = scratch + omp_get_thread_num() * p.own;
+#pragma omp for schedule(dynamic)
+        for (int64_t panel = 0; panel < panels; panel++)
+            transform_panel(&p, u, w, panel, own);
+#pragma omp for schedule(dynamic)
+        for (int64_t unit = 0; unit < units; unit++)
+            run_unit(&q, unit, own);
+    }
+    mem_free(zeros);
+    return ITO_OK;
+}
+
+ito_status winograd_forward(ito_dtype dtype, void *y, const void *x, const float *w,
+                            const conv_addends *e, const conv_shape *s)
+{
+    return convolve(dtype, y, x, w, e, s, false);
+}
+
+/* dx[i] = the sum over p of dy[i + pad - p] w[p], which is dy[i + p' - (2 - pad)] w[2 - p']. */
+ito_status winograd_backward_data(ito_dtype dtype, void *dx, const void *dy, const float *w,
+                                  const conv_shape *s)
+{
+    conv_shape back = *s;
+    back.h = s->oh;
+    back.w = s->ow;
+    back.ci = s->co;
+    back.oh = s->h;
+    back.ow = s->w;
+    back.co = s->ci;
+    back.pad_top = 2 - s->pad_top;
+    back.pad_left = 2 - s->pad_left;
+    return convolve(dtype, dx, dy, w, &(conv_addends){0}, &back, true);
+}
+
+/* ---- the gradient of the weights ------------------------------------------------------------ */
+
+typedef struct weight_plan {
+    const kernel_table *kernels; /* of the images */
+    const kernel_table *reals;   /* of all else */
+    tile_grid grid;
+    windows x, dy;
+    int64_t ci, co;
+    int64_t rows, columns;
+    int threads;
+    int64_t m, n;         /* co and ci, filled up to panels */
+    int64_t round;        /* tiles that are transformed at a time: whole blocks */
+    int64_t d_row, v_row; /* floats from a tile to the next */
+    int64_t d_step, v_step, s_step;
+    int64_t zeros; /* floats of them, for pixels outside */
+} weight_plan;
+
+/* Padded to an odd number of cache lines. */
+static int64_t odd_cache_lines(int64_t floats)
+{
+    return (ceil_div(floats, LINE) / 2 * 2 + 1) * LINE;
+}
+
+static void transform_tile(const weight_plan *p, int64_t tile, float *d, float *v)
+{
+    const void *pixels[NUMBERS];
+    aim(&p->x, &p->grid, tile, pixels);
+    p->kernels->winograd_input(v, p->v_step, pixels, 1, p->ci);
+    aim(&p->dy, &p->grid, tile, pixels);
+    p->kernels->winograd_gradient(d, p->d_step, pixels, p->co);
+}
+
+/* One of the 36 products: S [m][n] += D^T V over `count` tiles, in blocks. */
+static void accumulate(const weight_plan *p, const float *d, const float *v, float *s,
+                       int64_t count, bool add)
+{
+    for (int64_t t = 0; t == 0 || t < count; t += SUM_TILES, add = true)
+        for (int64_t j = 0; j < p->n; j += p->columns)
+            for (int64_t i = 0; i < p->m; i += p->rows)
+                p->reals->winograd_accumulate(min_of(SUM_TILES, count - t), d + t * p->d_row + i,
+                                              p->d_row, v + t * p->v_row + j, p->v_row,
+                                              s + i * p->n + j, p->n, add);
+}
+
+static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
+{
+    weight_plan p = {.kernels = kernels(dtype),
+                     .reals = kernels(ITO_F32),
+                     .grid = grid_of(s),
+                     .ci = s->ci,
+                     .co = s->co};
+    p.rows = p.reals->gemm_tile_rows();
+    p.columns = p.reals->gemm_tile_columns();
+    p.m = round_up(s->co, p.rows);
+    p.n = round_up(s->ci, p.columns);
+    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
+    p.d_row = odd_cache_lines(p.m);
+    p.v_row = odd_cache_lines(p.n);
+    int64_t tile_bytes = NUMBERS * (p.d_row + p.v_row) * (int64_t)sizeof(float);
+    p.round = max_of(ROUND_BYTES / tile_bytes / SUM_TILES, 1) * SUM_TILES;
+    p.round = min_of(p.round, round_up(max_of(p.grid.tiles, 1), SUM_TILES));
+    p.d_step = p.round * p.d_row + LINE;
+    p.v_step = p.round * p.v_row + LINE;
+    p.s_step = p.m * p.n + LINE;
+    p.zeros = round_up(max_of(s->ci, s->co), LINE);
+    return p;
+}
+
+/* Each number has s_step, v_step or d_step floats in these. */
+static void sum_products(const weight_plan *p, float *sums, float *v, float *d, float *dw)
+{
+#pragma omp parallel num_threads(p->threads)
+    {
+        /* Once even without tiles: the sums are then zero. */
+        for (int64_t first = 0; first == 0 || first < p->grid.tiles; first += p->round) {
+            int64_t count = min_of(p->round, p->grid.tiles - first);
+#pragma omp for schedule(dynamic, 8)
+            for (int64_t t = 0; t < count; t++)
+                transform_tile(p, first + t, d + t * p->d_row, v + t * p->v_row);
+#pragma omp for schedule(dynamic)
+            for (int64_t e = 0; e < NUMBERS; e++)
+                accumulate(p, d + e * p->d_step, v + e * p->v_step, sums + e * p->s_step, count,
+                           first > 0);
+        }
+#pragma omp for schedule(dynamic, 8)
+        for (int64_t o = 0; o < p->co; o++)
+            p->reals->winograd_filter_gradient(dw + o * 9 * p->ci, 3 * p->ci, p->ci,
+                                               sums + o * p->n, p->s_step, p->ci);
+    }
+}
+
+ito_status winograd_backward_weight(ito_dtype dtype, float *dw, const void *x, const void *dy,
+                                    const conv_shape *s)
+{
+    weight_plan p = plan_weights(dtype, s);
+    int64_t size = (int64_t)ito_dtype_size(dtype);
+    float *zeros =
+        mem_alloc((size_t)(p.zeros + NUMBERS * (p.d_step + p.v_step + p.s_step)) * sizeof *zeros);
+    if (zeros == NULL)
+        return ITO_ERR_MEMORY;
+    float *d = zeros + p.zeros, *v = d + NUMBERS * p.d_step, *sums = v + NUMBERS * p.v_step;
+    /* Channels that only fill up panels are zeros too; no tile writes them. */
+    bool whole = p.m == s->co && p.n == s->ci;
+    memset(zeros, 0, (size_t)(whole ? p.zeros : sums - zeros) * sizeof *zeros);
+    p.x = (windows){x, s->h, s->w, s->ci * size, -s->pad_top, -s->pad_left, WINDOW, zeros};
+    p.dy = (windows){dy, s->oh, s->ow, s->co * size, 0, 0, TILE, zeros};
+    sum_products(&p, sums, v, d, dw);
+    mem_free(zeros);
+    return ITO_OK;
+}

@@ -51,7 +51,7 @@ static bool find_in_model(const ito_module *model, bool of_gradients, ito_train_
 static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_result *r)
 {
     if (!all_finite(x_0))
-        snprintf(r->culprit, sizeof r->culprit, "the images of the batch");
+        snprintf(r->culprit, sizeof r->culprit, "the data of the batch");
     else if (!find_in_model(model, false, r) &&
              (!isfinite(r->loss) || !find_in_model(model, true, r)))
         snprintf(r->culprit, sizeof r->culprit, "%s",
@@ -89,7 +89,7 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
                            drawn *out)
 {
     if (x_0->ndim < 1)
-        return error_null(ITO_ERR_SHAPE, "train_step: the images are %s, without an axis for them",
+        return error_null(ITO_ERR_SHAPE, "train_step: x_0 is %s; it must be [N, ...]",
                           tensor_shape_str(x_0));
     ito_generator for_t = ito_diffusion_generator(tr->seed, ITO_DRAW_T, step);
     ito_generator for_eps = ito_diffusion_generator(tr->seed, ITO_DRAW_EPS, step);

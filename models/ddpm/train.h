@@ -2,9 +2,8 @@
  * optimiser, averages.
  *
  * What a step draws is a function of (seed, step number) alone, and of the losses before it if
- * steps are drawn by these, so a run that is resumed, and one
- * on other threads, sees the same noise. A step whose loss or gradient is not finite changes
- * nothing.
+ * times are drawn by these, so a run that is resumed, and one on other threads, sees the same
+ * noise. A step whose loss or gradient is not finite changes nothing.
  */
 #ifndef ITO_DDPM_TRAIN_H
 #define ITO_DDPM_TRAIN_H

@@ -1,26 +1,56 @@
-/* Settings as JSON: there and back, and what of a file is refused. */
+/* Settings as JSON: there and back, files of earlier versions, and what of a file is refused. */
 #include "models/ddpm/settings.h"
 
-#include <criterion/criterion.h>
+#include "tests/models/ddpm/ddpm_check.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 static ito_ddpm_settings example(void)
 {
-    ito_ddpm_settings s = {.diffusion = {.schedule = &ito_schedule_cosine,
-                                         .steps = 321,
-                                         .variance = &ito_variance_fixedsmall}};
+    ito_ddpm_settings s = {.diffusion =
+                               ITO_OPTIONS(ito_diffusion_options, .schedule = &ito_schedule_cosine,
+                                           .steps = 321, .variance = &ito_variance_fixedsmall)};
     cr_assert_eq(ito_unet_preset("small", 1, 28, 28, &s.model), ITO_OK);
     s.model.dropout = 0.125;
     return s;
 }
 
+static ito_ddpm_settings parsed(const char *text)
+{
+    ito_ddpm_settings s;
+    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &s), ITO_OK, "%s: %s", ito_error(), text);
+    return s;
+}
+
+/* The options of a diffusion, written and read; written again, they are the same text. */
+static ito_diffusion_options there_and_back(ito_diffusion_options options)
+{
+    ito_ddpm_settings s = example();
+    s.diffusion = options;
+    char *text = ito_ddpm_settings_format(&s);
+    cr_assert_not_null(text, "%s", ito_error());
+    ito_ddpm_settings back = parsed(text);
+    char *again = ito_ddpm_settings_format(&back);
+    cr_assert_str_eq(again, text);
+    free(text);
+    free(again);
+    return back.diffusion;
+}
+
+#define ROUND_TRIP(...) there_and_back(ITO_OPTIONS(ito_diffusion_options, __VA_ARGS__))
+
+/* ---- there and back ---- */
+
 Test(settings, what_is_written_is_read_back)
 {
-    ito_ddpm_settings s = example(), back;
+    ito_ddpm_settings s = example();
+    s.model.classes = 7;
+    s.model.self_condition = true;
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_not_null(text);
-    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
+    ito_ddpm_settings back = parsed(text);
     cr_assert_eq(back.model.in_channels, 1);
     cr_assert_eq(back.model.out_channels, 1);
     cr_assert_eq(back.model.height, 28);
@@ -32,6 +62,8 @@ Test(settings, what_is_written_is_read_back)
     cr_assert_eq(back.model.blocks, 2);
     cr_assert_eq(back.model.groups, 32);
     cr_assert_eq(back.model.dropout, 0.125);
+    cr_assert_eq(back.model.classes, 7);
+    cr_assert(back.model.self_condition);
     cr_assert_eq(back.diffusion.schedule, &ito_schedule_cosine);
     cr_assert_eq(back.diffusion.steps, 321);
     cr_assert_eq(back.diffusion.variance, &ito_variance_fixedsmall);
@@ -40,87 +72,235 @@ Test(settings, what_is_written_is_read_back)
 
 Test(settings, defaults_are_written_out)
 {
-    ito_ddpm_settings s = example(), back;
-    s.diffusion = (ito_diffusion_options){.steps = 0};
-    char *text = ito_ddpm_settings_format(&s);
-    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
-    cr_assert_eq(back.diffusion.schedule, &ito_schedule_linear);
-    cr_assert_eq(back.diffusion.steps, 1000);
-    cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
-    cr_assert_eq(back.diffusion.betas.beta_end, 0.02);
-    cr_assert_eq(back.diffusion.variance, &ito_variance_fixedlarge);
-    free(text);
+    ito_diffusion_options back = ROUND_TRIP();
+    cr_assert_eq(back.schedule, &ito_schedule_linear);
+    cr_assert_eq(back.steps, 1000);
+    cr_assert_eq(back.beta_start, 1e-4);
+    cr_assert_eq(back.beta_end, 0.02);
+    cr_assert(!back.zero_terminal_snr);
+    cr_assert_eq(back.prediction, &ito_prediction_eps);
+    cr_assert_eq(back.time_input, &ito_time_input_timestep);
+    cr_assert_eq(back.variance, &ito_variance_fixedlarge);
+    cr_assert_eq(back.weighting, &ito_weighting_simple);
+    cr_assert_eq(back.objective, &ito_objective_simple);
+    cr_assert(isnan(back.gamma) && isnan(back.k) && isnan(back.sigma_data));
 }
 
-Test(settings, every_choice_is_kept)
+Test(settings, every_field_is_kept)
 {
-    ito_ddpm_settings s = example(), back;
-    s.diffusion = (ito_diffusion_options){.schedule = &ito_schedule_quad,
-                                          .steps = 50,
-                                          .betas = {.beta_end = 0.3, .zero_terminal_snr = true},
-                                          .prediction = &ito_prediction_v,
-                                          .variance = &ito_variance_learned_range,
-                                          .weighting = &ito_weighting_p2,
-                                          .gamma = 0.25,
-                                          .k = 3,
-                                          .loss = &ito_objective_hybrid};
-    char *text = ito_ddpm_settings_format(&s);
-    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
-    cr_assert_eq(back.diffusion.schedule, &ito_schedule_quad);
-    cr_assert_eq(back.diffusion.betas.beta_start, 1e-4);
-    cr_assert_eq(back.diffusion.betas.beta_end, 0.3);
-    cr_assert(back.diffusion.betas.zero_terminal_snr);
-    cr_assert_eq(back.diffusion.prediction, &ito_prediction_v);
-    cr_assert_eq(back.diffusion.variance, &ito_variance_learned_range);
-    cr_assert_eq(back.diffusion.weighting, &ito_weighting_p2);
-    cr_assert_eq(back.diffusion.gamma, 0.25);
-    cr_assert_eq(back.diffusion.k, 3);
-    cr_assert_eq(back.diffusion.loss, &ito_objective_hybrid);
-    cr_assert_eq(back.diffusion.sigma_data, 0);
-    free(text);
-    s.diffusion = (ito_diffusion_options){.prediction = &ito_prediction_edm, .sigma_data = 0.25};
-    text = ito_ddpm_settings_format(&s);
-    cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "%s", ito_error());
-    cr_assert_eq(back.diffusion.sigma_data, 0.25);
-    free(text);
+    ito_diffusion_options back =
+        ROUND_TRIP(.schedule = &ito_schedule_quad, .steps = 50, .beta_end = 0.3,
+                   .zero_terminal_snr = true, .prediction = &ito_prediction_v,
+                   .time_input = &ito_time_input_log_snr, .variance = &ito_variance_learned_range,
+                   .weighting = &ito_weighting_p2, .gamma = 0.25, .k = 3,
+                   .objective = &ito_objective_hybrid);
+    cr_assert_eq(back.schedule, &ito_schedule_quad);
+    cr_assert_eq(back.steps, 50);
+    cr_assert_eq(back.beta_start, 1e-4);
+    cr_assert_eq(back.beta_end, 0.3);
+    cr_assert(back.zero_terminal_snr);
+    cr_assert_eq(back.prediction, &ito_prediction_v);
+    cr_assert_eq(back.time_input, &ito_time_input_log_snr);
+    cr_assert_eq(back.variance, &ito_variance_learned_range);
+    cr_assert_eq(back.weighting, &ito_weighting_p2);
+    cr_assert_eq(back.gamma, 0.25);
+    cr_assert_eq(back.k, 3);
+    cr_assert_eq(back.objective, &ito_objective_hybrid);
+    cr_assert(isnan(back.sigma_data));
 }
+
+Test(settings, edm_is_kept)
+{
+    ito_diffusion_options back =
+        ROUND_TRIP(.schedule = &ito_schedule_edm, .sigma_min = 0.01, .sigma_max = 50.0,
+                   .prediction = &ito_prediction_edm, .time_input = &ito_time_input_c_noise,
+                   .weighting = &ito_weighting_edm, .sigma_data = 0.25);
+    cr_assert_eq(back.schedule, &ito_schedule_edm);
+    cr_assert_eq(back.steps, 0);
+    cr_assert_eq(back.sigma_min, 0.01);
+    cr_assert_eq(back.sigma_max, 50.0);
+    cr_assert_eq(back.prediction, &ito_prediction_edm);
+    cr_assert_eq(back.time_input, &ito_time_input_c_noise);
+    cr_assert_eq(back.weighting, &ito_weighting_edm);
+    cr_assert_eq(back.sigma_data, 0.25);
+}
+
+Test(settings, flow_is_kept_in_continuous_time_and_in_steps)
+{
+    ito_diffusion_options back =
+        ROUND_TRIP(.schedule = &ito_schedule_flow, .prediction = &ito_prediction_flow,
+                   .time_input = &ito_time_input_t);
+    cr_assert_eq(back.schedule, &ito_schedule_flow);
+    cr_assert_eq(back.steps, 0);
+    cr_assert_eq(back.prediction, &ito_prediction_flow);
+    cr_assert_eq(back.time_input, &ito_time_input_t);
+    back = ROUND_TRIP(.schedule = &ito_schedule_flow, .steps = 64);
+    cr_assert_eq(back.steps, 64);
+}
+
+Test(settings, vp_is_kept)
+{
+    ito_diffusion_options back =
+        ROUND_TRIP(.schedule = &ito_schedule_vp, .beta_start = 0.0, .beta_end = 0.01);
+    cr_assert_eq(back.schedule, &ito_schedule_vp);
+    cr_assert_eq(back.steps, 0);
+    cr_assert_eq(back.beta_start, 0.0);
+    cr_assert_eq(back.beta_end, 0.01);
+}
+
+/* A number that is 0 is that number, not the default. */
+Test(settings, zeros_are_kept)
+{
+    ito_diffusion_options back = ROUND_TRIP(.weighting = &ito_weighting_p2, .gamma = 0, .k = 0);
+    cr_assert(back.gamma == 0.0 && back.k == 0.0);
+    back = ROUND_TRIP(.weighting = &ito_weighting_min_snr, .gamma = 0);
+    cr_assert_eq(back.gamma, 0.0);
+    back = ROUND_TRIP(.schedule = &ito_schedule_const, .beta_start = 0);
+    cr_assert_eq(back.beta_start, 0.0);
+}
+
+/* A choice's own numbers are written, so that they stay what they were at the time. */
+Test(settings, numbers_of_the_choices_are_written_out)
+{
+    ito_diffusion_options back = ROUND_TRIP(.weighting = &ito_weighting_p2);
+    cr_assert(back.gamma == 1.0 && back.k == 1.0);
+    back = ROUND_TRIP(.weighting = &ito_weighting_min_snr);
+    cr_assert(back.gamma == 5.0 && isnan(back.k));
+    back = ROUND_TRIP(.prediction = &ito_prediction_edm);
+    cr_assert_eq(back.sigma_data, 0.5);
+    back = ROUND_TRIP(.weighting = &ito_weighting_edm);
+    cr_assert_eq(back.sigma_data, 0.5);
+}
+
+/* Options with one choice of a kind, and what goes with it. */
+static ito_diffusion_options with_choice(const char *kind, const void *choice)
+{
+    ito_diffusion_options o = ITO_OPTIONS(ito_diffusion_options);
+    if (strcmp(kind, "schedule") == 0)
+        o.schedule = choice;
+    if (strcmp(kind, "prediction") == 0)
+        o.prediction = choice;
+    if (strcmp(kind, "time input") == 0)
+        o.time_input = choice;
+    if (strcmp(kind, "variance") == 0)
+        o.variance = choice;
+    if (strcmp(kind, "weighting") == 0)
+        o.weighting = choice;
+    if (strcmp(kind, "objective") == 0)
+        o.objective = choice;
+    if (o.variance != NULL && o.variance->learned)
+        o.objective = &ito_objective_vlb;
+    if (o.objective != NULL && o.objective->detach_mean)
+        o.variance = &ito_variance_learned_range;
+    return o;
+}
+
+Test(settings, every_choice_of_every_kind_is_kept)
+{
+    static const char *const kinds[] = {"schedule", "prediction", "time input",
+                                        "variance", "weighting",  "objective"};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        int64_t n;
+        const ito_choice *const *list = ito_choices(kinds[k], &n);
+        for (int64_t i = 0; i < n; i++) {
+            ito_diffusion_options back = there_and_back(with_choice(kinds[k], list[i]));
+            const void *const read[] = {back.schedule, back.prediction, back.time_input,
+                                        back.variance, back.weighting,  back.objective};
+            cr_assert_eq(read[k], list[i], "%s %s", kinds[k], list[i]->name);
+        }
+    }
+}
+
+/* ---- files of earlier versions ---- */
+
+#define OLD_MODEL                                                                                  \
+    "\"model\": {\"in_channels\": 1, \"out_channels\": 1, \"height\": 28, \"width\": 28, "         \
+    "\"channels\": 32, \"blocks\": 2, \"groups\": 32, \"multipliers\": [1, 2, 2], "                \
+    "\"attention\": [false, false, true], \"dropout\": 0.125"
+
+/* Version 0.1 at its first: a schedule, its steps, what is predicted, the variance. */
+Test(settings, the_first_files_are_read)
+{
+    ito_ddpm_settings s =
+        parsed("{" OLD_MODEL "}, \"diffusion\": {\"schedule\": \"linear\", \"steps\": 1000, "
+               "\"beta_start\": 0.0001, \"beta_end\": 0.02, \"prediction\": \"eps\", \"variance\": "
+               "\"fixedlarge\"}}");
+    cr_assert(s.model.channels == 32 && s.model.classes == 0 && !s.model.self_condition);
+    cr_assert_eq(s.diffusion.schedule, &ito_schedule_linear);
+    cr_assert_eq(s.diffusion.time_input, &ito_time_input_timestep);
+    cr_assert_eq(s.diffusion.weighting, &ito_weighting_simple);
+    cr_assert_eq(s.diffusion.objective, &ito_objective_simple);
+}
+
+/* Then weightings and objectives, called loss; no time input yet. */
+Test(settings, files_without_a_time_input_are_read)
+{
+    ito_ddpm_settings s = parsed(
+        "{" OLD_MODEL ", \"classes\": 10, \"self_condition\": true}, \"diffusion\": "
+        "{\"schedule\": \"cosine\", \"steps\": 321, \"zero_terminal_snr\": true, \"prediction\": "
+        "\"v\", \"variance\": \"learned_range\", \"weighting\": \"p2\", \"gamma\": 0.5, \"k\": 2, "
+        "\"loss\": \"hybrid\"}}");
+    cr_assert(s.model.classes == 10 && s.model.self_condition);
+    cr_assert(s.diffusion.zero_terminal_snr);
+    cr_assert_eq(s.diffusion.time_input, &ito_time_input_timestep);
+    cr_assert_eq(s.diffusion.variance, &ito_variance_learned_range);
+    cr_assert_eq(s.diffusion.weighting, &ito_weighting_p2);
+    cr_assert(s.diffusion.gamma == 0.5 && s.diffusion.k == 2.0);
+    cr_assert_eq(s.diffusion.objective, &ito_objective_hybrid);
+    s = parsed("{" OLD_MODEL "}, \"diffusion\": {\"schedule\": \"straight\", \"steps\": 100, "
+               "\"prediction\": \"edm\", \"variance\": \"fixedsmall\", \"weighting\": \"simple\", "
+               "\"sigma_data\": 0.25, \"loss\": \"simple\"}}");
+    cr_assert_eq(s.diffusion.sigma_data, 0.25);
+}
+
+/* ---- what is not written ---- */
 
 /* What a name in a file could not bring back. */
 Test(settings, refuses_to_write_what_has_no_name)
 {
-    static const double betas[] = {0.1, 0.2};
     ito_schedule_family schedule = ito_schedule_cosine;
     ito_prediction prediction = ito_prediction_v;
+    ito_time_input time_input = ito_time_input_t;
     ito_variance variance = ito_variance_fixedsmall;
     ito_weighting weighting = ito_weighting_p2, unknown = {.name = "mine"};
-    ito_objective loss = ito_objective_simple;
+    ito_objective objective = ito_objective_simple;
     const struct {
         ito_diffusion_options options;
         const char *message;
     } cases[] = {
-        {{.list = betas, .steps = 2}, "settings: a list of betas cannot be written"},
         {{.schedule = &schedule},
          "settings: schedule \"cosine\" is not the one of that name, and cannot be written"},
         {{.prediction = &prediction},
          "settings: prediction \"v\" is not the one of that name, and cannot be written"},
+        {{.time_input = &time_input},
+         "settings: time_input \"t\" is not the one of that name, and cannot be written"},
         {{.variance = &variance},
          "settings: variance \"fixedsmall\" is not the one of that name, and cannot be written"},
         {{.weighting = &weighting},
          "settings: weighting \"p2\" is not the one of that name, and cannot be written"},
-        {{.loss = &loss},
+        {{.objective = &objective},
          "settings: loss \"simple\" is not the one of that name, and cannot be written"},
-        {{.weighting = &unknown}, "weighting: there is no \"mine\"; there are "},
+        {{.weighting = &unknown},
+         "weighting: there is no \"mine\"; there are simple, bound, min_snr, p2 and edm"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ito_ddpm_settings s = example();
         s.diffusion = cases[i].options;
-        cr_assert_null(ito_ddpm_settings_format(&s), "case %zu", i);
-        cr_assert_eq(ito_error_code(), ITO_ERR_ARGUMENT);
-        cr_assert_eq(strncmp(ito_error_message(), cases[i].message, strlen(cases[i].message)), 0,
-                     "%s", ito_error_message());
-        ito_error_clear();
+        assert_refused(ito_ddpm_settings_format(&s), ITO_ERR_ARGUMENT, cases[i].message);
     }
 }
+
+Test(settings, refuses_to_write_a_list_of_betas)
+{
+    static const double betas[] = {0.1, 0.2};
+    ito_ddpm_settings s = example();
+    s.diffusion.betas = betas;
+    s.diffusion.steps = 2;
+    assert_refused(ito_ddpm_settings_format(&s), ITO_ERR_ARGUMENT,
+                   "settings: a list of betas cannot be written");
+}
+
+/* ---- what is not read ---- */
 
 /* The example's text with one occurrence of `old` replaced. */
 static char *with(const char *old, const char *new)
@@ -137,40 +317,77 @@ static char *with(const char *old, const char *new)
     return changed;
 }
 
-Test(settings, damaged_ones_are_refused)
+/* A change of the example's text, and what is said of it. */
+typedef struct damage {
+    const char *old, *new, *message;
+} damage;
+
+static void assert_damaged(const damage *cases, size_t n)
 {
-    static const struct {
-        const char *old, *new, *message;
-    } cases[] = {
-        {"\"model\"", "\"modell\"", "a.json: \"model\" is missing or not an object"},
-        {"\"diffusion\"", "\"d\"", "a.json: \"diffusion\" is missing or not an object"},
-        {"\"height\":\t28", "\"height\":\t28.5",
-         "a.json: \"height\" is missing or not a whole number"},
-        {"\"height\":\t28", "\"height\":\t1e999",
-         "a.json: \"height\" is missing or not a whole number"},
-        {"\"height\":\t28", "\"height\":\t27",
-         "unet: images of 27x28 cannot be halved 2 times; 3 levels need sides that are multiples "
-         "of "
-         "4"},
-        {"\"blocks\":\t2", "\"blocks\":\t9007199254740992",
-         "unet: the number of blocks is 9007199254740992; it must be 1 to 16"},
-        {"\"channels\":\t32", "\"channels\":\t\"32\"",
-         "a.json: \"channels\" is missing or not a whole number"},
-        {"\"dropout\":\t0.125", "\"dropout\":\tnull",
-         "a.json: \"dropout\" is missing or not a number"},
+    for (size_t i = 0; i < n; i++) {
+        ito_ddpm_settings back;
+        char *text = with(cases[i].old, cases[i].new);
+        cr_assert_neq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "case %zu", i);
+        cr_assert_str_eq(ito_error_message(), cases[i].message);
+        ito_error_clear();
+        free(text);
+    }
+}
+
+#define ASSERT_DAMAGED(...)                                                                        \
+    assert_damaged((const damage[]){__VA_ARGS__},                                                  \
+                   sizeof((const damage[]){__VA_ARGS__}) / sizeof(damage))
+
+Test(settings, a_part_that_is_missing_is_named)
+{
+    ASSERT_DAMAGED({"\"model\"", "\"modell\"", "a.json: \"model\" is missing or not an object"},
+                   {"\"diffusion\"", "\"d\"", "a.json: \"diffusion\" is missing or not an object"},
+                   {"\"height\"", "\"h\"", "a.json: \"height\" is missing or not a whole number"},
+                   {"\"steps\"", "\"s\"", "a.json: \"steps\" is missing or not a whole number"},
+                   {"\"prediction\"", "\"p\"", "a.json: \"prediction\" is missing or not a text"});
+}
+
+Test(settings, a_setting_of_the_model_of_the_wrong_type_is_named)
+{
+    ASSERT_DAMAGED({"\"height\":\t28", "\"height\":\t28.5",
+                    "a.json: \"height\" is missing or not a whole number"},
+                   {"\"height\":\t28", "\"height\":\t1e999",
+                    "a.json: \"height\" is missing or not a whole number"},
+                   {"\"channels\":\t32", "\"channels\":\t\"32\"",
+                    "a.json: \"channels\" is missing or not a whole number"},
+                   {"\"dropout\":\t0.125", "\"dropout\":\tnull",
+                    "a.json: \"dropout\" is missing or not a number"},
+                   {"\"classes\":\t0", "\"classes\":\tfalse",
+                    "a.json: \"classes\" is missing or not a whole number"},
+                   {"\"classes\":\t0", "\"self_condition\":\t1",
+                    "a.json: \"self_condition\" is missing or not true or false"});
+}
+
+Test(settings, levels_that_are_no_lists_are_named)
+{
+    ASSERT_DAMAGED(
         {"[1, 2, 2]", "[]", "a.json: \"multipliers\" is missing or not a list of 1 to 8 numbers"},
         {"[1, 2, 2]", "[1, 2, {}]",
          "a.json: \"multipliers\" is missing or not a list of whole numbers"},
         {"[1, 2, 2]", "[1, 2]",
          "a.json: \"attention\" is missing or not a list as long as that of the multipliers"},
         {"[false, false, true]", "[false, false, 1]",
-         "a.json: \"attention\" is missing or not a list of true and false"},
-        {"\"cosine\"", "\"cosinus\"",
-         "schedule: there is no \"cosinus\"; there are linear, quad, const, jsd, "
-         "warmup10, warmup50, cosine, sigmoid and straight"},
-        {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
-        {"\"eps\"", "\"w\"",
-         "prediction: there is no \"w\"; there are eps, x_0, x_prev, v, score, edm and flow"},
+         "a.json: \"attention\" is missing or not a list of true and false"});
+}
+
+Test(settings, a_network_that_cannot_be_built_is_refused)
+{
+    ASSERT_DAMAGED(
+        {"\"height\":\t28", "\"height\":\t27",
+         "unet: images of 27x28 cannot be halved 2 times; 3 levels need sides that are multiples "
+         "of 4"},
+        {"\"blocks\":\t2", "\"blocks\":\t9007199254740992",
+         "unet: the number of blocks is 9007199254740992; it must be 1 to 16"});
+}
+
+Test(settings, a_setting_of_the_diffusion_of_the_wrong_type_is_named)
+{
+    ASSERT_DAMAGED(
         {"\"weighting\":\t\"simple\"", "\"sigma_data\": \"1\"",
          "a.json: \"sigma_data\" is missing or not a number"},
         {"\"weighting\":\t\"simple\"", "\"gamma\": \"5\"",
@@ -182,25 +399,56 @@ Test(settings, damaged_ones_are_refused)
         {"\"loss\":\t\"simple\"", "\"loss\": null", "a.json: \"loss\" is missing or not a text"},
         {"\"weighting\"", "\"zero_terminal_snr\": 1, \"weighting\"",
          "a.json: \"zero_terminal_snr\" is missing or not true or false"},
+        {"\"weighting\"", "\"time_input\": 1, \"weighting\"",
+         "a.json: \"time_input\" is missing or not a text"},
         {"\"eps\"", "1", "a.json: \"prediction\" is missing or not a text"},
-        {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"},
-        {"\"steps\":\t321", "\"steps\":\t0",
-         "a.json: the diffusion has 0 steps; it must have at least 1"},
-        {"\"steps\":\t321", "\"steps\":\t-1", "schedule: -1 steps; there are 1 to 1000000"},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        ito_ddpm_settings back;
-        char *text = with(cases[i].old, cases[i].new);
-        cr_assert_neq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_OK, "case %zu", i);
-        cr_assert_str_eq(ito_error_message(), cases[i].message);
-        ito_error_clear();
-        free(text);
-    }
+        {"\"fixedsmall\"", "1", "a.json: \"variance\" is missing or not a text"});
+}
+
+/* Which numbers there must be depends on the schedule. */
+Test(settings, numbers_of_the_schedule_that_are_missing_are_named)
+{
+    ASSERT_DAMAGED(
+        {"\"cosine\"", "\"linear\"", "a.json: \"beta_start\" is missing or not a number"},
+        {"\"cosine\"", "\"linear\", \"beta_start\": 0.1",
+         "a.json: \"beta_end\" is missing or not a number"},
+        {"\"cosine\"", "\"edm\"", "a.json: \"sigma_min\" is missing or not a number"},
+        {"\"cosine\"", "\"edm\", \"sigma_min\": 0.1",
+         "a.json: \"sigma_max\" is missing or not a number"});
+}
+
+Test(settings, unknown_names_are_refused)
+{
+    ASSERT_DAMAGED(
+        {"\"cosine\"", "\"cosinus\"",
+         "schedule: there is no \"cosinus\"; there are linear, quad, const, jsd, warmup10, "
+         "warmup50, cosine, sigmoid, straight, flow, vp and edm"},
+        {"\"eps\"", "\"w\"",
+         "prediction: there is no \"w\"; there are eps, x_0, x_prev, v, score, edm and flow"},
+        {"\"weighting\"", "\"time_input\": \"sigma\", \"weighting\"",
+         "time input: there is no \"sigma\"; there are timestep, t, log-snr and c-noise"});
+}
+
+Test(settings, a_diffusion_that_cannot_be_built_is_refused)
+{
+    ASSERT_DAMAGED(
+        {"\"steps\":\t321", "\"steps\":\t0", "process: 0 steps; there are 1 to 1000000"},
+        {"\"steps\":\t321", "\"steps\":\t-1",
+         "a.json: \"steps\" is missing or not a whole number from 0 on"},
+        {"\"fixedsmall\"", "\"learned\"",
+         "diffusion: the objective simple does not train the variance learned; vlb, rescaled and "
+         "hybrid do"},
+        {"\"weighting\":\t\"simple\"", "\"gamma\": 5",
+         "diffusion: the weighting simple has no gamma, and 5 was given"});
+}
+
+Test(settings, what_is_no_JSON_object_is_refused)
+{
     ito_ddpm_settings back;
-    cr_assert_eq(ito_ddpm_settings_parse("[1]", "a.json", &back), ITO_ERR_FORMAT);
-    cr_assert_str_eq(ito_error_message(), "a.json: the settings are not a JSON object");
-    ito_error_clear();
-    cr_assert_eq(ito_ddpm_settings_parse("{", "a.json", &back), ITO_ERR_FORMAT);
+    assert_refused_status(ito_ddpm_settings_parse("[1]", "a.json", &back), ITO_ERR_FORMAT,
+                          "a.json: the settings are not a JSON object");
+    assert_refused_status(ito_ddpm_settings_parse("{", "a.json", &back), ITO_ERR_FORMAT,
+                          "a.json: the settings are not a JSON object");
 }
 
 Test(settings, deep_nesting_is_refused)

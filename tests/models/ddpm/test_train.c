@@ -5,8 +5,8 @@
 #include "autograd/ops.h"
 #include "models/ddpm/network/unet.h"
 #include "tensor/runtime.h"
+#include "tests/models/ddpm/ddpm_check.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,14 +23,10 @@ typedef struct world {
 static world begin(double dropout)
 {
     world w = {.unet = NULL};
-    ito_unet_config c = {.in_channels = 1,
-                         .height = 8,
-                         .width = 8,
-                         .channels = 8,
-                         .levels = 2,
-                         .multipliers = {1, 2},
-                         .blocks = 1,
-                         .dropout = dropout};
+    ito_unet_config c = tiny_unet_config(1);
+    c.attention[1] = false;
+    c.groups = 0;
+    c.dropout = dropout;
     ito_generator init = ito_diffusion_generator(4, ITO_DRAW_INIT, 0);
     w.unet = ito_unet_create(&c, &init);
     w.diffusion = ito_diffusion_create();
@@ -38,13 +34,12 @@ static world begin(double dropout)
     w.ema = ito_ema_create(&w.unet->base, .decay = 0.9);
     cr_assert_not_null(w.ema, "%s", ito_error());
     w.trainer = (ito_diffusion_trainer){.diffusion = w.diffusion,
-                                   .network = ito_unet_network,
-                                   .context = w.unet,
-                                   .model = &w.unet->base,
-                                   .optimizer = w.optimizer,
-                                   .ema = w.ema,
-                                   .max_norm = 1.0,
-                                   .seed = 4};
+                                        .network = &w.unet->network,
+                                        .model = &w.unet->base,
+                                        .optimizer = w.optimizer,
+                                        .ema = w.ema,
+                                        .max_norm = 1.0,
+                                        .seed = 4};
     ito_generator g = ito_generator_make(8, 8);
     w.x_0 = ito_clamp(ito_randn(&g, ITO_SHAPE(4, 1, 8, 8), ITO_F32), -1.0, 1.0);
     return w;
@@ -93,27 +88,30 @@ static ito_train_result step(world *w, int64_t number)
     return r;
 }
 
-/* What the network was asked, and then what it says. */
+/* A network that notes what it is evaluated on. */
 typedef struct overheard {
-    ito_unet *unet;
+    ito_network base;
+    ito_network *network;
     int64_t t[4];
+    double time[4];
     float x[4 * 64];
 } overheard;
 
-static ito_tensor *overhear(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *overhear(ito_network *self, const ito_network_input *in)
 {
-    overheard *o = context;
-    cr_assert(ito_to_data(x, o->x, ITO_F32) == ITO_OK && ito_to_data(t, o->t, ITO_I64) == ITO_OK);
-    return ito_unet_network(x, t, o->unet);
+    overheard *o = (overheard *)self;
+    cr_assert(ito_to_data(in->x, o->x, ITO_F32) == ITO_OK &&
+              ito_to_data(in->t, o->t, ITO_I64) == ITO_OK &&
+              ito_to_data(in->time, o->time, ITO_F64) == ITO_OK);
+    return ito_network_evaluate(o->network, in);
 }
 
 /* Steps and noise are of streams of their own: one of both would bind them to each other. */
 Test(train, steps_and_noise_come_from_their_streams)
 {
     world w = begin(0.0);
-    overheard o = {.unet = w.unet};
-    w.trainer.network = overhear;
-    w.trainer.context = &o;
+    overheard o = {.base.evaluate = overhear, .network = &w.unet->network};
+    w.trainer.network = &o.base;
     step(&w, 7);
     ito_generator for_t = ito_diffusion_generator(4, ITO_DRAW_T, 7);
     ito_generator for_eps = ito_diffusion_generator(4, ITO_DRAW_EPS, 7);
@@ -125,16 +123,71 @@ Test(train, steps_and_noise_come_from_their_streams)
     for (int i = 0; i < 4 * 64; i++) {
         int64_t at = ((const int64_t *)ito_const_data(t))[i / 64];
         cr_assert_eq(o.t[i / 64], at);
-        double x = w.diffusion->schedule->signal[at] * (double)x_0[i] +
-                   w.diffusion->schedule->noise[at] * (double)noise[i];
+        double x = w.diffusion->process->signal[at] * (double)x_0[i] +
+                   w.diffusion->process->noise[at] * (double)noise[i];
         cr_assert_float_eq((double)o.x[i], x, 1e-6);
     }
     end(&w);
 }
 
+/* In continuous time, uniform from t_min to t_max. */
+Test(train, real_times_come_from_their_stream)
+{
+    world w = begin(0.0);
+    ito_diffusion_free(w.diffusion);
+    w.diffusion =
+        ito_diffusion_create(.schedule = &ito_schedule_edm, .sigma_min = 1.0, .sigma_max = 3.0);
+    overheard o = {.base.evaluate = overhear, .network = &w.unet->network};
+    w.trainer.diffusion = w.diffusion;
+    w.trainer.network = &o.base;
+    cr_assert(step(&w, 7).applied);
+    ito_generator for_t = ito_diffusion_generator(4, ITO_DRAW_T, 7);
+    ito_tensor *share = ito_rand(&for_t, ITO_SHAPE(4), ITO_F64);
+    for (int i = 0; i < 4; i++)
+        cr_assert_float_eq(o.time[i], 1.0 + 2.0 * ((double *)ito_data(share))[i], 1e-15);
+    end(&w);
+}
+
+/* Points [N, D] and a network of one parameter, which learns that the noise is x_t / sigma where
+ * the data are 0. */
+static ito_tensor *scaled(ito_network *self, const ito_network_input *in)
+{
+    return ito_mul(in->x, ito_module_find(self->context, "weight"));
+}
+
+Test(train, points_are_trained_on_in_continuous_time)
+{
+    ito_module *model = ito_module_create(NULL, "scale", sizeof(ito_module));
+    ito_module_parameter(model, "weight", ito_zeros(ITO_SHAPE(1), ITO_F32));
+    ito_diffusion *d =
+        ito_diffusion_create(.schedule = &ito_schedule_edm, .sigma_min = 2.0, .sigma_max = 2.0625);
+    ito_network network = network_of(scaled, model);
+    ito_optimizer *sgd = ito_sgd_create(model);
+    ito_timestep_sampler *s =
+        ito_timestep_sampler_create(d->process, &ito_timestep_law_logit_normal);
+    ito_diffusion_trainer trainer = {.diffusion = d,
+                                     .network = &network,
+                                     .model = model,
+                                     .optimizer = sgd,
+                                     .timesteps = s,
+                                     .seed = 1};
+    ito_tensor *x_0 = ito_zeros(ITO_SHAPE(64, 2), ITO_F32);
+    for (int64_t i = 0; i < 50; i++) {
+        ito_train_result r;
+        cr_assert_eq(ito_diffusion_train_step(&trainer, x_0, i, 0.05, &r), ITO_OK, "%s",
+                     ito_error());
+        cr_assert(r.applied);
+    }
+    cr_assert_float_eq(ito_item(ito_module_find(model, "weight")), 0.5, 0.02);
+    ito_timestep_sampler_free(s);
+    ito_optimizer_free(sgd);
+    ito_diffusion_free(d);
+    ito_module_free(model);
+}
+
 static void late_steps(const ito_timestep_sampler *steps, double *p)
 {
-    for (int64_t t = 0; t < steps->schedule->steps; t++)
+    for (int64_t t = 0; t < steps->process->steps; t++)
         p[t] = (double)(t + 1);
 }
 
@@ -143,13 +196,13 @@ Test(train, losses_at_drawn_steps_are_weighted)
 {
     static const ito_timestep_law late = {.name = "late", .probabilities = late_steps};
     world w = begin(0.0);
-    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &late);
+    w.trainer.timesteps = ito_timestep_sampler_create(w.diffusion->process, &late);
     ito_generator for_t = ito_diffusion_generator(4, ITO_DRAW_T, 7);
     ito_generator for_eps = ito_diffusion_generator(4, ITO_DRAW_EPS, 7);
     ito_tensor *t, *weights, *eps = ito_randn(&for_eps, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
-    cr_assert_eq(ito_timestep_sampler_draw(w.trainer.steps, &for_t, 4, &t, &weights), ITO_OK);
+    cr_assert_eq(ito_timestep_sampler_draw(w.trainer.timesteps, &for_t, 4, &t, &weights), ITO_OK);
     float losses[4];
-    cr_assert_eq(ito_to_data(ito_diffusion_losses(w.diffusion, ito_unet_network, w.unet, w.x_0, t, eps),
+    cr_assert_eq(ito_to_data(ito_diffusion_losses(w.diffusion, w.trainer.network, w.x_0, t, eps),
                              losses, ITO_F32),
                  ITO_OK);
     double expected = 0.0, plain = 0.0;
@@ -160,7 +213,7 @@ Test(train, losses_at_drawn_steps_are_weighted)
     }
     cr_assert(fabs(expected / plain - 1.0) > 0.05);
     cr_assert_float_eq(step(&w, 7).loss, expected, 1e-5 * expected);
-    ito_timestep_sampler_free(w.trainer.steps);
+    ito_timestep_sampler_free(w.trainer.timesteps);
     end(&w);
 }
 
@@ -183,11 +236,12 @@ Test(train, loss_falls)
 Test(train, step_sampling_remembers_losses)
 {
     world w = begin(0.0);
-    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &ito_timestep_law_second_moment);
+    w.trainer.timesteps =
+        ito_timestep_sampler_create(w.diffusion->process, &ito_timestep_law_second_moment);
     int64_t before = 0, after = 0;
     double first = 0.0;
-    const int64_t *counts = ito_const_data(w.trainer.steps->counts);
-    const double *history = ito_const_data(w.trainer.steps->history);
+    const int64_t *counts = ito_const_data(w.trainer.timesteps->counts);
+    const double *history = ito_const_data(w.trainer.timesteps->history);
     cr_assert(step(&w, 0).applied);
     for (int64_t t = 0; t < 1000; t++) {
         before += counts[t];
@@ -201,7 +255,7 @@ Test(train, step_sampling_remembers_losses)
     for (int64_t t = 0; t < 1000; t++)
         after += counts[t];
     cr_assert_eq(after, 4);
-    ito_timestep_sampler_free(w.trainer.steps);
+    ito_timestep_sampler_free(w.trainer.timesteps);
     end(&w);
 }
 
@@ -275,13 +329,13 @@ Test(train, a_loss_that_is_not_finite_changes_nothing)
     end(&before);
 }
 
-Test(train, images_that_are_not_finite_are_named)
+Test(train, data_that_are_not_finite_are_named)
 {
     world w = begin(0.0);
     ito_fill_(w.x_0, (double)INFINITY);
     ito_train_result r = step(&w, 0);
     cr_assert(!r.applied);
-    cr_assert_str_eq(r.culprit, "the images of the batch");
+    cr_assert_str_eq(r.culprit, "the data of the batch");
     end(&w);
 }
 
@@ -305,28 +359,26 @@ Test(train, a_gradient_that_is_not_finite_changes_nothing)
     end(&before);
 }
 
-static ito_tensor *huge_output(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *huge_output(ito_network *self, const ito_network_input *in)
 {
-    (void)t;
-    ito_tensor *bias = ito_module_find(context, "conv_out.bias");
-    return ito_add(ito_mul_scalar(x, 1e30), ito_reshape(bias, 1, 1, 1, 1));
+    ito_tensor *bias = ito_module_find(self->context, "conv_out.bias");
+    return ito_add(ito_mul_scalar(in->x, 1e30), ito_reshape(bias, 1, 1, 1, 1));
 }
 
 Test(train, an_output_that_overflows_is_named)
 {
     world w = begin(0.0);
-    w.trainer.network = huge_output;
+    ito_network huge = network_of(huge_output, w.unet);
+    w.trainer.network = &huge;
     ito_train_result r = step(&w, 0);
     cr_assert(!r.applied);
     cr_assert_str_eq(r.culprit, "the output of the network");
     end(&w);
 }
 
-static ito_tensor *nothing(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *nothing(ito_network *self, const ito_network_input *in)
 {
-    (void)x;
-    (void)t;
-    (void)context;
+    (void)self, (void)in;
     return NULL;
 }
 
@@ -336,34 +388,48 @@ static ito_tensor *no_distance(ito_tensor *difference)
     return NULL;
 }
 
-Test(train, errors_are_passed_on_and_the_result_is_untouched)
+/* A step of w on x_0 is refused so, and writes no result. */
+static void assert_step_refused(const world *w, ito_tensor *x_0, double lr, ito_status code,
+                                const char *message)
+{
+    ito_train_result r = {.loss = 42.0};
+    assert_refused_status(ito_diffusion_train_step(&w->trainer, x_0, 0, lr, &r), code, message);
+    cr_assert_eq(r.loss, 42.0);
+}
+
+Test(train, data_that_do_not_fit_are_refused)
 {
     world w = begin(0.0);
     ito_train_result r = {.loss = 42.0};
     ito_tensor *x = ito_zeros(ITO_SHAPE(2, 3, 8, 8), ITO_F32);
     cr_assert_eq(ito_diffusion_train_step(&w.trainer, x, 0, 1e-3, &r), ITO_ERR_SHAPE);
     cr_assert_not_null(strstr(ito_error_message(), "unet: x is [2, 3, 8, 8]"));
-    ito_error_clear();
-    cr_assert_eq(ito_diffusion_train_step(&w.trainer, ito_scalar(1.0, ITO_F32), 0, 1e-3, &r),
-                 ITO_ERR_SHAPE);
-    cr_assert_str_eq(ito_error_message(),
-                     "train_step: the images are [], without an axis for them");
-    ito_error_clear();
-    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, -1.0, &r), ITO_ERR_RANGE);
-    ito_error_clear();
-    w.trainer.network = nothing;
-    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "ddpm_loss: the network gave nothing");
-    ito_error_clear();
-    cr_assert_eq(ito_diffusion_train_step(&w.trainer, NULL, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "train_step: x_0 is NULL");
-    ito_error_clear();
-    ito_objective own = {.name = "own", .simple = 1.0, .distance = no_distance};
-    w.diffusion->loss = &own;
-    w.trainer.network = ito_unet_network;
-    cr_assert_eq(ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(), "ddpm_loss: the distance is NULL");
     cr_assert_eq(r.loss, 42.0);
+    ito_error_clear();
+    assert_step_refused(&w, ito_scalar(1.0, ITO_F32), 1e-3, ITO_ERR_SHAPE,
+                        "train_step: x_0 is []; it must be [N, ...]");
+    assert_step_refused(&w, NULL, 1e-3, ITO_ERR_ARGUMENT, "train_step: x_0 is NULL");
+    end(&w);
+}
+
+Test(train, a_negative_learning_rate_is_refused)
+{
+    world w = begin(0.0);
+    assert_step_refused(&w, w.x_0, -1.0, ITO_ERR_RANGE,
+                        "adam: learning rate -1 is negative or not finite");
+    end(&w);
+}
+
+Test(train, a_network_and_a_distance_that_give_nothing_are_refused)
+{
+    world w = begin(0.0);
+    ito_network silent = network_of(nothing, NULL);
+    w.trainer.network = &silent;
+    assert_step_refused(&w, w.x_0, 1e-3, ITO_ERR_ARGUMENT, "network: it gave nothing");
+    ito_objective own = {.name = "own", .simple = 1.0, .distance = no_distance};
+    w.diffusion->objective = &own;
+    w.trainer.network = &w.unet->network;
+    assert_step_refused(&w, w.x_0, 1e-3, ITO_ERR_ARGUMENT, "diffusion_loss: the distance is NULL");
     end(&w);
 }
 
@@ -390,20 +456,23 @@ Test(train, memory_that_runs_out_is_an_error)
 Test(train, step_sampling_fails_with_the_step_or_not_at_all)
 {
     world w = begin(0.0), before = begin(0.0);
-    w.trainer.steps = ito_timestep_sampler_create(w.diffusion->schedule, &ito_timestep_law_second_moment);
+    w.trainer.timesteps =
+        ito_timestep_sampler_create(w.diffusion->process, &ito_timestep_law_second_moment);
     ito_train_result r;
     ito_status status = ITO_ERR_MEMORY;
-    for (int64_t n = 1; status != ITO_OK; n++) {
+    int64_t n;
+    for (n = 1; status != ITO_OK; n++) {
         ito_memory_fail_nth(n);
         status = ito_diffusion_train_step(&w.trainer, w.x_0, 0, 1e-3, &r);
         ito_memory_fail_nth(0);
         cr_assert_eq(ito_error_code(), status, "%s", ito_error());
         ito_error_clear();
         cr_assert_eq(equal_weights(&w, &before), status != ITO_OK, "request %d", (int)n);
-        double remembered = ito_item(ito_sum(ito_cast(w.trainer.steps->counts, ITO_F64)));
+        double remembered = ito_item(ito_sum(ito_cast(w.trainer.timesteps->counts, ITO_F64)));
         cr_assert_eq(remembered, status == ITO_OK ? 4.0 : 0.0, "request %d", (int)n);
     }
-    ito_timestep_sampler_free(w.trainer.steps);
+    cr_assert(n > 100, "%d requests failed", (int)n - 2);
+    ito_timestep_sampler_free(w.trainer.timesteps);
     end(&w);
     end(&before);
 }

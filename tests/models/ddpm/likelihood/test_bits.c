@@ -44,13 +44,12 @@ static world begin(int64_t size, int64_t channels, int64_t prefetch)
     cr_assert_not_null(w.loader, "%s", ito_error());
     cr_assert_not_null(w.ema, "%s", ito_error());
     w.trainer = (ito_diffusion_trainer){.diffusion = w.diffusion,
-                                   .network = ito_unet_network,
-                                   .context = w.unet,
-                                   .model = &w.unet->base,
-                                   .optimizer = w.optimizer,
-                                   .ema = w.ema,
-                                   .max_norm = 0.5,
-                                   .seed = 4};
+                                        .network = &w.unet->network,
+                                        .model = &w.unet->base,
+                                        .optimizer = w.optimizer,
+                                        .ema = w.ema,
+                                        .max_norm = 0.5,
+                                        .seed = 4};
     return w;
 }
 

@@ -33,7 +33,7 @@ static const option_row rows[] = {
     INT_ROW("steps", steps, "N", 1, 1e7, "3000", "Training steps"),
     INT_ROW("batch", batch, "N", 1, 1e6, "512", "Points in each"),
     INT_ROW("width", width, "N", 1, 8192, "128", "Of the network's hidden layers"),
-    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.002", "Learning rate, falling to 0 along a cosine"),
+    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.01", "Learning rate, falling to 0 along a cosine"),
     GROUP_ROW("What is drawn"),
     KIND_ROW("sampler", sampler, "sampler", "heun", "From noise to points"),
     KIND_ROW("spacing", spacing, "spacing", "linspace", "Which times it visits"),

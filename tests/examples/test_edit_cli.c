@@ -73,7 +73,7 @@ Test(cli_edit, interpolates_as_the_library_does)
     cr_expect_eq(number("images"), 4);
     cr_expect_eq(access("a.png", F_OK), 0);
     model m = load();
-    same("a.npy", ito_diffusion_interpolate(m.d, ito_unet_network, m.unet, images(3, 1), images(5, 1),
+    same("a.npy", ito_diffusion_interpolate(m.d, &m.unet->network, images(3, 1), images(5, 1),
                                        ito_linspace(0, 1, 4, ITO_F32), 12, .steps = 10, .seed = 7));
     end(&m);
 }
@@ -119,7 +119,7 @@ Test(cli_edit, an_image_is_changed_as_the_library_does)
     cr_assert(same_file("a.npy", "b.npy"));
     model m = load();
     ito_tensor *x = ito_contiguous(ito_expand(images(2, 1), 3, 1, 8, 8));
-    same("a.npy", ito_image_to_image(m.d, ito_unet_network, m.unet, x, 0.4, .steps = 6, .seed = 5));
+    same("a.npy", ito_image_to_image(m.d, &m.unet->network, x, 0.4, .steps = 6, .seed = 5));
     end(&m);
     cr_assert(there("a.png"));
     fails_with(run(CHANGE "--image a.png --npy c.npy"),
@@ -138,7 +138,7 @@ Test(cli_edit, what_was_encoded_is_decoded)
                  "--json"));
     model m = load();
     ito_round_trip t;
-    cr_assert_eq(ito_diffusion_round_trip_with(m.d, ito_unet_network, m.unet, images(4, 3),
+    cr_assert_eq(ito_diffusion_round_trip_with(m.d, &m.unet->network, images(4, 3),
                                           (ito_sample_options){.steps = 20, .no_clip = true},
                                           &t),
                  ITO_OK);

@@ -99,7 +99,7 @@ static void mse_map(const world *w)
 
 static void q_sample(const world *w)
 {
-    need(ito_q_sample(w->diffusion->schedule, w->x, w->y, w->t) != NULL);
+    need(ito_q_sample(w->diffusion->process, w->x, w->y, w->t) != NULL);
 }
 
 static void sum_all(const world *w)

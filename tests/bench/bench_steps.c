@@ -34,7 +34,7 @@ static void run_network(bench_work *w)
 {
     step_state *s = w->state;
     ito_no_grad_begin();
-    bench_need(ito_unet_network(s->x, s->t, s->unet));
+    bench_need(ito_unet_forward(s->unet, s->x, s->t));
     ito_no_grad_end();
 }
 
@@ -43,8 +43,8 @@ enum { SAMPLING_STEPS = 2 };
 static void run_sample(bench_work *w)
 {
     step_state *s = w->state;
-    bench_need(ito_diffusion_sample_from(s->trainer.diffusion, ito_unet_network, s->unet, s->x,
-                                    .steps = SAMPLING_STEPS, .seed = 1));
+    bench_need(ito_diffusion_sample_from(s->trainer.diffusion, s->trainer.network, s->x,
+                                         .steps = SAMPLING_STEPS, .seed = 1));
 }
 
 static void run_optimiser(bench_work *w)
@@ -164,13 +164,12 @@ static bool make(step_state *s, bench_work *w, const char *model, int64_t batch)
         return false;
     ito_diffusion_trainer *tr = &s->trainer;
     *tr = (ito_diffusion_trainer){.diffusion = ito_diffusion_create(),
-                             .network = ito_unet_network,
-                             .context = s->unet,
-                             .model = &s->unet->base,
-                             .optimizer = ito_adam_create(&s->unet->base),
-                             .ema = ito_ema_create(&s->unet->base, .decay = 0.9999),
-                             .max_norm = 1,
-                             .seed = 1};
+                                  .network = &s->unet->network,
+                                  .model = &s->unet->base,
+                                  .optimizer = ito_adam_create(&s->unet->base),
+                                  .ema = ito_ema_create(&s->unet->base, .decay = 0.9999),
+                                  .max_norm = 1,
+                                  .seed = 1};
     s->x = ito_randn(&w->generator, ITO_SHAPE(batch, c.in_channels, 32, 32), ITO_F32);
     s->t = ito_full(ITO_SHAPE(batch), 500, ITO_I64);
     return tr->diffusion != NULL && tr->optimizer != NULL && tr->ema != NULL && s->t != NULL;

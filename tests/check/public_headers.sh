@@ -6,7 +6,8 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-headers=$("$root/meson/public_headers.sh" "$work")
+# Without the lists, which are rows for a macro of the header that includes them.
+headers=$("$root/meson/public_headers.sh" "$work" | grep -v '\.def$')
 
 warnings=(-Wall -Wextra -Wshadow -Werror)
 declare -A compilers=([gcc]='gcc -std=c17' [clang]='clang -std=c17' [g++]='g++ -std=c++17'
@@ -36,7 +37,7 @@ defaults() {
     done
     echo '}'
 }
-types=$(cd "$work" && sed -n 's/^#define ITO_DEFAULTS_\([a-z0-9_]*\) .*/\1/p' $headers | sort -u)
+types=$(cd "$work/ito" && sed -n 's/^#define ITO_DEFAULTS_\([a-z0-9_]*\) .*/\1/p' $headers | sort -u)
 [ -n "$types" ] || { echo 'no struct of options found' >&2; exit 1; }
 
 status=0

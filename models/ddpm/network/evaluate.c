@@ -98,7 +98,11 @@ ito_status ito_diffusion_estimate(const ito_diffusion *d, ito_network *network, 
     network_heads heads;
     if (d == NULL || x_t == NULL || t == NULL)
         return error_missing("estimate", d == NULL ? "the diffusion" : x_t == NULL ? "x_t" : "t");
-    if (!batch_fits("estimate", d->process, x_t, x_t, t) ||
+    if (x_t->ndim < 1 || (x_t->dtype != ITO_F32 && x_t->dtype != ITO_F64))
+        return error_status(ITO_ERR_SHAPE,
+                            "estimate: x_t is %s of %s; it must be [N, ...] of f32 or f64",
+                            tensor_shape_str(x_t), ito_dtype_name(x_t->dtype));
+    if (!times_fit("estimate", d->process, t, x_t->shape[0]) ||
         !evaluate_noised("estimate", d, network, x_t, t, &heads))
         return ito_error_code();
     ito_estimate e = {

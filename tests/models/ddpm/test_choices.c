@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-static const char *const kinds[] = {"schedule",   "timestep law", "prediction",
-                                    "time input", "variance",     "weighting",
+static const char *const kinds[] = {"schedule",   "timestep_law", "prediction",
+                                    "time_input", "variance",     "weighting",
                                     "objective",  "sampler",      "spacing"};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
@@ -73,9 +73,9 @@ static void assert_listed(const char *kind, const void *choice)
 Test(choices, the_defaults_are_listed)
 {
     assert_listed("schedule", &ito_schedule_linear);
-    assert_listed("timestep law", &ito_timestep_law_uniform);
+    assert_listed("timestep_law", &ito_timestep_law_uniform);
     assert_listed("prediction", &ito_prediction_eps);
-    assert_listed("time input", &ito_time_input_timestep);
+    assert_listed("time_input", &ito_time_input_timestep);
     assert_listed("variance", &ito_variance_fixedlarge);
     assert_listed("weighting", &ito_weighting_simple);
     assert_listed("objective", &ito_objective_simple);

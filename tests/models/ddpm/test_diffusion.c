@@ -377,6 +377,84 @@ Test(diffusion, losses_take_steps_in_any_dtype)
     ito_diffusion_free(d);
 }
 
+/* ---- the estimate ---- */
+
+/* E[x_0 | x_t] and E[eps | x_t] of Gaussian data, from what the network predicts of any kind. */
+Test(diffusion, the_estimate_is_the_networks_x_0_and_eps)
+{
+    static const ito_prediction *const predictions[] = {&ito_prediction_eps, &ito_prediction_v,
+                                                        &ito_prediction_edm, &ito_prediction_flow};
+    const double times[] = {0.125, 0.5, 0.875};
+    ito_tensor *x = noise(0, ITO_SHAPE(3, 2), ITO_F64);
+    ito_tensor *t = ito_from_data(times, ITO_SHAPE(3), ITO_F64);
+    for (int k = 0; k < 4; k++) {
+        ito_diffusion *d =
+            ito_diffusion_create(.schedule = &ito_schedule_flow, .prediction = predictions[k],
+                                 .sigma_data = gaussian_sigma_data(predictions[k]));
+        gaussian_network g = gaussian_make(d, 0.0);
+        ito_estimate e;
+        cr_assert_eq(ito_diffusion_estimate(d, &g.base, x, t, &e), ITO_OK, "%s", ito_error());
+        cr_assert_null(e.v);
+        for (int i = 0; i < 6; i++) {
+            double N = times[i / 2], A = 1.0 - N, D = 0.25 * A * A + N * N;
+            cr_assert_float_eq(at(e.x_0, i), 0.25 * A / D * at(x, i), 1e-13);
+            cr_assert_float_eq(at(e.eps, i), N / D * at(x, i), 1e-13);
+        }
+        ito_diffusion_free(d);
+    }
+}
+
+/* -eps / noise is the score, whose derivative along x_t is that of a normal: -1 / D. */
+Test(diffusion, the_estimate_is_differentiable_in_x_t)
+{
+    ito_diffusion *d = ito_diffusion_create(.schedule = &ito_schedule_edm);
+    gaussian_network g = gaussian_make(d, 0.0);
+    ito_tensor *x = ito_requires_grad(noise(0, ITO_SHAPE(3, 2), ITO_F64), true);
+    ito_estimate e;
+    cr_assert_eq(ito_diffusion_estimate(d, &g.base, x, ito_full(ITO_SHAPE(3), 2.0, ITO_F64), &e),
+                 ITO_OK);
+    ito_tensor *score = ito_mul_scalar(e.eps, -1.0 / 2.0);
+    ito_tensor *slope = ito_grad(ito_sum(score), x);
+    cr_assert_not_null(slope, "%s", ito_error());
+    for (int i = 0; i < 6; i++)
+        cr_assert_float_eq(at(slope, i), -1.0 / 4.25, 1e-14);
+    ito_diffusion_free(d);
+}
+
+Test(diffusion, the_estimate_has_the_second_head)
+{
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_variance_learned_range,
+                                            .objective = &ito_objective_hybrid);
+    gaussian_network g = gaussian_make(d, 0.375);
+    ito_tensor *x = noise(0, ITO_SHAPE(3, 2), ITO_F64), *t = ito_zeros(ITO_SHAPE(3), ITO_I64);
+    ito_estimate e;
+    cr_assert_eq(ito_diffusion_estimate(d, &g.base, x, t, &e), ITO_OK, "%s", ito_error());
+    assert_same(e.v, ito_full_like(x, 0.375));
+    ito_diffusion_free(d);
+}
+
+Test(diffusion, an_estimate_that_cannot_be_is_refused)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    gaussian_network g = gaussian_make(d, 0.0);
+    ito_tensor *x = noise(0, ITO_SHAPE(3, 2), ITO_F64), *t = ito_zeros(ITO_SHAPE(3), ITO_I64);
+    ito_estimate e;
+    assert_refused_status(ito_diffusion_estimate(NULL, &g.base, x, t, &e), ITO_ERR_ARGUMENT,
+                          "estimate: the diffusion is NULL");
+    assert_refused_status(ito_diffusion_estimate(d, &g.base, NULL, t, &e), ITO_ERR_ARGUMENT,
+                          "estimate: x_t is NULL");
+    assert_refused_status(ito_diffusion_estimate(d, &g.base, x, NULL, &e), ITO_ERR_ARGUMENT,
+                          "estimate: t is NULL");
+    assert_refused_status(ito_diffusion_estimate(d, &g.base, t, t, &e), ITO_ERR_SHAPE,
+                          "estimate: x_t is [3] of i64; it must be [N, ...] of f32 or f64");
+    assert_refused_status(
+        ito_diffusion_estimate(d, &g.base, x, ito_zeros(ITO_SHAPE(2), ITO_I64), &e), ITO_ERR_SHAPE,
+        "estimate: t is [2]; 3 examples need one time each");
+    assert_refused_status(ito_diffusion_estimate(d, NULL, x, t, &e), ITO_ERR_ARGUMENT,
+                          "network: it is NULL");
+    ito_diffusion_free(d);
+}
+
 /* ---- networks that fail ---- */
 
 static ito_tensor *flattening(ito_network *self, const ito_network_input *in)

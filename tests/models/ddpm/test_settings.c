@@ -180,7 +180,7 @@ static ito_diffusion_options with_choice(const char *kind, const void *choice)
         o.schedule = choice;
     if (strcmp(kind, "prediction") == 0)
         o.prediction = choice;
-    if (strcmp(kind, "time input") == 0)
+    if (strcmp(kind, "time_input") == 0)
         o.time_input = choice;
     if (strcmp(kind, "variance") == 0)
         o.variance = choice;
@@ -197,7 +197,7 @@ static ito_diffusion_options with_choice(const char *kind, const void *choice)
 
 Test(settings, every_choice_of_every_kind_is_kept)
 {
-    static const char *const kinds[] = {"schedule", "prediction", "time input",
+    static const char *const kinds[] = {"schedule", "prediction", "time_input",
                                         "variance", "weighting",  "objective"};
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         int64_t n;

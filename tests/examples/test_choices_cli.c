@@ -1,5 +1,6 @@
 /* Runs with classes, and with every choice of a diffusion. */
 #include "examples/common/choices.h"
+#include "models/ddpm/choices.h"
 #include "tests/examples/cli.h"
 
 #include "tensor/io/npy.h"
@@ -197,8 +198,8 @@ Test(cli_choices, each_law_of_steps_draws_others)
 {
     int64_t n;
     const ito_choice *const *laws = ito_choices("timestep_law", &n);
-    char log[4][4096], loss[4][32];
-    cr_assert(n <= 4);
+    char log[8][4096], loss[8][32];
+    cr_assert(n <= 8);
     /* 3 steps of the process: second-moment has seen 10 losses of each before step 12. */
     for (int64_t i = 0; i < n; i++) {
         char out[16], path[32];
@@ -329,10 +330,10 @@ Test(cli_choices, choices_that_do_not_go_together_are_refused)
 {
     static const char *const cases[][2] = {
         {"--variance learned --loss simple",
-         "the loss simple does not train the variance learned; vlb, rescaled and hybrid do"},
+         "the objective simple does not train the variance learned; vlb, rescaled and hybrid do"},
         {"--variance fixedlarge --loss hybrid",
-         "the loss hybrid trains a learned variance, and fixedlarge is not learned"},
-        {"--loss vlb --weighting p2", "the loss vlb has no weights, and p2 was given"},
+         "the objective hybrid trains a learned variance, and fixedlarge is not learned"},
+        {"--loss vlb --weighting p2", "the objective vlb has no weights, and p2 was given"},
         {"--weighting edm --gamma 2", "the weighting edm has no gamma, and 2 was given"},
         {"--weighting min_snr --k 2", "the weighting min_snr has no k, and 2 was given"}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {

@@ -73,8 +73,9 @@ Test(cli_edit, interpolates_as_the_library_does)
     cr_expect_eq(number("images"), 4);
     cr_expect_eq(access("a.png", F_OK), 0);
     model m = load();
-    same("a.npy", ito_diffusion_interpolate(m.d, &m.unet->network, images(3, 1), images(5, 1),
-                                       ito_linspace(0, 1, 4, ITO_F32), 12, .steps = 10, .seed = 7));
+    same("a.npy",
+         ito_diffusion_interpolate(m.d, &m.unet->network, images(3, 1), images(5, 1),
+                                   ito_linspace(0, 1, 4, ITO_F32), 12, .steps = 10, .seed = 7));
     end(&m);
 }
 
@@ -138,9 +139,8 @@ Test(cli_edit, what_was_encoded_is_decoded)
                  "--json"));
     model m = load();
     ito_round_trip t;
-    cr_assert_eq(ito_diffusion_round_trip_with(m.d, &m.unet->network, images(4, 3),
-                                          (ito_sample_options){.steps = 20, .no_clip = true},
-                                          &t),
+    cr_assert_eq(ito_diffusion_round_trip(m.d, &m.unet->network, images(4, 3), &t, .steps = 20,
+                                          .no_clip = true),
                  ITO_OK);
     same("noise.npy", t.noise);
     cr_expect_float_eq(number("round_trip_error"), ito_item(ito_mean(t.error)), 1e-6);

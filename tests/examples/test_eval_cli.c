@@ -70,7 +70,7 @@ Test(cli_eval, a_model_is_judged_by_the_images_that_sample_makes)
 
 /* What the library makes of the first n images of data.npy and a run's averages. */
 static ito_bits bound_of(const char *checkpoint, const ito_variance *variance, int64_t n,
-                              int64_t monte_carlo)
+                         int64_t monte_carlo)
 {
     char path[128];
     ito_ddpm_settings s;
@@ -87,9 +87,9 @@ static ito_bits bound_of(const char *checkpoint, const ito_variance *variance, i
     ito_diffusion *d = ito_diffusion_create_with(s.diffusion);
     ito_tensor *x = ito_cast(ito_narrow(ito_npy_load("data.npy"), 0, 0, n), ITO_F32);
     x = ito_add_scalar(ito_mul_scalar(ito_reshape(x, n, 1, 8, 8), 1.0 / 127.5), -1.0);
-    cr_assert_eq(ito_bits_per_dim(d, &unet->network, x, &bits, .seed = 3,
-                                       .monte_carlo = monte_carlo),
-                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(
+        ito_bits_per_dim(d, &unet->network, x, &bits, .seed = 3, .monte_carlo = monte_carlo),
+        ITO_OK, "%s", ito_error());
     ito_diffusion_free(d);
     ito_module_free(&unet->base);
     return bits;

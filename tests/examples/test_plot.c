@@ -16,7 +16,7 @@ TestSuite(plot, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 Test(plot, what_is_drawn_is_what_the_paper_says)
 {
     enum { T = 1000 };
-    ito_process *s = ito_process_create(&ito_schedule_linear, T, .beta_start = 0);
+    ito_process *s = ito_process_create(&ito_schedule_linear, .steps = T);
     double bar = 1.0;
     for (int64_t t = 0; t < T; t++) {
         double beta = 1e-4 + (0.02 - 1e-4) * (double)t / (T - 1), before = bar;
@@ -83,7 +83,7 @@ Test(plot, what_cannot_be_drawn_is_said)
     is_usage_error("plot --out p --data npy:data.npy --first 40",
                    "--first: there is no image 40 in npy:data.npy, which has 40");
     fails_with(run("plot --out p --schedules straight --zero-terminal-snr"),
-               "schedule: zero_terminal_snr changes betas, and straight has none");
+               "process: zero_terminal_snr changes betas, and straight has none");
     fails_with(run("plot --out no/where"), "no/where: cannot make the directory: No such file");
     put_file("file", "");
     fails_with(run("plot --out file"), "file/beta.svg: ");

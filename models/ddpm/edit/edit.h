@@ -38,6 +38,9 @@ typedef struct ito_round_trip {
 ITO_API ito_status ito_diffusion_round_trip_with(const ito_diffusion *d, ito_network *network,
                                                  ito_tensor *x_0, ito_sample_options options,
                                                  ito_round_trip *out);
+#define ito_diffusion_round_trip(d, network, x_0, out, ...)                                        \
+    ITO_AT(ito_diffusion_round_trip_with(d, network, x_0,                                          \
+                                         ITO_OPTIONS(ito_sample_options, __VA_ARGS__), out))
 
 /**
  * Between two images: both noised to time t, mixed there in the proportions 1 - lambda to lambda,
@@ -97,10 +100,6 @@ ITO_API ito_tensor *ito_diffusion_inpaint_with(const ito_diffusion *d, ito_netwo
 
 #ifdef __cplusplus
 }
-#endif
-
-#ifndef ITO_BUILD
-#define ito_diffusion_round_trip_with(...) ITO_AT(ito_diffusion_round_trip_with(__VA_ARGS__))
 #endif
 
 #endif

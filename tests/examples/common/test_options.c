@@ -1,6 +1,7 @@
 /* Tables of options: what a row takes, defaults and presets, help, and the kind of an error. */
 #include "examples/common/options.h"
 #include "examples/common/options_help.h"
+#include "models/ddpm/choices.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
@@ -161,7 +162,7 @@ Test(options, choices_of_a_kind_are_those_of_the_library)
         const ito_choice *const *all = ito_choices(kinds[i], &n);
         cr_expect(n >= 3, "%s", kinds[i]);
         for (int64_t k = 0; k < n; k++) {
-            choice_list list = {.kind = kinds[i]};
+            choice_list list = {.kind = kinds[i], .list = ito_choices};
             cr_expect_eq(choices_find(&list, all[k]->name), all[k]);
             cr_expect(all[k]->help != NULL && all[k]->help[0] != '\0', "%s", all[k]->name);
         }

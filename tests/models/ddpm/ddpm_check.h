@@ -33,9 +33,8 @@ static inline double input_time(const ito_network_input *in, int64_t i)
 }
 
 /* A network that is a function. */
-static inline ito_network network_of(ito_tensor *(*evaluate)(ito_network *self,
-                                                             const ito_network_input *in),
-                                     void *context)
+static inline ito_network
+network_of(ito_tensor *(*evaluate)(ito_network *self, const ito_network_input *in), void *context)
 {
     return (ito_network){.evaluate = evaluate, .context = context};
 }

@@ -28,10 +28,10 @@
 #include "nn/ema.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/lr_schedule.h"
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
-#include "nn/lr_schedule.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"

@@ -343,10 +343,10 @@ Test(cli_choices, choices_that_do_not_go_together_are_refused)
         is_usage_error(arguments, cases[i][1]);
     }
     is_usage_error("train --data npy:data.npy --out r " TINY " --schedule jsd",
-                   "--prediction: eps does not tell the image at step 19, where the schedule "
+                   "--prediction: eps does not tell the image at time 19, where the schedule "
                    "leaves nothing of it; x_0 and v do");
     is_usage_error("train --data npy:data.npy --out r " TINY " --zero-terminal-snr",
-                   "--prediction: eps does not tell the image at step 19, where the schedule "
+                   "--prediction: eps does not tell the image at time 19, where the schedule "
                    "leaves nothing of it; x_0 and v do");
     is_usage_error("train --data npy:data.npy --out r --schedule straight --zero-terminal-snr",
                    "--zero-terminal-snr: it changes betas, and the schedule straight has none");

@@ -3,8 +3,8 @@
 #include "nn/data.h"
 #include "nn/ema.h"
 #include "nn/layers.h"
-#include "nn/optim.h"
 #include "nn/lr_schedule.h"
+#include "nn/optim.h"
 #include "tests/nn/nn_check.h"
 
 #include <math.h>

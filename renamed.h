@@ -180,7 +180,6 @@
 #define ito_ddpm_x_0_of ITO_RENAMED(ito_ddpm_x_0_of, ito_prediction_to_x_0)
 #define ito_noise_classifier_guide ITO_RENAMED(ito_noise_classifier_guide, ito_classifier_guidance)
 #define ito_noise_classifier_log_probability ITO_RENAMED(ito_noise_classifier_log_probability, ito_network)
-#define ito_sampler_order ITO_RENAMED(ito_sampler_order, ito_data_sampler_order)
 #define ito_schedule_constant ITO_RENAMED(ito_schedule_constant, ito_lr_constant)
 #define ito_schedule_step ITO_RENAMED(ito_schedule_step, ito_lr_step)
 #define ito_schedule_warmup ITO_RENAMED(ito_schedule_warmup, ito_lr_warmup)

@@ -3,20 +3,40 @@
 #include "examples/ddpm/sampling.h"
 
 #include <ito/ito.h>
+#include <stdio.h>
 #include <string.h>
+
+/* "ddim, euler": the samplers that use one of these. */
+static const char *samplers_with(unsigned uses, char *text, size_t size)
+{
+    int64_t n;
+    const ito_choice *const *all = ito_choices("sampler", &n);
+    text[0] = '\0';
+    for (int64_t i = 0; i < n; i++) {
+        size_t used = strlen(text);
+        if (ito_sampler_find(all[i]->name)->uses & uses)
+            snprintf(text + used, size - used, "%s%s", used > 0 ? ", " : "", all[i]->name);
+    }
+    return text;
+}
 
 void refuse_idle_options(const command_line *c, const char *sampler)
 {
     static const struct {
-        const char *option, *samplers;
-    } uses[] = {{"eta", "ddim"},
-                {"variance", "ddpm"},
-                {"noise-at-last", "ddpm"},
-                {"rederive-eps", "ddim|euler|euler-a|heun|lms|deis|deis3|pndm|plms"}};
-    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
-        if (options_given(c, uses[i].option) && !words_have(uses[i].samplers, sampler))
-            options_refuse(c, "--%s: the sampler %s does not look at it; it is for %s",
-                           uses[i].option, sampler, uses[i].samplers);
+        const char *option;
+        unsigned uses;
+    } options[] = {{"eta", ITO_USES_ETA},
+                   {"variance", ITO_USES_VARIANCE},
+                   {"noise-at-last", ITO_USES_VARIANCE},
+                   {"rederive-eps", ITO_USES_EPS},
+                   {"churn", ITO_USES_CHURN}};
+    char names[300];
+    for (size_t i = 0; i < sizeof options / sizeof options[0]; i++)
+        if (options_given(c, options[i].option) &&
+            !(ito_sampler_find(sampler)->uses & options[i].uses))
+            options_refuse(c, "--%s: the sampler %s does not use it; it is for %s",
+                           options[i].option, sampler,
+                           samplers_with(options[i].uses, names, sizeof names));
 }
 
 bool sampling_steps(const inference *net, sampling_options *o)

@@ -32,7 +32,8 @@ enum {
     ITO_USES_ETA = 1 << 5,        /* eta */
     ITO_USES_CHURN = 1 << 6,      /* s_churn and its kin */
     ITO_USES_VARIANCE = 1 << 7,   /* the variance of a reverse step */
-    ITO_NEEDS_STEPS = 1 << 8      /* a process in steps */
+    ITO_USES_EPS = 1 << 8,        /* an estimate of eps, which .rederive_eps changes */
+    ITO_NEEDS_STEPS = 1 << 9      /* a process in steps */
 };
 
 /**

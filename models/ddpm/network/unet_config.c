@@ -4,6 +4,7 @@
 
 #include "tensor/internal.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_CHANNELS 8192
@@ -76,35 +77,56 @@ ito_status ito_unet_check(const ito_unet_config *config)
     return unet_config_resolve(&copy);
 }
 
-/* Attention at the level with 9 to 16 pixels on the shorter side, if there is one. */
-static void attend_at_16(ito_unet_config *c)
+/* ---- presets ---- */
+
+typedef struct unet_preset {
+    const char *name;
+    ito_unet_config config; /* but for the images */
+    bool attention_at_16; /* at the level with 9 to 16 pixels on the shorter side, if there is one;
+                             else at the smallest level */
+} unet_preset;
+
+static const unet_preset presets[] = {
+    {"small", {.levels = 3, .channels = 32, .multipliers = {1, 2, 2}, .blocks = 2}, false},
+    {"cifar10",
+     {.levels = 4, .channels = 128, .multipliers = {1, 2, 2, 2}, .blocks = 2, .dropout = 0.1},
+     true},
+    {"lsun256",
+     {.levels = 6, .channels = 128, .multipliers = {1, 1, 2, 2, 4, 4}, .blocks = 2},
+     true},
+};
+
+static const unet_preset *preset_find(const char *name)
+{
+    char names[200] = "";
+    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
+        if (strcmp(presets[i].name, name) == 0)
+            return &presets[i];
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", presets[i].name);
+    }
+    return error_null(ITO_ERR_ARGUMENT, "unet: there is no preset \"%s\"; there are %s", name,
+                      names);
+}
+
+static void set_attention(ito_unet_config *c, bool at_16)
 {
     int64_t side = c->height < c->width ? c->height : c->width;
     for (int64_t i = 0; i < c->levels; i++)
-        c->attention[i] = (side >> i) > 8 && (side >> i) <= 16;
+        c->attention[i] = at_16 ? (side >> i) > 8 && (side >> i) <= 16 : i == c->levels - 1;
 }
 
 ito_status ito_unet_preset(const char *name, int64_t image_channels, int64_t height, int64_t width,
                            ito_unet_config *out)
 {
-    ito_unet_config c = {.levels = 3, .channels = 32, .multipliers = {1, 2, 2}};
-    if (strcmp(name, "cifar10") == 0)
-        c = (ito_unet_config){
-            .levels = 4, .channels = 128, .multipliers = {1, 2, 2, 2}, .dropout = 0.1};
-    else if (strcmp(name, "lsun256") == 0)
-        c = (ito_unet_config){.levels = 6, .channels = 128, .multipliers = {1, 1, 2, 2, 4, 4}};
-    else if (strcmp(name, "small") != 0)
-        return error_status(ITO_ERR_ARGUMENT,
-                            "unet: there is no preset \"%s\"; there are small, cifar10 and lsun256",
-                            name);
+    const unet_preset *preset = preset_find(name);
+    if (preset == NULL)
+        return ito_error_code();
+    ito_unet_config c = preset->config;
     c.in_channels = c.out_channels = image_channels;
     c.height = height;
     c.width = width;
-    c.blocks = 2;
-    if (c.channels == 32)
-        c.attention[c.levels - 1] = true;
-    else
-        attend_at_16(&c);
+    set_attention(&c, preset->attention_at_16);
     ito_status status = unet_config_resolve(&c);
     if (status == ITO_OK)
         *out = c;

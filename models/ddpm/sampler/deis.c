@@ -29,12 +29,14 @@ static ito_tensor *deis_step(ito_sampler_state *s)
 const ito_sampler ito_sampler_deis = {.name = "deis",
                                       .help = "exponential integrator tAB in log rho, of order 2",
                                       .source = "Zhang, Chen 2022, arXiv:2204.13902",
+                                      .uses = ITO_USES_EPS,
                                       .step = deis_step,
                                       .history = 1,
                                       .order = 2};
 const ito_sampler ito_sampler_deis3 = {.name = "deis3",
                                        .help = "exponential integrator tAB in log rho, of order 3",
                                        .source = "Zhang, Chen 2022, arXiv:2204.13902",
+                                       .uses = ITO_USES_EPS,
                                        .step = deis_step,
                                        .history = 2,
                                        .order = 3};

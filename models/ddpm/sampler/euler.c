@@ -31,5 +31,5 @@ const ito_sampler ito_sampler_euler = {
     .name = "euler",
     .help = "Euler's method in sigma = noise / signal, the same update as ddim with eta 0",
     .source = "Karras et al. 2022, arXiv:2206.00364",
-    .uses = ITO_USES_CHURN,
+    .uses = ITO_USES_CHURN | ITO_USES_EPS,
     .update = euler_update};

@@ -19,5 +19,5 @@ const ito_sampler ito_sampler_heun = {
     .name = "heun",
     .help = "Heun's method in sigma: evaluates twice a step",
     .source = "Karras et al. 2022, arXiv:2206.00364, algorithms 1 and 2",
-    .uses = ITO_USES_CHURN,
+    .uses = ITO_USES_CHURN | ITO_USES_EPS,
     .step = heun_step};

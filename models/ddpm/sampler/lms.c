@@ -29,6 +29,7 @@ static ito_tensor *lms_step(ito_sampler_state *s)
 const ito_sampler ito_sampler_lms = {.name = "lms",
                                      .help = "linear multistep in sigma, of order 4",
                                      .source = "Karras et al. 2022, arXiv:2206.00364, code",
+                                     .uses = ITO_USES_EPS,
                                      .step = lms_step,
                                      .history = 3,
                                      .order = 4};

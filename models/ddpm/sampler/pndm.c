@@ -55,11 +55,13 @@ const ito_sampler ito_sampler_pndm = {
     .name = "pndm",
     .help = "three Runge-Kutta steps of four evaluations, then four-step Adams-Bashforth",
     .source = "Liu et al. 2022, arXiv:2202.09778",
+    .uses = ITO_USES_EPS,
     .step = pndm_step,
     .history = 3};
 const ito_sampler ito_sampler_plms = {.name = "plms",
                                       .help = "pndm without Runge-Kutta: one improved Euler step",
                                       .source = "Liu et al. 2022, arXiv:2202.09778",
+                                      .uses = ITO_USES_EPS,
                                       .step = pndm_step,
                                       .history = 3,
                                       .variant = PLAIN};

@@ -8,7 +8,7 @@
 ito_generator *image_generators(const char *op, uint64_t seed, int64_t first, int64_t n)
 {
     if (checked_mul(n, sizeof(ito_generator)) < 0)
-        return error_null(ITO_ERR_SHAPE, "%s: there cannot be %" PRId64 " images", op, n);
+        return error_null(ITO_ERR_SHAPE, "%s: there cannot be %" PRId64 " examples", op, n);
     ito_generator *g = struct_alloc(((size_t)n + 1) * sizeof *g);
     for (int64_t i = 0; g != NULL && i < n; i++)
         g[i] = ito_generator_make(seed, (uint64_t)(first + i));

@@ -117,7 +117,9 @@ static bool put_field(cJSON *object, const field *f, void *value)
         return cJSON_AddNumberToObject(object, f->name, *(double *)value) != NULL;
     if (f->kind == TRUTH)
         return !*(bool *)value || cJSON_AddTrueToObject(object, f->name) != NULL;
-    return put_choice(object, f, *(const ito_choice **)value);
+    const ito_choice *choice;
+    memcpy(&choice, value, sizeof choice); /* whatever kind of choice it points to */
+    return put_choice(object, f, choice);
 }
 
 static bool put_levels(cJSON *model, const ito_unet_config *c)
@@ -203,7 +205,7 @@ static ito_status get_choice(const cJSON *item, const field *f, const char *sour
     const ito_choice *choice = ito_choice_find(f->choices, item->valuestring);
     if (choice == NULL)
         return ito_error_code();
-    *(const ito_choice **)value = choice;
+    memcpy(value, &choice, sizeof choice);
     return ITO_OK;
 }
 

@@ -11,11 +11,17 @@ bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, cons
     if (output == NULL)
         return false;
     ito_shape wanted = ito_shape_of(x);
-    bool learned = d->variance->learned && x->ndim > 1;
+    bool learned = d->variance->learned;
+    if (learned && x->ndim < 2) {
+        ito_error_set(ITO_ERR_SHAPE,
+                      "%s: data %s have no axis for the second head that the variance %s needs", op,
+                      tensor_shape_str(x), d->variance->name);
+        return false;
+    }
     if (learned)
         wanted.dim[1] *= 2;
     if (!shape_equal(ito_shape_of(output), wanted)) {
-        if (d->variance->learned)
+        if (learned)
             ito_error_set(ITO_ERR_SHAPE,
                           "%s: the network made %s of %s; the variance %s needs a second head, %s",
                           op, tensor_shape_str(output), tensor_shape_str(x), d->variance->name,

@@ -242,11 +242,11 @@ static ito_status check_numbers(const ito_sample_options *o)
         return error_status(ITO_ERR_RANGE, "sample: threshold is %g; it must be in [0, 1]",
                             o->threshold);
     if (!(o->s_churn >= 0.0 && isfinite(o->s_churn)))
-        return error_status(ITO_ERR_RANGE, "sample: s_churn is %g; it must be at least 0",
-                            o->s_churn);
+        return error_status(ITO_ERR_RANGE,
+                            "sample: s_churn is %g; it must be finite and at least 0", o->s_churn);
     if (!(o->s_noise >= 0.0 && isfinite(o->s_noise)))
-        return error_status(ITO_ERR_RANGE, "sample: s_noise is %g; it must be at least 0",
-                            o->s_noise);
+        return error_status(ITO_ERR_RANGE,
+                            "sample: s_noise is %g; it must be finite and at least 0", o->s_noise);
     return ITO_OK;
 }
 
@@ -275,7 +275,10 @@ static ito_status check_options(const ito_diffusion *d, ito_shape shape, ito_sam
     if (o->dtype != ITO_F32 && o->dtype != ITO_F64)
         return error_status(ITO_ERR_DTYPE, "sample: data are f32 or f64, not %s",
                             ito_dtype_name(o->dtype));
-    if (o->steps == ITO_ALL_STEPS && o->times == NULL)
+    if (o->steps == ITO_ALL_STEPS && o->times != NULL)
+        return error_status(ITO_ERR_RANGE,
+                            "sample: times are given, and .steps does not say how many");
+    if (o->steps == ITO_ALL_STEPS)
         o->steps = T == 0 ? USUAL_STEPS : o->end_at_first && T > 1 ? T - 1 : T;
     if (o->steps < 1 || (T > 0 && o->steps > T))
         return error_status(ITO_ERR_RANGE,
@@ -325,11 +328,12 @@ static ito_status find_times(sampler_run *run)
     if (o->end_at_first && times[n - 1] == p->t_min) /* a list that has the end already */
         n--;
     times[n] = o->end_at_first ? p->t_min : p->t_clean;
-    if (!isnan(o->start) && !(o->start >= p->t_min && o->start <= p->t_max))
-        return error_status(ITO_ERR_RANGE, "sample: the start is %g; times are %g to %g", o->start,
-                            p->t_min, p->t_max);
+    bool whole = p->steps == 0 || o->start == floor(o->start);
+    if (!isnan(o->start) && !(o->start >= p->t_min && o->start <= p->t_max && whole))
+        return error_status(ITO_ERR_RANGE, "sample: the start is %g; times are %g to %g%s",
+                            o->start, p->t_min, p->t_max, p->steps > 0 ? ", in whole steps" : "");
     s->n = isnan(o->start) ? n : begin_at(times, n, o->start);
-    if (s->n == 0)
+    if (s->n == 0 || times[0] <= times[s->n])
         return error_status(ITO_ERR_RANGE,
                             "sample: the only time visited is %g, where it is to end; nothing is "
                             "left to do",

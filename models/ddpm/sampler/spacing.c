@@ -46,8 +46,8 @@ static void leading(const ito_process *p, int64_t n, double *times)
 
 static void trailing(const ito_process *p, int64_t n, double *times)
 {
-    if (p->steps == 0) {
-        equal_times(p, n, false, times);
+    if (p->steps == 0) { /* of so many times that the last would be below t_min, all as linspace */
+        equal_times(p, n, (p->t_max - p->t_clean) / (double)n < p->t_min - p->t_clean, times);
         return;
     }
     for (int64_t i = 0; i < n; i++)
@@ -116,10 +116,11 @@ static double rate_inverse(double y)
     return pow(y, 1.0 / -0.4);
 }
 
-/* From no signal at all. */
+/* In steps from no signal at all, as times that coincide move apart there. */
 static void rate(const ito_process *p, int64_t n, double *times)
 {
-    warped_times(p, n, 0.0, exp(-0.4 * log_sigma(p, p->t_min)), rate_inverse, times);
+    double high = p->steps > 0 ? 0.0 : exp(-0.4 * log_sigma(p, p->t_max));
+    warped_times(p, n, high, exp(-0.4 * log_sigma(p, p->t_min)), rate_inverse, times);
 }
 
 static void log_snr(const ito_process *p, int64_t n, double *times)

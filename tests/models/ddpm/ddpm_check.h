@@ -3,6 +3,7 @@
 #ifndef ITO_TESTS_DDPM_CHECK_H
 #define ITO_TESTS_DDPM_CHECK_H
 
+#include "autograd/ops.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/network/unet.h"
 
@@ -57,6 +58,13 @@ static inline ito_unet_config tiny_unet_config(int64_t image_channels)
                              .attention = {false, true},
                              .blocks = 1,
                              .groups = 4};
+}
+
+/* The largest |a - b| of two tensors of one shape. */
+static inline double largest_difference(ito_tensor *a, ito_tensor *b)
+{
+    cr_assert(a != NULL && b != NULL, "%s", ito_error());
+    return ito_item(ito_max(ito_abs(ito_sub(a, b))));
 }
 
 #endif

@@ -377,7 +377,7 @@ Test(bound, data_that_are_no_batch_of_numbers_are_refused)
     /* A batch whose images are one and the same takes no memory for them. */
     ito_tensor *endless = ito_expand(ito_zeros(ITO_SHAPE(1), ITO_F64), ((int64_t)1 << 61) - 1);
     assert_refused_status(ito_bits_per_dim(d, &g.base, endless, &bits), ITO_ERR_SHAPE,
-                          "bits_per_dim: there cannot be 2305843009213693951 images");
+                          "bits_per_dim: there cannot be 2305843009213693951 examples");
     ito_diffusion_free(d);
 }
 

@@ -2,9 +2,9 @@
  * sqrt(D_to / D_at), D the variance of x_t, and any right sampler ends with the data's moments. */
 #include "models/ddpm/sampler/sampler.h"
 
+#include "tests/models/ddpm/ddpm_check.h"
 #include "tests/models/ddpm/gaussian.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,11 +18,11 @@ static const char *const names[] = {
 
 static double gain_of(const ito_diffusion *d, ito_sample_options o)
 {
-    gaussian_network g = {d, 0.0};
+    gaussian_network g = gaussian_make(d, 0.0);
     ito_scope_begin();
     ito_tensor *one = ito_ones(ITO_SHAPE(1, 1, 1, 1), ITO_F64);
     o.no_clip = true;
-    ito_tensor *x = ito_diffusion_sample_from_with(d, gaussian_ask, &g, one, o);
+    ito_tensor *x = ito_diffusion_sample_from_with(d, &g.base, one, o);
     cr_assert_not_null(x, "%s: %s", o.sampler->name, ito_error());
     double gain = ito_item(x);
     ito_scope_end();
@@ -42,19 +42,16 @@ Test(sampler_gaussian, deterministic_samplers_converge_with_their_order)
                  {"pndm", 2, 3e-4},    {"plms", 2, 3e-4},    {"dpm++1s", 1, 2e-2},
                  {"dpm++2s", 2, 1e-3}, {"dpm++2m", 2, 1e-3}, {"dpm++3m", 2, 1e-4},
                  {"unipc", 2, 3e-4},   {"unipc3", 2, 3e-5}};
-    ito_diffusion *d =
-        ito_diffusion_create(.steps = 20000, .betas = {.beta_start = 5e-6, .beta_end = 1e-3});
+    ito_diffusion *d = ito_diffusion_create(.steps = 20000, .beta_start = 5e-6, .beta_end = 1e-3);
     const ito_process *s = d->process;
     double exact = sqrt(gaussian_variance((ito_level){s->signal[0], s->noise[0]}) /
                         gaussian_variance((ito_level){s->signal[19999], s->noise[19999]}));
     for (int k = 0; k < COUNT(cases); k++) {
         double error[3];
         for (int i = 0; i < 3; i++) {
-            ito_sample_options o = {.sampler = ito_sampler_find(cases[k].name),
-                                         .steps = 64 << i,
-                                         .spacing = ito_spacing_karras,
-                                         .end_at_first = true,
-                                         .keep_order = true};
+            ito_sample_options o = ITO_OPTIONS(
+                ito_sample_options, .sampler = ito_sampler_find(cases[k].name), .steps = 64 << i,
+                .spacing = &ito_spacing_karras, .end_at_first = true, .keep_order = true);
             error[i] = fabs(gain_of(d, o) / exact - 1.0);
         }
         double order = 0.5 * log2(error[0] / error[2]);
@@ -67,12 +64,13 @@ Test(sampler_gaussian, deterministic_samplers_converge_with_their_order)
 
 /* From pure noise (a straight path) to the clean image: the first and the last step are of order 1
  * for all, and nothing is divided by the signal that is not there. */
-Test(sampler_gaussian, paths_with_both_ends_are_walked)
+Test(sampler_gaussian, paths_with_both_ends_are_followed)
 {
-    ito_diffusion *d =
-        ito_diffusion_create(.schedule = &ito_schedule_straight, .prediction = &ito_prediction_flow);
+    ito_diffusion *d = ito_diffusion_create(.schedule = &ito_schedule_straight,
+                                            .prediction = &ito_prediction_flow);
     for (int k = 0; k < COUNT(names); k++) {
-        ito_sample_options o = {.sampler = ito_sampler_find(names[k]), .steps = 200};
+        ito_sample_options o =
+            ITO_OPTIONS(ito_sample_options, .sampler = ito_sampler_find(names[k]), .steps = 200);
         if (strcmp(names[k], "ddpm") != 0 && strcmp(names[k], "euler-a") != 0 &&
             strcmp(names[k], "dpm++2m-sde") != 0)
             cr_expect_float_eq(gain_of(d, o), 0.5, 0.01, "%s: %g", names[k], gain_of(d, o));
@@ -91,12 +89,12 @@ Test(sampler_gaussian, all_samplers_end_with_the_moments_of_the_data)
 {
     static const int64_t side = 80;
     ito_diffusion *d = ito_diffusion_create();
-    gaussian_network g = {d, 0.0};
+    gaussian_network g = gaussian_make(d, 0.0);
     for (int k = 0; k < COUNT(names); k++) {
         ito_scope_begin();
-        ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(3, 1, side, side),
-                                        .sampler = ito_sampler_find(names[k]), .steps = 250,
-                                        .no_clip = true, .seed = 8, .dtype = ITO_F64);
+        ito_tensor *x = ito_diffusion_sample(d, &g.base, ITO_SHAPE(3, 1, side, side),
+                                             .sampler = ito_sampler_find(names[k]), .steps = 250,
+                                             .no_clip = true, .seed = 8, .dtype = ITO_F64);
         cr_assert_not_null(x, "%s: %s", names[k], ito_error());
         double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
         double bias = strcmp(names[k], "euler-a") == 0 ? 0.08 : 0.015;
@@ -112,19 +110,19 @@ Test(sampler_gaussian, all_samplers_end_with_the_moments_of_the_data)
 Test(sampler_gaussian, churn_leaves_the_moments)
 {
     ito_diffusion *d = ito_diffusion_create();
-    gaussian_network g = {d, 0.0};
+    gaussian_network g = gaussian_make(d, 0.0);
     ito_tensor *plain = NULL;
     for (int k = 0; k < 3; k++) {
-        ito_ddpm_churn churn = {.amount = k == 0 ? 0.0 : 40.0, .low = 0.05, .high = 50.0};
-        ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 80, 80),
-                                        .sampler = k == 2 ? &ito_sampler_euler : &ito_sampler_heun,
-                                        .steps = k == 2 ? 500 : 100, .spacing = ito_spacing_karras,
-                                        .no_clip = true, .churn = churn, .dtype = ITO_F64);
+        ito_tensor *x = ito_diffusion_sample(
+            d, &g.base, ITO_SHAPE(2, 1, 80, 80),
+            .sampler = k == 2 ? &ito_sampler_euler : &ito_sampler_heun, .steps = k == 2 ? 500 : 100,
+            .spacing = &ito_spacing_karras, .no_clip = true, .s_churn = k == 0 ? 0.0 : 40.0,
+            .s_tmin = 0.05, .s_tmax = 50.0, .dtype = ITO_F64);
         double n = (double)ito_numel(x), variance = ito_item(ito_mean(ito_square(x)));
         cr_expect(fabs(variance / 0.25 - 1.0) < 5.0 * sqrt(2.0 / n) + 0.06, "%d: %g", k, variance);
         plain = k == 0 ? x : plain;
         if (k == 1) /* and it does act */
-            cr_expect(ito_item(ito_max(ito_abs(ito_sub(x, plain)))) > 0.1);
+            cr_expect(largest_difference(x, plain) > 0.1);
     }
     ito_diffusion_free(d);
 }
@@ -135,9 +133,8 @@ Test(sampler_gaussian, churn_leaves_the_moments)
 Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
 {
     static const ito_prediction *const predictions[] = {
-        &ito_prediction_eps, &ito_prediction_x_0,   &ito_prediction_x_prev,
-        &ito_prediction_v,   &ito_prediction_score, &ito_prediction_edm,
-        &ito_prediction_flow};
+        &ito_prediction_eps,   &ito_prediction_x_0, &ito_prediction_x_prev, &ito_prediction_v,
+        &ito_prediction_score, &ito_prediction_edm, &ito_prediction_flow};
     for (int k = 0; k < COUNT(names); k++) {
         ito_tensor *first = NULL;
         ito_scope_begin();
@@ -145,14 +142,14 @@ Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
             ito_diffusion *d =
                 ito_diffusion_create(.prediction = predictions[p],
                                      .sigma_data = gaussian_sigma_data(predictions[p]));
-            gaussian_network g = {d, 0.0};
-            ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 2, 3),
-                                            .sampler = ito_sampler_find(names[k]), .steps = 12,
-                                            .dtype = ITO_F64);
+            gaussian_network g = gaussian_make(d, 0.0);
+            ito_tensor *x = ito_diffusion_sample(d, &g.base, ITO_SHAPE(2, 1, 2, 3),
+                                                 .sampler = ito_sampler_find(names[k]), .steps = 12,
+                                                 .dtype = ITO_F64);
             cr_assert_not_null(x, "%s %s: %s", names[k], predictions[p]->name, ito_error());
             first = p == 0 ? x : first;
             /* x_prev's output is divided by what one of 1000 steps changes: 1e-16 / 1e-4 / 1e-2 */
-            double off = ito_item(ito_max(ito_abs(ito_sub(x, first))));
+            double off = largest_difference(x, first);
             cr_expect(off < 1e-8, "%s %s: %g", names[k], predictions[p]->name, off);
             ito_diffusion_free(d);
         }
@@ -162,17 +159,17 @@ Test(sampler_gaussian, every_prediction_drives_every_sampler_alike)
 
 static ito_tensor *drawn(const ito_diffusion *d, const char *name, double eta, bool clip)
 {
-    gaussian_network g = {d, log(0.02)};
-    ito_tensor *x = ito_diffusion_sample(d, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .eta = eta,
-                                    .sampler = ito_sampler_find(name), .steps = 20,
-                                    .no_clip = !clip, .dtype = ITO_F64);
+    gaussian_network g = gaussian_make(d, log(0.02));
+    ito_tensor *x = ito_diffusion_sample(d, &g.base, ITO_SHAPE(2, 1, 3, 3), .eta = eta,
+                                         .sampler = ito_sampler_find(name), .steps = 20,
+                                         .no_clip = !clip, .dtype = ITO_F64);
     cr_assert_not_null(x, "%s", ito_error());
     return x;
 }
 
 static void agree(ito_tensor *a, ito_tensor *b)
 {
-    double off = ito_item(ito_max(ito_abs(ito_sub(a, b))));
+    double off = largest_difference(a, b);
     cr_assert(off < 1e-11, "%g", off);
 }
 
@@ -190,16 +187,16 @@ Test(sampler_gaussian, samplers_that_are_one_agree)
 Test(sampler_gaussian, a_learned_variance_is_used)
 {
     ito_diffusion *fixed = ito_diffusion_create();
-    ito_diffusion *learned =
-        ito_diffusion_create(.variance = &ito_variance_learned_range, .loss = &ito_objective_hybrid);
-    gaussian_network g = {fixed, 0.0}, h = {learned, 1.0};
+    ito_diffusion *learned = ito_diffusion_create(.variance = &ito_variance_learned_range,
+                                                  .objective = &ito_objective_hybrid);
+    gaussian_network g = gaussian_make(fixed, 0.0), h = gaussian_make(learned, 1.0);
     for (int k = 0; k < 2; k++) {
         fixed->variance = k == 0 ? &ito_variance_fixedlarge : &ito_variance_fixedsmall;
         h.v = k == 0 ? 1.0 : -1.0;
-        ito_tensor *a = ito_diffusion_sample(fixed, gaussian_ask, &g, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
-                                        .dtype = ITO_F64);
-        ito_tensor *b = ito_diffusion_sample(learned, gaussian_ask, &h, ITO_SHAPE(2, 1, 3, 3),
-                                        .steps = 20, .dtype = ITO_F64);
+        ito_tensor *a = ito_diffusion_sample(fixed, &g.base, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
+                                             .dtype = ITO_F64);
+        ito_tensor *b = ito_diffusion_sample(learned, &h.base, ITO_SHAPE(2, 1, 3, 3), .steps = 20,
+                                             .dtype = ITO_F64);
         cr_assert_not_null(b, "%s", ito_error());
         agree(a, b);
     }
@@ -210,22 +207,23 @@ Test(sampler_gaussian, a_learned_variance_is_used)
 /* ---- batches ---- */
 
 /* A network that mixes pixels, so that an image is more than its pixels. */
-static ito_tensor *mixing(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *mixing(ito_network *self, const ito_network_input *in)
 {
-    (void)t, (void)context;
-    ito_tensor *mean = ito_mean(x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
-    return ito_tanh(ito_add(ito_mul_scalar(x, 0.9), mean));
+    (void)self;
+    ito_tensor *mean = ito_mean(in->x, .dims = ITO_DIMS(1, 2, 3), .keepdim = true);
+    return ito_tanh(ito_add(ito_mul_scalar(in->x, 0.9), mean));
 }
 
 Test(sampler_gaussian, an_image_alone_is_that_image_in_a_batch_with_every_sampler)
 {
     ito_diffusion *d = ito_diffusion_create();
+    ito_network network = network_of(mixing, NULL);
     for (int k = 0; k < COUNT(names); k++) {
         float batch[3][12], alone[12];
         ito_scope_begin();
 #define RUN(shape, ...)                                                                            \
-    ito_diffusion_sample(d, mixing, NULL, shape, .sampler = ito_sampler_find(names[k]),            \
-                    .steps = 6, .threshold = 0.9, .seed = 4, __VA_ARGS__)
+    ito_diffusion_sample(d, &network, shape, .sampler = ito_sampler_find(names[k]), .steps = 6,    \
+                         .threshold = 0.9, .seed = 4, __VA_ARGS__)
         ito_tensor *x = RUN(ITO_SHAPE(3, 2, 2, 3), .first_image = 5);
         cr_assert_not_null(x, "%s", ito_error());
         cr_assert_eq(ito_to_data(x, batch, ITO_F32), ITO_OK);

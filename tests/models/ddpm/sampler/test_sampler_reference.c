@@ -3,10 +3,9 @@
  * diffusers 0.42.1 gives. */
 #include "models/ddpm/edit/edit.h"
 
-#include "autograd/ops.h"
+#include "tests/models/ddpm/ddpm_check.h"
 #include "tests/reference/formula.h"
 
-#include <criterion/criterion.h>
 #include <math.h>
 
 /* That of the tests the fixture comes from; their tables are f32, which changes the sums by less
@@ -23,35 +22,37 @@ static ito_tensor *fixture(double scale)
     return x;
 }
 
-static ito_tensor *scaling(ito_tensor *x, ito_tensor *t, void *context)
+static ito_tensor *scale_by_step(ito_network *self, const ito_network_input *in)
 {
-    (void)context;
-    double step = (double)((const int64_t *)ito_const_data(t))[0];
-    return ito_mul_scalar(x, step / (step + 1.0));
+    (void)self;
+    double step = input_time(in, 0);
+    return ito_mul_scalar(in->x, step / (step + 1.0));
 }
 
+static ito_network scaling = {.evaluate = scale_by_step};
+
 /* Of unit variance, by step and element. */
-static ito_tensor *fixture_noise(const ito_sampler_state *w, void *context)
+static ito_tensor *fixture_noise(const ito_sampler_state *s, void *context)
 {
     (void)context;
     ito_tensor *z = ito_empty(ITO_SHAPE(4, 3, 8, 8), ITO_F64);
     for (uint32_t k = 0; k < 768; k++)
         ((double *)ito_data(z))[k] =
-            (double)(formula_uniform((uint32_t)(20000 + w->step.t), k) * (float)sqrt(3.0));
+            (double)(formula_uniform((uint32_t)(20000 + s->step.t), k) * (float)sqrt(3.0));
     return z;
 }
 
-static ito_tensor *no_noise(const ito_sampler_state *w, void *context)
+static ito_tensor *no_noise(const ito_sampler_state *s, void *context)
 {
     (void)context;
-    return ito_zeros_like(w->x);
+    return ito_zeros_like(s->x);
 }
 
 static void sums_to(double scale, double expected, ito_sample_options o)
 {
     ito_scope_begin();
     ito_diffusion *d = ito_diffusion_create(.variance = &ito_variance_fixedsmall);
-    ito_tensor *x = ito_diffusion_sample_from_with(d, scaling, NULL, fixture(scale), o);
+    ito_tensor *x = ito_diffusion_sample_from_with(d, &scaling, fixture(scale), o);
     cr_assert_not_null(x, "%s", ito_error());
     double sum = ito_item(ito_sum(ito_abs(x)));
     cr_expect_float_eq(sum, expected, SUM_TOLERANCE, "%s: %.6f, not %.6f",
@@ -60,24 +61,24 @@ static void sums_to(double scale, double expected, ito_sample_options o)
     ito_scope_end();
 }
 
-#define OPTIONS(...) ((ito_sample_options){.reserved_ = 0, __VA_ARGS__})
+#define OPTIONS(...) ITO_OPTIONS(ito_sample_options, __VA_ARGS__)
 
 /* t = 900, 800, ..., 0, then the clean image. */
-#define LEADING .steps = 10, .spacing = ito_spacing_leading
+#define LEADING .steps = 10, .spacing = &ito_spacing_leading
 
 Test(sampler_reference, ddim)
 {
     sums_to(1.0, 172.006712, OPTIONS(LEADING, .sampler = &ito_sampler_ddim));
     sums_to(1.0, 236.813486,
             OPTIONS(LEADING, .sampler = &ito_sampler_ddim, .eta = 1.0, .noise = fixture_noise));
-    static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100, 0};
+    static const double times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100, 0};
     sums_to(1.0, 172.006712, OPTIONS(.sampler = &ito_sampler_ddim, .steps = 10, .times = times));
 }
 
 /* From 4 x the clip acts; the last step, from 0 to the clean image, is left out. */
 Test(sampler_reference, ddim_clips_and_derives_again)
 {
-    static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
+    static const double times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
 #define NINE .sampler = &ito_sampler_ddim, .steps = 9, .times = times, .end_at_first = true
     sums_to(4.0, 559.057648, OPTIONS(NINE));
     sums_to(4.0, 562.270277, OPTIONS(NINE, .rederive_eps = true));
@@ -91,7 +92,7 @@ Test(sampler_reference, ancestral)
     sums_to(1.0, 0.660936, OPTIONS(.noise = no_noise));
     ito_diffusion *large = ito_diffusion_create();
     ito_tensor *x =
-        ito_diffusion_sample_from(large, scaling, NULL, fixture(1.0), .noise = fixture_noise);
+        ito_diffusion_sample_from(large, &scaling, fixture(1.0), .noise = fixture_noise);
     cr_assert_float_eq(ito_item(ito_sum(ito_abs(x))), 271.734016, SUM_TOLERANCE);
     ito_diffusion_free(large);
 }
@@ -112,9 +113,10 @@ Test(sampler_reference, dpm_solver)
                     .noise = fixture_noise));
     sums_to(1.0, 214.3612, OPTIONS(NODES, .sampler = &ito_sampler_dpmpp_2s));
     /* With the step to the clean image, which has order 1. */
-    static const int64_t times[] = {999, 899, 799, 699, 599, 500, 400, 300, 200, 100};
-    sums_to(1.0, 185.0114,
-            OPTIONS(.sampler = &ito_sampler_dpmpp_2m, .steps = 10, .times = times, .no_clip = true));
+    static const double times[] = {999, 899, 799, 699, 599, 500, 400, 300, 200, 100};
+    sums_to(
+        1.0, 185.0114,
+        OPTIONS(.sampler = &ito_sampler_dpmpp_2m, .steps = 10, .times = times, .no_clip = true));
 }
 
 Test(sampler_reference, unipc)
@@ -135,18 +137,19 @@ Test(sampler_reference, deis)
 /* t = 999, 888, ..., 0, then the clean image; they start from sigma times the fixture. */
 Test(sampler_reference, steps_in_sigma)
 {
-    ito_process *s = ito_process_create(NULL, 1000);
-    double noise = s->noise[999];
+    ito_process *p = ito_process_create(&ito_schedule_linear);
+    double noise = p->noise[999];
     sums_to(noise, 241.815434, OPTIONS(.sampler = &ito_sampler_heun, .steps = 10, .no_clip = true));
-    sums_to(noise, 169.460814, OPTIONS(.sampler = &ito_sampler_euler, .steps = 10, .no_clip = true));
+    sums_to(noise, 169.460814,
+            OPTIONS(.sampler = &ito_sampler_euler, .steps = 10, .no_clip = true));
     sums_to(noise, 192.0218, OPTIONS(.sampler = &ito_sampler_lms, .steps = 10, .no_clip = true));
-    ito_process_free(s);
+    ito_process_free(p);
 }
 
 /* t = 900, ..., 100; diffusers' last step, from 0 to 0, moves nothing. */
 Test(sampler_reference, pndm)
 {
-    static const int64_t times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
+    static const double times[] = {900, 800, 700, 600, 500, 400, 300, 200, 100};
     sums_to(1.0, 198.1318,
             OPTIONS(.sampler = &ito_sampler_pndm, .steps = 9, .times = times, .end_at_first = true,
                     .no_clip = true));
@@ -159,7 +162,7 @@ Test(sampler_reference, pndm)
 Test(sampler_reference, ddim_inversion)
 {
     ito_diffusion *d = ito_diffusion_create();
-    ito_tensor *x = ito_diffusion_encode(d, scaling, NULL, fixture(1.0), LEADING);
+    ito_tensor *x = ito_diffusion_encode(d, &scaling, fixture(1.0), LEADING);
     cr_assert_not_null(x, "%s", ito_error());
     cr_assert_float_eq(ito_item(ito_sum(ito_abs(x))), 671.681682, SUM_TOLERANCE);
     ito_diffusion_free(d);

@@ -302,6 +302,10 @@ static coefficients level_coefficients(const ito_prediction *p, const ito_step *
 
 ito_tensor *ito_q_sample(const ito_process *p, ito_tensor *x_0, ito_tensor *eps, ito_tensor *t)
 {
+    if (p == NULL) {
+        error_missing("q_sample", "the process");
+        return NULL;
+    }
     if (x_0 == NULL || eps == NULL || t == NULL || !batch_fits("q_sample", p, x_0, eps, t))
         return NULL;
     return weighted_sum(p, level_coefficients, NULL, x_0, eps, t);

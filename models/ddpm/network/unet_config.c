@@ -99,11 +99,16 @@ static const unet_preset presets[] = {
 static const unet_preset *preset_find(const char *name)
 {
     char names[200] = "";
-    for (size_t i = 0; i < sizeof presets / sizeof presets[0]; i++) {
+    size_t n = sizeof presets / sizeof presets[0];
+    for (size_t i = 0; i < n; i++) {
         if (strcmp(presets[i].name, name) == 0)
             return &presets[i];
         size_t used = strlen(names);
-        snprintf(names + used, sizeof names - used, "%s%s", i > 0 ? ", " : "", presets[i].name);
+        snprintf(names + used, sizeof names - used, "%s%s",
+                 i == 0      ? ""
+                 : i + 1 < n ? ", "
+                             : " and ",
+                 presets[i].name);
     }
     return error_null(ITO_ERR_ARGUMENT, "unet: there is no preset \"%s\"; there are %s", name,
                       names);

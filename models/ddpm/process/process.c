@@ -201,6 +201,8 @@ ito_process *ito_process_create_with(const ito_schedule_family *family, ito_proc
 
 ito_process *ito_process_from_betas(const double *betas, int64_t T)
 {
+    if (betas == NULL)
+        return error_null(ITO_ERR_ARGUMENT, "process: the list of betas is NULL");
     process_block *b = process_alloc(T);
     if (b == NULL)
         return NULL;

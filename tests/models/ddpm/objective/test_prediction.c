@@ -134,7 +134,7 @@ Test(prediction, a_sigma_data_that_is_not_above_0_is_refused)
                    ITO_ERR_ARGUMENT, "diffusion: sigma_data is -1; it must be above 0");
     assert_refused(ito_diffusion_create(.prediction = &ito_prediction_edm, .sigma_data = 0),
                    ITO_ERR_ARGUMENT, "diffusion: sigma_data is 0; it must be above 0");
-    assert_refused(ito_diffusion_create(.weighting = &ito_weighting_edm, .sigma_data = INFINITY),
+    assert_refused(ito_diffusion_create(.weighting = &ito_weighting_edm, .sigma_data = HUGE_VAL),
                    ITO_ERR_ARGUMENT, "diffusion: sigma_data is inf; it must be above 0");
 }
 

@@ -238,3 +238,13 @@ Test(process, failed_allocation_is_an_error)
     }
     ito_process_free(NULL);
 }
+
+Test(process, what_is_missing_is_said)
+{
+    assert_refused(ito_process_from_betas(NULL, 3), ITO_ERR_ARGUMENT,
+                   "process: the list of betas is NULL");
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 2), ITO_F32), *t = ito_zeros(ITO_SHAPE(1), ITO_I64);
+    cr_assert_null(ito_q_sample(NULL, x, x, t));
+    cr_expect_eq(ito_error_code(), ITO_ERR_ARGUMENT, "%s", ito_error());
+    ito_error_clear();
+}

@@ -58,7 +58,7 @@ Test(process_time, vp_is_the_integral_of_beta)
 Test(process_time, vp_is_the_limit_of_the_linear_schedule)
 {
     ito_process *vp = ito_process_create(&ito_schedule_vp);
-    double before = INFINITY;
+    double before = HUGE_VAL;
     for (int64_t T = 1000; T <= 16000; T *= 4) {
         double most = 0.0, share = 1000.0 / (double)T;
         ito_process *p = ito_process_create(&ito_schedule_linear, .steps = T,
@@ -256,7 +256,7 @@ Test(process_time, in_continuous_time_it_is_the_inverse_of_the_level)
         }
         cr_assert_eq(ito_process_time(p, 0.0), p->t_min);
         cr_assert_eq(ito_process_time(p, 1e-9), p->t_min);
-        cr_assert_eq(ito_process_time(p, INFINITY), p->t_max);
+        cr_assert_eq(ito_process_time(p, HUGE_VAL), p->t_max);
         ito_process_free(p);
     }
 }
@@ -275,7 +275,7 @@ Test(process_time, in_steps_it_is_the_nearest_step_of_logarithms)
         }
         cr_assert_eq(ito_process_time(p, 0.0), 0.0);
         cr_assert_eq(ito_process_time(p, 1e-9), 0.0);
-        cr_assert_eq(ito_process_time(p, INFINITY), 29.0);
+        cr_assert_eq(ito_process_time(p, HUGE_VAL), 29.0);
         ito_process_free(p);
     }
     ito_process *one = ito_process_create(&ito_schedule_linear, .steps = 1);
@@ -334,7 +334,7 @@ Test(process_time, sigmas_that_do_not_rise_from_above_0_are_refused)
     assert_refused(ito_process_create(&ito_schedule_edm, .sigma_min = 0.0), ITO_ERR_RANGE,
                    "process: edm goes from time 0 (signal 1, noise 0) to 80 (1, 80); the ratio of "
                    "signal to noise must fall");
-    assert_refused(ito_process_create(&ito_schedule_edm, .sigma_max = INFINITY), ITO_ERR_RANGE,
+    assert_refused(ito_process_create(&ito_schedule_edm, .sigma_max = HUGE_VAL), ITO_ERR_RANGE,
                    "process: edm goes from time 0.002 (signal 1, noise 0.002) to inf (1, inf); the "
                    "ratio of signal to noise must fall");
     assert_refused(ito_process_create(&ito_schedule_edm, .steps = 4, .sigma_max = 0.0),

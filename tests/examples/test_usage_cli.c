@@ -41,7 +41,7 @@ Test(cli_usage, options_that_would_change_nothing_are_refused)
 {
 #define NPY "train --out r --data npy:data.npy "
     static const char *const cases[][2] = {
-        {"sample --eta 0.5", "--eta: the sampler ddpm does not look at it; it is for ddim"},
+        {"sample --eta 0.5", "--eta: the sampler ddpm does not use it; it is for ddim"},
         {"sample --sampler unipc --rederive-eps", "--rederive-eps: the sampler unipc does not"},
         {"sample --sampler ddim --variance fixedsmall", "--variance: the sampler ddim does not"},
         {"sample --sampler ddim --noise-at-last", "--noise-at-last: the sampler ddim does not"},

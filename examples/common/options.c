@@ -23,10 +23,24 @@ enum { KEY_FIRST = 1000, KEY_HELP = 999 };
 /* The kind of an error of options_error, beside those of the library. */
 enum { ERROR_USAGE = 1000 };
 
+/* "ito-ddpm train", or "ito-toy", which has no commands. */
+typedef struct full_name {
+    char text[64];
+} full_name;
+
+static full_name name_of(const char *command)
+{
+    full_name name;
+    snprintf(name.text, sizeof name.text, "%s%s%s", PROGRAM, command[0] != '\0' ? " " : "",
+             command);
+    return name;
+}
+
 static void print_usage(const char *command, const char *arguments)
 {
-    fprintf(stderr, "Usage: %s %s [OPTION...]%s%s (see %s %s --help)\n", PROGRAM, command,
-            arguments != NULL ? " " : "", arguments != NULL ? arguments : "", PROGRAM, command);
+    full_name name = name_of(command);
+    fprintf(stderr, "Usage: %s [OPTION...]%s%s (see %s --help)\n", name.text,
+            arguments != NULL ? " " : "", arguments != NULL ? arguments : "", name.text);
 }
 
 bool options_error(const char *format, ...)
@@ -52,7 +66,7 @@ void options_blame(void)
 
 int options_report(const char *command)
 {
-    fprintf(stderr, "%s %s: %s\n", PROGRAM, command, ito_error_message());
+    fprintf(stderr, "%s: %s\n", name_of(command).text, ito_error_message());
     if (ito_error_code() != (ito_status)ERROR_USAGE)
         return 1;
     print_usage(command, NULL);
@@ -68,7 +82,7 @@ void options_refuse(const command_line *c, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s %s: ", PROGRAM, c->command);
+    fprintf(stderr, "%s: ", name_of(c->command).text);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);
@@ -281,9 +295,8 @@ void options_parse(command_line *c, int argc, char **argv)
     char *before = strndup(c->doc, strcspn(c->doc, "\v"));
     struct argp argp = {rows, parse_key, c->arguments, before, NULL, NULL, NULL};
 
-    char name[32];
-    snprintf(name, sizeof name, "%s %s", PROGRAM, c->command);
-    argv[0] = name;
+    full_name name = name_of(c->command);
+    argv[0] = name.text;
     /* What is unknown getopt has named on stderr; argp on its own would end with 64. */
     if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
         print_usage(c->command, c->arguments);

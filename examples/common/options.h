@@ -113,7 +113,7 @@ typedef struct option_preset {
 } option_preset;
 
 typedef struct command_line {
-    const char *command;              /* "train" */
+    const char *command;              /* "train"; "" for a program without commands */
     const char *arguments;            /* of the usage line: "FILE|RUN|DIR", or NULL */
     const char *doc;                  /* for --help; what stands behind a \v follows the options */
     const option_row *options;        /* closed by OPTION_END */

@@ -194,6 +194,10 @@ ito_process *ito_process_create_with(const ito_schedule_family *family, ito_proc
         return error_null(ITO_ERR_ARGUMENT,
                           "process: zero_terminal_snr changes betas, and %s has none",
                           family->name);
+    if (family->level == NULL && o.steps == 0)
+        return error_null(ITO_ERR_ARGUMENT,
+                          "process: 0 steps mean continuous time, and the schedule %s is in steps",
+                          family->name);
     if (family->level != NULL && o.steps == 0)
         return create_continuous(family, &o);
     return create_in_steps(family, &o);

@@ -583,8 +583,8 @@ Test(diffusion, its_process_is_that_of_its_options)
 
 Test(diffusion, a_process_that_is_refused_makes_no_diffusion)
 {
-    assert_refused(ito_diffusion_create(.steps = 0), ITO_ERR_RANGE,
-                   "process: 0 steps; there are 1 to 1000000");
+    assert_refused(ito_diffusion_create(.steps = 0), ITO_ERR_ARGUMENT,
+                   "process: 0 steps mean continuous time, and the schedule linear is in steps");
     assert_refused(ito_diffusion_create(.steps = -2), ITO_ERR_RANGE,
                    "process: -2 steps; there are 1 to 1000000");
     ito_diffusion_free(NULL);

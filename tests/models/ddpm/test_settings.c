@@ -432,7 +432,8 @@ Test(settings, unknown_names_are_refused)
 Test(settings, a_diffusion_that_cannot_be_built_is_refused)
 {
     ASSERT_DAMAGED(
-        {"\"steps\":\t321", "\"steps\":\t0", "process: 0 steps; there are 1 to 1000000"},
+        {"\"steps\":\t321", "\"steps\":\t0",
+         "process: 0 steps mean continuous time, and the schedule cosine is in steps"},
         {"\"steps\":\t321", "\"steps\":\t-1",
          "a.json: \"steps\" is missing or not a whole number from 0 on"},
         {"\"fixedsmall\"", "\"learned\"",

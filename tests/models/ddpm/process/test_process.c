@@ -162,8 +162,8 @@ Test(process, tables_follow_from_betas)
 
 Test(process, numbers_of_steps_that_are_refused)
 {
-    assert_refused(ito_process_create(&ito_schedule_linear, .steps = 0), ITO_ERR_RANGE,
-                   "process: 0 steps; there are 1 to 1000000");
+    assert_refused(ito_process_create(&ito_schedule_linear, .steps = 0), ITO_ERR_ARGUMENT,
+                   "process: 0 steps mean continuous time, and the schedule linear is in steps");
     assert_refused(ito_process_create(&ito_schedule_linear, .steps = -2), ITO_ERR_RANGE,
                    "process: -2 steps; there are 1 to 1000000");
     assert_refused(ito_process_create(&ito_schedule_linear, .steps = 1000001), ITO_ERR_RANGE,

@@ -56,7 +56,7 @@ static bool steps_fit(const ito_diffusion *d)
     return true;
 }
 
-/* Whether all that training asks for at time t is finite. */
+/* Whether all that training needs at time t is finite. */
 static bool numbers_fit_at(const ito_diffusion *d, double t)
 {
     const ito_process *p = d->process;

@@ -19,6 +19,7 @@
 extern "C" {
 #endif
 
+/** A process and the choices that go with it; read only. */
 typedef struct ito_diffusion {
     ito_process *process; /* owned */
     const ito_prediction *prediction;
@@ -94,7 +95,7 @@ ITO_API ito_tensor *ito_q_sample(const ito_process *p, ito_tensor *x_0, ito_tens
  *
  * @param x_0, t, eps  as in ito_q_sample.
  * @return             [N], differentiable in the network's parameters. NULL on error: ITO_ERR_SHAPE
- *                     if the network has not the heads that the variance asks for; what
+ *                     if the network has not the heads that the variance needs; what
  *                     ito_q_sample and the network say.
  */
 ITO_API ito_tensor *ito_diffusion_losses(const ito_diffusion *d, ito_network *network,

@@ -49,7 +49,7 @@ typedef struct network_heads {
     ito_tensor *prediction, *v;
 } network_heads;
 
-/* False with a sentence if it has not the shape that d asks for of data x, or is NULL. */
+/* False with a sentence if it has not the shape that d needs of data x, or is NULL. */
 bool part_heads(const char *op, const ito_diffusion *d, ito_tensor *output, const ito_tensor *x,
                 network_heads *out);
 /* What the network makes of x_t, where each example has a time of its own; a trajectory begins. */

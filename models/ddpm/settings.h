@@ -12,6 +12,7 @@
 extern "C" {
 #endif
 
+/** A network and its diffusion. */
 typedef struct ito_ddpm_settings {
     ito_unet_config model;
     ito_diffusion_options diffusion;

@@ -43,6 +43,7 @@ typedef struct ito_diffusion_trainer {
     uint64_t seed;
 } ito_diffusion_trainer;
 
+/** What a training step did. */
 typedef struct ito_train_result {
     double loss;
     double grad_norm;  /* before clipping; NaN if the loss was not finite */

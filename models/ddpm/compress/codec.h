@@ -88,6 +88,7 @@ typedef struct ito_compressed_info {
 ITO_API ito_status ito_compressed_inspect(const uint8_t *bytes, int64_t size, const char *source,
                                           ito_compressed_info *out);
 
+/** How to decompress. */
 typedef struct ito_decompress_options {
     int reserved_;
     const char *source;            /* where the bytes came from, for messages */
@@ -99,6 +100,7 @@ typedef struct ito_decompress_options {
 } ito_decompress_options;
 #define ITO_DEFAULTS_ito_decompress_options .until = -1
 
+/** What came out. */
 typedef struct ito_decompressed {
     ito_tensor *images; /* u8 [N, C, H, W] of the current scope */
     bool exact;         /* they are those that were compressed; else the x_0-hat of x_t */

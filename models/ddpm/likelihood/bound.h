@@ -47,6 +47,7 @@ typedef struct ito_bits {
 /** Called after each step; false stops. */
 typedef bool ito_step_progress(int64_t done, int64_t steps, void *context);
 
+/** How the bound is estimated. */
 typedef struct ito_bits_options {
     int reserved_;
     bool no_clip; /* leave x_0-hat as it is; by default it is clipped to [-1, 1], as in sampling */
@@ -62,8 +63,8 @@ typedef struct ito_bits_options {
 #define ITO_DEFAULTS_ito_bits_options .draws = 1
 
 /**
- * The bound of each image: an unbiased estimate of it from one noising a step. The network is asked
- * T times.
+ * The bound of each image: an unbiased estimate of it from one noising a step. The network is
+ * evaluated T times.
  *
  * With .monte_carlo = K the sum of L_t over t >= 1 is estimated from K of its terms, each counted 1
  * / (how many times it is expected among K). One number of [0, 1) for each image, shifted by k / K,

@@ -20,6 +20,7 @@
 extern "C" {
 #endif
 
+/** Settings of a classifier of noisy images. */
 typedef struct ito_noise_classifier_config {
     int64_t in_channels; /* of the images, which may have any size */
     int64_t channels;    /* the width of the first level; a multiple of 8 */

@@ -22,6 +22,7 @@ extern "C" {
 
 #define ITO_UNET_MAX_LEVELS 8
 
+/** Settings of a U-Net. */
 typedef struct ito_unet_config {
     int64_t in_channels;   /* of the images */
     int64_t out_channels;  /* 0: as in_channels */

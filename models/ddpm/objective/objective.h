@@ -1,8 +1,8 @@
-/* The choices that make the training objective: what the network predicts and is told of the time,
+/* The choices that make the training objective: what the network predicts and is given of the time,
  * the variance of a reverse step, the weight of an error, and what is minimised.
  *
- * Each is a small struct with a function of one step; numbers in, numbers out. What the network is
- * asked for is always linear in the clean data and the noise, so a prediction is one pair of
+ * Each is a small struct with a function of one step; numbers in, numbers out. What the network
+ * predicts is always linear in the clean data and the noise, so a prediction is one pair of
  * numbers, and loss, bound and samplers are written once for all of them. The functions get their
  * own struct first: copy a built-in one, change its numbers, and pass that.
  */
@@ -46,11 +46,12 @@ typedef struct ito_preconditioning {
     double c_skip, c_out;
 } ito_preconditioning;
 
-/** The x_0, and the eps, that an output implies. Infinite if it tells nothing. */
+/** The x_0 that an output implies. Infinite if it says nothing of x_0. */
 ITO_API ito_preconditioning ito_prediction_to_x_0(const ito_prediction *p, const ito_step *step);
+/** The eps that an output implies. Infinite if it says nothing of eps. */
 ITO_API ito_preconditioning ito_prediction_to_eps(const ito_prediction *p, const ito_step *step);
 
-/* ---- what the network is told of the time ---- */
+/* ---- what the network is given of the time ---- */
 
 /** A function of the level or time. */
 typedef struct ito_time_input {

@@ -1,6 +1,6 @@
 /* Predictions: what the output stands for, x_0 x_0 + eps eps, and the way back from it.
- * Invariant: none divides by the signal, which a last time may have lost, unless what it asks for
- * truly is infinite there. */
+ * Invariant: none divides by the signal, which a last time may have lost, unless what it
+ * predicts truly is infinite there. */
 #include "models/ddpm/objective/objective.h"
 #include "tensor/internal.h"
 

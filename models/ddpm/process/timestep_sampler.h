@@ -20,6 +20,7 @@ extern "C" {
 /** How many losses of each step are remembered. */
 #define ITO_TIMESTEP_HISTORY 10
 
+/** Draws times of a process by a law; see below. */
 typedef struct ito_timestep_sampler ito_timestep_sampler;
 
 /** A law of times. The weights are such that the mean of weighted losses is that over uniform

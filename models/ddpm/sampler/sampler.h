@@ -24,11 +24,13 @@ typedef struct ito_sampler_update {
     bool learned;                /* noise times the deviation that the network has learned */
 } ito_sampler_update;
 
+/** A run from noise to data, as a sampler's step function sees it; see below. */
 typedef struct ito_sampler_state ito_sampler_state;
 
 /** How many earlier estimates a run keeps at most. */
 #define ITO_SAMPLER_HISTORY 3
 
+/** A sampler: where a step leads. */
 typedef struct ito_sampler {
     const char *name, *help, *source; /* see choices.h */
     unsigned uses;                    /* ITO_USES_ETA, ITO_USES_CHURN, ITO_USES_VARIANCE */

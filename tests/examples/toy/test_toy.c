@@ -69,10 +69,10 @@ Test(toy, training_brings_samples_to_the_data)
 /* The processes that 0.1 could not say. */
 Test(toy, ddpm_and_edm_learn_too)
 {
+#define EDM "--schedule edm --prediction edm --weighting edm --time-input c-noise "
     static const char *const kinds[] = {
         "--data swiss-roll --schedule linear --prediction eps --sampler ddim",
-        "--data swiss-roll --schedule edm --prediction edm --weighting edm --time-input c-noise "
-        "--timestep-law lognormal-sigma --spacing karras",
+        EDM "--data swiss-roll --timestep-law lognormal-sigma --spacing karras",
         "--data checkerboard --schedule vp --prediction v --sampler dpm++2m --spacing log-snr"};
     for (int i = 0; i < 3; i++) {
         char arguments[256];

@@ -8,6 +8,7 @@
 #include "models/ddpm/network/unet.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 /* A result that is NULL, with this code and sentence; the error is cleared. */
 static inline void assert_refused(const void *result, ito_status code, const char *message)
@@ -24,6 +25,22 @@ static inline void assert_refused_status(ito_status status, ito_status code, con
     cr_assert_eq(status, code, "%s", ito_error_message());
     cr_assert_str_eq(ito_error_message(), message);
     ito_error_clear();
+}
+
+/* What a name that no choice of a kind has is answered with: 'sampler: there is no "x"; there are
+ * ...'. Made from the list, so that a new choice changes no test; test_choices.c has one written
+ * out. */
+static inline const char *no_such_choice(const char *kind, const char *words, const char *name)
+{
+    static char text[1024];
+    int64_t n;
+    const ito_choice *const *all = ito_choices(kind, &n);
+    int used = snprintf(text, sizeof text, "%s: there is no \"%s\"; there are %s", words, name,
+                        all[0]->name);
+    for (int64_t i = 1; i < n; i++)
+        used += snprintf(text + used, sizeof text - (size_t)used, "%s%s",
+                         i + 1 < n ? ", " : " and ", all[i]->name);
+    return text;
 }
 
 /* The time of example i of an input. */

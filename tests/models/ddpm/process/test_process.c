@@ -222,8 +222,7 @@ Test(process, a_family_that_is_missing_or_has_no_function_is_refused)
 Test(process, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_schedule_find("sine"), ITO_ERR_ARGUMENT,
-                   "schedule: there is no \"sine\"; there are linear, quad, const, jsd, warmup10, "
-                   "warmup50, cosine, sigmoid, straight, flow, vp and edm");
+                   no_such_choice("schedule", "schedule", "sine"));
 }
 
 Test(process, failed_allocation_is_an_error)

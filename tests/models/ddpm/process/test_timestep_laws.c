@@ -161,6 +161,5 @@ Test(timestep_laws, a_quantile_of_ones_own)
 Test(timestep_laws, an_unknown_law_is_refused_with_those_there_are)
 {
     assert_refused(ito_timestep_law_find("third"), ITO_ERR_ARGUMENT,
-                   "timestep law: there is no \"third\"; there are uniform, stratified, "
-                   "second-moment, lognormal-sigma and logit-normal");
+                   no_such_choice("timestep_law", "timestep law", "third"));
 }

@@ -1,7 +1,7 @@
 #!/bin/sh
-# Holds the tables of choices in a page against the library: between "<!-- choices: KIND -->" and
+# Compares the tables of choices in a page with the library: between "<!-- choices: KIND -->" and
 # "<!-- end -->" stands what the program `choices` prints for KIND, and every kind has its table.
-# With --write the tables are made anew.    choices.sh PROGRAM PAGE [--write]
+# --write rewrites the tables.    choices.sh PROGRAM PAGE [--write]
 set -eu
 program=$1
 page=$2

@@ -292,7 +292,8 @@ ito_status ito_ddpm_settings_parse(const char *text, const char *source, ito_ddp
     cJSON *root = cJSON_Parse(text);
     if (!cJSON_IsObject(root)) {
         cJSON_Delete(root);
-        return error_status(ITO_ERR_FORMAT, "%s: the settings are not a JSON object", source);
+        error_status(ITO_ERR_FORMAT, "%s: the settings are not a JSON object", source);
+        return ito_error_code(); /* no memory for them, if that is why */
     }
     ito_status status = get_model(root, source, &s.model);
     if (status == ITO_OK)

@@ -1,8 +1,10 @@
 /* Settings as JSON: there and back, files of earlier versions, and what of a file is refused. */
 #include "models/ddpm/settings.h"
 
+#include "tensor/internal.h"
 #include "tests/models/ddpm/ddpm_check.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -457,4 +459,35 @@ Test(settings, deep_nesting_is_refused)
     ito_ddpm_settings back;
     cr_assert_eq(ito_ddpm_settings_parse(text, "a.json", &back), ITO_ERR_FORMAT);
     free(text);
+}
+
+/* Every allocation of cJSON is one of the library's here, so that each can be made to fail. */
+Test(settings, failed_allocations_are_errors)
+{
+    cJSON_InitHooks(&(cJSON_Hooks){.malloc_fn = struct_alloc, .free_fn = free});
+    ito_ddpm_settings s = {.model = tiny_unet_config(1),
+                           .diffusion = ITO_OPTIONS(ito_diffusion_options)};
+    char *text = NULL;
+    int failed = 0, reread = 0;
+    for (int64_t n = 1; text == NULL; n++, failed++) {
+        ito_memory_fail_nth(n);
+        text = ito_ddpm_settings_format(&s);
+        ito_memory_fail_nth(0);
+        if (text == NULL)
+            cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY, "%s", ito_error());
+        ito_error_clear();
+    }
+    ito_status status = ITO_ERR_MEMORY;
+    for (int64_t n = 1; status != ITO_OK; n++, reread++) {
+        ito_ddpm_settings back;
+        ito_memory_fail_nth(n);
+        status = ito_ddpm_settings_parse(text, "a.json", &back);
+        ito_memory_fail_nth(0);
+        if (status != ITO_OK)
+            cr_assert_eq(status, ITO_ERR_MEMORY, "%s", ito_error());
+        ito_error_clear();
+    }
+    cr_assert(failed > 20 && reread > 20, "%d and %d", failed, reread);
+    free(text);
+    cJSON_InitHooks(NULL);
 }

@@ -1,5 +1,5 @@
-/* Choices by kind and name: the lists, made from the rows of each kind's .def, and the one place
- * that words the sentence of a name that nothing has. */
+/* Choices by kind and name: the lists, made from the rows of each kind's .def, and the error
+ * message for an unknown name. */
 #include "models/ddpm/choices.h"
 
 #include "models/ddpm/diffusion.h"

@@ -18,11 +18,10 @@
 extern "C" {
 #endif
 
-/** A number among options that is not given. */
+/** The value of an optional number that is not set. */
 #define ITO_UNSET ((double)NAN)
 
-/** The settings that a choice uses, of those in the options of a diffusion, and what it needs of
- * the process. */
+/** The options of a diffusion that a choice uses, and what it requires of the process. */
 enum {
     ITO_USES_BETAS = 1 << 0,      /* beta_start, beta_end */
     ITO_USES_SIGMAS = 1 << 1,     /* sigma_min, sigma_max */
@@ -30,7 +29,7 @@ enum {
     ITO_USES_K = 1 << 3,          /* k */
     ITO_USES_SIGMA_DATA = 1 << 4, /* sigma_data */
     ITO_USES_ETA = 1 << 5,        /* eta */
-    ITO_USES_CHURN = 1 << 6,      /* s_churn and its kin */
+    ITO_USES_CHURN = 1 << 6,      /* s_churn, s_tmin, s_tmax, s_noise */
     ITO_USES_VARIANCE = 1 << 7,   /* the variance of a reverse step */
     ITO_USES_EPS = 1 << 8,        /* an estimate of eps, which .rederive_eps changes */
     ITO_NEEDS_STEPS = 1 << 9      /* a process in steps */
@@ -41,15 +40,15 @@ enum {
  *
  * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
  *              "objective", "sampler" or "spacing".
- * @param n     written: how many there are; 0 if there is no such kind.
- * @return      [n], static; each is the beginning of an ito_sampler, ito_schedule_family, ...
+ * @param n     written: their number; 0 if there is no such kind.
+ * @return      [n], static; each is the first member of an ito_sampler, ito_schedule_family, ...
  *              NULL and ITO_ERR_ARGUMENT if there is no such kind.
  */
 ITO_API const ito_choice *const *ito_choices(const char *kind, int64_t *n);
 
 /**
- * The choice of that kind and name.
- * @return  static. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it.
+ * The choice of this kind and name.
+ * @return  static. NULL and ITO_ERR_ARGUMENT, with a list of the names, if none has it.
  */
 ITO_API const ito_choice *ito_choice_find(const char *kind, const char *name);
 

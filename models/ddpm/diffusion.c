@@ -1,4 +1,4 @@
-/* The object that joins the choices, the checks of their combination, and the forward process.
+/* The diffusion object, the checks that its choices are compatible, and the forward process.
  * Invariant: coefficients are computed in double from the process's levels, one pair per example.
  */
 #include "models/ddpm/diffusion.h"
@@ -18,7 +18,7 @@ static bool refuse(const char *format, const char *a, const char *b)
     return false;
 }
 
-/* Why the choices do not go together, apart from numbers; or true. */
+/* Whether the choices are compatible, apart from their numbers; if not, an error is recorded. */
 static bool choices_fit(const ito_diffusion *d)
 {
     const ito_objective *o = d->objective;
@@ -37,7 +37,7 @@ static bool choices_fit(const ito_diffusion *d)
     return true;
 }
 
-/* Choices that are for processes in steps alone. */
+/* Whether every choice that needs a process in steps has one. */
 static bool steps_fit(const ito_diffusion *d)
 {
     const struct {
@@ -96,7 +96,7 @@ static bool numbers_fit(const ito_diffusion *d)
     return true;
 }
 
-/* Put a number of the options in place of the weighting's, which must use one. */
+/* Replace a number of the weighting, which must use it, by that of the options. */
 static bool set_number(ito_diffusion *d, const char *name, unsigned use, double given,
                        double *number)
 {
@@ -112,7 +112,7 @@ static bool set_number(ito_diffusion *d, const char *name, unsigned use, double 
     return true;
 }
 
-/* The same with sigma_data, which a prediction can have, too. */
+/* The same for sigma_data, which a prediction may use too. */
 static bool set_sigma_data(ito_diffusion *d, double given)
 {
     if (isnan(given))

@@ -1,5 +1,5 @@
-/* A diffusion: a process, what the network predicts and is told, the variance of a reverse step,
- * the objective and its weights, in any combination that makes sense.
+/* A diffusion: a process, the prediction, the time input of the network, the variance of a reverse
+ * step, the objective and its weighting, in any valid combination.
  *
  *     ito_diffusion *d = ito_diffusion_create(.schedule = &ito_schedule_cosine,
  *                                             .prediction = &ito_prediction_v,
@@ -27,12 +27,12 @@ typedef struct ito_diffusion {
     const ito_variance *variance;
     const ito_weighting *weighting;
     const ito_objective *objective;
-    /* what those point to if options gave their numbers */
+    /* copies with the numbers that options set; the pointers above then point here */
     ito_weighting own_weighting;
     ito_prediction own_prediction;
 } ito_diffusion;
 
-/** What a diffusion is made of. A choice that is NULL is the default. */
+/** The choices of a diffusion. NULL means the default. */
 typedef struct ito_diffusion_options {
     int reserved_;
     const ito_schedule_family *schedule;        /* default ito_schedule_linear */
@@ -41,12 +41,12 @@ typedef struct ito_diffusion_options {
     double beta_end ITO_DEFAULT(0.02);
     double sigma_min ITO_DEFAULT(0.002);
     double sigma_max ITO_DEFAULT(80.0);
-    bool zero_terminal_snr;           /* likewise */
-    const double *betas;              /* [steps] betas of one's own instead of a schedule; copied */
-    const ito_prediction *prediction; /* default ito_prediction_eps */
-    const ito_time_input *time_input; /* default ito_time_input_timestep */
-    const ito_variance *variance;     /* default ito_variance_fixedlarge */
-    const ito_weighting *weighting;   /* default ito_weighting_simple */
+    bool zero_terminal_snr;              /* likewise */
+    const double *betas;                 /* [steps] a list of betas instead of a schedule; copied */
+    const ito_prediction *prediction;    /* default ito_prediction_eps */
+    const ito_time_input *time_input;    /* default ito_time_input_timestep */
+    const ito_variance *variance;        /* default ito_variance_fixedlarge */
+    const ito_weighting *weighting;      /* default ito_weighting_simple */
     double gamma ITO_DEFAULT(ITO_UNSET); /* of the weighting, in place of its own */
     double k ITO_DEFAULT(ITO_UNSET);
     double sigma_data ITO_DEFAULT(ITO_UNSET); /* of edm, the prediction and the weighting */
@@ -57,13 +57,13 @@ typedef struct ito_diffusion_options {
     .sigma_max = 80.0, .gamma = ITO_UNSET, .k = ITO_UNSET, .sigma_data = ITO_UNSET
 
 /**
- * Owned by the caller, freed by ito_diffusion_free; what options points to must outlive it (but
- * betas, which is copied).
- * @return  NULL with the process's error, or ITO_ERR_ARGUMENT for choices that do not go together:
- * a learned variance that the objective does not train, an objective that trains a fixed one,
- *          weights for an objective without them, a gamma, k or sigma_data where there is none, a
- *          weight that is not finite at some time, the bound where the prediction does not tell
- * x_0, a choice that needs a process in steps with one in continuous time.
+ * A diffusion of these options. It is owned by the caller and freed by ito_diffusion_free. What
+ * options points to must outlive it, except betas, which is copied.
+ * @return  NULL with the process's error, or ITO_ERR_ARGUMENT for choices that are incompatible: a
+ *          learned variance that the objective does not train, an objective that trains a fixed
+ *          one, weights for an objective without them, a gamma, k or sigma_data that no choice
+ *          uses, a weight that is not finite at some time, the bound where the prediction does not
+ *          determine x_0, a choice that needs a process in steps with one in continuous time.
  */
 ITO_API ito_diffusion *ito_diffusion_create_with(ito_diffusion_options options);
 #define ito_diffusion_create(...)                                                                  \
@@ -80,7 +80,7 @@ ITO_API void ito_diffusion_free(ito_diffusion *d);
  * @param x_0  [N, ...] f32 or f64; images have pixels scaled to [-1, 1].
  * @param eps  of x_0's shape and dtype, standard normal.
  * @param t    [N] i64, f32 or f64: times of the process from t_min to t_max; in steps, whole
- * numbers of [0, T), where the paper counts from 1 to T.
+ *             numbers of [0, T), where the paper counts from 1 to T.
  * @return     x_t, shaped as x_0, owned by the current scope; differentiable in x_0 and eps.
  *             NULL on error: ITO_ERR_SHAPE if shapes disagree, ITO_ERR_DTYPE, ITO_ERR_RANGE for a
  *             bad t.
@@ -100,11 +100,12 @@ ITO_API ito_tensor *ito_q_sample(const ito_process *p, ito_tensor *x_0, ito_tens
  */
 ITO_API ito_tensor *ito_diffusion_losses(const ito_diffusion *d, ito_network *network,
                                          ito_tensor *x_0, ito_tensor *t, ito_tensor *eps);
-/** Their mean: a single number. For t drawn uniformly; see timestep_sampler.h for other ways. */
+/** The mean of ito_diffusion_losses: a scalar. For t drawn uniformly; for other laws see
+ * timestep_sampler.h. */
 ITO_API ito_tensor *ito_diffusion_loss(const ito_diffusion *d, ito_network *network,
                                        ito_tensor *x_0, ito_tensor *t, ito_tensor *eps);
 
-/** What the network says of noisy data. */
+/** The network's estimates for noisy data. */
 typedef struct ito_estimate {
     ito_tensor *x_0; /* the clean data; in sampling, clipped as the options say */
     ito_tensor *eps; /* the noise; -eps / noise(t) is the score, grad log q(x_t) */
@@ -112,13 +113,13 @@ typedef struct ito_estimate {
 } ito_estimate;
 
 /**
- * The clean data and the noise that the network sees in noisy data; a trajectory begins.
+ * Estimate the clean data and the noise in noisy data. A trajectory begins.
  *
  * @param x_t  [N, ...] f32 or f64.
  * @param t    as in ito_q_sample.
  * @param out  written on success: tensors shaped as x_t, of the current scope, differentiable in
- * x_t and the network's parameters.
- * @return     what ito_q_sample and the network say.
+ *             x_t and the network's parameters.
+ * @return     ITO_OK, or the errors of ito_q_sample and of the network.
  */
 ITO_API ito_status ito_diffusion_estimate(const ito_diffusion *d, ito_network *network,
                                           ito_tensor *x_t, ito_tensor *t, ito_estimate *out);

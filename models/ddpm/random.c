@@ -1,4 +1,4 @@
-/* Random numbers of images, each from a stream of its own. */
+/* Random numbers of data, each example from its own stream. */
 #include "models/ddpm/random.h"
 
 #include "tensor/internal.h"

@@ -1,5 +1,5 @@
-/* Settings of a network and its diffusion, to JSON and back, by one table of fields each.
- * Invariant: what was parsed is a network and a diffusion that can be built. */
+/* The settings of a network and its diffusion, written to and read from JSON, by one table of
+ * fields each. Invariant: a network and a diffusion can be built from parsed settings. */
 #include "models/ddpm/settings.h"
 
 #include "models/ddpm/network/unet_config.h"
@@ -22,7 +22,7 @@ typedef struct field {
     const char *name;
     field_kind kind;
     size_t offset;       /* in the struct */
-    bool optional;       /* files of earlier versions may not have it: then the default holds */
+    bool optional;       /* files of earlier versions may lack it: the default applies */
     const char *choices; /* CHOICE: the kind of choices.h */
     unsigned when;       /* of the diffusion: only where a choice before it uses one of these */
 } field;
@@ -69,7 +69,7 @@ static void *member_of(void *object, const field *f)
     return (char *)object + f->offset;
 }
 
-/* The choices that are NULL, which mean the default. */
+/* Replace choices that are NULL by the defaults. */
 static void fill_choices(ito_diffusion_options *o)
 {
     if (o->schedule == NULL)
@@ -86,7 +86,7 @@ static void fill_choices(ito_diffusion_options *o)
         o->objective = &ito_objective_simple;
 }
 
-/* What the choices use, of those that are known so far. */
+/* The options that the choices read so far use. */
 static unsigned uses_of(const ito_diffusion_options *o)
 {
     return (o->schedule != NULL ? o->schedule->uses : 0) |
@@ -96,10 +96,11 @@ static unsigned uses_of(const ito_diffusion_options *o)
 
 /* ---- to JSON ---- */
 
-/* Whether a choice is what its name finds, so that its name brings it back. */
+/* Write the name of a choice, which must find the same choice when the file is read. */
 static bool put_choice(cJSON *object, const field *f, const ito_choice *choice)
 {
-    if (choice == (const void *)&ito_time_input_timestep) /* as before there were others */
+    if (choice == (const void *)&ito_time_input_timestep) /* omitted, as in files from before there
+                                                             were others */
         return true;
     if (ito_choice_find(f->choices, choice->name) == choice)
         return cJSON_AddStringToObject(object, f->name, choice->name) != NULL;

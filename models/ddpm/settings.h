@@ -1,5 +1,5 @@
-/* The settings of a network and its diffusion as JSON, so that a file of weights can be used
- * without knowing how it was made:
+/* The settings of a network and its diffusion as JSON. A file of weights that carries them can be
+ * used without other information:
  *     {"model": {"in_channels": 3, ...}, "diffusion": {"schedule": "linear", "steps": 1000, ...}}
  */
 #ifndef ITO_DDPM_SETTINGS_H
@@ -18,18 +18,18 @@ typedef struct ito_ddpm_settings {
     ito_diffusion_options diffusion;
 } ito_ddpm_settings;
 
-/** As JSON text, freed with free(). NULL on error: ITO_ERR_ARGUMENT for what a file could not bring
- * back: a list of betas, and any choice that is not the one found by its name; what ito_unet_check
- * says; ITO_ERR_MEMORY. */
+/** As JSON text, freed with free(). NULL on error: ITO_ERR_ARGUMENT for settings that a file cannot
+ * restore: a list of betas, and any choice that is not the one found by its name; the errors of
+ * ito_unet_check; ITO_ERR_MEMORY. */
 ITO_API char *ito_ddpm_settings_format(const ito_ddpm_settings *settings);
 
 /**
- * From JSON text; members other than "model" and "diffusion" are passed over.
+ * From JSON text; members other than "model" and "diffusion" are ignored.
  *
  * @param source  where the text came from, for messages.
  * @param out     written on success.
  * @return        ITO_ERR_FORMAT, "SOURCE: ..." with the setting that is missing, of the wrong type
- *                or unknown; what ito_unet_check says; ITO_ERR_MEMORY.
+ *                or unknown; the errors of ito_unet_check; ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_ddpm_settings_parse(const char *text, const char *source,
                                            ito_ddpm_settings *out);

@@ -1,6 +1,6 @@
 /* One training step of a diffusion.
- * Invariant: nothing is drawn from a generator that outlives the step, and parameters, optimiser
- * and averages change together or not at all. */
+ * Invariant: a step draws only from generators that end with it. Parameters, optimiser and averages
+ * change together or not at all. */
 #include "models/ddpm/train.h"
 
 #include "autograd/autograd.h"
@@ -11,7 +11,7 @@
 #include <math.h>
 #include <stdio.h>
 
-/* Room for the generators of a network: dropout in every block. */
+/* Streams reserved for the generators of a network: dropout in every block. */
 #define STREAMS_A_STEP 4096
 
 ito_generator ito_diffusion_generator(uint64_t seed, ito_draw_purpose purpose, int64_t step)
@@ -47,7 +47,7 @@ static bool find_in_model(const ito_module *model, bool of_gradients, ito_train_
     return found;
 }
 
-/* Which tensor went wrong first, in the order in which a step makes them. */
+/* Find the first tensor that is not finite, in the order in which a step computes them. */
 static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_result *r)
 {
     if (!all_finite(x_0))
@@ -58,12 +58,12 @@ static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_res
                  isfinite(r->loss) ? "the norm of the gradient" : "the output of the network");
 }
 
-/* What each image was noised to, and its loss before weights: what trainer->timesteps remembers. */
+/* The time of each example and its loss before weighting, which trainer->timesteps records. */
 typedef struct drawn {
     ito_tensor *t, *losses;
 } drawn;
 
-/* The loss at times that are not uniform, weighted so that its mean is as if they were. */
+/* The loss at times drawn by a law, weighted so that its mean is that over uniform times. */
 static ito_tensor *loss_at_drawn(const ito_diffusion_trainer *tr, ito_generator *for_t,
                                  ito_tensor *x_0, ito_tensor *eps, drawn *out)
 {
@@ -102,7 +102,7 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
     return ito_diffusion_loss(tr->diffusion, tr->network, x_0, t, eps);
 }
 
-/* Clip, update, average; unless the gradient is not finite, which is no error here. */
+/* Clip, update and average, unless the gradient is not finite, which is not an error here. */
 static ito_status apply(const ito_diffusion_trainer *tr, double lr, ito_train_result *r)
 {
     double max_norm = tr->max_norm > 0.0 ? tr->max_norm : HUGE_VAL;

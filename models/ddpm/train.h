@@ -1,9 +1,9 @@
-/* One step of training, for loops of one's own: draw times and noise, loss, backward, clip,
+/* One training step, for custom training loops: draw times and noise, loss, backward, clip,
  * optimiser, averages.
  *
- * What a step draws is a function of (seed, step number) alone, and of the losses before it if
- * times are drawn by these, so a run that is resumed, and one on other threads, sees the same
- * noise. A step whose loss or gradient is not finite changes nothing.
+ * The random numbers of a step depend only on (seed, step number), and on earlier losses if the law
+ * of times uses them. A resumed run and a run with another number of threads draw the same noise. A
+ * step whose loss or gradient is not finite changes nothing.
  */
 #ifndef ITO_DDPM_TRAIN_H
 #define ITO_DDPM_TRAIN_H
@@ -17,29 +17,30 @@
 extern "C" {
 #endif
 
-/** What random numbers are for. Example i of a sampler has stream i; purposes never use it. */
+/** The purpose of random numbers. Example i of a sampler draws from stream i; purposes never use
+ * it. */
 typedef enum ito_draw_purpose {
     ITO_DRAW_INIT = 1, /* the network's initial weights */
     ITO_DRAW_T,
     ITO_DRAW_EPS,
     ITO_DRAW_DROPOUT,
-    ITO_DRAW_LABEL /* which labels are left out: for ito_class_condition */
+    ITO_DRAW_LABEL /* which labels are dropped: for ito_class_condition */
 } ito_draw_purpose;
 
-/** The beginning of the stream for this purpose in this step; 0 <= step < 2^40. */
+/** A generator at the start of the random stream for this purpose and step; 0 <= step < 2^40. */
 ITO_API ito_generator ito_diffusion_generator(uint64_t seed, ito_draw_purpose purpose,
                                               int64_t step);
 
-/** What is trained and how; everything is borrowed. */
+/** The parts of a training run; all are borrowed. */
 typedef struct ito_diffusion_trainer {
     const ito_diffusion *diffusion;
     ito_network *network;
     ito_module *model; /* the network's parameters: a root, in training mode */
     ito_optimizer *optimizer;
     ito_ema *ema;                    /* NULL: no averages */
-    ito_timestep_sampler *timesteps; /* how t is drawn; NULL: uniformly. What it remembers of losses
-                                        is then state of the training too: see timestep_sampler.h */
-    double max_norm;                 /* of the gradient; 0: as it comes */
+    ito_timestep_sampler *timesteps; /* how t is drawn; NULL: uniformly. Its recorded losses are
+                                        part of the training state: see timestep_sampler.h */
+    double max_norm;                 /* of the gradient; 0: no clipping */
     uint64_t seed;
 } ito_diffusion_trainer;
 
@@ -47,8 +48,8 @@ typedef struct ito_diffusion_trainer {
 typedef struct ito_train_result {
     double loss;
     double grad_norm;  /* before clipping; NaN if the loss was not finite */
-    bool applied;      /* false: something was not finite, and nothing has changed */
-    char culprit[160]; /* then: "the gradient of conv_in.weight", ... */
+    bool applied;      /* false: a number was not finite, and nothing has changed */
+    char culprit[160]; /* what was not finite: "the gradient of conv_in.weight", ... */
 } ito_train_result;
 
 /**
@@ -57,8 +58,8 @@ typedef struct ito_train_result {
  * @param x_0   [N, ...] f32; images have pixels scaled to [-1, 1].
  * @param step  counts from 0.
  * @param lr    learning rate of this step.
- * @param out   written on success, which an unapplied step is.
- * @return      an error of the network, of memory or of the arguments.
+ * @param out   written on success; a step that is not applied is a success too.
+ * @return      ITO_OK, or an error of the network, of memory or of the arguments.
  * Source: Ho et al. 2020, algorithm 1.
  */
 ITO_API ito_status ito_diffusion_train_step(const ito_diffusion_trainer *trainer, ito_tensor *x_0,

@@ -1,6 +1,6 @@
 /* Processes: the tables of steps, levels at any time, and steps between two times.
- * Invariant: in a process that exists the signal falls with time, and only the last time may have
- * none of it left, so nothing but its inverse is ever divided by zero. */
+ * Invariant: the signal falls with time and only the last one may be zero, so only 1 / signal at
+ * the last time may be infinite. */
 #include "models/ddpm/process/process.h"
 
 #include "tensor/internal.h"
@@ -58,9 +58,9 @@ static process_block *process_alloc(int64_t T)
     return b;
 }
 
-/* The other tables from signal and noise. beta of levels that do not preserve variance: what step t
- * adds to its noise, noise_t^2 - (signal_t / signal_{t-1})^2 noise_{t-1}^2. Frees b and gives NULL
- * if the signal does not fall. */
+/* The other tables from signal and noise. beta of levels that do not preserve variance is the noise
+ * variance that step t adds, noise_t^2 - (signal_t / signal_{t-1})^2 noise_{t-1}^2. Frees b and
+ * returns NULL if the signal does not fall. */
 static ito_process *finish_levels(process_block *b)
 {
     process_tables v = tables_of(b);
@@ -111,7 +111,8 @@ static ito_process *finish_betas(process_block *b)
     return &b->process;
 }
 
-/* Lin et al. 2023, algorithm 1: betas whose sqrt(alpha_bar) ends at 0 and begins where it did. */
+/* Lin et al. 2023, algorithm 1: rescale betas so that sqrt(alpha_bar) ends at 0 and keeps its first
+ * value. */
 static void end_without_signal(double *beta, int64_t T)
 {
     double product = 1.0, first = sqrt(1.0 - beta[0]), before = 1.0;
@@ -321,8 +322,8 @@ ito_step ito_step_between(const ito_process *p, double t, double t_to)
                       .before = p->steps > 0 ? ito_process_level(p, t - 1.0) : to};
 }
 
-/* Precisions of q(x_t | x_to) and q(x_to | x_0) add; written so that no signal is divided by but
- * that of the cleaner data. */
+/* Precisions of q(x_t | x_to) and q(x_to | x_0) add. Only the signal of the cleaner data is a
+ * divisor. */
 ito_posterior ito_step_posterior(const ito_step *step)
 {
     ito_level at = step->at, to = step->to;

@@ -1,16 +1,16 @@
-/* A diffusion process: how much signal and noise data have at time t,
+/* A diffusion process: the signal and noise of data at time t,
  *     x_t = signal(t) x_0 + noise(t) eps,
- * for any real t from t_clean, where nothing is added, to t_max.
+ * for any real t from t_clean, the time without noise, to t_max.
  *
  * A process is in continuous time (flow matching on [0, 1], EDM's noise levels), or in steps:
- * DDPM's T steps are a process that is known at the times 0 .. T-1, where the paper counts 1 .. T,
- * and is interpolated between them; -1 is then the time of the clean data. Its tables are f64.
+ * DDPM's T steps are a process given at the times 0 .. T-1, where the paper counts 1 .. T, and
+ * interpolated between them; -1 is then the time of the clean data. Its tables are f64.
  *
- * Invariant: the ratio of signal to noise falls with t and stays above 0, but for t_max, where it
+ * Invariant: the ratio of signal to noise falls with t and stays above 0, except at t_max, where it
  * may be 0.
  *
- * A schedule is a family of processes: a small function. One of your own is an ito_schedule_family
- * with one of the three functions, or a plain list of betas (ito_process_from_betas).
+ * A schedule is a family of processes, given by a small function. A custom one is an
+ * ito_schedule_family with one of the three functions, or a list of betas (ito_process_from_betas).
  *
  *     ito_process *p = ito_process_create(&ito_schedule_linear, .steps = 1000, .beta_end = 0.01);
  *     ito_level level = ito_process_level(p, 499.5);
@@ -24,27 +24,27 @@
 extern "C" {
 #endif
 
-/** How noisy data are: signal x_0 + noise eps. */
+/** The level of noisy data: signal x_0 + noise eps. */
 typedef struct ito_level {
     double signal, noise;
 } ito_level;
 
-/** The number of steps that a family has by itself: 1000, or 0 in continuous time. */
+/** The default number of steps of a family: 1000, or 0 in continuous time. */
 #define ITO_USUAL_STEPS (-1)
 
-/** Settings of a process; which of them a family uses, its `uses` says. */
+/** Settings of a process. The `uses` of a family lists those that it reads. */
 typedef struct ito_process_options {
     int reserved_;
     int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS); /* T, 1 to 1,000,000; 0: continuous time */
     double beta_start ITO_DEFAULT(1e-4);        /* beta of the first step, */
-    double beta_end ITO_DEFAULT(0.02);          /* and of the last; neither rescales with T. vp: the
-                                                   same of 1,000 steps, so beta(t) is from 1,000
-                                                   beta_start to 1,000 beta_end */
-    double sigma_min ITO_DEFAULT(0.002);        /* edm: the cleanest and the noisiest level */
+    double beta_end
+        ITO_DEFAULT(0.02); /* and of the last; neither rescales with T. vp: those of 1,000 steps, so
+                              beta(t) goes from 1,000 beta_start to 1,000 beta_end */
+    double sigma_min ITO_DEFAULT(0.002); /* edm: the cleanest and the noisiest level */
     double sigma_max ITO_DEFAULT(80.0);
-    bool zero_terminal_snr; /* shift and scale sqrt(alpha_bar) so that nothing of the image is left
-                               at T - 1 (Lin et al. 2023, arXiv:2305.08891, algorithm 1); eps alone
-                               then says nothing of x_0 there */
+    bool zero_terminal_snr; /* shift and scale sqrt(alpha_bar) so that no signal is left at T - 1
+                               (Lin et al. 2023, arXiv:2305.08891, algorithm 1); eps does not
+                               determine x_0 there */
 } ito_process_options;
 #define ITO_DEFAULTS_ito_process_options                                                           \
     .steps = ITO_USUAL_STEPS, .beta_start = 1e-4, .beta_end = 0.02, .sigma_min = 0.002,            \
@@ -59,8 +59,8 @@ typedef struct ito_schedule_family {
     double (*beta)(int64_t t, int64_t T, const ito_process_options *options);
     /** Or, in steps, the level of step t of T. */
     ito_level (*level_of_step)(int64_t t, int64_t T, const ito_process_options *options);
-    /** Or, in continuous time, the level at t; {1, 0} at time 0. With .steps = T it is known at T
-     * equidistant times, the last one being the range's end. */
+    /** Or, in continuous time, the level at t; {1, 0} at time 0. With .steps = T it is evaluated at
+     * T equidistant times, the last one being the end of the range. */
     ito_level (*level)(double t, const ito_process_options *options);
     /** In continuous time: the cleanest and the noisiest time of training and sampling. */
     void (*range)(const ito_process_options *options, double *t_min, double *t_max);
@@ -70,7 +70,7 @@ typedef struct ito_schedule_family {
 #define ITO_SCHEDULE(name) ITO_API extern const ito_schedule_family name;
 #include "schedules.def"
 
-/** The family of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
+/** The family of this name. NULL and ITO_ERR_ARGUMENT, with a list of the names, if none has it. */
 ITO_API const ito_schedule_family *ito_schedule_find(const char *name);
 
 /** A process; read only. */
@@ -92,7 +92,7 @@ typedef struct ito_process {
  *
  * @return  owned by the caller, freed by ito_process_free. NULL on error: ITO_ERR_RANGE for the
  *          number of steps, for sigmas that do not rise, or for a step at which the signal does not
- *          fall; ITO_ERR_ARGUMENT for no family or one without its functions, or for
+ *          fall; ITO_ERR_ARGUMENT for a NULL family or one without functions, or for
  *          zero_terminal_snr of a family without betas; ITO_ERR_MEMORY.
  */
 ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
@@ -100,15 +100,15 @@ ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
 #define ito_process_create(family, ...)                                                            \
     ITO_AT(ito_process_create_with(family, ITO_OPTIONS(ito_process_options, __VA_ARGS__)))
 
-/** The same from a list of T betas, each in (0, 1), the last one perhaps 1; copied. */
+/** A process from a list of T betas, each in (0, 1); the last one may be 1. The list is copied. */
 ITO_API ito_process *ito_process_from_betas(const double *betas, int64_t T);
 /** Accepts NULL. */
 ITO_API void ito_process_free(ito_process *p);
 
 /**
- * The level at time t, from t_clean to t_max; beyond these it is that of the end. In steps, the
- * table at whole times; log(signal / noise) is linear between them, noise / signal before step 0,
- * and signal / noise before a last step without signal.
+ * The level at time t, from t_clean to t_max; outside these it is that of the nearer end. In steps,
+ * it is the table's at whole times; log(signal / noise) is linear between them, noise / signal
+ * before step 0, and signal / noise before a last step without signal.
  */
 ITO_API ito_level ito_process_level(const ito_process *p, double t);
 /** The time at which noise / signal is sigma, between t_min and t_max; in steps, the nearest step
@@ -120,7 +120,7 @@ typedef struct ito_step {
     const ito_process *process;
     double t;         /* where the network is evaluated */
     ito_level at;     /* the level there */
-    double t_to;      /* where the step leads; t_clean: to the clean data */
+    double t_to;      /* where the step ends; t_clean: at the clean data */
     ito_level to;     /* the level there */
     ito_level before; /* in steps: at t - 1, one step of the process earlier; else as `to` */
 } ito_step;

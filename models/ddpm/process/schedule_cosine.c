@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-/* The share of the signal that is left at s in [0, 1]. */
+/* The fraction of the signal left at s in [0, 1]. */
 static double cosine_signal(double s)
 {
     double c = cos((s + 0.008) / 1.008 * (M_PI / 2));

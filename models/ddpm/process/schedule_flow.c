@@ -13,7 +13,7 @@ static ito_level flow_level(double t, const ito_process_options *o)
     return (ito_level){1.0 - t, t};
 }
 
-/* At time 0 there is no noise, and nothing to learn. */
+/* Time 0 has no noise, so there is nothing to train. */
 static void flow_range(const ito_process_options *o, double *t_min, double *t_max)
 {
     (void)o;

@@ -27,8 +27,8 @@ static void second_moment(const ito_timestep_sampler *s, double *p)
                                   : 1.0 / (double)T;
 }
 
-/* The number below which a standard normal one lies with probability u: bisection, since erfc is as
- * accurate as can be. */
+/* The quantile of the standard normal distribution at u, by bisection, which is as accurate as
+ * erfc. */
 static double normal_quantile(double u)
 {
     double low = -40.0, high = 40.0;

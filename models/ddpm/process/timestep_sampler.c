@@ -1,6 +1,6 @@
-/* Draws of times by a law.
- * Invariant: an example's weight is 1 / (T p) for the probability p that its step truly had, or 1
- * where the law is meant to weigh. */
+/* Draws times by a law.
+ * Invariant: an example's weight is 1 / (T p), with p the probability of its step in this draw, or
+ * 1 where the law itself weights the loss. */
 #include "models/ddpm/process/timestep_sampler_internal.h"
 
 #include "models/ddpm/diffusion_internal.h"
@@ -73,7 +73,7 @@ static ito_status find_probabilities(ito_timestep_sampler *s)
     return ITO_OK;
 }
 
-/* The step at u of [0, 1) along the probabilities. */
+/* The step at which the cumulative probability exceeds u of [0, 1). */
 static int64_t step_of_share(const ito_timestep_sampler *s, double u)
 {
     int64_t T = s->process->steps, last = 0;
@@ -91,7 +91,8 @@ static int64_t step_of_share(const ito_timestep_sampler *s, double u)
     return last;
 }
 
-/* The time at u of [0, 1) of the law, and its weight; false if it is none of the process. */
+/* The law's time at the share u of [0, 1), and its weight; false if the time is not one of the
+ * process. */
 static bool time_of_share(const ito_timestep_sampler *s, double u, double *t, double *weight)
 {
     const ito_process *p = s->process;

@@ -1,4 +1,4 @@
-/* Which times a batch is trained at, and what each example's loss then counts.
+/* How training times are drawn, and the weight of each example's loss.
  *
  *     ito_timestep_sampler *s = ito_timestep_sampler_create(d->process,
  *                                                           &ito_timestep_law_second_moment);
@@ -17,14 +17,14 @@
 extern "C" {
 #endif
 
-/** How many losses of each step are remembered. */
+/** The number of losses recorded for each step. */
 #define ITO_TIMESTEP_HISTORY 10
 
 /** Draws times of a process by a law; see below. */
 typedef struct ito_timestep_sampler ito_timestep_sampler;
 
-/** A law of times. The weights are such that the mean of weighted losses is that over uniform
- * times, unless the law is itself meant to weigh the loss. */
+/** A law of times. Weights make the mean of the weighted losses that over uniform times, unless the
+ * law itself weights the loss. */
 typedef struct ito_timestep_law ito_timestep_law;
 struct ito_timestep_law {
     const char *name, *help, *source; /* see choices.h */
@@ -34,10 +34,10 @@ struct ito_timestep_law {
     /** Or: the time below which a share u of [0, 1) of all times lies; in steps, a step. Weights
      * are then 1. NULL, as probabilities: uniform. */
     double (*quantile)(const ito_timestep_law *self, const ito_process *p, double u);
-    bool stratified; /* one random number for a batch of n, shifted by i / n for image i: each t has
-                        its probability, and the batch covers all of them evenly */
-    bool unweighted; /* weights are 1: the probabilities are meant to weigh the loss */
-    double mean, std; /* of the normal distribution, for those with one */
+    bool stratified;  /* one random number for a batch of n, shifted by i / n for example i: each t
+                         keeps its probability, and the batch covers the times evenly */
+    bool unweighted;  /* weights are 1: the law itself weights the loss */
+    double mean, std; /* of the normal distribution, in laws that have one */
 };
 
 /** Laws of times in training; each of these is described by its own help and source, in
@@ -45,7 +45,7 @@ struct ito_timestep_law {
 #define ITO_TIMESTEP_LAW(name) ITO_API extern const ito_timestep_law name;
 #include "timestep_laws.def"
 
-/** The law of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
+/** The law of this name. NULL and ITO_ERR_ARGUMENT, with a list of the names, if none has it. */
 ITO_API const ito_timestep_law *ito_timestep_law_find(const char *name);
 
 struct ito_timestep_sampler {
@@ -53,12 +53,13 @@ struct ito_timestep_sampler {
     const ito_process *process; /* borrowed */
     ito_tensor
         *history; /* [T, ITO_TIMESTEP_HISTORY] f64: the last losses of each step, oldest first */
-    ito_tensor *counts; /* [T] i64: how many of them there are. These two are all the state: save
-                           them, and copy them back to resume. T is 0 in continuous time */
-    double *p;          /* [T] room for probabilities */
+    ito_tensor
+        *counts; /* [T] i64: the number of these losses. History and counts are the whole state:
+                    save them, and copy them back to resume. T is 0 in continuous time */
+    double *p;   /* [T] room for probabilities */
 };
 
-/** A sampler of times of p by a law; NULL: uniform. Owned by the caller, freed by
+/** A timestep sampler for p with a law; NULL: uniform. Owned by the caller, freed by
  * ito_timestep_sampler_free. NULL on error: ITO_ERR_ARGUMENT for a law in steps and a process in
  * continuous time, ITO_ERR_MEMORY. */
 ITO_API ito_timestep_sampler *ito_timestep_sampler_create(const ito_process *p,
@@ -67,22 +68,23 @@ ITO_API ito_timestep_sampler *ito_timestep_sampler_create(const ito_process *p,
 ITO_API void ito_timestep_sampler_free(ito_timestep_sampler *s);
 
 /**
- * Times for n examples.
+ * Draw times for n examples.
  *
- * @param t        written on success: [n], i64 for a process in steps, f64 in continuous time.
- * @param weights  the same: [n] f32, 1 / (T p[t]), or 1.
+ * @param t        written on success: [n] times, i64 for a process in steps, f64 in continuous
+ *                 time.
+ * @param weights  written on success: [n] f32, 1 / (T p[t]), or 1.
  * @return         ITO_ERR_NUMERIC if the law's probabilities are negative, not finite or all 0, or
- *                 its times not those of the process.
+ *                 its times are not times of the process.
  */
 ITO_API ito_status ito_timestep_sampler_draw(ito_timestep_sampler *s, ito_generator *g, int64_t n,
                                              ito_tensor **t, ito_tensor **weights);
 
 /**
- * Remember each example's loss, before weights. A loss that is not finite is passed over; in
- * continuous time nothing is remembered.
+ * Record each example's loss before weighting. A loss that is not finite is ignored; in continuous
+ * time nothing is recorded.
  * @param t, losses  [n] as drawn, [n] f32 or f64.
  * @return           ITO_ERR_SHAPE, ITO_ERR_RANGE for a time, ITO_ERR_ARGUMENT for NULL; nothing is
- *                   remembered then.
+ *                   recorded then.
  */
 ITO_API ito_status ito_timestep_sampler_update(ito_timestep_sampler *s, ito_tensor *t,
                                                ito_tensor *losses);

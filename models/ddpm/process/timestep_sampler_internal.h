@@ -1,10 +1,10 @@
-/* Internal: whether losses can be remembered, to know it before a training step is applied. */
+/* Internal: checks that losses can be recorded, before a training step is applied. */
 #ifndef ITO_DDPM_TIMESTEP_SAMPLER_INTERNAL_H
 #define ITO_DDPM_TIMESTEP_SAMPLER_INTERNAL_H
 
 #include "models/ddpm/process/timestep_sampler.h"
 
-/* What ito_timestep_sampler_update returns; where that is ITO_OK it cannot fail. */
+/* The status that ito_timestep_sampler_update would return; after ITO_OK it cannot fail. */
 ito_status timestep_sampler_check(const ito_timestep_sampler *s, const ito_tensor *t,
                                   const ito_tensor *losses);
 

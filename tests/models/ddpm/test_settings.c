@@ -282,8 +282,7 @@ Test(settings, refuses_to_write_what_has_no_name)
          "settings: weighting \"p2\" is not the one of that name, and cannot be written"},
         {{.objective = &objective},
          "settings: loss \"simple\" is not the one of that name, and cannot be written"},
-        {{.weighting = &unknown},
-         "weighting: there is no \"mine\"; there are simple, bound, min_snr, p2 and edm"},
+        {{.weighting = &unknown}, no_such_choice("weighting", "weighting", "mine")},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         ito_ddpm_settings s = example();

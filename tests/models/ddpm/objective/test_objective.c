@@ -191,5 +191,5 @@ Test(objective, the_bound_is_refused_in_continuous_time)
 Test(objective, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_objective_find("l2"), ITO_ERR_ARGUMENT,
-                   "objective: there is no \"l2\"; there are simple, vlb, rescaled and hybrid");
+                   no_such_choice("objective", "objective", "l2"));
 }

@@ -173,6 +173,5 @@ Test(prediction, a_target_that_is_not_finite_is_refused)
 Test(prediction, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_prediction_find("epsilon"), ITO_ERR_ARGUMENT,
-                   "prediction: there is no \"epsilon\"; there are eps, x_0, x_prev, v, score, edm "
-                   "and flow");
+                   no_such_choice("prediction", "prediction", "epsilon"));
 }

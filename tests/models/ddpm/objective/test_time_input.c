@@ -72,7 +72,7 @@ Test(time_input, logarithms_are_bounded_where_no_signal_is_left)
 Test(time_input, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_time_input_find("sigma"), ITO_ERR_ARGUMENT,
-                   "time input: there is no \"sigma\"; there are timestep, t, log-snr and c-noise");
+                   no_such_choice("time_input", "time input", "sigma"));
 }
 
 /* ---- what reaches the network ---- */

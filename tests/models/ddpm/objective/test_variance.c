@@ -135,6 +135,5 @@ Test(variance, a_fixed_one_that_the_objective_trains_is_refused)
 Test(variance, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_variance_find("free"), ITO_ERR_ARGUMENT,
-                   "variance: there is no \"free\"; there are fixedsmall, fixedlarge, learned and "
-                   "learned_range");
+                   no_such_choice("variance", "variance", "free"));
 }

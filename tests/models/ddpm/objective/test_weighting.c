@@ -129,5 +129,5 @@ Test(weighting, the_bounds_is_refused_in_continuous_time)
 Test(weighting, an_unknown_name_is_refused_with_those_there_are)
 {
     assert_refused(ito_weighting_find("max"), ITO_ERR_ARGUMENT,
-                   "weighting: there is no \"max\"; there are simple, bound, min_snr, p2 and edm");
+                   no_such_choice("weighting", "weighting", "max"));
 }

@@ -69,8 +69,7 @@ Test(spacing, spacings_are_found_by_name)
 {
     cr_assert_eq(ito_spacing_find("trailing"), &ito_spacing_trailing);
     assert_refused(ito_spacing_find("random"), ITO_ERR_ARGUMENT,
-                   "spacing: there is no \"random\"; there are linspace, leading, trailing, "
-                   "karras, rate and log-snr");
+                   no_such_choice("spacing", "spacing", "random"));
 }
 
 Test(spacing, refuses_more_times_than_steps)

@@ -53,7 +53,7 @@ static ito_tensor *over_image(ito_attention_layer *l, ito_tensor *x)
     return ito_add(ito_permute(h, 0, 3, 1, 2), x);
 }
 
-/* x [N, T, C]: the norm wants channels second. */
+/* x [N, T, C]: the norm takes channels as axis 1. */
 static ito_tensor *over_sequence(ito_attention_layer *l, ito_tensor *x)
 {
     ito_tensor *h = ito_group_norm_forward(l->group_norm, ito_transpose(x, 1, 2));

@@ -100,7 +100,7 @@ ito_status checkpoint_json_write(const char *dir, const ito_training_state *s)
 /* ---- reading -----------------------------------------------------------------------------------
  */
 
-/* A file's place while it is looked through; the first fault stays. */
+/* A file that is being checked: its path, for messages, and the first error. */
 typedef struct reading {
     const char *path;
     ito_status status;
@@ -206,8 +206,8 @@ static ito_status read_json(checkpoint_json *j, const char *path, const cJSON *j
     return r.status;
 }
 
-/* The JSON of a file. cJSON gives NULL for other text and where its allocator fails; an allocator
- * that records its failure, as the library's does, has the first word. */
+/* The JSON of a file. cJSON returns NULL both for other text and when its allocator fails. If that
+ * allocator recorded an error, as the library's does, the error stays. */
 static ito_status parse_file(const char *path, cJSON **json)
 {
     void *text = NULL;

@@ -13,7 +13,7 @@ typedef struct checkpoint_json {
 
 /* Write DIR/state.json for s. */
 ito_status checkpoint_json_write(const char *dir, const ito_training_state *s);
-/* Read DIR/state.json and check that it has all that s asks for. The caller calls
+/* Read DIR/state.json and check that it has all that s needs. The caller calls
  * checkpoint_json_free, also on failure. */
 ito_status checkpoint_json_read(checkpoint_json *j, const char *dir, const ito_training_state *s);
 /* Set counters and generators. */

@@ -1,11 +1,11 @@
-/* A number that tells whether two modules hold the same weights. */
+/* A checksum of the names and weights of a module. */
 #include "nn/module.h"
 #include "tensor/internal.h"
 
 #include <string.h>
 #include <zlib.h>
 
-/* The crc32 goes on over a name and the row-major bytes of its tensor. */
+/* Extend the crc32 by a name and the row-major bytes of its tensor. */
 static ito_status add_tensor(uLong *sum, const char *name, const ito_tensor *t)
 {
     ito_scope_begin();

@@ -15,10 +15,10 @@ extern "C" {
 /* ---- datasets ----------------------------------------------------------------------------------
  */
 
-/** Which example to give, and what its augmentation may depend on. */
+/** The example requested, and what its augmentation may depend on. */
 typedef struct ito_example {
     int64_t index; /* in [0, size) */
-    int64_t epoch; /* how many passes over the data came before */
+    int64_t epoch; /* the number of passes over the data before it */
     uint64_t seed; /* of the loader */
 } ito_example;
 
@@ -115,7 +115,7 @@ typedef struct ito_batch {
  * @param data  borrowed, must outlive the loader.
  * @return      owned by the caller. NULL: ITO_ERR_RANGE for sizes below 1, a negative position or
  *              prefetch; ITO_ERR_SHAPE for a batch whose size in bytes overflows; ITO_ERR_MEMORY,
- * also if the system gives no thread.
+ *              also if the system gives no thread.
  */
 ITO_API ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size,
                                            uint64_t seed, ito_loader_options options);

@@ -1,9 +1,9 @@
 /* Exponential moving average (EMA) of a model's parameters. Diffusion models sample better with the
  * averages than with the parameters themselves. Buffers are not averaged.
  *
- *     ito_ema_update(ema);   // after each optimiser step, unless that was told .ema = ema
+ *     ito_ema_update(ema);   // after each optimiser step, unless that has .ema = ema
  *     ito_ema_swap(ema);     // the model now has the averages: sample, evaluate
- *     ito_ema_swap(ema);     // and goes on training
+ *     ito_ema_swap(ema);     // continue training
  */
 #ifndef ITO_NN_EMA_H
 #define ITO_NN_EMA_H
@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/** The averages of one model's parameters, and how many updates they had. */
+/** The averages of one model's parameters, and the number of updates so far. */
 typedef struct ito_ema ito_ema;
 
 /** Options of ito_ema_create. */

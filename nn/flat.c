@@ -108,7 +108,7 @@ static void move_gradient(ito_tensor *p, ito_tensor *view)
     bool had = old != NULL;
     if (had)
         tensor_copy(view, old);
-    tensor_set_grad_buffer(p, view); /* cannot fail: the record is there */
+    tensor_set_grad_buffer(p, view); /* cannot fail: the leaf has its record */
     tensor_meta(p)->grad_stale = !had;
 }
 

@@ -17,7 +17,7 @@ typedef struct flat_piece {
     bool frozen;        /* whether its parameters are */
 } flat_piece;
 
-/* The two blocks of a model, and what passes over them need. */
+/* The two blocks of a model, and the tables that passes over them use. */
 typedef struct ito_module_flat {
     ito_dtype dtype;
     int64_t n;               /* elements of each block */
@@ -39,7 +39,7 @@ bool flat_check(const module_flat *f, const char *op);
 /* Copy the gradients of all parameters that are not frozen into f->grad, where they are not there
  * already; a missing one is zero. */
 void flat_gather_gradients(module_flat *f);
-/* Fill in f->piece with all of the block and return how many there are. */
+/* Fill in f->piece with all of the block and return their number. */
 int64_t flat_pieces(module_flat *f);
 
 /* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */

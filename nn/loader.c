@@ -23,7 +23,7 @@ struct ito_loader {
     int64_t batch_size;
     bool once;
     int64_t position; /* after the last batch given out */
-    made_batch last;  /* the error or the end that was given out and is given again */
+    made_batch last;  /* the error or the end, which later calls return again */
     bool ended;       /* whether there was one */
 
     /* used by the thread that makes batches */
@@ -67,7 +67,7 @@ static int64_t example_at(ito_loader *l, int64_t position)
                             : ((const int64_t *)tensor_data(l->order))[position % l->data->size];
 }
 
-/* How many examples the next batch has. */
+/* The number of examples in the next batch. */
 static int64_t next_size(const ito_loader *l)
 {
     int64_t left = l->data->size - l->sampler.position;

@@ -1,4 +1,4 @@
-/* Where the memory of a training run goes. */
+/* The memory of a training run, by use. */
 #ifndef ITO_NN_MEMORY_H
 #define ITO_NN_MEMORY_H
 
@@ -9,7 +9,7 @@
 extern "C" {
 #endif
 
-/** Bytes of memory by use. All are counted, none is estimated. */
+/** Bytes of memory by use, all counted exactly. */
 typedef struct ito_memory_account {
     int64_t weights, gradients; /* of the model */
     int64_t optimizer;          /* its state */

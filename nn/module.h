@@ -1,10 +1,10 @@
 /* Modules: plain structs with a registry of named parameters, buffers, generators and children.
  *
- * A module of one's own embeds ito_module as its first member and registers what it is made of:
+ * A user's module embeds ito_module as its first member and registers its parts:
  *     typedef struct net { ito_module base; ito_linear_layer *first, *second; } net;
  *     net *m = ito_module_create(NULL, "net", sizeof *m);
  *     m->first = ito_linear_create(&m->base, "first", 784, 100, .generator = &g);
- * Its parameters are then called "first.weight", ... in state dicts, as PyTorch would call them.
+ * Its parameters are then called "first.weight", ... in state dicts, as in PyTorch.
  *
  * Registry order: a module's own entries in the order they were registered, then its children in
  * the order they were made. Modules are not thread-safe; one thread at a time uses a tree.
@@ -25,7 +25,7 @@ typedef struct ito_module ito_module;
 /** The forward function of a module with one input; NULL on error. */
 typedef ito_tensor *ito_module_forward_fn(ito_module *self, ito_tensor *x);
 
-/** What the registry keeps of a module. Users set forward and destroy and read the rest. */
+/** A module's entry in the registry. Users set forward and destroy and only read the rest. */
 struct ito_module {
     char *name;         /* within the parent; may itself contain dots; "" for a nameless root */
     ito_module *parent; /* NULL for a root */

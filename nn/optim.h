@@ -7,8 +7,8 @@
  *
  * Several backward passes before one step add their gradients up: scale each loss by 1 / n for the
  * mean of n. What to do about a gradient that is not finite is the caller's decision; a step that
- * clips or reports the norm fails and changes nothing. Parameters that no gradient reached count as
- * having gradient 0; frozen ones are left alone. Results do not depend on the number of threads.
+ * clips or reports the norm fails and changes nothing. Parameters without a gradient count as
+ * having gradient 0; frozen ones are not changed. Results do not depend on the number of threads.
  */
 #ifndef ITO_NN_OPTIM_H
 #define ITO_NN_OPTIM_H
@@ -91,14 +91,14 @@ typedef struct ito_step_options {
  *     ito_optimizer_step(opt, lr);
  *     ito_optimizer_step(opt, lr, .max_norm = 1, .ema = ema, .grad_norm = &norm);
  * The second makes, to the bit, what ito_clip_grad_norm, the first and ito_ema_update make one
- * after the other, but reads the gradients for their norm and then all memory once. It leaves the
- * gradients themselves unscaled: they are to be cleared anyway.
+ * after the other, but reads the gradients for their norm and then all memory once. The gradients
+ * themselves are not scaled, since they are cleared next.
  *
  * @param lr  the learning rate of this step, at least 0.
  * @return    ITO_ERR_RANGE for an lr that is negative or not finite, a max_norm that is negative or
  *            NaN; ITO_ERR_ARGUMENT if opt is NULL, a parameter has moved to another model that was
  *            flattened later, or the averages belong to another model or are swapped;
- *            ITO_ERR_NUMERIC if max_norm or grad_norm asks for the norm and it is not finite:
+ *            ITO_ERR_NUMERIC if max_norm or grad_norm needs the norm and it is not finite:
  *            *grad_norm then holds it. After an error parameters, state, averages and counts are as
  *            they were.
  */
@@ -126,7 +126,7 @@ ITO_API ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt);
  *
  * @param model     a root; it is flattened.
  * @param max_norm  0 or more; INFINITY only measures.
- * @return          the norm before clipping. If it is not finite the gradients are left alone. NaN
+ * @return          the norm before clipping. If it is not finite the gradients are not changed. NaN
  *                  with an error recorded: ITO_ERR_RANGE for max_norm, whatever flatten records.
  */
 ITO_API double ito_clip_grad_norm(ito_module *model, double max_norm);

@@ -1,5 +1,6 @@
 /* The registry of a module tree, and lists of its contents. Internal.
- * Invariant: a full name is the path from the module that was asked, without that module's name. */
+ * Invariant: a full name is the path from the module that the function was given, without that
+ * module's name. */
 #ifndef ITO_NN_REGISTRY_H
 #define ITO_NN_REGISTRY_H
 

@@ -193,7 +193,7 @@ static ito_status match_check_any(const match *m)
                       in_target, prefix[0] != '\0' ? "; the prefix is " : "", prefix);
 }
 
-/* A wrong tensor explains more than the unexpected names that follow from it, so target is checked
+/* A wrong tensor is reported before the unexpected names that follow from it, so target is checked
  * first. */
 static ito_status match_all(match *m)
 {

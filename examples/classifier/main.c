@@ -1,5 +1,5 @@
-/* ito-classifier: train the network whose features compare images (models/classifier), and say how
- * often it is right. `train` writes its weights as bf16, as they are shipped. */
+/* ito-classifier: train the network whose features compare images (models/classifier), and measure
+ * its accuracy. `train` writes the weights in bf16, as they are shipped. */
 #include "examples/classifier/augmentation.h"
 #include "examples/common/idx_directory.h"
 #include "examples/common/options.h"
@@ -50,7 +50,7 @@ static const option_row eval_rows[] = {
     END_ROW,
 };
 
-/* ---- how often it is right ---- */
+/* ---- accuracy ---- */
 
 static int64_t right_in(ito_classifier *c, const ito_batch *b)
 {
@@ -60,7 +60,7 @@ static int64_t right_in(ito_classifier *c, const ito_batch *b)
     return hits != NULL ? (int64_t)ito_item(hits) : -1;
 }
 
-/* The share of test images whose class is found; NaN with an error recorded. */
+/* The share of test images that are classified correctly; NaN with an error recorded. */
 static double accuracy(ito_classifier *c, const char *dir)
 {
     ito_tensor *images = idx_directory_images(dir, true);

@@ -20,14 +20,14 @@ const char chart_style[] =
     ".chart .c0{stroke:var(--c0,#1f6feb)}.chart .c1{stroke:var(--c1,#d1242f)}"
     ".chart .c2{stroke:var(--c2,#1a7f37)}.chart .c3{stroke:var(--c3,#9a6700)}";
 
-/* What is drawn at all: differences and products of such numbers are finite. */
+/* The largest number drawn: differences and products of such numbers are finite. */
 #define LARGEST 1e100
 
 typedef struct range {
     double low, high;
 } range;
 
-/* NaN for what is not drawn. */
+/* The value, or NaN if it is not drawn. */
 static double drawable(double value)
 {
     return fabs(value) <= LARGEST ? value : (double)NAN;
@@ -50,7 +50,7 @@ static void widen(range *r, double value)
     r->high = value > r->high ? value : r->high;
 }
 
-/* A range that has a width, of what was seen or, of nothing, 0 to 1. */
+/* A range of positive width: of the values seen, or 0 to 1 if there are none. */
 static range settled(range r)
 {
     if (r.low > r.high)
@@ -139,8 +139,8 @@ static void write_y_tick(FILE *out, range y, double at, double value)
     fprintf(out, "</text>\n");
 }
 
-/* On a logarithmic axis decades alone where there are many, else 1, 2 and 5 of each, and equal
- * steps within one decade. */
+/* A logarithmic axis has ticks at decades if there are many, else also at 2 and 5 times each;
+ * within one decade it has equal steps. */
 static void write_log_axis(FILE *out, range y)
 {
     static const double leads[] = {1.0, 2.0, 5.0};
@@ -168,7 +168,7 @@ static void write_even_axis(FILE *out, const chart *c, range y)
 
 /* ---- lines ---- */
 
-/* The style sheet's colours again, as attributes, for readers of files that have no use for it. */
+/* The style sheet's colours again, as attributes, for viewers that ignore style sheets. */
 static void begin_line(FILE *out, int64_t index, bool faint)
 {
     static const char *const colors[CHART_COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700"};
@@ -177,9 +177,10 @@ static void begin_line(FILE *out, int64_t index, bool faint)
             color, faint ? " faint" : "");
 }
 
-/* A line under way: its points, or two for each column of pixels, the least and the largest. Points
- * that lie within TOLERANCE of the line past them are left out: `anchor` was the last one written,
- * `last` waits, and slopes from low to high pass near enough to all between. */
+/* A line being drawn: its points, or two for each column of pixels, the least and the largest.
+ * Points within TOLERANCE of the line that passes them are left out: `anchor` is the last one
+ * written, `last` is pending, and lines with slopes from low to high pass close enough to all
+ * points between them. */
 typedef struct point {
     double x, y;
 } point;
@@ -218,7 +219,7 @@ static void pen_point(pen *p, double x, double y)
         p->down = true;
         return;
     }
-    double slope = (y - p->anchor.y) / (x - p->anchor.x); /* not finite straight up or down */
+    double slope = (y - p->anchor.y) / (x - p->anchor.x); /* infinite if the line is vertical */
     if (p->waits && !(slope >= p->slopes.low && slope <= p->slopes.high && isfinite(slope)))
         pen_write(p, p->last);
     double width = x - p->anchor.x, rise = y - p->anchor.y;
@@ -250,7 +251,7 @@ static void write_columns(pen *p, const chart *c, const chart_series *s, range x
     for (int64_t i = 0; i < s->n;) {
         double column = column_of(x, s->x[i]);
         range seen = {(double)INFINITY, -(double)INFINITY};
-        do { /* one point at least, also if it has no column */
+        do { /* at least one point, even without a column */
             if (isfinite(column))
                 widen(&seen, scaled(c, s->y[i]));
             i++;

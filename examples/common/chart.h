@@ -1,5 +1,5 @@
-/* Line charts as SVG, to stand in a page or in a file of their own: colours and fonts are the
- * page's, by class names, and a file carries its own. */
+/* Line charts as SVG, inside a page or as a file. A page sets colours and fonts by class names; a
+ * file has its own style sheet. */
 #ifndef ITO_DDPM_CHART_H
 #define ITO_DDPM_CHART_H
 
@@ -7,11 +7,11 @@
 #include <stdint.h>
 #include <stdio.h>
 
-/* After that many series the colours come again. */
+/* The number of colours; further series reuse them. */
 enum { CHART_COLORS = 4 };
 
-/* Points in order of x; what is not finite, beyond 1e100, or not positive on a logarithmic axis,
- * makes a gap. */
+/* Points in order of x. A value that is not finite, beyond 1e100, or not positive on a logarithmic
+ * axis leaves a gap. */
 typedef struct chart_series {
     const char *name; /* for the legend, or NULL */
     const double *x, *y;
@@ -24,14 +24,14 @@ typedef struct chart {
     const char *x_label;
     bool log_y;
     bool from_zero; /* the y axis begins at 0 */
-    bool alone;     /* in a file of its own, which carries the style sheet */
+    bool alone;     /* a file of its own, with the style sheet in it */
     const chart_series *series;
     int64_t count;
 } chart;
 
 /* A series with many more points than pixels is drawn as the range of each pixel column. */
 void chart_write(FILE *out, const chart *c);
-/* The style sheet that chart_write's class names want. */
+/* The style sheet for chart_write's class names. */
 extern const char chart_style[];
 
 #endif

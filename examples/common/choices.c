@@ -1,4 +1,4 @@
-/* What an option that is a choice may be. */
+/* The values that an option with a fixed list of choices may have. */
 #include "examples/common/choices.h"
 
 #include <stdio.h>

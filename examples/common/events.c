@@ -1,6 +1,6 @@
 /* TensorBoard event files.
- * Invariant: a record is written by one call, so a reader sees whole records or the beginning of
- * the last one, which its checksum tells. */
+ * Invariant: a record is written by one call, so a reader sees whole records, or a truncated last
+ * one, which its checksum reveals. */
 #include "examples/common/events.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@
 
 enum { MOST_BYTES = 1024 }; /* of a record */
 
-/* A protocol buffer under construction. */
+/* A protocol buffer that is being built. */
 typedef struct message {
     unsigned char bytes[MOST_BYTES];
     size_t size;

@@ -1,5 +1,5 @@
-/* TensorBoard event files: scalars by tag and step, appended as they come.
- * The format: records of TFRecord around protocol buffers of TensorFlow's Event. */
+/* TensorBoard event files: scalars by tag and step, appended during training. The format: records
+ * of TFRecord around protocol buffers of TensorFlow's Event. */
 #ifndef ITO_DDPM_EVENTS_H
 #define ITO_DDPM_EVENTS_H
 
@@ -17,10 +17,10 @@ typedef struct event_scalar {
     double value; /* left out if not finite */
 } event_scalar;
 
-/* Begin a new file in dir, which is made. What older files there say of steps beyond `step` no
- * longer counts. False with an error recorded, as from the others. */
+/* Begin a new file in dir, which is created. Entries of older files for steps beyond `step` become
+ * invalid. False with an error recorded, as from the others. */
 bool events_open(event_file *e, const char *dir, int64_t step);
-/* Append numbers of one step; they are on their way to a reader when this returns. */
+/* Append numbers of one step; they are flushed to the file when this returns. */
 bool events_write(event_file *e, int64_t step, const event_scalar *scalars, int n);
 /* Accepts one that is not open, zeroed. */
 void events_close(event_file *e);

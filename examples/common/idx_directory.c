@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* "train" or "t10k", as files of a set are called. */
+/* "train" or "t10k", the prefix of a set's file names. */
 static const char *set_name(bool test)
 {
     return test ? "t10k" : "train";

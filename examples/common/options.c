@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The programs that parse with this are called by their own names: ito-ddpm, ito-classifier. */
+/* The name of the running program: ito-ddpm, ito-classifier, ito-toy. */
 #define PROGRAM program_invocation_short_name
 
 enum { KEY_FIRST = 1000, KEY_HELP = 999 };
@@ -209,7 +209,7 @@ int64_t int_or(int64_t value, int64_t otherwise)
 
 /* ---- command lines ---- */
 
-/* Why the row cannot have this value. */
+/* End the program with the reason why the row cannot have this value. */
 static _Noreturn void refuse_value(const command_line *c, const option_row *o, const char *text)
 {
     char words[512];
@@ -225,8 +225,8 @@ static _Noreturn void refuse_value(const command_line *c, const option_row *o, c
                    o->type == OPTION_INT ? "whole " : "", o->low, o->high);
 }
 
-/* getopt takes the beginning of a name for all of it, so that --n would be --npy where there is no
- * --n: a file that nobody asked for. */
+/* getopt accepts an abbreviated name, so that --n would mean --npy where there is no --n, and write
+ * an unwanted file. */
 static void refuse_abbreviation(const command_line *c, const char *name, const char *word)
 {
     size_t n = strcspn(word + 2, "=");
@@ -238,7 +238,7 @@ static error_t parse_key(int key, char *text, struct argp_state *state)
 {
     command_line *c = state->input;
     if (key == ARGP_KEY_INIT)
-        state->err_stream = NULL; /* argp would add where to find help, which the usage line says */
+        state->err_stream = NULL; /* argp would add a hint that the usage line already has */
     if (key == KEY_HELP) {
         argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK);
         help_print_end(c);
@@ -261,7 +261,7 @@ static error_t parse_key(int key, char *text, struct argp_state *state)
     return 0;
 }
 
-/* The rows as argp has them, with the texts of --help; freed by free_rows. */
+/* The rows in argp's form, with the texts of --help; freed by free_rows. */
 static void make_rows(const command_line *c, struct argp_option *rows)
 {
     int n = 0, group = 0;
@@ -297,7 +297,7 @@ void options_parse(command_line *c, int argc, char **argv)
 
     full_name name = name_of(c->command);
     argv[0] = name.text;
-    /* What is unknown getopt has named on stderr; argp on its own would end with 64. */
+    /* getopt has reported unknown options on stderr; argp on its own would exit with 64. */
     if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
         print_usage(c->command, c->arguments);
         exit(EXIT_USAGE);

@@ -1,5 +1,5 @@
-/* Command lines by table: one row is an option, with its place in a struct of values, its default,
- * what it may be and its help. Parsing, checks, --help and the settings of a run that are stored
+/* Command lines by table: a row is an option, with its place in a struct of values, its default,
+ * its valid values and its help. Parsing, checks, --help and the stored settings of a run
  * (settings.h) are made from the rows. A bad option ends the program: its name and the usage line
  * on stderr, exit code 2. */
 #ifndef ITO_EXAMPLES_OPTIONS_H
@@ -25,29 +25,29 @@ typedef enum option_type {
     OPTION_CHOICE /* the same, one of a list */
 } option_type;
 
-/* What an option without a default is if it was not given; texts are NULL then. */
+/* The values of options that were not given and have no default; texts are NULL. */
 #define UNSET_INT INT64_MIN
 #define UNSET_REAL ((double)NAN)
 
-/* The least positive number in a range: the value must be above 0. */
+/* The low end of a range of positive numbers: the value must be above 0. */
 #define ABOVE_0 1e-300
-/* The largest whole number that JSON readers keep. */
+/* The largest whole number that JSON readers represent exactly. */
 #define LARGEST_INT 9007199254740991.0
 
-/* What a stored run has to do with an option. */
+/* Whether a run stores an option. */
 typedef enum option_scope {
-    OPTION_OF_CALL, /* nothing: it is for one call of the program */
-    OPTION_OF_RUN,  /* it is stored, and can be changed when the run is resumed */
-    OPTION_FIXED    /* it is stored, and stays */
+    OPTION_OF_CALL, /* not stored: for one call of the program */
+    OPTION_OF_RUN,  /* stored; may be changed when the run is resumed */
+    OPTION_FIXED    /* stored; cannot be changed */
 } option_scope;
 
 typedef struct option_row {
     option_type type;
     const char *name;
     size_t offset;       /* of the value in the struct of values */
-    const char *metavar; /* what stands for the value in --help; NULL for a choice: its words */
-    const char *initial; /* the default, as it would be given; NULL: none */
-    double low, high;    /* what a number may be */
+    const char *metavar; /* the placeholder of the value in --help; NULL for a choice: its words */
+    const char *initial; /* the default, as written on the command line; NULL: none */
+    double low, high;    /* the range of a number */
     choice_list choices;
     option_scope scope;
     const char *help;
@@ -106,7 +106,7 @@ typedef struct option_row {
 
 enum { MAX_OPTIONS = 64 };
 
-/* Values in place of some of the defaults, by name. */
+/* A named set of values in place of some defaults. */
 typedef struct option_preset {
     ito_choice choice;              /* its head: a list of presets is a list of choices */
     const char *const (*values)[2]; /* {"batch", "128"}, ...; closed by {NULL} */
@@ -115,57 +115,57 @@ typedef struct option_preset {
 typedef struct command_line {
     const char *command;              /* "train"; "" for a program without commands */
     const char *arguments;            /* of the usage line: "FILE|RUN|DIR", or NULL */
-    const char *doc;                  /* for --help; what stands behind a \v follows the options */
+    const char *doc;                  /* for --help; the text after a \v follows the options */
     const option_row *options;        /* closed by OPTION_END */
     const ito_choice *const *presets; /* heads of option_preset, closed by NULL; or NULL */
     void *values;
-    bool given[MAX_OPTIONS]; /* by row: whether the command line has it */
-    const char *argument;    /* the one that is not an option, if arguments is set */
+    bool given[MAX_OPTIONS]; /* by row: whether it was given */
+    const char *argument;    /* the argument that is not an option, if arguments is set */
 } command_line;
 
 /* ---- command lines ---- */
 
-/* Fill in values, defaults where nothing is given, and given; or end the program. */
+/* Fill in values, with defaults for options that were not given, and given; or end the program. */
 void options_parse(command_line *c, int argc, char **argv);
 /* Whether the option of this name was given. */
 bool options_given(const command_line *c, const char *name);
-/* End the program on account of what the command line asks for. */
+/* End the program because of an error in the command line. */
 _Noreturn void options_refuse(const command_line *c, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-/* The same, if one of the options called "a|b|c" was given: why it has no part in this. */
+/* The same if one of the options "a|b|c" was given; the message is why it does not apply. */
 void options_refuse_given(const command_line *c, const char *names, const char *why);
-/* The same, if the option was not given: "--out is missing: WHAT it is". */
+/* The same if the option was not given: "--out is missing: WHAT it is". */
 void options_require(const command_line *c, const char *name, const char *what);
-/* The same, if there is no argument: "there is no RUN". */
+/* The same if there is no argument: "there is no RUN". */
 void options_require_argument(const command_line *c);
 
 /* ---- one row ---- */
 
-/* Store a value that is written as on a command line; false if it may not be that. */
+/* Store a value written as on a command line; false if it is not valid. */
 bool option_set(const option_row *o, void *values, const char *text);
-/* What the preset sets the option of this name to; NULL if it does not, or is NULL. */
+/* The preset's value of the option of this name; NULL if it has none or preset is NULL. */
 const char *preset_value(const option_preset *preset, const char *name);
 /* Give each row that was not given the preset's value or, where it has none or preset is NULL, its
  * default. */
 void options_set_defaults(const option_row *rows, void *values, const bool *given,
                           const option_preset *preset);
 
-/* A number, or `otherwise` if it was not given and has no default. */
+/* The number, or `otherwise` if it was not given and has no default. */
 double real_or(double value, double otherwise);
 int64_t int_or(int64_t value, int64_t otherwise);
 
 /* ---- errors ---- */
 
-/* Record that an option, right by itself, does not fit the data or the other options; the program's
- * exit code is EXIT_USAGE then. An error that is recorded already stays. Always false. */
+/* Record that an option, valid by itself, does not fit the data or the other options; the program's
+ * exit code is then EXIT_USAGE. An earlier error stays. Always false. */
 bool options_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-/* Make an ITO_ERR_ARGUMENT of the library, if that is what is recorded, an error of options: it was
- * given what the command line asks for. */
+/* Treat a recorded ITO_ERR_ARGUMENT of the library as an error of options: its arguments came from
+ * the command line. */
 void options_blame(void);
 /* Print the recorded error as the program's one line and return the exit code: 1, or EXIT_USAGE and
  * the usage line for an error of options_error. */
 int options_report(const char *command);
-/* Let the library use so many threads, unless it is UNSET_INT; false with an error recorded. */
+/* Set the library's number of threads, unless it is UNSET_INT; false with an error recorded. */
 bool options_set_threads(int64_t threads);
 
 #endif

@@ -52,8 +52,8 @@ static void print_choices(const option_row *o)
                choice->source != NULL ? choice->source : "", choice->source != NULL ? ")" : "");
 }
 
-/* Lines that begin with a space are examples and stay whole, which argp would not let them; others
- * are filled. */
+/* Lines that begin with a space are examples and keep their line breaks, which argp would remove;
+ * others are filled. */
 static void print_filled(const char *text)
 {
     for (size_t column = 0; *text != '\0';) {

@@ -7,10 +7,10 @@
 /* The help of a row with its default and those of presets: "Images a step (32; cifar10 128)". Freed
  * with free(). */
 char *help_of_row(const command_line *c, const option_row *o);
-/* What stands for the value of a row, or NULL; freed with free(). */
+/* The placeholder of a row's value, or NULL; freed with free(). */
 char *help_metavar(const option_row *o);
-/* Print what follows the options: a list of the choices of each row that has such, and the end of
- * the command's doc. */
+/* Print the text after the options: the choices of each row that has a list, and the end of the
+ * command's doc. */
 void help_print_end(const command_line *c);
 
 #endif

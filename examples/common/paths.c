@@ -75,7 +75,7 @@ bool path_can_write(const char *path)
     if (path == NULL)
         return true;
     const char *slash = strrchr(path, '/');
-    char *dir = NULL; /* "DIR/.", which is not there if DIR is a file */
+    char *dir = NULL; /* "DIR/.", which does not exist if DIR is a file */
     bool good = asprintf(&dir, "%.*s.", slash != NULL ? (int)(slash + 1 - path) : 0, path) >= 0 &&
                 access(dir, W_OK | X_OK) == 0;
     if (!good)

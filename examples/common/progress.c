@@ -1,4 +1,4 @@
-/* How far a long job is. */
+/* The progress of a long job. */
 #include "examples/common/progress.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
-/* How far a long job is, on stderr: a bar that is redrawn on a terminal, a line every ten seconds
- * elsewhere. It draws nothing that the result depends on. */
+/* The progress of a long job, on stderr: a bar on a terminal, a line every ten seconds elsewhere.
+ * It takes no random numbers. */
 #ifndef ITO_DDPM_PROGRESS_H
 #define ITO_DDPM_PROGRESS_H
 
@@ -13,18 +13,18 @@ typedef struct progress {
     int64_t first, total;
     double started, drawn, seen; /* seconds on the clock */
     double seconds_a_step;       /* smoothed; 0 before the first */
-    double loss, loss_weight;    /* smoothed, and the weight that smoothing has gathered */
+    double loss, loss_weight;    /* smoothed, and the sum of the weights so far */
 } progress;
 
-/** A clock in seconds that only goes forward. */
+/** A monotonic clock, in seconds. */
 double progress_clock(void);
 /* Begin at step `first` of total. */
 void progress_begin(progress *p, const char *what, const char *unit, int64_t first, int64_t total);
 /* A step has ended: `done` of total, `units` in it. loss may be NaN: then none is shown. */
 void progress_step(progress *p, int64_t done, int64_t units, double loss);
-/* What went by since the last step does not count: samples were drawn, say. */
+/* The time since the last step does not count: it was spent on samples, for example. */
 void progress_skip(progress *p);
-/* Leave the bar, so that other lines can follow. */
+/* End the bar's line, so that other output can follow. */
 void progress_end(progress *p);
 /* The smoothed loss, NaN before the first. */
 double progress_loss(const progress *p);

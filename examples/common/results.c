@@ -1,5 +1,5 @@
-/* What a command has found, printed on stdout.
- * Invariant: a result that could not be printed in full is an exit code of 1. */
+/* The results of a command, printed on stdout. Invariant: a result that could not be printed in
+ * full is an exit code of 1. */
 #include "examples/common/results.h"
 
 #include "examples/common/progress.h"
@@ -38,7 +38,7 @@ int results_print_json(const char *command, cJSON *root)
 
 int results_print(const char *command, cJSON *root, double started, bool json)
 {
-    /* The last one: there was memory for all before it, too. */
+    /* The last member: if it was added, so were all before it. */
     bool good = result_number(root, "seconds", progress_clock() - started);
     if (good && json)
         return results_print_json(command, root);

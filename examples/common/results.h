@@ -1,4 +1,4 @@
-/* What a command has found, printed on stdout: one JSON object, or a line for each member,
+/* The results of a command, printed on stdout: one JSON object, or a line for each member,
  * "frechet: 12.3". */
 #ifndef ITO_EXAMPLES_RESULTS_H
 #define ITO_EXAMPLES_RESULTS_H
@@ -10,15 +10,15 @@
 /* Add a member; a text that is NULL is left out. False if there is no memory. */
 bool result_text(cJSON *root, const char *name, const char *value);
 bool result_number(cJSON *root, const char *name, double value);
-/* Add the "seconds" since the clock showed `started`, print, and delete root; the command's exit
- * code. */
+/* Add the "seconds" since `started`, print, and delete root; the command's exit code. */
 int results_print(const char *command, cJSON *root, double started, bool json);
 /* Print one JSON object, and delete it; the command's exit code. */
 int results_print_json(const char *command, cJSON *root);
-/* What was printed has to arrive: the command's exit code, 0 unless `good` is false or stdout
- * cannot be written to, which is said then. */
+/* Flush stdout and return the command's exit code: 0 unless `good` is false or stdout cannot be
+ * written, which is reported. */
 int results_end(const char *command, bool good);
-/* Say on stderr where so many of them went, if anywhere: one, or several. */
+/* Report on stderr where n results were written, if anywhere; the words are for one and for
+ * several. */
 void say_where(int64_t n, const char *one, const char *several, const char *path);
 
 #endif

@@ -1,6 +1,6 @@
 /* log.jsonl of a training run.
- * Invariant: the file holds whole lines of steps in order, but for a last one that was cut off by
- * the end of its process. */
+ * Invariant: the file holds whole lines of steps in order, except for a last one that is truncated
+ * if its process died. */
 #include "examples/common/run_log.h"
 
 #include "examples/common/paths.h"
@@ -34,7 +34,7 @@ static int64_t line_step(const char *line, double *seconds)
     return value;
 }
 
-/* How many bytes of the log belong to steps up to `step`: whole lines that can be read. */
+/* The number of bytes of the log for steps up to `step`: whole lines that can be read. */
 static bool kept_length(FILE *f, int64_t step, off_t *length, double *seconds)
 {
     char *line = NULL;

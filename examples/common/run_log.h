@@ -1,4 +1,4 @@
-/* log.jsonl of a training run: a JSON object a line, appended as training goes, and read back as
+/* log.jsonl of a training run: a JSON object a line, appended during training, and read back as
  * columns. Functions give false with an error recorded. */
 #ifndef ITO_EXAMPLES_RUN_LOG_H
 #define ITO_EXAMPLES_RUN_LOG_H
@@ -14,8 +14,8 @@ typedef struct run_log {
     char *path;
 } run_log;
 
-/* Open DIR/log.jsonl to append, without the lines of steps after `step`, which were not kept.
- * seconds is set to what its last line says, or 0. */
+/* Open DIR/log.jsonl to append, without the lines of steps after `step`. seconds is set to that of
+ * its last line, or 0. */
 bool run_log_open(run_log *log, const char *dir, int64_t step, double *seconds);
 /* Append a line. */
 bool run_log_write(run_log *log, const char *line);
@@ -24,7 +24,7 @@ void run_log_close(run_log *log);
 
 /* ---- reading ---- */
 
-/* What a line says; NaN where it says nothing. */
+/* The columns of a line; NaN where it has no such member. */
 typedef enum log_column {
     LOG_STEP,
     LOG_LOSS,
@@ -39,10 +39,10 @@ typedef enum log_column {
 typedef struct run_history {
     int64_t n;
     double *column[LOG_COLUMNS];
-    double *smoothed; /* the loss, averaged over what lies behind it: half weight at 1 / 40 of n */
+    double *smoothed; /* the loss, averaged over the steps before it: half weight at 1 / 40 of n */
 } run_history;
 
-/* Whole lines that can be read, up to the first that cannot; none if there is no file. Freed by
+/* All lines up to the first that cannot be read; none if there is no file. Freed by
  * run_history_free, also after a failure. */
 bool run_history_read(const char *dir, run_history *out);
 void run_history_free(run_history *h);

@@ -9,11 +9,11 @@
 /* Add the values of all rows that belong to a run; one that is unset is left out. False if there is
  * no memory. */
 bool settings_put(cJSON *object, const option_row *rows, const void *values);
-/* Read them back: found says of each row whether the object has it. Texts are borrowed from the
- * object. False with an error recorded, "SOURCE: ...", if one is not what its row takes. */
+/* Read them back. found[row] is whether the object has it. Texts are borrowed from the object.
+ * False with an error recorded, "SOURCE: ...", if a value is not valid for its row. */
 bool settings_get(const cJSON *object, const option_row *rows, void *values, bool *found,
                   const char *source);
-/* Whether a row has the same value in both; and copying it. */
+/* Whether a row has the same value in both; and a function that copies it. */
 bool settings_same(const option_row *o, const void *a, const void *b);
 void settings_copy(const option_row *o, void *to, const void *from);
 

@@ -1,4 +1,4 @@
-/* Being asked to stop. The handler writes one flag and, the second time, restores the default. */
+/* Stopping by a signal. The handler writes one flag and, the second time, restores the default. */
 #include "examples/common/stop.h"
 
 #include <signal.h>
@@ -21,7 +21,7 @@ void stop_on_signals(void)
     struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
         struct sigaction before;
-        /* A program started with nohup goes on ignoring what it was told to ignore. */
+        /* A program started with nohup continues to ignore SIGHUP. */
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
             sigaction(signals[i], &action, NULL);
     }

@@ -1,4 +1,4 @@
-/* Being asked to stop: the first signal lets the current step end, the second ends the program. */
+/* Stopping by a signal: the first one lets the current step end, the second ends the program. */
 #ifndef ITO_DDPM_STOP_H
 #define ITO_DDPM_STOP_H
 

@@ -1,4 +1,4 @@
-/* A text that becomes a file as a whole. */
+/* A text file that is written completely or not at all. */
 #include "examples/common/text_file.h"
 
 #include <ito/tensor/io/whole_file.h>

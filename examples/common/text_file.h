@@ -1,5 +1,5 @@
-/* A text that becomes the file at a path as a whole, or not at all: write to the stream of
- * text_begin, then end. */
+/* A text file that is written completely or not at all: write to the stream of text_begin, then
+ * call text_end. */
 #ifndef ITO_EXAMPLES_TEXT_FILE_H
 #define ITO_EXAMPLES_TEXT_FILE_H
 

@@ -1,6 +1,6 @@
 /* A classifier of noised images in a file: its weights, and in the metadata the settings of the
  * network that it was made for.
- * Invariant: a guide that is open knows the images and the noise of the network that it guides. */
+ * Invariant: an open classifier fits the images and the noise of the network that it guides. */
 #include "examples/ddpm/classifier_guidance.h"
 
 #include "examples/ddpm/file_kinds.h"
@@ -44,7 +44,7 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *c, c
     return good;
 }
 
-/* Whether two schedules noise images alike, step by step. */
+/* Whether two processes have the same levels at every step. */
 static bool same_noise(const ito_process *a, const ito_process *b)
 {
     size_t size = (size_t)a->steps * sizeof *a->signal;

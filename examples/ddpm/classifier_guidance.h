@@ -1,5 +1,5 @@
-/* A classifier of noised images in a file, with what it is for: the classes' names, and the network
- * whose samples it can guide. */
+/* A classifier of noised images in a file, with the names of the classes and the settings of the
+ * network that it can guide. */
 #ifndef ITO_DDPM_CLASSIFIER_GUIDANCE_H
 #define ITO_DDPM_CLASSIFIER_GUIDANCE_H
 
@@ -10,7 +10,7 @@
 typedef struct classifier_guidance {
     ito_noise_classifier *classifier; /* frozen, in evaluation mode */
     cJSON *class_names;
-    int64_t class; /* to guide to, or CLASS_IN_TURN */
+    int64_t class; /* the target class, or CLASS_IN_TURN */
 } classifier_guidance;
 
 /* Write the classifier, made for images and noise as net's. False with an error recorded. */
@@ -21,7 +21,7 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *clas
 bool classifier_guidance_open(classifier_guidance *g, const char *path, const inference *net,
                               const char *class);
 void classifier_guidance_close(classifier_guidance *g);
-/* What images first .. first + n - 1 are guided to: [n] i64. */
+/* The target classes of images first .. first + n - 1: [n] i64. */
 ito_tensor *classifier_guidance_labels(const classifier_guidance *g, int64_t first, int64_t n);
 
 #endif

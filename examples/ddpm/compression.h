@@ -1,4 +1,4 @@
-/* What compress and decompress have in common: the network that both sides evaluate. */
+/* The network that both compress and decompress evaluate. */
 #ifndef ITO_DDPM_COMPRESSION_H
 #define ITO_DDPM_COMPRESSION_H
 
@@ -15,14 +15,14 @@
         THREADS_ROW, JSON_ROW, END_ROW
 
 typedef struct coder_network {
-    ito_network network; /* as the coder sees it, which evaluates some images at a time */
+    ito_network network; /* the network given to the coder; it evaluates some images at a time */
     inference net;
     int64_t batch;      /* images at once */
     ito_tensor *labels; /* [N] i64, as the network takes them; NULL: none */
-    uint32_t checksum;  /* of the network, which the file names */
+    uint32_t checksum;  /* of the network; stored in the file */
 } coder_network;
 
-/* Open it, for what was chosen. class says whether there will be labels. False with an error
+/* Open the network for these options. class is whether there will be labels. False with an error
  * recorded; closed in either case. */
 bool coder_network_open(coder_network *c, inference_options o);
 void coder_network_close(coder_network *c);

@@ -1,4 +1,4 @@
-/* The images that a training run learns from, or those kept back from it.
+/* The training images of a run, or its test images.
  * Invariant: what is returned has at least one image, and pixels that are u8 or f32 in [-1, 1]. */
 #include "examples/ddpm/data.h"
 
@@ -15,7 +15,7 @@ static const data_kind *kind_of(const char *spec)
     return (const data_kind *)choices_find(&(choice_list){.own = data_kinds}, spec);
 }
 
-/* Its own, or what follows the colon. */
+/* The kind's own place, or the text after the colon. */
 static const char *place_of(const data_kind *kind, const char *spec)
 {
     return kind->place != NULL ? kind->place : strchr(spec, ':') + 1;
@@ -36,7 +36,8 @@ bool data_has_classes(const char *spec)
     return kind_of(spec)->has_classes;
 }
 
-/* What a file, or a directory down to so many levels, leaves of room: below 0 if it is larger. */
+/* room minus the size of a file, or of a directory down to so many levels; below 0 if it is
+ * larger. */
 static int64_t subtract_sizes(const char *path, int levels, int64_t room)
 {
     struct stat info;

@@ -1,5 +1,5 @@
-/* The images that a training run learns from, or those kept back from it, by the name they have on
- * the command line: a kind of data, and the place where that needs one. */
+/* The training images of a run, or its test images, by their name on the command line: a kind of
+ * data, and a place if the kind needs one. */
 #ifndef ITO_DDPM_DATA_H
 #define ITO_DDPM_DATA_H
 
@@ -16,9 +16,9 @@ extern const ito_choice *const data_kinds[];
 
 typedef struct data_options {
     const char *spec; /* "fashion-mnist", "mnist:DIR": one of data_kinds */
-    int64_t size;     /* of kinds that are resized: side of the squares that images are cut to */
-    bool grey;        /* likewise: convert to grey */
-    bool test;        /* the test set, of kinds that have one; else what is for training */
+    int64_t size;     /* for kinds that are resized: side of the squares that images are cut to */
+    bool grey;        /* for these kinds too: convert to grey */
+    bool test;        /* the test set, for kinds that have one; else the training set */
 } data_options;
 
 /* Whether images of this kind are changed by --size and --grey. */
@@ -27,7 +27,7 @@ bool data_resizes(const char *spec);
 bool data_mirrors(const char *spec);
 /* Whether images of this kind have classes. */
 bool data_has_classes(const char *spec);
-/* Whether there is so much of it that reading it takes a moment. */
+/* Whether the data is so large that reading it takes noticeable time. */
 bool data_is_large(const char *spec);
 /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */
 ito_tensor *data_load(data_options options);

@@ -8,8 +8,8 @@
 /* What is loaded. */
 typedef struct data_set {
     ito_tensor *images; /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope */
-    ito_tensor *labels; /* u8 or i64 [N]; NULL unless asked for */
-    cJSON *class_names; /* an array of texts; NULL unless asked for */
+    ito_tensor *labels; /* u8 or i64 [N]; NULL unless requested */
+    cJSON *class_names; /* an array of texts; NULL unless requested */
 } data_set;
 
 typedef struct data_kind data_kind;

@@ -1,6 +1,5 @@
-/* What the commands have in common that edit images.
- * Invariant: the same model, images, settings and seed give the same result on any machine's
- * threads. */
+/* The shared part of the commands that edit images. Invariant: the same model, images, settings and
+ * seed give the same result with any number of threads. */
 #include "examples/ddpm/editing.h"
 
 #include "examples/common/paths.h"
@@ -83,7 +82,7 @@ bool edit_put(edit_job *j, int64_t first, ito_tensor *x)
 static void parse(const edit_command *e, edit_options *o, int argc, char **argv)
 {
     command_line c = {.command = e->name, .doc = e->doc, .options = e->rows, .values = o};
-    *o = (edit_options){.guidance = 1.0}; /* what the command has no row for */
+    *o = (edit_options){.guidance = 1.0}; /* defaults of options without a row */
     options_parse(&c, argc, argv);
     refuse_lone_guidance(&c, o->class);
     options_require(&c, "model", "the network to use");

@@ -1,5 +1,5 @@
-/* What interpolate, inpaint, edit, encode and decode have in common: what a trained network does
- * with images that there are already. Each is an edit_command: its options and two functions. */
+/* The shared part of interpolate, inpaint, edit, encode and decode, which apply a trained network
+ * to existing images. Each is an edit_command: its options and two functions. */
 #ifndef ITO_DDPM_EDITING_H
 #define ITO_DDPM_EDITING_H
 
@@ -31,11 +31,11 @@ typedef struct edit_options {
 typedef struct edit_job {
     edit_options o;
     inference net;
-    ito_tensor *images;  /* that it starts from, [N, C, H, W] as the network takes them */
+    ito_tensor *images;  /* the input, [N, C, H, W] as the network takes them */
     ito_tensor *mask;    /* inpaint: bool, where the image stays */
     ito_tensor *result;  /* [n, C, H, W], for --npy */
-    ito_tensor *picture; /* encode: for --out, where others show the result */
-    ito_tensor *error;   /* encode: [n] of the round trip */
+    ito_tensor *picture; /* encode: the picture for --out; other commands show the result */
+    ito_tensor *error;   /* encode: [n], the error of the round trip */
     batches batches;
 } edit_job;
 
@@ -50,14 +50,15 @@ typedef struct edit_command {
     bool (*run)(int64_t first, int64_t n, void *job);
 } edit_command;
 
-/* The whole command; its exit code. */
+/* Run the command; its exit code. */
 int edit_run(const edit_command *e, int argc, char **argv);
 
 /* ---- for the commands' functions; all record an error where they fail ---- */
 
 /* All of --data, of the network's size. */
 ito_tensor *edit_data(edit_job *j);
-/* Images first .. first + n - 1 of those, as the network takes them; option is for messages. */
+/* Images first .. first + n - 1 of edit_data's, as the network takes them; option is for messages.
+ */
 ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, int64_t n,
                             const char *option);
 /* A file of images of the network's size, not scaled. */
@@ -68,8 +69,8 @@ bool edit_read_image(edit_job *j);
 ito_tensor *edit_copies(const edit_job *j, int64_t n);
 /* How to sample images first .. of the result. */
 ito_sample_options edit_sampling(edit_job *j, int64_t first);
-/* The same by deterministic DDIM, which leads from noise to images and back. Limits of x_0-hat
- * would spoil the way back. */
+/* The same for deterministic DDIM, from noise to images and back. No limits on x_0-hat, which would
+ * break the round trip. */
 ito_sample_options edit_ddim(edit_job *j);
 /* Put images first .. into the result. */
 bool edit_put(edit_job *j, int64_t first, ito_tensor *x);

@@ -1,4 +1,4 @@
-/* What a file is. */
+/* The kind of a file. */
 #include "examples/ddpm/file_kinds.h"
 
 #include "examples/common/paths.h"
@@ -19,7 +19,7 @@ static const struct {
     {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},   {FILE_IMAGE, 0, 2, "BM", ".bmp"},
     {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},         {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},
     {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},        {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
-    {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* behind the length of its header */
+    {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* after the length of its header */
 };
 
 enum { SIGNS = sizeof signs / sizeof signs[0] };

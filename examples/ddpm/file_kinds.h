@@ -1,4 +1,4 @@
-/* What a file is, by its first bytes, or by its name where they say nothing. */
+/* The kind of a file, by its first bytes, or by its name if they do not decide. */
 #ifndef ITO_DDPM_FILE_KIND_H
 #define ITO_DDPM_FILE_KIND_H
 
@@ -14,10 +14,10 @@ typedef enum file_kind {
     FILE_KINDS
 } file_kind;
 
-/* What cannot be read or is too short to tell counts as safetensors, whose reader says what is
- * wrong. */
+/* A file that cannot be read or is too short counts as safetensors, whose reader reports the fault.
+ */
 file_kind file_kind_of(const char *path);
-/* A file of weights; NULL with an error recorded, which says what it is if it is another kind. */
+/* A file of weights; NULL with an error recorded, which names the kind of any other file. */
 ito_safetensors *file_open_weights(const char *path);
 
 #endif

@@ -1,4 +1,4 @@
-/* Images as they are in files. */
+/* Images in files. */
 #include "examples/ddpm/image_files.h"
 
 #include "examples/common/options.h"
@@ -31,7 +31,8 @@ static bool in_bounds(ito_tensor *x, float limit, const char *path)
     return true;
 }
 
-/* [N, C, H, W] of what may be [N, H, W, C]: C is the axis of at most 4, the first one in doubt. */
+/* [N, C, H, W] from an array that may be [N, H, W, C]: C is the axis with at most 4, axis 1 if both
+ * have. */
 static ito_tensor *channels_first(ito_tensor *x)
 {
     bool last = ito_size(x, 1) > 4 && ito_size(x, 3) <= 4;
@@ -114,9 +115,9 @@ ito_tensor *image_file_load(const char *path, int64_t channels, float limit)
     return image_format_of(path)->load(path, channels, limit);
 }
 
-/* ---- what comes back exactly ---- */
+/* ---- exact images ---- */
 
-/* Whether the three channels of an image are the same, and one of them tells all. */
+/* Whether the three channels of an image are equal. */
 static bool is_grey(const ito_tensor *rgb)
 {
     int64_t n = ito_numel(rgb) / 3;

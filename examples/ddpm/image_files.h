@@ -1,4 +1,4 @@
-/* Images as they are in files: neither cut nor resized. A new format is a row of the table. */
+/* Images in files, neither cut nor resized. A new format is a row of the table. */
 #ifndef ITO_DDPM_IMAGE_FILES_H
 #define ITO_DDPM_IMAGE_FILES_H
 
@@ -7,8 +7,7 @@
 #include <float.h>
 #include <ito/ito.h>
 
-/* How large the numbers of f32 images may be: pixels lie in [-1, 1], samples and noise may lie
- * beyond. */
+/* Limits of the values of f32 images: pixels are in [-1, 1], samples and noise may be beyond. */
 #define IN_PIXEL_RANGE 1.0f
 #define ANY_FINITE FLT_MAX
 
@@ -29,7 +28,7 @@ extern const ito_choice *const image_formats[];
         .choices = {.own = image_formats}, .help = text                                            \
     }
 
-/* The format of a file, by the ending of its name; a picture if that says nothing. */
+/* The format of a file, by the ending of its name; a picture if that is unknown. */
 const image_format *image_format_of(const char *path);
 /* The images of a file of any format, of the current scope: .npy of any number of them, in the
  * channels that it has, else one, converted to so many channels. */
@@ -37,8 +36,8 @@ ito_tensor *image_file_load(const char *path, int64_t channels, float limit);
 /* The images of a .npy file: u8 or f32, [N, C, H, W], [N, H, W, C] or [N, H, W]. */
 ito_tensor *image_npy_load(const char *path, float limit);
 /* u8 [N, C, H, W] of an image file, a .npy file of bytes, or the .png files of a directory in the
- * order of their names, as the network takes them: what a file can bring back exactly, so an image
- * with colours is no image of one channel. NULL with an error recorded. */
+ * order of their names, as the network takes them. Only what a file can restore exactly: an image
+ * with colours is refused for one channel. NULL with an error recorded. */
 ito_tensor *image_files_load(const model_files *files, const char *path);
 /* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
 ito_tensor *images_scaled(ito_tensor *images);

@@ -19,8 +19,8 @@ void refuse_lone_guidance(const command_line *c, const char *class)
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
-/* A network whose labels were never dropped has not learned what "no class" is, which guidance
- * evaluates too. */
+/* A network whose labels were never dropped has not learned the label "no class", which guidance
+ * needs. */
 bool inference_set_class(inference *net, const char *word, double guidance)
 {
     int64_t classes = net->files.settings.model.classes;

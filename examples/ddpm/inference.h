@@ -1,5 +1,5 @@
 /* A trained network ready to be evaluated, as most commands use one: with its diffusion, the class
- * of its images, and guidance to that. */
+ * of its images, and guidance towards that class. */
 #ifndef ITO_DDPM_INFERENCE_H
 #define ITO_DDPM_INFERENCE_H
 
@@ -28,7 +28,7 @@
               "Activations of the network, whatever it was trained in")
 #define BATCH_ROW                                                                                  \
     INT_ROW("batch", batch, "N", 1, 1e6, "16", "Images made at once; changes none of them")
-/* The variance of reverse steps: one of those that no network has to learn. */
+/* The variance of reverse steps, of those that are not learned. */
 #define VARIANCE_ROW(text)                                                                         \
     {                                                                                              \
         .type = OPTION_CHOICE, .name = "variance", .offset = AT(variance),                         \
@@ -65,30 +65,30 @@ enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
 
 /* End the program if --guidance was given without a --class. */
 void refuse_lone_guidance(const command_line *c, const char *class);
-/* Load the network, for what was chosen. False with an error recorded; closed in either case. */
+/* Load the network for these options. False with an error recorded; closed in either case. */
 bool inference_open(inference *net, inference_options o);
 void inference_close(inference *net);
-/* The class as an option would give it, once more. False with an error recorded. */
+/* Change the class, given as by the option. False with an error recorded. */
 bool inference_set_class(inference *net, const char *word, double guidance);
 /* "all", "none", or the name of the class of all images; NULL for a network without classes. */
 const char *inference_class(const inference *net);
-/* Images to compare the network's own with; and, where each class is wanted in turn and the data
+/* Images to compare the network's own with; and, if each class is requested in turn and the data
  * have classes, *labels [M] i64, else NULL. NULL with an error recorded, also if the classes are
  * not the network's. */
 ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels);
-/* *steps as wanted, or, if unset, the usual number or all there are. False with an error recorded
- * if the diffusion has not so many. */
+/* Set *steps, if unset, to the usual number or all there are. False with an error recorded if the
+ * diffusion has fewer. */
 bool inference_steps(const inference *net, int64_t usual, int64_t *steps);
 /* Images [N, ...] f32 of the network's size, not filled in, of the current scope. */
 ito_tensor *inference_images(const inference *net, int64_t n);
 /* [n] i64 i mod classes for images first .. first + n - 1. */
 ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes);
-/* The network for images first .. first + n - 1, told their labels; NULL with an error recorded. */
+/* The network for images first .. first + n - 1, with their labels; NULL with an error recorded. */
 ito_network *inference_network(inference *net, int64_t first, int64_t n);
-/* The same, told labels [n] i64, or none. */
+/* The same with labels [n] i64, or none. */
 ito_network *inference_network_labelled(inference *net, ito_tensor *labels);
-/* Put images [N, ...] that the network made, numbered from `first`, in their place in `all`, from
- * `at`. False with an error recorded if they are NULL or not finite: such are never written. */
+/* Copy generated images [N, ...], numbered from `first`, into `all` at `at`. False with an error
+ * recorded if they are NULL or not finite, since such images are never written. */
 bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,
                    int64_t first);
 

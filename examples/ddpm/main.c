@@ -1,4 +1,4 @@
-/* ito-ddpm: train a DDPM, sample from it, look into its files. */
+/* ito-ddpm: train a DDPM, sample from it, inspect its files. */
 #include "examples/common/options.h"
 #include "examples/ddpm/commands/commands.h"
 
@@ -49,7 +49,7 @@ static int one_too_many(const char *argument)
     return EXIT_USAGE;
 }
 
-/* The command of this name, or NULL, which has been said. */
+/* The command of this name, or NULL after a message. */
 static int (*find_command(const char *name))(int argc, char **argv)
 {
     for (int i = 0; i < COMMANDS; i++)
@@ -76,8 +76,8 @@ static int print_help(void)
     return fflush(stdout) == 0 ? 0 : 1;
 }
 
-/* A batch that is too large is refused with a sentence: the system would grant the memory and kill
- * the program for using it. A tenth is left to everything else. */
+/* A batch that is too large is an error. Without the limit the system would grant the memory and
+ * kill the program for using it. A tenth is left to other programs. */
 static void limit_memory(void)
 {
     int64_t pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
@@ -87,8 +87,8 @@ static void limit_memory(void)
 
 int main(int argc, char **argv)
 {
-    /* A reader of stdout that goes away must not cost a checkpoint, and a limit on the size of
-     * files is an error like a full disk. */
+    /* A closed stdout must not end training before a checkpoint, and a limit on the size of files
+     * is an error like a full disk. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
     if (argc < 2) {

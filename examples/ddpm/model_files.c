@@ -47,7 +47,7 @@ static char *find_in_directory(const char *path, bool plain)
     return weights;
 }
 
-/* A file has one kind of weights, which nobody can choose. */
+/* Refuse --weights plain for a file, which has one kind of weights. */
 static bool refuse_plain(const char *path)
 {
     return options_error(
@@ -73,8 +73,8 @@ ito_safetensors *model_open(const char *path, bool plain)
     return file;
 }
 
-/* The names of the classes, if the settings have them: as many as there are classes; and how often
- * labels were dropped, which older checkpoints do not say. */
+/* The names of the classes, if the settings have them, one for each class; and the rate of dropped
+ * labels, which older checkpoints lack. */
 static bool read_classes(model_files *f)
 {
     cJSON *root = cJSON_Parse(f->text);
@@ -91,7 +91,7 @@ static bool read_classes(model_files *f)
     return good;
 }
 
-/* Of a file that stands alone. */
+/* The settings of a self-contained file. */
 static bool read_metadata(model_files *f)
 {
     const char *step = ito_safetensors_metadata(f->file, MODEL_STEP);
@@ -103,7 +103,7 @@ static bool read_metadata(model_files *f)
     return f->text != NULL && f->source != NULL;
 }
 
-/* Of the checkpoint that the file is in. */
+/* The settings of the checkpoint that the file is in. */
 static bool read_state(model_files *f)
 {
     const char *slash = strrchr(f->weights, '/');

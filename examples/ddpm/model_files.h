@@ -8,30 +8,30 @@
 #include <cjson/cJSON.h>
 #include <ito/ito.h>
 
-/* What is known of a network before it is made; freed by model_files_free. */
+/* The description of a network before it is built; freed by model_files_free. */
 typedef struct model_files {
     ito_safetensors *file; /* its weights */
-    const char *weights;   /* what they are called: a path; borrowed from file */
-    char *text, *source;   /* its settings in JSON, and where they stand, for messages */
+    const char *weights;   /* their path; borrowed from file */
+    char *text, *source;   /* its settings in JSON, and their place, for messages */
     int64_t step;
     ito_ddpm_settings settings;
     cJSON *class_names;   /* an array of texts; NULL without classes */
     double label_dropout; /* of its training; 0: no image was without its class */
 } model_files;
 
-/* Keys of the metadata of a file that stands alone, which ito-ddpm export writes. */
+/* Keys of the metadata of a self-contained file, which ito-ddpm export writes. */
 #define MODEL_SETTINGS "ito_ddpm_settings"
 #define MODEL_STEP "ito_step"
 
-/* The network that comes with the program: Fashion-MNIST, by class. docs/results.md tells its
- * story.
+/* The network that comes with the program: Fashion-MNIST, by class. Its training is in
+ * docs/results.md.
  */
 #define BUILT_IN "fashion-mnist"
 
-/* The file of weights of what model_find finds. NULL with an error recorded. */
+/* The file of weights that model_find finds. NULL with an error recorded. */
 ito_safetensors *model_open(const char *path, bool plain);
 /* Open a RUN (its newest checkpoint), a checkpoint directory (its averages, or the plain weights if
- * `plain`), a file in one or one that stands alone; or BUILT_IN, unless there is a file of that
+ * `plain`), a file in one or a self-contained file; or BUILT_IN, unless there is a file of that
  * name. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
 /* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
@@ -45,10 +45,10 @@ void model_files_free(model_files *files);
 /* Whether images [N, C, H, W], `whose` for messages, are of the size and channels that the network
  * takes. */
 bool model_fits(const model_files *files, const ito_tensor *images, const char *whose);
-/* What --precision may be. */
+/* The values of --precision. */
 #define PRECISIONS "f32|bf16"
-/* Let the network compute in one of PRECISIONS; says so on stderr, in the command's name, where
- * this brings no speed. */
+/* Set the network's precision to one of PRECISIONS, with a note on stderr, in the command's name,
+ * if this is not faster here. */
 void model_set_precision(ito_unet *unet, const char *precision, const char *command);
 /* The network with its weights, in evaluation mode; NULL with an error recorded. */
 ito_unet *model_load(const model_files *files);

@@ -1,6 +1,6 @@
 /* report.html of a run.
- * Invariant: the file stands alone (style, script, charts and images are inside), every text from
- * the run is escaped, and it is replaced as a whole. */
+ * Invariant: the file is self-contained (style, script, charts and images are inside), every text
+ * from the run is escaped, and it is replaced as a whole. */
 #include "examples/ddpm/report.h"
 
 #include "examples/common/chart.h"
@@ -44,7 +44,7 @@ static const char style[] =
     ".15rem 0;vertical-align:top;overflow-wrap:anywhere}"
     "pre{background:var(--card);border-radius:.5rem;padding:.8rem;white-space:pre-wrap;"
     "overflow-wrap:anywhere}pre span{display:inline-block}"
-    /* charts shrink on a narrow page, and their letters should not with them */
+    /* charts shrink on a narrow page, but their letters should not */
     "@media(max-width:34rem){.charts .chart{font-size:16px}.charts .chart .title{font-size:17px}}";
 
 /* ---- figures ---- */
@@ -151,7 +151,7 @@ static void write_curves(const run_report *r)
 
 /* ---- the schedule ---- */
 
-/* Settings that this program does not know leave the charts out; the table shows them all. */
+/* Settings that this program does not know omit the charts; the table shows them all. */
 static void write_schedule_of(const run_report *r)
 {
     ito_ddpm_settings settings;
@@ -221,7 +221,7 @@ static int64_t list_grids(const char *dir, int64_t **steps)
     return n;
 }
 
-/* Whether there was one: what cannot be read, or is too large for a page, is left out. */
+/* Write the grid; false if there is none that can be read and is small enough for a page. */
 static bool write_grid(const run_report *r, int64_t step)
 {
     int64_t size;
@@ -241,7 +241,7 @@ static bool write_grid(const run_report *r, int64_t step)
     return true;
 }
 
-/* The last one shows, by the style sheet, until the slider is moved. */
+/* The style sheet shows the last one until the slider is moved. */
 static void write_grids(const run_report *r)
 {
     int64_t *steps, n = list_grids(r->dir, &steps), wanted = n < MOST_GRIDS ? n : MOST_GRIDS;
@@ -287,8 +287,8 @@ static void write_rows(FILE *out, const cJSON *object, const char *prefix)
     }
 }
 
-/* Every option as the run has it, each on one line if it fits, so that the defaults of another
- * version do not matter. */
+/* The command with every option of the run, so that the defaults of another version do not
+ * matter. */
 static void write_command(const run_report *r)
 {
     const cJSON *item;
@@ -348,7 +348,7 @@ static void write_loss_alone(run_report *r)
     write_loss(r->out, &r->log, true);
 }
 
-/* What `write` makes of the run goes to the file as a whole, or not at all. */
+/* Write the file by `write`, completely or not at all. */
 static bool write_file(const char *dir, const char *path, void (*write)(run_report *r))
 {
     text_file f;

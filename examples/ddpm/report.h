@@ -1,5 +1,5 @@
-/* report.html of a run: its curves, sample grids, schedule and settings in one file that needs
- * nothing else, to be opened in any browser. */
+/* report.html of a run: its curves, sample grids, schedule and settings in one self-contained file
+ * for any browser. */
 #ifndef ITO_DDPM_REPORT_H
 #define ITO_DDPM_REPORT_H
 

@@ -1,5 +1,5 @@
 /* train --resume.
- * Invariant: a run that is resumed goes on from its checkpoint to the same bits, or not at all. */
+ * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/resume.h"
 
 #include "examples/common/paths.h"
@@ -12,8 +12,8 @@
 
 /* ---- its settings ---- */
 
-/* The options of a run. One that is missing has its default: runs that were begun before there was
- * such a choice go on. */
+/* The options of a run. A missing one has its default, so that runs of earlier versions can be
+ * resumed. */
 static bool stored_options(train_options *out, const char *dir, const cJSON *options)
 {
     bool found[MAX_OPTIONS] = {false};

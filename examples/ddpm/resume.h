@@ -1,14 +1,14 @@
-/* train --resume: a run goes on with its own settings, from its last checkpoint. */
+/* train --resume: a run continues with its own settings, from its last checkpoint. */
 #ifndef ITO_DDPM_RESUME_H
 #define ITO_DDPM_RESUME_H
 
 #include "examples/ddpm/session.h"
 
 /* Take from the config.json of the run in o->out, given as *config, what the command line does not
- * say. What it says differently of a setting that stays ends the program. False with an error
+ * say. A different value of a setting that cannot change ends the program. False with an error
  * recorded if the run cannot be used. */
 bool resume_options(train_options *o, const command_line *c, cJSON **config);
-/* Bring everything to where the last checkpoint of the run is, if it has one. False with an error
+/* Restore everything from the last checkpoint of the run, if it has one. False with an error
  * recorded. */
 bool resume_state(session *s);
 

@@ -1,6 +1,6 @@
 /* The directory of a training run.
- * Invariant: whoever writes into it holds the lock, which the system takes back when a process
- * dies. */
+ * Invariant: only the process that holds the lock writes into it; the system releases the lock when
+ * a process dies. */
 #include "examples/ddpm/run_directory.h"
 
 #include "examples/common/paths.h"

@@ -14,11 +14,11 @@ typedef struct training_run {
     run_log log;
 } training_run;
 
-/* Whether dir is not there yet, or an empty directory; changes nothing. */
+/* Whether dir does not exist, or is an empty directory; changes nothing. */
 bool run_check_new(const char *dir);
 /* Make dir with parents, take the lock, write config.json (a JSON text). */
 bool run_create(training_run *r, const char *dir, const char *config);
-/* Take the lock of a run that is there. */
+/* Take the lock of an existing run. */
 bool run_open(training_run *r, const char *dir);
 /* Replace config.json, as a whole. */
 bool run_set_config(training_run *r, const char *config);
@@ -27,7 +27,7 @@ bool run_set_config(training_run *r, const char *config);
 cJSON *run_config(const char *dir);
 /* DIR/samples/step-N.png, freed with free(). */
 char *run_sample_path(const char *dir, int64_t step);
-/* Let go of everything. Accepts a run that is not open, zeroed with lock = -1. */
+/* Release everything. Accepts a run that is not open, zeroed with lock = -1. */
 void run_close(training_run *r);
 
 #endif

@@ -51,7 +51,7 @@ static void observe(const ito_sampler_state *state, ito_tensor *x, void *context
     trajectory_keep(s->trajectory, state, s->batch_first);
 }
 
-/* What the library is told for images first .. of the run. */
+/* The library's options for images first .. of the run. */
 static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
 {
     const sampling_options *o = s->o;

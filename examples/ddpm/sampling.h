@@ -9,7 +9,7 @@
 
 typedef struct sampling_options {
     const char *sampler, *spacing;
-    int64_t steps; /* UNSET_INT: as many as is usual */
+    int64_t steps; /* UNSET_INT: the usual number */
     int64_t n, first, batch, seed;
     double eta, threshold, churn;
     bool no_clip, rederive_eps, end_at_first, noise_at_last;
@@ -32,11 +32,11 @@ typedef struct sampling {
     double guidance_scale;
     trajectory *trajectory; /* NULL: not kept */
     ito_tensor *images;     /* [n, C, H, W] f32, row-major: what sampling_run fills */
-    int64_t batch_first;    /* image of the batch under way */
+    int64_t batch_first;    /* first image of the current batch */
     batches batches;
 } sampling;
 
-/* End the program if an option was given that the sampler does not look at. */
+/* End the program if an option was given that the sampler does not use. */
 void refuse_idle_options(const command_line *c, const char *sampler);
 /* Set o->steps where it is unset, and check it. False with an error recorded. */
 bool sampling_steps(const inference *net, sampling_options *o);

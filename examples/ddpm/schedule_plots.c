@@ -28,8 +28,8 @@ static double beta_tilde(const ito_process *s, int64_t t)
     return s->beta_tilde[t];
 }
 
-/* Eq. (12) with sigma^2 = beta. The library's weight is that of the error of x_0, which is
- * noise / signal times that of eps. The last step is no such term. */
+/* Eq. (12) with sigma^2 = beta. The library's weight is that of the error of x_0, which is noise /
+ * signal times that of eps. The last step is not such a term. */
 static double bound_weight(const ito_process *s, int64_t t)
 {
     if (t == 0)

@@ -10,7 +10,7 @@ typedef struct schedule_plot {
     const char *name;  /* of a file */
     const char *title; /* of the chart */
     bool log_y;
-    /* What is drawn at step t; not finite, or 0 on a logarithmic axis, where there is nothing. */
+    /* The value at step t. If not finite, or 0 on a logarithmic axis, it is not drawn. */
     double (*value)(const ito_process *s, int64_t t);
 } schedule_plot;
 

@@ -1,5 +1,5 @@
 /* A training run in one process.
- * Invariant: a run that is resumed goes on from its checkpoint to the same bits, or not at all. */
+ * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
 #include "examples/common/paths.h"
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The data set, and a check that it is the one a run began with. */
+/* Load the data set and check that it is the one the run began with. */
 static bool open_data(session *s)
 {
     const train_options *o = &s->o;
@@ -133,10 +133,9 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Set the number of steps from --minutes: by the median of some passes after a first one, which
- * warms caches up. A tenth of the time is left for the optimiser, grids and checkpoints.
- * Self-conditioning evaluates the network once more for half of the batches, without gradients: a
- * sixth of a step. */
+/* Set the number of steps from --minutes: by the median of some passes after a warm-up. A tenth of
+ * the time is left for the optimiser, grids and checkpoints. Self-conditioning evaluates the
+ * network once more for half of the batches, without gradients, which adds a sixth of a step. */
 static bool plan_steps(session *s)
 {
     enum { TRIALS = 7 };
@@ -170,7 +169,7 @@ static bool open_events(session *s)
     return good;
 }
 
-/* The settings that stand in every checkpoint, with what there is to say of classes. */
+/* The settings for every checkpoint, with the names of the classes. */
 static char *settings_text(const session *s, const ito_ddpm_settings *settings)
 {
     char *text = ito_ddpm_settings_format(settings);

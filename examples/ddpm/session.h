@@ -21,34 +21,34 @@ typedef struct session {
     ito_self_condition *remembering;
     ito_class_condition *labelled;
     ito_network *network;            /* all of it */
-    ito_timestep_sampler *timesteps; /* NULL: uniform, which remembers nothing */
+    ito_timestep_sampler *timesteps; /* NULL: uniform, which has no state */
     ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
     char *settings;
     training_run run;
-    event_file events; /* for TensorBoard, if wanted */
+    event_file events; /* for TensorBoard, if requested */
     ito_diffusion_trainer trainer;
     progress progress;
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
     int failures;   /* in a row */
-    double seconds; /* trained in former processes */
+    double seconds; /* of training in earlier processes */
     double started;
     int64_t channels, height, width;
 } session;
 
-/* Open all of it for the options in s->o: a new run, or one where its last checkpoint left it.
+/* Open everything for the options in s->o: a new run, or one at its last checkpoint.
  * False with an error recorded. */
 bool session_open(session *s);
-/* All that a checkpoint holds of it. */
+/* The state for a checkpoint. */
 ito_training_state session_state(const session *s);
-/* Write a checkpoint of the step it is at, unless there is one. False with an error recorded. */
+/* Write a checkpoint of the current step, unless there is one. False with an error recorded. */
 bool session_save(session *s);
-/* While training, the network's labels and estimates are dropped by numbers of g; while sampling, g
- * is NULL. */
+/* Set the generator that drops the network's labels and estimates in training; NULL for sampling.
+ */
 void session_draw_from(session *s, ito_generator *g);
-/* Also of what was opened in part. */
+/* Accepts a session that is partly open. */
 void session_close(session *s);
 
 #endif

@@ -1,6 +1,5 @@
-/* What `ito-ddpm train` can be told.
- * Invariant: after parsing every value is set, by the command line, the run, the preset or the
- * table, but for those without a default. */
+/* The options of `ito-ddpm train`. Invariant: after parsing every value is set, by the command
+ * line, the run, the preset or the table, except those without a default. */
 #include "examples/ddpm/train_options.h"
 
 #include "examples/common/settings.h"
@@ -70,7 +69,7 @@ void train_options_set_defaults(train_options *o, const bool *given)
         o->loss = ito_variance_find(o->variance)->learned ? "hybrid" : "simple";
 }
 
-/* What has no part in a new run that is otherwise like this. */
+/* Refuse options that the other options make useless. */
 static void refuse_idle(const train_options *o, const command_line *c)
 {
     if (!data_resizes(o->data))

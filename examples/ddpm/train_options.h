@@ -1,4 +1,4 @@
-/* What `ito-ddpm train` can be told: one table for the struct, the command line, --help, and the
+/* The options of `ito-ddpm train`: one table for the struct, the command line, --help, and the
  * config.json that a run is resumed from. */
 #ifndef ITO_DDPM_TRAIN_OPTIONS_H
 #define ITO_DDPM_TRAIN_OPTIONS_H
@@ -36,7 +36,7 @@ void train_options_set_defaults(train_options *o, const bool *given);
 bool train_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
                     ito_ddpm_settings *out);
 
-/* All of it and the settings as a JSON text, freed with free(). */
+/* All options and the settings as a JSON text, freed with free(). */
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
                            int64_t images);
 /* The config of a run that is resumed with these options in it, likewise. */

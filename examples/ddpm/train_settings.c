@@ -1,5 +1,5 @@
 /* The network and diffusion that the options of `ito-ddpm train` describe.
- * Invariant: what is given to the caller has been built and checked once. */
+ * Invariant: the settings returned have been built and checked once. */
 #include "examples/ddpm/train_options.h"
 
 #include <errno.h>
@@ -64,7 +64,7 @@ static bool can_sample(const ito_diffusion *d)
                          d->prediction->name, first.t);
 }
 
-/* Whether the numbers that were given belong to something that was chosen. */
+/* Whether the choices use the numbers that were given. */
 static bool numbers_belong(const train_options *o, const ito_diffusion_options *d)
 {
     const char *beta = !isnan(o->beta_start) ? "start" : !isnan(o->beta_end) ? "end" : NULL;
@@ -85,7 +85,7 @@ static bool numbers_belong(const train_options *o, const ito_diffusion_options *
     return true;
 }
 
-/* The diffusion, whose choices go together. */
+/* Set the diffusion's options, and check that its choices are compatible. */
 static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
 {
     *d = ITO_OPTIONS(ito_diffusion_options, .schedule = ito_schedule_find(o->schedule),
@@ -117,7 +117,7 @@ bool train_settings(const train_options *o, int64_t channels, int64_t height, in
 {
     ito_ddpm_settings s = {.model = {.levels = 0}, .diffusion = ITO_OPTIONS(ito_diffusion_options)};
     ito_unet_config *c = &s.model;
-    /* With levels of its own a network need not fit the preset's: take that for any size. */
+    /* With its own levels a network need not fit the preset's, so take the preset for any size. */
     int64_t unit = 1 << (ITO_UNET_MAX_LEVELS - 1);
     bool own = o->multipliers != NULL;
     if (ito_unet_preset(o->preset, channels, own ? unit : height, own ? unit : width, c) != ITO_OK)

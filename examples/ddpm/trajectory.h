@@ -1,5 +1,5 @@
 /* The estimates of the clean images at the steps of a sampling trajectory, x_0-hat: as numbers, as
- * a strip of pictures, and as frames that play. */
+ * a strip of pictures, and as frames of an animation. */
 #ifndef ITO_DDPM_TRAJECTORY_H
 #define ITO_DDPM_TRAJECTORY_H
 
@@ -10,7 +10,7 @@ typedef struct trajectory {
     const char *frames; /* a directory, or NULL */
     int64_t columns;    /* images in a row of a frame */
     int64_t steps;      /* that are kept, evenly spaced; UNSET_INT: all, or 10 for a row */
-    ito_tensor *kept;   /* [steps, N, C, H, W] f32; NULL if nothing is wanted */
+    ito_tensor *kept;   /* [steps, N, C, H, W] f32; NULL if nothing is requested */
 } trajectory;
 
 /* Make room for images [N, C, H, W] for trajectories of `steps` steps. False with an error
@@ -18,9 +18,9 @@ typedef struct trajectory {
 bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps);
 /* An ito_sample_observe's work, for a batch that begins with image `first`. */
 void trajectory_keep(trajectory *t, const ito_sampler_state *state, int64_t first);
-/* Write all of it. False with an error recorded. */
+/* Write all outputs. False with an error recorded. */
 bool trajectory_write(const trajectory *t);
-/* Say on stderr where it went. */
+/* Report on stderr where it was written. */
 void trajectory_say(const trajectory *t);
 
 #endif

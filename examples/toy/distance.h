@@ -1,4 +1,4 @@
-/* How far two clouds of points are from each other. */
+/* The distance between two sets of points. */
 #ifndef ITO_EXAMPLES_TOY_DISTANCE_H
 #define ITO_EXAMPLES_TOY_DISTANCE_H
 

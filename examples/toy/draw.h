@@ -4,9 +4,9 @@
 
 #include <ito/ito.h>
 
-/* So many panels side by side, white: u8 [3, H, W] of the current scope. */
+/* White panels side by side: u8 [3, H, W] of the current scope. */
 ito_tensor *draw_panels(int panels);
-/* Points [n, 2] of any float type in a panel, which shows [-1.2, 1.2] both ways. False with an
+/* Points [n, 2] of any float type in a panel, which shows [-1.2, 1.2] on both axes. False with an
  * error recorded. */
 bool draw_points(ito_tensor *picture, int panel, ito_tensor *points);
 /* Arrows from points [n, 2] along vectors [n, 2], the longest one as long as `reach`. */

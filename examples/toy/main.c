@@ -1,5 +1,5 @@
-/* ito-toy: a diffusion of points in the plane, trained in seconds. What is learned is drawn: the
- * data beside samples, and the score at three levels of noise. */
+/* ito-toy: a diffusion of points in the plane, trained in seconds. Draws the data beside samples,
+ * and the score at three levels of noise. */
 #include "examples/common/options.h"
 #include "examples/common/progress.h"
 #include "examples/toy/data.h"
@@ -45,7 +45,7 @@ static const option_row rows[] = {
     END_ROW,
 };
 
-/* What is trained. */
+/* The model and its training. */
 typedef struct toy {
     const toy_options *o;
     const toy_data *data;
@@ -134,7 +134,7 @@ static bool draw_samples(const toy *t, const char *path)
     return true;
 }
 
-/* Places of the plane, on a grid: [side^2, 2]. */
+/* Points of a grid in the plane: [side^2, 2]. */
 static ito_tensor *grid(int64_t side)
 {
     ito_tensor *places = ito_empty(ITO_SHAPE(side * side, 2), ITO_F32);
@@ -146,7 +146,7 @@ static ito_tensor *grid(int64_t side)
     return places;
 }
 
-/* The score, -eps / noise, where noise / signal is sigma, over data that are as noisy. */
+/* The score, -eps / noise, where noise / signal is sigma, over data with the same noise. */
 static bool draw_score(const toy *t, ito_tensor *picture, int panel, double sigma)
 {
     enum { ARROWS = 21, POINTS = 2000 };
@@ -188,7 +188,7 @@ static bool run(const toy_options *o)
     char samples[4096], score[4096];
     snprintf(samples, sizeof samples, "%s/samples.png", o->out);
     snprintf(score, sizeof score, "%s/score.png", o->out);
-    mkdir(o->out, 0777); /* what is wrong with it, the first file says */
+    mkdir(o->out, 0777); /* an error shows at the first file */
     bool good = options_set_threads(o->threads) && toy_open(&t, o) && train(&t);
     ito_scope_begin();
     good = good && draw_samples(&t, samples) && draw_scores(&t, score);

@@ -1,5 +1,5 @@
-/* The network of the toy: a perceptron with three hidden layers, told the time by its sinusoidal
- * embedding. */
+/* The network of the toy: a perceptron with three hidden layers, which takes the time as a
+ * sinusoidal embedding. */
 #ifndef ITO_EXAMPLES_TOY_MLP_H
 #define ITO_EXAMPLES_TOY_MLP_H
 

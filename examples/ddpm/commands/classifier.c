@@ -1,5 +1,5 @@
-/* ito-ddpm classifier: train a classifier of noised images, to guide a network that need not know
- * classes.
+/* ito-ddpm classifier: train a classifier of noised images, which guides a network trained with or
+ * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
 #include "examples/common/paths.h"
@@ -60,7 +60,7 @@ typedef struct job {
     ito_optimizer *optimizer;
     ito_dataset *data;
     ito_loader *loader;
-    double right[LEVELS]; /* part of the images whose class is seen, by how noisy they are */
+    double right[LEVELS]; /* accuracy by level of noise */
 } job;
 
 static void parse(classifier_options *o, int argc, char **argv)
@@ -162,14 +162,15 @@ static bool train_all(job *j)
     return good;
 }
 
-/* ---- how often it is right ---- */
+/* ---- accuracy ---- */
 
 static int64_t step_judged(const job *j, int level)
 {
     return level * j->net.diffusion->process->steps / LEVELS;
 }
 
-/* Of images first .. first + n - 1, noised to a level, how many: -1 after an error. */
+/* The number of correct classes of images first .. first + n - 1, noised to a level; -1 after an
+ * error. */
 static int64_t right_of(const job *j, int64_t first, int64_t n, int level)
 {
     ito_generator g = ito_generator_make((uint64_t)j->o.seed,

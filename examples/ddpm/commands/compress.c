@@ -1,5 +1,5 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
- * Invariant: what comes out of a whole file is what went in, to the bit, or nothing. */
+ * Invariant: a whole file gives exactly the images that went in, or an error. */
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
@@ -89,7 +89,7 @@ static bool prepare(job *j)
 
 /* ---- classes ---- */
 
-/* The class of a word, as the network takes it; -1 with an error recorded. */
+/* The network's label for the name of a class; -1 with an error recorded. */
 static int64_t class_of(const job *j, const char *word)
 {
     int64_t classes = j->network.net.files.settings.model.classes;
@@ -152,7 +152,7 @@ static bool compress_images(job *j)
                                   (size_t)ito_numel(j->made.file)) == ITO_OK;
 }
 
-/* ---- what it says ---- */
+/* ---- results ---- */
 
 /* Sums over an image's columns from .. to - 1 of a table [N, S]. */
 static double sum_of(const ito_tensor *table, int64_t image, int64_t from, int64_t to)
@@ -164,7 +164,7 @@ static double sum_of(const ito_tensor *table, int64_t image, int64_t from, int64
     return sum;
 }
 
-/* The same for all images, by all of their numbers. */
+/* The mean of these sums over all images. */
 static double mean_of(const job *j, const ito_tensor *table, int64_t from, int64_t to)
 {
     int64_t N = ito_size(table, 0);
@@ -174,8 +174,8 @@ static double mean_of(const job *j, const ito_tensor *table, int64_t from, int64
     return sum / (double)ito_numel(j->images);
 }
 
-/* A row for each step: what has been sent before it, and the predicted images' error; and one for
- * all of it. */
+/* A row for each step: the bits sent before it and the error of x_0-hat; and a row for the whole
+ * file. */
 static bool write_curve(const job *j)
 {
     const ito_compressed *m = &j->made;
@@ -204,7 +204,7 @@ static void put_bits(cJSON *root, double written, double bound)
     result_number(root, "overhead", written / bound - 1.0);
 }
 
-/* Image by image, as JSON or a line each. */
+/* Each image, as JSON or a line. */
 static void describe_images(const job *j, cJSON *root)
 {
     int64_t N = ito_size(j->images, 0), S = ito_size(j->made.written, 1);

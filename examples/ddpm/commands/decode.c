@@ -1,4 +1,4 @@
-/* ito-ddpm decode: images of noise that encode has found. */
+/* ito-ddpm decode: images from the noise that encode wrote. */
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/editing.h"
 

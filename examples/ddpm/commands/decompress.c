@@ -1,5 +1,5 @@
-/* ito-ddpm decompress: the images of a file that compress has written, or what the beginning of
- * such a file tells of them (Ho et al. 2020, algorithm 4). */
+/* ito-ddpm decompress: the images of a file that compress wrote, or the estimates from the
+ * beginning of such a file (Ho et al. 2020, algorithm 4). */
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
@@ -77,7 +77,7 @@ static bool prepare(job *j)
                                                                .guidance = 1.0});
 }
 
-/* The file, and whether it is for images as this network takes them. */
+/* Read the file and check that its images are of the network's shape. */
 static bool read_file(job *j)
 {
     const decompress_options *o = &j->o;

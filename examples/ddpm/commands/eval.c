@@ -98,15 +98,15 @@ typedef struct job {
     inference net;
     sampling sampling;
     ito_tensor *made, *real; /* features [N, D], [M, D] */
-    ito_tensor *logits;      /* of the made ones, if they are wanted */
+    ito_tensor *logits;      /* of the generated images, if needed */
     double frechet;
     ito_precision_recall_result manifold;
     ito_classifier_score_result score;
 } job;
 
-/* ---- what goes together ---- */
+/* ---- compatible options ---- */
 
-/* What has no meaning for the bound, which makes no images. */
+/* Refuse options that do not apply to the bound, which generates no images. */
 static void check_bound(const eval_options *o, const command_line *c)
 {
     options_refuse_given(c,
@@ -118,7 +118,7 @@ static void check_bound(const eval_options *o, const command_line *c)
         options_refuse(c, "--rate-distortion: it takes every step, and --monte-carlo draws some");
 }
 
-/* What is judged: images of a model or in a file, or features. */
+/* What is evaluated: images of a model or in a file, or features. */
 static void check_source(const eval_options *o, const command_line *c)
 {
     if ((o->model != NULL) + (o->images != NULL) + (o->features != NULL) != 1)
@@ -193,7 +193,7 @@ static ito_tensor *sample_all(job *j)
 
 /* ---- features ---- */
 
-/* Whether images of this shape are what the classifier knows. */
+/* Whether the classifier takes images of this shape. */
 static bool fits(const ito_tensor *images, const char *whose)
 {
     if (ito_size(images, 1) == 1 && ito_size(images, 2) == 28 && ito_size(images, 3) == 28)
@@ -207,8 +207,8 @@ static bool fits(const ito_tensor *images, const char *whose)
     return false;
 }
 
-/* Classes for n images, each as often as among the labels, wherever one stops: in turn, if all are
- * equally frequent. */
+/* Classes for n images with the frequencies of the labels, for any n: in turn, if all are equally
+ * frequent. */
 static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int64_t n)
 {
     ito_tensor *out = ito_empty(ITO_SHAPE(n), ITO_I64);
@@ -219,7 +219,7 @@ static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int6
     for (int64_t i = 0; i < M; i++)
         there[((const int64_t *)ito_const_data(labels))[i]]++;
     for (int64_t i = 0; i < n; i++) {
-        int64_t next = 0; /* the one that is most behind */
+        int64_t next = 0; /* the class that is furthest below its frequency */
         for (int64_t k = 1; k < classes; k++)
             if (there[k] * (i + 1) - made[k] * M > there[next] * (i + 1) - made[next] * M)
                 next = k;
@@ -229,7 +229,7 @@ static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int6
     return out;
 }
 
-/* The real images; and the classes of those to be made, if they have such. */
+/* The real images, and the classes of the images to generate, if there are any. */
 static ito_tensor *load_real(job *j)
 {
     const eval_options *o = &j->o;
@@ -248,8 +248,8 @@ static ito_tensor *load_real(job *j)
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
-/* What the metrics would miss after hours of sampling: more images than features, a third
- * neighbour, a split each. */
+/* Checked before hours of sampling: more images than features, a third neighbour, an image for each
+ * split. */
 static bool enough_images(const eval_options *o, const ito_tensor *real)
 {
     int64_t least = o->frechet ? ITO_CLASSIFIER_WIDTH + 1 : o->score ? 10 : 4;
@@ -308,7 +308,7 @@ static bool compute(job *j)
     return ito_precision_recall(real, j->made, &j->manifold, .k = 3) == ITO_OK;
 }
 
-/* ---- what it says ---- */
+/* ---- results ---- */
 
 static cJSON *describe(const job *j)
 {

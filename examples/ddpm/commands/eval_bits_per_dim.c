@@ -23,14 +23,14 @@ typedef struct job {
     inference net;
     ito_tensor *images; /* [n, C, H, W] u8 or f32 */
     ito_bits bits;      /* of all of them; but terms and squares are [1, T], their means */
-    char *chart;        /* where the chart goes, or NULL */
+    char *chart;        /* the path of the chart, or NULL */
     batches batches;
 } job;
 
-/* ---- getting ready ---- */
+/* ---- preparation ---- */
 
-/* A network with classes is told each image's own, unless one was named; none where there are none
- * to tell. */
+/* A network with classes is given each image's own class, unless one was named; no class if the
+ * data have none. */
 static bool choose_classes(job *j)
 {
     inference *net = &j->net;
@@ -213,7 +213,7 @@ static bool write_rate_distortion(const job *j)
     return write_table(j->o->rate_distortion, rows, T) && write_chart(j->chart, rows, T);
 }
 
-/* ---- what it says ---- */
+/* ---- results ---- */
 
 static double mean_of(const double *values, int64_t n)
 {
@@ -223,7 +223,7 @@ static double mean_of(const double *values, int64_t n)
     return sum / (double)n;
 }
 
-/* Of the mean of n values, at least 2. */
+/* The standard error of the mean of n values, at least 2. */
 static double standard_error(const double *values, int64_t n)
 {
     double mean = mean_of(values, n), squares = 0.0;

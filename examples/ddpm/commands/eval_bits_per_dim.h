@@ -10,14 +10,14 @@ typedef struct bits_options {
     const char *variance;        /* NULL: the run's */
     const char *class;           /* NULL: each image's own */
     const char *rate_distortion; /* FILE.csv, with FILE.svg beside it; or NULL */
-    int64_t n;           /* images, the first ones; UNSET_INT: as many as is usual, or all */
+    int64_t n; /* the number of images, from the first; UNSET_INT: the usual number, or all */
     int64_t monte_carlo; /* steps drawn for each image; UNSET_INT: all */
     int64_t seed, batch;
     bool test; /* the data's test set */
     bool no_clip, json;
 } bits_options;
 
-/* Compute it, print it and write the files; the program's exit code. */
+/* Compute the bound, print it and write the files; the program's exit code. */
 int bits_run(const bits_options *o);
 
 #endif

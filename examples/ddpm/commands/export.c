@@ -1,4 +1,4 @@
-/* ito-ddpm export: a trained network as one file that stands alone, to be given away. */
+/* ito-ddpm export: a trained network as one self-contained file. */
 #include "examples/common/paths.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"

@@ -1,5 +1,5 @@
-/* ito-ddpm info: what a file or directory holds, having read and verified all of it.
- * Invariant: what is said of a file was found in it, and a damaged one is an error. */
+/* ito-ddpm info: the contents of a file or directory, after all of it was read and verified.
+ * Invariant: all that is printed was read from the file, and a damaged file is an error. */
 #include "examples/common/idx_directory.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
@@ -246,7 +246,7 @@ static bool describe_run(cJSON *o, const char *dir)
     return good;
 }
 
-/* ---- what it is ---- */
+/* ---- kinds of files ---- */
 
 static bool describe_folder(cJSON *o, const char *dir)
 {
@@ -308,14 +308,14 @@ static bool describe(cJSON *o, const char *path)
 
 /* ---- printing ---- */
 
-/* Text from a file: control characters, which could command a terminal, are shown as '?'. */
+/* Text from a file: control characters, which could control the terminal, are shown as '?'. */
 static void print_text(const char *text)
 {
     for (; *text != '\0'; text++)
         putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
 }
 
-/* A line a member, those of objects indented below their name. */
+/* One line per member; members of objects are indented below their name. */
 static void print_object(const cJSON *o, int indent)
 {
     const cJSON *item;

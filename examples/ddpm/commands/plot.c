@@ -1,4 +1,4 @@
-/* ito-ddpm plot: noise schedules as charts, and an image on its way to noise.
+/* ito-ddpm plot: noise schedules as charts, and an image at rising levels of noise.
  * Invariant: files are complete or not written. */
 #include "examples/common/chart.h"
 #include "examples/common/paths.h"

@@ -1,4 +1,4 @@
-/* ito-ddpm report: write the report of a run, as training does at every checkpoint. */
+/* ito-ddpm report: write the report of a run, as training also does at every checkpoint. */
 #include "examples/ddpm/report.h"
 
 #include "examples/common/options.h"

@@ -121,7 +121,7 @@ static void parse(sample_options *o, int argc, char **argv)
     if (o->model == NULL) {
         o->model = BUILT_IN;
         if (o->sampling.steps == UNSET_INT)
-            o->sampling.steps = 25; /* a matter of seconds */
+            o->sampling.steps = 25; /* takes seconds */
     }
     if (o->trajectory == NULL && o->frames == NULL) {
         options_refuse_given(&c, "trajectory-steps",
@@ -138,8 +138,8 @@ static void parse(sample_options *o, int argc, char **argv)
         o->columns = (int64_t)ceil(sqrt((double)o->sampling.n));
 }
 
-/* The network and, if there is a classifier, that: the network is then evaluated without a class.
- */
+/* Open the network and the classifier, if any; with a classifier the network is evaluated without a
+ * class. */
 static bool open_network(job *j)
 {
     const sample_options *o = &j->o;

@@ -1,7 +1,7 @@
-/* ito-ddpm train: the loop around models/ddpm/train.h, with everything that makes a run safe to
- * interrupt.
- * Invariant: what happens in step n depends on the run's settings and n alone, so a run that is
- * resumed from any checkpoint goes on to the same bits. */
+/* ito-ddpm train: the training loop around models/ddpm/train.h, which can be interrupted at any
+ * time.
+ * Invariant: step n depends on the run's settings and n alone, so a run resumed from any checkpoint
+ * gives the same bits. */
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
@@ -24,7 +24,7 @@ static int fail(session *s)
     return options_report("train");
 }
 
-/* ---- what is written on the way ---- */
+/* ---- output during training ---- */
 
 static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
 {
@@ -35,8 +35,8 @@ static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
     return stop_signal() == 0;
 }
 
-/* A grid of samples at path, of each class in turn. Ones that are not finite are no reason to stop:
- * the averages are young. */
+/* A grid of samples at path, of each class in turn. Samples that are not finite are no reason to
+ * stop, since the averages are still young. */
 static bool write_grid(session *s, const char *path)
 {
     const train_options *o = &s->o;
@@ -88,7 +88,7 @@ static void write_report(session *s)
     ito_error_clear();
 }
 
-/* A number as JSON has it: there is no NaN in it. */
+/* A number in JSON, which has no NaN. */
 static const char *json_number(char text[32], double value)
 {
     snprintf(text, 32, isfinite(value) ? "%.9g" : "null", value);
@@ -121,13 +121,13 @@ static double learning_rate(const train_options *o, int64_t step)
     return strcmp(o->decay, "cosine") == 0 ? lr * ito_lr_cosine(step, o->steps, 0.0) : lr;
 }
 
-/* Any NaN as printf shows the usual one, without a sign. */
+/* Replace any NaN by the one that printf shows without a sign. */
 static double plain(double value)
 {
     return isnan(value) ? (double)NAN : value;
 }
 
-/* A step that was not applied: the run ends when there are too many. */
+/* Count a step that was not applied; the run ends after too many in a row. */
 static bool tolerate(session *s, const ito_train_result *r, double lr)
 {
     s->failures = r->applied ? 0 : s->failures + 1;
@@ -180,13 +180,14 @@ static bool train(session *s)
     int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
     progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
     s->started = progress_clock();
-    /* A process that was stopped while it drew samples left them to this one. */
+    /* Draw the samples that an earlier process was stopped at. */
     if (sample_due(s) && !sample(s))
         return false;
     while (s->step < last && stop_signal() == 0) {
         if (!one_step(s))
             return false;
-        /* None while steps fail: the one before is as good, and resuming it counts them again. */
+        /* No checkpoint while steps fail: the last one is as good, and a resumed run counts the
+         * failures again. */
         bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
         if (checkpoint_due && !session_save(s))
             return false;

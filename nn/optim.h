@@ -81,7 +81,7 @@ typedef struct ito_step_options {
     /* 0 or more: the step takes the gradients as if scaled down to this joint norm. INFINITY: the
      * gradients are not clipped, and their norm is not computed for it. */
     double max_norm ITO_DEFAULT((double)INFINITY);
-    double *grad_norm; /* receives the norm before clipping; NULL: not wanted */
+    double *grad_norm; /* receives the norm before clipping; NULL: none */
     ito_ema *ema;      /* averages of the same model, updated with the new values; NULL: none */
 } ito_step_options;
 #define ITO_DEFAULTS_ito_step_options .max_norm = (double)INFINITY

@@ -50,7 +50,7 @@ ito_named_tensors *named_tensors_create(int64_t n, size_t name_bytes)
     return list;
 }
 
-/* Where the next name goes: behind the last one. */
+/* The place of the next name: after the last one. */
 static char *next_name(const ito_named_tensors *list)
 {
     if (list->n == 0)

@@ -17,7 +17,7 @@ typedef struct ito_module_entry {
     struct ito_module_entry *next;
 } ito_module_entry;
 
-/* Called with an entry and the module m that it belongs to; false ends the walk. */
+/* Called with an entry and the module m that it belongs to; false ends the traversal. */
 typedef bool registry_visit(const ito_module *m, ito_module_entry *e, void *context);
 /* Visit each entry of these kinds (entry_kind, combined) in registry order; false if a visit was.
  */

@@ -100,7 +100,7 @@ static bool grow(run_history *h, int64_t *room)
     return true;
 }
 
-/* Append what the line says; false if it is not a line of a log. */
+/* Append the columns of the line; false if it is not a line of a log. */
 static bool take_line(run_history *h, const char *line)
 {
     cJSON *root = cJSON_Parse(line);

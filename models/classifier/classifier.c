@@ -72,7 +72,7 @@ ito_tensor *ito_classifier_features(ito_classifier *c, ito_tensor *x)
     h = ito_avg_pool2d(block(c, 1, h), 2);             /* [N, 48, 7, 7] */
     h = block(c, 3, block(c, 2, h));                   /* [N, 96, 7, 7] */
     h = ito_silu(ito_conv2d_forward(c->squeeze, h));   /* [N, 24, 7, 7] */
-    h = ito_flatten(ito_contiguous(h), 1, 3);          /* row-major, whatever memory is */
+    h = ito_flatten(ito_contiguous(h), 1, 3);          /* row-major, whatever the memory order */
     h = ito_keep(ito_silu(ito_linear_forward(c->dense, h)));
     ito_scope_end();
     return h;

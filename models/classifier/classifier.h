@@ -1,5 +1,5 @@
-/* A small convolutional network that classifies images of 28x28 pixels, and whose features serve to
- * compare sets of images (models/metrics).
+/* A small convolutional network that classifies images of 28x28 pixels, and whose features are used
+ * to compare sets of images (models/metrics).
  *
  * Four 3x3 convolutions, each with group norm and silu; average pooling halves the image after the
  * first and the second. A 1x1 convolution reduces the channels. Two linear layers follow: the first
@@ -39,7 +39,7 @@ typedef struct ito_classifier {
 /** Options of ito_classifier_create. */
 typedef struct ito_classifier_options {
     int reserved_;
-    ito_generator *generator; /* weights are drawn as layers.h says; NULL: they are zero */
+    ito_generator *generator; /* weights are drawn as layers.h says; NULL: zero */
     double dropout;           /* of the features, in training mode; in [0, 1) */
 } ito_classifier_options;
 #define ITO_DEFAULTS_ito_classifier_options .reserved_ = 0

@@ -1,4 +1,4 @@
-/* Metrics of generated images: how far a set of them is from a set of real ones.
+/* Metrics of generated images: the distance of a set of them from a set of real ones.
  *
  * All metrics take features: [N, D] numbers, one row for each image, from any network; only the
  * score takes a classifier's logits. Everything is computed in f64, records no gradients and does
@@ -120,8 +120,8 @@ typedef struct ito_classifier_score_result {
  * @param logits  [N, classes] of any float dtype, N at least the number of splits; borrowed.
  * @param out     set on success.
  * @return        ITO_ERR_SHAPE, ITO_ERR_RANGE for splits, ITO_ERR_DTYPE, ITO_ERR_NUMERIC for a
- * logit that is not finite, ITO_ERR_ARGUMENT for a NULL, ITO_ERR_MEMORY. Source: Salimans et al.
- * 2016, arXiv:1606.03498.
+ *                logit that is not finite, ITO_ERR_ARGUMENT for a NULL, ITO_ERR_MEMORY. Source:
+ *                Salimans et al. 2016, arXiv:1606.03498.
  */
 ITO_API ito_status ito_classifier_score_with(ito_tensor *logits, ito_classifier_score_result *out,
                                              ito_classifier_score_options options);

@@ -1,5 +1,5 @@
-/* Precision and recall of a set of features: how much of each set lies among the points of the
- * other. Distances come block by block from matrix products, |x|^2 + |y|^2 - 2 x y. */
+/* Precision and recall of two sets of features: the share of each set that lies among the points of
+ * the other. Distances come block by block from matrix products, |x|^2 + |y|^2 - 2 x y. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "models/metrics/features.h"

@@ -1,5 +1,5 @@
-/* Compressing and decompressing: checks, the steps between them, and what it gives.
- * Invariant: nothing is given unless all of it is in order. */
+/* Compressing and decompressing: checks, the run, and the results. Invariant: results are written
+ * only if everything succeeded. */
 #include "models/ddpm/compress/codec_internal.h"
 
 #include "autograd/autograd.h"
@@ -156,7 +156,7 @@ ito_status ito_compressed_inspect(const uint8_t *bytes, int64_t size, const char
     return ITO_OK;
 }
 
-/* Whether the same numbers will come out here as where the file was made. */
+/* Check that numbers here are the same as where the file was made. */
 static ito_status check_sides(codec *c, const ito_decompress_options *o)
 {
     if (strcmp(c->header.isa, ito_isa()) != 0)
@@ -174,7 +174,7 @@ static ito_status check_sides(codec *c, const ito_decompress_options *o)
         "it was made with another network, another checkpoint of it or another diffusion");
 }
 
-/* What the run along a stream of so many bytes gives. */
+/* Run along the stream and fill in the result. */
 static ito_status decompress(codec *c, const uint8_t *stream, int64_t size,
                              const ito_decompress_options *o, ito_decompressed *out)
 {

@@ -1,6 +1,6 @@
 /* The header and the frames of compressed images.
- * Invariant: nothing in a file is believed before the check behind it, nor a size before it is
- * known to be possible. */
+ * Invariant: nothing in a file is used before its check is verified, nor a size before it is known
+ * to be possible. */
 #include "models/ddpm/compress/codec_file.h"
 
 #include "models/ddpm/compress/normal_code.h"
@@ -17,7 +17,7 @@ enum { ISAS = 4, CHECK = 2 };
 /* Numbers of all images; more would not fit into memory where such networks run. */
 #define NUMBERS_MAX ((int64_t)1 << 28)
 
-/* Checks are to take little of small files and be many in large ones. */
+/* Checks take little of small files and are frequent in large ones. */
 static int64_t frame_room(const code_header *h)
 {
     int64_t numbers = shape_numel(h->info.shape);
@@ -140,8 +140,8 @@ static uint64_t take_varint(file_cursor *c)
     return value;
 }
 
-/* Sizes that can be: all is between 1 and a limit that leaves room for their products. A pixel
- * takes more than 2^-16 bits, since 255 of 2^24 parts are others'. */
+/* Whether the sizes are possible: between 1 and a limit that leaves room for their products. A
+ * pixel takes more than 2^-16 bits, since 255 of 2^24 parts are others'. */
 static bool sizes_fit(const code_header *h)
 {
     const ito_compressed_info *i = &h->info;

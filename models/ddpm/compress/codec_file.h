@@ -6,9 +6,9 @@
  *         bytes of the stream; with labels N more
  *     of 4, 4 and 2 bytes, the lowest first: fingerprint of network and diffusion; crc32 of the
  *         images; low half of the crc32 of the first x_0-hat
- *     2 bytes: low half of the crc32 of all that stands before
- *     frames: up to frame_room bytes of the stream, and the low half of the crc32 of all that
- *         stands before in the file
+ *     2 bytes: low half of the crc32 of all bytes before
+ *     frames: up to frame_room bytes of the stream, and the low half of the crc32 of all
+ *         bytes before
  * A check therefore covers what came before it too, and the stream can be used frame by frame. */
 #ifndef ITO_DDPM_CODEC_FILE_H
 #define ITO_DDPM_CODEC_FILE_H

@@ -1,5 +1,4 @@
-/* Internal: the steps of progressive coding, the same for both directions: what one side writes,
- * the other reads. */
+/* Internal: the steps of progressive coding, written once for writing and reading. */
 #ifndef ITO_DDPM_CODEC_INTERNAL_H
 #define ITO_DDPM_CODEC_INTERNAL_H
 
@@ -10,7 +9,7 @@
 /* A block count is coded by its length in bits, expected by that of the step before. */
 enum { COUNT_LENGTHS = 24 };
 
-/* What is expected of a step from t to s, or of the pixels at the last one. */
+/* The distributions of a step from t to s, or of the pixels at the last one. */
 typedef struct code_step {
     ito_step step;
     ito_posterior mean;            /* q(x_s | x_t, x_0), eq. (7) */
@@ -29,7 +28,7 @@ typedef struct codec {
     void *progress_context;
     int64_t N, D, S;
     code_step *steps;  /* [S] */
-    ito_tensor *x;     /* [N, C, H, W] f32, the images at the step under way */
+    ito_tensor *x;     /* [N, C, H, W] f32, the images at the current step */
     ito_tensor *order; /* [D] the order of an image's numbers in which blocks are cut */
     float *linear, *quadratic, *normals; /* [room for D] of one block */
     float *scores;                       /* [candidates], writing */
@@ -45,12 +44,12 @@ typedef struct codec {
 
 /* Plan the steps, draw x_T and make room, for c->header. */
 ito_status codec_begin(codec *c, bool writing);
-/* Let go of what is not of the scope; also after a failure. */
+/* Release what the scope does not own; also after a failure. */
 void codec_end(codec *c);
 /* From x_T along the steps; *done is the last one whose estimate is known. ITO_ERR_ARGUMENT with no
  * error recorded if progress stopped it. */
 ito_status codec_run(codec *c, int64_t *done);
-/* crc32 of all that both sides must have alike, apart from what the header has in so many words. */
+/* crc32 of everything that must be the same on both sides and is not in the header itself. */
 uint32_t codec_fingerprint(const codec *c, uint32_t model);
 /* crc32 of the images. */
 uint32_t codec_images_sum(const codec *c);

@@ -1,6 +1,6 @@
 /* The steps of progressive coding.
- * Invariant: x and all that is expected of it depend on the file's settings and on symbols coded
- * before alone; the images themselves decide nothing but symbols. */
+ * Invariant: x and its distributions depend only on the file's settings and on symbols coded
+ * before; the images determine only symbols. */
 #include "models/ddpm/compress/codec_internal.h"
 
 #include "autograd/ops.h"
@@ -20,7 +20,7 @@ static const double worth_bits = 0.1;
 /* Streams of random numbers are (image, step, what for); blocks are numbered from 0. */
 enum { FOR_ORDER = (1 << 20) - 1, STEP_OF_START = (1 << 20) - 1 };
 
-/* What the network says at a step, of all images; of the scope of that step. */
+/* The network's estimate at a step for all images; of the scope of that step. */
 typedef struct code_estimate {
     ito_tensor *x_0_hat, *v;
     const float *x_0;       /* [N, D] */
@@ -126,7 +126,7 @@ static double deviation_of(const code_estimate *g, int64_t at)
     return g->deviation != NULL ? (double)g->deviation[at] : g->fixed;
 }
 
-/* In units of what is expected, number `at` is N(shift, ratio^2) in truth. */
+/* In units of the expected distribution, the true one of number `at` is N(shift, ratio^2). */
 static double shift_of(const codec *c, const code_step *k, const code_estimate *g, int64_t at,
                        double *ratio)
 {
@@ -138,7 +138,7 @@ static double shift_of(const codec *c, const code_step *k, const code_estimate *
     return k->mean.x_0 * (clean[at] - (double)g->x_0[at]) / deviation;
 }
 
-/* The divergence of what is true from what is expected, in bits. */
+/* The divergence of the true from the expected distribution, in bits. */
 static double divergence(const codec *c, const code_step *k, const code_estimate *g, int64_t image)
 {
     double sum = 0.0;
@@ -166,7 +166,7 @@ static bool weigh(codec *c, const code_step *k, const code_estimate *g, int64_t 
     return quadratic;
 }
 
-/* How many blocks a step of so many bits is parted into; 0: nothing is sent. */
+/* The number of blocks of a step of so many bits; 0: nothing is sent. */
 static int64_t code_count(codec *c, int64_t image, double bits)
 {
     int64_t count = 0;
@@ -246,7 +246,7 @@ static void show(codec *c, const code_estimate *g)
             (uint8_t)fmin(fmax(nearbyint(((double)g->x_0[i] + 1.0) * 127.5), 0.0), 255.0);
 }
 
-/* What the bound says of the pixels, and the error of x_0-hat. */
+/* The bound's term of the pixels, and the error of x_0-hat. */
 static bool measure(codec *c, int64_t i, const code_estimate *g)
 {
     ito_tensor *x_0 = ito_cast(g->x_0_hat, ITO_F64);
@@ -268,8 +268,8 @@ static uint16_t check_of(const code_estimate *g, int64_t n)
     return (uint16_t)crc32(0, (const uint8_t *)g->x_0, (unsigned)(n * (int64_t)sizeof *g->x_0));
 }
 
-/* Step i of all images. False after an error; when the stream has ended, images are what the
- * network sees there. */
+/* Step i of all images. False after an error; when the stream has ended, the images are the
+ * network's estimate there. */
 static bool code_step_of_all(codec *c, int64_t i)
 {
     code_estimate g;

@@ -1,6 +1,6 @@
 /* Ordered random coding of normal samples.
- * Invariant: a candidate is a function of seed, stream and number alone, and what is picked does
- * not depend on the number of threads. */
+ * Invariant: a candidate is a function of seed, stream and number alone, and the candidate picked
+ * does not depend on the number of threads. */
 #include "models/ddpm/compress/normal_code.h"
 
 #include "tensor/internal.h"

@@ -1,12 +1,12 @@
-/* Internal: sending a sample of one normal distribution to someone who expects another, by ordered
- * random coding (Theis, Yosri 2022, arXiv:2110.12805), a form of minimal random coding (Havasi,
- * Peharz, Hernandez-Lobato 2018, arXiv:1810.00440).
+/* Internal: sending a sample of one normal distribution to a receiver who expects another, by
+ * ordered random coding (Theis, Yosri 2022, arXiv:2110.12805), a form of minimal random coding
+ * (Havasi, Peharz, Hernandez-Lobato 2018, arXiv:1810.00440).
  *
  * Both sides draw the same candidates from the distribution that is expected, here standard normal.
  * The sender weighs each by how much likelier the true distribution makes it, picks one by these
- * weights, and sends its number. Whoever is drawn first among equals has a small number, so that
- * the number takes about as many bits as the distributions differ by, however many candidates there
- * are; with too few of them the sample is drawn towards what is expected. */
+ * weights, and sends its number. Of equal weights the earlier is picked more often, so that the
+ * number takes about as many bits as the divergence, for any number of candidates. With too few of
+ * them the sample is biased towards the expected distribution. */
 #ifndef ITO_DDPM_NORMAL_CODE_H
 #define ITO_DDPM_NORMAL_CODE_H
 

@@ -31,7 +31,7 @@ typedef struct adaptive_model {
 } adaptive_model;
 
 void coder_write_begin(range_coder *r);
-/* The fewest bytes that tell the symbols written; then r->bytes, r->size are the stream. */
+/* The fewest bytes that determine the symbols written; then r->bytes, r->size are the stream. */
 ito_status coder_write_end(range_coder *r);
 /* Also after a failure, and for a coder that reads. */
 void coder_free(range_coder *r);
@@ -42,7 +42,7 @@ double coder_written(const range_coder *r);
 
 /* Reading: a number in [0, total) that lies in the share of the next symbol. Else 0. */
 uint32_t coder_target(const range_coder *r, uint32_t total);
-/* The symbol with this share: write it, or go on behind it. */
+/* The symbol with this share: write it, or continue after it. */
 void coder_take(range_coder *r, uint32_t start, uint32_t width, uint32_t total);
 
 /* A number of so many bits, at most 24, all as likely. */

@@ -1,6 +1,5 @@
-/* What samplers do with images that there are already: encode and decode, interpolate, change,
- * complete. All of it is a run of the samplers of sampler.h, with their options; nothing is
- * recorded for gradients.
+/* Samplers applied to existing data: encode and decode, interpolate, change, complete. All of it is
+ * a run of the samplers of sampler.h, with their options; nothing is recorded for gradients.
  */
 #ifndef ITO_DDPM_EDIT_H
 #define ITO_DDPM_EDIT_H
@@ -11,9 +10,8 @@
 extern "C" {
 #endif
 
-/**
- * The noise that images come from by DDIM: its steps taken upwards. At each the network is
- * evaluated at the time that x goes to, as if x were there already.
+/** The noise from which DDIM makes x_0: its steps taken upwards. At each the network is evaluated
+ * on x at the time that the step goes to.
  *
  * @param x_0      [N, ...] f32 or f64.
  * @param options  steps, spacing, times, start, the limits of x_0-hat, progress; others are
@@ -42,9 +40,8 @@ ITO_API ito_status ito_diffusion_round_trip_with(const ito_diffusion *d, ito_net
     ITO_AT(ito_diffusion_round_trip_with(d, network, x_0,                                          \
                                          ITO_OPTIONS(ito_sample_options, __VA_ARGS__), out))
 
-/**
- * Between two images: both noised to time t, mixed there in the proportions 1 - lambda to lambda,
- * and brought back; all mixtures with the same noise, on the way down too.
+/** Between two examples: both are noised to time t, mixed there in the proportions 1 - lambda to
+ * lambda, and sampled from there. All mixtures take the same noise, in sampling too.
  *
  * @param x_a, x_b  [1, ...] f32 or f64.
  * @param lambda    [K] f32 or f64.
@@ -61,11 +58,11 @@ ITO_API ito_tensor *ito_diffusion_interpolate_with(const ito_diffusion *d, ito_n
     ITO_AT(ito_diffusion_interpolate_with(d, network, x_a, x_b, lambda, t,                         \
                                           ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
-/**
- * Image to image: noised to the share `strength` of all times, and brought back.
+/** Image to image, for data of any shape: noised to the share `strength` of all times, and sampled
+ * from there.
  *
  * @param x_0       [N, ...] f32 or f64.
- * @param strength  in (0, 1]: 1 keeps next to nothing of x_0.
+ * @param strength  in (0, 1]: 1 keeps almost nothing of x_0.
  * Source: Meng et al. 2021, arXiv:2108.01073 (SDEdit).
  */
 ITO_API ito_tensor *ito_image_to_image_with(const ito_diffusion *d, ito_network *network,
@@ -75,17 +72,16 @@ ITO_API ito_tensor *ito_image_to_image_with(const ito_diffusion *d, ito_network 
     ITO_AT(ito_image_to_image_with(d, network, x_0, strength,                                      \
                                    ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
 
-/** How often inpainting goes back up, so that what is made can settle to what is given. {10, 1}
- * does not go back. */
+/** How often inpainting goes back to noisier times, so that generated parts fit the given ones.
+ * {10, 1} does not go back. */
 typedef struct ito_resampling {
     int64_t jump;    /* steps up at once; the paper's is 10 */
-    int64_t repeats; /* times each stretch is sampled; 1 goes up never, the paper's is 10 */
+    int64_t repeats; /* times each stretch is sampled; 1 never goes up, the paper's is 10 */
 } ito_resampling;
 
-/**
- * Complete images: after every step, what is given is put in its place, noised as far.
+/** Complete data: after every step the given part is put in its place, noised to the same time.
  *
- * @param x_0   [N, ...] f32 or f64; what is outside the mask does not matter.
+ * @param x_0   [N, ...] f32 or f64; values outside the mask do not matter.
  * @param mask  of a shape that broadcasts to x_0's, any dtype: above 0.5 where x_0 is given.
  * @return      equal to x_0 there.
  * Source: Lugmayr et al. 2022, arXiv:2201.09865 (RePaint), algorithm 1 and appendix B.

@@ -1,4 +1,4 @@
-/* Encoding by DDIM, its steps taken upwards, and the way back. */
+/* Encoding by DDIM, its steps taken upwards, and the round trip. */
 #include "models/ddpm/edit/edit.h"
 
 #include "autograd/autograd.h"

@@ -1,4 +1,4 @@
-/* Image to image: noised part of the way, and brought back.
+/* Image to image: noised to a middle time, and sampled from there.
  * Invariant: example i takes random numbers from its own generator only. */
 #include "models/ddpm/edit/noised.h"
 

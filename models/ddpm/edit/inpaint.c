@@ -10,7 +10,7 @@
 
 #include <stdlib.h>
 
-/* RePaint's way over n steps: places in the list of times, or their number alone if out is NULL.
+/* RePaint's path over n steps: places in the list of times, or their number alone if out is NULL.
  * left [n] counts the returns that a place still has. */
 static int64_t repaint_places(int64_t n, ito_resampling r, int64_t *left, int64_t *out)
 {

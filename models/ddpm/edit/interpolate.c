@@ -1,4 +1,4 @@
-/* Interpolation between two data, mixed at a noisy time.
+/* Interpolation between two examples, mixed at a noisy time.
  * Invariant: all mixtures take the same random numbers. */
 #include "models/ddpm/edit/noised.h"
 
@@ -38,7 +38,7 @@ static ito_tensor *mixtures(sampler_run *run, ito_tensor *a, ito_tensor *b, ito_
     ito_generator after = run->generators[0];
     run->generators[0] = ito_generator_make(after.seed, after.stream + 1);
     ito_tensor *second = noised_to_start(run, b);
-    for (int64_t i = 0; i < K; i++) /* all go on from the same place */
+    for (int64_t i = 0; i < K; i++) /* all continue from the same state */
         run->generators[i] = after;
     ito_shape shape = one_per_example(a);
     shape.dim[0] = K;

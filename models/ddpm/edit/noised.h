@@ -1,4 +1,4 @@
-/* Internal: data noised to where a run begins. */
+/* Internal: data noised to the first time of a run. */
 #ifndef ITO_DDPM_EDIT_NOISED_H
 #define ITO_DDPM_EDIT_NOISED_H
 

@@ -1,5 +1,5 @@
 /* The variational bound, term by term, and its evaluation over all steps.
- * Invariant: image i takes random numbers from its own stream only; sums run in f64. */
+ * Invariant: example i takes random numbers from its own stream only; sums run in f64. */
 #include "models/ddpm/likelihood/bound_internal.h"
 
 #include "autograd/autograd.h"
@@ -87,7 +87,7 @@ static ito_tensor *divergence(const ito_diffusion *d, ito_tensor *x_0, ito_tenso
     return ito_mul_scalar(ito_add_scalar(ito_add(variances, means), -1.0), 0.5 / M_LN2);
 }
 
-/* Which images are at t = 0: bool, [N, 1, ...]. */
+/* Which examples are at t = 0: bool, [N, 1, ...]. */
 static ito_tensor *at_the_end(const ito_tensor *like, const ito_tensor *t, int64_t *n)
 {
     ito_shape shape = {.ndim = like->ndim, .dim = {like->shape[0], 1, 1, 1, 1, 1, 1, 1}};
@@ -125,8 +125,8 @@ ito_tensor *bound_terms(const ito_diffusion *d, ito_tensor *x_0, ito_tensor *x_0
 
 /* ---- L_T ---- */
 
-/* The level of x_T in units of what sampling starts from, which has this deviation: 1 where
- * variance is preserved. */
+/* The level of x_T in units of the deviation that sampling starts from: 1 where variance is
+ * preserved. */
 static ito_level prior_level(const ito_process *p)
 {
     ito_level end = ito_process_level(p, p->t_max);
@@ -288,7 +288,7 @@ static ito_status evaluate_check(const evaluation *e)
     return ITO_OK;
 }
 
-/* What steps are drawn with, if they are. */
+/* Prepare the probabilities of the steps, if they are drawn. */
 static bool prepare_draws(evaluation *e)
 {
     int64_t N = e->x_0->shape[0];

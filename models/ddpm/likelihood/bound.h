@@ -1,6 +1,6 @@
 /* The variational bound on -log2 p(x_0), in bits a dimension, in its parts (eq. 5):
  *     L_T + sum of L_{t-1} over t > 1 + L_0,
- * and what progressive coding makes of it: rate and distortion (section 4.3, algorithms 3 and 4).
+ * and rate and distortion of progressive coding (section 4.3, algorithms 3 and 4).
  *
  * L_T = KL(q(x_T | x_0) || N(0, I)), L_{t-1} = KL(q(x_{t-1} | x_t, x_0) || p(x_{t-1} | x_t)), and
  * L_0 = -log p(x_0 | x_1), the discretised decoder of eq. (13): x_0 are 8-bit images, scaled to
@@ -31,16 +31,16 @@ typedef enum ito_decoder {
 ITO_API ito_tensor *ito_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
                                      ito_decoder decoder);
 
-/** L_T of images [N, ...]: [N], bits a dimension. */
+/** L_T of examples [N, ...]: [N], bits a dimension. */
 ITO_API ito_tensor *ito_prior_bits(const ito_diffusion *d, ito_tensor *x_0);
 
-/** The bound of N images, in f64, bits a dimension; of the current scope. */
+/** The bound of N examples, in f64, bits a dimension; of the current scope. */
 typedef struct ito_bits {
     ito_tensor *total;   /* [N] prior + the sum of terms */
     ito_tensor *prior;   /* [N] L_T */
     ito_tensor *terms;   /* [N, T] L_0 at t = 0, then L_t; of steps that are drawn, divided by how
                             often each is, so that means over images are unbiased */
-    ito_tensor *squares; /* [N, T] mean squared error of the x_0-hat that x_t tells; likewise */
+    ito_tensor *squares; /* [N, T] mean squared error of x_0-hat at x_t; likewise */
     ito_tensor *decoded; /* [2, N] L_0 by each ito_decoder */
 } ito_bits;
 
@@ -56,14 +56,13 @@ typedef struct ito_bits_options {
     int64_t monte_carlo; /* 0: all steps. Else t = 0 and so many of the others, drawn for each image
                             from its stream: the network is evaluated 1 + monte_carlo times */
     uint64_t seed;
-    int64_t first_image; /* image i draws from stream first_image + i */
+    int64_t first_image; /* example i draws from stream first_image + i */
     ito_step_progress *progress;
     void *progress_context;
 } ito_bits_options;
 #define ITO_DEFAULTS_ito_bits_options .draws = 1
 
-/**
- * The bound of each image: an unbiased estimate of it from one noising a step. The network is
+/** The bound of each example: an unbiased estimate of it from one noising a step. The network is
  * evaluated T times.
  *
  * With .monte_carlo = K the sum of L_t over t >= 1 is estimated from K of its terms, each counted 1
@@ -73,8 +72,8 @@ typedef struct ito_bits_options {
  *
  * @param x_0  [N, ...] f32 or f64, pixels scaled to [-1, 1].
  * @param out  written on success.
- * @return     ITO_ERR_ARGUMENT if the prediction does not tell x_0 at some step; ITO_ERR_RANGE for
- *             more steps to draw than there are; the network's errors. If progress stops it
+ * @return     ITO_ERR_ARGUMENT if the prediction does not determine x_0 at some step; ITO_ERR_RANGE
+ * for more steps to draw than there are; the network's errors. If progress stops it
  * ITO_ERR_ARGUMENT, with no error recorded.
  */
 ITO_API ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *network,
@@ -87,7 +86,7 @@ ITO_API ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *ne
  *
  * @return  [T, 2] f64. Row t is for a receiver that has decoded down to x_t: the bits a dimension
  *          that took, L_T + the sum of L_s over s > t, and the root of the mean squared error of
- * its x_0-hat on the scale of 0 to 255.
+ *          its x_0-hat on the scale of 0 to 255.
  */
 ITO_API ito_tensor *ito_rate_distortion(const ito_bits *bits);
 

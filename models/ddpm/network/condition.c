@@ -28,7 +28,7 @@ static bool check_labels(const ito_class_condition *c, const ito_tensor *x)
     return true;
 }
 
-/* The labels as the network is to see them: some dropped in training. */
+/* The labels for the network: some are dropped in training. */
 static ito_tensor *labels_of(const ito_class_condition *c, int64_t n)
 {
     ito_tensor *labels = ito_full(ITO_SHAPE(n), (double)c->classes, ITO_I64);

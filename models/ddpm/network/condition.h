@@ -1,12 +1,12 @@
-/* Class labels: a network that is told what class each example is of.
+/* Class labels: a network that is given the class of each example.
  *
  *     ito_class_condition *labelled = ito_class_condition_create(&unet->network, 10);
  *     labelled->labels = labels;
  *     ito_tensor *x = ito_diffusion_sample(d, &labelled->base, shape, .steps = 50);
  *     ito_network_free(&labelled->base);
  *
- * The innermost network takes in->labels, as the U-Net does. For guidance put ito_guidance between
- * the two.
+ * The innermost network takes in->labels, as the U-Net does. For guidance put an ito_guidance
+ * between the two.
  */
 #ifndef ITO_DDPM_CONDITION_H
 #define ITO_DDPM_CONDITION_H
@@ -22,13 +22,13 @@ extern "C" {
 typedef struct ito_class_condition {
     ito_network base;
     ito_network *network;
-    int64_t classes;          /* that the network knows; the label `classes` means none of them */
+    int64_t classes;          /* of the network; the label `classes` means none of them */
     ito_tensor *labels;       /* [N] i64 of the next batches; NULL: none of the classes */
     double drop;              /* in training: the probability that a label is replaced by none */
     ito_generator *generator; /* that this is drawn from; NULL: nothing is dropped */
 } ito_class_condition;
 
-/** Around a network that knows so many classes; both are borrowed by the other. Freed by
+/** A network with labels around one with so many classes, which is borrowed. Freed by
  * ito_network_free(&c->base). NULL on error: ITO_ERR_ARGUMENT for a network that is NULL,
  * ITO_ERR_RANGE for fewer classes than 1. Evaluating it fails with ITO_ERR_SHAPE or ITO_ERR_RANGE
  * for labels that do not fit. */

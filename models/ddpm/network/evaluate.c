@@ -1,6 +1,6 @@
-/* A diffusion's network, evaluated: what it sees, what it is told, and the heads of its output.
- * Invariant: numbers that depend on the time are computed in double, one for each example or one
- * for all. */
+/* Evaluation of a diffusion's network: its scaled input, its time input, and the heads of its
+ * output. Invariant: numbers that depend on the time are computed in double, one for each example
+ * or one for all. */
 #include "autograd/ops.h"
 #include "models/ddpm/diffusion_internal.h"
 #include "tensor/internal.h"

@@ -13,8 +13,8 @@ extern "C" {
 #endif
 
 /** Classifier-free guidance: none + scale (label - none), two evaluations each, where labels are
- * given: 0 is the network without labels, 1 the network with them. With a learned variance it is
- * the first head that is guided. Source: Ho, Salimans 2022, arXiv:2207.12598; their 1 + w. */
+ * given: 0 is the network without labels, 1 the network with them. With a learned variance only the
+ * first head is guided. Source: Ho, Salimans 2022, arXiv:2207.12598; their 1 + w. */
 typedef struct ito_guidance {
     ito_network base;
     const ito_diffusion *diffusion; /* borrowed */
@@ -29,7 +29,7 @@ ITO_API ito_guidance *ito_guidance_create(const ito_diffusion *d, ito_network *n
                                           double scale);
 
 /** Guidance by a classifier: eps - noise scale grad log p(y | x_t), whatever the network predicts.
- * Where no signal is left nothing is changed.
+ * Without signal the output is not changed.
  * Source: Dhariwal, Nichol 2021, arXiv:2105.05233, algorithm 2. */
 typedef struct ito_classifier_guidance {
     ito_network base;

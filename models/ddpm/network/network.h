@@ -1,6 +1,6 @@
-/* A network, as losses, bounds, samplers, the coder and guidance see one: an object that is
- * evaluated on noisy data. Networks that take more than data and times (labels, an earlier
- * estimate), and guidance, are networks around networks: condition.h, guidance.h, self_condition.h.
+/* A network for losses, bounds, samplers, the coder and guidance: an object that is evaluated on
+ * noisy data. Networks that take more than data and times (labels, an earlier estimate), and
+ * guidance, are networks around networks: condition.h, guidance.h, self_condition.h.
  *
  *     static ito_tensor *evaluate(ito_network *self, const ito_network_input *in)
  *     {
@@ -20,11 +20,11 @@ extern "C" {
 
 /** What a network is evaluated on; all is borrowed. */
 typedef struct ito_network_input {
-    ito_tensor *x;      /* [N, ...] the noisy data as the network is to see them: c_in x_t */
-    ito_tensor *t;      /* [N] of x's dtype: what it is told of the time */
+    ito_tensor *x;      /* [N, ...] the network's scaled input: c_in x_t */
+    ito_tensor *t;      /* [N] of x's dtype: its time input */
     ito_tensor *x_t;    /* [N, ...] the noisy data */
     ito_tensor *time;   /* [N] f64: the times of the process */
-    ito_tensor *labels; /* [N] i64 class labels, or NULL: none are known */
+    ito_tensor *labels; /* [N] i64 class labels, or NULL: none */
     ito_tensor *x_0;    /* [N, ...] an earlier estimate of the clean data, or NULL: none */
 } ito_network_input;
 
@@ -38,21 +38,21 @@ struct ito_network {
      * @return  of the current scope; NULL with an error recorded.
      */
     ito_tensor *(*evaluate)(ito_network *self, const ito_network_input *in);
-    /** A trajectory begins: what was evaluated before has nothing to do with what follows. Called
-     * at the start of every sampling run, and before each evaluation in a loss, a bound or the
-     * coder. NULL: the network remembers nothing. */
+    /** A trajectory begins: the network drops its state of earlier evaluations. Called at the start
+     * of every sampling run, and before each evaluation in a loss, a bound or the coder. NULL: the
+     * network has no state. */
     void (*begin)(ito_network *self);
-    /** Frees the network. NULL: there is nothing to free. */
+    /** Frees the network. NULL: nothing to free. */
     void (*free)(ito_network *self);
     void *context; /* for evaluate */
 };
 
-/** Its output for an input. NULL on error: what evaluate says, or ITO_ERR_ARGUMENT for no network
- * or one without evaluate, or if it gave NULL without a word. */
+/** Its output for an input. NULL on error: those of evaluate, or ITO_ERR_ARGUMENT for no network,
+ * one without evaluate, or if evaluate returned NULL without an error. */
 ITO_API ito_tensor *ito_network_evaluate(ito_network *network, const ito_network_input *in);
 /** Begin a trajectory. Accepts NULL. */
 ITO_API void ito_network_begin(ito_network *network);
-/** Free a network; what it was made around stays. Accepts NULL. */
+/** Free a network, not the one that it wraps. Accepts NULL. */
 ITO_API void ito_network_free(ito_network *network);
 
 #ifdef __cplusplus

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Norms over groups of so many channels of the first level: one of each channel alone would take
- * away how bright an image is. */
+/* Norms over groups of so many channels of the first level: a norm of each channel alone would
+ * remove the brightness of an image. */
 enum { GROUP = 8 };
 enum { LEVELS = 3, MAX_CHANNELS = 1024, MAX_CLASSES = 1000000 };
 

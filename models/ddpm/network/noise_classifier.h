@@ -1,9 +1,9 @@
-/* A classifier of noised images: what class x_t is of, seen at time t. Its gradient guides a
+/* A classifier of noised images: the class of x_t at time t. Its gradient guides a
  * network that was trained without classes (guidance.h).
  *
- * The way down of the U-Net: at each of three levels, of 1, 2 and 2 times the width, a residual
- * block that is told the step, then half the size; then the mean over all places and a linear
- * layer.
+ * It is the down path of the U-Net: three levels, of 1, 2 and 2 times the width, each with a
+ * residual block that takes the time and a halving of the size; then the mean over all positions
+ * and a linear layer.
  *
  *     ito_classifier_guidance *guided =
  *         ito_classifier_guidance_create(d, &unet->network, &classifier->network, 2.0);

@@ -63,8 +63,8 @@ ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb
     if (x == NULL || silu_temb == NULL)
         return NULL;
     ito_scope_begin();
-    /* Before the rest: backward then comes to both users of x one after the other, and x, if it is
-     * to be made again, is there for that time alone. */
+    /* First, so that backward reaches both users of x one after the other, and a rematerialised x
+     * lives only between them. */
     ito_tensor *shortcut = b->conv_shortcut != NULL ? ito_conv2d_forward(b->conv_shortcut, x) : x;
     ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut, g));
     ito_scope_end();

@@ -14,7 +14,7 @@ typedef struct resnet_block {
     ito_group_norm_layer *norm1, *norm2;
     ito_conv2d_layer *conv1, *conv2;
     ito_linear_layer *time_emb_proj;
-    ito_dropout_layer *dropout;      /* NULL without */
+    ito_dropout_layer *dropout;      /* NULL without dropout */
     ito_conv2d_layer *conv_shortcut; /* NULL where in == out */
 } resnet_block;
 

@@ -28,7 +28,7 @@ static ito_tensor *estimate(const ito_self_condition *s, const ito_network_input
     return ito_clamp(ito_detach(x_0), -1.0, 1.0);
 }
 
-/* Half of the batches get an estimate that the network itself makes without one. */
+/* For half of the batches, the network's own estimate, made without one. */
 static ito_tensor *training_estimate(ito_self_condition *s, const ito_network_input *in)
 {
     ito_network_input without = *in;

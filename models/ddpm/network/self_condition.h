@@ -13,9 +13,9 @@
 extern "C" {
 #endif
 
-/** A network around another that takes in->x_0. In sampling that is the last estimate on the way
- * down, or zeros: at the start of a trajectory, on the way up, in the bound, and in a loss that is
- * not training. In training it is the network's own estimate for half of the batches, without a
+/** A network around another that takes in->x_0. In sampling that is the last estimate if time
+ * falls, or zeros: at the start of a trajectory, when time rises, in the bound, and in a loss that
+ * is not training. In training it is the network's own estimate for half of the batches, without a
  * gradient, and zeros for the others.
  * Source: Chen et al. 2022, arXiv:2208.04202. */
 typedef struct ito_self_condition {

@@ -1,6 +1,6 @@
-/* DDPM's U-Net: its layers under diffusers' names, their initial values, and the way through.
- * Invariant: the list of skips that forward fills going down is the one that create reckoned with
- * going up, so concatenations have the widths that the blocks expect. */
+/* DDPM's U-Net: its layers under diffusers' names, their initial values, and the forward pass.
+ * Invariant: forward makes the skips that create counted, so concatenations have the widths that
+ * the blocks expect. */
 #include "models/ddpm/network/unet.h"
 
 #include "autograd/ops.h"
@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LAYERS 17                                /* a level, up: MAX_BLOCKS + 1 */
+#define MAX_LAYERS 17 /* layers of a level of the up path: MAX_BLOCKS + 1 */
 #define MAX_SKIPS (ITO_UNET_MAX_LEVELS * MAX_LAYERS) /* conv_in, blocks and downsamplers */
 
 typedef struct unet_layer {
@@ -24,7 +24,7 @@ typedef struct unet_layer {
     ito_attention_layer *attention; /* NULL where there is none */
 } unet_layer;
 
-/* A level on its way down or up, or the middle. */
+/* A level of the down or up path, or the middle. */
 typedef struct unet_level {
     int64_t n;
     unet_layer layer[MAX_LAYERS];
@@ -41,7 +41,7 @@ struct unet_layers {
 
 /* ---- building ---- */
 
-/* "down_blocks.0", and what follows the level in the name, made of the two. */
+/* "down_blocks.0", and the rest of a name, joined to it. */
 typedef struct level_name {
     char text[96];
 } level_name;
@@ -53,7 +53,7 @@ static level_name name_of(const char *level, const char *kind, int64_t i)
     return n;
 }
 
-/* One more residual block, with attention behind it if wanted. */
+/* Add a residual block, with attention after it if requested. */
 static bool add_layer(ito_unet *u, unet_level *l, const char *name, int64_t in, int64_t out,
                       bool attention)
 {
@@ -71,13 +71,13 @@ static bool add_layer(ito_unet *u, unet_level *l, const char *name, int64_t in, 
     return layer->attention != NULL;
 }
 
-/* The widths of what goes to the way up, in the order it is made. */
+/* The widths of the skips, in the order of the down path. */
 typedef struct skip_widths {
     int64_t n;
     int64_t width[MAX_SKIPS];
 } skip_widths;
 
-/* The way down of level i, for images of `width` channels, which becomes the level's. */
+/* The down path of level i, for inputs of `width` channels, which becomes the level's. */
 static bool add_down(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
 {
     const ito_unet_config *c = &u->config;
@@ -100,7 +100,7 @@ static bool add_down(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
     return l->resample != NULL;
 }
 
-/* The way up of level i; up_blocks are counted from the bottom. */
+/* The up path of level i; up_blocks are counted from the bottom. */
 static bool add_up(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
 {
     const ito_unet_config *c = &u->config;
@@ -161,8 +161,8 @@ static bool ends_with(const char *text, const char *end)
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-/* What a branch or the network ends with begins near zero: a scale of 0 would stop its gradient's
- * way to what lies before. */
+/* The last layer of a branch or of the network begins near zero; at exactly 0 no gradient would
+ * reach the layers before it. */
 static ito_status initialise(ito_unet *u, ito_generator *g)
 {
     ito_named_tensors *p = ito_module_parameters(&u->base);
@@ -253,7 +253,8 @@ ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
     return y;
 }
 
-/* silu(temb) [N, 4 ch]: what every block takes of the step, and of the class if there are any. */
+/* silu(temb) [N, 4 ch]: the embedding of the time, and of the class if there are any, for all
+ * blocks. */
 static ito_tensor *embed(ito_unet *u, ito_tensor *t, ito_tensor *labels)
 {
     ito_scope_begin();
@@ -306,7 +307,7 @@ static ito_tensor *layer_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, 
     if (u->recompute && ito_grad_enabled()) {
         x = layer_recomputed(l, x, skip, temb);
     } else {
-        /* The view adds up what the layer gives back to x before it meets what others give, as
+        /* The view sums the layer's gradients of x before they are added to others, as
          * recomputation does: the same bits. */
         x = skip == NULL ? ito_view_to(x, ito_shape_of(x)) : ito_cat(ITO_TENSORS(x, skip), 1);
         x = layer_forward(l, x, temb, resnet_noise(l->resnet));
@@ -316,13 +317,13 @@ static ito_tensor *layer_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, 
     return x;
 }
 
-/* Nobody here needs t any more: its scope gives it up before its end. */
+/* Release t before the end of its scope, as it is not used any more. */
 static void let_go(ito_tensor *t)
 {
     ito_release(tensor_disown(t));
 }
 
-/* A layer on the way up, on x and skip, which are let go. */
+/* A layer of the up path, on x and skip, which are released. */
 static ito_tensor *joined_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, ito_tensor *skip,
                                 ito_tensor *temb)
 {
@@ -344,7 +345,7 @@ static ito_tensor *upsample(ito_conv2d_layer *conv, ito_tensor *x)
     return y;
 }
 
-/* Times and images that the network can take. */
+/* Check that the network accepts the times and images. */
 static bool check_input(const ito_unet *u, const ito_tensor *x, const ito_tensor *t)
 {
     int64_t unit = (int64_t)1 << (u->config.levels - 1);
@@ -394,7 +395,7 @@ ito_status ito_unet_set_precision(ito_unet *u, ito_dtype precision)
     return ITO_OK;
 }
 
-/* x as dtype, where the network's precision is not that of the images. */
+/* x in dtype, if the network computes in bf16. */
 static ito_tensor *cast_if_bf16(const ito_unet *u, ito_tensor *x, ito_dtype dtype)
 {
     return u->precision == ITO_BF16 ? ito_cast(x, dtype) : x;

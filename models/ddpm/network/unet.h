@@ -1,8 +1,8 @@
 /* The U-Net of Ho, Jain, Abbeel 2020, with the names and shapes of diffusers' UNet2DModel.
  *
  * Per level: residual blocks, each followed by self-attention where the level has it, then a
- * halving of the image; a middle of block, attention, block; and the way back up, with every result
- * of the way down concatenated. The output has the shape of the input.
+ * halving of the image; a middle of block, attention, block; and the up path, which concatenates
+ * every result of the down path. The output has the shape of the input.
  *
  *     ito_unet_config config;
  *     ito_unet_preset("cifar10", 3, 32, 32, &config);
@@ -31,16 +31,15 @@ typedef struct ito_unet_config {
     int64_t levels;
     int64_t multipliers[ITO_UNET_MAX_LEVELS]; /* of ch, by level */
     bool attention[ITO_UNET_MAX_LEVELS];      /* by level; the middle always has it */
-    int64_t blocks;                           /* residual blocks a level on the way down */
+    int64_t blocks;                           /* residual blocks a level of the down path */
     double dropout;                           /* in [0, 1) */
     int64_t groups;      /* of the norms, a divisor of ch; 0: the largest one up to 32 */
-    int64_t classes;     /* that an image can be said to be of; 0: the network takes no labels */
-    bool self_condition; /* it takes an earlier estimate of the clean images, too, as channels
-                            behind those of x */
+    int64_t classes;     /* number of classes; 0: the network takes no labels */
+    bool self_condition; /* it also takes an earlier estimate of the clean images, as channels after
+                            those of x */
 } ito_unet_config;
 
-/**
- * Settings that are known to work, for images of this size:
+/** Tested settings, for images of this size:
  *   small    ch 32, multipliers 1 2 2, attention at the smallest level, no dropout
  *   cifar10  ch 128, multipliers 1 2 2 2, attention at 16 pixels, dropout 0.1: the paper's
  *   lsun256  ch 128, multipliers 1 1 2 2 4 4, attention at 16 pixels, no dropout: the paper's
@@ -56,8 +55,9 @@ ITO_API ito_status ito_unet_check(const ito_unet_config *config);
 /** A module: its parameters, training mode and so on are those of base. */
 typedef struct ito_unet {
     ito_module base;
-    ito_network network;    /* the U-Net as a network, for losses, samplers and guidance: it takes
-                               labels and an earlier estimate, and refuses what it was not made for */
+    ito_network
+        network; /* the U-Net as a network, for losses, samplers and guidance: it takes labels and
+                    an earlier estimate if config has them, and refuses them otherwise */
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
     bool recompute; /* set by the user: backward computes the inside of each residual block and
@@ -67,7 +67,7 @@ typedef struct ito_unet {
 
 /**
  * Build the network. Weights are drawn as in the paper's code: Glorot uniform, with scale 1e-10 for
- * what each branch and the network end with, so that it begins near the identity; biases 0.
+ * the last layer of each branch and of the network, so that it begins near the identity; biases 0.
  *
  * @param init  advances; NULL leaves all weights 0, to be loaded.
  * @return      owned by the caller, freed by ito_module_free(&unet->base). NULL on error:
@@ -75,11 +75,10 @@ typedef struct ito_unet {
  */
 ITO_API ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init);
 
-/**
- * What the network computes in from now on: ITO_F32, as it begins, with images of any dtype that
- * the parameters have; or ITO_BF16, with f32 parameters. Then images are rounded to bf16 where they
- * enter, all activations and their gradients are bf16, half the memory, and the result is cast
- * back. Parameters, their gradients and every sum stay f32, so weights serve either precision.
+/** Set the precision: ITO_F32, the default, with images of the parameters' dtype; or ITO_BF16, with
+ * f32 parameters. Then images are rounded to bf16 where they enter, all activations and their
+ * gradients are bf16, half the memory, and the result is cast back. Parameters, their gradients and
+ * every sum stay f32, so weights serve either precision.
  * @return  ITO_ERR_DTYPE for another dtype.
  */
 ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);

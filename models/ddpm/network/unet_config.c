@@ -81,7 +81,7 @@ ito_status ito_unet_check(const ito_unet_config *config)
 
 typedef struct unet_preset {
     const char *name;
-    ito_unet_config config; /* but for the images */
+    ito_unet_config config; /* without the images' size */
     bool attention_at_16; /* at the level with 9 to 16 pixels on the shorter side, if there is one;
                              else at the smallest level */
 } unet_preset;

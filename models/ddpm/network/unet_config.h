@@ -4,7 +4,7 @@
 
 #include "models/ddpm/network/unet.h"
 
-/* Fill in defaults, or record what is wrong; c may have changed then. */
+/* Fill in defaults, or record an error, after which c may have changed. */
 ito_status unet_config_resolve(ito_unet_config *c);
 
 #endif

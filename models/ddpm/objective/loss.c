@@ -15,7 +15,7 @@ static ito_tensor *weighted_errors(const ito_diffusion *d, ito_tensor *output, i
     ito_tensor *difference = ito_sub(output, target);
     ito_tensor *each = distance != NULL ? distance(difference) : ito_square(difference);
     if (each == NULL)
-        error_missing("diffusion_loss", "the distance"); /* if it was silent */
+        error_missing("diffusion_loss", "the distance"); /* if it recorded no error */
     ito_tensor *error = example_mean(each);
     if (error != NULL && d->weighting->weight != NULL)
         error = ito_mul(error, number_per_example(d, output_weight, error, t));

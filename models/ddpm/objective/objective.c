@@ -1,4 +1,4 @@
-/* What is minimised. */
+/* Losses: the weighted error, terms of the bound, or both. */
 #include "models/ddpm/objective/objective.h"
 #include "tensor/internal.h"
 

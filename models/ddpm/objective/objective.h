@@ -1,5 +1,5 @@
-/* The choices that make the training objective: what the network predicts and is given of the time,
- * the variance of a reverse step, the weight of an error, and what is minimised.
+/* The choices of the training objective: the prediction, the time input, the variance of a reverse
+ * step, the weight of an error, and the loss.
  *
  * Each is a small struct with a function of one step; numbers in, numbers out. What the network
  * predicts is always linear in the clean data and the noise, so a prediction is one pair of
@@ -18,7 +18,7 @@ extern "C" {
 
 /* ---- predictions ---- */
 
-/** The right output: x_0 x_0 + eps eps. */
+/** The target of the output: x_0 x_0 + eps eps. */
 typedef struct ito_target {
     double x_0, eps; /* coefficients of the two */
 } ito_target;
@@ -29,7 +29,7 @@ struct ito_prediction {
     const char *name, *help, *source; /* see choices.h */
     unsigned uses;                    /* ITO_USES_SIGMA_DATA, ITO_NEEDS_STEPS */
     ito_target (*target)(const ito_prediction *self, const ito_step *step);
-    /** c_in: what x_t is multiplied by before the network sees it; NULL: 1. */
+    /** c_in: the factor of x_t in the network's input; NULL: 1. */
     double (*c_in)(const ito_prediction *self, const ito_step *step);
     double sigma_data; /* edm: standard deviation of the data */
 };
@@ -41,14 +41,14 @@ struct ito_prediction {
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
 ITO_API const ito_prediction *ito_prediction_find(const char *name);
 
-/** What an output implies, x_0 or eps, is c_skip x_t + c_out output. */
+/** The x_0 or eps that an output implies is c_skip x_t + c_out output. */
 typedef struct ito_preconditioning {
     double c_skip, c_out;
 } ito_preconditioning;
 
-/** The x_0 that an output implies. Infinite if it says nothing of x_0. */
+/** The x_0 that an output implies. Infinite if it does not depend on x_0. */
 ITO_API ito_preconditioning ito_prediction_to_x_0(const ito_prediction *p, const ito_step *step);
-/** The eps that an output implies. Infinite if it says nothing of eps. */
+/** The eps that an output implies. Infinite if it does not depend on eps. */
 ITO_API ito_preconditioning ito_prediction_to_eps(const ito_prediction *p, const ito_step *step);
 
 /* ---- what the network is given of the time ---- */
@@ -69,7 +69,7 @@ ITO_API const ito_time_input *ito_time_input_find(const char *name);
 
 /* ---- variances ---- */
 
-/** A logarithm of a variance, offset + slope v, where v is what the network's second head says. */
+/** A logarithm of a variance, offset + slope v, where v is the network's second head. */
 typedef struct ito_log_variance {
     double offset, slope;
 } ito_log_variance;
@@ -91,14 +91,14 @@ ITO_API const ito_variance *ito_variance_find(const char *name);
 
 /* ---- weightings ---- */
 
-/** Whose squared error a weight is for. */
+/** The quantity whose squared error is weighted. */
 typedef enum ito_quantity {
     ITO_QUANTITY_OUTPUT, /* the network's output, whatever it predicts */
     ITO_QUANTITY_X_0,    /* the x_0 that it implies */
     ITO_QUANTITY_EPS     /* the eps that it implies */
 } ito_quantity;
 
-/** What the squared error of an example noised to t counts in the loss. */
+/** The weight in the loss of the squared error of an example noised to t. */
 typedef struct ito_weighting ito_weighting;
 struct ito_weighting {
     const char *name, *help, *source; /* see choices.h */
@@ -119,7 +119,7 @@ ITO_API const ito_weighting *ito_weighting_find(const char *name);
 
 /* ---- objectives ---- */
 
-/** What is minimised: simple times the weighted error + vlb times the term of the bound. */
+/** The loss: simple times the weighted error + vlb times the term of the bound. */
 typedef struct ito_objective {
     const char *name, *help, *source; /* see choices.h */
     unsigned uses;                    /* ITO_NEEDS_STEPS */

@@ -1,6 +1,5 @@
-/* Predictions: what the output stands for, x_0 x_0 + eps eps, and the way back from it.
- * Invariant: none divides by the signal, which a last time may have lost, unless what it
- * predicts truly is infinite there. */
+/* Predictions: the target of the output, x_0 x_0 + eps eps, and its inverse. Invariant: none
+ * divides by the signal, which may be 0 at the last time, unless its target is infinite there. */
 #include "models/ddpm/objective/objective.h"
 #include "tensor/internal.h"
 
@@ -121,7 +120,7 @@ ito_preconditioning ito_prediction_to_x_0(const ito_prediction *p, const ito_ste
 ito_preconditioning ito_prediction_to_eps(const ito_prediction *p, const ito_step *s)
 {
     ito_target target = p->target(p, s);
-    if (target.x_0 == 0.0) /* also where nothing is left of x_0 */
+    if (target.x_0 == 0.0) /* also where no signal is left */
         return (ito_preconditioning){0.0, 1.0 / target.eps};
     double determinant = s->at.signal * target.eps - s->at.noise * target.x_0;
     return (ito_preconditioning){-target.x_0 / determinant, s->at.signal / determinant};

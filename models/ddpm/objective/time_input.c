@@ -1,4 +1,4 @@
-/* What the network is told of the time. */
+/* The network's time input. */
 #include "models/ddpm/objective/objective.h"
 #include "tensor/internal.h"
 
@@ -15,7 +15,7 @@ static double time_itself(const ito_step *s)
     return s->t;
 }
 
-/* Bounded where nothing is left of the data. */
+/* Bounded where no signal is left. */
 static double log_snr(const ito_step *s)
 {
     return 2.0 * fmax(log(s->at.signal) - log(s->at.noise), -20.0);

@@ -1,4 +1,4 @@
-/* Weights of errors, and what they are as weights of the network's output. */
+/* Weights of errors, and their conversion to weights of the network's output. */
 #include "models/ddpm/diffusion_internal.h"
 #include "tensor/internal.h"
 

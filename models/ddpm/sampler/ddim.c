@@ -1,4 +1,4 @@
-/* DDIM, and what is the same update by another name: the ancestral Euler sampler. */
+/* DDIM, and the ancestral Euler sampler, which is the same update. */
 #include "models/ddpm/sampler/run.h"
 
 #include <math.h>

@@ -71,7 +71,8 @@ const ito_sampler ito_sampler_dpmpp_2m_sde = {.name = "dpm++2m-sde",
 
 /* ---- DPM-Solver++, single step ---- */
 
-/* Odd steps start again where the even one before them started, with its result as the midpoint. */
+/* An odd step starts where the even step before it started, with the result of that as its
+ * midpoint. */
 static ito_tensor *single_step(ito_sampler_state *s)
 {
     ito_level at = s->step.at, to = s->step.to;

@@ -12,7 +12,7 @@ ito_tensor *slope_step(ito_tensor *x, ito_level at, ito_level to, ito_tensor *ep
     return ito_axpby(kept, x, to.noise - kept * at.noise, eps);
 }
 
-/* Where there is no slope, or nothing to look back at: also a step to or from an end. */
+/* For steps to or from an end of the process, and for steps without a history. */
 ito_tensor *euler_step(const ito_sampler_state *s)
 {
     if (s->step.to.noise == 0.0)

@@ -9,7 +9,7 @@ static double sigma_of(ito_level level)
     return level.noise / level.signal;
 }
 
-/* Polynomials in sigma, which is 0 at the clean image: no order is lost there. */
+/* Polynomials in sigma, which is 0 at the clean data, so the last step keeps its order. */
 static ito_tensor *lms_step(ito_sampler_state *s)
 {
     int n = s->n_past + 1 < s->sampler->order ? s->n_past + 1 : s->sampler->order;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- what the network says ---- */
+/* ---- estimates ---- */
 
 const ito_sampler *ito_sampler_find(const char *name)
 {
@@ -71,7 +71,7 @@ ito_tensor *noise_up(ito_sampler_state *s, ito_tensor *x, ito_level from, ito_le
     return ito_axpby(kept, x, amount * sqrt(fmax(variance, 0.0)), ito_sampler_noise(s));
 }
 
-/* The step from a noisier one near by, and the data noised up to it. */
+/* Replace the step by one from a noisier time near by, and noise the data up to it. */
 static bool churn(ito_sampler_state *s)
 {
     const ito_sample_options *o = &s->o;
@@ -141,7 +141,7 @@ static void remember(ito_sampler_state *s)
     s->n_past++;
 }
 
-/* Inpainting: what is given takes the place of what was made there. */
+/* Inpainting: put the given data, noised, in the place of the generated data. */
 static ito_tensor *merge_given(sampler_run *run, ito_tensor *x, ito_level level)
 {
     ito_tensor *given = ito_mul_scalar(run->given, level.signal);
@@ -170,7 +170,7 @@ static ito_tensor *advance(sampler_run *run, int64_t i)
     return x;
 }
 
-/* Step i in a scope of its own; *x is replaced by what it leads to, retained. */
+/* Step i in a scope of its own; *x is replaced by the result, retained. */
 static bool take_step(sampler_run *run, int64_t i, ito_tensor **x)
 {
     ito_sampler_state *s = &run->state;
@@ -187,7 +187,7 @@ static bool take_step(sampler_run *run, int64_t i, ito_tensor **x)
         *x = next;
     } else {
         ito_error_set(ITO_ERR_ARGUMENT, "sample: %s gave nothing at time %g", s->sampler->name,
-                      s->step.t); /* if it said nothing */
+                      s->step.t); /* if it recorded no error */
     }
     ito_scope_end();
     return next != NULL && go_on;
@@ -308,7 +308,7 @@ static int64_t begin_at(double *times, int64_t n, double start)
     return n - skipped;
 }
 
-/* The times visited, falling, then where the last one leads. */
+/* The times visited, falling, then the end of the last step. */
 static ito_status find_times(sampler_run *run)
 {
     ito_sampler_state *s = &run->state;
@@ -317,7 +317,7 @@ static ito_status find_times(sampler_run *run)
     int64_t n = o->steps;
     double *times = run->times;
     ito_status status = ITO_OK;
-    /* Down to t_min there is one time more, which only ends it; trailing times do not reach it. */
+    /* A run down to t_min has one more time, at which it ends; trailing times do not reach it. */
     bool one_more = o->end_at_first && o->spacing != &ito_spacing_trailing;
     if (o->times != NULL)
         memcpy(times, o->times, (size_t)n * sizeof *times);
@@ -341,8 +341,8 @@ static ito_status find_times(sampler_run *run)
     return ITO_OK;
 }
 
-/* Whether the prediction tells x_0 wherever the network is evaluated; where it does so at the first
- * time, which is the noisiest, it does at all. */
+/* Whether the prediction determines x_0 wherever the network is evaluated. If it does at the first
+ * time, the noisiest, it does at all. */
 static ito_status check_prediction(const sampler_run *run)
 {
     const ito_diffusion *d = run->state.d;

@@ -1,4 +1,4 @@
-/* Internal: a sampling run, for sampling and for what is built on it. */
+/* Internal: a sampling run, for sampling and editing. */
 #ifndef ITO_DDPM_SAMPLER_RUN_H
 #define ITO_DDPM_SAMPLER_RUN_H
 
@@ -11,7 +11,7 @@ typedef struct sampler_run {
     ito_network *network;
     ito_generator *generators; /* one for each example */
     double *times;             /* [state.n + 1] visited; the last one is where the run ends */
-    ito_tensor *mask, *given;  /* inpainting: what is given, where mask is 1; or NULL */
+    ito_tensor *mask, *given;  /* inpainting: the given data, where mask is 1; or NULL */
 } sampler_run;
 
 /* Check d, network and options for data of this shape, make the list of times and begin a
@@ -25,15 +25,15 @@ ito_tensor *sampler_run_from(sampler_run *run, const ito_tensor *x);
 /* x at `from` noised on to `to`, which is noisier; amount is the deviation of the noise. */
 ito_tensor *noise_up(ito_sampler_state *s, ito_tensor *x, ito_level from, ito_level to,
                      double amount);
-/* The order that a step i has which can look back at n_past estimates. */
+/* The order of a step i that can use n_past earlier estimates. */
 int order_at(const ito_sampler_state *s, int n_past, int64_t i);
-/* Clipped, thresholded or as it is. */
+/* x_0-hat clipped, thresholded or unchanged. */
 ito_tensor *limit_x_0(const ito_sample_options *o, ito_tensor *x_0);
 /* The step with one slope eps throughout: x / signal moves by eps in sigma = noise / signal. */
 ito_tensor *slope_step(ito_tensor *x, ito_level at, ito_level to, ito_tensor *eps);
-/* From the estimate alone: also a step to or from an end. */
+/* Euler's step, from the estimate alone; valid to and from the ends of the process. */
 ito_tensor *euler_step(const ito_sampler_state *s);
-/* Heun's method, of which PNDM makes its first step. */
+/* Heun's method; also the first step of plain PNDM. */
 ito_tensor *heun_step(ito_sampler_state *s);
 /* x + the integral over the step of the polynomial through n values of eps at these nodes, whose
  * power k has the integral moments[k]; the first node is this step's, the others are the past's. */

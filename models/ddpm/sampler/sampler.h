@@ -1,10 +1,10 @@
-/* Samplers: from noise to data, along the whole process or a few of its times.
+/* Samplers: from noise to data, at all times of the process or a few.
  *
  * One run visits a falling list of times. At each the network is evaluated once, which gives an
- * estimate of x_0 and of eps, and the sampler says where to go from there: by the coefficients of
- * an update, or by a function that may look back at earlier estimates or evaluate the network
- * again. Example i of a run draws everything from the random stream (seed, i), so it does not
- * depend on how many are made at once, nor on threads.
+ * estimate of x_0 and of eps, and the sampler gives the step to the next time: by the coefficients
+ * of an update, or by a function that may use earlier estimates or evaluate the network again.
+ * Example i of a run draws everything from the random stream (seed, i), so it does not depend on
+ * the batch size, nor on threads.
  *
  *     ito_tensor *x = ito_diffusion_sample(d, &unet->network, ITO_SHAPE(64, 1, 28, 28),
  *                                          .sampler = &ito_sampler_dpmpp_2m, .steps = 20);
@@ -27,18 +27,18 @@ typedef struct ito_sampler_update {
 /** A run from noise to data, as a sampler's step function sees it; see below. */
 typedef struct ito_sampler_state ito_sampler_state;
 
-/** How many earlier estimates a run keeps at most. */
+/** The number of earlier estimates that a run keeps. */
 #define ITO_SAMPLER_HISTORY 3
 
-/** A sampler: where a step leads. */
+/** A sampler: the update of one step. */
 typedef struct ito_sampler {
     const char *name, *help, *source; /* see choices.h */
     unsigned uses;                    /* ITO_USES_ETA, ITO_USES_CHURN, ITO_USES_VARIANCE */
-    /** For samplers that evaluate once and have no memory. eta as in the options below. */
+    /** For samplers that evaluate once and use no history. eta as in the options below. */
     ito_sampler_update (*update)(const ito_diffusion *d, const ito_step *step, double eta);
     /** Or, if update is NULL: x at the step's end, of the current scope. */
     ito_tensor *(*step)(ito_sampler_state *s);
-    int history; /* how many earlier estimates it looks back at, 0 to ITO_SAMPLER_HISTORY */
+    int history; /* earlier estimates that it uses, 0 to ITO_SAMPLER_HISTORY */
     int order; /* of accuracy, where a family has several; at most history + 1, and 0 counts as 1 */
     int variant; /* where a family has variants */
 } ito_sampler;
@@ -51,8 +51,8 @@ typedef struct ito_sampler {
 /** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
 ITO_API const ito_sampler *ito_sampler_find(const char *name);
 
-/** Which times are visited when there are n. In steps they are whole, and all are the same with n =
- * T. */
+/** The choice of the n times that a run visits. In steps they are whole, and all are the same with
+ * n = T. */
 typedef struct ito_spacing {
     const char *name, *help, *source; /* see choices.h */
     unsigned uses;
@@ -79,10 +79,10 @@ ITO_API ito_status ito_timesteps(const ito_process *p, const ito_spacing *spacin
 
 /** Called after each step; false stops the sampling. x is borrowed. */
 typedef bool ito_sample_progress(int64_t done, int64_t steps, ito_tensor *x, void *context);
-/** Called after each step with the state: s->estimate.x_0 is the clean data that the network sees
- * in s->x, and x is where the step leads. All are borrowed. */
+/** Called after each step with the state: s->estimate.x_0 is the estimate of the clean data from
+ * s->x, and x is the result of the step. All are borrowed. */
 typedef void ito_sample_observe(const ito_sampler_state *s, ito_tensor *x, void *context);
-/** Standard normal numbers shaped as s->x, in place of those of the streams. */
+/** Standard normal numbers shaped as s->x, instead of those of the streams. */
 typedef ito_tensor *ito_sample_noise(const ito_sampler_state *s, void *context);
 
 /** All steps of a process; in continuous time, 50. */
@@ -92,23 +92,23 @@ typedef ito_tensor *ito_sample_noise(const ito_sampler_state *s, void *context);
 typedef struct ito_sample_options {
     int reserved_;
     const ito_sampler *sampler;               /* default ito_sampler_ddpm */
-    int64_t steps ITO_DEFAULT(ITO_ALL_STEPS); /* how many times are visited */
+    int64_t steps ITO_DEFAULT(ITO_ALL_STEPS); /* the number of times visited */
     const ito_spacing *spacing;               /* default ito_spacing_linspace */
     const double *times;                      /* [steps] a list, falling, instead of a spacing */
-    double start ITO_DEFAULT(ITO_UNSET);      /* begin at this time, whatever the list */
+    double start ITO_DEFAULT(ITO_UNSET);      /* begin at this time, for any list */
     bool end_at_first; /* end at t_min, without evaluating there, not at the clean data; spacing
-                          then makes so many steps down to it. For solvers whose order the last
-                          step, down to no noise, would spoil */
+                          then makes so many steps down to it. For solvers that would lose their
+                          order in the last step, to no noise */
     double eta;        /* ddim: 0 deterministic, 1 the noise of fixedsmall */
-    double s_churn;    /* noise added before each step, by samplers without memory: 0 none. Sigma
+    double s_churn;    /* noise added before each step, for samplers without history: 0 none. Sigma
                           grows by min(s_churn / steps, sqrt(2) - 1); in steps, to the nearest
                           one (Karras et al. 2022, algorithm 2) */
     double s_tmin;     /* where sigma is from s_tmin */
     double s_tmax ITO_DEFAULT(INFINITY); /* to s_tmax; */
     double s_noise ITO_DEFAULT(1.0);     /* the deviation of that noise */
-    bool keep_order;    /* leave the order of multistep solvers as it is in the last steps; by
+    bool keep_order;    /* keep the order of multistep solvers in the last steps; by
                            default it falls to 1. A step to the clean data has order 1 always */
-    bool no_clip;       /* leave x_0-hat as it is, as in the paper; the authors' code clips to
+    bool no_clip;       /* do not limit x_0-hat, as in the paper; the authors' code clips to
                            [-1, 1] */
     double threshold;   /* dynamic thresholding instead: clip to this quantile of |x_0-hat| where
                            it is above 1, and divide by it (Saharia et al. 2022,
@@ -117,7 +117,7 @@ typedef struct ito_sample_options {
     bool noise_at_last; /* ddpm: add noise in the step to the clean data too; off in the paper */
     uint64_t seed;
     int64_t first_image; /* example i of the batch draws from stream first_image + i */
-    bool same_noise;     /* or, all of them from stream first_image */
+    bool same_noise;     /* all examples draw from stream first_image */
     ito_dtype dtype;     /* f32 or f64 */
     ito_sample_progress *progress;
     void *progress_context;
@@ -129,16 +129,15 @@ typedef struct ito_sample_options {
 #define ITO_DEFAULTS_ito_sample_options                                                            \
     .steps = ITO_ALL_STEPS, .start = ITO_UNSET, .s_tmax = (double)INFINITY, .s_noise = 1.0
 
-/**
- * Data made of noise; nothing is recorded for gradients.
+/** Generate data from noise; nothing is recorded for gradients.
  *
  * @param network  a trajectory begins: see network.h.
  * @param shape    [N, ...].
  * @return         of the current scope; images are about in [-1, 1]. NULL on error: ITO_ERR_SHAPE;
  *                 ITO_ERR_RANGE for steps, eta, churn or times; ITO_ERR_ARGUMENT if the prediction
- *                 does not tell x_0 at some time, if churn meets a sampler with memory, or if one's
- *                 own sampler looks back too far; what the network says; or, with no error
- * recorded, if progress stopped it.
+ * does not determine x_0 at some time, for churn with a sampler with history, or if a user's
+ * sampler uses too many estimates; the network's errors; or, with no error recorded, if progress
+ * stopped it.
  */
 ITO_API ito_tensor *ito_diffusion_sample_with(const ito_diffusion *d, ito_network *network,
                                               ito_shape shape, ito_sample_options options);
@@ -169,19 +168,19 @@ struct ito_sampler_state {
     ito_sample_options o;
     int64_t i, n;          /* step i of n */
     ito_step step;         /* from step.at to step.to */
-    ito_tensor *x;         /* the data now; a corrected version may be put in its place */
+    ito_tensor *x;         /* the current data; a sampler may replace it by a corrected version */
     ito_estimate estimate; /* of them */
-    int n_past;            /* how many of past there are */
+    int n_past;            /* the number of entries in past */
     ito_sampler_past past[ITO_SAMPLER_HISTORY]; /* past[0] is the step before this one */
     struct sampler_run *run;                    /* internal */
 };
 
-/** Evaluate the network on other data, at the beginning of another step. False after an error. */
+/** Evaluate the network on other data at the beginning of another step. False after an error. */
 ITO_API bool ito_sampler_evaluate(ito_sampler_state *s, ito_tensor *x, const ito_step *step,
                                   ito_estimate *out);
-/** Standard normal numbers shaped as s->x, of each example's own stream. */
+/** Standard normal numbers shaped as s->x, from each example's own stream. */
 ITO_API ito_tensor *ito_sampler_noise(ito_sampler_state *s);
-/** The order that a multistep solver has at this step: its own, or less at the ends. */
+/** The order of a multistep solver at this step: its own, or less at the ends. */
 ITO_API int ito_sampler_order(const ito_sampler_state *s);
 
 #ifdef __cplusplus

@@ -1,5 +1,5 @@
-/* Which times a sampler visits.
- * Invariant: the times fall, and are within the process; in steps they are whole. */
+/* The times that a sampler visits. Invariant: the times fall, and are within the process; in steps
+ * they are whole. */
 #include "models/ddpm/sampler/run.h"
 #include "tensor/internal.h"
 
@@ -63,8 +63,8 @@ static double log_sigma(const ito_process *p, double t)
     return log(level.noise) - log(level.signal);
 }
 
-/* The noisiest time with a finite sigma: where nothing is left of the data at t_max, the one
- * before, or a thousandth of all times before. */
+/* The noisiest time with a finite sigma: where no signal is left at t_max, the step before it, or a
+ * thousandth of all times before. */
 static double noisiest(const ito_process *p)
 {
     if (ito_process_level(p, p->t_max).signal > 0.0 || p->steps == 1)
@@ -116,7 +116,7 @@ static double rate_inverse(double y)
     return pow(y, 1.0 / -0.4);
 }
 
-/* In steps from no signal at all, as times that coincide move apart there. */
+/* In steps, from no signal at all, since times that coincide move apart there. */
 static void rate(const ito_process *p, int64_t n, double *times)
 {
     double high = p->steps > 0 ? 0.0 : exp(-0.4 * log_sigma(p, p->t_max));

@@ -10,8 +10,7 @@ ito_tensor *ito_network_evaluate(ito_network *network, const ito_network_input *
                           network == NULL ? "it is NULL" : "it has no function to evaluate it");
     ito_tensor *output = network->evaluate(network, in);
     if (output == NULL)
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "network: it gave nothing"); /* if evaluate recorded no error */
+        ito_error_set(ITO_ERR_ARGUMENT, "network: it gave nothing"); /* an earlier error stays */
     return output;
 }
 

@@ -55,9 +55,9 @@ ITO_API ito_status ito_unet_check(const ito_unet_config *config);
 /** A module: its parameters, training mode and so on are those of base. */
 typedef struct ito_unet {
     ito_module base;
-    ito_network
-        network; /* the U-Net as a network, for losses, samplers and guidance: it takes labels and
-                    an earlier estimate if config has them, and refuses them otherwise */
+    /** The U-Net as a network, for losses, samplers and guidance. It takes labels and an earlier
+     * estimate if config has them, and refuses them otherwise. */
+    ito_network network;
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
     bool recompute; /* set by the user: backward computes the inside of each residual block and

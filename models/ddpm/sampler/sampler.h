@@ -27,7 +27,7 @@ typedef struct ito_sampler_update {
 /** A run from noise to data, as a sampler's step function sees it; see below. */
 typedef struct ito_sampler_state ito_sampler_state;
 
-/** The number of earlier estimates that a run keeps. */
+/** The largest number of earlier estimates that a run keeps. */
 #define ITO_SAMPLER_HISTORY 3
 
 /** A sampler: the update of one step. */
@@ -108,7 +108,7 @@ typedef struct ito_sample_options {
     double s_noise ITO_DEFAULT(1.0);     /* the deviation of that noise */
     bool keep_order;    /* keep the order of multistep solvers in the last steps; by
                            default it falls to 1. A step to the clean data has order 1 always */
-    bool no_clip;       /* do not limit x_0-hat, as in the paper; the authors' code clips to
+    bool no_clip;       /* leave x_0-hat unclipped, as in the paper; the authors' code clips to
                            [-1, 1] */
     double threshold;   /* dynamic thresholding instead: clip to this quantile of |x_0-hat| where
                            it is above 1, and divide by it (Saharia et al. 2022,

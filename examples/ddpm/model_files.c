@@ -2,7 +2,6 @@
 #include "examples/ddpm/model_files.h"
 
 #include "ddpm_weights.h"
-#include "examples/common/embedded.h"
 #include "examples/common/paths.h"
 #include "examples/ddpm/file_kinds.h"
 
@@ -14,8 +13,6 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-
-EMBED(built_in, DDPM_WEIGHTS)
 
 /* The newest checkpoint of a run. */
 static char *newest(const char *run)
@@ -59,7 +56,7 @@ ito_safetensors *model_open(const char *path, bool plain)
     struct stat info;
     if (stat(path, &info) != 0 && strcmp(path, BUILT_IN) == 0)
         return !plain || refuse_plain(path)
-                   ? ito_safetensors_open_memory(built_in, EMBED_SIZE(built_in), BUILT_IN)
+                   ? ito_safetensors_open_memory(ddpm_weights, ddpm_weights_size(), BUILT_IN)
                    : NULL;
     if (stat(path, &info) != 0) {
         path_failed(path, "open");

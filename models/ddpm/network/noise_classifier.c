@@ -144,7 +144,7 @@ ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x, 
     temb = ito_silu(ito_linear_forward(l->linear_2, ito_silu(temb)));
     ito_tensor *h = ito_conv2d_forward(l->conv_in, x);
     for (int i = 0; i < LEVELS; i++)
-        h = ito_conv2d_forward(l->down[i], resnet_forward(l->block[i], h, temb, NULL));
+        h = ito_conv2d_forward(l->down[i], resnet_forward(l->block[i], h, temb));
     h = ito_group_norm_silu_forward(l->norm_out, h);
     h = ito_mean(h, .dims = ITO_DIMS(2, 3));
     h = ito_keep(ito_linear_forward(l->head, h));

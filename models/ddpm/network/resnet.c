@@ -46,19 +46,19 @@ ito_generator *resnet_noise(resnet_block *b)
     return b->dropout != NULL && b->dropout->base.training ? &b->dropout->generator : NULL;
 }
 
-static ito_tensor *second_half(resnet_block *b, ito_tensor *h, ito_tensor *shortcut,
-                               ito_generator *g)
+static ito_tensor *second_half(resnet_block *b, ito_tensor *h, ito_tensor *shortcut)
 {
+    ito_generator *noise = resnet_noise(b);
     ito_scope_begin();
     h = ito_group_norm_silu_forward(b->norm2, h);
-    if (resnet_noise(b) != NULL)
-        h = ito_dropout(h, b->dropout->p, g);
+    if (noise != NULL)
+        h = ito_dropout(h, b->dropout->p, noise);
     h = ito_keep(ito_conv2d_forward_add(b->conv2, h, shortcut));
     ito_scope_end();
     return h;
 }
 
-ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb, ito_generator *g)
+ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb)
 {
     if (x == NULL || silu_temb == NULL)
         return NULL;
@@ -66,7 +66,7 @@ ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb
     /* First, so that backward reaches both users of x one after the other, and a rematerialised x
      * lives only between them. */
     ito_tensor *shortcut = b->conv_shortcut != NULL ? ito_conv2d_forward(b->conv_shortcut, x) : x;
-    ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut, g));
+    ito_tensor *y = ito_keep(second_half(b, first_half(b, x, silu_temb), shortcut));
     ito_scope_end();
     return y;
 }

@@ -22,8 +22,9 @@ typedef struct resnet_block {
 resnet_block *resnet_create(ito_module *parent, const char *name, int64_t in, int64_t out,
                             int64_t time, int64_t groups, double dropout);
 /* x [N, in, H, W], and silu(temb) [N, time], which all blocks share: [N, out, H, W]. Dropout, in
- * training, draws from g; the block's own generator is resnet_noise's, NULL if it needs none. */
-ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb, ito_generator *g);
+ * training, draws from resnet_noise's generator. */
+ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb);
+/* The block's generator; NULL if it draws nothing. */
 ito_generator *resnet_noise(resnet_block *b);
 
 #endif

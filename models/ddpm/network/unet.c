@@ -271,11 +271,10 @@ static ito_tensor *embed(ito_unet *u, ito_tensor *t, ito_tensor *labels)
     return h;
 }
 
-static ito_tensor *layer_forward(const unet_layer *l, ito_tensor *x, ito_tensor *temb,
-                                 ito_generator *g)
+static ito_tensor *layer_forward(const unet_layer *l, ito_tensor *x, ito_tensor *temb)
 {
     ito_scope_begin();
-    x = resnet_forward(l->resnet, x, temb, g);
+    x = resnet_forward(l->resnet, x, temb);
     if (l->attention != NULL)
         x = ito_attention_forward(l->attention, x);
     x = ito_keep(x);
@@ -288,7 +287,7 @@ static ito_tensor *layer_again(ito_tensor *const *in, int64_t n, void *context)
 {
     unet_layer *l = context;
     ito_tensor *x = n == 3 ? ito_cat(in + 1, 2, 1) : in[1];
-    return layer_forward(l, x, in[0], resnet_noise(l->resnet));
+    return layer_forward(l, x, in[0]);
 }
 
 static ito_tensor *layer_recomputed(unet_layer *l, ito_tensor *x, ito_tensor *skip,
@@ -310,7 +309,7 @@ static ito_tensor *layer_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, 
         /* The view sums the layer's gradients of x before they are added to others, as
          * recomputation does: the same bits. */
         x = skip == NULL ? ito_view_to(x, ito_shape_of(x)) : ito_cat(ITO_TENSORS(x, skip), 1);
-        x = layer_forward(l, x, temb, resnet_noise(l->resnet));
+        x = layer_forward(l, x, temb);
     }
     x = ito_keep(x);
     ito_scope_end();

@@ -146,7 +146,23 @@ static ito_process *make_process(const ito_diffusion_options *o)
                              .sigma_min = o->sigma_min,
                              .sigma_max = o->sigma_max,
                              .zero_terminal_snr = o->zero_terminal_snr};
-    return ito_process_create_with(o->schedule != NULL ? o->schedule : &ito_schedule_linear, p);
+    return ito_process_create_with(o->schedule, p);
+}
+
+void fill_choices(ito_diffusion_options *o)
+{
+    if (o->schedule == NULL)
+        o->schedule = &ito_schedule_linear;
+    if (o->prediction == NULL)
+        o->prediction = &ito_prediction_eps;
+    if (o->time_input == NULL)
+        o->time_input = &ito_time_input_timestep;
+    if (o->variance == NULL)
+        o->variance = &ito_variance_fixedlarge;
+    if (o->weighting == NULL)
+        o->weighting = &ito_weighting_simple;
+    if (o->objective == NULL)
+        o->objective = &ito_objective_simple;
 }
 
 ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
@@ -154,12 +170,13 @@ ito_diffusion *ito_diffusion_create_with(ito_diffusion_options o)
     ito_diffusion *d = struct_alloc(sizeof *d);
     if (d == NULL)
         return NULL;
+    fill_choices(&o);
     d->process = make_process(&o);
-    d->prediction = o.prediction != NULL ? o.prediction : &ito_prediction_eps;
-    d->time_input = o.time_input != NULL ? o.time_input : &ito_time_input_timestep;
-    d->variance = o.variance != NULL ? o.variance : &ito_variance_fixedlarge;
-    d->weighting = o.weighting != NULL ? o.weighting : &ito_weighting_simple;
-    d->objective = o.objective != NULL ? o.objective : &ito_objective_simple;
+    d->prediction = o.prediction;
+    d->time_input = o.time_input;
+    d->variance = o.variance;
+    d->weighting = o.weighting;
+    d->objective = o.objective;
     d->own_weighting = *d->weighting;
     if (d->process != NULL &&
         set_number(d, "gamma", ITO_USES_GAMMA, o.gamma, &d->own_weighting.gamma) &&

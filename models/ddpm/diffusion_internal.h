@@ -4,6 +4,9 @@
 
 #include "models/ddpm/diffusion.h"
 
+/* Replace choices that are NULL by the defaults. */
+void fill_choices(ito_diffusion_options *o);
+
 /* Element i of a vector of i64, f32 or f64. */
 double vector_at(const ito_tensor *v, int64_t i);
 

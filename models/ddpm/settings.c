@@ -2,6 +2,7 @@
  * fields each. Invariant: a network and a diffusion can be built from parsed settings. */
 #include "models/ddpm/settings.h"
 
+#include "models/ddpm/diffusion_internal.h"
 #include "models/ddpm/network/unet_config.h"
 #include "tensor/internal.h"
 
@@ -24,6 +25,7 @@ typedef struct field {
     size_t offset;       /* in the struct */
     bool optional;       /* files of earlier versions may lack it: the default applies */
     const char *choices; /* CHOICE: the kind of choices.h */
+    const void *omitted; /* CHOICE: this one is not written, as in files of earlier versions */
     unsigned when;       /* of the diffusion: only where a choice before it uses one of these */
 } field;
 
@@ -53,7 +55,8 @@ static const field diffusion_fields[] = {
     {"sigma_max", REAL, DIFFUSION(sigma_max), .when = ITO_USES_SIGMAS},
     {"zero_terminal_snr", TRUTH, DIFFUSION(zero_terminal_snr), .optional = true},
     {"prediction", CHOICE, DIFFUSION(prediction), .choices = "prediction"},
-    {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time_input"},
+    {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time_input",
+     .omitted = &ito_time_input_timestep},
     {"variance", CHOICE, DIFFUSION(variance), .choices = "variance"},
     {"weighting", CHOICE, DIFFUSION(weighting), .optional = true, .choices = "weighting"},
     {"gamma", REAL, DIFFUSION(gamma), .optional = true, .when = ITO_USES_GAMMA},
@@ -69,23 +72,6 @@ static void *member_of(void *object, const field *f)
     return (char *)object + f->offset;
 }
 
-/* Replace choices that are NULL by the defaults. */
-static void fill_choices(ito_diffusion_options *o)
-{
-    if (o->schedule == NULL)
-        o->schedule = &ito_schedule_linear;
-    if (o->prediction == NULL)
-        o->prediction = &ito_prediction_eps;
-    if (o->time_input == NULL)
-        o->time_input = &ito_time_input_timestep;
-    if (o->variance == NULL)
-        o->variance = &ito_variance_fixedlarge;
-    if (o->weighting == NULL)
-        o->weighting = &ito_weighting_simple;
-    if (o->objective == NULL)
-        o->objective = &ito_objective_simple;
-}
-
 /* The options that the choices read so far use. */
 static unsigned uses_of(const ito_diffusion_options *o)
 {
@@ -99,8 +85,7 @@ static unsigned uses_of(const ito_diffusion_options *o)
 /* Write the name of a choice, which must find the same choice when the file is read. */
 static bool put_choice(cJSON *object, const field *f, const ito_choice *choice)
 {
-    if (choice == (const void *)&ito_time_input_timestep) /* omitted, as in files from before there
-                                                             were others */
+    if (choice == f->omitted)
         return true;
     if (ito_choice_find(f->choices, choice->name) == choice)
         return cJSON_AddStringToObject(object, f->name, choice->name) != NULL;

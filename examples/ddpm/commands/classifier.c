@@ -99,8 +99,8 @@ static bool prepare(job *j)
         return false;
     const ito_diffusion *d = j->net.diffusion;
     if (d->process->steps == 0 || d->time_input != &ito_time_input_timestep)
-        return options_error("--model: a classifier is told steps of the process, and this network "
-                             "has times of another kind");
+        return options_error("--model: a classifier takes steps of the process, and this network "
+                             "takes times of another kind");
     if (!load_data(j))
         return false;
     j->classifier = ito_noise_classifier_create(

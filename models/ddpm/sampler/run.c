@@ -318,7 +318,7 @@ static ito_status find_times(sampler_run *run)
     double *times = run->times;
     ito_status status = ITO_OK;
     /* A run down to t_min has one more time, at which it ends; trailing times do not reach it. */
-    bool one_more = o->end_at_first && o->spacing != &ito_spacing_trailing;
+    bool one_more = o->end_at_first && !(o->spacing != NULL && o->spacing->above_t_min);
     if (o->times != NULL)
         memcpy(times, o->times, (size_t)n * sizeof *times);
     else

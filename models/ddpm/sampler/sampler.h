@@ -58,6 +58,7 @@ typedef struct ito_spacing {
     unsigned uses;
     /** Fill in n falling times of p, from about t_max down to about t_min. */
     void (*times)(const ito_process *p, int64_t n, double *times);
+    bool above_t_min; /* the last of them is one step above the clean data, not t_min */
 } ito_spacing;
 
 /** Each of these is described by its own help and source, in spacings.def. */

@@ -142,7 +142,8 @@ const ito_spacing ito_spacing_trailing = {.name = "trailing",
                                           .help =
                                               "round((i + 1) T / n) - 1: up to T - 1, not from 0",
                                           .source = "Lin et al. 2023, arXiv:2305.08891, table 2",
-                                          .times = trailing};
+                                          .times = trailing,
+                                          .above_t_min = true};
 const ito_spacing ito_spacing_karras = {.name = "karras",
                                         .help =
                                             "sigma^(1/7) in equal steps, sigma = noise / signal",

@@ -99,7 +99,7 @@ static cJSON *parse_config(const char *path, const char *text, int64_t size)
 cJSON *run_config(const char *dir)
 {
     char *path = path_join(dir, "config.json"), *text = NULL;
-    int64_t size;
+    int64_t size = 0;
     if (path != NULL && !path_exists(path))
         ito_error_set(ITO_ERR_IO, "%s: there is no run in it: it has no config.json", dir);
     else if (path != NULL)

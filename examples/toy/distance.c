@@ -26,11 +26,12 @@ double sliced_distance(ito_tensor *a, ito_tensor *b)
         return -1.0;
     int64_t n = ito_size(a, 0);
     double *room = malloc(sizeof(double) * (size_t)(6 * n + 1)), sum = 0.0;
-    double *x = room, *y = room + 2 * n, *p = room + 4 * n, *q = room + 5 * n;
-    if (room == NULL)
+    if (room == NULL) {
         ito_error_set(ITO_ERR_MEMORY, "toy: no memory for a distance");
-    if (room == NULL || ito_to_data(a, x, ITO_F64) != ITO_OK ||
-        ito_to_data(b, y, ITO_F64) != ITO_OK) {
+        return -1.0;
+    }
+    double *x = room, *y = room + 2 * n, *p = room + 4 * n, *q = room + 5 * n;
+    if (ito_to_data(a, x, ITO_F64) != ITO_OK || ito_to_data(b, y, ITO_F64) != ITO_OK) {
         free(room);
         return -1.0;
     }

@@ -62,11 +62,23 @@ run_cppcheck() { # options; files on stdin
         --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ "$@"
 }
 
+cppcheck_files() { # options; files on stdin
+    cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
+        --enable=warning,performance -j "$(nproc)" \
+        --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ "$@"
+}
+
+# The library, then programs, which include it as it is installed.
 check_cppcheck() {
+    local headers status=0
+    headers=$(mktemp -d)
+    meson/public_headers.sh "$headers" >"$headers/list"
     sources 'tensor/*.c' 'autograd/*.c' 'nn/*.c' 'models/*.c' |
-        run_cppcheck -I. -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_ELEM=f32 -DKERNEL_F64=0 \
-            -DKERNEL_BF16=0 &&
-        sources 'examples/*.c' | run_cppcheck -I. -Ibuild/gcc/include
+        cppcheck_files -I. -DITO_BUILD -DKERNEL_ISA=base -DKERNEL_ELEM=f32 -DKERNEL_F64=0 \
+            -DKERNEL_BF16=0 || status=1
+    sources 'examples/*.c' | cppcheck_files -I"$headers" || status=1
+    rm -rf "$headers"
+    return $status
 }
 
 # The kernels' other variants differ in the vector header only.

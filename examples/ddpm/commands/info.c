@@ -341,7 +341,7 @@ static void print_object(const cJSON *o, int indent)
 
 int command_info(int argc, char **argv)
 {
-    info_options o;
+    info_options o = {.json = false};
     command_line c = {
         .command = "info", .arguments = "FILE|RUN|DIR", .doc = doc, .options = rows, .values = &o};
     options_parse(&c, argc, argv);

@@ -29,7 +29,7 @@ static const char doc[] =
 
 int command_report(int argc, char **argv)
 {
-    report_options o;
+    report_options o = {.loss = NULL};
     command_line c = {
         .command = "report", .arguments = "RUN", .doc = doc, .options = rows, .values = &o};
     options_parse(&c, argc, argv);

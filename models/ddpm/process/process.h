@@ -35,16 +35,18 @@ typedef struct ito_level {
 /** Settings of a process. The `uses` of a family lists those that it reads. */
 typedef struct ito_process_options {
     int reserved_;
-    int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS); /* T, 1 to 1,000,000; 0: continuous time */
-    double beta_start ITO_DEFAULT(1e-4);        /* beta of the first step, */
-    double beta_end
-        ITO_DEFAULT(0.02); /* and of the last; neither rescales with T. vp: those of 1,000 steps, so
-                              beta(t) goes from 1,000 beta_start to 1,000 beta_end */
-    double sigma_min ITO_DEFAULT(0.002); /* edm: the cleanest and the noisiest level */
+    /** T, 1 to 1,000,000; 0: continuous time. */
+    int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS);
+    /** beta of the first step and of the last; neither rescales with T. vp: those of 1,000 steps,
+     * so beta(t) goes from 1,000 beta_start to 1,000 beta_end. */
+    double beta_start ITO_DEFAULT(1e-4);
+    double beta_end ITO_DEFAULT(0.02);
+    /** edm: the cleanest and the noisiest level. */
+    double sigma_min ITO_DEFAULT(0.002);
     double sigma_max ITO_DEFAULT(80.0);
-    bool zero_terminal_snr; /* shift and scale sqrt(alpha_bar) so that no signal is left at T - 1
-                               (Lin et al. 2023, arXiv:2305.08891, algorithm 1); eps does not
-                               determine x_0 there */
+    /** Shift and scale sqrt(alpha_bar) so that no signal is left at T - 1 (Lin et al. 2023,
+     * arXiv:2305.08891, algorithm 1); eps does not determine x_0 there. */
+    bool zero_terminal_snr;
 } ito_process_options;
 #define ITO_DEFAULTS_ito_process_options                                                           \
     .steps = ITO_USUAL_STEPS, .beta_start = 1e-4, .beta_end = 0.02, .sigma_min = 0.002,            \

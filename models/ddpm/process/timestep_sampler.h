@@ -51,12 +51,10 @@ ITO_API const ito_timestep_law *ito_timestep_law_find(const char *name);
 struct ito_timestep_sampler {
     const ito_timestep_law *law;
     const ito_process *process; /* borrowed */
-    ito_tensor
-        *history; /* [T, ITO_TIMESTEP_HISTORY] f64: the last losses of each step, oldest first */
-    ito_tensor
-        *counts; /* [T] i64: the number of these losses. History and counts are the whole state:
-                    save them, and copy them back to resume. T is 0 in continuous time */
-    double *p;   /* [T] room for probabilities */
+    /* The whole state, to be saved, and copied back to resume; T is 0 in continuous time. */
+    ito_tensor *history; /* [T, ITO_TIMESTEP_HISTORY] f64 last losses of each step, oldest first */
+    ito_tensor *counts;  /* [T] i64 the number of these */
+    double *p;           /* [T] room for probabilities */
 };
 
 /** A timestep sampler for p with a law; NULL: uniform. Owned by the caller, freed by

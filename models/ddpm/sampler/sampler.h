@@ -130,15 +130,16 @@ typedef struct ito_sample_options {
 #define ITO_DEFAULTS_ito_sample_options                                                            \
     .steps = ITO_ALL_STEPS, .start = ITO_UNSET, .s_tmax = (double)INFINITY, .s_noise = 1.0
 
-/** Generate data from noise; nothing is recorded for gradients.
+/**
+ * Generate data from noise; nothing is recorded for gradients.
  *
  * @param network  a trajectory begins: see network.h.
  * @param shape    [N, ...].
  * @return         of the current scope; images are about in [-1, 1]. NULL on error: ITO_ERR_SHAPE;
- *                 ITO_ERR_RANGE for steps, eta, churn or times; ITO_ERR_ARGUMENT if the prediction
- * does not determine x_0 at some time, for churn with a sampler with history, or if a user's
- * sampler uses too many estimates; the network's errors; or, with no error recorded, if progress
- * stopped it.
+ *                 ITO_ERR_RANGE for steps, eta, churn or times; ITO_ERR_ARGUMENT if the
+ *                 prediction does not determine x_0 at some time, for churn with a sampler with
+ *                 history, or if a user's sampler uses too many estimates; the network's errors;
+ *                 or, with no error recorded, if progress stopped it.
  */
 ITO_API ito_tensor *ito_diffusion_sample_with(const ito_diffusion *d, ito_network *network,
                                               ito_shape shape, ito_sample_options options);

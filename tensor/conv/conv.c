@@ -138,6 +138,37 @@ static void pack_patch_rows(const void *source, int64_t group, char *panels, int
     }
 }
 
+/* The gemm_rows of patches in bf16. */
+static void gather_patch_rows(const void *source, int64_t group, char *to, int64_t row,
+                              int64_t first, int64_t count, int64_t k0, int64_t k)
+{
+    const patches *x = source;
+    int64_t size = (int64_t)sizeof(uint16_t), filled = round_up(k, TILE_STEP);
+    const void *rows[PANEL_MOST];
+    sites s;
+    find_sites(x, first, count, group, &s);
+    int64_t length = s.whole_lines ? x->channels * x->taps_w : x->channels;
+    int64_t taps_w = s.whole_lines ? 1 : x->taps_w;
+    int64_t c = k0 % length, tap = k0 / length;
+    for (int64_t done = 0; done < k; tap++, c = 0) {
+        int64_t run = min_of(length - c, k - done);
+        aim(x, &s, tap / taps_w, tap % taps_w, c, count, rows);
+        for (int64_t r = 0; r < count; r++)
+            if (rows[r] != NULL)
+                memcpy(to + r * row + done * size, rows[r], (size_t)(run * size));
+            else
+                memset(to + r * row + done * size, 0, (size_t)(run * size));
+        done += run;
+    }
+    for (int64_t r = 0; r < count; r++)
+        memset(to + r * row + k * size, 0, (size_t)((filled - k) * size));
+}
+
+static gemm_rows *rows_for_tiles(ito_dtype dtype)
+{
+    return dtype == ITO_BF16 ? gather_patch_rows : NULL;
+}
+
 /* ---- gathering: patches as columns ---------------------------------------------------------- */
 
 /* A run of grid positions on one line, [j, end): which of them see column `off` + j * step in
@@ -260,8 +291,8 @@ static ito_status product_forward(ito_dtype dtype, void *y, const void *x, const
                      .m = m,
                      .n = co,
                      .k = k,
-                     .a = {pack_patch_rows, &gathered},
-                     .b = {gemm_pack_matrix, &weights},
+                     .a = {pack_patch_rows, &gathered, rows_for_tiles(dtype)},
+                     .b = {.pack = gemm_pack_matrix, .source = &weights},
                      .c = y,
                      .layout = {.item = co, .grid_h = 1, .grid_w = m, .pixel_stride = s->co},
                      .bias = e->bias,
@@ -272,7 +303,7 @@ static ito_status product_forward(ito_dtype dtype, void *y, const void *x, const
         p.add_layout =
             (gemm_layout){.item = co, .grid_h = 1, .grid_w = s->oh * s->ow, .image_stride = s->co};
     if (is_pointwise(s))
-        p.a = (gemm_operand){gemm_pack_matrix, &pixels};
+        p.a = (gemm_operand){.pack = gemm_pack_matrix, .source = &pixels};
     return run(&p);
 }
 
@@ -373,8 +404,8 @@ static void make_phase(phase_product *f, ito_dtype dtype, void *dx, const void *
                               .m = s->n * f->fh.positions * f->fw.positions,
                               .n = ci,
                               .k = f->fh.taps * f->fw.taps * co,
-                              .a = {pack_patch_rows, &f->gathered},
-                              .b = {pack_phase_weights, &f->weights},
+                              .a = {pack_patch_rows, &f->gathered, rows_for_tiles(dtype)},
+                              .b = {.pack = pack_phase_weights, .source = &f->weights},
                               .c = (char *)dx + at,
                               .layout = {.item = ci,
                                          .grid_h = f->fh.positions,
@@ -423,12 +454,12 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
                      .m = co,
                      .n = n,
                      .k = output_pixels(s),
-                     .a = {gemm_pack_matrix, &gradient},
-                     .b = {pack_patch_columns, &gathered},
+                     .a = {.pack = gemm_pack_matrix, .source = &gradient},
+                     .b = {.pack = pack_patch_columns, .source = &gathered},
                      .c = dw,
                      .layout = {.item = co * n, .grid_h = 1, .grid_w = co, .pixel_stride = n}};
     if (is_pointwise(s))
-        p.b = (gemm_operand){gemm_pack_matrix, &flat};
+        p.b = (gemm_operand){.pack = gemm_pack_matrix, .source = &flat};
     return run(&p);
 }
 

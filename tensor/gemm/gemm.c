@@ -81,8 +81,7 @@ static void pack_shared(const round *r, int64_t unit, char *own)
          min_of(width, r->count - at), d, reals_of(q, own));
 }
 
-static void find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t count,
-                      int64_t *rows)
+void gemm_find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t count, int64_t *rows)
 {
     int64_t j = first % l->grid_w, line = first / l->grid_w;
     int64_t i = line % l->grid_h, image = line / l->grid_h;
@@ -200,7 +199,7 @@ static void multiply(const round *r, int64_t d, const factor *x, const factor *y
     work w = {.q = q,
               .micro = q->flipped ? t->gemm_micro_flipped : t->gemm_micro,
               .k = depth_of(r->p, d),
-              .row = q->pairs ? GEMM_PAIRS : q->row,
+              .row = q->pairs ? GEMM_PAIR_PANELS : q->row,
               .m = c->m,
               .n = c->n,
               .c_size = to_sums ? q->size : r->size,
@@ -240,9 +239,9 @@ static void place_rows(const round *r, int64_t m0, block *c, char *own)
     int64_t *rows = (int64_t *)(void *)(own + q->private_bytes);
     int64_t *add_rows = rows + q->rows_bytes / (int64_t)sizeof *rows;
     int64_t *sums_rows = add_rows + q->rows_bytes / (int64_t)sizeof *rows;
-    find_rows(&p->layout, r->item, m0, c->m, rows);
+    gemm_find_rows(&p->layout, r->item, m0, c->m, rows);
     if (p->add != NULL)
-        find_rows(&p->add_layout, r->item, m0, c->m, add_rows);
+        gemm_find_rows(&p->add_layout, r->item, m0, c->m, add_rows);
     for (int64_t i = 0; q->keeps_sums && i < c->m; i++)
         sums_rows[i] = i * q->sums_row;
     c->rows = rows;
@@ -344,6 +343,10 @@ static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared, c
 void gemm_blocks_run(const gemm_blocks *p, void *scratch)
 {
     const gemm_plan *q = &p->plan;
+    if (p->by_tiles.kernels != NULL) {
+        gemm_tiles_run(p, scratch);
+        return;
+    }
     if (q->tiles == 0)
         return;
     char *shared = scratch;
@@ -397,13 +400,13 @@ ito_status gemm(const gemm_problem *problem)
     gemm_blocks p = {.a_dtype = q.a_dtype,
                      .b_dtype = q.b_dtype,
                      .c_dtype = q.c_dtype,
-                     .pairs = q.pairs,
+                     .way = q.way,
                      .items = q.batch,
                      .m = q.m,
                      .n = q.n,
                      .k = q.k,
-                     .a = {gemm_pack_matrix, &a},
-                     .b = {gemm_pack_matrix, &b},
+                     .a = {.pack = gemm_pack_matrix, .source = &a},
+                     .b = {.pack = gemm_pack_matrix, .source = &b},
                      .c = q.c,
                      .layout = {.item = q.c_batch,
                                 .grid_h = 1,

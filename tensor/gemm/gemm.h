@@ -9,10 +9,11 @@
 
 #include "tensor/internal.h"
 
-/* Where an operand is bf16: multiply pairs of bf16, f32 operands rounded to bf16, where the
- * processor has an instruction for it (AVX-512 BF16) or always; or never, so that f32 operands stay
- * f32. */
-typedef enum gemm_pairs { GEMM_PAIRS_IF_FAST, GEMM_PAIRS_ALWAYS, GEMM_PAIRS_NEVER } gemm_pairs;
+/* How products with a bf16 operand are made. By reals: f32 operands stay f32. By pairs of bf16, or
+ * by tiles of them (tensor/kernels/tiles.h): f32 operands are rounded to bf16. The fastest is by
+ * tiles with AMX, by pairs where the processor multiplies them faster than reals, else by reals;
+ * each way works on every machine. */
+typedef enum gemm_way { GEMM_FASTEST, GEMM_REALS, GEMM_PAIRS, GEMM_TILES } gemm_way;
 
 /* C[m, n] = A[m, k] B[k, n], + C if accumulate, + bias[n] if not NULL. Strides in elements; a and b
  * may have any (transposes cost nothing extra); c has column stride 1. k may be 0.
@@ -20,7 +21,7 @@ typedef enum gemm_pairs { GEMM_PAIRS_IF_FAST, GEMM_PAIRS_ALWAYS, GEMM_PAIRS_NEVE
  * then, and a bf16 C is rounded once. bias is in the type that is computed in. */
 typedef struct gemm_problem {
     ito_dtype a_dtype, b_dtype, c_dtype;
-    gemm_pairs pairs;
+    gemm_way way;
     int64_t m, n, k;
     const void *a;
     int64_t a_row, a_col;

@@ -10,6 +10,7 @@
 
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
+#include "tensor/kernels/tiles.h"
 
 /* Sizes of blocks. */
 static inline int64_t ceil_div(int64_t a, int64_t b)
@@ -46,9 +47,15 @@ static inline int threads_for_products(double products)
 typedef void gemm_pack(const void *source, int64_t item, char *panels, int64_t width, int64_t first,
                        int64_t count, int64_t k0, int64_t k);
 
+/* Gathers rows [first, first + count) of A as bf16, `row` bytes apart, each followed by zeros up to
+ * a whole step (TILE_STEP) of k. */
+typedef void gemm_rows(const void *source, int64_t item, char *to, int64_t row, int64_t first,
+                       int64_t count, int64_t k0, int64_t k);
+
 typedef struct gemm_operand {
     gemm_pack *pack;
     const void *source;
+    gemm_rows *rows; /* of A, for tiles; or NULL: by way of pack */
 } gemm_operand;
 
 /* Where a row of C begins: row r of item t, with r = (image * grid_h + i) * grid_w + j, is
@@ -91,10 +98,26 @@ typedef struct gemm_plan {
     int64_t own_bytes; /* all but what is shared */
 } gemm_plan;
 
+/* How a product is cut that is made by tiles (gemm_tiles.c). B is packed for all threads, for some
+ * of its columns and of k at a time; each thread packs A for a unit, some rows of C, or reads it
+ * where it lies. */
+typedef struct tile_plan {
+    const tile_kernels *kernels;
+    int64_t depth, depths;     /* of a block of k, and how many blocks */
+    int64_t span;              /* columns that are packed at a time: whole blocks */
+    int64_t rows;              /* of a unit: whole blocks */
+    int64_t columns;           /* of a unit */
+    bool a_in_place, a_shared; /* a_shared: packed for all threads, as B is */
+    bool by_item;
+    int threads;
+    int64_t a_row; /* bytes from row to row of packed rows */
+    int64_t b_bytes, shared_bytes, own_bytes;
+} tile_plan;
+
 /* C = A B for items of the same shape, + C if accumulate, + bias[n] and + add[m, n] unless NULL. */
 typedef struct gemm_blocks {
     ito_dtype a_dtype, b_dtype, c_dtype; /* as in gemm_problem */
-    gemm_pairs pairs;
+    gemm_way way;
     int64_t items, m, n, k;
     gemm_operand a, b;
     void *c;
@@ -105,6 +128,7 @@ typedef struct gemm_blocks {
     gemm_layout add_layout;
     bool accumulate;
     gemm_plan plan;
+    tile_plan by_tiles; /* instead of plan, where its kernels are not NULL */
 } gemm_blocks;
 
 /* What sums are made in, and panels hold unless they hold pairs of bf16. */
@@ -123,6 +147,13 @@ static inline int64_t gemm_panel_bytes(const gemm_plan *q, int64_t k)
 size_t gemm_blocks_plan(gemm_blocks *p);
 /* scratch is aligned to 64 bytes. Cannot fail. */
 void gemm_blocks_run(const gemm_blocks *p, void *scratch);
+
+/* The same of a product by tiles. */
+size_t gemm_tiles_plan(gemm_blocks *p);
+void gemm_tiles_run(const gemm_blocks *p, char *scratch);
+/* Where rows [first, first + count) of item's C begin. */
+void gemm_find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t count,
+                    int64_t *rows);
 
 /* An operand that lies in memory with fixed strides, in elements: along the panel (over rows of A,
  * columns of B), along k, and from an item to the next. */

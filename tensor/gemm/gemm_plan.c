@@ -19,11 +19,13 @@ enum {
 };
 
 /* Depends on dtypes and the instruction set alone: the bits depend on it. */
-static bool wants_pairs(const gemm_blocks *p)
+static gemm_way choose_way(const gemm_blocks *p)
 {
-    bool narrow = p->a_dtype == ITO_BF16 || p->b_dtype == ITO_BF16;
-    return narrow && p->pairs != GEMM_PAIRS_NEVER &&
-           (p->pairs == GEMM_PAIRS_ALWAYS || kernels(ITO_F32)->gemm_pairs_are_fast());
+    if (p->a_dtype != ITO_BF16 && p->b_dtype != ITO_BF16)
+        return GEMM_REALS;
+    if (p->way != GEMM_FASTEST)
+        return p->way;
+    return tiles_in_use() != NULL ? GEMM_TILES : pairs_are_fast() ? GEMM_PAIRS : GEMM_REALS;
 }
 
 /* How far rows of A (columns of B) lie apart if they can be read in place, else 0. Where multiples
@@ -123,10 +125,15 @@ size_t gemm_blocks_plan(gemm_blocks *p)
 {
     gemm_plan *q = &p->plan;
     *q = (gemm_plan){0};
+    p->by_tiles = (tile_plan){0};
     if (p->items <= 0 || p->m <= 0 || p->n <= 0)
         return 0;
+    gemm_way way = choose_way(p);
+    p->by_tiles.kernels = way == GEMM_TILES ? tiles_or_emulated() : NULL;
+    if (way == GEMM_TILES)
+        return gemm_tiles_plan(p);
     q->size = (int64_t)ito_dtype_size(gemm_reals(p));
-    q->pairs = wants_pairs(p);
+    q->pairs = way == GEMM_PAIRS;
     q->depths = max_of(1, ceil_div(p->k, DEPTH_MOST));
     q->depth = round_up(max_of(1, ceil_div(p->k, q->depths)), DEPTH_STEP);
     q->depths = max_of(1, ceil_div(p->k, q->depth));

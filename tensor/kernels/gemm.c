@@ -23,11 +23,6 @@ int64_t KERNEL(gemm_tile_columns)(void)
     return TILE_COLUMNS;
 }
 
-bool KERNEL(gemm_pairs_are_fast)(void)
-{
-    return PAIRS_ARE_FAST;
-}
-
 /* ---- transposes ----------------------------------------------------------------------------- */
 
 /* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */
@@ -136,7 +131,7 @@ V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t 
                        const void *b)
 {
 #if !KERNEL_F64
-    if (a_row == GEMM_PAIRS) {
+    if (a_row == GEMM_PAIR_PANELS) {
         sum_pairs(acc, (k + 1) / 2, a, b);
         return;
     }
@@ -205,6 +200,14 @@ void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const v
                     store_row(r[i], to, half * VL + i, j, to->n - j);
         }
     }
+}
+
+void KERNEL(gemm_store)(const void *sums, int64_t row, const gemm_tile *to)
+{
+    const real *from = sums;
+    for (int64_t i = 0; i < to->m; i++, from += row)
+        for (int64_t j = 0; j < to->n; j += VL)
+            store_row(v_load(from + j, to->n - j), to, i, j, to->n - j);
 }
 
 /* ---- packing -------------------------------------------------------------------------------- */

@@ -33,5 +33,7 @@ typedef struct kernel_table {
 
 /* The table in use for ITO_F32, ITO_F64 or ITO_BF16. */
 const kernel_table *kernels(ito_dtype dtype);
+/* Whether the processor multiplies pairs of bf16 faster than reals. */
+bool pairs_are_fast(void);
 
 #endif

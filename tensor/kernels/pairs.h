@@ -7,11 +7,7 @@
 
 #include "tensor/kernels/vec.h"
 
-#if KERNEL_F64
-
-#define PAIRS_ARE_FAST false
-
-#else
+#if !KERNEL_F64
 
 typedef uint32_t pair_bits __attribute__((vector_size(VL * sizeof(uint32_t))));
 
@@ -31,7 +27,6 @@ V_FN void pairs_store(uint32_t *p, vec low, vec high)
 
 #if defined(__AVX512BF16__)
 
-#define PAIRS_ARE_FAST true
 typedef __m512bh pairs;
 
 V_FN pairs pairs_load(const uint32_t *p)
@@ -51,7 +46,6 @@ V_FN vec pairs_dot(pairs a, pairs b, vec c)
 
 #else
 
-#define PAIRS_ARE_FAST false
 typedef pair_bits pairs;
 
 V_FN pairs pairs_load(const uint32_t *p)

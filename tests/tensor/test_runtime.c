@@ -1,10 +1,18 @@
 /* Threads and instruction sets. */
-#include "tensor/internal.h"
+#include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
+#include "tensor/kernels/tiles.h"
 
 #include <criterion/criterion.h>
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 
 Test(runtime, threads_are_set_within_bounds)
 {
@@ -42,8 +50,9 @@ Test(runtime, an_unknown_instruction_set_is_reported)
 {
     setenv("ITO_ISA", "mmx", 1);
     cr_assert_eq(ito_isa_check(), ITO_ERR_ARGUMENT);
-    cr_assert_str_eq(ito_error_message(),
-                     "ITO_ISA: \"mmx\" is none of base, avx2, avx512, avx512bf16");
+    cr_assert_str_eq(
+        ito_error_message(),
+        "ITO_ISA: \"mmx\" is none of base, avx2, avx512, avx512bf16, amx, amx-emulated");
 }
 
 Test(runtime, a_lacking_instruction_set_is_reported)
@@ -57,4 +66,92 @@ Test(runtime, a_lacking_instruction_set_is_reported)
                      0);
         cr_assert_str_neq(ito_isa(), "avx512bf16");
     }
+}
+
+/* A sandbox in which arch_prctl fails; false where there are none. */
+static bool forbid_tiles(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+#ifdef SYS_arch_prctl
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_arch_prctl, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+#endif
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {sizeof rules / sizeof *rules, rules};
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+Test(runtime, where_tiles_are_forbidden_the_next_set_is_used_without_a_word)
+{
+    if (!forbid_tiles())
+        cr_skip("no sandboxes here");
+    unsetenv("ITO_ISA");
+    cr_assert_eq(ito_isa_check(), ITO_OK);
+    cr_assert_str_neq(ito_isa(), "amx");
+    cr_assert_null(tiles_in_use());
+}
+
+Test(runtime, tiles_that_are_forbidden_are_reported_to_who_asks_for_them)
+{
+    if (!forbid_tiles())
+        cr_skip("no sandboxes here");
+    setenv("ITO_ISA", "amx", 1);
+    cr_assert_eq(ito_isa_check(), ITO_ERR_ARGUMENT);
+    char want[160];
+    snprintf(want, sizeof want,
+             "ITO_ISA: this processor lacks amx, or the system forbids it; the best it has is %s",
+             ito_isa());
+    cr_assert_str_eq(ito_error_message(), want);
+    cr_assert_str_neq(ito_isa(), "amx");
+}
+
+Test(runtime, emulated_tiles_are_there_on_every_machine)
+{
+    setenv("ITO_ISA", "amx-emulated", 1);
+    cr_assert_eq(ito_isa_check(), ITO_OK);
+    cr_assert_str_eq(ito_isa(), "amx-emulated");
+    cr_assert_eq(tiles_in_use(), &tile_kernels_emulated);
+}
+
+/* 1 x 1 by 1 x 1, in bf16. */
+static void *multiply_in_a_thread(void *go)
+{
+    uint16_t one = 0x3f80;
+    float product = 0.0f;
+    gemm_problem p = {.a_dtype = ITO_BF16,
+                      .b_dtype = ITO_BF16,
+                      .m = 1,
+                      .n = 1,
+                      .k = 1,
+                      .a = &one,
+                      .a_row = 1,
+                      .a_col = 1,
+                      .b = &one,
+                      .b_row = 1,
+                      .b_col = 1,
+                      .c = &product,
+                      .c_row = 1};
+    if (go != NULL)
+        pthread_barrier_wait(go);
+    return gemm(&p) == ITO_OK && product == 1.0f ? "one" : NULL;
+}
+
+/* The permission for tiles is asked for once; it has to hold for threads on both sides of it. */
+Test(runtime, threads_made_before_and_after_the_first_product_use_the_same_set)
+{
+    pthread_barrier_t go;
+    pthread_t before, after;
+    void *results[3];
+    pthread_barrier_init(&go, NULL, 2);
+    pthread_create(&before, NULL, multiply_in_a_thread, &go);
+    results[0] = multiply_in_a_thread(NULL);
+    pthread_barrier_wait(&go);
+    pthread_join(before, &results[1]);
+    pthread_create(&after, NULL, multiply_in_a_thread, NULL);
+    pthread_join(after, &results[2]);
+    for (int i = 0; i < 3; i++)
+        cr_assert_not_null(results[i], "thread %d", i);
 }

@@ -159,7 +159,7 @@ GEMM_FN gemm_plan plan_of(const data *d)
     gemm_blocks p = {.a_dtype = q->a_dtype,
                      .b_dtype = q->b_dtype,
                      .c_dtype = q->c_dtype,
-                     .pairs = q->pairs,
+                     .way = q->way,
                      .items = q->batch > 0 ? q->batch : 1,
                      .m = q->m,
                      .n = q->n,

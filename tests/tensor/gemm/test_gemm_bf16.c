@@ -12,9 +12,9 @@ enum { MIXES = sizeof mixes / sizeof *mixes };
 static void check_mixes(int64_t m, int64_t n, int64_t k, options o, const char *what)
 {
     for (int i = 0; i < MIXES; i++)
-        for (gemm_pairs pairs = GEMM_PAIRS_IF_FAST; pairs <= GEMM_PAIRS_NEVER; pairs++) {
+        for (gemm_way way = GEMM_FASTEST; way <= GEMM_TILES; way++) {
             data d = make_mixed(mixes[i], m, n, k, o, integers);
-            d.p.pairs = pairs;
+            d.p.way = way;
             check(&d, 0.0, what);
             release(&d);
         }
@@ -63,7 +63,7 @@ Test(gemm_bf16, keeps_sums_in_f32_through_every_round)
         data d = in_place ? make_mixed(mixes[i], 530, 30, 600, (options){.bias = true}, integers)
                           : make_mixed(mixes[i], 40, 40, 40000, (options){.bias = true}, integers);
         if (mixes[i][2] == ITO_BF16) {
-            d.p.pairs = GEMM_PAIRS_NEVER;
+            d.p.way = GEMM_REALS;
             ito_set_threads(1);
             cr_assert(plan_of(&d).keeps_sums);
             cr_assert_eq(plan_of(&d).shared_in_place, in_place);
@@ -81,7 +81,7 @@ Test(gemm_bf16, rounds_as_f32_does_and_then_once)
 {
     for (int i = 0; i < MIXES; i++) {
         data d = make_mixed(mixes[i], 33, 47, 700, (options){.bias = true}, fractions);
-        d.p.pairs = GEMM_PAIRS_NEVER;
+        d.p.way = GEMM_REALS;
         check(&d, (2 * 700 + 8) * 0x1p-24, "fractions");
         release(&d);
     }
@@ -113,7 +113,7 @@ Test(gemm_bf16, multiplies_pairs_in_the_order_of_the_instruction)
             if (mixes[i][2] == ITO_BF16 || (mixes[i][0] == ITO_F32 && mixes[i][1] == ITO_F32))
                 continue;
             data d = make_mixed(mixes[i], 14, 37, depths[s], (options){0}, fractions);
-            d.p.pairs = GEMM_PAIRS_ALWAYS;
+            d.p.way = GEMM_PAIRS;
             cr_assert_eq(gemm(&d.p), ITO_OK);
             for (int64_t r = 0; r < 14; r++)
                 for (int64_t j = 0; j < 37; j++)
@@ -123,7 +123,7 @@ Test(gemm_bf16, multiplies_pairs_in_the_order_of_the_instruction)
         }
 }
 
-Test(gemm_bf16, of_pairs_rounds_an_f32_operand_and_otherwise_keeps_it)
+Test(gemm_bf16, pairs_and_tiles_round_an_f32_operand_and_reals_keep_it)
 {
     float a = 1.0f + 0x1p-12f, c[2];
     uint16_t b = f32_to_bf16(1.0f);
@@ -139,15 +139,18 @@ Test(gemm_bf16, of_pairs_rounds_an_f32_operand_and_otherwise_keeps_it)
                       .b_col = 1,
                       .c = c,
                       .c_row = 1,
-                      .pairs = GEMM_PAIRS_NEVER};
+                      .way = GEMM_REALS};
     cr_assert_eq(gemm(&p), ITO_OK);
     cr_assert_eq(c[0], a);
-    p.pairs = GEMM_PAIRS_ALWAYS;
+    p.way = GEMM_PAIRS;
     cr_assert_eq(gemm(&p), ITO_OK);
     cr_assert_eq(c[0], 1.0f);
-    p.pairs = GEMM_PAIRS_IF_FAST;
+    p.way = GEMM_TILES;
     cr_assert_eq(gemm(&p), ITO_OK);
-    cr_assert_eq(c[0], strcmp(ito_isa(), "avx512bf16") == 0 ? 1.0f : a);
+    cr_assert_eq(c[0], 1.0f);
+    p.way = GEMM_FASTEST;
+    cr_assert_eq(gemm(&p), ITO_OK);
+    cr_assert_eq(c[0], tiles_in_use() != NULL || pairs_are_fast() ? 1.0f : a);
 }
 
 Test(gemm_bf16, packs_pairs_rounded_to_nearest_even_and_fills_up_with_zeros)

@@ -12,6 +12,7 @@
 #include "tensor/conv/conv.h"
 
 #include "tensor/conv/conv_thin.h"
+#include "tensor/conv/conv_tiles.h"
 #include "tensor/conv/winograd.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/gemm/gemm_blocks.h"
@@ -468,6 +469,8 @@ static ito_status product_backward_weight(ito_dtype dtype, void *dw, const void 
 ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w,
                           const conv_addends *e, const conv_shape *s)
 {
+    if (conv_by_tiles(dtype, s))
+        return tiles_forward(y, x, w, e, s);
     if (conv_by_winograd(CONV_FORWARD, dtype, s))
         return winograd_forward(dtype, y, x, w, e, s);
     if (conv_by_thin(CONV_FORWARD, s))
@@ -478,6 +481,8 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
 ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const void *w,
                                 const conv_shape *s)
 {
+    if (conv_by_tiles(dtype, s))
+        return tiles_backward_data(dx, dy, w, s);
     if (conv_by_winograd(CONV_DATA, dtype, s))
         return winograd_backward_data(dtype, dx, dy, w, s);
     if (conv_by_thin(CONV_DATA, s))
@@ -488,6 +493,8 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
 ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, const void *dy,
                                   const conv_shape *s)
 {
+    if (conv_by_tiles(dtype, s))
+        return tiles_backward_weight(dw, x, dy, s);
     if (conv_by_winograd(CONV_WEIGHT, dtype, s))
         return winograd_backward_weight(dtype, dw, x, dy, s);
     if (conv_by_thin(CONV_WEIGHT, s))

@@ -43,7 +43,7 @@ static inline int threads_for_products(double products)
 
 /* Packs rows of A (columns of B) [first, first + count) at depth [k0, k0 + k) into panels of reals
  * [k][width], one behind the other, the last filled up with zeros. width is one of the two sides of
- * the kernel's tile, first a multiple of it, k > 0. */
+ * the kernel's tile or TILE_SIDE, first a multiple of it, k > 0. */
 typedef void gemm_pack(const void *source, int64_t item, char *panels, int64_t width, int64_t first,
                        int64_t count, int64_t k0, int64_t k);
 

@@ -8,6 +8,7 @@
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/pairs.h"
 #include "tensor/kernels/tile.h"
+#include "tensor/kernels/tiles.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
 #include "tensor/kernels/gemm.def"
@@ -206,7 +207,7 @@ void KERNEL(gemm_store)(const void *sums, int64_t row, const gemm_tile *to)
 {
     const real *from = sums;
     for (int64_t i = 0; i < to->m; i++, from += row)
-        for (int64_t j = 0; j < to->n; j += VL)
+        for (int64_t j = 0; j < to->n && to->rows[i] >= 0; j += VL)
             store_row(v_load(from + j, to->n - j), to, i, j, to->n - j);
 }
 
@@ -252,8 +253,10 @@ void KERNEL(gemm_pack_rows)(void *panel, int64_t width, const void *const *rows,
 {
     if (width == TILE_ROWS)
         pack_rows(panel, TILE_ROWS, rows, k);
-    else
+    else if (width == TILE_COLUMNS)
         pack_rows(panel, TILE_COLUMNS, rows, k);
+    else
+        pack_rows(panel, TILE_SIDE, rows, k);
 }
 
 /* n is a constant wherever speed matters, so that the copy is a few moves. */
@@ -289,7 +292,7 @@ void KERNEL(gemm_pack_strided)(void *panel, int64_t width, const void *src, int6
     const elem *from = src;
     real *to = panel;
     if (stride_k == 1) {
-        const void *rows[TILE_ROWS > TILE_COLUMNS ? TILE_ROWS : TILE_COLUMNS] = {NULL};
+        const void *rows[TILE_COLUMNS > TILE_SIDE ? TILE_COLUMNS : TILE_SIDE] = {NULL};
         for (int64_t j = 0; j < n; j++)
             rows[j] = from + j * stride_n;
         KERNEL(gemm_pack_rows)(panel, width, rows, k);

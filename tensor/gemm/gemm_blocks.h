@@ -110,8 +110,9 @@ typedef struct tile_plan {
     bool a_in_place, a_shared; /* a_shared: packed for all threads, as B is */
     bool by_item;
     int threads;
-    int64_t a_row; /* bytes from row to row of packed rows */
-    int64_t b_bytes, shared_bytes, own_bytes;
+    int64_t a_row;                        /* bytes from row to row of packed rows */
+    int64_t b_bytes, a_bytes, sums_bytes; /* of what threads share */
+    int64_t shared_bytes, own_bytes;
 } tile_plan;
 
 /* C = A B for items of the same shape, + C if accumulate, + bias[n] and + add[m, n] unless NULL. */

@@ -12,7 +12,7 @@
 
 enum {
     DEPTH_MOST = 2048,        /* of a block of k, where C can hold sums */
-    SHARED_BYTES = 4 << 20,   /* of packed B */
+    SHARED_BYTES = 6 << 20,   /* of packed B */
     SHARED_A_BYTES = 1 << 20, /* of packed A, if it is all packed at once */
     UNIT_BYTES = 512 << 10,   /* of packed A: a quarter of the second-level cache, B has the rest */
     UNIT_ROWS = 256,
@@ -55,8 +55,7 @@ size_t gemm_tiles_plan(gemm_blocks *p)
 {
     tile_plan *q = &p->by_tiles;
     int64_t k = max_of(p->k, 1);
-    q->depths = p->c_dtype == ITO_F32 ? ceil_div(k, DEPTH_MOST) : 1;
-    q->depth = round_up(ceil_div(k, q->depths), TILE_STEP);
+    q->depth = round_up(ceil_div(k, ceil_div(k, DEPTH_MOST)), TILE_STEP);
     q->depths = ceil_div(k, q->depth);
     int64_t most = max_of(SHARED_BYTES / (q->depth * 2) / TILE_BLOCK, 1) * TILE_BLOCK;
     q->span = round_up(ceil_div(p->n, ceil_div(p->n, most)), TILE_BLOCK);
@@ -71,9 +70,12 @@ size_t gemm_tiles_plan(gemm_blocks *p)
     int64_t a_bytes = round_up(p->m, TILE_BLOCK) * q->a_row;
     q->a_shared = !q->a_in_place && a_bytes <= SHARED_A_BYTES;
     q->b_bytes = q->span / TILE_SIDE * panel_bytes(q->depth);
-    q->shared_bytes = q->b_bytes + (q->a_shared ? round_up(a_bytes, GEMM_LINE) : 0);
+    q->a_bytes = q->a_shared ? round_up(a_bytes, GEMM_LINE) : 0;
+    bool keeps_sums = p->c_dtype != ITO_F32 && q->depths > 1;
+    q->sums_bytes = keeps_sums ? p->m * q->span * (int64_t)sizeof(float) : 0;
+    q->shared_bytes = q->b_bytes + q->a_bytes + q->sums_bytes;
     q->own_bytes = round_up(q->rows * q->a_row, GEMM_LINE) + SUMS * (int64_t)sizeof(float) +
-                   2 * round_up(q->rows * (int64_t)sizeof(int64_t), GEMM_LINE) +
+                   3 * round_up(q->rows * (int64_t)sizeof(int64_t), GEMM_LINE) +
                    TILE_SIDE * q->depth * (int64_t)sizeof(float);
     int64_t copies = q->by_item ? q->threads : 1;
     return (size_t)(copies * q->shared_bytes + q->threads * q->own_bytes);
@@ -86,14 +88,15 @@ typedef struct round {
     int64_t k0, k;
     int64_t first, count;
     char *shared, *shared_a;
+    float *sums; /* of all rows, until the last block of k, where C cannot hold them; or NULL */
 } round;
 
 /* The memory of a thread. */
 typedef struct own_memory {
     char *rows; /* of A */
     float *sums;
-    int64_t *places, *add_places; /* of rows of C */
-    float *reals;                 /* panels that are gathered as reals */
+    int64_t *places, *add_places, *sums_places; /* of rows of C, of add and of sums */
+    float *reals;                               /* panels that are gathered as reals */
 } own_memory;
 
 static own_memory divide(const tile_plan *q, char *own)
@@ -105,7 +108,8 @@ static own_memory divide(const tile_plan *q, char *own)
     own += SUMS * (int64_t)sizeof(float);
     o.places = (int64_t *)(void *)own;
     o.add_places = (int64_t *)(void *)(own + places);
-    o.reals = (float *)(void *)(own + 2 * places);
+    o.sums_places = (int64_t *)(void *)(own + 2 * places);
+    o.reals = (float *)(void *)(own + 3 * places);
     return o;
 }
 
@@ -209,10 +213,15 @@ static gemm_tile store_of(const round *r, const own_memory *own, int64_t m0, int
 {
     const gemm_blocks *p = r->p;
     int64_t size = (int64_t)ito_dtype_size(p->c_dtype);
-    bool last = r->depth_index == p->by_tiles.depths - 1;
+    bool first = r->depth_index == 0, last = r->depth_index == p->by_tiles.depths - 1;
+    float *sums = r->sums != NULL ? r->sums + n0 - r->first : NULL;
+    if (sums != NULL && !last)
+        return (gemm_tile){.c = sums, .rows = own->sums_places + m0, .accumulate = !first};
     gemm_tile t = {.c = (char *)p->c + n0 * size,
                    .rows = own->places + m0,
-                   .accumulate = p->accumulate || r->depth_index > 0};
+                   .earlier = sums,
+                   .earlier_rows = own->sums_places + m0,
+                   .accumulate = p->accumulate || (!first && sums == NULL)};
     if (last && p->bias != NULL)
         t.bias = (const float *)p->bias + r->item * p->bias_item + n0;
     if (last && p->add != NULL) {
@@ -227,13 +236,16 @@ static void run_unit(const round *r, int64_t unit, const own_memory *own)
     static const int64_t no_taps[1] = {0};
     const gemm_blocks *p = r->p;
     const tile_plan *q = &p->by_tiles;
-    const kernel_table *t = kernels(p->c_dtype);
+    bool to_sums = r->sums != NULL && r->depth_index < q->depths - 1;
+    const kernel_table *t = kernels(to_sums ? ITO_F32 : p->c_dtype);
     int64_t parts = ceil_div(r->count, q->columns);
     int64_t m0 = unit / parts * q->rows, m = min_of(q->rows, p->m - m0);
     int64_t left = unit % parts * q->columns, right = min_of(left + q->columns, r->count);
     gemm_find_rows(&p->layout, r->item, m0, m, own->places);
     if (p->add != NULL)
         gemm_find_rows(&p->add_layout, r->item, m0, m, own->add_places);
+    for (int64_t i = 0; r->sums != NULL && i < m; i++)
+        own->sums_places[i] = (m0 + i) * q->span;
     tile_operand a = rows_of_a(r, m0, m, own);
     for (int64_t j = left; j < right; j += TILE_BLOCK)
         for (int64_t i = 0; i < m; i += TILE_BLOCK) {
@@ -276,9 +288,20 @@ static bool next_round(round *r)
     return r->count > 0;
 }
 
+static round first_round(const gemm_blocks *p, int64_t item, char *shared)
+{
+    const tile_plan *q = &p->by_tiles;
+    char *a = shared + q->b_bytes, *sums = a + q->a_bytes;
+    return (round){.p = p,
+                   .item = item,
+                   .shared = shared,
+                   .shared_a = a,
+                   .sums = q->sums_bytes > 0 ? (float *)(void *)sums : NULL};
+}
+
 static void run_item(const gemm_blocks *p, int64_t item, char *shared, const own_memory *own)
 {
-    round r = {.p = p, .item = item, .shared = shared, .shared_a = shared + p->by_tiles.b_bytes};
+    round r = first_round(p, item, shared);
     while (next_round(&r)) {
         for (int64_t unit = 0; unit < packing_units(&r); unit++)
             pack_unit(&r, unit, own->reals);
@@ -291,7 +314,7 @@ static void run_item(const gemm_blocks *p, int64_t item, char *shared, const own
 static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared,
                              const own_memory *own)
 {
-    round r = {.p = p, .item = item, .shared = shared, .shared_a = shared + p->by_tiles.b_bytes};
+    round r = first_round(p, item, shared);
     for (int64_t rounds = item; next_round(&r); rounds++) {
         int64_t packing = packing_units(&r), units = units_of(&r);
         if (rounds > 0) {

@@ -190,6 +190,11 @@ const tile_kernels *tiles_or_emulated(void)
     return tiles != NULL ? tiles : &tile_kernels_emulated;
 }
 
+bool ito_multiplies_bf16(void)
+{
+    return tiles_in_use() != NULL || pairs_are_fast();
+}
+
 const char *ito_isa(void)
 {
     pthread_once(&isa_once, choose_isa);

@@ -18,8 +18,10 @@ ITO_API ito_status ito_set_threads(int n);
 ITO_API int ito_threads(void);
 
 /**
- * The instruction set in use: "base", "avx2", "avx512" or "avx512bf16". The best that the processor
- * has is chosen at the first use; the environment variable ITO_ISA asks for a lesser one.
+ * The instruction set in use: "base", "avx2", "avx512", "avx512bf16" or "amx". The best that the
+ * processor has is chosen at the first use; the environment variable ITO_ISA asks for a lesser one,
+ * or for "amx-emulated": the bits of amx in bf16, slowly, on any processor. AMX takes a permission
+ * of the system, which is asked for then, once for all threads; without it the next set is used.
  */
 ITO_API const char *ito_isa(void);
 /**
@@ -27,6 +29,11 @@ ITO_API const char *ito_isa(void);
  * processor lacks (the best one it has is used then). Programs call it first and report.
  */
 ITO_API ito_status ito_isa_check(void);
+
+/** Whether matrix products and convolutions with bf16 operands multiply bf16, which rounds f32
+ * operands beside them. They do where that is faster than f32: with AMX and with the AVX-512 BF16
+ * of AMD. */
+ITO_API bool ito_multiplies_bf16(void);
 
 /** Bytes of tensor memory in use now. */
 ITO_API int64_t ito_memory_current(void);

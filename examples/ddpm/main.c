@@ -71,7 +71,7 @@ static int print_help(void)
            "  ito-ddpm train --data fashion-mnist --out run\n"
            "  ito-ddpm sample --model run --out grid.png\n"
            "  ito-ddpm info run\n\n"
-           "ITO_ISA=base|avx2|avx512|avx512bf16 in the environment asks for an instruction set.\n"
+           "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set.\n"
            "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.\n");
     return fflush(stdout) == 0 ? 0 : 1;
 }

@@ -211,9 +211,9 @@ void model_set_precision(ito_unet *unet, const char *precision, const char *comm
 {
     bool bf16 = strcmp(precision, "bf16") == 0;
     ito_unet_set_precision(unet, bf16 ? ITO_BF16 : ITO_F32);
-    if (bf16 && strcmp(ito_isa(), "avx512bf16") != 0)
+    if (bf16 && !ito_multiplies_bf16())
         fprintf(stderr,
-                "ito-ddpm %s: %s multiplies no bf16: activations are stored in bf16 and computed "
-                "with in f32\n",
-                command, ito_isa());
+                "ito-ddpm %s: this processor multiplies no bf16 faster than f32: activations are "
+                "stored in bf16 and computed with in f32\n",
+                command);
 }

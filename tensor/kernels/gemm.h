@@ -8,7 +8,7 @@
 /* How the operand lies that the kernel takes as scalars, in place of the elements from row to row
  * of one that lies in memory as rows of reals. */
 enum {
-    GEMM_PANEL = 0,        /* a panel of reals */
+    GEMM_PANEL = 0,       /* a panel of reals */
     GEMM_PAIR_PANELS = -1 /* both operands are panels of pairs of bf16 */
 };
 

@@ -247,7 +247,7 @@ static void check_threads(const op_check *c)
 
 static void check_isas(const op_check *c)
 {
-    static const char *const isas[] = {"avx2", "avx512", "avx512bf16"};
+    static const char *const isas[] = {"avx2", "avx512", "avx512bf16", "amx"};
     char before[16];
     strcpy(before, ito_isa());
     double tolerance = c->tolerance > 0 ? c->tolerance : 1e-4;

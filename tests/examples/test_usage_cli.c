@@ -219,9 +219,15 @@ static void refuses_isa(const char *isa, const char *words)
 
 Test(cli_usage, instruction_sets_that_cannot_be_used_are_refused)
 {
-    refuses_isa("avx3", "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16");
-    if (strcmp(ito_isa(), "avx512bf16") != 0)
+    refuses_isa("avx3",
+                "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16, amx, amx-emulated");
+    bool amx = strcmp(ito_isa(), "amx") == 0;
+    if (!amx && strcmp(ito_isa(), "avx512bf16") != 0)
         refuses_isa("avx512bf16", "ITO_ISA: this processor lacks avx512bf16; the best it has is ");
+    if (!amx)
+        refuses_isa(
+            "amx",
+            "ITO_ISA: this processor lacks amx, or the system forbids it; the best it has is ");
 }
 
 Test(cli_usage, help_goes_to_stdout)

@@ -181,8 +181,8 @@ Test(ops_matmul, linear_in_bf16_is_the_sum_in_double_rounded_once)
     cr_assert_eq(ito_dtype_of(y), ITO_BF16);
     ito_tensor *narrow = ito_cast(y, ITO_F64);
     const double *got = ito_const_data(narrow), *want = ito_const_data(wide);
-    /* where a processor multiplies pairs of bf16, weights are rounded to 8 bits as well */
-    bool pairs = strcmp(ito_isa(), "avx512bf16") == 0;
+    /* where products are made of bf16, weights are rounded to 8 bits as well */
+    bool pairs = ito_multiplies_bf16();
     double sum = (2 * K + 2) * (K * 4.0 + 2.0) * 0x1p-24 + (pairs ? K * 4.0 * 0x1p-9 : 0.0);
     for (int i = 0; i < M * N; i++)
         cr_assert(fabs(got[i] - want[i]) <= 0x1p-8 * fabs(want[i]) + sum);

@@ -1,15 +1,8 @@
-/* Convolution and its two gradients against loops straight from the definition in conv.h. Values
- * are small integers, so that every sum is exact in any order and equality is asked for; fractions
- * serve where bits or rounding are the question. All of it is about implicit GEMM, so Winograd,
- * which is not exact on integers, is switched off; it has test_winograd.c. */
-#include "tensor/conv/conv.h"
+/* Convolution and its two gradients against loops straight from the definition in conv.h. All of it
+ * is about implicit GEMM, so Winograd, which is not exact on integers, is switched off; it has
+ * test_winograd.c. */
 #include "tensor/conv/winograd.h"
-#include "tensor/convert.h"
-
-#include <criterion/criterion.h>
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/tensor/conv/conv_data.h"
 
 static void implicit_gemm_alone(void)
 {
@@ -17,208 +10,6 @@ static void implicit_gemm_alone(void)
 }
 
 TestSuite(conv, .init = implicit_gemm_alone);
-
-static uint64_t seed;
-
-static int64_t draw(int64_t n) /* in [0, n) */
-{
-    seed = seed * 6364136223846793005u + 1442695040888963407u;
-    return (int64_t)((seed >> 33) % (uint64_t)n);
-}
-
-static double get(ito_dtype dtype, const void *p, int64_t i)
-{
-    if (dtype == ITO_BF16)
-        return (double)bf16_to_f32(((const uint16_t *)p)[i]);
-    return dtype == ITO_F64 ? ((const double *)p)[i] : (double)((const float *)p)[i];
-}
-
-static void *filled(ito_dtype dtype, int64_t n, bool fractions)
-{
-    void *p = malloc((size_t)(n + 1) * ito_dtype_size(dtype));
-    for (int64_t i = 0; i < n; i++) {
-        double v = fractions ? (double)(draw(2000001) - 1000000) / 1e6 : (double)(draw(9) - 4);
-        if (dtype == ITO_F64)
-            ((double *)p)[i] = v;
-        else if (dtype == ITO_BF16)
-            ((uint16_t *)p)[i] = f32_to_bf16((float)v);
-        else
-            ((float *)p)[i] = (float)v;
-    }
-    return p;
-}
-
-static conv_shape shape_of(int64_t n, int64_t h, int64_t w, int64_t ci, int64_t co, int64_t kernel,
-                           int64_t stride, int64_t pad, int64_t dilation, int64_t groups)
-{
-    int64_t reach = dilation * (kernel - 1) + 1;
-    return (conv_shape){.n = n,
-                        .h = h,
-                        .w = w,
-                        .ci = ci,
-                        .oh = (h + 2 * pad - reach) / stride + 1,
-                        .ow = (w + 2 * pad - reach) / stride + 1,
-                        .co = co,
-                        .kh = kernel,
-                        .kw = kernel,
-                        .stride_h = stride,
-                        .stride_w = stride,
-                        .pad_top = pad,
-                        .pad_left = pad,
-                        .dilation_h = dilation,
-                        .dilation_w = dilation,
-                        .groups = groups};
-}
-
-static int64_t x_numel(const conv_shape *s)
-{
-    return s->n * s->h * s->w * s->ci;
-}
-
-static int64_t y_numel(const conv_shape *s)
-{
-    return s->n * s->oh * s->ow * s->co;
-}
-
-static int64_t w_numel(const conv_shape *s)
-{
-    return s->co * s->kh * s->kw * (s->ci / s->groups);
-}
-
-/* Calls visit(context, y index, x index, w index) for every product in the definition. */
-static void each_product(const conv_shape *s, void (*visit)(void *, int64_t, int64_t, int64_t),
-                         void *context)
-{
-    int64_t ci = s->ci / s->groups, co = s->co / s->groups;
-    for (int64_t n = 0; n < s->n; n++)
-        for (int64_t i = 0; i < s->oh; i++)
-            for (int64_t j = 0; j < s->ow; j++)
-                for (int64_t o = 0; o < s->co; o++)
-                    for (int64_t p = 0; p < s->kh; p++)
-                        for (int64_t q = 0; q < s->kw; q++)
-                            for (int64_t c = 0; c < ci; c++) {
-                                int64_t h = i * s->stride_h + p * s->dilation_h - s->pad_top;
-                                int64_t w = j * s->stride_w + q * s->dilation_w - s->pad_left;
-                                if (h < 0 || h >= s->h || w < 0 || w >= s->w)
-                                    continue;
-                                visit(context, ((n * s->oh + i) * s->ow + j) * s->co + o,
-                                      ((n * s->h + h) * s->w + w) * s->ci + o / co * ci + c,
-                                      ((o * s->kh + p) * s->kw + q) * ci + c);
-                            }
-}
-
-/* The three results as the definition has them, and the sums of magnitudes behind each element. */
-typedef struct reference {
-    ito_dtype dtype, parameters;
-    const void *x, *w, *dy;
-    double *y, *dx, *dw, *y_size, *dx_size, *dw_size;
-} reference;
-
-static void add_product(void *context, int64_t y, int64_t x, int64_t w)
-{
-    reference *r = context;
-    double xv = get(r->dtype, r->x, x), wv = get(r->parameters, r->w, w),
-           dyv = get(r->dtype, r->dy, y);
-    r->y[y] += xv * wv;
-    r->dx[x] += dyv * wv;
-    r->dw[w] += dyv * xv;
-    r->y_size[y] += fabs(xv * wv);
-    r->dx_size[x] += fabs(dyv * wv);
-    r->dw_size[w] += fabs(dyv * xv);
-}
-
-/* Operands and results of all three passes. */
-typedef struct data {
-    ito_dtype dtype, parameters; /* of x, y and their gradients; of all else */
-    conv_shape s;
-    void *x, *w, *bias, *dy;   /* given */
-    void *y, *dx, *dw, *dbias; /* wanted */
-} data;
-
-static data make(ito_dtype dtype, conv_shape s, bool fractions)
-{
-    data d = {.dtype = dtype, .parameters = dtype == ITO_BF16 ? ITO_F32 : dtype, .s = s};
-    d.x = filled(dtype, x_numel(&s), fractions);
-    d.w = filled(d.parameters, w_numel(&s), fractions);
-    d.bias = filled(d.parameters, s.co, fractions);
-    d.dy = filled(dtype, y_numel(&s), fractions);
-    d.y = filled(dtype, y_numel(&s), true); /* garbage, to be overwritten */
-    d.dx = filled(dtype, x_numel(&s), true);
-    d.dw = filled(d.parameters, w_numel(&s), true);
-    d.dbias = filled(d.parameters, s.co, true);
-    return d;
-}
-
-static void release(data *d)
-{
-    void *all[] = {d->x, d->w, d->bias, d->dy, d->y, d->dx, d->dw, d->dbias};
-    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
-        free(all[i]);
-}
-
-static void run(data *d)
-{
-    const conv_shape *s = &d->s;
-    conv_addends e = {.bias = d->bias};
-    cr_assert_eq(conv2d_forward(d->dtype, d->y, d->x, d->w, &e, s), ITO_OK);
-    cr_assert_eq(conv2d_backward_data(d->dtype, d->dx, d->dy, d->w, s), ITO_OK);
-    cr_assert_eq(conv2d_backward_weight(d->dtype, d->dw, d->x, d->dy, s), ITO_OK);
-    cr_assert_eq(conv2d_backward_addends(d->dtype, d->dbias, NULL, d->dy, s), ITO_OK);
-}
-
-/* In bf16 the sum is rounded once: equality is with the rounded sum. */
-static void compare(const data *d, ito_dtype dtype, const char *what, const void *got,
-                    const double *exact, const double *size, int64_t n, double tolerance)
-{
-    const conv_shape *s = &d->s;
-    for (int64_t i = 0; i < n; i++) {
-        double want =
-            dtype == ITO_BF16 ? (double)bf16_to_f32(f32_to_bf16((float)exact[i])) : exact[i];
-        cr_assert(
-            fabs(get(dtype, got, i) - want) <= tolerance * size[i],
-            "%s %s[%d] = %.9g, not %.9g: n%d %dx%dx%d -> %dx%dx%d, kernel %dx%d, stride %d %d, "
-            "pad %d %d, dilation %d %d, groups %d",
-            ito_dtype_name(dtype), what, (int)i, get(dtype, got, i), want, (int)s->n, (int)s->h,
-            (int)s->w, (int)s->ci, (int)s->oh, (int)s->ow, (int)s->co, (int)s->kh, (int)s->kw,
-            (int)s->stride_h, (int)s->stride_w, (int)s->pad_top, (int)s->pad_left,
-            (int)s->dilation_h, (int)s->dilation_w, (int)s->groups);
-    }
-}
-
-static double *zeros(int64_t n)
-{
-    return calloc((size_t)n + 1, sizeof(double));
-}
-
-/* All three passes within tolerance * magnitude of the definition. */
-static void check_within(ito_dtype dtype, conv_shape s, bool fractions, double tolerance)
-{
-    data d = make(dtype, s, fractions);
-    reference r = {.dtype = dtype, .parameters = d.parameters, .x = d.x, .w = d.w, .dy = d.dy};
-    r.y = zeros(y_numel(&s));
-    r.y_size = zeros(y_numel(&s));
-    r.dx = zeros(x_numel(&s));
-    r.dx_size = zeros(x_numel(&s));
-    r.dw = zeros(w_numel(&s));
-    r.dw_size = zeros(w_numel(&s));
-    double *dbias = zeros(s.co), *dbias_size = zeros(s.co);
-    each_product(&s, add_product, &r);
-    for (int64_t i = 0; i < y_numel(&s); i++) {
-        r.y[i] += get(d.parameters, d.bias, i % s.co);
-        r.y_size[i] += fabs(get(d.parameters, d.bias, i % s.co));
-        dbias[i % s.co] += get(dtype, d.dy, i);
-        dbias_size[i % s.co] += fabs(get(dtype, d.dy, i));
-    }
-    run(&d);
-    compare(&d, dtype, "y", d.y, r.y, r.y_size, y_numel(&s), tolerance);
-    compare(&d, dtype, "dx", d.dx, r.dx, r.dx_size, x_numel(&s), tolerance);
-    compare(&d, d.parameters, "dw", d.dw, r.dw, r.dw_size, w_numel(&s), tolerance);
-    compare(&d, d.parameters, "dbias", d.dbias, dbias, dbias_size, s.co, tolerance);
-    double *mine[] = {r.y, r.y_size, r.dx, r.dx_size, r.dw, r.dw_size, dbias, dbias_size};
-    for (size_t i = 0; i < sizeof mine / sizeof *mine; i++)
-        free(mine[i]);
-    release(&d);
-}
 
 static void check(conv_shape s)
 {
@@ -467,30 +258,8 @@ Test(conv, gives_the_same_bits_for_any_number_of_threads)
         shape_of(4, 16, 16, 36, 40, 3, 1, 1, 1, 1), shape_of(4, 15, 16, 36, 40, 3, 2, 1, 1, 1),
         shape_of(4, 16, 16, 64, 64, 3, 1, 1, 1, 4), shape_of(8, 16, 16, 64, 48, 1, 1, 0, 1, 1),
         shape_of(9, 28, 28, 3, 32, 3, 1, 1, 1, 1),  shape_of(9, 28, 28, 32, 1, 3, 1, 1, 1, 1)};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        conv_shape s = shapes[i];
-        data one = make(ITO_F32, s, true);
-        cr_assert_eq(ito_set_threads(1), ITO_OK);
-        run(&one);
-        data many = one;
-        many.y = filled(ITO_F32, y_numel(&s), true);
-        many.dx = filled(ITO_F32, x_numel(&s), true);
-        many.dw = filled(ITO_F32, w_numel(&s), true);
-        many.dbias = filled(ITO_F32, s.co, true);
-        for (int threads = 2; threads <= 7; threads += 5) {
-            cr_assert_eq(ito_set_threads(threads), ITO_OK);
-            run(&many);
-            cr_assert_eq(memcmp(one.y, many.y, (size_t)y_numel(&s) * sizeof(float)), 0);
-            cr_assert_eq(memcmp(one.dx, many.dx, (size_t)x_numel(&s) * sizeof(float)), 0);
-            cr_assert_eq(memcmp(one.dw, many.dw, (size_t)w_numel(&s) * sizeof(float)), 0);
-            cr_assert_eq(memcmp(one.dbias, many.dbias, (size_t)s.co * sizeof(float)), 0);
-        }
-        free(many.y);
-        free(many.dx);
-        free(many.dw);
-        free(many.dbias);
-        release(&one);
-    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check_threads(ITO_F32, shapes[i]);
 }
 
 Test(conv, gives_an_image_the_same_bits_alone_as_in_a_batch)
@@ -498,25 +267,8 @@ Test(conv, gives_an_image_the_same_bits_alone_as_in_a_batch)
     conv_shape shapes[] = {
         shape_of(8, 9, 11, 35, 37, 3, 1, 1, 1, 1), shape_of(8, 9, 11, 35, 37, 3, 2, 1, 1, 1),
         shape_of(8, 9, 11, 1, 37, 3, 1, 1, 1, 1), shape_of(8, 9, 11, 35, 3, 3, 1, 1, 1, 1)};
-    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
-        conv_shape s = shapes[i], single = s;
-        single.n = 1;
-        data d = make(ITO_F32, s, true);
-        run(&d);
-        int64_t x_image = x_numel(&single), y_image = y_numel(&single);
-        float *y = filled(ITO_F32, y_image, true), *dx = filled(ITO_F32, x_image, true);
-        for (int64_t j = 0; j < s.n; j++) {
-            float *x_j = (float *)d.x + j * x_image, *dy_j = (float *)d.dy + j * y_image;
-            conv_addends e = {.bias = d.bias};
-            cr_assert_eq(conv2d_forward(ITO_F32, y, x_j, d.w, &e, &single), ITO_OK);
-            cr_assert_eq(conv2d_backward_data(ITO_F32, dx, dy_j, d.w, &single), ITO_OK);
-            cr_assert_eq(memcmp(y, (float *)d.y + j * y_image, (size_t)y_image * sizeof *y), 0);
-            cr_assert_eq(memcmp(dx, (float *)d.dx + j * x_image, (size_t)x_image * sizeof *dx), 0);
-        }
-        free(y);
-        free(dx);
-        release(&d);
-    }
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++)
+        check_alone(ITO_F32, shapes[i]);
 }
 
 /* ---- errors --------------------------------------------------------------------------------- */

@@ -66,13 +66,14 @@ static int print_help(void)
            "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.\n\n");
     for (int i = 0; i < COMMANDS; i++)
         printf("  %-12s %s\n", commands[i].name, commands[i].doc);
-    printf("\nito-ddpm COMMAND --help lists what a command takes.\n\n"
-           "  ito-ddpm sample --class boot --guidance 2\n"
-           "  ito-ddpm train --data fashion-mnist --out run\n"
-           "  ito-ddpm sample --model run --out grid.png\n"
-           "  ito-ddpm info run\n\n"
-           "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set.\n"
-           "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.\n");
+    printf(
+        "\nito-ddpm COMMAND --help lists what a command takes.\n\n"
+        "  ito-ddpm sample --class boot --guidance 2\n"
+        "  ito-ddpm train --data fashion-mnist --out run\n"
+        "  ito-ddpm sample --model run --out grid.png\n"
+        "  ito-ddpm info run\n\n"
+        "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.\n");
     return fflush(stdout) == 0 ? 0 : 1;
 }
 

@@ -11,9 +11,10 @@
 #include <zlib.h>
 
 static const char magic[4] = {'I', 't', 'o', 1};
-static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
+/* Files hold the place in this list: new names go to its end. */
+static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16", "amx", "amx-emulated"};
 
-enum { ISAS = 4, CHECK = 2 };
+enum { ISAS = sizeof isas / sizeof *isas, CHECK = 2 };
 /* Numbers of all images; more would not fit into memory where such networks run. */
 #define NUMBERS_MAX ((int64_t)1 << 28)
 

@@ -201,3 +201,17 @@ Test(codec_refusals, a_file_of_another_instruction_set_is_refused)
     not_read(&w, ito_const_data(w.c.file), ito_numel(w.c.file), ITO_ERR_ARGUMENT, sentence);
     end(&w);
 }
+
+Test(codec_refusals, a_file_names_whichever_instruction_set_made_it)
+{
+    static const char *const isas[] = {"base",       "avx2", "avx512",
+                                       "avx512bf16", "amx",  "amx-emulated"};
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        if (!isa_use(isas[i]))
+            continue;
+        world w = begin(&ito_variance_fixedsmall, 2);
+        compress(&w, QUICK);
+        comes_back(&w);
+        end(&w);
+    }
+}

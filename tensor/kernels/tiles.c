@@ -319,6 +319,24 @@ T_FN void pack_step(char *to, int64_t row, const tile_source *from, const char *
         memcpy(to + i * row, &r[i], sizeof r[i]);
 }
 
+typedef uint16_t words __attribute__((vector_size(TILE_STEP * sizeof(uint16_t))));
+
+/* A whole step of two whole panels of b from bf16 that lies across: half the loads and shuffles. */
+T_FN void pack_two_panels(const tile_packed *to, char *at, const char *from, int64_t stride_k)
+{
+    for (int i = 0; i < TILE_SIDE; i++, from += 2 * stride_k) {
+        words even, odd, pairs[2];
+        memcpy(&even, from, sizeof even);
+        memcpy(&odd, from + stride_k, sizeof odd);
+        pairs[0] = SHUFFLE(even, odd, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
+                           9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
+        pairs[1] = SHUFFLE(even, odd, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23,
+                           55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
+        memcpy(at + i * to->row, &pairs[0], sizeof pairs[0]);
+        memcpy(at + to->panel + i * to->row, &pairs[1], sizeof pairs[1]);
+    }
+}
+
 /* Panels of a step lie beside each other in what lies across, so they are packed one behind the
  * other: lines of the cache are read once. The dtype is a constant where this is called. */
 T_FN void pack(const tile_packed *to, const tile_source *source, ito_dtype dtype, int64_t width,
@@ -329,12 +347,18 @@ T_FN void pack(const tile_packed *to, const tile_source *source, ito_dtype dtype
     int64_t size = dtype == ITO_BF16 ? 2 : 4;
     int64_t panels = (width + TILE_SIDE - 1) / TILE_SIDE, steps = (k + TILE_STEP - 1) / TILE_STEP;
     bool along = from.stride_k == 1;
+    bool in_twos = !for_a && dtype == ITO_BF16 && !along && from.stride == 1;
     for (int64_t at = 0; at < panels * steps; at++) {
         int64_t panel = along ? at / steps : at % panels, step = along ? at % steps : at / panels;
         int64_t i = panel * TILE_SIDE, p = step * TILE_STEP;
-        pack_step(to->data + panel * to->panel + step * to->step, to->row, &from,
-                  (const char *)from.data + (i * from.stride + p * from.stride_k) * size, size,
-                  width - i < TILE_SIDE ? width - i : TILE_SIDE,
+        char *first = to->data + panel * to->panel + step * to->step;
+        const char *data = (const char *)from.data + (i * from.stride + p * from.stride_k) * size;
+        if (in_twos && width - i >= 2 * TILE_SIDE && k - p >= TILE_STEP) {
+            pack_two_panels(to, first, data, from.stride_k * size);
+            at++;
+            continue;
+        }
+        pack_step(first, to->row, &from, data, size, width - i < TILE_SIDE ? width - i : TILE_SIDE,
                   k - p < TILE_STEP ? k - p : TILE_STEP, for_a);
     }
 }

@@ -105,6 +105,7 @@ check() { # quick or full
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2
+        step 'tests with ITO_ISA=amx-emulated' check_isa build/gcc amx-emulated
         step 'clang: build and tests' \
             check_build_and_test build/clang clang -Dwerror=true
         step 'AddressSanitizer, UBSan: build and tests' check_sanitized build/sanitized clang

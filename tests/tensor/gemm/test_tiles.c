@@ -234,6 +234,41 @@ Test(tiles, products_have_the_same_bits_by_registers_and_in_plain_c)
     }
 }
 
+#if defined(__x86_64__)
+/* Which of a thread's state is in use, and so is saved at each switch to another: XGETBV with 1. */
+static bool tiles_are_in_use(void)
+{
+    enum { TILE_CONFIGURATION_AND_DATA = 3 << 17 };
+    uint32_t low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(1));
+    return (low & TILE_CONFIGURATION_AND_DATA) != 0;
+}
+
+Test(tiles, products_leave_no_state_of_tiles_behind)
+{
+    if (registers() == NULL)
+        cr_skip("no AMX here");
+    registers()->begin();
+    cr_assert(tiles_are_in_use());
+    registers()->end();
+    cr_assert_not(tiles_are_in_use());
+    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_BF16, ITO_F32}, 200, 300, 300, (options){0},
+                        fractions);
+    for (int threads = 1; threads <= 2; threads++) {
+        bool left = false;
+        ito_set_threads(threads);
+        cr_assert_eq(gemm(&d.p), ITO_OK);
+#pragma omp parallel num_threads(threads)
+        if (tiles_are_in_use()) {
+#pragma omp atomic write
+            left = true;
+        }
+        cr_assert_not(left, "%d threads", threads);
+    }
+    release(&d);
+}
+#endif
+
 /* A row of C is the same whatever rows are beside it, and however the others are cut. */
 Test(tiles, a_row_has_the_same_bits_alone_and_among_others)
 {

@@ -206,9 +206,13 @@ void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const v
 void KERNEL(gemm_store)(const void *sums, int64_t row, const gemm_tile *to)
 {
     const real *from = sums;
+    bool whole = to->n % VL == 0; /* no masks then */
     for (int64_t i = 0; i < to->m; i++, from += row)
         for (int64_t j = 0; j < to->n && to->rows[i] >= 0; j += VL)
-            store_row(v_load(from + j, to->n - j), to, i, j, to->n - j);
+            if (whole)
+                store_row(v_loadu(from + j), to, i, j, VL);
+            else
+                store_row(v_load(from + j, to->n - j), to, i, j, to->n - j);
 }
 
 /* ---- packing -------------------------------------------------------------------------------- */

@@ -300,7 +300,7 @@ T_FN void pack_step(char *to, int64_t row, const tile_source *from, const char *
                     int64_t width, int64_t k, bool for_a)
 {
     bool along = from->stride_k == 1, across = !along && from->stride == 1;
-    bool whole = k == TILE_STEP && width == TILE_SIDE;
+    bool whole = TILES_AMX && k == TILE_STEP && width == TILE_SIDE; /* worth its own code */
     lanes r[TILE_SIDE];
     if (along && whole)
         load_step(r, from, data, size, TILE_SIDE, TILE_STEP, true);

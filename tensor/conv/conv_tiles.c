@@ -70,33 +70,51 @@ static void find_taps(const conv_shape *s, const canvas *c, int64_t *taps)
             taps[p * s->kw + q] = p * s->dilation_h * c->pitch + q * s->dilation_w;
 }
 
-/* Images [n][h][w][channels], of which `count` channels from `first` on are wanted. */
+/* [n][h][w][channels] */
 typedef struct images {
     const char *data;
     int64_t n, h, w, channels;
-    int64_t first, count;
 } images;
+
+/* How many pixels of line l of the canvas are of an image, and the first of them. */
+static int64_t line_of(const canvas *c, const images *x, int64_t l, const char **first)
+{
+    int64_t n = l >= 0 ? l / c->lines : -1, i = l - n * c->lines;
+    bool there = n >= 0 && n < x->n && i < x->h;
+    *first = there ? x->data + (n * x->h + i) * x->w * x->channels * HALF : NULL;
+    return there ? x->w : 0;
+}
 
 /* Lines [line, line + count) of the canvas: pixels of `row` bytes, zeros where they are not of an
  * image and behind their channels. */
 static void draw_lines(const canvas *c, const images *x, int64_t line, int64_t count, int64_t row,
                        char *to)
 {
-    int64_t bytes = x->count * HALF;
-    for (int64_t l = line; l < line + count; l++) {
-        int64_t n = l >= 0 ? l / c->lines : -1, i = l - n * c->lines;
-        int64_t pixels = n >= 0 && n < x->n && i < x->h ? x->w : 0;
-        const char *from = x->data + ((n * x->h + i) * x->w * x->channels + x->first) * HALF;
-        if (bytes == row && x->count == x->channels) {
+    int64_t bytes = x->channels * HALF;
+    for (int64_t l = line; l < line + count; l++, to += c->pitch * row) {
+        const char *from;
+        int64_t pixels = line_of(c, x, l, &from);
+        if (bytes == row && pixels > 0)
             memcpy(to, from, (size_t)(pixels * row));
-        } else {
-            for (int64_t j = 0; j < pixels; j++) {
-                memcpy(to + j * row, from + j * x->channels * HALF, (size_t)bytes);
-                memset(to + j * row + bytes, 0, (size_t)(row - bytes));
-            }
+        for (int64_t j = 0; bytes < row && j < pixels; j++) {
+            memcpy(to + j * row, from + j * bytes, (size_t)bytes);
+            memset(to + j * row + bytes, 0, (size_t)(row - bytes));
         }
         memset(to + pixels * row, 0, (size_t)((c->pitch - pixels) * row));
-        to += c->pitch * row;
+    }
+}
+
+/* Pointers to the pixels of these lines, and to zeros for those that are of no image. */
+static void list_lines(const canvas *c, const images *x, int64_t line, int64_t count,
+                       const void *zeros, const void **list)
+{
+    for (int64_t l = line; l < line + count; l++, list += c->pitch) {
+        const char *from;
+        int64_t pixels = line_of(c, x, l, &from);
+        for (int64_t j = 0; j < pixels; j++)
+            list[j] = from + j * x->channels * HALF;
+        for (int64_t j = pixels; j < c->pitch; j++)
+            list[j] = zeros;
     }
 }
 
@@ -159,10 +177,11 @@ static void pack_filters(const tiles_work *q, int64_t unit)
     int64_t ci = q->s.ci, co = q->s.co;
     tile_packed to = {q->filters + first / TILE_SIDE * q->panel + tap * q->steps * TILE_BYTES,
                       TILE_ROW_BYTES, TILE_BYTES, q->panel};
-    tile_source from = {ITO_F32, q->w + (first * q->tap_count + tap) * ci, q->tap_count * ci, 1};
+    tile_source from = {ITO_F32, q->w + (first * q->tap_count + tap) * ci, q->tap_count * ci, 1,
+                        NULL};
     if (q->turned) /* w is [ci][taps][co] */
         from = (tile_source){ITO_F32, q->w + (q->tap_count - 1 - tap) * co + first, 1,
-                             q->tap_count * co};
+                             q->tap_count * co, NULL};
     q->kernels->pack_b(&to, &from, min_of(PACKED_COLUMNS, co - first), ci);
 }
 
@@ -261,7 +280,7 @@ ito_status tiles_forward(void *y, const void *x, const float *w, const conv_adde
     tiles_work q = {.kernels = tiles_in_use(),
                     .store = kernels(ITO_BF16),
                     .s = *s,
-                    .x = {x, s->n, s->h, s->w, s->ci, 0, s->ci},
+                    .x = {x, s->n, s->h, s->w, s->ci},
                     .y = y,
                     .w = w,
                     .e = e};
@@ -276,7 +295,7 @@ ito_status tiles_backward_data(void *dx, const void *dy, const float *w, const c
                     .store = kernels(ITO_BF16),
                     .s = *s,
                     .turned = true,
-                    .x = {dy, s->n, s->oh, s->ow, s->co, 0, s->co},
+                    .x = {dy, s->n, s->oh, s->ow, s->co},
                     .y = dx,
                     .w = w,
                     .e = &(conv_addends){0}};
@@ -308,7 +327,8 @@ typedef struct weight_work {
     int64_t rows, x_rows;  /* pixels of them: of dy, whole steps; of x, with what taps reach */
     int64_t dy_row, x_row; /* bytes of a pixel */
     int64_t pair_row;      /* bytes from a pair of pixels of x to the next */
-    int64_t drawn_bytes, dy_bytes, pairs_bytes, own_bytes;
+    int64_t list_bytes, dy_bytes, pairs_bytes, own_bytes;
+    const char *zeros; /* as many as a pixel has */
     int threads;
 } weight_work;
 
@@ -320,7 +340,7 @@ static void plan_weights(weight_work *q)
     find_taps(s, &q->c, q->taps);
     q->threads = threads_for_products((double)(s->n * s->oh * s->ow * s->co) *
                                       (double)(s->ci * q->tap_count) / TILE_SIDE);
-    int64_t wanted = q->threads > 1 ? 2 * q->threads : 1;
+    int64_t wanted = q->threads; /* no more: each unit packs what it needs */
     q->co = round_up(s->co, TILE_SIDE);
     q->ci = round_up(s->ci, TILE_SIDE);
     while (ceil_div(s->co, q->co) * ceil_div(s->ci, q->ci) < wanted &&
@@ -333,43 +353,45 @@ static void plan_weights(weight_work *q)
     q->lines = min_of(max_of(SUM_ROWS / q->c.pitch, 1), q->c.all_lines);
     q->rows = round_up(q->lines * q->c.pitch, TILE_STEP);
     q->x_rows = q->rows + q->c.reach * q->c.pitch + q->c.margin + 1;
-    q->dy_row = q->co * HALF;
-    q->x_row = q->ci * HALF;
     q->pair_row = q->ci * 2 * HALF + GEMM_LINE; /* powers of two would share places of a cache */
-    q->drawn_bytes = round_up(max_of((q->rows + q->c.pitch) * q->dy_row,
-                                     (q->x_rows + q->c.pitch + q->c.margin) * q->x_row),
-                              GEMM_LINE);
-    q->dy_bytes = q->rows * q->dy_row;
+    q->dy_bytes = q->rows * q->co * HALF;
     q->pairs_bytes = round_up(q->x_rows, TILE_STEP) / 2 * q->pair_row;
-    q->own_bytes = q->drawn_bytes + q->dy_bytes + 2 * q->pairs_bytes;
+    q->list_bytes =
+        round_up((q->x_rows + q->c.pitch + s->pad_left) * (int64_t)sizeof(void *), GEMM_LINE);
+    q->own_bytes = q->list_bytes + q->dy_bytes + 2 * q->pairs_bytes;
 }
 
-/* dy of a block of lines, as tiles: a row for each channel, k over pixels. */
-static void pack_gradient(const weight_work *q, const images *dy, int64_t line, int64_t lines,
-                          char *drawn, char *to)
+/* dy of a block of lines, of q->co channels from `co` on, as tiles: a row for each channel, k over
+ * pixels. What is no output of an image is zero. */
+static void pack_gradient(const weight_work *q, int64_t co, int64_t line, const void **list,
+                          char *to)
 {
-    /* What is not an output of an image is zero: also pixels of dy's lines past its width. */
-    int64_t pixels = lines * q->c.pitch, steps = q->rows / TILE_STEP;
-    draw_lines(&q->c, dy, line, lines, q->dy_row, drawn);
-    memset(drawn + pixels * q->dy_row, 0, (size_t)((q->rows - pixels) * q->dy_row));
-    tile_packed packed = {to, TILE_ROW_BYTES, TILE_BYTES, steps * TILE_BYTES};
-    tile_source from = {ITO_BF16, drawn, 1, q->co};
-    q->kernels->pack_a(&packed, &from, q->co, q->rows);
+    int64_t lines = min_of(q->lines, q->c.all_lines - line), pixels = lines * q->c.pitch;
+    list_lines(&q->c, &q->dy, line, lines, q->zeros, list);
+    for (int64_t i = pixels; i < q->rows; i++)
+        list[i] = q->zeros;
+    for (int64_t i = 0; i < q->rows; i++)
+        list[i] = (const char *)list[i] + co * HALF;
+    tile_packed packed = {to, TILE_ROW_BYTES, TILE_BYTES, q->rows / TILE_STEP * TILE_BYTES};
+    tile_source from = {ITO_BF16, NULL, 1, 0, list};
+    q->kernels->pack_a(&packed, &from, min_of(q->co, q->s.co - co), q->rows);
 }
 
-/* x of the same lines and those that taps reach, in pairs of pixels from even ones on and from odd.
- */
-static void pack_pairs(const weight_work *q, const images *x, int64_t line, char *drawn, char *even,
-                       char *odd)
+/* x of the same lines and those that taps reach, of q->ci channels from `ci` on, in pairs of pixels
+ * from even ones on and from odd. */
+static void pack_pairs(const weight_work *q, int64_t ci, int64_t line, const void **list, char *to)
 {
     const conv_shape *s = &q->s;
-    int64_t lines = ceil_div(q->x_rows, q->c.pitch), before = s->pad_left * q->x_row;
-    memset(drawn, 0, (size_t)before);
-    draw_lines(&q->c, x, line - s->pad_top, lines, q->x_row, drawn + before);
-    for (int phase = 0; phase < 2; phase++) {
-        tile_packed to = {phase ? odd : even, q->pair_row, TILE_SIDE * q->pair_row, TILE_ROW_BYTES};
-        tile_source from = {ITO_BF16, drawn + phase * q->x_row, 1, q->ci};
-        q->kernels->pack_b(&to, &from, q->ci, q->x_rows - phase);
+    for (int64_t i = 0; i < s->pad_left; i++)
+        list[i] = q->zeros;
+    list_lines(&q->c, &q->x, line - s->pad_top, ceil_div(q->x_rows, q->c.pitch), q->zeros,
+               list + s->pad_left);
+    for (int64_t i = 0; i < q->x_rows; i++)
+        list[i] = (const char *)list[i] + ci * HALF;
+    for (int64_t phase = 0; phase < 2; phase++, to += q->pairs_bytes) {
+        tile_packed packed = {to, q->pair_row, TILE_SIDE * q->pair_row, TILE_ROW_BYTES};
+        tile_source from = {ITO_BF16, NULL, 1, 0, list + phase};
+        q->kernels->pack_b(&packed, &from, min_of(q->ci, s->ci - ci), q->x_rows - phase);
     }
 }
 
@@ -404,17 +426,13 @@ static void add_products(const weight_work *q, int64_t co, int64_t ci, const cha
 static void sum_unit(const weight_work *q, int64_t unit, char *own)
 {
     int64_t co = unit / q->ci_units * q->co, ci = unit % q->ci_units * q->ci;
-    images x = q->x, dy = q->dy;
-    x.first = ci;
-    x.count = min_of(q->ci, q->s.ci - ci);
-    dy.first = co;
-    dy.count = min_of(q->co, q->s.co - co);
-    char *drawn = own, *packed = own + q->drawn_bytes, *even = packed + q->dy_bytes;
+    const void **list = (const void **)(void *)own;
+    char *dy = own + q->list_bytes, *even = dy + q->dy_bytes;
     const char *const pairs[2] = {even, even + q->pairs_bytes};
     for (int64_t line = 0; line < q->c.all_lines; line += q->lines) {
-        pack_gradient(q, &dy, line, min_of(q->lines, q->c.all_lines - line), drawn, packed);
-        pack_pairs(q, &x, line, drawn, even, even + q->pairs_bytes);
-        add_products(q, co, ci, packed, pairs, line > 0);
+        pack_gradient(q, co, line, list, dy);
+        pack_pairs(q, ci, line, list, even);
+        add_products(q, co, ci, dy, pairs, line > 0);
     }
 }
 
@@ -423,8 +441,8 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
 {
     weight_work q = {.kernels = tiles_in_use(),
                      .s = *s,
-                     .x = {x, s->n, s->h, s->w, s->ci, 0, 0},
-                     .dy = {dy, s->n, s->oh, s->ow, s->co, 0, 0}};
+                     .x = {x, s->n, s->h, s->w, s->ci},
+                     .dy = {dy, s->n, s->oh, s->ow, s->co}};
     int64_t numel = s->co * s->kh * s->kw * s->ci;
     if (s->n * s->oh * s->ow == 0 || numel == 0) {
         memset(dw, 0, (size_t)numel * sizeof *dw);
@@ -435,14 +453,16 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
     q.sums_tap = round_up(s->ci, TILE_SIDE);
     q.sums_row = q.tap_count * q.sums_tap;
     int64_t own_sums = fits ? 0 : round_up(s->co, TILE_SIDE) * q.sums_row * (int64_t)sizeof(float);
-    char *scratch = mem_alloc((size_t)(own_sums + q.threads * q.own_bytes));
+    int64_t zeros = round_up(max_of(s->co, s->ci) * HALF, GEMM_LINE);
+    char *scratch = mem_alloc((size_t)(own_sums + zeros + q.threads * q.own_bytes));
     if (scratch == NULL)
         return ITO_ERR_MEMORY;
+    q.zeros = memset(scratch + own_sums, 0, (size_t)zeros);
     q.sums = fits ? dw : (float *)(void *)scratch;
     int64_t units = q.co_units * q.ci_units;
 #pragma omp parallel num_threads(q.threads)
     {
-        char *own = scratch + own_sums + omp_get_thread_num() * q.own_bytes;
+        char *own = scratch + own_sums + zeros + omp_get_thread_num() * q.own_bytes;
         q.kernels->begin();
 #pragma omp for schedule(dynamic)
         for (int64_t unit = 0; unit < units; unit++)

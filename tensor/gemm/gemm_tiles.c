@@ -123,7 +123,7 @@ static tile_source part_of(const gemm_matrix *m, int64_t item, int64_t first, in
 {
     int64_t at = item * m->stride_item + first * m->stride + k0 * m->stride_k;
     return (tile_source){m->dtype, (const char *)m->data + at * (int64_t)ito_dtype_size(m->dtype),
-                         m->stride, m->stride_k};
+                         m->stride, m->stride_k, NULL};
 }
 
 /* 16 rows (columns) of an operand from `first` on as reals, [k][16]; what tiles are made of where
@@ -132,7 +132,7 @@ static tile_source gather(const round *r, const gemm_operand *x, int64_t first, 
                           float *reals)
 {
     x->pack(x->source, r->item, (char *)reals, TILE_SIDE, first, width, r->k0, r->k);
-    return (tile_source){ITO_F32, reals, 1, TILE_SIDE};
+    return (tile_source){ITO_F32, reals, 1, TILE_SIDE, NULL};
 }
 
 /* PANELS panels of B, or those that are left. */

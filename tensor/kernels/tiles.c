@@ -219,11 +219,19 @@ T_FN lanes pairs_along(ito_dtype dtype, const char *from, int64_t n)
 }
 
 /* Of `width` rows or columns that lie side by side, the elements k and, if it is there, k + 1. */
-T_FN lanes pairs_across(ito_dtype dtype, const char *from, int64_t stride_k, int64_t width,
+T_FN lanes pairs_across(ito_dtype dtype, const char *even, const char *odd, int64_t width,
                         bool both)
 {
-    lanes pairs = load_elements(dtype, from, width);
-    return both ? pairs | load_elements(dtype, from + stride_k, width) << 16 : pairs;
+    lanes pairs = load_elements(dtype, even, width);
+    return both ? pairs | load_elements(dtype, odd, width) << 16 : pairs;
+}
+
+/* Where element k of row or column i is. */
+T_FN const char *element(const tile_source *from, int64_t size, int64_t i, int64_t k)
+{
+    if (from->list != NULL)
+        return (const char *)from->list[k] + i * size;
+    return (const char *)from->data + (i * from->stride + k * from->stride_k) * size;
 }
 
 static uint32_t one_element(ito_dtype dtype, const char *from)
@@ -266,74 +274,76 @@ static uint32_t one_element(ito_dtype dtype, const char *from)
 
 T_FN void transpose(lanes r[TILE_SIDE]){SWAP_STEP(8) SWAP_STEP(4) SWAP_STEP(2) SWAP_STEP(1)}
 
-/* The 16 x 16 pairs of a step: a row for each row or column of the source (turned: for each pair of
- * k) where it lies along k, the other way round where it lies across. */
-T_FN void load_step(lanes r[TILE_SIDE], const tile_source *from, const char *data, int64_t size,
-                    int64_t width, int64_t k, bool along)
+/* The 16 x 16 pairs of a step, from row or column i and element k on: a row for each row or column
+ * where the source lies along k, for each pair of k where it lies across. */
+T_FN void load_step(lanes r[TILE_SIDE], const tile_source *from, int64_t size, int64_t i, int64_t k,
+                    int64_t width, int64_t depth, bool along)
 {
     UNROLL
-    for (int i = 0; i < TILE_SIDE; i++) {
-        r[i] = (lanes){0};
-        if (along && i < width)
-            r[i] = pairs_along(from->dtype, data + i * from->stride * size, k);
-        if (!along && 2 * i < k)
-            r[i] = pairs_across(from->dtype, data + 2 * i * from->stride_k * size,
-                                from->stride_k * size, width, 2 * i + 1 < k);
+    for (int n = 0; n < TILE_SIDE; n++) {
+        r[n] = (lanes){0};
+        if (along && n < width)
+            r[n] = pairs_along(from->dtype, element(from, size, i + n, k), depth);
+        bool both = 2 * n + 1 < depth;
+        if (!along && 2 * n < depth)
+            r[n] = pairs_across(from->dtype, element(from, size, i, k + 2 * n),
+                                both ? element(from, size, i, k + 2 * n + 1) : NULL, width, both);
     }
 }
 
 /* Where nothing lies side by side. Rows of r are rows or columns of the source. */
-static void gather_step(lanes r[TILE_SIDE], const tile_source *from, const char *data, int64_t size,
-                        int64_t width, int64_t k)
+static void gather_step(lanes r[TILE_SIDE], const tile_source *from, int64_t size, int64_t i,
+                        int64_t k, int64_t width, int64_t depth)
 {
-    for (int64_t i = 0; i < TILE_SIDE; i++) {
-        r[i] = (lanes){0};
-        for (int64_t e = 0; i < width && e < k; e++)
-            r[i][e / 2] |=
-                one_element(from->dtype, data + (i * from->stride + e * from->stride_k) * size)
-                << e % 2 * 16;
+    for (int64_t n = 0; n < TILE_SIDE; n++) {
+        r[n] = (lanes){0};
+        for (int64_t e = 0; n < width && e < depth; e++)
+            r[n][e / 2] |= one_element(from->dtype, element(from, size, i + n, k + e))
+                           << e % 2 * 16;
     }
 }
 
 /* One step of one panel. */
-T_FN void pack_step(char *to, int64_t row, const tile_source *from, const char *data, int64_t size,
-                    int64_t width, int64_t k, bool for_a)
+T_FN void pack_step(char *to, int64_t row, const tile_source *from, int64_t size, int64_t i,
+                    int64_t k, int64_t width, int64_t depth, bool for_a)
 {
-    bool along = from->stride_k == 1, across = !along && from->stride == 1;
-    bool whole = TILES_AMX && k == TILE_STEP && width == TILE_SIDE; /* worth its own code */
+    bool across = from->list != NULL || (from->stride == 1 && from->stride_k != 1);
+    bool along = !across && from->stride_k == 1;
+    bool whole = TILES_AMX && depth == TILE_STEP && width == TILE_SIDE; /* worth its own code */
     lanes r[TILE_SIDE];
     if (along && whole)
-        load_step(r, from, data, size, TILE_SIDE, TILE_STEP, true);
+        load_step(r, from, size, i, k, TILE_SIDE, TILE_STEP, true);
     else if (along)
-        load_step(r, from, data, size, width, k, true);
+        load_step(r, from, size, i, k, width, depth, true);
     else if (across && whole)
-        load_step(r, from, data, size, TILE_SIDE, TILE_STEP, false);
+        load_step(r, from, size, i, k, TILE_SIDE, TILE_STEP, false);
     else if (across)
-        load_step(r, from, data, size, width, k, false);
+        load_step(r, from, size, i, k, width, depth, false);
     else
-        gather_step(r, from, data, size, width, k);
+        gather_step(r, from, size, i, k, width, depth);
     if (across == for_a)
         transpose(r);
     UNROLL
-    for (int i = 0; i < TILE_SIDE; i++)
-        memcpy(to + i * row, &r[i], sizeof r[i]);
+    for (int n = 0; n < TILE_SIDE; n++)
+        memcpy(to + n * row, &r[n], sizeof r[n]);
 }
 
 typedef uint16_t words __attribute__((vector_size(TILE_STEP * sizeof(uint16_t))));
 
 /* A whole step of two whole panels of b from bf16 that lies across: half the loads and shuffles. */
-T_FN void pack_two_panels(const tile_packed *to, char *at, const char *from, int64_t stride_k)
+T_FN void pack_two_panels(const tile_packed *to, char *at, const tile_source *from, int64_t i,
+                          int64_t k)
 {
-    for (int i = 0; i < TILE_SIDE; i++, from += 2 * stride_k) {
+    for (int n = 0; n < TILE_SIDE; n++) {
         words even, odd, pairs[2];
-        memcpy(&even, from, sizeof even);
-        memcpy(&odd, from + stride_k, sizeof odd);
+        memcpy(&even, element(from, sizeof(uint16_t), i, k + 2 * n), sizeof even);
+        memcpy(&odd, element(from, sizeof(uint16_t), i, k + 2 * n + 1), sizeof odd);
         pairs[0] = SHUFFLE(even, odd, 0, 32, 1, 33, 2, 34, 3, 35, 4, 36, 5, 37, 6, 38, 7, 39, 8, 40,
                            9, 41, 10, 42, 11, 43, 12, 44, 13, 45, 14, 46, 15, 47);
         pairs[1] = SHUFFLE(even, odd, 16, 48, 17, 49, 18, 50, 19, 51, 20, 52, 21, 53, 22, 54, 23,
                            55, 24, 56, 25, 57, 26, 58, 27, 59, 28, 60, 29, 61, 30, 62, 31, 63);
-        memcpy(at + i * to->row, &pairs[0], sizeof pairs[0]);
-        memcpy(at + to->panel + i * to->row, &pairs[1], sizeof pairs[1]);
+        memcpy(at + n * to->row, &pairs[0], sizeof pairs[0]);
+        memcpy(at + to->panel + n * to->row, &pairs[1], sizeof pairs[1]);
     }
 }
 
@@ -346,20 +356,20 @@ T_FN void pack(const tile_packed *to, const tile_source *source, ito_dtype dtype
     from.dtype = dtype;
     int64_t size = dtype == ITO_BF16 ? 2 : 4;
     int64_t panels = (width + TILE_SIDE - 1) / TILE_SIDE, steps = (k + TILE_STEP - 1) / TILE_STEP;
-    bool along = from.stride_k == 1;
-    bool in_twos = !for_a && dtype == ITO_BF16 && !along && from.stride == 1;
+    bool along = from.list == NULL && from.stride_k == 1;
+    bool in_twos = !for_a && dtype == ITO_BF16 && !along && (from.list != NULL || from.stride == 1);
     for (int64_t at = 0; at < panels * steps; at++) {
         int64_t panel = along ? at / steps : at % panels, step = along ? at % steps : at / panels;
         int64_t i = panel * TILE_SIDE, p = step * TILE_STEP;
         char *first = to->data + panel * to->panel + step * to->step;
-        const char *data = (const char *)from.data + (i * from.stride + p * from.stride_k) * size;
         if (in_twos && width - i >= 2 * TILE_SIDE && k - p >= TILE_STEP) {
-            pack_two_panels(to, first, data, from.stride_k * size);
+            pack_two_panels(to, first, &from, i, p);
             at++;
-            continue;
+        } else {
+            pack_step(first, to->row, &from, size, i, p,
+                      width - i < TILE_SIDE ? width - i : TILE_SIDE,
+                      k - p < TILE_STEP ? k - p : TILE_STEP, for_a);
         }
-        pack_step(first, to->row, &from, data, size, width - i < TILE_SIDE ? width - i : TILE_SIDE,
-                  k - p < TILE_STEP ? k - p : TILE_STEP, for_a);
     }
 }
 

@@ -41,11 +41,13 @@ typedef struct tile_block {
 } tile_block;
 
 /* Elements to pack for tiles: of `width` rows of a (columns of b), `stride` elements apart, k
- * elements, `stride_k` apart. */
+ * elements, `stride_k` apart; or, if there are lists of them, each k where its pointer says, with
+ * stride 1. */
 typedef struct tile_source {
     ito_dtype dtype; /* bf16, or f32 to be rounded to it */
     const void *data;
     int64_t stride, stride_k;
+    const void *const *list; /* instead of data and stride_k, or NULL */
 } tile_source;
 
 /* Where tiles go: panels of 16 rows (columns), each of a tile a step; distances in bytes. */

@@ -168,8 +168,9 @@ Test(tiles, registers_and_plain_c_give_the_same_bits)
 
 static float element_of(const tile_source *from, int64_t i, int64_t k)
 {
-    return (float)rounded_to_bf16(
-        get(from->dtype, from->data, i * from->stride + k * from->stride_k));
+    const void *data = from->list != NULL ? from->list[k] : from->data;
+    int64_t at = i * from->stride + (from->list != NULL ? 0 : k * from->stride_k);
+    return (float)rounded_to_bf16(get(from->dtype, data, at));
 }
 
 /* What is packed of `width` rows (columns) and k elements, against its definition. */
@@ -200,10 +201,15 @@ Test(tiles, packing_takes_every_layout_width_and_depth)
     for (int d = 0; d < 2; d++) {
         ito_dtype dtype = d ? ITO_F32 : ITO_BF16;
         void *elements = fractions(dtype, 60 * 120 * 2);
-        const tile_source layouts[] = {
-            {dtype, elements, 120, 1}, {dtype, elements, 1, 60}, {dtype, elements, 2, 120}};
+        const void *list[100];
+        for (int64_t k = 0; k < 100; k++)
+            list[k] = (char *)elements + (k * 37 % 100 * 60) * (int64_t)ito_dtype_size(dtype);
+        const tile_source layouts[] = {{dtype, elements, 120, 1, NULL},
+                                       {dtype, elements, 1, 60, NULL},
+                                       {dtype, elements, 2, 120, NULL},
+                                       {dtype, NULL, 1, 0, list}};
         for (int n = 0; n < 2 && kernels_of[n] != NULL; n++)
-            for (int l = 0; l < 3; l++)
+            for (int l = 0; l < 4; l++)
                 for (int c = 0; c < 5 * 6 * 2; c++)
                     check_packing(kernels_of[n], &layouts[l], widths[c % 5], depths[c / 5 % 6],
                                   c / 30);

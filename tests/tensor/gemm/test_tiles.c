@@ -168,9 +168,9 @@ Test(tiles, registers_and_plain_c_give_the_same_bits)
 
 static float element_of(const tile_source *from, int64_t i, int64_t k)
 {
-    const void *data = from->list != NULL ? from->list[k] : from->data;
+    const void *first = from->list != NULL ? from->list[k] : from->data;
     int64_t at = i * from->stride + (from->list != NULL ? 0 : k * from->stride_k);
-    return (float)rounded_to_bf16(get(from->dtype, data, at));
+    return (float)rounded_to_bf16(get(from->dtype, first, at));
 }
 
 /* What is packed of `width` rows (columns) and k elements, against its definition. */

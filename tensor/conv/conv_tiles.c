@@ -22,9 +22,12 @@ enum {
     HALF = sizeof(uint16_t),
     CANVAS_BYTES = 384 << 10, /* of a unit: the second-level cache has room for filters beside it */
     UNIT_ROWS = 512,
-    UNITS_A_THREAD = 3,  /* for balance */
-    PACKED_COLUMNS = 64, /* of filters at a time */
-    SUM_ROWS = 512,      /* of the canvas, at a time, in the weights' sums */
+    UNITS_A_THREAD = 3,    /* for balance */
+    PACKED_COLUMNS = 64,   /* of filters at a time */
+    SUM_ROWS = 2048,       /* of the canvas, at a time, in the weights' sums, */
+    SUM_ROWS_LEAST = 512,  /* and at least: sums of tiles are loaded and stored for each */
+    SUM_BYTES = 512 << 10, /* of these rows of dy */
+    GROUP = 64,            /* channels of x whose pairs are in the second-level cache with them */
     TAPS_MOST = 64
 };
 
@@ -321,7 +324,7 @@ typedef struct weight_work {
     int64_t tap_count, taps[TAPS_MOST]; /* in pixels */
     float *sums;                        /* [co][taps][ci]: dw, or what is copied to it */
     int64_t sums_row, sums_tap;
-    int64_t co, ci; /* channels of a unit */
+    int64_t co, ci, group; /* channels of a unit; of x, in pairs at a time */
     int64_t co_units, ci_units;
     int64_t lines;         /* of the canvas, at a time */
     int64_t rows, x_rows;  /* pixels of them: of dy, whole steps; of x, with what taps reach */
@@ -345,15 +348,19 @@ static void plan_weights(weight_work *q)
     q->ci = round_up(s->ci, TILE_SIDE);
     while (ceil_div(s->co, q->co) * ceil_div(s->ci, q->ci) < wanted &&
            max_of(q->co, q->ci) > TILE_BLOCK) {
-        int64_t *larger = q->co > q->ci ? &q->co : &q->ci;
-        *larger = round_up(*larger / 2, TILE_BLOCK);
+        bool fewer_pairs = q->ci > GROUP || q->co <= TILE_BLOCK;
+        int64_t *part = fewer_pairs ? &q->ci : &q->co;
+        *part = round_up(*part / 2, TILE_BLOCK);
     }
+    q->group = min_of(q->ci, GROUP);
     q->co_units = ceil_div(s->co, q->co);
     q->ci_units = ceil_div(s->ci, q->ci);
-    q->lines = min_of(max_of(SUM_ROWS / q->c.pitch, 1), q->c.all_lines);
+    int64_t rows = max_of(min_of(SUM_BYTES / (s->co * HALF), SUM_ROWS), SUM_ROWS_LEAST);
+    int64_t most = max_of(rows / q->c.pitch, 1);
+    q->lines = ceil_div(q->c.all_lines, ceil_div(q->c.all_lines, most));
     q->rows = round_up(q->lines * q->c.pitch, TILE_STEP);
     q->x_rows = q->rows + q->c.reach * q->c.pitch + q->c.margin + 1;
-    q->pair_row = q->ci * 2 * HALF + GEMM_LINE; /* powers of two would share places of a cache */
+    q->pair_row = q->group * 2 * HALF + GEMM_LINE; /* powers of two would share places of a cache */
     q->dy_bytes = q->rows * q->co * HALF;
     q->pairs_bytes = round_up(q->x_rows, TILE_STEP) / 2 * q->pair_row;
     q->list_bytes =
@@ -377,9 +384,10 @@ static void pack_gradient(const weight_work *q, int64_t co, int64_t line, const 
     q->kernels->pack_a(&packed, &from, min_of(q->co, q->s.co - co), q->rows);
 }
 
-/* x of the same lines and those that taps reach, of q->ci channels from `ci` on, in pairs of pixels
- * from even ones on and from odd. */
-static void pack_pairs(const weight_work *q, int64_t ci, int64_t line, const void **list, char *to)
+/* x of the same lines and those that taps reach, of a group of channels from `ci` on, in pairs of
+ * pixels from even ones on and from odd. */
+static void pack_pairs(const weight_work *q, int64_t ci, int64_t ci_end, int64_t line,
+                       const void **list, char *to)
 {
     const conv_shape *s = &q->s;
     for (int64_t i = 0; i < s->pad_left; i++)
@@ -391,30 +399,30 @@ static void pack_pairs(const weight_work *q, int64_t ci, int64_t line, const voi
     for (int64_t phase = 0; phase < 2; phase++, to += q->pairs_bytes) {
         tile_packed packed = {to, q->pair_row, TILE_SIDE * q->pair_row, TILE_ROW_BYTES};
         tile_source from = {ITO_BF16, NULL, 1, 0, list + phase};
-        q->kernels->pack_b(&packed, &from, min_of(q->ci, s->ci - ci), q->x_rows - phase);
+        q->kernels->pack_b(&packed, &from, min_of(q->group, ci_end - ci), q->x_rows - phase);
     }
 }
 
-static void add_products(const weight_work *q, int64_t co, int64_t ci, const char *dy,
-                         const char *const pairs[2], bool accumulate)
+/* Adds the products of q->co channels of dy from `co` on and a group of those of x from `ci` on. */
+static void add_products(const weight_work *q, int64_t co, int64_t ci, int64_t ci_end,
+                         const char *dy, const char *pairs, bool accumulate)
 {
     static const int64_t no_taps[1] = {0};
     int64_t steps = q->rows / TILE_STEP;
-    for (int64_t i = 0; i < q->co; i += TILE_BLOCK)
+    for (int64_t i = 0; i < min_of(q->co, q->s.co - co); i += TILE_BLOCK)
         for (int64_t tap = 0; tap < q->tap_count; tap++)
-            for (int64_t j = 0; j < q->ci; j += TILE_BLOCK) {
+            for (int64_t j = 0; j < min_of(q->group, ci_end - ci); j += TILE_BLOCK) {
                 int64_t pixel = q->taps[tap];
-                if (co + i >= q->s.co || ci + j >= q->s.ci)
-                    continue;
                 tile_block b = {.a = {dy + i / TILE_SIDE * steps * TILE_BYTES, TILE_ROW_BYTES,
                                       TILE_BYTES, steps * TILE_BYTES},
-                                .b = {pairs[pixel % 2] + pixel / 2 * q->pair_row + j * 2 * HALF,
+                                .b = {pairs + pixel % 2 * q->pairs_bytes + pixel / 2 * q->pair_row +
+                                          j * 2 * HALF,
                                       q->pair_row, TILE_SIDE * q->pair_row, TILE_ROW_BYTES},
                                 .taps = no_taps,
                                 .tap_count = 1,
                                 .steps = steps,
                                 .one_row = min_of(q->co, q->s.co - co) - i <= TILE_SIDE,
-                                .one_column = min_of(q->ci, q->s.ci - ci) - j <= TILE_SIDE,
+                                .one_column = ci_end - ci - j <= TILE_SIDE,
                                 .sums =
                                     q->sums + (co + i) * q->sums_row + tap * q->sums_tap + ci + j,
                                 .sums_row = q->sums_row,
@@ -425,14 +433,16 @@ static void add_products(const weight_work *q, int64_t co, int64_t ci, const cha
 
 static void sum_unit(const weight_work *q, int64_t unit, char *own)
 {
-    int64_t co = unit / q->ci_units * q->co, ci = unit % q->ci_units * q->ci;
+    int64_t co = unit / q->ci_units * q->co, ci0 = unit % q->ci_units * q->ci;
+    int64_t ci_end = min_of(ci0 + q->ci, q->s.ci);
     const void **list = (const void **)(void *)own;
-    char *dy = own + q->list_bytes, *even = dy + q->dy_bytes;
-    const char *const pairs[2] = {even, even + q->pairs_bytes};
+    char *dy = own + q->list_bytes, *pairs = dy + q->dy_bytes;
     for (int64_t line = 0; line < q->c.all_lines; line += q->lines) {
         pack_gradient(q, co, line, list, dy);
-        pack_pairs(q, ci, line, list, even);
-        add_products(q, co, ci, dy, pairs, line > 0);
+        for (int64_t ci = ci0; ci < ci_end; ci += q->group) {
+            pack_pairs(q, ci, ci_end, line, list, pairs);
+            add_products(q, co, ci, ci_end, dy, pairs, line > 0);
+        }
     }
 }
 

@@ -164,8 +164,8 @@ GEMM_FN gemm_plan plan_of(const data *d)
                      .m = q->m,
                      .n = q->n,
                      .k = q->k,
-                     .a = {gemm_pack_matrix, &a},
-                     .b = {gemm_pack_matrix, &b}};
+                     .a = {.pack = gemm_pack_matrix, .source = &a},
+                     .b = {.pack = gemm_pack_matrix, .source = &b}};
     gemm_blocks_plan(&p);
     return p.plan;
 }

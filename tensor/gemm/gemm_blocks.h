@@ -105,6 +105,7 @@ typedef struct tile_plan {
     const tile_kernels *kernels;
     int64_t depth, depths;     /* of a block of k, and how many blocks */
     int64_t span;              /* columns that are packed at a time: whole blocks */
+    int64_t height;            /* rows of C that are done at a time */
     int64_t rows;              /* of a unit: whole blocks */
     int64_t columns;           /* of a unit */
     bool a_in_place, a_shared; /* a_shared: packed for all threads, as B is */

@@ -14,6 +14,7 @@ enum {
     DEPTH_MOST = 2048,        /* of a block of k, where C can hold sums */
     SHARED_BYTES = 6 << 20,   /* of packed B */
     SHARED_A_BYTES = 1 << 20, /* of packed A, if it is all packed at once */
+    SUMS_BYTES = 16 << 20,    /* of rows of a deep product whose C cannot hold sums */
     UNIT_BYTES = 512 << 10,   /* of packed A: a quarter of the second-level cache, B has the rest */
     UNIT_ROWS = 256,
     UNIT_ROWS_LEAST = 64, /* unless C has fewer */
@@ -78,7 +79,9 @@ size_t gemm_tiles_plan(gemm_blocks *p)
     q->b_bytes = q->span / TILE_SIDE * panel_bytes(q->depth);
     q->a_bytes = q->a_shared ? round_up(a_bytes, GEMM_LINE) : 0;
     bool keeps_sums = p->c_dtype != ITO_F32 && q->depths > 1;
-    q->sums_bytes = keeps_sums ? p->m * q->span * (int64_t)sizeof(float) : 0;
+    int64_t rows = SUMS_BYTES / (q->span * (int64_t)sizeof(float)) / q->rows * q->rows;
+    q->height = keeps_sums ? min_of(p->m, max_of(rows, q->rows)) : p->m;
+    q->sums_bytes = keeps_sums ? q->height * q->span * (int64_t)sizeof(float) : 0;
     q->shared_bytes = q->b_bytes + q->a_bytes + q->sums_bytes;
     q->own_bytes = round_up(q->rows * q->a_row, GEMM_LINE) + sums_bytes(q) +
                    3 * round_up(q->rows * (int64_t)sizeof(int64_t), GEMM_LINE) +
@@ -87,14 +90,16 @@ size_t gemm_tiles_plan(gemm_blocks *p)
     return (size_t)(copies * q->shared_bytes + q->threads * q->own_bytes);
 }
 
-/* The part of B that is packed: columns [first, first + count) of an item at a depth. */
+/* The part of B that is packed: columns [first, first + count) of an item at a depth; and the rows
+ * [top, top + height) that are multiplied by it. */
 typedef struct round {
     const gemm_blocks *p;
     int64_t item, depth_index;
     int64_t k0, k;
+    int64_t top, height;
     int64_t first, count;
     char *shared, *shared_a;
-    float *sums; /* of all rows, until the last block of k, where C cannot hold them; or NULL */
+    float *sums; /* of these rows, until the last block of k, where C cannot hold them; or NULL */
 } round;
 
 /* The memory of a thread. */
@@ -190,7 +195,7 @@ static tile_operand rows_of_a(const round *r, int64_t m0, int64_t m, const own_m
     }
     char *rows = own->rows;
     if (q->a_shared)
-        rows = r->shared_a + m0 * q->a_row;
+        rows = r->shared_a + (m0 - r->top) * q->a_row;
     else
         pack_rows(r, m0, m, rows, own->reals);
     return (tile_operand){rows, q->a_row, TILE_ROW_BYTES, q->a_row * TILE_SIDE};
@@ -199,7 +204,7 @@ static tile_operand rows_of_a(const round *r, int64_t m0, int64_t m, const own_m
 /* What threads pack before they multiply: panels of B and, if it is shared, rows of A. */
 static int64_t packing_units(const round *r)
 {
-    int64_t columns = PANELS * TILE_SIDE, rows = r->p->by_tiles.a_shared ? r->p->m : 0;
+    int64_t columns = PANELS * TILE_SIDE, rows = r->p->by_tiles.a_shared ? r->height : 0;
     return ceil_div(r->count, columns) + ceil_div(rows, columns);
 }
 
@@ -210,8 +215,9 @@ static void pack_unit(const round *r, int64_t unit, float *reals)
         pack_panels(r, unit * PANELS, reals);
         return;
     }
-    int64_t m0 = (unit - of_b) * columns;
-    pack_rows(r, m0, min_of(columns, r->p->m - m0), r->shared_a + m0 * r->p->by_tiles.a_row, reals);
+    int64_t below = (unit - of_b) * columns;
+    pack_rows(r, r->top + below, min_of(columns, r->height - below),
+              r->shared_a + below * r->p->by_tiles.a_row, reals);
 }
 
 /* What happens to the sums of the block at row m0 of the unit and column n0 of C. */
@@ -266,13 +272,14 @@ static void run_unit(const round *r, int64_t unit, const own_memory *own)
     bool to_sums = r->sums != NULL && r->depth_index < q->depths - 1;
     const kernel_table *t = kernels(to_sums ? ITO_F32 : p->c_dtype);
     int64_t parts = ceil_div(r->count, q->columns), steps = steps_of(r->k);
-    int64_t m0 = unit / parts * q->rows, m = min_of(q->rows, p->m - m0);
+    int64_t below = unit / parts * q->rows, m0 = r->top + below;
+    int64_t m = min_of(q->rows, r->height - below);
     int64_t left = unit % parts * q->columns, right = min_of(left + q->columns, r->count);
     gemm_find_rows(&p->layout, r->item, m0, m, own->places);
     if (p->add != NULL)
         gemm_find_rows(&p->add_layout, r->item, m0, m, own->add_places);
     for (int64_t i = 0; r->sums != NULL && i < m; i++)
-        own->sums_places[i] = (m0 + i) * q->span;
+        own->sums_places[i] = (below + i) * q->span;
     tile_operand a = rows_of_a(r, m0, m, own);
     for (int64_t j = left; j < right; j += TILE_BLOCK) {
         int64_t n = min_of(TILE_BLOCK, right - j);
@@ -291,7 +298,7 @@ static void run_unit(const round *r, int64_t unit, const own_memory *own)
 static int64_t units_of(const round *r)
 {
     const tile_plan *q = &r->p->by_tiles;
-    return ceil_div(r->p->m, q->rows) * ceil_div(r->count, q->columns);
+    return ceil_div(r->height, q->rows) * ceil_div(r->count, q->columns);
 }
 
 /* Goes from one round of an item to the next; false after the last. Blocks of k come in order. */
@@ -301,7 +308,10 @@ static bool next_round(round *r)
     if (r->count > 0 && ++r->depth_index == q->depths) {
         r->depth_index = 0;
         r->first += r->count;
+        if (r->first == r->p->n && (r->top += r->height) < r->p->m)
+            r->first = 0;
     }
+    r->height = min_of(q->height, r->p->m - r->top);
     r->count = min_of(q->span, r->p->n - r->first);
     r->k0 = r->depth_index * q->depth;
     r->k = min_of(q->depth, r->p->k - r->k0);

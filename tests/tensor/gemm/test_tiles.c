@@ -240,6 +240,37 @@ Test(tiles, products_have_the_same_bits_by_registers_and_in_plain_c)
     }
 }
 
+/* Sums of a deep product wait in f32, for some rows of C at a time. Integers make them exact, so
+ * that reals give the same. */
+Test(tiles, a_tall_and_deep_product_is_done_in_pieces)
+{
+    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_BF16, ITO_BF16}, 4500, 1000, 2100,
+                        (options){.b_t = true, .bias = true}, integers);
+    gemm_matrix matrix = {.dtype = ITO_BF16};
+    gemm_blocks p = {.a_dtype = ITO_BF16,
+                     .b_dtype = ITO_BF16,
+                     .c_dtype = ITO_BF16,
+                     .way = GEMM_TILES,
+                     .items = 1,
+                     .m = 4500,
+                     .n = 1000,
+                     .k = 2100,
+                     .a = {.pack = gemm_pack_matrix, .source = &matrix},
+                     .b = {.pack = gemm_pack_matrix, .source = &matrix}};
+    gemm_blocks_plan(&p);
+    cr_assert_lt(p.by_tiles.height, 4500);
+    if (registers() != NULL) { /* plain C would take minutes */
+        d.p.way = GEMM_REALS;
+        cr_assert_eq(gemm(&d.p), ITO_OK);
+        void *by_reals = copy_of(&d);
+        d.p.way = GEMM_TILES;
+        cr_assert_eq(gemm(&d.p), ITO_OK);
+        cr_assert_eq(memcmp(by_reals, d.c, (size_t)d.c_numel * sizeof(uint16_t)), 0);
+        free(by_reals);
+    }
+    release(&d);
+}
+
 #if defined(__x86_64__)
 /* Which of a thread's state is in use, and so is saved at each switch to another: XGETBV with 1. */
 static bool tiles_are_in_use(void)

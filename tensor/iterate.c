@@ -111,10 +111,15 @@ void iterate(const iterate_plan *p, iterate_row *row, const void *context, int64
         rows *= p->size[i];
     if (rows == 0 || n == 0)
         return;
+    int threads = threads_for(rows * n * cost);
+    if (threads == 1) {
+        run_block(p, row, context, 0, rows, 0, n);
+        return;
+    }
     int64_t pieces = (n + BLOCK - 1) / BLOCK; /* of a long row; 1 if rows are taken whole */
     int64_t group = pieces > 1 ? 1 : (BLOCK + n - 1) / n;
-    int64_t blocks = (rows + group - 1) / group * pieces, work = rows * n * cost;
-#pragma omp parallel for num_threads(threads_for(work)) schedule(static)
+    int64_t blocks = (rows + group - 1) / group * pieces;
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = b / pieces * group, start = b % pieces * BLOCK;
         int64_t count = rows - first < group ? rows - first : group;

@@ -17,9 +17,11 @@
  */
 
 /* Bytes aligned to 64, or NULL with ITO_ERR_MEMORY recorded. mem_free accepts NULL. Size 0 gives a
- * valid pointer. These serve tensor storage and scratch buffers; thread-safe. */
+ * valid pointer. These serve tensor storage and scratch buffers; thread-safe. The MEM_HEAD bytes in
+ * front belong to the block as well. */
 void *mem_alloc(size_t bytes);
 void mem_free(void *p);
+enum { MEM_HEAD = 32 };
 /* a * b, or -1 where it does not fit in int64_t or either is negative: every product of sizes. */
 int64_t checked_mul(int64_t a, int64_t b);
 /* The product of sizes, or -1. */
@@ -27,6 +29,12 @@ int64_t shape_numel(ito_shape shape);
 /* calloc that records ITO_ERR_MEMORY and takes part in ito_memory_fail_nth: for small structs;
  * released with free(). */
 void *struct_alloc(size_t bytes);
+/* The same for the records that every operation makes: each thread keeps freed ones for the next.
+ * record_free accepts NULL; it is told the size again. */
+void *record_alloc(size_t bytes);
+void record_free(void *p, size_t bytes);
+/* Whether this request is the one that ito_memory_fail_nth means. */
+bool memory_request_fails(void);
 
 /* ---- errors ------------------------------------------------------------------------------------
  */
@@ -77,6 +85,7 @@ int threads_for(int64_t work);
 /* ---- the tensor --------------------------------------------------------------------------------
  */
 
+/* Lies in front of its memory, as mem_alloc leaves room for. */
 typedef struct storage {
     _Atomic int64_t refs;
     _Atomic uint64_t version; /* raised by every change in place */
@@ -101,6 +110,12 @@ struct ito_tensor {
     struct scope *scope;   /* that owns one of the references, or NULL */
     int64_t slot;          /* where in that scope's list */
 };
+
+/* One reference less: whether it was the last. Whoever holds the only one needs no atomic step. */
+static inline bool reference_drop(_Atomic int64_t *refs)
+{
+    return atomic_load_explicit(refs, memory_order_acquire) == 1 || atomic_fetch_sub(refs, 1) == 1;
+}
 
 /* The address of the first element. */
 static inline void *tensor_data(const ito_tensor *t)

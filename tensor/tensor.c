@@ -4,7 +4,6 @@
 #include "tensor/scope_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -32,39 +31,37 @@ bool ito_dtype_is_float(ito_dtype dtype)
     return (unsigned)dtype < ITO_DTYPES && dtypes[dtype].is_float;
 }
 
+_Static_assert(sizeof(storage) <= MEM_HEAD, "a storage fits in front of its memory");
+
 static storage *storage_create(size_t bytes)
 {
-    storage *s = struct_alloc(sizeof *s);
-    if (s == NULL)
+    char *data = mem_alloc(bytes);
+    if (data == NULL)
         return NULL;
-    s->data = mem_alloc(bytes);
-    if (s->data == NULL) {
-        free(s);
-        return NULL;
-    }
-    s->refs = 1;
+    storage *s = (storage *)(data - MEM_HEAD);
+    atomic_init(&s->refs, 1);
+    atomic_init(&s->version, 0);
+    s->data = data;
     s->bytes = bytes;
     return s;
 }
 
 static void storage_release(storage *s)
 {
-    if (s != NULL && atomic_fetch_sub(&s->refs, 1) == 1) {
+    if (reference_drop(&s->refs))
         mem_free(s->data);
-        free(s);
-    }
 }
 
 /* A tensor on s, whose reference it takes over, also on failure; owned by the current scope. */
 static ito_tensor *tensor_on(storage *s, ito_shape shape, const int64_t *stride, int64_t offset,
                              ito_dtype dtype)
 {
-    ito_tensor *t = struct_alloc(sizeof *t);
+    ito_tensor *t = record_alloc(sizeof *t);
     if (t == NULL) {
         storage_release(s);
         return NULL;
     }
-    t->refs = 1;
+    atomic_init(&t->refs, 1);
     t->dtype = dtype;
     t->ndim = shape.ndim;
     memcpy(t->shape, shape.dim, sizeof t->shape);
@@ -163,12 +160,12 @@ ito_tensor *ito_retain(ito_tensor *t)
 
 void ito_release(ito_tensor *t)
 {
-    if (t == NULL || atomic_fetch_sub(&t->refs, 1) != 1)
+    if (t == NULL || !reference_drop(&t->refs))
         return;
     if (t->autograd != NULL)
         t->autograd->release(t->autograd);
     storage_release(t->storage);
-    free(t);
+    record_free(t, sizeof *t);
 }
 
 ito_dtype ito_dtype_of(const ito_tensor *t)

@@ -26,6 +26,7 @@ enum { MEM_HEAD = 32 };
 int64_t checked_mul(int64_t a, int64_t b);
 /* The product of sizes, or -1. */
 int64_t shape_numel(ito_shape shape);
+int64_t sizes_numel(const ito_shape *sizes);
 /* calloc that records ITO_ERR_MEMORY and takes part in ito_memory_fail_nth: for small structs;
  * released with free(). */
 void *struct_alloc(size_t bytes);
@@ -101,8 +102,13 @@ typedef struct tensor_hook {
 struct ito_tensor {
     _Atomic int64_t refs;
     ito_dtype dtype;
-    int ndim;
-    int64_t shape[ITO_MAX_DIMS];
+    union {
+        ito_shape sizes;
+        struct { /* the same */
+            int ndim;
+            int64_t shape[ITO_MAX_DIMS];
+        };
+    };
     int64_t stride[ITO_MAX_DIMS]; /* in elements; 0 where broadcast */
     int64_t offset;               /* of the first element, in elements */
     storage *storage;
@@ -154,6 +160,7 @@ ito_tensor *tensor_adopt(ito_tensor *t);
 /* The result of broadcasting two shapes, or false if they do not fit. */
 bool shape_broadcast(ito_shape a, ito_shape b, ito_shape *out);
 bool shape_equal(ito_shape a, ito_shape b);
+bool tensor_has_shape(const ito_tensor *t, const ito_shape *shape);
 /* axis in [-ndim, ndim) made non-negative, or -1 with ITO_ERR_RANGE recorded in op's name. */
 int axis_normalize(const char *op, int64_t axis, int ndim);
 

@@ -140,8 +140,8 @@ static _Thread_local bool processing;
 
 static void node_destroy(node *n)
 {
-    n->handle_uses = false; /* still, if it never got behind its result */
-    n->remat_users = 0;
+    atomic_init(&n->handle_uses, false); /* still true, if it never got behind its result */
+    atomic_init(&n->remat_users, 0);
     node_free_saved(n);
     for (int64_t i = 0; i < n->n; i++) {
         node_release(n->edge[i].node);
@@ -265,7 +265,7 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
         memcpy(n->params, c->params, params_size);
     if ((const void *)c->info == c->params)
         n->info = n->params;
-    n->out_shape = ito_shape_of(out);
+    n->out_shape = out->sizes;
     n->out_dtype = out->dtype;
     error_place(&n->file, &n->line);
     if (!node_save(n, c, out)) {

@@ -13,6 +13,7 @@ typedef struct world {
     ito_module *model;  /* 2-64-64-1, SiLU between */
     ito_optimizer *adam;
     ito_tensor *points, *values; /* [16, 2], [16, 1] */
+    ito_tensor *places;          /* [16, 2], a leaf */
 } world;
 
 static void need(bool good)
@@ -82,6 +83,18 @@ static void network_step(const world *w)
     need(ito_optimizer_step(w->adam, 1e-3) == ITO_OK);
 }
 
+/* A loss of u and of the divergence of its gradient, as for an equation that u is to solve. */
+static void equation_step(const world *w)
+{
+    ito_module_zero_grad(w->model);
+    ito_tensor *u = ito_module_forward(w->model, w->places);
+    ito_tensor *slope = ito_grad(ito_sum(u), w->places, .create_graph = true);
+    ito_tensor *curvature = ito_grad(ito_sum(slope), w->places, .create_graph = true);
+    ito_tensor *laplacian = ito_sum(curvature, .dims = ITO_DIMS(1), .keepdim = true);
+    need(ito_backward(ito_mse_loss(laplacian, u)) == ITO_OK);
+    need(ito_optimizer_step(w->adam, 1e-3) == ITO_OK);
+}
+
 /* ---- rows ---- */
 
 typedef struct row {
@@ -97,6 +110,7 @@ static const row rows[] = {
     {"product and its backward", products_backward, OPERATIONS},
     {"network 2-64-64-1, 16 points", network_forward, 1},
     {"the same, a step with Adam", network_step, 1},
+    {"a step with second derivatives", equation_step, 1},
 };
 enum { ROWS = sizeof rows / sizeof *rows };
 
@@ -124,6 +138,7 @@ static void prepare(world *w)
     w->dy = ito_ones(ITO_SHAPE(4), ITO_F32);
     w->points = ito_randn(&g, ITO_SHAPE(16, 2), ITO_F32);
     w->values = ito_randn(&g, ITO_SHAPE(16, 1), ITO_F32);
+    w->places = ito_requires_grad(ito_randn(&g, ITO_SHAPE(16, 2), ITO_F32), true);
     w->model = ito_sequential_create(NULL, "");
     ito_linear_create(w->model, "0", 2, 64, .generator = &g);
     ito_activation_create(w->model, "1", ito_silu);

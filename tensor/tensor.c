@@ -230,7 +230,8 @@ ito_status ito_to_data(const ito_tensor *t, void *out, ito_dtype dtype)
     ito_tensor *copy = tensor_empty(ito_shape_of(t), dtype);
     if (copy != NULL) {
         tensor_copy(copy, t);
-        memcpy(out, tensor_data(copy), copy->storage->bytes);
+        if (copy->storage->bytes > 0) /* else out may be NULL */
+            memcpy(out, tensor_data(copy), copy->storage->bytes);
     }
     bool done = copy != NULL;
     ito_scope_end();

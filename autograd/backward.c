@@ -19,7 +19,7 @@ typedef struct visit {
 } visit;
 
 typedef struct sweep {
-    visit *visit;
+    visit *visit; /* latest first */
     int64_t count, capacity;
     ito_tensor *const *inputs; /* gradients wanted for these; NULL: accumulate in leaves */
     int64_t n;
@@ -48,13 +48,25 @@ static bool sweep_add(sweep *s, node *n)
     return true;
 }
 
-static int by_sequence(const void *a, const void *b)
+static int latest_first(const void *a, const void *b)
 {
     uint64_t x = ((const visit *)a)->node->sequence, y = ((const visit *)b)->node->sequence;
-    return x < y ? -1 : x > y;
+    return x > y ? -1 : x < y;
 }
 
-/* All nodes behind root, in rising order. The list itself is the stack of the search. */
+/* Nodes in a chain are found in order. */
+static void sweep_sort(sweep *s)
+{
+    int64_t v = 1;
+    while (v < s->count && latest_first(&s->visit[v - 1], &s->visit[v]) < 0)
+        v++;
+    if (v < s->count)
+        qsort(s->visit, (size_t)s->count, sizeof *s->visit, latest_first);
+    for (v = 0; v < s->count; v++)
+        s->visit[v].node->place = v;
+}
+
+/* All nodes behind root. The list itself is the stack of the search. */
 static bool sweep_collect(sweep *s, node *root)
 {
     uint64_t mark = graph_new_mark();
@@ -72,16 +84,19 @@ static bool sweep_collect(sweep *s, node *root)
             }
         }
     }
-    qsort(s->visit, (size_t)s->count, sizeof *s->visit, by_sequence);
+    sweep_sort(s);
     return true;
 }
 
+/* n's place is another sweep's if one has gone within this one. */
 static visit *sweep_find(sweep *s, const node *n)
 {
+    if (n->place < s->count && s->visit[n->place].node == n)
+        return &s->visit[n->place];
     int64_t low = 0, high = s->count;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (s->visit[middle].node->sequence < n->sequence)
+        if (s->visit[middle].node->sequence > n->sequence)
             low = middle + 1;
         else
             high = middle;
@@ -107,7 +122,7 @@ static bool node_wanted(const sweep *s, const node *n)
     return false;
 }
 
-/* Whether input i of n leads to something wanted; nodes before it have been marked. */
+/* Whether input i of n leads to something wanted; the nodes behind it have been marked. */
 static bool edge_needed(sweep *s, const node *n, int64_t i)
 {
     return leaf_wanted(s, n->edge[i].leaf) ||
@@ -117,7 +132,7 @@ static bool edge_needed(sweep *s, const node *n, int64_t i)
 /* Which nodes lead to something wanted. */
 static void sweep_mark_needed(sweep *s)
 {
-    for (int64_t v = 0; v < s->count; v++) {
+    for (int64_t v = s->count - 1; v >= 0; v--) {
         node *n = s->visit[v].node;
         s->visit[v].needed = node_wanted(s, n);
         for (int64_t i = 0; i < n->n && !s->visit[v].needed; i++)
@@ -231,11 +246,11 @@ static bool composite_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx
     return true;
 }
 
-/* Room for one node's backward. */
+/* One node's backward: for each of its inputs */
 typedef struct step {
     ito_tensor **dx; /* references, once backward has returned */
     ito_tensor **in;
-    bool *needs;
+    bool *needs; /* whether anything wanted lies behind it */
 } step;
 
 static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
@@ -249,8 +264,6 @@ static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
     bool recorded = s->options.create_graph;
     if (!node_check_versions(n) || !node_saved_inputs(n, t->in, recorded))
         return false;
-    for (int64_t i = 0; i < n->n; i++)
-        t->needs[i] = edge_needed(s, n, i);
     op_call c = {.info = n->info,
                  .n = n->n,
                  .in = t->in,
@@ -280,7 +293,7 @@ static bool check_gradients(const sweep *s, const node *n, ito_tensor *const *dx
     for (int64_t i = 0; i < n->n; i++) {
         if (dx[i] == NULL)
             continue;
-        if (!shape_equal(ito_shape_of(dx[i]), n->shape[i]) || dx[i]->dtype != n->dtype[i])
+        if (!tensor_has_shape(dx[i], &n->shape[i]) || dx[i]->dtype != n->dtype[i])
             return error_false(ITO_ERR_GRAD,
                                "backward: %s gave a gradient %s %s for its input %s %s",
                                n->info->name, ito_dtype_name(dx[i]->dtype), tensor_shape_str(dx[i]),
@@ -308,13 +321,22 @@ static bool pass_on(sweep *s, const edge *to, ito_tensor *g)
     return to->node == NULL || add_up(s, &sweep_find(s, to->node)->grad, g);
 }
 
-/* Whether anything wanted lies behind n, rather than n itself being what is wanted. */
-static bool leads_on(sweep *s, const node *n)
+static bool pass_all_on(sweep *s, visit *v, ito_tensor *dy, const step *t)
 {
-    for (int64_t i = 0; i < n->n; i++)
-        if (edge_needed(s, n, i))
-            return true;
-    return false;
+    node *n = v->node;
+    bool done = run_backward(s, v, dy, t) && check_gradients(s, n, t->dx);
+    for (int64_t i = 0; i < n->n && done; i++)
+        ito_retain(t->dx[i]);
+    if (done && !s->options.retain_graph && !s->options.create_graph)
+        node_free_saved(n);
+    ito_release(v->grad);
+    v->grad = NULL;
+    bool passed = done;
+    for (int64_t i = 0; i < n->n && done; i++) {
+        passed = passed && (t->dx[i] == NULL || pass_on(s, &n->edge[i], t->dx[i]));
+        ito_release(t->dx[i]);
+    }
+    return passed;
 }
 
 static bool sweep_node(sweep *s, visit *v)
@@ -323,25 +345,24 @@ static bool sweep_node(sweep *s, visit *v)
     ito_tensor *dy = complete(s, v);
     if (dy == NULL)
         return false;
-    if (!leads_on(s, n))
-        return true;
-    size_t count = (size_t)n->n;
-    ito_tensor **room = struct_alloc(count * (2 * sizeof *room + sizeof(bool)));
-    if (room == NULL)
-        return false;
-    step t = {room, room + count, (bool *)(room + 2 * count)};
-    bool done = run_backward(s, v, dy, &t) && check_gradients(s, n, t.dx);
-    for (int64_t i = 0; i < n->n && done; i++)
-        ito_retain(t.dx[i]);
-    if (done && !s->options.retain_graph && !s->options.create_graph)
-        node_free_saved(n);
-    ito_release(v->grad);
-    v->grad = NULL;
-    bool passed = done;
-    for (int64_t i = 0; i < n->n && done; i++) {
-        passed = passed && (t.dx[i] == NULL || pass_on(s, &n->edge[i], t.dx[i]));
-        ito_release(t.dx[i]);
+    enum { FEW = 4 };
+    struct {
+        ito_tensor *dx[FEW], *in[FEW];
+        bool needs[FEW];
+    } few = {0};
+    step t = {few.dx, few.in, few.needs};
+    void *room = NULL;
+    if (n->n > FEW) {
+        size_t count = (size_t)n->n;
+        room = struct_alloc(count * (2 * sizeof *t.dx + sizeof *t.needs));
+        if (room == NULL)
+            return false;
+        t = (step){room, (ito_tensor **)room + count, (bool *)((ito_tensor **)room + 2 * count)};
     }
+    bool leads_on = false; /* rather than being what is wanted itself */
+    for (int64_t i = 0; i < n->n; i++)
+        leads_on |= t.needs[i] = edge_needed(s, n, i);
+    bool passed = !leads_on || pass_all_on(s, v, dy, &t);
     free(room);
     return passed;
 }
@@ -349,7 +370,7 @@ static bool sweep_node(sweep *s, visit *v)
 static bool sweep_run(sweep *s)
 {
     bool done = true;
-    for (int64_t v = s->count - 1; v >= 0 && done; v--) {
+    for (int64_t v = 0; v < s->count && done; v++) {
         visit *now = &s->visit[v];
         if (now->needed && now->grad != NULL) {
             ito_scope_begin();
@@ -413,8 +434,7 @@ static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
     if (!sweep_collect(s, root))
         return false;
     sweep_mark_needed(s);
-    visit *last = &s->visit[s->count - 1];
-    last->grad = ito_retain(dy);
+    s->visit[0].grad = ito_retain(dy); /* root's */
     return sweep_run(s) && (s->inputs != NULL || zero_unreached_leaves(s));
 }
 

@@ -140,16 +140,15 @@ static _Thread_local bool processing;
 
 static void node_destroy(node *n)
 {
-    n->handle_uses = false; /* still, if it never got behind its result */
-    n->remat_users = 0;
+    atomic_init(&n->handle_uses, false); /* still true, if it never got behind its result */
+    atomic_init(&n->remat_users, 0);
     node_free_saved(n);
     for (int64_t i = 0; i < n->n; i++) {
         node_release(n->edge[i].node);
         ito_release(n->edge[i].leaf);
     }
     free(n->hooks.item);
-    free(n->params);
-    free(n);
+    record_free(n, n->bytes);
 }
 
 /* Saved tensors hold nodes in turn, so releasing them may come back here: the list is worked off by
@@ -176,8 +175,10 @@ static void process_pending(node *n)
 
 void node_release(node *n)
 {
-    if (n != NULL && atomic_fetch_sub(&n->refs, 1) == 1)
+    if (n != NULL && reference_drop(&n->refs)) {
+        atomic_store_explicit(&n->refs, 0, memory_order_relaxed);
         process_pending(n);
+    }
 }
 
 void node_remat_release(node *n)
@@ -196,13 +197,13 @@ static void meta_release(tensor_hook *self)
         node_handle_gone(m->node);
     node_release(m->node);
     free(m->hooks.item);
-    free(m);
+    record_free(m, sizeof *m);
 }
 
 autograd_meta *tensor_meta_make(ito_tensor *t)
 {
     if (t->autograd == NULL) {
-        autograd_meta *m = struct_alloc(sizeof *m);
+        autograd_meta *m = record_alloc(sizeof *m);
         if (m == NULL)
             return NULL;
         m->base.release = meta_release;
@@ -211,26 +212,27 @@ autograd_meta *tensor_meta_make(ito_tensor *t)
     return tensor_meta(t);
 }
 
-/* One allocation behind params holds them and all the per-input arrays. */
+static size_t aligned(size_t bytes) /* for any type */
+{
+    return (bytes + 15) / 16 * 16;
+}
+
+/* One record holds the node, its params and all the per-input arrays. */
 static node *node_create(const op_call *c, size_t params_size)
 {
-    node *n = struct_alloc(sizeof *n);
-    if (n == NULL)
-        return NULL;
     size_t count = (size_t)c->n,
            arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
                              sizeof(uint64_t) + sizeof(ito_dtype) + sizeof(bool));
-    size_t head = (params_size + 15) / 16 * 16; /* params first: aligned for any type */
-    char *block = struct_alloc(head + arrays);
-    if (block == NULL) {
-        free(n);
+    size_t head = aligned(sizeof(node)) + aligned(params_size);
+    node *n = record_alloc(head + arrays);
+    if (n == NULL)
         return NULL;
-    }
-    n->refs = 1;
+    n->bytes = head + arrays;
+    atomic_init(&n->refs, 1);
     n->info = c->info;
     n->n = c->n;
-    n->params = block;
-    n->edge = (edge *)(block + head);
+    n->params = (char *)n + aligned(sizeof(node));
+    n->edge = (edge *)((char *)n + head);
     n->shape = (ito_shape *)(n->edge + count);
     n->in = (ito_tensor **)(n->shape + count);
     n->in_version = (uint64_t *)(n->in + count);
@@ -263,7 +265,7 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
         memcpy(n->params, c->params, params_size);
     if ((const void *)c->info == c->params)
         n->info = n->params;
-    n->out_shape = ito_shape_of(out);
+    n->out_shape = out->sizes;
     n->out_dtype = out->dtype;
     error_place(&n->file, &n->line);
     if (!node_save(n, c, out)) {

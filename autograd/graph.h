@@ -29,6 +29,8 @@ typedef struct node {
     const op_info *info;
     uint64_t sequence; /* rises along the graph: inputs' nodes have lower ones */
     uint64_t mark;     /* of the sweep that saw it last */
+    int64_t place;     /* in the list of that sweep */
+    size_t bytes;      /* of its record, with params and the arrays of inputs behind it */
     int64_t n;
     edge *edge;
     ito_shape *shape;

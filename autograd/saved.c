@@ -92,8 +92,8 @@ bool node_save(node *n, const op_call *c, const ito_tensor *out)
             save_input(n, i, c->in[i]);
     n->remat_bytes = remat ? remat_bytes(n) : 0;
     if (remat && worth_rematerialising(n, out)) {
-        n->handle_uses = true;
-        n->remat_users = 1;
+        atomic_init(&n->handle_uses, true);
+        atomic_init(&n->remat_users, 1);
     } else if (remat) {
         node_trim(n);
     }
@@ -125,7 +125,7 @@ void node_trim(node *n)
 
 void node_handle_gone(node *n)
 {
-    if (atomic_exchange(&n->handle_uses, false))
+    if (n->handle_uses && atomic_exchange(&n->handle_uses, false))
         node_remat_release(n);
 }
 

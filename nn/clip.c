@@ -7,19 +7,19 @@
 
 static profile_row row = PROFILE_ROW("clip");
 
+static double square_sum(const module_flat *f, const flat_piece *piece)
+{
+    return piece->frozen ? 0
+                         : kernels(f->dtype)->square_sum(flat_at(f->grad, piece->begin),
+                                                         piece->end - piece->begin);
+}
+
 /* A sum for each piece, then a sum over pieces in order: the same for any number of threads. */
 double clip_norm(module_flat *f, int64_t pieces)
 {
     profile_frame frame;
     profile_begin(&frame);
-    const kernel_table *k = kernels(f->dtype);
-#pragma omp parallel for num_threads(threads_for(f->n)) schedule(static)
-    for (int64_t i = 0; i < pieces; i++) {
-        const flat_piece *piece = &f->piece[i];
-        f->partial[i] = piece->frozen ? 0
-                                      : k->square_sum(flat_at(f->grad, piece->begin),
-                                                      piece->end - piece->begin);
-    }
+    PARALLEL_FOR(i, pieces, f->n, f->partial[i] = square_sum(f, &f->piece[i]));
     double sum = 0;
     for (int64_t i = 0; i < pieces; i++)
         sum += f->partial[i];

@@ -73,10 +73,10 @@ ito_status ito_ema_update(ito_ema *ema)
     const kernel_table *k = kernels(f->dtype);
     double weight = 1 - ito_ema_decay(ema);
     int64_t pieces = flat_pieces(f);
-#pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
-    for (int64_t i = 0; i < pieces; i++)
-        k->ema_step(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),
-                    f->piece[i].end - f->piece[i].begin, weight);
+    PARALLEL_FOR(i, pieces, 2 * f->n,
+                 k->ema_step(flat_at(ema->average, f->piece[i].begin),
+                             flat_at(f->data, f->piece[i].begin),
+                             f->piece[i].end - f->piece[i].begin, weight));
     ema_advance(ema);
     profile_end(&frame, &row);
     return ITO_OK;

@@ -166,31 +166,36 @@ static void *block_at(const ito_tensor *block, int64_t i)
     return block == NULL ? NULL : flat_at(block, i);
 }
 
-/* One pass over everything; frozen pieces are only averaged. */
+/* A frozen piece is only averaged. */
+static void step_piece(const ito_optimizer *o, const flat_piece *piece, double lr, double scale,
+                       const ito_tensor *average, double weight)
+{
+    const module_flat *f = o->flat;
+    const kernel_table *k = kernels(f->dtype);
+    int64_t at = piece->begin;
+    step_arrays s = {
+        .p = flat_at(f->data, at),
+        .g = flat_at(f->grad, at),
+        .state = {block_at(o->state[0], at), block_at(o->state[1], at)},
+        .average = block_at(average, at),
+        .n = piece->end - at,
+        .scale = scale,
+        .weight = weight,
+    };
+    if (!piece->frozen)
+        o->algorithm->update(o, k, &s, lr);
+    else if (average != NULL)
+        k->ema_step(s.average, s.p, s.n, weight);
+}
+
+/* One pass over everything. */
 static void step_all(const ito_optimizer *o, double lr, double scale, const ito_ema *ema,
                      int64_t pieces)
 {
     const module_flat *f = o->flat;
-    const kernel_table *k = kernels(f->dtype);
     const ito_tensor *average = ema == NULL ? NULL : ema->average;
     double weight = 1 - ito_ema_decay(ema);
-#pragma omp parallel for num_threads(threads_for(4 * f->n)) schedule(static)
-    for (int64_t i = 0; i < pieces; i++) {
-        int64_t at = f->piece[i].begin;
-        step_arrays s = {
-            .p = flat_at(f->data, at),
-            .g = flat_at(f->grad, at),
-            .state = {block_at(o->state[0], at), block_at(o->state[1], at)},
-            .average = block_at(average, at),
-            .n = f->piece[i].end - at,
-            .scale = scale,
-            .weight = weight,
-        };
-        if (!f->piece[i].frozen)
-            o->algorithm->update(o, k, &s, lr);
-        else if (ema != NULL)
-            k->ema_step(s.average, s.p, s.n, weight);
-    }
+    PARALLEL_FOR(i, pieces, 4 * f->n, step_piece(o, &f->piece[i], lr, scale, average, weight));
 }
 
 /* The step itself. It fails, and changes nothing, if the norm is needed and not finite. */

@@ -251,6 +251,18 @@ static void copy_rows(const row_copy *c, int64_t first, int64_t end)
     }
 }
 
+/* Part [first, end) of the elements if there is but one row, else of the rows. */
+static void copy_part(const row_copy *c, bool one, int64_t first, int64_t end)
+{
+    const copy_plan *p = c->plan;
+    if (one)
+        copy_row_at(c, first * p->to[p->ndim - 1], first * p->from[p->ndim - 1], end - first);
+    else
+        copy_rows(c, first, end);
+    if (c->nontemporal)
+        nontemporal_end();
+}
+
 void tensor_copy(ito_tensor *dst, const ito_tensor *src)
 {
     enum { AT_ONCE = 1 << 14 /* elements, or else a row */, LINE = 64 /* of a cache */ };
@@ -275,16 +287,9 @@ void tensor_copy(ito_tensor *dst, const ito_tensor *src)
         return;
     }
     int64_t extent = one ? n : rows, step = one ? AT_ONCE : AT_ONCE / (n > 0 ? n : 1) + 1;
-#pragma omp parallel for num_threads(threads_for(rows *n)) schedule(static)
-    for (int64_t r = 0; r < extent; r += step) {
-        int64_t end = extent - r < step ? extent : r + step;
-        if (one)
-            copy_row_at(&c, r * p.to[inner], r * p.from[inner], end - r);
-        else
-            copy_rows(&c, r, end);
-        if (c.nontemporal)
-            nontemporal_end();
-    }
+    PARALLEL_FOR(
+        part, (extent + step - 1) / step, rows * n,
+        copy_part(&c, one, part * step, extent - part * step < step ? extent : (part + 1) * step));
 }
 
 void tensor_fill(ito_tensor *t, double value)

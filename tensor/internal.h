@@ -17,16 +17,25 @@
  */
 
 /* Bytes aligned to 64, or NULL with ITO_ERR_MEMORY recorded. mem_free accepts NULL. Size 0 gives a
- * valid pointer. These serve tensor storage and scratch buffers; thread-safe. */
+ * valid pointer. These serve tensor storage and scratch buffers; thread-safe. The MEM_HEAD bytes in
+ * front belong to the block as well. */
 void *mem_alloc(size_t bytes);
 void mem_free(void *p);
+enum { MEM_HEAD = 32 };
 /* a * b, or -1 where it does not fit in int64_t or either is negative: every product of sizes. */
 int64_t checked_mul(int64_t a, int64_t b);
 /* The product of sizes, or -1. */
 int64_t shape_numel(ito_shape shape);
+int64_t sizes_numel(const ito_shape *sizes);
 /* calloc that records ITO_ERR_MEMORY and takes part in ito_memory_fail_nth: for small structs;
  * released with free(). */
 void *struct_alloc(size_t bytes);
+/* The same for the records that every operation makes: each thread keeps freed ones for the next.
+ * record_free accepts NULL; it is told the size again. */
+void *record_alloc(size_t bytes);
+void record_free(void *p, size_t bytes);
+/* Whether this request is the one that ito_memory_fail_nth means. */
+bool memory_request_fails(void);
 
 /* ---- errors ------------------------------------------------------------------------------------
  */
@@ -56,10 +65,28 @@ bool isa_use(const char *name);
  *     #pragma omp parallel for num_threads(threads_for(n)) schedule(static)
  * Results never depend on it: sums use fixed chunks, outputs have one writer. */
 int threads_for(int64_t work);
+/* The call for each i in [0, n), shared by threads_for(work) threads. Small work goes without a
+ * team, since a team of one costs a fifth of a microsecond (GCC 12: it wakes threads that are not
+ * there). */
+/* clang-format off */
+#define PARALLEL_FOR(i, n, work, call)                                                             \
+    do {                                                                                           \
+        int team = threads_for(work);                                                              \
+        if (team == 1) {                                                                           \
+            for (int64_t i = 0; i < (n); i++)                                                      \
+                call;                                                                              \
+        } else {                                                                                   \
+            _Pragma("omp parallel for num_threads(team) schedule(static)")                         \
+            for (int64_t i = 0; i < (n); i++)                                                      \
+                call;                                                                              \
+        }                                                                                          \
+    } while (0)
+/* clang-format on */
 
 /* ---- the tensor --------------------------------------------------------------------------------
  */
 
+/* Lies in front of its memory, as mem_alloc leaves room for. */
 typedef struct storage {
     _Atomic int64_t refs;
     _Atomic uint64_t version; /* raised by every change in place */
@@ -75,8 +102,13 @@ typedef struct tensor_hook {
 struct ito_tensor {
     _Atomic int64_t refs;
     ito_dtype dtype;
-    int ndim;
-    int64_t shape[ITO_MAX_DIMS];
+    union {
+        ito_shape sizes;
+        struct { /* the same */
+            int ndim;
+            int64_t shape[ITO_MAX_DIMS];
+        };
+    };
     int64_t stride[ITO_MAX_DIMS]; /* in elements; 0 where broadcast */
     int64_t offset;               /* of the first element, in elements */
     storage *storage;
@@ -84,6 +116,12 @@ struct ito_tensor {
     struct scope *scope;   /* that owns one of the references, or NULL */
     int64_t slot;          /* where in that scope's list */
 };
+
+/* One reference less: whether it was the last. Whoever holds the only one needs no atomic step. */
+static inline bool reference_drop(_Atomic int64_t *refs)
+{
+    return atomic_load_explicit(refs, memory_order_acquire) == 1 || atomic_fetch_sub(refs, 1) == 1;
+}
 
 /* The address of the first element. */
 static inline void *tensor_data(const ito_tensor *t)
@@ -122,6 +160,7 @@ ito_tensor *tensor_adopt(ito_tensor *t);
 /* The result of broadcasting two shapes, or false if they do not fit. */
 bool shape_broadcast(ito_shape a, ito_shape b, ito_shape *out);
 bool shape_equal(ito_shape a, ito_shape b);
+bool tensor_has_shape(const ito_tensor *t, const ito_shape *shape);
 /* axis in [-ndim, ndim) made non-negative, or -1 with ITO_ERR_RANGE recorded in op's name. */
 int axis_normalize(const char *op, int64_t axis, int ndim);
 

@@ -46,32 +46,55 @@ void iterate_plan_merge(iterate_plan *p)
     }
 }
 
-iterate_plan iterate_plan_make(ito_tensor *const *t, int operands)
+/* Whether the operands are one row as they are: dense, of one layout. */
+static bool is_one_row(ito_tensor *const *t, int operands)
 {
-    iterate_plan p = {.operands = operands};
+    for (int k = 1; k < operands; k++)
+        if (!tensor_same_layout(t[k], t[0]))
+            return false;
+    return tensor_is_dense(t[0]);
+}
+
+static void plan_one_row(iterate_plan *p, int64_t n)
+{
+    p->ndim = 1;
+    p->size[0] = n;
+    for (int k = 0; k < p->operands; k++)
+        p->stride[k][0] = 1;
+}
+
+static void plan_axes(iterate_plan *p, ito_tensor *const *t)
+{
     int ndim = t[0]->ndim;
-    for (int k = 0; k < operands; k++) {
-        p.data[k] = tensor_data(t[k]);
-        p.element[k] = ito_dtype_size(t[k]->dtype);
-    }
+    p->ndim = 0;
     for (int i = 0; i < ndim; i++) {
         if (t[0]->shape[i] == 1)
             continue;
-        p.size[p.ndim] = t[0]->shape[i];
-        for (int k = 0; k < operands; k++) {
+        p->size[p->ndim] = t[0]->shape[i];
+        for (int k = 0; k < p->operands; k++) {
             int j = i - (ndim - t[k]->ndim); /* the same axis of operand k, which may lack it */
-            p.stride[k][p.ndim] = j < 0 || t[k]->shape[j] == 1 ? 0 : t[k]->stride[j];
+            p->stride[k][p->ndim] = j < 0 || t[k]->shape[j] == 1 ? 0 : t[k]->stride[j];
         }
-        p.ndim++;
+        p->ndim++;
     }
-    iterate_plan_sort(&p, 0);
-    iterate_plan_merge(&p);
-    if (p.ndim == 0) {
-        p.size[p.ndim++] = 1;
-        for (int k = 0; k < operands; k++)
-            p.stride[k][0] = 1;
+    iterate_plan_sort(p, 0);
+    iterate_plan_merge(p);
+    if (p->ndim == 0)
+        plan_one_row(p, 1);
+}
+
+/* What is not needed stays uninitialised: a plan is larger than small work. */
+static void plan_make(iterate_plan *p, ito_tensor *const *t, int operands)
+{
+    p->operands = operands;
+    for (int k = 0; k < operands; k++) {
+        p->data[k] = tensor_data(t[k]);
+        p->element[k] = ito_dtype_size(t[k]->dtype);
     }
-    return p;
+    if (is_one_row(t, operands))
+        plan_one_row(p, ito_numel(t[0]));
+    else
+        plan_axes(p, t);
 }
 
 /* Rows first .. first + rows of the plan, whole ones, or elements start .. start + n of one. */
@@ -104,22 +127,30 @@ static void run_block(const iterate_plan *p, iterate_row *row, const void *conte
     }
 }
 
-void iterate(const iterate_plan *p, iterate_row *row, const void *context, int64_t cost)
+void iterate(ito_tensor *const *t, int operands, iterate_row *row, const void *context,
+             int64_t cost)
 {
-    int64_t n = p->size[p->ndim - 1], rows = 1;
-    for (int i = 0; i < p->ndim - 1; i++)
-        rows *= p->size[i];
+    iterate_plan p;
+    plan_make(&p, t, operands);
+    int64_t n = p.size[p.ndim - 1], rows = 1;
+    for (int i = 0; i < p.ndim - 1; i++)
+        rows *= p.size[i];
     if (rows == 0 || n == 0)
         return;
+    int threads = threads_for(rows * n * cost);
+    if (threads == 1) {
+        run_block(&p, row, context, 0, rows, 0, n);
+        return;
+    }
     int64_t pieces = (n + BLOCK - 1) / BLOCK; /* of a long row; 1 if rows are taken whole */
     int64_t group = pieces > 1 ? 1 : (BLOCK + n - 1) / n;
-    int64_t blocks = (rows + group - 1) / group * pieces, work = rows * n * cost;
-#pragma omp parallel for num_threads(threads_for(work)) schedule(static)
+    int64_t blocks = (rows + group - 1) / group * pieces;
+#pragma omp parallel for num_threads(threads) schedule(static)
     for (int64_t b = 0; b < blocks; b++) {
         int64_t first = b / pieces * group, start = b % pieces * BLOCK;
         int64_t count = rows - first < group ? rows - first : group;
         int64_t length = pieces == 1 ? n : n - start < BLOCK ? n - start : BLOCK;
-        run_block(p, row, context, first, count, start, length);
+        run_block(&p, row, context, first, count, start, length);
     }
 }
 
@@ -143,18 +174,13 @@ ito_tensor *tensor_empty_ordered(ito_shape shape, const int64_t *stride, ito_dty
     return y;
 }
 
-static bool has_shape(const ito_tensor *t, ito_shape shape)
-{
-    return shape_equal(ito_shape_of(t), shape);
-}
-
 ito_tensor *tensor_empty_for(ito_shape shape, ito_tensor *const *t, int n, ito_dtype dtype)
 {
     for (int i = 0; i < n; i++)
-        if (has_shape(t[i], shape) && tensor_is_dense(t[i]))
+        if (tensor_has_shape(t[i], &shape) && tensor_is_dense(t[i]))
             return tensor_empty_as(t[i], dtype);
     for (int i = 0; i < n; i++)
-        if (has_shape(t[i], shape))
+        if (tensor_has_shape(t[i], &shape))
             return tensor_empty_ordered(shape, t[i]->stride, dtype);
     return tensor_empty(shape, dtype);
 }

@@ -19,14 +19,14 @@ typedef struct iterate_plan {
     size_t element[ITERATE_OPERANDS]; /* bytes */
 } iterate_plan;
 
-/* Operand 0 is the result; the others broadcast to its shape (the caller has checked). */
-iterate_plan iterate_plan_make(ito_tensor *const *t, int operands);
-
 /* n elements of each operand, in steps of stride (elements). A dense result has stride 1. */
 typedef void iterate_row(const void *context, char *const *data, const int64_t *stride, int64_t n);
 
-/* Calls row until every element has been met once. cost: nanoseconds an element takes, about. */
-void iterate(const iterate_plan *p, iterate_row *row, const void *context, int64_t cost);
+/* Calls row until every element of the operands has been met once. Operand 0 is the result; the
+ * others broadcast to its shape (the caller has checked). cost: nanoseconds an element takes,
+ * about. */
+void iterate(ito_tensor *const *t, int operands, iterate_row *row, const void *context,
+             int64_t cost);
 
 /* How a plan is made, for loops with a plan of their own: sorts axes by falling strides of operand
  * `by` (ties keep their order), then merges. */

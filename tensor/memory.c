@@ -23,12 +23,13 @@ typedef struct block {
     size_t size;        /* of the payload: the size of its class, or what was asked for */
     int class;          /* NO_CLASS: a large one */
 } block;
-_Static_assert(sizeof(block) <= ALIGNMENT, "the header fits in front of an aligned payload");
+_Static_assert(sizeof(block) + MEM_HEAD <= ALIGNMENT,
+               "the header and the user's part of it fit in front of an aligned payload");
 
 static struct {
     pthread_mutex_t lock;
     block *free[CLASSES];
-    int64_t current, peak, held, blocks, limit, fail_in;
+    int64_t current, peak, held, blocks, limit;
 } heap = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 /* The class of a size and the size it stands for: eight steps from a power of two to the next. */
@@ -76,10 +77,9 @@ static block *find_block(int class, size_t size)
 /* Whether a request of size bytes is to be refused; the lock is held. */
 static bool refuses(size_t size)
 {
-    if (heap.fail_in > 0 && --heap.fail_in == 0)
-        return true;
-    return heap.limit > 0 &&
-           (size > (size_t)heap.limit || heap.current > heap.limit - (int64_t)size);
+    return memory_request_fails() ||
+           (heap.limit > 0 &&
+            (size > (size_t)heap.limit || heap.current > heap.limit - (int64_t)size));
 }
 
 static void trim(void)
@@ -146,15 +146,6 @@ void mem_free(void *p)
     pthread_mutex_unlock(&heap.lock);
 }
 
-void *struct_alloc(size_t bytes)
-{
-    pthread_mutex_lock(&heap.lock);
-    bool refused = heap.fail_in > 0 && --heap.fail_in == 0;
-    pthread_mutex_unlock(&heap.lock);
-    void *p = refused ? NULL : calloc(1, bytes > 0 ? bytes : 1);
-    return p != NULL ? p : error_null(ITO_ERR_MEMORY, "memory: no %zu bytes for a record", bytes);
-}
-
 static int64_t read_counter(const int64_t *counter)
 {
     pthread_mutex_lock(&heap.lock);
@@ -200,13 +191,6 @@ void ito_memory_limit(int64_t bytes)
 {
     pthread_mutex_lock(&heap.lock);
     heap.limit = bytes > 0 ? bytes : 0;
-    pthread_mutex_unlock(&heap.lock);
-}
-
-void ito_memory_fail_nth(int64_t n)
-{
-    pthread_mutex_lock(&heap.lock);
-    heap.fail_in = n > 0 ? n : 0;
     pthread_mutex_unlock(&heap.lock);
 }
 

@@ -63,19 +63,27 @@ __attribute__((destructor)) static void pop_all_at_exit(void)
     pop_all(NULL);
 }
 
-static bool scope_push(void)
+/* When none is to spare. That the thread has one makes its end call pop_all. */
+static struct scope *scope_create(void)
 {
     pthread_once(&thread_end_once, make_key);
+    struct scope *s = calloc(1, sizeof *s);
+    if (s != NULL)
+        pthread_setspecific(thread_end, s);
+    return s;
+}
+
+static bool scope_push(void)
+{
     struct scope *s = spare;
     if (s != NULL)
         spare = s->outer;
     else
-        s = calloc(1, sizeof *s);
+        s = scope_create();
     if (s == NULL)
         return false;
     s->outer = innermost;
     innermost = s;
-    pthread_setspecific(thread_end, s);
     return true;
 }
 

@@ -10,19 +10,24 @@ int64_t checked_mul(int64_t a, int64_t b)
 }
 
 /* A size 0 anywhere makes 0, unless the others alone overflow: such a shape is refused. */
-int64_t shape_numel(ito_shape shape)
+int64_t sizes_numel(const ito_shape *sizes)
 {
     int64_t n = 1;
     bool empty = false;
-    for (int i = 0; i < shape.ndim; i++) {
-        if (shape.dim[i] == 0)
+    for (int i = 0; i < sizes->ndim; i++) {
+        if (sizes->dim[i] == 0)
             empty = true;
         else
-            n = checked_mul(n, shape.dim[i]);
+            n = checked_mul(n, sizes->dim[i]);
         if (n < 0)
             return -1;
     }
     return empty ? 0 : n;
+}
+
+int64_t shape_numel(ito_shape shape)
+{
+    return sizes_numel(&shape);
 }
 
 int64_t ito_shape_numel(ito_shape shape)
@@ -36,6 +41,16 @@ bool shape_equal(ito_shape a, ito_shape b)
         return false;
     for (int i = 0; i < a.ndim; i++)
         if (a.dim[i] != b.dim[i])
+            return false;
+    return true;
+}
+
+bool tensor_has_shape(const ito_tensor *t, const ito_shape *shape)
+{
+    if (t->ndim != shape->ndim)
+        return false;
+    for (int i = 0; i < t->ndim; i++)
+        if (t->shape[i] != shape->dim[i])
             return false;
     return true;
 }
@@ -97,6 +112,8 @@ bool ito_is_channels_last(const ito_tensor *t)
 
 bool tensor_is_dense(const ito_tensor *t)
 {
+    if (ito_is_contiguous(t))
+        return true;
     int64_t expected = 1;
     bool seen[ITO_MAX_DIMS] = {false};
     for (int i = 0; i < t->ndim; i++) {

@@ -4,7 +4,6 @@
 #include "tensor/scope_internal.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -32,43 +31,41 @@ bool ito_dtype_is_float(ito_dtype dtype)
     return (unsigned)dtype < ITO_DTYPES && dtypes[dtype].is_float;
 }
 
+_Static_assert(sizeof(storage) <= MEM_HEAD, "a storage fits in front of its memory");
+
 static storage *storage_create(size_t bytes)
 {
-    storage *s = struct_alloc(sizeof *s);
-    if (s == NULL)
+    char *data = mem_alloc(bytes);
+    if (data == NULL)
         return NULL;
-    s->data = mem_alloc(bytes);
-    if (s->data == NULL) {
-        free(s);
-        return NULL;
-    }
-    s->refs = 1;
+    storage *s = (storage *)(data - MEM_HEAD);
+    atomic_init(&s->refs, 1);
+    atomic_init(&s->version, 0);
+    s->data = data;
     s->bytes = bytes;
     return s;
 }
 
 static void storage_release(storage *s)
 {
-    if (s != NULL && atomic_fetch_sub(&s->refs, 1) == 1) {
+    if (reference_drop(&s->refs))
         mem_free(s->data);
-        free(s);
-    }
 }
 
 /* A tensor on s, whose reference it takes over, also on failure; owned by the current scope. */
-static ito_tensor *tensor_on(storage *s, ito_shape shape, const int64_t *stride, int64_t offset,
-                             ito_dtype dtype)
+static ito_tensor *tensor_on(storage *s, const ito_shape *shape, const int64_t *stride,
+                             int64_t offset, ito_dtype dtype)
 {
-    ito_tensor *t = struct_alloc(sizeof *t);
+    ito_tensor *t = record_alloc(sizeof *t);
     if (t == NULL) {
         storage_release(s);
         return NULL;
     }
-    t->refs = 1;
+    atomic_init(&t->refs, 1);
     t->dtype = dtype;
-    t->ndim = shape.ndim;
-    memcpy(t->shape, shape.dim, sizeof t->shape);
-    memcpy(t->stride, stride, (size_t)shape.ndim * sizeof *stride);
+    t->sizes = *shape;
+    for (int i = 0; i < shape->ndim; i++)
+        t->stride[i] = stride[i];
     t->offset = offset;
     t->storage = s;
     if (!scope_adopt(t)) {
@@ -79,19 +76,19 @@ static ito_tensor *tensor_on(storage *s, ito_shape shape, const int64_t *stride,
 }
 
 /* Axes in `order`, from the slowest to the fastest in memory. */
-static ito_tensor *empty_in_order(ito_shape shape, ito_dtype dtype, const int *order)
+static ito_tensor *empty_in_order(const ito_shape *shape, ito_dtype dtype, const int *order)
 {
     if ((unsigned)dtype >= ITO_DTYPES)
         return error_null(ITO_ERR_DTYPE, "tensor: %d is no dtype", (int)dtype);
-    if (shape.ndim < 0 || shape.ndim > ITO_MAX_DIMS)
-        return error_null(ITO_ERR_SHAPE, "tensor: %d axes; there can be 0 to 8", shape.ndim);
-    int64_t bytes = checked_mul(shape_numel(shape), (int64_t)ito_dtype_size(dtype));
+    if (shape->ndim < 0 || shape->ndim > ITO_MAX_DIMS)
+        return error_null(ITO_ERR_SHAPE, "tensor: %d axes; there can be 0 to 8", shape->ndim);
+    int64_t bytes = checked_mul(sizes_numel(shape), (int64_t)dtypes[dtype].size);
     if (bytes < 0)
-        return error_null(ITO_ERR_SHAPE, "tensor: no tensor has the shape %s", shape_str(shape));
+        return error_null(ITO_ERR_SHAPE, "tensor: no tensor has the shape %s", shape_str(*shape));
     int64_t stride[ITO_MAX_DIMS], step = 1;
-    for (int k = shape.ndim - 1; k >= 0; k--) {
+    for (int k = shape->ndim - 1; k >= 0; k--) {
         stride[order[k]] = step;
-        step *= shape.dim[order[k]] > 0 ? shape.dim[order[k]] : 1;
+        step *= shape->dim[order[k]] > 0 ? shape->dim[order[k]] : 1;
     }
     storage *s = storage_create((size_t)bytes);
     return s == NULL ? NULL : tensor_on(s, shape, stride, 0, dtype);
@@ -100,13 +97,13 @@ static ito_tensor *empty_in_order(ito_shape shape, ito_dtype dtype, const int *o
 ito_tensor *tensor_empty(ito_shape shape, ito_dtype dtype)
 {
     static const int row_major[ITO_MAX_DIMS] = {0, 1, 2, 3, 4, 5, 6, 7};
-    return empty_in_order(shape, dtype, row_major);
+    return empty_in_order(&shape, dtype, row_major);
 }
 
 ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype)
 {
     static const int nhwc[4] = {0, 2, 3, 1};
-    return empty_in_order(nchw, dtype, nhwc);
+    return empty_in_order(&nchw, dtype, nhwc);
 }
 
 static bool axis_repeats(const ito_tensor *t)
@@ -127,13 +124,13 @@ ito_tensor *tensor_empty_as(const ito_tensor *t, ito_dtype dtype)
                 order[j] = order[j - 1];
                 order[j - 1] = swap;
             }
-    return empty_in_order(ito_shape_of(t), dtype, order);
+    return empty_in_order(&t->sizes, dtype, order);
 }
 
 ito_tensor *tensor_view(const ito_tensor *t, ito_shape shape, const int64_t *stride, int64_t offset)
 {
     atomic_fetch_add(&t->storage->refs, 1);
-    return tensor_on(t->storage, shape, stride, offset, t->dtype);
+    return tensor_on(t->storage, &shape, stride, offset, t->dtype);
 }
 
 ito_tensor *tensor_disown(ito_tensor *t)
@@ -163,12 +160,12 @@ ito_tensor *ito_retain(ito_tensor *t)
 
 void ito_release(ito_tensor *t)
 {
-    if (t == NULL || atomic_fetch_sub(&t->refs, 1) != 1)
+    if (t == NULL || !reference_drop(&t->refs))
         return;
     if (t->autograd != NULL)
         t->autograd->release(t->autograd);
     storage_release(t->storage);
-    free(t);
+    record_free(t, sizeof *t);
 }
 
 ito_dtype ito_dtype_of(const ito_tensor *t)
@@ -183,12 +180,9 @@ int ito_ndim(const ito_tensor *t)
 
 ito_shape ito_shape_of(const ito_tensor *t)
 {
-    ito_shape s = {0};
-    if (t != NULL) {
-        s.ndim = t->ndim;
-        memcpy(s.dim, t->shape, sizeof s.dim);
-    }
-    return s;
+    if (t == NULL)
+        return (ito_shape){0};
+    return t->sizes;
 }
 
 int64_t ito_size(const ito_tensor *t, int axis)
@@ -209,7 +203,7 @@ int64_t ito_stride(const ito_tensor *t, int axis)
 
 int64_t ito_numel(const ito_tensor *t)
 {
-    return t == NULL ? 0 : shape_numel(ito_shape_of(t));
+    return t == NULL ? 0 : sizes_numel(&t->sizes);
 }
 
 void *ito_data(ito_tensor *t)
@@ -236,7 +230,8 @@ ito_status ito_to_data(const ito_tensor *t, void *out, ito_dtype dtype)
     ito_tensor *copy = tensor_empty(ito_shape_of(t), dtype);
     if (copy != NULL) {
         tensor_copy(copy, t);
-        memcpy(out, tensor_data(copy), copy->storage->bytes);
+        if (copy->storage->bytes > 0) /* else out may be NULL */
+            memcpy(out, tensor_data(copy), copy->storage->bytes);
     }
     bool done = copy != NULL;
     ito_scope_end();

@@ -40,7 +40,7 @@
 
 ito_tensor *sum_to_shape(ito_tensor *dy, ito_shape shape)
 {
-    if (dy == NULL || shape_equal(ito_shape_of(dy), shape))
+    if (dy == NULL || tensor_has_shape(dy, &shape))
         return dy;
     ito_reduce_options options = {.dims = ITO_DIMS(), .keepdim = true};
     int lead = dy->ndim - shape.ndim; /* axes that shape lacks */

@@ -14,27 +14,32 @@ static void unary_row(const void *context, char *const *data, const int64_t *str
 
 ito_tensor *map_unary(ito_tensor *x, unary_kernel *kernel, double p, double q, int64_t cost)
 {
-    ito_tensor *y = tensor_empty_for(ito_shape_of(x), &x, 1, x->dtype);
+    ito_tensor *y = tensor_empty_for(x->sizes, &x, 1, x->dtype);
     if (y == NULL)
         return NULL;
     unary_call call = {kernel, p, q};
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, x}, 2);
-    iterate(&plan, unary_row, &call, cost);
+    iterate((ito_tensor *[]){y, x}, 2, unary_row, &call, cost);
     return y;
+}
+
+static ito_tensor *empty_for_two(const char *op, ito_tensor *a, ito_tensor *b, ito_dtype dtype)
+{
+    if (tensor_same_layout(a, b) && tensor_is_dense(a))
+        return tensor_empty_as(a, dtype);
+    ito_shape shape;
+    if (!shape_broadcast(a->sizes, b->sizes, &shape))
+        return error_null(ITO_ERR_SHAPE, "%s: shapes %s and %s do not broadcast", op,
+                          tensor_shape_str(a), tensor_shape_str(b));
+    return tensor_empty_for(shape, (ito_tensor *[]){a, b}, 2, dtype);
 }
 
 ito_tensor *map_binary_rows(const char *op, ito_tensor *a, ito_tensor *b, ito_dtype dtype,
                             iterate_row *row, const void *context, int64_t cost)
 {
-    ito_shape shape;
-    if (!shape_broadcast(ito_shape_of(a), ito_shape_of(b), &shape))
-        return error_null(ITO_ERR_SHAPE, "%s: shapes %s and %s do not broadcast", op,
-                          tensor_shape_str(a), tensor_shape_str(b));
-    ito_tensor *y = tensor_empty_for(shape, (ito_tensor *[]){a, b}, 2, dtype);
+    ito_tensor *y = empty_for_two(op, a, b, dtype);
     if (y == NULL)
         return NULL;
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, a, b}, 3);
-    iterate(&plan, row, context, cost);
+    iterate((ito_tensor *[]){y, a, b}, 3, row, context, cost);
     return y;
 }
 
@@ -62,8 +67,7 @@ void map_binary_into(ito_tensor *y, ito_tensor *a, ito_tensor *b, binary_kernel 
     if (y == NULL)
         return;
     binary_call call = {kernel, p, q};
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, a, b}, 3);
-    iterate(&plan, binary_row, &call, cost);
+    iterate((ito_tensor *[]){y, a, b}, 3, binary_row, &call, cost);
 }
 
 ito_tensor *grad_where(ito_tensor *mask, ito_tensor *dy)

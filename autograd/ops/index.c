@@ -114,10 +114,9 @@ ito_tensor *op_index_select_forward(op_call *c)
     size_t entry = (size_t)s.inner * ito_dtype_size(x->dtype);
     const char *from = tensor_data(x);
     char *to = tensor_data(out);
-#pragma omp parallel for num_threads(threads_for(s.outer *count *s.inner)) schedule(static)
-    for (int64_t r = 0; r < s.outer * count; r++)
-        copy_entry(to + (size_t)r * entry,
-                   from + (size_t)(r / count * s.size + k[r % count]) * entry, entry);
+    PARALLEL_FOR(r, s.outer * count, s.outer * count * s.inner,
+                 copy_entry(to + (size_t)r * entry,
+                            from + (size_t)(r / count * s.size + k[r % count]) * entry, entry));
     return out;
 }
 

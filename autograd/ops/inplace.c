@@ -152,8 +152,7 @@ static void update_rows(ito_tensor *dst, ito_tensor *src, int operands, iterate_
     profile_frame frame;
     profile_begin(&frame);
     update u = {kernels(dst->dtype), ito_dtype_size(dst->dtype), scale};
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){dst, src}, operands);
-    iterate(&plan, row, &u, COST_PLAIN);
+    iterate((ito_tensor *[]){dst, src}, operands, row, &u, COST_PLAIN);
     ito_touch(dst);
     profile_end(&frame, profile_on && frame.in_backward ? &gradient_sums : &in_place);
 }

@@ -34,6 +34,37 @@ static bool align(const ito_tensor **a, const ito_tensor **b)
     return copy != NULL;
 }
 
+/* Two tensors that are aligned. */
+typedef struct pair {
+    const kernel_table *kernels;
+    const char *a, *b;
+    int64_t n;
+    size_t size; /* of an element */
+} pair;
+
+static pair pair_of(const ito_tensor *a, const ito_tensor *b)
+{
+    return (pair){kernels(a->dtype), tensor_data(a), tensor_data(b), ito_numel(a),
+                  ito_dtype_size(a->dtype)};
+}
+
+static int64_t chunk_length(const pair *p, int64_t chunk)
+{
+    return p->n - chunk * CHUNK < CHUNK ? p->n - chunk * CHUNK : CHUNK;
+}
+
+static double squares_of_chunk(const pair *p, int64_t chunk)
+{
+    size_t at = (size_t)(chunk * CHUNK) * p->size;
+    return p->kernels->squared_difference_sum(p->a + at, p->b + at, chunk_length(p, chunk));
+}
+
+static void difference_of_chunk(const pair *p, char *out, double factor, int64_t chunk)
+{
+    size_t at = (size_t)(chunk * CHUNK) * p->size;
+    p->kernels->scaled_difference(out + at, p->a + at, p->b + at, factor, chunk_length(p, chunk));
+}
+
 ito_tensor *op_mse_loss_forward(op_call *c)
 {
     const ito_tensor *a = c->in[0], *b = c->in[1];
@@ -42,16 +73,9 @@ ito_tensor *op_mse_loss_forward(op_call *c)
     ito_tensor *partial = tensor_empty(ITO_SHAPE(chunks), ITO_F64);
     if (out == NULL || partial == NULL || !align(&a, &b))
         return NULL;
-    const kernel_table *k = kernels(a->dtype);
-    size_t size = ito_dtype_size(a->dtype);
-    const char *x = tensor_data(a), *y = tensor_data(b);
+    pair p = pair_of(a, b);
     double *sum = tensor_data(partial), total = 0;
-#pragma omp parallel for num_threads(threads_for(n)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        int64_t first = i * CHUNK, count = n - first < CHUNK ? n - first : CHUNK;
-        sum[i] =
-            k->squared_difference_sum(x + (size_t)first * size, y + (size_t)first * size, count);
-    }
+    PARALLEL_FOR(i, chunks, n, sum[i] = squares_of_chunk(&p, i));
     for (int64_t i = 0; i < chunks; i++)
         total += sum[i];
     tensor_fill(out, total / (double)n);
@@ -66,16 +90,9 @@ static ito_tensor *scaled_difference(const ito_tensor *a, const ito_tensor *b, d
     ito_tensor *out = tensor_empty_as(a, a->dtype);
     if (out == NULL)
         return NULL;
-    const kernel_table *k = kernels(a->dtype);
-    size_t size = ito_dtype_size(a->dtype);
-    const char *x = tensor_data(a), *y = tensor_data(b);
-    char *z = tensor_data(out);
-    int64_t n = ito_numel(a);
-#pragma omp parallel for num_threads(threads_for(n)) schedule(static)
-    for (int64_t first = 0; first < n; first += CHUNK) {
-        size_t at = (size_t)first * size;
-        k->scaled_difference(z + at, x + at, y + at, factor, n - first < CHUNK ? n - first : CHUNK);
-    }
+    pair p = pair_of(a, b);
+    char *difference = tensor_data(out);
+    PARALLEL_FOR(i, (p.n + CHUNK - 1) / CHUNK, p.n, difference_of_chunk(&p, difference, factor, i));
     return out;
 }
 

@@ -290,11 +290,10 @@ ito_tensor *op_argmax_forward(op_call *c)
     ito_tensor *first = tensor_view(x, ito_shape_of(y), stride, x->offset);
     if (first == NULL)
         return NULL;
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, first}, 2);
     iterate_row *row = x->dtype == ITO_F64    ? argmax_double
                        : x->dtype == ITO_BF16 ? argmax_uint16_t
                                               : argmax_float;
-    iterate(&plan, row, &walk, walk.n);
+    iterate((ito_tensor *[]){y, first}, 2, row, &walk, walk.n);
     return y;
 }
 

@@ -190,9 +190,7 @@ bool reduce_axes(ito_tensor *y, const ito_tensor *x, unsigned reduced, const red
     }
     int64_t items = p.outer * p.tiles * p.parts;
     int64_t work = (ito_numel(x) + items * ITEM_COST) / 4; /* a term takes a quarter nanosecond */
-#pragma omp parallel for num_threads(threads_for(work)) schedule(static)
-    for (int64_t item = 0; item < items; item++)
-        reduce_item(&p, item);
+    PARALLEL_FOR(item, items, work, reduce_item(&p, item));
     if (p.parts > 1)
         combine_parts(&p);
     mem_free(p.partial);

@@ -60,8 +60,8 @@ ito_tensor *op_where_forward(op_call *c)
     ito_tensor *y = tensor_empty_for(shape, (ito_tensor *[]){a, b, condition}, 3, a->dtype);
     if (y == NULL)
         return NULL;
-    iterate_plan plan = iterate_plan_make((ito_tensor *[]){y, condition, a, b}, 4);
-    iterate(&plan, where_row(ito_dtype_size(a->dtype)), NULL, COST_PLAIN);
+    iterate((ito_tensor *[]){y, condition, a, b}, 4, where_row(ito_dtype_size(a->dtype)), NULL,
+            COST_PLAIN);
     return y;
 }
 

@@ -49,14 +49,15 @@ static int64_t rows_in_chunk(int64_t n)
 typedef struct row_work {
     const kernel_table *kernels;
     char *out;
-    const char *y, *x; /* x: the input, or dy in backward */
-    int64_t rows, n, size;
+    const char *y, *x;           /* x: the input, or dy in backward */
+    int64_t rows, n, size, step; /* step: rows in a chunk */
     bool log;
 } row_work;
 
-static void run_chunk(const row_work *w, int64_t first, int64_t rows)
+static void run_chunk(const row_work *w, int64_t chunk)
 {
-    int64_t at = first * w->n * w->size;
+    int64_t first = chunk * w->step, at = first * w->n * w->size;
+    int64_t rows = w->rows - first < w->step ? w->rows - first : w->step;
     if (w->y == NULL && w->log)
         w->kernels->log_softmax(w->out + at, w->x + at, rows, w->n);
     else if (w->y == NULL)
@@ -83,11 +84,9 @@ static ito_tensor *run(const ito_tensor *y, const ito_tensor *x, int axis, bool 
                   .rows = n == 0 ? 0 : ito_numel(out) / n,
                   .n = n,
                   .size = (int64_t)ito_dtype_size(x->dtype),
+                  .step = rows_in_chunk(n),
                   .log = log};
-    int64_t step = rows_in_chunk(n);
-#pragma omp parallel for num_threads(threads_for(2 * w.rows * n)) schedule(static)
-    for (int64_t row = 0; row < w.rows; row += step)
-        run_chunk(&w, row, w.rows - row < step ? w.rows - row : step);
+    PARALLEL_FOR(chunk, (w.rows + w.step - 1) / w.step, 2 * w.rows * n, run_chunk(&w, chunk));
     return from_rows(out, axis, shape);
 }
 

@@ -1,6 +1,7 @@
 /* The graph and its sweeps: what accumulates, what is freed, what is refused. */
 #include "autograd/graph.h"
 #include "tests/autograd/op_check.h"
+#include "tests/expect.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -298,6 +299,48 @@ Test(backward, hooks_see_and_change_gradients)
     ito_add_grad_hook(z, refuse, NULL);
     cr_assert_eq(ito_backward(z), ITO_ERR_GRAD);
     assert_error(ITO_ERR_GRAD, "backward: a hook gave no gradient");
+}
+
+/* A hook that sweeps the nodes behind y, which come in other places of its list than in the outer
+ * sweep's; the gradient goes on as it is. */
+static ito_tensor *sweep_behind(ito_tensor *g, void *list)
+{
+    ito_tensor **y_x_slope = list;
+    y_x_slope[2] = ito_retain(ito_grad(y_x_slope[0], y_x_slope[1], .retain_graph = true));
+    return g;
+}
+
+Test(backward, a_hook_may_sweep_nodes_of_the_sweep_it_is_in)
+{
+    ito_tensor *x = leaf(3), *u = ito_square(x), *y = ito_mul_scalar(u, 2);
+    ito_tensor *z = ito_add(ito_square(y), u), *seen[3] = {y, x, NULL};
+    cr_assert_eq(ito_add_grad_hook(z, sweep_behind, seen), ITO_OK);
+    cr_assert_eq(ito_backward(z), ITO_OK, "%s", ito_error());
+    cr_assert_eq(ito_item(seen[2]), 12);         /* of 2 x^2 */
+    cr_assert_eq(ito_item(ito_grad_of(x)), 438); /* of 4 x^4 + x^2 */
+    ito_release(seen[2]);
+}
+
+enum { MANY = 20, FROZEN = 7 };
+
+/* The sum of i x_i, gradients of which go to grad. */
+static ito_status many_inputs(void *grad)
+{
+    ito_tensor *x[MANY], *weight = ito_arange(0, MANY, 1, ITO_F64);
+    for (int i = 0; i < MANY; i++)
+        x[i] = ito_requires_grad(ito_ones(ITO_SHAPE(1), ITO_F64), i != FROZEN);
+    ito_status status = ito_backward(ito_sum(ito_mul(ito_cat(x, MANY, 0), weight)));
+    for (int i = 0; i < MANY && status == ITO_OK; i++)
+        ((double *)grad)[i] = ito_grad_of(x[i]) == NULL ? -1 : ito_item(ito_grad_of(x[i]));
+    return ito_error_code();
+}
+
+Test(backward, each_of_many_inputs_has_its_gradient)
+{
+    double grad[MANY];
+    cr_assert_geq(count_failed_allocations(many_inputs, grad), 3 * MANY);
+    for (int i = 0; i < MANY; i++)
+        cr_expect_eq(grad[i], i == FROZEN ? -1 : i, "%d: %g", i, grad[i]);
 }
 
 Test(backward, requires_grad_is_for_real_leaves)

@@ -22,12 +22,13 @@ enum {
     HALF = sizeof(uint16_t),
     CANVAS_BYTES = 384 << 10, /* of a unit: the second-level cache has room for filters beside it */
     UNIT_ROWS = 512,
-    UNITS_A_THREAD = 3,    /* for balance */
-    PACKED_COLUMNS = 64,   /* of filters at a time */
-    SUM_ROWS = 2048,       /* of the canvas, at a time, in the weights' sums, */
-    SUM_ROWS_LEAST = 512,  /* and at least: sums of tiles are loaded and stored for each */
-    SUM_BYTES = 512 << 10, /* of these rows of dy */
-    GROUP = 64,            /* channels of x whose pairs are in the second-level cache with them */
+    UNITS_A_THREAD = 3,     /* for balance */
+    PACKED_COLUMNS = 64,    /* of filters at a time */
+    SUM_ROWS = 2048,        /* of the canvas, at a time, in the weights' sums, */
+    SUM_ROWS_LEAST = 512,   /* and at least: sums of tiles are loaded and stored for each */
+    SUM_BYTES = 512 << 10,  /* of these rows of dy */
+    PARTS_FLOATS = 1 << 17, /* of the sums of all parts */
+    GROUP = 64,             /* channels of x whose pairs are in the second-level cache with them */
     TAPS_MOST = 64
 };
 
@@ -322,13 +323,13 @@ typedef struct weight_work {
     canvas c;
     images x, dy;
     int64_t tap_count, taps[TAPS_MOST]; /* in pixels */
-    float *sums;                        /* [co][taps][ci]: dw, or what is copied to it */
-    int64_t sums_row, sums_tap;
+    float *sums;                        /* [parts][co][taps][ci]: dw, or what is added up to it */
+    int64_t sums_part, sums_row, sums_tap;
     int64_t co, ci, group; /* channels of a unit; of x, in pairs at a time */
     int64_t co_units, ci_units;
-    int64_t lines;         /* of the canvas, at a time */
+    int64_t parts;         /* of the lines, each summed apart: several where dw is small */
+    int64_t lines, blocks; /* of the canvas in a block, and how many blocks */
     int64_t rows, x_rows;  /* pixels of them: of dy, whole steps; of x, with what taps reach */
-    int64_t dy_row, x_row; /* bytes of a pixel */
     int64_t pair_row;      /* bytes from a pair of pixels of x to the next */
     int64_t list_bytes, dy_bytes, pairs_bytes, own_bytes;
     const char *zeros; /* as many as a pixel has */
@@ -343,10 +344,20 @@ static void plan_weights(weight_work *q)
     find_taps(s, &q->c, q->taps);
     q->threads = threads_for_products((double)(s->n * s->oh * s->ow * s->co) *
                                       (double)(s->ci * q->tap_count) / TILE_SIDE);
-    int64_t wanted = q->threads; /* no more: each unit packs what it needs */
     q->co = round_up(s->co, TILE_SIDE);
     q->ci = round_up(s->ci, TILE_SIDE);
-    while (ceil_div(s->co, q->co) * ceil_div(s->ci, q->ci) < wanted &&
+    int64_t rows = max_of(min_of(SUM_BYTES / (s->co * HALF), SUM_ROWS), SUM_ROWS_LEAST);
+    int64_t most = max_of(rows / q->c.pitch, 1);
+    q->lines = ceil_div(q->c.all_lines, ceil_div(q->c.all_lines, most));
+    q->blocks = ceil_div(q->c.all_lines, q->lines);
+    q->sums_tap = round_up(s->ci, TILE_SIDE);
+    q->sums_row = q->tap_count * q->sums_tap;
+    q->sums_part = round_up(s->co, TILE_SIDE) * q->sums_row;
+    q->parts = 1;
+    while (2 * q->parts * q->sums_part <= PARTS_FLOATS && 2 * q->parts <= q->blocks)
+        q->parts *= 2;
+    /* No more units than threads: each packs what it needs. */
+    while (q->parts * ceil_div(s->co, q->co) * ceil_div(s->ci, q->ci) < q->threads &&
            max_of(q->co, q->ci) > TILE_BLOCK) {
         bool fewer_pairs = q->ci > GROUP || q->co <= TILE_BLOCK;
         int64_t *part = fewer_pairs ? &q->ci : &q->co;
@@ -355,9 +366,6 @@ static void plan_weights(weight_work *q)
     q->group = min_of(q->ci, GROUP);
     q->co_units = ceil_div(s->co, q->co);
     q->ci_units = ceil_div(s->ci, q->ci);
-    int64_t rows = max_of(min_of(SUM_BYTES / (s->co * HALF), SUM_ROWS), SUM_ROWS_LEAST);
-    int64_t most = max_of(rows / q->c.pitch, 1);
-    q->lines = ceil_div(q->c.all_lines, ceil_div(q->c.all_lines, most));
     q->rows = round_up(q->lines * q->c.pitch, TILE_STEP);
     q->x_rows = q->rows + q->c.reach * q->c.pitch + q->c.margin + 1;
     q->pair_row = q->group * 2 * HALF + GEMM_LINE; /* powers of two would share places of a cache */
@@ -404,7 +412,7 @@ static void pack_pairs(const weight_work *q, int64_t ci, int64_t ci_end, int64_t
 }
 
 /* Adds the products of q->co channels of dy from `co` on and a group of those of x from `ci` on. */
-static void add_products(const weight_work *q, int64_t co, int64_t ci, int64_t ci_end,
+static void add_products(const weight_work *q, int64_t part, int64_t co, int64_t ci, int64_t ci_end,
                          const char *dy, const char *pairs, bool accumulate)
 {
     static const int64_t no_taps[1] = {0};
@@ -423,8 +431,8 @@ static void add_products(const weight_work *q, int64_t co, int64_t ci, int64_t c
                                 .steps = steps,
                                 .one_row = min_of(q->co, q->s.co - co) - i <= TILE_SIDE,
                                 .one_column = ci_end - ci - j <= TILE_SIDE,
-                                .sums =
-                                    q->sums + (co + i) * q->sums_row + tap * q->sums_tap + ci + j,
+                                .sums = q->sums + part * q->sums_part + (co + i) * q->sums_row +
+                                        tap * q->sums_tap + ci + j,
                                 .sums_row = q->sums_row,
                                 .accumulate = accumulate};
                 q->kernels->multiply(&b);
@@ -433,17 +441,31 @@ static void add_products(const weight_work *q, int64_t co, int64_t ci, int64_t c
 
 static void sum_unit(const weight_work *q, int64_t unit, char *own)
 {
-    int64_t co = unit / q->ci_units * q->co, ci0 = unit % q->ci_units * q->ci;
+    int64_t ci0 = unit % q->ci_units * q->ci, co = unit / q->ci_units % q->co_units * q->co;
+    int64_t part = unit / q->ci_units / q->co_units;
+    int64_t first = part * q->blocks / q->parts, end = (part + 1) * q->blocks / q->parts;
     int64_t ci_end = min_of(ci0 + q->ci, q->s.ci);
     const void **list = (const void **)(void *)own;
     char *dy = own + q->list_bytes, *pairs = dy + q->dy_bytes;
-    for (int64_t line = 0; line < q->c.all_lines; line += q->lines) {
-        pack_gradient(q, co, line, list, dy);
+    for (int64_t block = first; block < end; block++) {
+        pack_gradient(q, co, block * q->lines, list, dy);
         for (int64_t ci = ci0; ci < ci_end; ci += q->group) {
-            pack_pairs(q, ci, ci_end, line, list, pairs);
-            add_products(q, co, ci, ci_end, dy, pairs, line > 0);
+            pack_pairs(q, ci, ci_end, block * q->lines, list, pairs);
+            add_products(q, part, co, ci, ci_end, dy, pairs, block > first);
         }
     }
+}
+
+/* dw from the sums of the parts, added in order. */
+static void add_parts(const weight_work *q, float *dw)
+{
+    int64_t ci = q->s.ci;
+    for (int64_t row = 0; row < q->s.co * q->tap_count; row++)
+        for (int64_t part = 0; part < q->parts; part++) {
+            const float *from = q->sums + part * q->sums_part + row * q->sums_tap;
+            for (int64_t j = 0; j < ci; j++)
+                dw[row * ci + j] = part == 0 ? from[j] : dw[row * ci + j] + from[j];
+        }
 }
 
 /* Tiles write whole blocks of 16 x 16: into dw itself where they fit. */
@@ -459,17 +481,15 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
         return ITO_OK;
     }
     plan_weights(&q);
-    bool fits = s->co % TILE_SIDE == 0 && s->ci % TILE_SIDE == 0;
-    q.sums_tap = round_up(s->ci, TILE_SIDE);
-    q.sums_row = q.tap_count * q.sums_tap;
-    int64_t own_sums = fits ? 0 : round_up(s->co, TILE_SIDE) * q.sums_row * (int64_t)sizeof(float);
+    bool fits = q.parts == 1 && s->co % TILE_SIDE == 0 && s->ci % TILE_SIDE == 0;
+    int64_t own_sums = fits ? 0 : q.parts * q.sums_part * (int64_t)sizeof(float);
     int64_t zeros = round_up(max_of(s->co, s->ci) * HALF, GEMM_LINE);
     char *scratch = mem_alloc((size_t)(own_sums + zeros + q.threads * q.own_bytes));
     if (scratch == NULL)
         return ITO_ERR_MEMORY;
     q.zeros = memset(scratch + own_sums, 0, (size_t)zeros);
     q.sums = fits ? dw : (float *)(void *)scratch;
-    int64_t units = q.co_units * q.ci_units;
+    int64_t units = q.parts * q.co_units * q.ci_units;
 #pragma omp parallel num_threads(q.threads)
     {
         char *own = scratch + own_sums + zeros + omp_get_thread_num() * q.own_bytes;
@@ -479,8 +499,8 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
             sum_unit(&q, unit, own);
         q.kernels->end();
     }
-    for (int64_t i = 0; !fits && i < s->co * q.tap_count; i++)
-        memcpy(dw + i * s->ci, q.sums + i * q.sums_tap, (size_t)s->ci * sizeof *dw);
+    if (!fits)
+        add_parts(&q, dw);
     mem_free(scratch);
     return ITO_OK;
 }

@@ -40,7 +40,8 @@ Test(conv_tiles, equals_the_definition_for_images_of_every_size)
     check(shape_of(5, 4, 4, 16, 16, 3, 1, 1, 1, 1));
     check(shape_of(1, 40, 3, 16, 16, 3, 1, 1, 1, 1));
     check(shape_of(1, 3, 70, 16, 16, 3, 1, 1, 1, 1));
-    check(shape_of(2, 33, 32, 8, 8, 3, 1, 1, 1, 1)); /* units and blocks of sums of several lines */
+    check(shape_of(2, 33, 32, 8, 8, 3, 1, 1, 1, 1)); /* units of several lines */
+    check(shape_of(5, 32, 33, 9, 8, 3, 1, 1, 1, 1)); /* sums of the weights in parts */
 }
 
 Test(conv_tiles, takes_axes_that_differ_in_everything)
@@ -117,6 +118,7 @@ Test(conv_tiles, gives_the_same_bits_for_any_number_of_threads)
     for (int i = 0; i < SETS; i++)
         if (isa_use(sets[i])) {
             check_threads(ITO_BF16, shape_of(4, 16, 16, 36, 40, 3, 1, 1, 1, 1));
+            check_threads(ITO_BF16, shape_of(9, 32, 32, 16, 32, 3, 1, 1, 1, 1)); /* in parts */
             check_threads(ITO_BF16, shape_of(3, 4, 4, 96, 160, 3, 1, 1, 1, 1));
             check_threads(ITO_BF16,
                           shape_of(2, 12, 12, 64, 64, 1, 1, 0, 1, 1)); /* a plain product */

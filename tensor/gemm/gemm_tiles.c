@@ -17,10 +17,10 @@ enum {
     SUMS_BYTES = 16 << 20,    /* of rows of a deep product whose C cannot hold sums */
     UNIT_BYTES = 512 << 10,   /* of packed A: a quarter of the second-level cache, B has the rest */
     UNIT_ROWS = 256,
-    UNIT_ROWS_LEAST = 64, /* unless C has fewer */
-    UNITS_A_THREAD = 3,   /* for balance */
-    STEPS_IN_CACHE = 12,  /* of a panel of B, in the first level, while rows of A pass by */
-    PANELS = 4,           /* that are packed at a time: two lines of a cache across bf16 */
+    UNIT_ROWS_LEAST = 64,                                       /* unless C has fewer */
+    UNITS_A_THREAD = 3,                                         /* for balance */
+    BLOCK_BYTES = TILE_BLOCK * TILE_BLOCK * (int)sizeof(float), /* of sums */
+    PANELS = 4, /* that are packed at a time: two lines of a cache across bf16 */
 };
 
 static int64_t steps_of(int64_t k)
@@ -39,12 +39,6 @@ static bool lies_in_rows(const gemm_blocks *p)
     const gemm_matrix *m = p->a.source;
     return p->a.pack == gemm_pack_matrix && m->dtype == ITO_BF16 && m->stride_k == 1 &&
            m->stride > 0 && p->k % TILE_STEP == 0;
-}
-
-/* Of a unit's rows in 32 columns. */
-static int64_t sums_bytes(const tile_plan *q)
-{
-    return q->rows * TILE_BLOCK * (int64_t)sizeof(float);
 }
 
 static void plan_units(tile_plan *q, const gemm_blocks *p)
@@ -83,7 +77,7 @@ size_t gemm_tiles_plan(gemm_blocks *p)
     q->height = keeps_sums ? min_of(p->m, max_of(rows, q->rows)) : p->m;
     q->sums_bytes = keeps_sums ? q->height * q->span * (int64_t)sizeof(float) : 0;
     q->shared_bytes = q->b_bytes + q->a_bytes + q->sums_bytes;
-    q->own_bytes = round_up(q->rows * q->a_row, GEMM_LINE) + sums_bytes(q) +
+    q->own_bytes = round_up(q->rows * q->a_row, GEMM_LINE) + BLOCK_BYTES +
                    3 * round_up(q->rows * (int64_t)sizeof(int64_t), GEMM_LINE) +
                    TILE_SIDE * q->depth * (int64_t)sizeof(float);
     int64_t copies = q->by_item ? q->threads : 1;
@@ -116,7 +110,7 @@ static own_memory divide(const tile_plan *q, char *own)
     own_memory o = {.rows = own};
     own += round_up(q->rows * q->a_row, GEMM_LINE);
     o.sums = (float *)(void *)own;
-    own += sums_bytes(q);
+    own += BLOCK_BYTES;
     o.places = (int64_t *)(void *)own;
     o.add_places = (int64_t *)(void *)(own + places);
     o.sums_places = (int64_t *)(void *)(own + 2 * places);
@@ -243,25 +237,22 @@ static gemm_tile store_of(const round *r, const own_memory *own, int64_t m0, int
     return t;
 }
 
-/* Adds some steps, from `step` on, to the sums of the block at row i of m in the unit and column j
- * of what is packed. */
+/* The sums of the block at row i of m in the unit and column j, of n, of what is packed. */
 static void multiply(const round *r, const tile_operand *a, int64_t i, int64_t m, int64_t j,
-                     int64_t n, int64_t step, float *sums)
+                     int64_t n, float *sums)
 {
     static const int64_t no_taps[1] = {0};
     int64_t panel = panel_bytes(r->k);
     tile_block b = {.a = *a,
-                    .b = {r->shared + j / TILE_SIDE * panel + step * TILE_BYTES, TILE_ROW_BYTES,
-                          TILE_BYTES, panel},
+                    .b = {r->shared + j / TILE_SIDE * panel, TILE_ROW_BYTES, TILE_BYTES, panel},
                     .taps = no_taps,
                     .tap_count = 1,
-                    .steps = min_of(STEPS_IN_CACHE, steps_of(r->k) - step),
+                    .steps = steps_of(r->k),
                     .one_row = m - i <= TILE_SIDE,
                     .one_column = n <= TILE_SIDE,
-                    .sums = sums + i * TILE_BLOCK,
-                    .sums_row = TILE_BLOCK,
-                    .accumulate = step > 0};
-    b.a.data += i * a->row + step * a->step;
+                    .sums = sums,
+                    .sums_row = TILE_BLOCK};
+    b.a.data += i * a->row;
     r->p->by_tiles.kernels->multiply(&b);
 }
 
@@ -271,7 +262,7 @@ static void run_unit(const round *r, int64_t unit, const own_memory *own)
     const tile_plan *q = &p->by_tiles;
     bool to_sums = r->sums != NULL && r->depth_index < q->depths - 1;
     const kernel_table *t = kernels(to_sums ? ITO_F32 : p->c_dtype);
-    int64_t parts = ceil_div(r->count, q->columns), steps = steps_of(r->k);
+    int64_t parts = ceil_div(r->count, q->columns);
     int64_t below = unit / parts * q->rows, m0 = r->top + below;
     int64_t m = min_of(q->rows, r->height - below);
     int64_t left = unit % parts * q->columns, right = min_of(left + q->columns, r->count);
@@ -281,18 +272,14 @@ static void run_unit(const round *r, int64_t unit, const own_memory *own)
     for (int64_t i = 0; r->sums != NULL && i < m; i++)
         own->sums_places[i] = (below + i) * q->span;
     tile_operand a = rows_of_a(r, m0, m, own);
-    for (int64_t j = left; j < right; j += TILE_BLOCK) {
-        int64_t n = min_of(TILE_BLOCK, right - j);
-        for (int64_t step = 0; step == 0 || step < steps; step += STEPS_IN_CACHE)
-            for (int64_t i = 0; i < m; i += TILE_BLOCK)
-                multiply(r, &a, i, m, j, n, step, own->sums);
+    for (int64_t j = left; j < right; j += TILE_BLOCK)
         for (int64_t i = 0; i < m; i += TILE_BLOCK) {
             gemm_tile to = store_of(r, own, i, r->first + j);
             to.m = min_of(TILE_BLOCK, m - i);
-            to.n = n;
-            t->gemm_store(own->sums + i * TILE_BLOCK, TILE_BLOCK, &to);
+            to.n = min_of(TILE_BLOCK, right - j);
+            multiply(r, &a, i, m, j, to.n, own->sums);
+            t->gemm_store(own->sums, TILE_BLOCK, &to);
         }
-    }
 }
 
 static int64_t units_of(const round *r)

@@ -27,8 +27,9 @@ enum {
     SUM_ROWS = 2048,        /* of the canvas, at a time, in the weights' sums, */
     SUM_ROWS_LEAST = 512,   /* and at least: sums of tiles are loaded and stored for each */
     SUM_BYTES = 512 << 10,  /* of these rows of dy */
-    PARTS_FLOATS = 1 << 17, /* of the sums of all parts */
-    GROUP = 64,             /* channels of x whose pairs are in the second-level cache with them */
+    PARTS_FLOATS = 1 << 20, /* of the sums of all parts */
+    PARTS_MOST = 16,
+    GROUP = 64, /* channels of x whose pairs are in the second-level cache with them */
     TAPS_MOST = 64
 };
 
@@ -354,7 +355,8 @@ static void plan_weights(weight_work *q)
     q->sums_row = q->tap_count * q->sums_tap;
     q->sums_part = round_up(s->co, TILE_SIDE) * q->sums_row;
     q->parts = 1;
-    while (2 * q->parts * q->sums_part <= PARTS_FLOATS && 2 * q->parts <= q->blocks)
+    while (2 * q->parts * q->sums_part <= PARTS_FLOATS &&
+           2 * q->parts <= min_of(q->blocks, PARTS_MOST))
         q->parts *= 2;
     /* No more units than threads: each packs what it needs. */
     while (q->parts * ceil_div(s->co, q->co) * ceil_div(s->ci, q->ci) < q->threads &&
@@ -456,10 +458,11 @@ static void sum_unit(const weight_work *q, int64_t unit, char *own)
     }
 }
 
-/* dw from the sums of the parts, added in order. */
+/* dw from the sums of the parts, added in order; by all threads of the team. */
 static void add_parts(const weight_work *q, float *dw)
 {
     int64_t ci = q->s.ci;
+#pragma omp for schedule(static)
     for (int64_t row = 0; row < q->s.co * q->tap_count; row++)
         for (int64_t part = 0; part < q->parts; part++) {
             const float *from = q->sums + part * q->sums_part + row * q->sums_tap;
@@ -498,9 +501,9 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
         for (int64_t unit = 0; unit < units; unit++)
             sum_unit(&q, unit, own);
         q.kernels->end();
+        if (!fits)
+            add_parts(&q, dw);
     }
-    if (!fits)
-        add_parts(&q, dw);
     mem_free(scratch);
     return ITO_OK;
 }

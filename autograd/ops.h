@@ -287,6 +287,51 @@ ITO_API ito_tensor *ito_group_norm(ito_tensor *x, int64_t groups, ito_tensor *we
 /** ito_silu(ito_group_norm(...)) to the bit, in one operation that keeps and reads less memory. */
 ITO_API ito_tensor *ito_group_norm_silu(ito_tensor *x, int64_t groups, ito_tensor *weight,
                                         ito_tensor *bias, double eps);
+
+/** What ito_layer_norm takes besides tensors. */
+typedef struct ito_layer_norm_options {
+    int reserved_;
+    double eps ITO_DEFAULT(1e-5); /* added to the variance, 0 or more */
+} ito_layer_norm_options;
+#define ITO_DEFAULTS_ito_layer_norm_options .eps = 1e-5
+
+/**
+ * Zero mean and unit variance over the last axes together, then scale and shift by element:
+ * ito_layer_norm(x, ITO_SHAPE(512), weight, bias, .eps = 1e-6).
+ * @param x                 [.., normalized_shape]
+ * @param normalized_shape  the sizes of x's last axes, at least one.
+ * @param weight            shaped as normalized_shape, or NULL for 1; f32 where x is bf16.
+ * @param bias              the same, or NULL for 0.
+ * @return  shaped as x, row-major. With .eps = 0, equal numbers give NaN. ITO_ERR_SHAPE for sizes
+ *          that do not fit, ITO_ERR_ARGUMENT for an eps that is below 0 or not finite.
+ * Source: Ba, Kiros, Hinton 2016, arXiv:1607.06450.
+ */
+ITO_API ito_tensor *ito_layer_norm_with(ito_tensor *x, ito_shape normalized_shape,
+                                        ito_tensor *weight, ito_tensor *bias,
+                                        ito_layer_norm_options options);
+#define ito_layer_norm(x, normalized_shape, weight, bias, ...)                                     \
+    ITO_AT(ito_layer_norm_with(x, normalized_shape, weight, bias,                                  \
+                               ITO_OPTIONS(ito_layer_norm_options, __VA_ARGS__)))
+
+/** What ito_rms_norm takes besides tensors. */
+typedef struct ito_rms_norm_options {
+    int reserved_;
+    /* Added to the mean square, 0 or more; by default (NaN) 2^-52 for f64, else 2^-23. */
+    double eps ITO_DEFAULT(__builtin_nan(""));
+} ito_rms_norm_options;
+#define ITO_DEFAULTS_ito_rms_norm_options .eps = __builtin_nan("")
+
+/**
+ * x / sqrt(mean(x^2) + eps) over the last axes together, then scale by element:
+ * ito_rms_norm(x, ITO_SHAPE(512), weight). Arguments, result and errors as ito_layer_norm's.
+ * Source: Zhang, Sennrich 2019, arXiv:1910.07467, eq. (4).
+ */
+ITO_API ito_tensor *ito_rms_norm_with(ito_tensor *x, ito_shape normalized_shape, ito_tensor *weight,
+                                      ito_rms_norm_options options);
+#define ito_rms_norm(x, normalized_shape, weight, ...)                                             \
+    ITO_AT(ito_rms_norm_with(x, normalized_shape, weight,                                          \
+                             ITO_OPTIONS(ito_rms_norm_options, __VA_ARGS__)))
+
 /** exp(x) / sum(exp(x)) along axis, without overflow; shaped as x. */
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
 /** x - log(sum(exp(x))) along axis: the logarithm of softmax, accurate where that is near 0. */

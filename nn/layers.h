@@ -122,6 +122,69 @@ ITO_API ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tens
 /** ito_silu(ito_group_norm_forward(layer, x)) in one operation, to the bit. */
 ITO_API ito_tensor *ito_group_norm_silu_forward(ito_group_norm_layer *layer, ito_tensor *x);
 
+/* ---- layer normalisation -----------------------------------------------------------------------
+ */
+
+/** Zero mean and unit variance over the last axes of x together, then a scale and a shift for each
+ * of their elements: PyTorch's LayerNorm. */
+typedef struct ito_layer_norm_layer {
+    ito_module base;
+    ito_tensor *weight; /* [normalized_shape]: 1 at first; or NULL */
+    ito_tensor *bias;   /* [normalized_shape]: 0 at first; or NULL */
+    ito_shape normalized_shape;
+    double eps;
+} ito_layer_norm_layer;
+
+/** Options of ito_layer_norm_create. */
+typedef struct ito_layer_norm_layer_options {
+    int reserved_;
+    double eps ITO_DEFAULT(1e-5);
+    bool elementwise_affine ITO_DEFAULT(true); /* with weight and, if asked for, bias */
+    bool bias ITO_DEFAULT(true);
+} ito_layer_norm_layer_options;
+#define ITO_DEFAULTS_ito_layer_norm_layer_options                                                  \
+    .eps = 1e-5, .elementwise_affine = true, .bias = true
+
+/** A layer norm over axes of these sizes: ito_layer_norm_create(&m->base, "norm", ITO_SHAPE(512)).
+ * ITO_ERR_SHAPE unless there are sizes and all are positive; ITO_ERR_RANGE for an eps that is
+ * negative or not finite. eps is added to the variance; with 0, equal numbers give NaN. */
+ITO_API ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char *name,
+                                                         ito_shape normalized_shape,
+                                                         ito_layer_norm_layer_options options);
+#define ito_layer_norm_create(parent, name, normalized_shape, ...)                                 \
+    ITO_AT(ito_layer_norm_create_with(parent, name, normalized_shape,                              \
+                                      ITO_OPTIONS(ito_layer_norm_layer_options, __VA_ARGS__)))
+/** x [.., normalized_shape] to the same shape, as ito_layer_norm. */
+ITO_API ito_tensor *ito_layer_norm_forward(ito_layer_norm_layer *layer, ito_tensor *x);
+
+/** x over the root of its mean square over the last axes together, then a scale for each of their
+ * elements: PyTorch's RMSNorm. */
+typedef struct ito_rms_norm_layer {
+    ito_module base;
+    ito_tensor *weight; /* [normalized_shape]: 1 at first; or NULL */
+    ito_shape normalized_shape;
+    double eps; /* NaN: the default of ito_rms_norm */
+} ito_rms_norm_layer;
+
+/** Options of ito_rms_norm_create. */
+typedef struct ito_rms_norm_layer_options {
+    int reserved_;
+    double eps ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 2^-52 for f64, else 2^-23 */
+    bool elementwise_affine ITO_DEFAULT(true); /* with weight */
+} ito_rms_norm_layer_options;
+#define ITO_DEFAULTS_ito_rms_norm_layer_options .eps = __builtin_nan(""), .elementwise_affine = true
+
+/** An rms norm over axes of these sizes: ito_rms_norm_create(&m->base, "norm", ITO_SHAPE(512)).
+ * Errors are those of ito_layer_norm_create; eps is added to the mean square. */
+ITO_API ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *name,
+                                                     ito_shape normalized_shape,
+                                                     ito_rms_norm_layer_options options);
+#define ito_rms_norm_create(parent, name, normalized_shape, ...)                                   \
+    ITO_AT(ito_rms_norm_create_with(parent, name, normalized_shape,                                \
+                                    ITO_OPTIONS(ito_rms_norm_layer_options, __VA_ARGS__)))
+/** x [.., normalized_shape] to the same shape, as ito_rms_norm. */
+ITO_API ito_tensor *ito_rms_norm_forward(ito_rms_norm_layer *layer, ito_tensor *x);
+
 /* ---- embedding ---------------------------------------------------------------------------------
  */
 
@@ -235,6 +298,8 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 #define ito_conv2d_forward_add(...) ITO_AT(ito_conv2d_forward_add(__VA_ARGS__))
 #define ito_group_norm_forward(...) ITO_AT(ito_group_norm_forward(__VA_ARGS__))
 #define ito_group_norm_silu_forward(...) ITO_AT(ito_group_norm_silu_forward(__VA_ARGS__))
+#define ito_layer_norm_forward(...) ITO_AT(ito_layer_norm_forward(__VA_ARGS__))
+#define ito_rms_norm_forward(...) ITO_AT(ito_rms_norm_forward(__VA_ARGS__))
 #define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
 #define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))
 #define ito_dropout_forward(...) ITO_AT(ito_dropout_forward(__VA_ARGS__))

@@ -9,15 +9,6 @@
 #include "tensor/kernels/softmax.def"
 #undef KERNEL_ROW
 
-/* v, and `fill` from lane n on. */
-V_FN vec keep(vec v, int64_t n, real fill)
-{
-    static const real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    if (n >= VL)
-        return v;
-    return v_select(v_lt(v_loadu(lane), v_set1((real)n)), v, v_set1(fill));
-}
-
 /* The largest of scale x. It may miss a NaN among numbers: the sum of exponentials does not. */
 static real row_peak(const elem *x, int64_t n, real scale)
 {
@@ -29,7 +20,7 @@ static real row_peak(const elem *x, int64_t n, real scale)
         m1 = v_max(m1, e_loadu(x + i + VL) * s);
     }
     for (; i < n; i += VL)
-        m0 = v_max(m0, keep(e_load(x + i, n - i) * s, n - i, lowest));
+        m0 = v_max(m0, v_first(e_load(x + i, n - i) * s, n - i, lowest));
     return v_hmax(v_max(m0, m1));
 }
 
@@ -74,7 +65,7 @@ V_FN real row_sum(elem *y, const elem *x, int64_t n, vec scale, vec peak)
     }
     for (; i < n; i += VL) {
         exponentials(e, x + i, n - i, 1, scale, peak);
-        sum = sum + keep(e[0], n - i, 0);
+        sum = sum + v_first(e[0], n - i, 0);
         if (y != NULL)
             e_store(y + i, e[0], n - i);
     }

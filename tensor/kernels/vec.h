@@ -80,6 +80,15 @@ V_FN vec v_min_nan(vec a, vec b)
     return v_select(v_ne(a, a), a, v_min(a, b));
 }
 
+/* v, and `fill` from lane n on. */
+V_FN vec v_first(vec v, int64_t n, real fill)
+{
+    static const real lane[16] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    if (n >= VL)
+        return v;
+    return v_select(v_lt(v_loadu(lane), v_set1((real)n)), v, v_set1(fill));
+}
+
 /* Sum and maximum of all lanes, by halving: the same tree whatever surrounds it. */
 V_FN real v_hsum(vec a)
 {

@@ -67,11 +67,11 @@ static const reference_case products[] = {
 
 EXPRESSION(group_norm, ito_group_norm(in[0], 3, in[1], in[2], 1e-6))
 EXPRESSION(group_norm_single, ito_group_norm(in[0], 5, in[1], in[2], 1e-5))
-static ito_tensor *layer_norm(ito_tensor *const *in) /* one group, the last axis as its channels */
-{
-    ito_tensor *rows = ito_reshape(in[0], 6, 7);
-    return ito_reshape(ito_group_norm(rows, 1, in[1], in[2], 1e-5), 3, 2, 7);
-}
+EXPRESSION(layer_norm, ito_layer_norm(in[0], ITO_SHAPE(7), in[1], in[2]))
+EXPRESSION(layer_norm_axes, ito_layer_norm(in[0], ITO_SHAPE(5, 4), in[1], NULL, .eps = 1e-3))
+EXPRESSION(layer_norm_plain, ito_layer_norm(in[0], ITO_SHAPE(3, 5), NULL, NULL))
+EXPRESSION(rms_norm, ito_rms_norm(in[0], ITO_SHAPE(7), in[1]))
+EXPRESSION(rms_norm_axes, ito_rms_norm(in[0], ITO_SHAPE(5, 4), NULL, .eps = 1e-3))
 EXPRESSION(var_unbiased, ito_var(in[0], .dims = ITO_DIMS(0, 2)))
 EXPRESSION(var_biased, ito_var(in[0], .dims = ITO_DIMS(1), .keepdim = true, .biased = true))
 EXPRESSION(std_unbiased, ito_sqrt(ito_var(in[0], .dims = ITO_DIMS(-1))))
@@ -94,6 +94,10 @@ static const reference_case normalisations[] = {
     {"group_norm", group_norm},
     {"group_norm_single", group_norm_single},
     {"layer_norm", layer_norm},
+    {"layer_norm_axes", layer_norm_axes},
+    {"layer_norm_plain", layer_norm_plain},
+    {"rms_norm", rms_norm},
+    {"rms_norm_axes", rms_norm_axes},
     {"var_unbiased", var_unbiased},
     {"var_biased", var_biased},
     {"std_unbiased", std_unbiased},

@@ -26,6 +26,16 @@ static ito_tensor *norm_silu(ito_tensor *x)
     return ito_group_norm_silu(x, 4, NULL, NULL, 1e-5);
 }
 
+static ito_tensor *row_norm(ito_tensor *x)
+{
+    return ito_layer_norm(x, ITO_SHAPE(32), NULL, NULL);
+}
+
+static ito_tensor *root_norm(ito_tensor *x)
+{
+    return ito_rms_norm(x, ITO_SHAPE(32, 32), NULL);
+}
+
 static ito_tensor *drop(ito_tensor *x)
 {
     ito_generator g = ito_generator_make(5, 6);
@@ -59,8 +69,8 @@ static ito_tensor *cut(ito_tensor *x)
 
 typedef ito_tensor *function(ito_tensor *x);
 
-static function *const cheap[] = {ito_silu, ito_gelu, norm,  norm_silu, drop,
-                                  join,     enlarge,  widen, turn,      cut};
+static function *const cheap[] = {ito_silu, ito_gelu, norm,    norm_silu, row_norm, root_norm,
+                                  drop,     join,     enlarge, widen,     turn,     cut};
 
 /* y = h w for h = f(x), whose slope along w is h. */
 static ito_tensor *times_w(function *f, ito_tensor *x, ito_tensor **w)

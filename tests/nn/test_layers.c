@@ -4,6 +4,7 @@
 #include "tests/nn/nn_check.h"
 
 #include <math.h>
+#include <string.h>
 
 /* f32 sums of at most a few dozen terms near 1, against double. */
 #define TOLERANCE 2e-5
@@ -122,6 +123,91 @@ Test(layers, group_norm_normalises_each_group)
     for (int64_t i = 0; i < 12; i++)
         cr_expect_eq(element(fused, i), element(want, i));
     ito_module_free(&l->base);
+}
+
+Test(layers, layer_norm_normalises_the_last_axes)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    ito_layer_norm_layer *l = ito_layer_norm_create(NULL, "", ITO_SHAPE(2, 3), .eps = 0.5);
+    ito_fill_(ito_detach(l->weight), 2);
+    ito_fill_(ito_detach(l->bias), 3);
+    ito_tensor *x = ito_randn(&g, ITO_SHAPE(4, 2, 3), ITO_F32);
+    ito_tensor *y = ito_module_forward(&l->base, x);
+    cr_assert_not_null(y, "%s", ito_error());
+    for (int64_t row = 0; row < 4; row++) {
+        double sum = 0, squares = 0;
+        for (int64_t i = 0; i < 6; i++) {
+            double v = element(x, row * 6 + i);
+            sum += v / 6;
+            squares += v * v / 6;
+        }
+        for (int64_t i = 0; i < 6; i++)
+            expect_near(y, row * 6 + i,
+                        2 * (element(x, row * 6 + i) - sum) / sqrt(squares - sum * sum + 0.5) + 3);
+    }
+    ito_module_free(&l->base);
+}
+
+Test(layers, rms_norm_divides_by_the_root_of_the_mean_square)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    ito_rms_norm_layer *l = ito_rms_norm_create(NULL, "", ITO_SHAPE(6), .eps = 0.5);
+    ito_fill_(ito_detach(l->weight), 2);
+    ito_tensor *x = ito_randn(&g, ITO_SHAPE(4, 6), ITO_F32);
+    ito_tensor *y = ito_module_forward(&l->base, x);
+    cr_assert_not_null(y, "%s", ito_error());
+    for (int64_t row = 0; row < 4; row++) {
+        double squares = 0;
+        for (int64_t i = 0; i < 6; i++)
+            squares += element(x, row * 6 + i) * element(x, row * 6 + i) / 6;
+        for (int64_t i = 0; i < 6; i++)
+            expect_near(y, row * 6 + i, 2 * element(x, row * 6 + i) / sqrt(squares + 0.5));
+    }
+    ito_module_free(&l->base);
+}
+
+/* The names of l's parameters, joined by spaces; frees l. */
+static const char *parameter_names(ito_module *l)
+{
+    static char names[64];
+    names[0] = 0;
+    ito_named_tensors *list = ito_module_parameters(l);
+    cr_assert_not_null(list, "%s", ito_error());
+    for (int64_t i = 0; i < list->n; i++) {
+        strcat(names, i > 0 ? " " : "");
+        strcat(names, list->names[i]);
+    }
+    ito_named_tensors_free(list);
+    ito_module_free(l);
+    return names;
+}
+
+Test(layers, layer_norms_have_pytorchs_parameters)
+{
+    const ito_shape shape = ITO_SHAPE(2, 3);
+    cr_expect_str_eq(parameter_names(&ito_layer_norm_create(NULL, "", shape)->base), "weight bias");
+    cr_expect_str_eq(parameter_names(&ito_layer_norm_create(NULL, "", shape, .bias = false)->base),
+                     "weight");
+    cr_expect_str_eq(
+        parameter_names(&ito_layer_norm_create(NULL, "", shape, .elementwise_affine = false)->base),
+        "");
+    cr_expect_str_eq(parameter_names(&ito_rms_norm_create(NULL, "", shape)->base), "weight");
+    cr_expect_str_eq(
+        parameter_names(&ito_rms_norm_create(NULL, "", shape, .elementwise_affine = false)->base),
+        "");
+}
+
+Test(layers, layer_norms_without_parameters_normalise_alone)
+{
+    ito_layer_norm_layer *l =
+        ito_layer_norm_create(NULL, "", ITO_SHAPE(2), .elementwise_affine = false, .eps = 0);
+    ito_rms_norm_layer *r =
+        ito_rms_norm_create(NULL, "", ITO_SHAPE(2), .elementwise_affine = false, .eps = 0);
+    ito_tensor *x = ito_from_data((float[]){1, 7}, ITO_SHAPE(1, 2), ITO_F32);
+    expect_near(ito_layer_norm_forward(l, x), 0, -1);
+    expect_near(ito_rms_norm_forward(r, x), 1, 1.4);
+    ito_module_free(&l->base);
+    ito_module_free(&r->base);
 }
 
 Test(layers, embedding_gives_rows)
@@ -291,6 +377,12 @@ Test(layers, refuse_sizes_that_make_no_sense)
     expect_error(ITO_ERR_ARGUMENT, "conv2d: 3 channels in and 4 out do not form 2 groups");
     cr_expect_null(ito_group_norm_create(NULL, "", 30, 32));
     expect_error(ITO_ERR_SHAPE, "group_norm: 30 channels do not form 32 groups");
+    cr_expect_null(ito_layer_norm_create(NULL, "", ITO_SHAPE()));
+    expect_error(ITO_ERR_SHAPE, "layer_norm: normalized_shape []; it has sizes, all positive");
+    cr_expect_null(ito_layer_norm_create(NULL, "", ITO_SHAPE(4, 0)));
+    expect_error(ITO_ERR_SHAPE, "layer_norm: normalized_shape [4, 0]; it has sizes, all positive");
+    cr_expect_null(ito_rms_norm_create(NULL, "", ITO_SHAPE(-4)));
+    expect_error(ITO_ERR_SHAPE, "rms_norm: normalized_shape [-4]; it has sizes, all positive");
     cr_expect_null(ito_embedding_create(NULL, "", 10, 0));
     expect_error(ITO_ERR_ARGUMENT, "embedding: 10 rows of 0; both must be positive");
     cr_expect_null(ito_dropout_create(NULL, "", 1, ito_generator_make(0, 0)));
@@ -316,6 +408,8 @@ Test(layers, refuse_inputs_of_other_shapes_and_pass_null_on)
     cr_expect_null(ito_attention_forward(l, NULL));
     cr_expect_null(ito_linear_forward(l->to_q, NULL));
     cr_expect_null(ito_group_norm_forward(l->group_norm, NULL));
+    cr_expect_null(ito_layer_norm_forward(NULL, ito_ones(ITO_SHAPE(2), ITO_F32)));
+    cr_expect_null(ito_rms_norm_forward(NULL, ito_ones(ITO_SHAPE(2), ITO_F32)));
     expect_error(ITO_ERR_IO, "first");
     ito_module_free(&l->base);
 }

@@ -292,17 +292,30 @@ Test(options, norms_take_eps_as_it_is)
 {
     cr_expect_eq(ITO_OPTIONS(ito_group_norm_options).eps, 1e-5);
     cr_expect_eq(ITO_OPTIONS(ito_attention_options).eps, 1e-5);
+    cr_expect_eq(ITO_OPTIONS(ito_layer_norm_layer_options).eps, 1e-5);
+    cr_expect(isnan(ITO_OPTIONS(ito_rms_norm_layer_options).eps));
     cr_expect_null(ITO_OPTIONS(ito_attention_options).generator);
     const double eps[] = {0, 1e-6, 1e300};
     for (int i = 0; i < 3; i++) {
         ito_group_norm_layer *l = ito_group_norm_create(NULL, "", 4, 2, .eps = eps[i]);
         ito_attention_layer *a = ito_attention_create(NULL, "", 4, 2, .eps = eps[i]);
-        cr_assert(l != NULL && a != NULL);
+        ito_layer_norm_layer *n = ito_layer_norm_create(NULL, "", ITO_SHAPE(4), .eps = eps[i]);
+        ito_rms_norm_layer *r = ito_rms_norm_create(NULL, "", ITO_SHAPE(4), .eps = eps[i]);
+        cr_assert(l != NULL && a != NULL && n != NULL && r != NULL);
+        cr_expect(n->eps == eps[i] && r->eps == eps[i]);
         cr_expect_eq(l->eps, eps[i]);
         cr_expect_eq(a->group_norm->eps, eps[i]);
         ito_module_free(&l->base);
         ito_module_free(&a->base);
+        ito_module_free(&n->base);
+        ito_module_free(&r->base);
     }
+    expect_refused(ito_layer_norm_create(NULL, "", ITO_SHAPE(4), .eps = NAN_F64), ITO_ERR_RANGE,
+                   "layer_norm: eps nan is negative or not finite");
+    expect_refused(ito_rms_norm_create(NULL, "", ITO_SHAPE(4), .eps = -1), ITO_ERR_RANGE,
+                   "rms_norm: eps -1 is negative or not finite");
+    expect_refused(ito_rms_norm_create(NULL, "", ITO_SHAPE(4), .eps = INF_F64), ITO_ERR_RANGE,
+                   "rms_norm: eps inf is negative or not finite");
     expect_refused(ito_group_norm_create(NULL, "", 4, 2, .eps = -1e-5), ITO_ERR_RANGE,
                    "group_norm: eps -1e-05 is negative or not finite");
     expect_refused(ito_group_norm_create(NULL, "", 4, 2, .eps = INF_F64), ITO_ERR_RANGE,

@@ -286,6 +286,18 @@ def optimisers():
         arrays[name + "/values"] = torch.stack(values).numpy()
 
 
+def norms_of_rows():
+    case(
+        "layer_norm_axes",
+        lambda a, w: F.layer_norm(a, (5, 4), w, eps=1e-3),
+        x(2, 3, 5, 4),
+        x(5, 4),
+    )
+    case("layer_norm_plain", lambda a: F.layer_norm(a, (3, 5)), x(3, 5))
+    case("rms_norm", lambda a, w: F.rms_norm(a, (7,), w), x(3, 2, 7), x(7))
+    case("rms_norm_axes", lambda a: F.rms_norm(a, (5, 4), eps=1e-3), x(2, 5, 4))
+
+
 def main():
     convolutions()
     normalisations()
@@ -298,6 +310,7 @@ def main():
     indexing()
     products()
     optimisers()
+    norms_of_rows()  # last, so that the numbers of the others stay
     versions = "torch %s, numpy %s, safetensors %s, python %s" % (
         torch.__version__,
         np.__version__,

@@ -1,0 +1,101 @@
+/* The layer norm and the rms norm layer. */
+#include "autograd/ops.h"
+#include "nn/layers.h"
+#include "tensor/internal.h"
+
+#include <math.h>
+
+static bool sizes_fit(const char *name, ito_shape normalized_shape)
+{
+    bool fit = normalized_shape.ndim > 0;
+    for (int i = 0; i < normalized_shape.ndim; i++)
+        fit = fit && normalized_shape.dim[i] > 0;
+    return fit || error_false(ITO_ERR_SHAPE, "%s: normalized_shape %s; it has sizes, all positive",
+                              name, shape_str(normalized_shape));
+}
+
+static bool eps_fits(const char *name, double eps)
+{
+    return (eps >= 0 && eps < HUGE_VAL) ||
+           error_false(ITO_ERR_RANGE, "%s: eps %g is negative or not finite", name, eps);
+}
+
+/* ---- layer norm ---- */
+
+static ito_tensor *layer_norm(ito_module *self, ito_tensor *x)
+{
+    return ito_layer_norm_forward((ito_layer_norm_layer *)self, x);
+}
+
+ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char *name,
+                                                 ito_shape normalized_shape,
+                                                 ito_layer_norm_layer_options options)
+{
+    if (!sizes_fit("layer_norm", normalized_shape) || !eps_fits("layer_norm", options.eps))
+        return NULL;
+    ito_layer_norm_layer *l = ito_module_create(parent, name, sizeof *l);
+    if (l == NULL)
+        return NULL;
+    l->base.forward = layer_norm;
+    l->normalized_shape = normalized_shape;
+    l->eps = options.eps;
+    if (!options.elementwise_affine)
+        return l;
+    l->weight = ito_module_parameter(&l->base, "weight", ito_ones(normalized_shape, ITO_F32));
+    if (l->weight == NULL)
+        goto fail;
+    if (!options.bias)
+        return l;
+    l->bias = ito_module_parameter(&l->base, "bias", ito_zeros(normalized_shape, ITO_F32));
+    if (l->bias == NULL)
+        goto fail;
+    return l;
+fail:
+    ito_module_free(&l->base);
+    return NULL;
+}
+
+ito_tensor *ito_layer_norm_forward(ito_layer_norm_layer *layer, ito_tensor *x)
+{
+    return layer == NULL ? NULL
+                         : ito_layer_norm(x, layer->normalized_shape, layer->weight, layer->bias,
+                                          .eps = layer->eps);
+}
+
+/* ---- rms norm ---- */
+
+static ito_tensor *rms_norm(ito_module *self, ito_tensor *x)
+{
+    return ito_rms_norm_forward((ito_rms_norm_layer *)self, x);
+}
+
+ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *name,
+                                             ito_shape normalized_shape,
+                                             ito_rms_norm_layer_options options)
+{
+    if (!sizes_fit("rms_norm", normalized_shape) ||
+        (!isnan(options.eps) && !eps_fits("rms_norm", options.eps)))
+        return NULL;
+    ito_rms_norm_layer *l = ito_module_create(parent, name, sizeof *l);
+    if (l == NULL)
+        return NULL;
+    l->base.forward = rms_norm;
+    l->normalized_shape = normalized_shape;
+    l->eps = options.eps;
+    if (!options.elementwise_affine)
+        return l;
+    l->weight = ito_module_parameter(&l->base, "weight", ito_ones(normalized_shape, ITO_F32));
+    if (l->weight == NULL)
+        goto fail;
+    return l;
+fail:
+    ito_module_free(&l->base);
+    return NULL;
+}
+
+ito_tensor *ito_rms_norm_forward(ito_rms_norm_layer *layer, ito_tensor *x)
+{
+    return layer == NULL
+               ? NULL
+               : ito_rms_norm(x, layer->normalized_shape, layer->weight, .eps = layer->eps);
+}

@@ -89,7 +89,9 @@ V_FN vec v_first(vec v, int64_t n, real fill)
     return v_select(v_lt(v_loadu(lane), v_set1((real)n)), v, v_set1(fill));
 }
 
-/* Sum and maximum of all lanes, by halving: the same tree whatever surrounds it. */
+/* Sum and maximum of all lanes, by halving: the same tree whatever surrounds it. AVX-512 has a sum
+ * of its own, by the same tree: GCC takes this one through memory. */
+#ifndef V_HSUM
 V_FN real v_hsum(vec a)
 {
     real lane[VL];
@@ -99,6 +101,7 @@ V_FN real v_hsum(vec a)
             lane[i] += lane[i + half];
     return lane[0];
 }
+#endif
 
 V_FN real v_hmax(vec a)
 {

@@ -68,6 +68,21 @@ V_FN vec v_select(mask m, vec a, vec b)
     return V_(mask_blend)(m, b, a);
 }
 
+#define V_HSUM
+V_FN real v_hsum(vec a)
+{
+#if KERNEL_F64
+    __m256d half = _mm256_add_pd(_mm512_castpd512_pd256(a), _mm512_extractf64x4_pd(a, 1));
+    __m128d pair = _mm_add_pd(_mm256_castpd256_pd128(half), _mm256_extractf128_pd(half, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(pair, _mm_unpackhi_pd(pair, pair)));
+#else
+    __m256 half = _mm256_add_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps(a, 1));
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+    __m128 pair = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(pair, _mm_shuffle_ps(pair, pair, 1)));
+#endif
+}
+
 #if !KERNEL_F64
 /* a 2^n, n a whole number. */
 V_FN vec v_scale(vec a, vec n)

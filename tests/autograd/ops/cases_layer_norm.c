@@ -278,6 +278,19 @@ Test(ops_layer_norm, long_rows_cost_no_digits_in_f32)
     }
 }
 
+/* The first columns are 0, the others lie about 1000: nothing may hang on where the row begins. */
+Test(ops_layer_norm, a_beginning_unlike_the_rest_costs_no_digits)
+{
+    for (int64_t first = 1; first <= 200; first *= 14) {
+        ito_tensor *z = ito_add_scalar(random_tensor(ITO_SHAPE(5, 40000), -1, 1, 1), 1000);
+        ito_tensor *x = ito_cast(ito_pad(z, 0, first, 0), ITO_F32);
+        ito_shape row = ITO_SHAPE(40000 + first);
+        ito_tensor *want = ito_layer_norm(ito_cast(x, ITO_F64), row, NULL, NULL);
+        ito_tensor *got = ito_layer_norm(x, row, NULL, NULL);
+        assert_close(ito_cast(got, ITO_F64), want, F32_STATS, "beginning");
+    }
+}
+
 Test(ops_layer_norm, a_row_gives_the_same_bits_alone_and_among_others)
 {
     ito_tensor *x = ito_cast(random_tensor(ITO_SHAPE(7, 333), -1, 3, 1), ITO_F32);

@@ -11,6 +11,8 @@
  */
 #include "tensor/conv/conv.h"
 
+#include "tensor/conv/conv_depthwise.h"
+#include "tensor/conv/conv_phase.h"
 #include "tensor/conv/conv_thin.h"
 #include "tensor/conv/conv_tiles.h"
 #include "tensor/conv/winograd.h"
@@ -310,17 +312,8 @@ static ito_status product_forward(ito_dtype dtype, void *y, const void *x, const
 
 /* ---- backward: data ------------------------------------------------------------------------- */
 
-/* The taps along one axis that reach input positions start, start + stride, ...: last,
- * last - period, ..., the q-th of them from output position i + off + q * tap for the i-th input
- * position. The last tap comes first, so that output positions ascend. */
-typedef struct phase {
-    int64_t start, positions;
-    int64_t last, period, taps;
-    int64_t off, tap;
-} phase;
-
-static phase find_phase(int64_t start, int64_t extent, int64_t kernel, int64_t stride, int64_t pad,
-                        int64_t dilation)
+phase find_phase(int64_t start, int64_t extent, int64_t kernel, int64_t stride, int64_t pad,
+                 int64_t dilation)
 {
     phase f = {.start = start, .period = 1};
     f.positions = start < extent ? (extent - start + stride - 1) / stride : 0;
@@ -473,6 +466,8 @@ ito_status conv2d_forward(ito_dtype dtype, void *y, const void *x, const void *w
         return tiles_forward(y, x, w, e, s);
     if (conv_by_winograd(CONV_FORWARD, dtype, s))
         return winograd_forward(dtype, y, x, w, e, s);
+    if (conv_by_depthwise(s))
+        return depthwise_forward(dtype, y, x, w, e, s);
     if (conv_by_thin(CONV_FORWARD, s))
         return thin_forward(dtype, y, x, w, e, s);
     return product_forward(dtype, y, x, w, e, s);
@@ -485,6 +480,8 @@ ito_status conv2d_backward_data(ito_dtype dtype, void *dx, const void *dy, const
         return tiles_backward_data(dx, dy, w, s);
     if (conv_by_winograd(CONV_DATA, dtype, s))
         return winograd_backward_data(dtype, dx, dy, w, s);
+    if (conv_by_depthwise(s))
+        return depthwise_backward_data(dtype, dx, dy, w, s);
     if (conv_by_thin(CONV_DATA, s))
         return thin_backward_data(dtype, dx, dy, w, s);
     return product_backward_data(dtype, dx, dy, w, s);
@@ -497,6 +494,8 @@ ito_status conv2d_backward_weight(ito_dtype dtype, void *dw, const void *x, cons
         return tiles_backward_weight(dw, x, dy, s);
     if (conv_by_winograd(CONV_WEIGHT, dtype, s))
         return winograd_backward_weight(dtype, dw, x, dy, s);
+    if (conv_by_depthwise(s))
+        return depthwise_backward_weight(dtype, dw, x, dy, s);
     if (conv_by_thin(CONV_WEIGHT, s))
         return thin_backward_weight(dtype, dw, x, dy, s);
     return product_backward_weight(dtype, dw, x, dy, s);

@@ -10,6 +10,7 @@
 #define ITO_KERNELS_H
 
 #include "tensor/base.h"
+#include "tensor/kernels/conv_depthwise.h"
 #include "tensor/kernels/gemm.h"
 #include "tensor/tensor.h"
 

@@ -26,7 +26,7 @@ __attribute__((format(printf, 2, 3), noreturn)) static void fail(int line, const
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
-enum { MOST = 72 }; /* results */
+enum { MOST = 80 }; /* results */
 
 typedef struct outcome {
     const char *what[MOST];
@@ -120,6 +120,10 @@ static void convolutions(outcome *o)
     ito_tensor *wide[] = {leaf(&g, ITO_SHAPE(1, 2, 64, 65)), leaf(&g, ITO_SHAPE(64, 2, 1, 1)),
                           leaf(&g, ITO_SHAPE(64))};
     keep_all(o, "conv2d, 1x1", ito_conv2d(wide[0], wide[1], wide[2]), wide, 3);
+    ito_tensor *deep[] = {leaf(&g, ITO_SHAPE(3, 70, 40, 41)), leaf(&g, ITO_SHAPE(70, 1, 3, 3)),
+                          leaf(&g, ITO_SHAPE(70))};
+    y = ito_conv2d(deep[0], deep[1], deep[2], .padding = 1, .groups = 70);
+    keep_all(o, "conv2d, depthwise", y, deep, 3);
 }
 
 static void norms(outcome *o)

@@ -61,9 +61,11 @@ Test(conv, equals_the_definition_for_a_handful_of_channels_at_one_end)
     }
 }
 
+/* Of more than a few channels: others are tested in test_conv_depthwise.c. */
 Test(conv, equals_the_definition_for_groups)
 {
-    static const int64_t cases[][3] = {{4, 4, 2}, {6, 9, 3}, {12, 12, 12}, {5, 10, 5}, {40, 24, 8}};
+    static const int64_t cases[][3] = {
+        {10, 10, 2}, {6, 15, 3}, {36, 36, 4}, {15, 6, 3}, {40, 24, 8}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         check(shape_of(2, 6, 7, cases[i][0], cases[i][1], 3, 1, 1, 1, cases[i][2]));
         check(shape_of(2, 6, 7, cases[i][0], cases[i][1], 3, 2, 1, 2, cases[i][2]));
@@ -170,7 +172,7 @@ Test(conv, gradients_are_the_adjoints)
 {
     for (int64_t stride = 1; stride <= 3; stride++)
         for (int64_t dilation = 1; dilation <= 2; dilation++) {
-            conv_shape s = shape_of(2, 11, 12, 6, 8, 3, stride, 1, dilation, 2);
+            conv_shape s = shape_of(2, 11, 12, 10, 12, 3, stride, 1, dilation, 2);
             data d = make(ITO_F32, s, false);
             memset(d.bias, 0, (size_t)s.co * sizeof(float));
             run(&d);
@@ -320,4 +322,5 @@ Test(conv, reports_refused_memory_and_leaves_outputs_alone)
     refuse_memory(shape_of(2, 7, 7, 5, 6, 3, 2, 1, 1, 1));
     refuse_memory(shape_of(2, 7, 7, 1, 8, 3, 1, 1, 1, 1));
     refuse_memory(shape_of(2, 7, 7, 8, 3, 3, 1, 1, 1, 1));
+    refuse_memory(shape_of(2, 7, 7, 6, 6, 3, 2, 1, 1, 6));
 }

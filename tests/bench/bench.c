@@ -4,8 +4,26 @@
 #include "tests/bench/bench_table.h"
 
 #include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
+
+enum { FAILED = 1, MISUSED = 2, SLOWER = 3 };
+
+/* Beside the old run, which may have it too. One that seems slower is measured once more, when all
+ * others are done, since a slow phase of the machine lasts longer than a row. */
+static void compare_row(bench *b, const row *r)
+{
+    side *s = &b->sides[OURS];
+    record now = {.threads = r->threads, .ms = 1e3 * median(s), .spread = spread(s)};
+    snprintf(now.work, sizeof now.work, "%s", r->name);
+    snprintf(now.dtype, sizeof now.dtype, "%s", r->dtype);
+    row *again = realloc(b->again, (b->agains + 1) * sizeof *again);
+    if (again == NULL || !add_record(&b->now, &now)) {
+        fprintf(stderr, "bench: there is no memory for the comparison\n");
+        exit(FAILED);
+    }
+    b->again = again;
+    if (is_slower(&b->old, &now))
+        b->again[b->agains++] = *r;
+}
 
 void do_row(bench *b, const row *r)
 {
@@ -21,6 +39,8 @@ void do_row(bench *b, const row *r)
     print_row(b, r);
     print_gain(b, r);
     fflush(stdout);
+    if (b->old.file != NULL && s[OURS].ready)
+        compare_row(b, r);
     for (int i = TORCH; i < SIDES; i++)
         if (s[i].to != NULL && !r->alone) {
             fprintf(s[i].to, "end\n");
@@ -29,35 +49,13 @@ void do_row(bench *b, const row *r)
     stop_side(&s[OURS]);
 }
 
-/* In a process of its own, since one that has had threads cannot be forked safely. */
-static bool measure_limits(limits *l, int threads)
-{
-    int pipe_of[2];
-    if (pipe(pipe_of) != 0)
-        return false;
-    pid_t pid = fork();
-    if (pid == 0) {
-        limits found = {bench_peak(1), bench_peak(threads), bench_memory(1), bench_memory(threads)};
-        _exit(write(pipe_of[1], &found, sizeof found) != sizeof found);
-    }
-    close(pipe_of[1]);
-    bool done = pid > 0 && read(pipe_of[0], l, sizeof *l) == sizeof *l;
-    close(pipe_of[0]);
-    if (pid > 0)
-        waitpid(pid, NULL, 0);
-    return done;
-}
-
 static bool take_part(options *o, const char *name)
 {
     const struct {
         const char *name;
         bool *wanted;
-    } parts[] = {{"limits", &o->limits},
-                 {"gemm", &o->gemm},
-                 {"conv", &o->conv},
-                 {"layers", &o->layers},
-                 {"steps", &o->steps}};
+    } parts[] = {{"limits", &o->limits}, {"gemm", &o->gemm},   {"conv", &o->conv},
+                 {"layers", &o->layers}, {"small", &o->small}, {"steps", &o->steps}};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (strcmp(name, parts[i].name) == 0)
             return *parts[i].wanted = true;
@@ -65,48 +63,62 @@ static bool take_part(options *o, const char *name)
 }
 
 static const char usage[] =
-    "usage: ./run bench [--all] [--json] [--threads N] [PART ...]\n"
+    "usage: ./run bench [--all] [--json] [--threads N] [--against FILE [--from FILE]] [PART ...]\n"
     "Kernels and whole steps, beside PyTorch and oneDNN: about three minutes on two cores\n"
-    "  --all          whole steps on one thread and networks alone as well: a minute more\n"
-    "  --json         an object a row instead of a table\n"
-    "  --threads N    instead of as many as there are processors\n"
-    "  PART           only some of: limits gemm conv layers steps\n";
+    "  --all            whole steps on one thread and networks alone as well: a minute more\n"
+    "  --json           a line of JSON about the run, and one a row, instead of a table\n"
+    "  --threads N      instead of as many as there are processors\n"
+    "  --against FILE   then what got slower and faster than in FILE, which --json wrote, beyond\n"
+    "                   5 % and half of what both runs' rounds spread; on stderr with --json\n"
+    "  --from FILE      compare this one, which --json wrote too, and measure nothing\n"
+    "  PART             only some of: limits gemm conv layers small steps\n"
+    "Ends with 0; 1 if something is wrong, 2 if the options are, 3 if something got slower\n";
+
+/* The argument of an option of one; NULL, and on as it was, if this is another option. */
+static char *argument_of(const char *option, char **argv, int *i)
+{
+    bool is = strcmp(argv[*i], option) == 0 && argv[*i + 1] != NULL;
+    return is ? argv[++*i] : NULL;
+}
 
 static options read_options(int argc, char **argv)
 {
     options o = {.threads = ito_threads()};
-    bool any = false;
-    for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--json") == 0) {
+    bool any = false, fine = true;
+    const char *argument;
+    for (int i = 1; i < argc && fine; i++)
+        if (strcmp(argv[i], "--json") == 0)
             o.json = true;
-        } else if (strcmp(argv[i], "--all") == 0) {
+        else if (strcmp(argv[i], "--all") == 0)
             o.all = true;
-        } else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc && atoi(argv[i + 1]) > 0) {
-            o.threads = atoi(argv[++i]);
-        } else if (take_part(&o, argv[i])) {
-            any = true;
-        } else {
-            bool help = strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0;
-            fputs(usage, help ? stdout : stderr);
-            exit(help ? 0 : 2);
-        }
+        else if ((argument = argument_of("--threads", argv, &i)) != NULL)
+            fine = (o.threads = atoi(argument)) > 0;
+        else if ((argument = argument_of("--against", argv, &i)) != NULL)
+            o.against = argument;
+        else if ((argument = argument_of("--from", argv, &i)) != NULL)
+            o.from = argument;
+        else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            exit(fputs(usage, stdout) < 0 ? FAILED : 0);
+        else
+            any = fine = take_part(&o, argv[i]);
+    if (!fine || (o.from != NULL && o.against == NULL)) {
+        fputs(usage, stderr);
+        exit(MISUSED);
+    }
     if (!any)
-        o.limits = o.gemm = o.conv = o.layers = o.steps = true;
+        o.gemm = o.conv = o.layers = o.small = o.steps = true;
     return o;
 }
 
 /* Says hello, or is not there. */
-static void start_peer(bench *b, int i, char *const *command, const char *what)
+static void start_peer(bench *b, int i, char *const *command, const char *name)
 {
     side *s = &b->sides[i];
-    if (command == NULL || !start_side(s, command) || !ask(s, "hello\n") ||
-        strncmp(s->said, "ok ", 3) != 0) {
+    if (command != NULL && start_side(s, command) && ask(s, "hello\n") &&
+        strncmp(s->said, "ok ", 3) == 0)
+        add_peer(b->head, name, s->said + 3);
+    else
         stop_side(s);
-        if (!b->o.json)
-            printf("%s: not installed: skipped\n", what);
-    } else if (!b->o.json) {
-        printf("%s: %s\n", what, s->said + 3);
-    }
 }
 
 static void start_peers(bench *b)
@@ -115,37 +127,71 @@ static void start_peers(bench *b)
     char *onednn = getenv("ITO_PEER_ONEDNN");
     char *torch_command[] = {python != NULL ? python : (char[]){"python3"}, script, NULL};
     char *onednn_command[] = {onednn, NULL};
-    start_peer(b, TORCH, script == NULL ? NULL : torch_command, "PyTorch");
-    start_peer(b, ONEDNN, onednn == NULL ? NULL : onednn_command, "oneDNN");
+    start_peer(b, TORCH, script == NULL ? NULL : torch_command, "torch");
+    start_peer(b, ONEDNN, onednn == NULL ? NULL : onednn_command, "onednn");
+}
+
+static void do_rows(bench *b)
+{
+    if (b->o.gemm)
+        gemm_rows(b);
+    if (b->o.conv)
+        conv_rows(b);
+    if (b->o.layers)
+        layer_rows(b);
+    if (b->o.small)
+        small_rows(b);
+    if (b->o.steps)
+        step_rows(b);
+    if (b->agains > 0 && !b->o.json)
+        printf("once more, since they seemed slower than in %s:\n", b->old.file);
+    for (size_t i = 0, n = b->agains; i < n; i++) {
+        row r = b->again[i]; /* the list may move */
+        do_row(b, &r);
+    }
+}
+
+static int stop(const char *program, const char *said)
+{
+    fprintf(stderr, "%s: %s\n", program, said);
+    return FAILED;
+}
+
+static int run(bench *b, const char *program)
+{
+    if (ito_isa_check() != ITO_OK || ito_set_threads(b->o.threads) != ITO_OK)
+        return stop(program, ito_error());
+    b->head = b->now.head = head_of_this_run(&b->o);
+    char said[LINE];
+    if (b->o.from != NULL) {
+        cJSON_Delete(b->head);
+        if (!read_recording(&b->now, b->o.from, said))
+            return stop(program, said);
+    }
+    if (b->o.against != NULL &&
+        (!read_recording(&b->old, b->o.against, said) || !comparable(&b->old, &b->now, said)))
+        return stop(program, said);
+    if (b->o.from == NULL) {
+        signal(SIGPIPE, SIG_IGN);
+        if (!measure_limits(&b->limits, b->o.threads))
+            return stop(program, "the limits of the machine cannot be measured");
+        start_peers(b);
+        add_limits(b->head, &b->limits);
+        print_head(b);
+        do_rows(b);
+    }
+    FILE *to = b->o.json ? stderr : stdout;
+    return b->o.against != NULL && print_comparison(&b->old, &b->now, to) > 0 ? SLOWER : 0;
 }
 
 int main(int argc, char **argv)
 {
     bench b = {.o = read_options(argc, argv)};
-    if (ito_isa_check() != ITO_OK || ito_set_threads(b.o.threads) != ITO_OK) {
-        fprintf(stderr, "%s: %s\n", argv[0], ito_error());
-        return 1;
-    }
-    signal(SIGPIPE, SIG_IGN);
-    if (!measure_limits(&b.limits, b.o.threads)) {
-        fprintf(stderr, "%s: the limits of the machine cannot be measured\n", argv[0]);
-        return 1;
-    }
-    start_peers(&b);
-    if (!b.o.json)
-        printf("Ito: %s, %d threads\n", ito_isa(), b.o.threads);
-    if (b.o.limits)
-        print_limits(&b);
-    print_head(&b);
-    if (b.o.gemm)
-        gemm_rows(&b);
-    if (b.o.conv)
-        conv_rows(&b);
-    if (b.o.layers)
-        layer_rows(&b);
-    if (b.o.steps)
-        step_rows(&b);
+    int status = run(&b, argv[0]);
     for (int i = 0; i < SIDES; i++)
         stop_side(&b.sides[i]);
-    return 0;
+    free_recording(&b.old);
+    free_recording(&b.now);
+    free(b.again);
+    return status;
 }

@@ -124,6 +124,12 @@ static ito_tensor *norm_silu(bench_work *w)
     return ito_group_norm_silu(w->in[0], 32, w->in[1], w->in[2], 1e-6);
 }
 
+/* Rows of channels, as images of one pixel. */
+static ito_tensor *layer_norm(bench_work *w)
+{
+    return ito_group_norm(w->in[0], 1, w->in[1], w->in[2], 1e-5);
+}
+
 static ito_tensor *silu(bench_work *w)
 {
     return ito_silu(w->in[0]);
@@ -172,17 +178,23 @@ static ito_tensor *to_bf16(bench_work *w)
 typedef struct layer {
     const char *name;
     ito_tensor *(*f)(bench_work *w);
-    char inputs; /* i: one of images, I: two; p: images and a weight and bias; m: a matrix; a: q, k,
-                    v */
+    char inputs; /* i: one of images, I: two; p: images and a weight and bias; m: a matrix; l: a
+                    matrix, a weight and bias; a: q, k, v */
     bool backward;
 } layer;
 
 static const layer layers[] = {
-    {"group_norm_silu", norm_silu, 'p', true}, {"silu", silu, 'i', true},
-    {"softmax", softmax, 'm', true},           {"attention", attention, 'a', true},
-    {"dropout", dropout, 'i', true},           {"cat", cat, 'I', false},
-    {"upsample", upsample, 'i', true},         {"add", add, 'I', false},
-    {"row_major", row_major, 'i', false},      {"to_bf16", to_bf16, 'i', false},
+    {"group_norm_silu", norm_silu, 'p', true},
+    {"silu", silu, 'i', true},
+    {"layer_norm", layer_norm, 'l', true},
+    {"softmax", softmax, 'm', true},
+    {"attention", attention, 'a', true},
+    {"dropout", dropout, 'i', true},
+    {"cat", cat, 'I', false},
+    {"upsample", upsample, 'i', true},
+    {"add", add, 'I', false},
+    {"row_major", row_major, 'i', false},
+    {"to_bf16", to_bf16, 'i', false},
 };
 
 static void run_layer(bench_work *w)
@@ -197,11 +209,11 @@ static void run_layer(bench_work *w)
     }
 }
 
-/* WORK N C SIZE, softmax ROWS COLUMNS, attention N T C */
+/* WORK N C SIZE, softmax or layer_norm ROWS COLUMNS, attention N T C */
 static bool setup_layer(bench_work *w, const layer *l, char *const *words)
 {
     int64_t a = atoll(words[1]), b = atoll(words[2]), c = words[3] != NULL ? atoll(words[3]) : 0;
-    if (l->inputs == 'm')
+    if (l->inputs == 'm' || l->inputs == 'l')
         w->in[0] = bench_random(w, ITO_SHAPE(a, b));
     for (int i = 0; i < 3 && l->inputs == 'a'; i++)
         w->in[i] = bench_random(w, ITO_SHAPE(a, b, c));
@@ -209,7 +221,7 @@ static bool setup_layer(bench_work *w, const layer *l, char *const *words)
         w->in[0] = images(w, a, b, c);
     if (l->inputs == 'I')
         w->in[1] = images(w, a, b, c);
-    if (l->inputs == 'p') {
+    if (l->inputs == 'p' || l->inputs == 'l') {
         w->in[1] = ito_retain(ito_ones(ITO_SHAPE(b), ITO_F32));
         w->in[2] = ito_retain(ito_zeros(ITO_SHAPE(b), ITO_F32));
     }
@@ -229,6 +241,38 @@ static void run_randn(bench_work *w)
     bench_need(ito_randn(&w->generator, ITO_SHAPE(w->number[0]), ITO_F32));
 }
 
+/* ---- additions COUNT FLOATS, additions_backward COUNT FLOATS: each on the result of the one
+ * before.
+ */
+
+static ito_tensor *add_often(bench_work *w)
+{
+    ito_tensor *y = w->in[0];
+    for (int64_t i = 0; i < w->number[0]; i++)
+        y = ito_add(y, w->in[1]);
+    return y;
+}
+
+static void run_additions(bench_work *w)
+{
+    bench_need(add_often(w));
+}
+
+static void run_additions_backward(bench_work *w)
+{
+    forward_backward(w, add_often(w));
+}
+
+static bool setup_additions(bench_work *w, char *const *words)
+{
+    w->number[0] = atoll(words[1]);
+    w->in[0] = leaf(bench_random(w, ITO_SHAPE(atoll(words[2]))));
+    w->in[1] = bench_random(w, ITO_SHAPE(atoll(words[2])));
+    w->dy = bench_random(w, ITO_SHAPE(atoll(words[2])));
+    w->run = strcmp(words[0], "additions") == 0 ? run_additions : run_additions_backward;
+    return true;
+}
+
 /* ---- serving ---- */
 
 static bool setup(bench_work *w, char *const *words)
@@ -240,6 +284,8 @@ static bool setup(bench_work *w, char *const *words)
         return setup_gemm(w, words);
     if (strcmp(words[0], "conv") == 0)
         return setup_conv(w, words);
+    if (strncmp(words[0], "additions", 9) == 0)
+        return setup_additions(w, words);
     if (strcmp(words[0], "randn") == 0) {
         w->number[0] = atoll(words[1]);
         w->run = run_randn;

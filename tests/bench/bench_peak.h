@@ -62,9 +62,10 @@ PEAK_BODY(__m512, _mm512_set1_ps, _mm512_fmadd_ps, "avx512f")
 BENCH_FN double peak_flops(volatile const float *one)
 {
 #if defined(__x86_64__)
-    if (strncmp(ito_isa(), "avx512", 6) == 0)
+    bool amx = strncmp(ito_isa(), "amx", 3) == 0; /* which may be emulated, on any processor */
+    if (strncmp(ito_isa(), "avx512", 6) == 0 || (amx && __builtin_cpu_supports("avx512f")))
         return peak_flops___m512(one);
-    if (strcmp(ito_isa(), "avx2") == 0)
+    if (strcmp(ito_isa(), "avx2") == 0 || (amx && __builtin_cpu_supports("avx2")))
         return peak_flops___m256(one);
     return peak_flops___m128(one);
 #else

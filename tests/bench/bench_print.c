@@ -1,14 +1,15 @@
-/* What the table looks like, for people and as JSON: the limits, a line for a row, and below it
- * what workers tell beside the time. */
+/* What the table looks like, for people and as JSON: a line for a row, and what workers tell beside
+ * the time. */
 #include "tests/bench/bench_table.h"
 
 static const char *const side_name[SIDES] = {"ito", "torch", "onednn"};
 static const char *const json_prefix[SIDES] = {"", "torch_", "onednn_"};
-static const char *const unit_name[] = {"GFLOP/s", "GB/s", "images/s"};
+static const char *const unit_name[] = {"GFLOP/s", "GB/s", "images/s", "us each"};
 
 static double share_of(const row *r, const limits *l, double seconds)
 {
-    double peak = r->threads == 1 ? l->peak_one : l->peak;
+    const rate_pair *of = strcmp(r->dtype, "bf16") == 0 ? &l->bf16 : &l->f32;
+    double peak = r->threads == 1 ? of->one : of->all;
     const bench_bandwidth *memory = r->threads == 1 ? &l->memory_one : &l->memory;
     if (r->unit == GBS)
         return memory->best > 0 ? 1e-9 * r->amount / seconds / memory->best : 0;
@@ -18,6 +19,8 @@ static double share_of(const row *r, const limits *l, double seconds)
 
 static double rate_of(const row *r, double seconds)
 {
+    if (r->unit == MICROSECONDS)
+        return 1e6 * seconds / r->amount;
     return (r->unit == IMAGES ? 1.0 : 1e-9) * r->amount / seconds;
 }
 
@@ -61,12 +64,12 @@ static void print_json(const row *r, side sides[SIDES], const limits *l)
     if (sides[OURS].ready) {
         double s = median(&sides[OURS]);
         printf(
-            ", \"ms\": %.4f, \"rate\": %.2f, \"unit\": \"%s\", \"share\": %.3f, \"spread\": %.3f",
+            ", \"ms\": %.6g, \"rate\": %.6g, \"unit\": \"%s\", \"share\": %.3f, \"spread\": %.3f",
             1e3 * s, rate_of(r, s), unit_name[r->unit], share_of(r, l, s), spread(&sides[OURS]));
     }
     for (int i = TORCH; i < SIDES; i++)
         if (sides[i].ready) {
-            printf(", \"%sms\": %.4f", json_prefix[i], 1e3 * median(&sides[i]));
+            printf(", \"%sms\": %.6g", json_prefix[i], 1e3 * median(&sides[i]));
             if (sides[OURS].ready)
                 printf(", \"%sratio\": %.3f", json_prefix[i],
                        median(&sides[i]) / median(&sides[OURS]));
@@ -108,8 +111,12 @@ static void print_table(const row *r, side sides[SIDES], const limits *l)
         return;
     }
     double s = median(&sides[OURS]);
-    printf(" %9.3f %8.2f %-8s %5.1f%% %6.1f%%", 1e3 * s, rate_of(r, s), unit_name[r->unit],
-           100 * share_of(r, l, s), 100 * spread(&sides[OURS]));
+    printf(" %9.3f %8.2f %-8s ", 1e3 * s, rate_of(r, s), unit_name[r->unit]);
+    if (r->unit == MICROSECONDS)
+        printf("%6s", "-");
+    else
+        printf("%5.1f%%", 100 * share_of(r, l, s));
+    printf(" %6.1f%%", 100 * spread(&sides[OURS]));
     for (int i = TORCH; i < SIDES; i++)
         if (sides[i].ready)
             printf(" %9.3f %5.2f", 1e3 * median(&sides[i]), median(&sides[i]) / s);
@@ -126,36 +133,6 @@ static void print_table(const row *r, side sides[SIDES], const limits *l)
 /* ---- what others call --------------------------------------------------------------------------
  */
 
-void print_limits(const bench *b)
-{
-    const limits *l = &b->limits;
-    const bench_bandwidth *one = &l->memory_one, *all = &l->memory;
-    const struct {
-        const char *name, *unit;
-        double one, all;
-    } line[] = {{"multiply-adds in f32", "GFLOP/s", l->peak_one, l->peak},
-                {"memory, triad", "GB/s", one->triad, all->triad},
-                {"memory, triad, stores past caches", "GB/s", one->streamed, all->streamed},
-                {"memory, in place", "GB/s", one->in_place, all->in_place},
-                {"memory, copy", "GB/s", one->copy, all->copy}};
-    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
-        if (b->o.json)
-            printf(
-                "{\"part\": \"limits\", \"work\": \"%s\", \"unit\": \"%s\", \"one_thread\": %.1f, "
-                "\"threads\": %d, \"rate\": %.1f, \"isa\": \"%s\"}\n",
-                line[i].name, line[i].unit, line[i].one, b->o.threads, line[i].all, ito_isa());
-        else
-            printf("%-36s %8.1f %s on 1 thread, %.1f on %d\n", line[i].name, line[i].one,
-                   line[i].unit, line[i].all, b->o.threads);
-}
-
-void print_head(const bench *b)
-{
-    if (!b->o.json)
-        printf("\n%-36s %4s T %9s %8s %-8s %6s %7s %9s %5s %9s %5s\n", "work", "", "ms", "rate", "",
-               "share", "spread", "torch ms", "ratio", "oneDNN ms", "ratio");
-}
-
 void print_row(bench *b, const row *r)
 {
     if (b->o.json)
@@ -164,18 +141,30 @@ void print_row(bench *b, const row *r)
         print_table(r, b->sides, &b->limits);
 }
 
+/* The row before was this one on a thread, or in f32. */
+static const char *gained_by(const bench *b, const row *r)
+{
+    bool same = strcmp(b->before, r->name) == 0 && b->before_seconds > 0;
+    bool threads = b->before_threads == 1 && r->threads > 1;
+    bool narrow = strcmp(b->before_dtype, "f32") == 0 && strcmp(r->dtype, "bf16") == 0;
+    return same && threads && !narrow ? "threads" : same && narrow && !threads ? "bf16" : NULL;
+}
+
 void print_gain(bench *b, const row *r)
 {
     double seconds = b->sides[OURS].ready ? median(&b->sides[OURS]) : 0;
-    if (seconds > 0 && r->threads > 1 && strcmp(b->before, r->name) == 0 && !b->o.json)
-        printf("    %d threads instead of one: %.2f times as fast\n", r->threads,
-               b->before_seconds / seconds);
-    else if (seconds > 0 && r->threads > 1 && strcmp(b->before, r->name) == 0)
-        printf("{\"part\": \"%s\", \"work\": \"%s\", \"threads\": %d, \"gain\": %.3f}\n", r->part,
-               r->name, r->threads, b->before_seconds / seconds);
-    b->before[0] = '\0';
-    if (r->threads == 1) {
-        snprintf(b->before, sizeof b->before, "%s", r->name);
-        b->before_seconds = seconds;
-    }
+    const char *gained = *b->before != '\0' ? gained_by(b, r) : NULL;
+    double gain = seconds > 0 ? b->before_seconds / seconds : 0;
+    if (gain > 0 && gained != NULL && b->o.json)
+        printf("{\"part\": \"%s\", \"work\": \"%s\", \"dtype\": \"%s\", \"threads\": %d, "
+               "\"gain_by\": \"%s\", \"gain\": %.3f}\n",
+               r->part, r->name, r->dtype, r->threads, gained, gain);
+    else if (gain > 0 && gained != NULL && strcmp(gained, "bf16") == 0)
+        printf("    bf16 instead of f32: %.2f times as fast\n", gain);
+    else if (gain > 0 && gained != NULL)
+        printf("    %d threads instead of one: %.2f times as fast\n", r->threads, gain);
+    snprintf(b->before, sizeof b->before, "%s", r->name);
+    b->before_dtype = r->dtype;
+    b->before_threads = r->threads;
+    b->before_seconds = seconds;
 }

@@ -5,6 +5,7 @@ one is taken. With ITO_TORCH_COMPILE=1 whole steps go through torch.compile."""
 import contextlib
 import ctypes
 import os
+import re
 import signal
 import sys
 import time
@@ -107,6 +108,29 @@ def group_norm_silu(dtype, n, c, size):
 
 def softmax(dtype, rows, columns):
     return [forward_backward(lambda x: F.softmax(x, -1), torch.rand(rows, columns).to(dtype))]
+
+
+def layer_norm(dtype, rows, columns):
+    x, w, b = torch.rand(rows, columns), torch.ones(columns), torch.zeros(columns)
+    return [
+        forward_backward(
+            lambda x, w, b: F.layer_norm(x, (columns,), w, b, 1e-5), x.to(dtype), w.to(dtype), b.to(dtype)
+        )
+    ]
+
+
+def additions(backward):
+    def build(dtype, count, floats):
+        x, c = torch.rand(floats, dtype=dtype, requires_grad=True), torch.rand(floats, dtype=dtype)
+
+        def add(y):
+            for _ in range(count):
+                y = y + c
+            return y
+
+        return [forward_backward(add, x) if backward else lambda: add(x)]
+
+    return build
 
 
 def attention(dtype, n, t, c):
@@ -214,7 +238,10 @@ WORK = {
     "group_norm_silu": group_norm_silu,
     "silu": layer(F.silu),
     "softmax": softmax,
+    "layer_norm": layer_norm,
     "attention": attention,
+    "additions": additions(False),
+    "additions_backward": additions(True),
     "dropout": layer(lambda x: F.dropout(x, 0.1)),
     "cat": layer(lambda a, b: torch.cat([a, b], 1), 2, False),
     "upsample": layer(lambda x: F.interpolate(x, scale_factor=2, mode="nearest")),
@@ -315,13 +342,18 @@ def serve_safely(words):
         answer("skip %s" % str(e).splitlines()[0])
 
 
+def with_onednn():
+    version = re.search(r"(?:MKL-DNN|oneDNN) v([\d.]+)", torch.__config__.show())
+    return " with oneDNN " + version[1] if version else ""
+
+
 slow = bf16_is_slow()
 # Keep freed memory: with the system's defaults each big result is paid for in page faults.
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: None)
 mallopt(M_MMAP_MAX, 0)
 mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-answer("ok " + torch.__version__ + (", without products in bf16, too slow here" if slow else ""))
+answer("ok " + torch.__version__ + with_onednn() + (", without products in bf16, too slow here" if slow else ""))
 while True:
     line = read_line()
     if not line:

@@ -1,7 +1,7 @@
-/* Threads: what runs in parallel gives the same bits on 1, 2 and 4 threads, and two threads of a
- * program work side by side, each with graphs, scopes and errors of its own. A plain program, since
- * Criterion does not start under ThreadSanitizer, for which this is meant (see README.md); it says
- * what is wrong and ends with 1. */
+/* Threads: what runs in parallel gives the same bits on 1, 2, 4 and 16 threads, and two threads of
+ * a program work side by side, each with graphs, scopes and errors of its own. A plain program,
+ * since Criterion does not start under ThreadSanitizer, for which this is meant (see README.md); it
+ * says what is wrong and ends with 1. */
 #include "ito.h"
 
 #include <math.h>
@@ -319,10 +319,14 @@ int main(void)
     outcome one = {.n = 0}, more = {.n = 0};
     ito_set_threads(1);
     everything(&one);
-    for (int threads = 2; threads <= 4; threads += 2) {
-        ito_set_threads(threads);
+    static const struct {
+        int threads;
+        const char *how;
+    } teams[] = {{2, "2 threads"}, {4, "4 threads"}, {16, "16 threads"}};
+    for (int i = 0; i < 3; i++) {
+        ito_set_threads(teams[i].threads);
         everything(&more);
-        compare(&one, &more, threads == 2 ? "2 threads" : "4 threads");
+        compare(&one, &more, teams[i].how);
         forget(&more);
     }
     ito_set_threads(2);

@@ -121,25 +121,42 @@ static bool equal(const world *a, const world *b)
     return same;
 }
 
-/* Large enough for all threads to have work; the third run also has its data made ahead. */
+/* Large enough for all threads to have work, 16 of them for 4 images; the second team also has its
+ * data made ahead. */
+static void compare_teams(ito_dtype precision, int steps)
+{
+    enum { TEAMS = 5 };
+    static const int threads[TEAMS] = {1, 2, 3, 8, 16};
+    world w[TEAMS];
+    for (int k = 0; k < TEAMS; k++) {
+        w[k] = begin(16, 32, k == 1 ? 2 : 0);
+        cr_assert_eq(ito_unet_set_precision(w[k].unet, precision), ITO_OK, "%s", ito_error());
+    }
+    for (int i = 0; i < steps; i++) {
+        ito_train_result first = {.loss = 0};
+        for (int k = 0; k < TEAMS; k++) {
+            ito_set_threads(threads[k]);
+            ito_train_result r = train(&w[k]);
+            first = k == 0 ? r : first;
+            cr_assert(r.loss == first.loss && r.grad_norm == first.grad_norm, "step %d, %d threads",
+                      i, threads[k]);
+        }
+    }
+    for (int k = 1; k < TEAMS; k++)
+        cr_expect(equal(&w[0], &w[k]), "%d threads", threads[k]);
+    for (int k = 0; k < TEAMS; k++)
+        end(&w[k]);
+    cr_expect_eq(ito_memory_blocks(), 0);
+}
+
 Test(bits, twenty_steps_are_the_same_on_any_number_of_threads)
 {
-    world one = begin(16, 32, 0), two = begin(16, 32, 0), three = begin(16, 32, 2);
-    for (int i = 0; i < 20; i++) {
-        ito_set_threads(1);
-        ito_train_result r = train(&one);
-        ito_set_threads(2);
-        ito_train_result same = train(&two);
-        cr_assert(r.loss == same.loss && r.grad_norm == same.grad_norm, "step %d", i);
-        ito_set_threads(3);
-        train(&three);
-    }
-    cr_expect(equal(&one, &two), "2 threads");
-    cr_expect(equal(&one, &three), "3 threads");
-    end(&one);
-    end(&two);
-    end(&three);
-    cr_expect_eq(ito_memory_blocks(), 0);
+    compare_teams(ITO_F32, 20);
+}
+
+Test(bits, steps_in_bf16_are_the_same_on_any_number_of_threads)
+{
+    compare_teams(ITO_BF16, 6);
 }
 
 /* The first steps may fill caches; after them a step returns all it took, and always takes as much.

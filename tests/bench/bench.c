@@ -32,7 +32,7 @@ void do_row(bench *b, const row *r)
         prepare(&s[OURS], r);
     for (int i = TORCH; i < SIDES; i++) {
         s[i].ready = false;
-        if (s[i].to != NULL && !r->alone)
+        if (s[i].to != NULL)
             prepare(&s[i], r);
     }
     measure(s);
@@ -42,7 +42,7 @@ void do_row(bench *b, const row *r)
     if (b->old.file != NULL && s[OURS].ready)
         compare_row(b, r);
     for (int i = TORCH; i < SIDES; i++)
-        if (s[i].to != NULL && !r->alone) {
+        if (s[i].to != NULL) {
             fprintf(s[i].to, "end\n");
             fflush(s[i].to);
         }
@@ -64,13 +64,15 @@ static bool take_part(options *o, const char *name)
 
 static const char usage[] =
     "usage: ./run bench [--all] [--json] [--threads N] [--against FILE [--from FILE]] [PART ...]\n"
+    "       ./run bench --table FILE\n"
     "Kernels and whole steps, beside PyTorch and oneDNN: about three minutes on two cores\n"
-    "  --all            whole steps on one thread and networks alone as well: a minute more\n"
+    "  --all            whole steps on one thread and networks alone as well: two minutes more\n"
     "  --json           a line of JSON about the run, and one a row, instead of a table\n"
     "  --threads N      instead of as many as there are processors\n"
     "  --against FILE   then what got slower and faster than in FILE, which --json wrote, beyond\n"
     "                   5 % and half of what both runs' rounds spread; on stderr with --json\n"
     "  --from FILE      compare this one, which --json wrote too, and measure nothing\n"
+    "  --table FILE     what --json wrote as tables in Markdown; measure nothing\n"
     "  PART             only some of: limits gemm conv layers small steps\n"
     "Ends with 0; 1 if something is wrong, 2 if the options are, 3 if something got slower\n";
 
@@ -97,6 +99,8 @@ static options read_options(int argc, char **argv)
             o.against = argument;
         else if ((argument = argument_of("--from", argv, &i)) != NULL)
             o.from = argument;
+        else if ((argument = argument_of("--table", argv, &i)) != NULL)
+            o.table = argument;
         else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
             exit(fputs(usage, stdout) < 0 ? FAILED : 0);
         else
@@ -157,6 +161,15 @@ static int stop(const char *program, const char *said)
     return FAILED;
 }
 
+static int print_tables(bench *b, const char *program)
+{
+    char said[LINE];
+    if (!read_recording(&b->now, b->o.table, said))
+        return stop(program, said);
+    print_markdown(&b->now);
+    return 0;
+}
+
 static int run(bench *b, const char *program)
 {
     if (ito_isa_check() != ITO_OK || ito_set_threads(b->o.threads) != ITO_OK)
@@ -187,7 +200,7 @@ static int run(bench *b, const char *program)
 int main(int argc, char **argv)
 {
     bench b = {.o = read_options(argc, argv)};
-    int status = run(&b, argv[0]);
+    int status = b.o.table != NULL ? print_tables(&b, argv[0]) : run(&b, argv[0]);
     for (int i = 0; i < SIDES; i++)
         stop_side(&b.sides[i]);
     free_recording(&b.old);

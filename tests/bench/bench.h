@@ -34,6 +34,8 @@ typedef struct bench_work {
  * recorded as an error. */
 typedef bool bench_setup(bench_work *w, char *const *words);
 bench_setup bench_setup_step; /* train, network, sample: bench_steps.c */
+/* The network of such a step. */
+ito_module *bench_model(const bench_work *w);
 
 /* A random tensor that outlives the scope. */
 ito_tensor *bench_random(bench_work *w, ito_shape shape);

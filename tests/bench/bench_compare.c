@@ -23,26 +23,29 @@ static ITO_PRINTF(2, 3) bool refuse(char said[LINE], const char *format, ...)
     return false;
 }
 
-static const char *text_of(const cJSON *object, const char *name)
-{
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(object, name));
-    return text != NULL ? text : "";
-}
-
 /* NaN if there is no such number. */
 static double number_of(const cJSON *object, const char *name)
 {
     return cJSON_GetNumberValue(cJSON_GetObjectItem(object, name));
 }
 
-bool add_record(recording *r, const record *entry)
+const record *find_record(const recording *r, const char *work, const char *dtype, int threads)
 {
     for (size_t i = 0; i < r->n; i++)
-        if (strcmp(r->rows[i].work, entry->work) == 0 &&
-            strcmp(r->rows[i].dtype, entry->dtype) == 0 && r->rows[i].threads == entry->threads) {
-            r->rows[i] = entry->ms < r->rows[i].ms ? *entry : r->rows[i];
-            return true;
-        }
+        if (strcmp(r->rows[i].work, work) == 0 && strcmp(r->rows[i].dtype, dtype) == 0 &&
+            r->rows[i].threads == threads)
+            return &r->rows[i];
+    return NULL;
+}
+
+bool add_record(recording *r, const record *entry)
+{
+    const record *same = find_record(r, entry->work, entry->dtype, entry->threads);
+    if (same != NULL) {
+        record *at = &r->rows[same - r->rows];
+        *at = entry->ms < at->ms ? *entry : *at;
+        return true;
+    }
     record *rows = realloc(r->rows, (r->n + 1) * sizeof *rows);
     if (rows == NULL)
         return false;
@@ -51,10 +54,17 @@ bool add_record(recording *r, const record *entry)
     return true;
 }
 
+/* 0 if there is no such number, which nothing refuses. */
+static double optional(const cJSON *line, const char *name)
+{
+    double number = number_of(line, name);
+    return number > 0 && isfinite(number) ? number : 0;
+}
+
 /* A row of the benchmark; one without a time, since it was skipped or tells a gain, is left out. */
 static bool add_line(recording *r, const cJSON *line)
 {
-    const char *work = text_of(line, "work"), *dtype = text_of(line, "dtype");
+    const char *work = text_of(line, "work", ""), *dtype = text_of(line, "dtype", "");
     record entry = {.threads = 0};
     double threads = number_of(line, "threads");
     if (!cJSON_IsObject(line) || *work == '\0' || strlen(work) >= sizeof entry.work ||
@@ -64,7 +74,13 @@ static bool add_line(recording *r, const cJSON *line)
         return true;
     strcpy(entry.work, work);
     strcpy(entry.dtype, dtype);
+    snprintf(entry.part, sizeof entry.part, "%s", text_of(line, "part", ""));
     entry.threads = (int)threads;
+    entry.rate = optional(line, "rate");
+    entry.torch_ms = optional(line, "torch_ms");
+    entry.onednn_ms = optional(line, "onednn_ms");
+    entry.memory = optional(line, "process_mib");
+    entry.torch_memory = optional(line, "torch_process_mib");
     entry.ms = number_of(line, "ms");
     entry.spread = number_of(line, "spread");
     return entry.ms > 0 && isfinite(entry.ms) && entry.spread >= 0 && isfinite(entry.spread) &&
@@ -122,17 +138,11 @@ static const char *name_of(const recording *r)
     return r->file != NULL ? r->file : "this run";
 }
 
-static void processor_of(const recording *r, char text[LINE / 4])
-{
-    snprintf(text, LINE / 4, "%s (%s, family %g, model %g)", text_of(r->head, "processor"),
-             text_of(r->head, "vendor"), number_of(r->head, "family"), number_of(r->head, "model"));
-}
-
 bool comparable(const recording *old, const recording *now, char said[LINE])
 {
     char before[LINE / 4], after[LINE / 4];
-    processor_of(old, before);
-    processor_of(now, after);
+    processor_of(old->head, before, sizeof before);
+    processor_of(now->head, after, sizeof after);
     if (strcmp(before, after) != 0)
         return refuse(said, "%s was made on another processor: %s; %s on %s", name_of(old), before,
                       name_of(now), after);
@@ -145,11 +155,7 @@ bool comparable(const recording *old, const recording *now, char said[LINE])
 
 static const record *find(const recording *r, const record *entry)
 {
-    for (size_t i = 0; i < r->n; i++)
-        if (strcmp(r->rows[i].work, entry->work) == 0 &&
-            strcmp(r->rows[i].dtype, entry->dtype) == 0 && r->rows[i].threads == entry->threads)
-            return &r->rows[i];
-    return NULL;
+    return find_record(r, entry->work, entry->dtype, entry->threads);
 }
 
 /* What one time has to be of another to differ beyond noise. */
@@ -183,10 +189,10 @@ static void print_heads(const recording *old, const recording *now, FILE *to)
     static const char *const names[] = {"date", "commit", "compiler", "isa", "torch", "onednn"};
     fprintf(to, "%s, against %s\n", name_of(now), name_of(old));
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *before = text_of(old->head, names[i]), *after = text_of(now->head, names[i]);
+        const char *before = text_of(old->head, names[i], "none"),
+                   *after = text_of(now->head, names[i], "none");
         if (strcmp(before, after) != 0)
-            fprintf(to, "  %s: %s, was %s\n", names[i], *after != '\0' ? after : "none",
-                    *before != '\0' ? before : "none");
+            fprintf(to, "  %s: %s, was %s\n", names[i], after, before);
     }
 }
 

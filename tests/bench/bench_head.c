@@ -119,29 +119,6 @@ void add_peer(cJSON *head, const char *peer, const char *version)
     cJSON_AddStringToObject(head, peer, version);
 }
 
-/* The limits as lines: 0 where the processor has no such instructions. */
-typedef struct limit_line {
-    const char *key, *name, *unit;
-    rate_pair rate;
-} limit_line;
-
-enum { LIMITS = 8 };
-
-static void limit_lines(limit_line line[LIMITS], const limits *l)
-{
-    const bench_bandwidth *one = &l->memory_one, *all = &l->memory;
-    const limit_line lines[LIMITS] = {
-        {"f32", "multiply-adds in f32", "GFLOP/s", l->f32},
-        {"bf16_pairs", "bf16 by vdpbf16ps", "GFLOP/s", l->pairs},
-        {"bf16_tiles", "bf16 by AMX tiles", "GFLOP/s", l->tiles},
-        {"bf16_tiles_loaded", "bf16 by AMX tiles, all loaded", "GFLOP/s", l->loaded_tiles},
-        {"triad", "memory, triad", "GB/s", {one->triad, all->triad}},
-        {"streamed", "memory, triad, stores past caches", "GB/s", {one->streamed, all->streamed}},
-        {"in_place", "memory, in place", "GB/s", {one->in_place, all->in_place}},
-        {"copy", "memory, copy", "GB/s", {one->copy, all->copy}}};
-    memcpy(line, lines, sizeof lines);
-}
-
 /* "limits": {KEY: [of one thread, of all], ...}, to a tenth. */
 void add_limits(cJSON *head, const limits *l)
 {
@@ -156,15 +133,18 @@ void add_limits(cJSON *head, const limits *l)
         }
 }
 
-static const char *text_of(const cJSON *head, const char *name, const char *otherwise)
+const char *text_of(const cJSON *object, const char *name, const char *otherwise)
 {
-    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(head, name));
+    const char *text = cJSON_GetStringValue(cJSON_GetObjectItem(object, name));
     return text != NULL ? text : otherwise;
 }
 
-static int number_of(const cJSON *head, const char *name)
+void processor_of(const cJSON *head, char *text, size_t size)
 {
-    return (int)cJSON_GetNumberValue(cJSON_GetObjectItem(head, name));
+    snprintf(text, size, "%s (%s, family %g, model %g)", text_of(head, "processor", "unknown"),
+             text_of(head, "vendor", "unknown"),
+             cJSON_GetNumberValue(cJSON_GetObjectItem(head, "family")),
+             cJSON_GetNumberValue(cJSON_GetObjectItem(head, "model")));
 }
 
 static void print_head_json(const cJSON *head)
@@ -181,9 +161,10 @@ void print_head(const bench *b)
         print_head_json(head);
         return;
     }
-    printf("processor: %s (%s, family %d, model %d), %d online\n",
-           text_of(head, "processor", "unknown"), text_of(head, "vendor", "unknown"),
-           number_of(head, "family"), number_of(head, "model"), number_of(head, "processors"));
+    char processor[LINE / 4];
+    processor_of(head, processor, sizeof processor);
+    printf("processor: %s, %g online\n", processor,
+           cJSON_GetNumberValue(cJSON_GetObjectItem(head, "processors")));
     printf("kind: %s; caches: %s\n", text_of(head, "kind", "unknown"),
            text_of(head, "caches", "unknown"));
     printf("Ito: commit %s, %s, %s, %d threads\n", text_of(head, "commit", "unknown"),

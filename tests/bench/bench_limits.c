@@ -105,3 +105,18 @@ bool measure_limits(limits *l, int threads)
         waitpid(pid, NULL, 0);
     return done;
 }
+
+void limit_lines(limit_line line[LIMITS], const limits *l)
+{
+    const bench_bandwidth *one = &l->memory_one, *all = &l->memory;
+    const limit_line lines[LIMITS] = {
+        {"f32", "multiply-adds in f32", "GFLOP/s", l->f32},
+        {"bf16_pairs", "bf16 by vdpbf16ps", "GFLOP/s", l->pairs},
+        {"bf16_tiles", "bf16 by AMX tiles", "GFLOP/s", l->tiles},
+        {"bf16_tiles_loaded", "bf16 by AMX tiles, all loaded", "GFLOP/s", l->loaded_tiles},
+        {"triad", "memory, triad", "GB/s", {one->triad, all->triad}},
+        {"streamed", "memory, triad, stores past caches", "GB/s", {one->streamed, all->streamed}},
+        {"in_place", "memory, in place", "GB/s", {one->in_place, all->in_place}},
+        {"copy", "memory, copy", "GB/s", {one->copy, all->copy}}};
+    memcpy(line, lines, sizeof lines);
+}

@@ -146,7 +146,7 @@ void step_rows(bench *b)
             bool one_too =
                 b->o.all && b->o.threads > 1 && d == 0 && strncmp(rows[i].spec, "train", 5) == 0;
             for (int one = one_too; one >= 0; one--) {
-                row r = {.part = "steps", .dtype = dtypes[d], .unit = IMAGES, .alone = one != 0};
+                row r = {.part = "steps", .dtype = dtypes[d], .unit = IMAGES};
                 r.threads = one ? 1 : b->o.threads;
                 r.amount = rows[i].images;
                 r.flop = rows[i].flop * rows[i].images;

@@ -175,6 +175,12 @@ static bool make(step_state *s, bench_work *w, const char *model, int64_t batch)
     return tr->diffusion != NULL && tr->optimizer != NULL && tr->ema != NULL && s->t != NULL;
 }
 
+ito_module *bench_model(const bench_work *w)
+{
+    const step_state *s = w->state;
+    return &s->unet->base;
+}
+
 bool bench_setup_step(bench_work *w, char *const *words)
 {
     static const struct {

@@ -1,8 +1,8 @@
 /* What makes the table. bench.c reads the options and does one row after the other; bench_rows.c
  * says which rows there are, bench_sides.c has a row run by ours and by the peers, bench_limits.c
  * measures the machine's limits, bench_head.c says what was measured where, bench_print.c writes
- * rows down and bench_compare.c compares them with those of another run. The workers' half is in
- * bench.h. */
+ * rows down, bench_compare.c compares them with those of another run and bench_markdown.c makes
+ * tables of them. The workers' half is in bench.h. */
 #ifndef ITO_BENCH_TABLE_H
 #define ITO_BENCH_TABLE_H
 
@@ -16,7 +16,7 @@ typedef struct options {
     bool json, all;
     int threads;
     bool limits, gemm, conv, layers, small, steps;
-    const char *against, *from; /* files of --json, or NULL */
+    const char *against, *from, *table; /* files of --json, or NULL */
 } options;
 
 /* Of one thread and of all; 0 where the processor has no such instructions. */
@@ -40,7 +40,6 @@ typedef struct row {
     rate_unit unit;
     double amount; /* FLOP, bytes or images of one run */
     double flop;   /* of IMAGES: for the share of the peak */
-    bool alone;    /* no peers */
 } row;
 
 enum { OURS, TORCH, ONEDNN, SIDES, ROUNDS = 5, LINE = 1024 };
@@ -55,11 +54,13 @@ typedef struct side {
     int rounds, runs; /* runs in a round */
 } side;
 
-/* A row of a recorded run. */
+/* A row of a recorded run; 0 for what it does not say. */
 typedef struct record {
-    char work[96], dtype[8];
+    char part[16], work[96], dtype[8];
     int threads;
-    double ms, spread;
+    double ms, spread, rate;
+    double torch_ms, onednn_ms;
+    double memory, torch_memory; /* MiB of the process */
 } record;
 
 typedef struct recording {
@@ -112,6 +113,16 @@ double spread(side *s);
 
 /* ---- bench_limits.c ---- */
 
+/* The limits as lines: 0 where the processor has no such instructions. */
+typedef struct limit_line {
+    const char *key, *name, *unit;
+    rate_pair rate;
+} limit_line;
+
+enum { LIMITS = 8 };
+
+void limit_lines(limit_line line[LIMITS], const limits *l);
+
 /* In a process of its own; false if that cannot be. */
 bool measure_limits(limits *l, int threads);
 
@@ -122,6 +133,10 @@ bool measure_limits(limits *l, int threads);
 cJSON *head_of_this_run(const options *o);
 void add_peer(cJSON *head, const char *peer, const char *version);
 void add_limits(cJSON *head, const limits *l);
+/* "NAME (VENDOR, family F, model M)" */
+void processor_of(const cJSON *head, char *text, size_t size);
+/* A member, or what stands for it. */
+const char *text_of(const cJSON *object, const char *name, const char *otherwise);
 /* For people, and the columns' names; or, with --json, the object. */
 void print_head(const bench *b);
 
@@ -142,7 +157,14 @@ bool comparable(const recording *old, const recording *now, char said[LINE]);
 bool add_record(recording *r, const record *entry);
 /* Whether this is more slowly done than in the old recording, beyond noise. */
 bool is_slower(const recording *old, const record *entry);
+/* The row of this work; NULL if there is none. */
+const record *find_record(const recording *r, const char *work, const char *dtype, int threads);
 /* Prints what differs; how many rows are slower. */
 int print_comparison(const recording *old, const recording *now, FILE *to);
+
+/* ---- bench_markdown.c ---- */
+
+/* The tables that docs/performance.md has of a kind of processor. */
+void print_markdown(const recording *r);
 
 #endif

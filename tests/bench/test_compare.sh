@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# bench --against: what it says of two recorded runs and how it ends, each file that it refuses, and
-# that it reads what --json writes. Usage: test_compare.sh BENCH
+# bench --against and --table: what they say of recorded runs and how they end, each file that they
+# refuse, and that they read what --json writes. Usage: test_compare.sh BENCH
 set -euo pipefail
 bench=$(realpath "$1")
 work=$(mktemp -d)
@@ -130,9 +130,43 @@ done
 sed 's/"threads":2/"threads":4/' new >wider
 expect 1 --against old --from wider <<<'old was made with --threads 2, wider with 4'
 
+# ---- tables
+{
+    sed 's/"compiler"/"caches":"L2 1M","torch":"9.9","compiler"/' <<<"$head"
+    cat <<'END'
+{"part": "gemm", "work": "product", "dtype": "f32", "threads": 2, "ms": 2, "rate": 100, "spread": 0, "torch_ms": 3, "onednn_ms": 1}
+{"part": "gemm", "work": "product", "dtype": "bf16", "threads": 2, "ms": 0.5, "rate": 400, "spread": 0, "torch_ms": 0.25}
+{"part": "gemm", "work": "f32 alone", "dtype": "f32", "threads": 2, "ms": 2, "rate": 9.994, "spread": 0}
+{"part": "steps", "work": "step", "dtype": "f32", "threads": 1, "ms": 99.4, "rate": 1, "spread": 0, "process_mib": 200}
+{"part": "steps", "work": "step", "dtype": "f32", "threads": 2, "ms": 60, "rate": 1, "spread": 0, "torch_ms": 90, "process_mib": 200, "torch_process_mib": 500}
+{"part": "steps", "work": "step", "dtype": "bf16", "threads": 2, "ms": 40, "rate": 1, "spread": 0, "torch_ms": 20, "process_mib": 100, "torch_process_mib": 300}
+END
+} >tables
+expect 0 --table tables <<'END'
+A Chip (Maker, family 6, model 7), L2 1M; Ito at commit unknown (avx2, GCC 12.2.0), PyTorch 9.9, oneDNN none; yesterday.
+
+| whole steps, ms | f32 | PyTorch | oneDNN | bf16 | PyTorch | oneDNN | bf16 : f32 |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| step, one thread | 99.4 | | | | | | |
+| step | 60.0 | 1.50 | | 40.0 | 0.50 | | 1.50 |
+| step, MiB | 200 | 2.50 | | 100 | 3.00 | | 2.00 |
+
+| products, GFLOP/s | f32 | PyTorch | oneDNN | bf16 | PyTorch | oneDNN | bf16 : f32 |
+| --- | --- | --- | --- | --- | --- | --- | --- |
+| product | 100 | 1.50 | 0.50 | 400 | 0.50 | | 4.00 |
+| f32 alone | 10.0 | | | | | | |
+
+| limit | 1 thread | 2 threads |
+| --- | --- | --- |
+| multiply-adds in f32, GFLOP/s | 100 | 200 |
+| memory, triad, GB/s | 10 | 20 |
+| memory, copy, GB/s | 5 | 5 |
+END
+expect 1 --table empty <<<'empty is empty'
+
 # ---- misused
 usage=$("$bench" --help)
-for options in '--from new' '--against' '--threads 0' '--threads' 'nothing'; do
+for options in '--from new' '--against' '--table' '--threads 0' '--threads' 'nothing'; do
     # shellcheck disable=SC2086
     expect 2 $options <<<"$usage"
 done

@@ -1,5 +1,5 @@
-/* Group normalisation (Wu, He 2018, arXiv:1803.08494), alone or with silu behind it, fused: one
- * image at a time, its pixels in chunks whose size depends on the number of channels alone. Their
+/* Group normalisation (Wu, He 2018, arXiv:1803.08494), alone or with silu behind it, fused:
+ * the pixels of an image in chunks whose size depends on the number of channels alone. Their
  * sums are added in order, so results depend on neither threads nor batch. Works channels-last, and
  * the result lies channels-last too.
  *
@@ -126,10 +126,20 @@ static ito_tensor *empty_pixels(const norm_size *s, ito_dtype dtype)
     return tensor_empty_channels_last(ITO_SHAPE(s->images, s->channels, s->pixels, 1), dtype);
 }
 
-/* Threads for the loop over images; with fewer images than threads, those inside work instead. */
-static int threads_for_images(const norm_size *s)
+/* ---- who works on what ----
+ *
+ * With as many images as threads each works on images of its own, from the first pass to the last,
+ * while they are in its cache. With fewer, all of them work on the chunks of all images, one pass
+ * after the other. The sums and their order are the same. */
+
+static bool by_images(const norm_size *s)
 {
-    return s->images < ito_threads() ? 1 : threads_for(s->images * s->pixels * s->channels);
+    return s->images >= ito_threads();
+}
+
+static int threads_for_norm(const norm_size *s)
+{
+    return threads_for(s->images * s->pixels * s->channels);
 }
 
 /* ---- forward ---- */
@@ -139,38 +149,100 @@ static size_t forward_scratch(const norm_size *s)
     return (size_t)((chunk_count(s) * 2 + 3) * s->line);
 }
 
-/* The image's mean and rstd of each group. */
-static void measure_image(const norm_size *s, const char *x, double eps, double *mean, double *rstd,
-                          char *scratch)
+/* What the passes over images need. Scratch of an image: center, then sums of chunks while it is
+ * measured, scale and shift in their place when it is applied. */
+typedef struct norm_forward {
+    norm_size size;
+    const char *x;
+    char *y;
+    double *mean, *rstd; /* of each image's groups */
+    bool measured;       /* they are known */
+    double eps;
+    const void *weight, *bias;
+    char *scratch;
+    size_t scratch_bytes; /* for one image */
+} norm_forward;
+
+static char *forward_scratch_of(const norm_forward *f, int64_t image)
 {
-    enum { SAMPLE = 16 };
-    int64_t sample = s->pixels < SAMPLE ? s->pixels : SAMPLE;
-    int64_t chunks = chunk_count(s), line = s->line;
-    char *center = scratch, *sums = center + line;
-    s->kernels->group_norm_center(center, mean, x, sample, s->pixels / sample, s->channels,
-                                  s->groups);
-#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_squares(sums + i * 2 * line, x + first * s->pixel, pixels,
-                                       s->channels, center);
-    }
-    s->kernels->group_norm_moments(mean, rstd, sums, chunks, s->channels, s->groups, group_count(s),
-                                   eps, center);
+    return f->scratch + (size_t)image * f->scratch_bytes;
 }
 
-static void apply_image(const norm_size *s, char *y, const char *x, const void *weight,
-                        const void *bias, const double *mean, const double *rstd, char *scratch)
+static void center_image(const norm_forward *f, int64_t image)
 {
-    int64_t chunks = chunk_count(s), line = s->line;
-    char *center = scratch, *scale = center + line, *shift = scale + line;
-    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd, weight,
-                                  bias);
-#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_apply(y + first * s->pixel, x + first * s->pixel, pixels,
-                                     s->channels, center, scale, shift, s->silu);
+    enum { SAMPLE = 16 };
+    const norm_size *s = &f->size;
+    int64_t sample = s->pixels < SAMPLE ? s->pixels : SAMPLE;
+    s->kernels->group_norm_center(forward_scratch_of(f, image), f->mean + image * s->groups,
+                                  f->x + image * s->image, sample, s->pixels / sample, s->channels,
+                                  s->groups);
+}
+
+static void measure_chunk(const norm_forward *f, int64_t image, int64_t chunk)
+{
+    const norm_size *s = &f->size;
+    int64_t first, pixels = chunk_at(s, chunk, &first);
+    char *center = forward_scratch_of(f, image), *sums = center + s->line;
+    s->kernels->group_norm_squares(sums + chunk * 2 * s->line,
+                                   f->x + image * s->image + first * s->pixel, pixels, s->channels,
+                                   center);
+}
+
+/* Mean and rstd, unless they are known, and what follows from them for each channel. */
+static void finish_image(const norm_forward *f, int64_t image)
+{
+    const norm_size *s = &f->size;
+    double *mean = f->mean + image * s->groups, *rstd = f->rstd + image * s->groups;
+    char *center = forward_scratch_of(f, image), *scale = center + s->line;
+    if (!f->measured)
+        s->kernels->group_norm_moments(mean, rstd, scale, chunk_count(s), s->channels, s->groups,
+                                       group_count(s), f->eps, center);
+    s->kernels->group_norm_affine(center, scale, scale + s->line, s->channels, s->groups, mean,
+                                  rstd, f->weight, f->bias);
+}
+
+static void apply_chunk(const norm_forward *f, int64_t image, int64_t chunk)
+{
+    const norm_size *s = &f->size;
+    int64_t first, pixels = chunk_at(s, chunk, &first);
+    int64_t at = image * s->image + first * s->pixel;
+    char *center = forward_scratch_of(f, image), *scale = center + s->line;
+    s->kernels->group_norm_apply(f->y + at, f->x + at, pixels, s->channels, center, scale,
+                                 scale + s->line, s->silu);
+}
+
+static void forward_image(const norm_forward *f, int64_t image)
+{
+    int64_t chunks = chunk_count(&f->size);
+    if (!f->measured) {
+        center_image(f, image);
+        for (int64_t i = 0; i < chunks; i++)
+            measure_chunk(f, image, i);
+    }
+    finish_image(f, image);
+    for (int64_t i = 0; i < chunks; i++)
+        apply_chunk(f, image, i);
+}
+
+static void forward_together(const norm_forward *f)
+{
+    int64_t images = f->size.images, chunks = chunk_count(&f->size);
+#pragma omp parallel num_threads(threads_for_norm(&f->size))
+    {
+        if (!f->measured) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < images; i++)
+                center_image(f, i);
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < images * chunks; i++)
+                measure_chunk(f, i / chunks, i % chunks);
+        }
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < images; i++)
+            finish_image(f, i);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < images * chunks; i++)
+            apply_chunk(f, i / chunks, i % chunks);
     }
 }
 
@@ -201,26 +273,29 @@ static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *
                            bool measured)
 {
     const group_norm_params *p = c->params;
-    const void *weight = channel_data(c->in[1]), *bias = channel_data(c->in[2]);
-    if ((c->in[1] != NULL && weight == NULL) || (c->in[2] != NULL && bias == NULL))
+    norm_forward f = {.size = *s,
+                      .x = tensor_data(x),
+                      .y = tensor_data(y),
+                      .mean = tensor_data(c->extra[0]),
+                      .rstd = tensor_data(c->extra[1]),
+                      .measured = measured,
+                      .eps = p->eps,
+                      .weight = channel_data(c->in[1]),
+                      .bias = channel_data(c->in[2]),
+                      .scratch_bytes = (forward_scratch(s) + 63) / 64 * 64};
+    if ((c->in[1] != NULL && f.weight == NULL) || (c->in[2] != NULL && f.bias == NULL))
         return false;
-    int threads = threads_for_images(s);
-    size_t bytes = (forward_scratch(s) + 63) / 64 * 64;
-    char *scratch = mem_alloc((size_t)s->images * bytes);
-    if (scratch == NULL)
+    f.scratch = mem_alloc((size_t)s->images * f.scratch_bytes);
+    if (f.scratch == NULL)
         return false;
-    double *mean = tensor_data(c->extra[0]), *rstd = tensor_data(c->extra[1]);
-    char *to = tensor_data(y);
-    const char *from = tensor_data(x);
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t i = 0; i < s->images; i++) {
-        double *m = mean + i * s->groups, *r = rstd + i * s->groups;
-        char *own = scratch + (size_t)i * bytes;
-        if (!measured)
-            measure_image(s, from + i * s->image, p->eps, m, r, own);
-        apply_image(s, to + i * s->image, from + i * s->image, weight, bias, m, r, own);
+    if (by_images(s)) {
+#pragma omp parallel for num_threads(threads_for_norm(s)) schedule(static)
+        for (int64_t i = 0; i < s->images; i++)
+            forward_image(&f, i);
+    } else {
+        forward_together(&f);
     }
-    mem_free(scratch);
+    mem_free(f.scratch);
     return true;
 }
 
@@ -255,46 +330,84 @@ typedef struct norm_backward {
     size_t scratch_bytes; /* for one image */
 } norm_backward;
 
-static size_t backward_scratch(const norm_size *s)
+/* Of an image's scratch: a line each, then the chunks' sums. */
+enum { CENTER, SCALE, SHIFT, A, SLOPE, LEVEL, SUMS };
+
+static char *line_of(const norm_backward *b, int64_t image, int64_t line)
 {
-    return (size_t)((chunk_count(s) * 2 + 6) * s->line);
+    return b->scratch + (size_t)image * b->scratch_bytes + line * b->size.line;
+}
+
+static void prepare_backward(const norm_backward *b, int64_t image)
+{
+    const norm_size *s = &b->size;
+    s->kernels->group_norm_affine(
+        line_of(b, image, CENTER), line_of(b, image, SCALE), line_of(b, image, SHIFT), s->channels,
+        s->groups, b->mean + image * s->groups, b->rstd + image * s->groups, b->weight, b->bias);
+}
+
+static void sum_chunk(const norm_backward *b, int64_t image, int64_t chunk)
+{
+    const norm_size *s = &b->size;
+    int64_t first, pixels = chunk_at(s, chunk, &first), at = image * s->image + first * s->pixel;
+    char *sums = line_of(b, image, SUMS + 2 * chunk), *center = line_of(b, image, CENTER);
+    if (s->silu)
+        s->kernels->group_norm_silu_sums(sums, b->dx == NULL ? NULL : b->dx + at, b->x + at,
+                                         b->dy + at, pixels, s->channels, center,
+                                         line_of(b, image, SCALE), line_of(b, image, SHIFT));
+    else
+        s->kernels->group_norm_sums(sums, b->x + at, b->dy + at, pixels, s->channels, center);
+}
+
+static void finish_sums(const norm_backward *b, int64_t image)
+{
+    const norm_size *s = &b->size;
+    s->kernels->group_norm_coefficients(
+        b->grad + image * 2 * s->channels, line_of(b, image, A), line_of(b, image, SLOPE),
+        line_of(b, image, LEVEL), line_of(b, image, SUMS), chunk_count(s), s->channels, s->groups,
+        group_count(s), b->mean + image * s->groups, b->rstd + image * s->groups, b->weight);
+}
+
+static void dx_chunk(const norm_backward *b, int64_t image, int64_t chunk)
+{
+    const norm_size *s = &b->size;
+    int64_t first, pixels = chunk_at(s, chunk, &first), at = image * s->image + first * s->pixel;
+    const char *dz = s->silu ? b->dx : b->dy;
+    s->kernels->group_norm_dx(b->dx + at, b->x + at, dz + at, pixels, s->channels,
+                              line_of(b, image, CENTER), line_of(b, image, A),
+                              line_of(b, image, SLOPE), line_of(b, image, LEVEL));
 }
 
 static void backward_image(const norm_backward *b, int64_t image)
 {
-    const norm_size *s = &b->size;
-    int64_t chunks = chunk_count(s), line = s->line;
-    const char *x = b->x + image * s->image, *dy = b->dy + image * s->image;
-    const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
-    char *center = b->scratch + (size_t)image * b->scratch_bytes, *scale = center + line;
-    char *shift = scale + line, *a = shift + line, *slope = a + line, *level = slope + line;
-    char *sums = level + line, *dx = b->dx == NULL ? NULL : b->dx + image * s->image;
-    s->kernels->group_norm_affine(center, scale, shift, s->channels, s->groups, mean, rstd,
-                                  b->weight, b->bias);
-#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, i, &first);
-        if (s->silu)
-            s->kernels->group_norm_silu_sums(sums + i * 2 * line,
-                                             dx == NULL ? NULL : dx + first * s->pixel,
-                                             x + first * s->pixel, dy + first * s->pixel, pixels,
-                                             s->channels, center, scale, shift);
-        else
-            s->kernels->group_norm_sums(sums + i * 2 * line, x + first * s->pixel,
-                                        dy + first * s->pixel, pixels, s->channels, center);
-    }
-    s->kernels->group_norm_coefficients(b->grad + image * 2 * s->channels, a, slope, level, sums,
-                                        chunks, s->channels, s->groups, group_count(s), mean, rstd,
-                                        b->weight);
-    if (dx == NULL)
-        return;
-    const char *dz = s->silu ? dx : dy;
-#pragma omp parallel for num_threads(threads_for(s->pixels * s->channels)) schedule(static)
-    for (int64_t i = 0; i < chunks; i++) {
-        int64_t first, pixels = chunk_at(s, i, &first);
-        s->kernels->group_norm_dx(dx + first * s->pixel, x + first * s->pixel,
-                                  dz + first * s->pixel, pixels, s->channels, center, a, slope,
-                                  level);
+    int64_t chunks = chunk_count(&b->size);
+    prepare_backward(b, image);
+    for (int64_t i = 0; i < chunks; i++)
+        sum_chunk(b, image, i);
+    finish_sums(b, image);
+    for (int64_t i = 0; i < chunks && b->dx != NULL; i++)
+        dx_chunk(b, image, i);
+}
+
+static void backward_together(const norm_backward *b)
+{
+    int64_t images = b->size.images, chunks = chunk_count(&b->size);
+#pragma omp parallel num_threads(threads_for_norm(&b->size))
+    {
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < images; i++)
+            prepare_backward(b, i);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < images * chunks; i++)
+            sum_chunk(b, i / chunks, i % chunks);
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < images; i++)
+            finish_sums(b, i);
+        if (b->dx != NULL) {
+#pragma omp for schedule(static)
+            for (int64_t i = 0; i < images * chunks; i++)
+                dx_chunk(b, i / chunks, i % chunks);
+        }
     }
 }
 
@@ -310,16 +423,17 @@ static ito_tensor *total(const norm_size *s, ito_dtype dtype, const double *grad
 static bool backward_images(norm_backward *b, const op_call *c, ito_tensor **dx)
 {
     const norm_size *s = &b->size;
-    int threads = threads_for_images(s);
     size_t grad_bytes = (size_t)(s->images * 2 * s->channels) * sizeof(double);
-    b->scratch_bytes = (backward_scratch(s) + 63) / 64 * 64;
+    b->scratch_bytes = (size_t)((SUMS + 2 * chunk_count(s)) * s->line + 63) / 64 * 64;
     b->grad = mem_alloc(grad_bytes);
     b->scratch = b->grad == NULL ? NULL : mem_alloc((size_t)s->images * b->scratch_bytes);
     bool done = b->scratch != NULL;
-    if (done && !is_empty(s)) {
-#pragma omp parallel for num_threads(threads) schedule(static)
+    if (done && !is_empty(s) && by_images(s)) {
+#pragma omp parallel for num_threads(threads_for_norm(s)) schedule(static)
         for (int64_t i = 0; i < s->images; i++)
             backward_image(b, i);
+    } else if (done && !is_empty(s)) {
+        backward_together(b);
     } else if (done) {
         memset(b->grad, 0, grad_bytes);
     }

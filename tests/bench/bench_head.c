@@ -92,6 +92,9 @@ static void add_machine(cJSON *head)
     cJSON_AddNumberToObject(head, "model", atoi(text));
     cJSON_AddStringToObject(head, "kind", kind_of_processor());
     cJSON_AddNumberToObject(head, "processors", (double)sysconf(_SC_NPROCESSORS_ONLN));
+    double load = 0;
+    if (getloadavg(&load, 1) == 1) /* of the minute before */
+        cJSON_AddNumberToObject(head, "load", load);
     caches(text, sizeof text);
     cJSON_AddStringToObject(head, "caches", text);
 }
@@ -165,6 +168,9 @@ void print_head(const bench *b)
     processor_of(head, processor, sizeof processor);
     printf("processor: %s, %g online\n", processor,
            cJSON_GetNumberValue(cJSON_GetObjectItem(head, "processors")));
+    double load = cJSON_GetNumberValue(cJSON_GetObjectItem(head, "load"));
+    if (load > 0.5)
+        printf("warning: something else is running, %.1f processes in the last minute\n", load);
     printf("kind: %s; caches: %s\n", text_of(head, "kind", "unknown"),
            text_of(head, "caches", "unknown"));
     printf("Ito: commit %s, %s, %s, %d threads\n", text_of(head, "commit", "unknown"),

@@ -249,7 +249,7 @@ static ito_tensor *add_often(bench_work *w)
 {
     ito_tensor *y = w->in[0];
     for (int64_t i = 0; i < w->number[0]; i++)
-        y = ito_add(y, w->in[1]);
+        y = ito_add(y, w->in[0]);
     return y;
 }
 
@@ -267,7 +267,6 @@ static bool setup_additions(bench_work *w, char *const *words)
 {
     w->number[0] = atoll(words[1]);
     w->in[0] = leaf(bench_random(w, ITO_SHAPE(atoll(words[2]))));
-    w->in[1] = bench_random(w, ITO_SHAPE(atoll(words[2])));
     w->dy = bench_random(w, ITO_SHAPE(atoll(words[2])));
     w->run = strcmp(words[0], "additions") == 0 ? run_additions : run_additions_backward;
     return true;

@@ -121,11 +121,12 @@ def layer_norm(dtype, rows, columns):
 
 def additions(backward):
     def build(dtype, count, floats):
-        x, c = torch.rand(floats, dtype=dtype, requires_grad=True), torch.rand(floats, dtype=dtype)
+        x = torch.rand(floats, dtype=dtype, requires_grad=True)
 
-        def add(y):
+        def add(x):
+            y = x
             for _ in range(count):
-                y = y + c
+                y = y + x
             return y
 
         return [forward_backward(add, x) if backward else lambda: add(x)]

@@ -132,14 +132,14 @@ static ito_tensor *empty_pixels(const norm_size *s, ito_dtype dtype)
  * while they are in its cache. With fewer, all of them work on the chunks of all images, one pass
  * after the other. The sums and their order are the same. */
 
-static bool by_images(const norm_size *s)
+static int64_t work_of(const norm_size *s)
 {
-    return s->images >= ito_threads();
+    return s->images * s->pixels * s->channels;
 }
 
-static int threads_for_norm(const norm_size *s)
+static bool by_images(const norm_size *s)
 {
-    return threads_for(s->images * s->pixels * s->channels);
+    return s->images >= ito_threads() || threads_for(work_of(s)) == 1;
 }
 
 /* ---- forward ---- */
@@ -227,7 +227,7 @@ static void forward_image(const norm_forward *f, int64_t image)
 static void forward_together(const norm_forward *f)
 {
     int64_t images = f->size.images, chunks = chunk_count(&f->size);
-#pragma omp parallel num_threads(threads_for_norm(&f->size))
+#pragma omp parallel num_threads(threads_for(work_of(&f->size)))
     {
         if (!f->measured) {
 #pragma omp for schedule(static)
@@ -289,9 +289,7 @@ static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *
     if (f.scratch == NULL)
         return false;
     if (by_images(s)) {
-#pragma omp parallel for num_threads(threads_for_norm(s)) schedule(static)
-        for (int64_t i = 0; i < s->images; i++)
-            forward_image(&f, i);
+        PARALLEL_FOR(i, s->images, work_of(s), forward_image(&f, i));
     } else {
         forward_together(&f);
     }
@@ -392,7 +390,7 @@ static void backward_image(const norm_backward *b, int64_t image)
 static void backward_together(const norm_backward *b)
 {
     int64_t images = b->size.images, chunks = chunk_count(&b->size);
-#pragma omp parallel num_threads(threads_for_norm(&b->size))
+#pragma omp parallel num_threads(threads_for(work_of(&b->size)))
     {
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < images; i++)
@@ -429,9 +427,7 @@ static bool backward_images(norm_backward *b, const op_call *c, ito_tensor **dx)
     b->scratch = b->grad == NULL ? NULL : mem_alloc((size_t)s->images * b->scratch_bytes);
     bool done = b->scratch != NULL;
     if (done && !is_empty(s) && by_images(s)) {
-#pragma omp parallel for num_threads(threads_for_norm(s)) schedule(static)
-        for (int64_t i = 0; i < s->images; i++)
-            backward_image(b, i);
+        PARALLEL_FOR(i, s->images, work_of(s), backward_image(b, i));
     } else if (done && !is_empty(s)) {
         backward_together(b);
     } else if (done) {

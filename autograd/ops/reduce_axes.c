@@ -10,7 +10,8 @@
 
 enum {
     PIECE = 4096,    /* terms that are reduced in one go, by one thread */
-    TILE = 256,      /* columns at a time */
+    TILE = 256,      /* columns at a time at most; */
+    LEAST_TILE = 64, /* fewer where that gives more threads something to do */
     SHORT_ROW = 8,   /* up to here the row kernel sums in sequence, as the column kernel does */
     ITEM_COST = 100, /* nanoseconds to get going */
 };
@@ -26,9 +27,10 @@ typedef struct reduce_plan {
     const char *x;
     char *y;
     axes kept, reduced;
-    int64_t terms, parts;   /* of each result, and pieces they are cut into */
-    int64_t outer;          /* rows of results */
-    int64_t columns, tiles; /* results in a row, x_stride apart in x, side by side in y */
+    int64_t terms, parts; /* of each result, and pieces they are cut into */
+    int64_t outer;        /* rows of results */
+    int64_t columns;      /* results in a row, x_stride apart in x, side by side in y */
+    int64_t tile, tiles;
     int64_t x_stride;
     bool by_columns;
     double *partial; /* [outer][parts][columns], if there are several parts */
@@ -87,8 +89,11 @@ static reduce_plan plan_make(ito_tensor *y, const ito_tensor *x, unsigned reduce
         p.columns = p.kept.size[p.kept.n];
         p.x_stride = p.kept.x[p.kept.n];
     }
-    p.tiles = (p.columns + TILE - 1) / TILE;
     p.outer = product(&p.kept, p.kept.n);
+    p.tile = TILE; /* a column's sum is the same in any */
+    while (p.tile > LEAST_TILE && p.outer * p.parts * (p.columns / p.tile) < ito_threads())
+        p.tile /= 2;
+    p.tiles = (p.columns + p.tile - 1) / p.tile;
     return p;
 }
 
@@ -142,8 +147,8 @@ static void reduce_piece(const reduce_plan *p, double *acc, int64_t offset, int6
 static void reduce_item(const reduce_plan *p, int64_t item)
 {
     int64_t part = item % p->parts, tile = item / p->parts % p->tiles;
-    int64_t o = item / p->parts / p->tiles, x, y, first = tile * TILE;
-    int64_t n = p->columns - first < TILE ? p->columns - first : TILE;
+    int64_t o = item / p->parts / p->tiles, x, y, first = tile * p->tile;
+    int64_t n = p->columns - first < p->tile ? p->columns - first : p->tile;
     int64_t end = (part + 1) * PIECE < p->terms ? (part + 1) * PIECE : p->terms;
     double acc[TILE];
     for (int64_t j = 0; j < n; j++)

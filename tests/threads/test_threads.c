@@ -193,6 +193,8 @@ static void elements(outcome *o)
     ito_tensor *table = leaf(&g, ITO_SHAPE(370, 400)), *columns = ito_transpose(table, 0, 1);
     keep_all(o, "sums of columns", ito_sum(columns, .dims = ITO_DIMS(0)), &table, 1);
     keep(o, "a transposed copy", ito_contiguous(columns));
+    ito_tensor *wide = ito_randn(&g, ITO_SHAPE(2100, 230), ITO_F32);
+    keep(o, "sums of columns side by side", ito_sum(wide, .dims = ITO_DIMS(0)));
 }
 
 static void images(outcome *o)

@@ -52,8 +52,15 @@ static inline void load(const char *operands)
     _tile_loadd(7, operands + 3 * TILE, ROW);
 }
 
-static void run(const char *operands, bool loads)
+typedef struct tile_work {
+    const char *operands; /* of each thread */
+    bool loads;
+} tile_work;
+
+static double run(const void *argument)
 {
+    const tile_work *w = argument;
+    const char *operands = w->operands + (size_t)omp_get_thread_num() * OPERANDS * 4 * TILE;
     _tile_loadconfig(&configuration);
     _tile_zero(0);
     _tile_zero(1);
@@ -61,28 +68,23 @@ static void run(const char *operands, bool loads)
     _tile_zero(3);
     load(operands);
     for (int i = 0; i < STEPS; i++) {
-        if (loads)
+        if (w->loads)
             load(operands + (size_t)(i % OPERANDS) * 4 * TILE);
         multiply();
     }
     _tile_release();
+    return FLOP;
 }
 
 double bench_amx_peak(int threads, bool loads)
 {
-    const size_t bytes = (size_t)OPERANDS * 4 * TILE;
-    char *operands = aligned_alloc(64, bytes * (size_t)threads);
+    const size_t bytes = (size_t)threads * OPERANDS * 4 * TILE;
+    char *operands = aligned_alloc(64, bytes);
     if (operands == NULL)
         return 0.0;
-    memset(operands, 0x3c, bytes * (size_t)threads); /* small numbers */
-    double best = 0.0, end = bench_now() + 0.1;
-    while (bench_now() < end) {
-        double start = bench_now();
-#pragma omp parallel num_threads(threads)
-        run(operands + bytes * (size_t)omp_get_thread_num(), loads);
-        double rate = 1e-9 * FLOP * threads / (bench_now() - start);
-        best = rate > best ? rate : best;
-    }
+    memset(operands, 0x3c, bytes); /* small numbers */
+    tile_work w = {operands, loads};
+    double best = bench_best_rate(threads, run, &w);
     free(operands);
     return best;
 }

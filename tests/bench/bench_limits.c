@@ -9,37 +9,31 @@
 
 /* vdpbf16ps: in each of 16 lanes two products of bf16, added to a sum in f32. */
 #if defined(__x86_64__)
-static __attribute__((noinline, target("avx512f,avx512bf16"))) double run_pairs(void)
+static __attribute__((noinline, target("avx512f,avx512bf16"))) double run_pairs(const void *ones)
 {
     __m512 sum[PEAK_CHAINS];
-    __m512bh ones = (__m512bh)_mm512_set1_epi32(0x3f803f80);
+    __m512bh x = (__m512bh)_mm512_set1_epi32(*(const int *)ones);
     for (int i = 0; i < PEAK_CHAINS; i++)
         sum[i] = _mm512_setzero_ps();
     for (int s = 0; s < PEAK_STEPS; s++)
         for (int i = 0; i < PEAK_CHAINS; i++) {
-            sum[i] = _mm512_dpbf16_ps(sum[i], ones, ones);
+            sum[i] = _mm512_dpbf16_ps(sum[i], x, x);
             __asm__ volatile("" : "+v"(sum[i])); /* no two of them are the same to the compiler */
         }
     return 4.0 * 16 * PEAK_STEPS * PEAK_CHAINS;
+}
+#else
+static double run_pairs(const void *ones)
+{
+    (void)ones;
+    return 0.0;
 }
 #endif
 
 static double pairs_peak(int threads)
 {
-    double best = 0.0;
-#if defined(__x86_64__)
-    double end = bench_now() + 0.1;
-    while (bench_now() < end) {
-        double start = bench_now(), flops = 0.0;
-#pragma omp parallel num_threads(threads) reduction(+ : flops)
-        flops += run_pairs();
-        double rate = 1e-9 * flops / (bench_now() - start);
-        best = rate > best ? rate : best;
-    }
-#else
-    (void)threads;
-#endif
-    return best;
+    static const int ones = 0x3f803f80;
+    return bench_best_rate(threads, run_pairs, &ones);
 }
 
 /* Whether ITO_ISA leaves the library these instructions. */

@@ -17,13 +17,6 @@
 
 enum { MOST_THREADS = 64, LEVELS = 8 };
 
-static double thread_clock(void) /* seconds of this thread on a core */
-{
-    struct timespec t;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 /* ---- regions: those that the main thread enters, not those inside them ---- */
 
 typedef struct count {
@@ -46,9 +39,9 @@ typedef struct call {
 static void timed(void *argument)
 {
     const call *c = argument;
-    double start = thread_clock();
+    double start = bench_thread_clock();
     c->function(c->data);
-    seconds_of[omp_get_thread_num()] = thread_clock() - start;
+    seconds_of[omp_get_thread_num()] = bench_thread_clock() - start;
 }
 
 void __real_GOMP_parallel(void (*f)(void *), void *data, unsigned threads, unsigned flags);
@@ -64,7 +57,7 @@ void __wrap_GOMP_parallel(void (*f)(void *), void *data, unsigned threads, unsig
     }
     call c = {f, data};
     double longest = 0;
-    counted.serial += thread_clock() - serial_since;
+    counted.serial += bench_thread_clock() - serial_since;
     atomic_store(&barriers, 0);
     inside = true;
     __real_GOMP_parallel(timed, &c, threads, flags);
@@ -77,7 +70,7 @@ void __wrap_GOMP_parallel(void (*f)(void *), void *data, unsigned threads, unsig
     counted.longest += longest;
     counted.regions++;
     counted.barriers += atomic_load(&barriers);
-    serial_since = thread_clock();
+    serial_since = bench_thread_clock();
 }
 
 void __real_GOMP_barrier(void);
@@ -182,13 +175,13 @@ static void run_steps(result *r, const options *o, int threads)
     for (int i = 0; i <= o->steps; i++) {
         if (i == 1) {
             counted = (count){0};
-            serial_since = thread_clock();
+            serial_since = bench_thread_clock();
         }
         ito_scope_begin();
         w.run(&w);
         ito_scope_end();
     }
-    counted.serial += thread_clock() - serial_since;
+    counted.serial += bench_thread_clock() - serial_since;
     if (ito_error_code() != ITO_OK)
         stop(ito_error());
     *r = (result){counted, weights_of(bench_model(&w))};

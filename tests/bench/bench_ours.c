@@ -124,10 +124,9 @@ static ito_tensor *norm_silu(bench_work *w)
     return ito_group_norm_silu(w->in[0], 32, w->in[1], w->in[2], 1e-6);
 }
 
-/* Rows of channels, as images of one pixel. */
 static ito_tensor *layer_norm(bench_work *w)
 {
-    return ito_group_norm(w->in[0], 1, w->in[1], w->in[2], 1e-5);
+    return ito_layer_norm(w->in[0], ito_shape_of(w->in[1]), w->in[1], w->in[2]);
 }
 
 static ito_tensor *silu(bench_work *w)

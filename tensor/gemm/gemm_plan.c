@@ -6,9 +6,12 @@
  */
 #include "tensor/gemm/gemm_blocks.h"
 
+#include "tensor/gemm/cache.h"
+
 enum {
     DEPTH_MOST = 512,       /* of a block of k: a panel of vectors in a first-level cache */
     DEPTH_STEP = 16,        /* blocks of k are multiples of it */
+    STAGE_DEPTH = 1536,     /* of k in a stage: C comes and goes once for each */
     PRIVATE_MOST = 768,     /* rows or columns in a tile, if the depth is small */
     SHARED_BYTES = 4 << 20, /* of the third-level cache */
     SHARED_ROWS = 4096,     /* of an operand that is read in place */
@@ -58,20 +61,6 @@ static void plan_panels(gemm_plan *q, const gemm_blocks *p)
     q->row = q->flipped ? b_row : a_row;
 }
 
-/* Cuts the operand that is not shared into tiles, whole panels each, one panel more or less. */
-static void plan_tiles(gemm_plan *q, int64_t extent, int64_t width)
-{
-    int64_t bytes = gemm_panel_bytes(q, q->depth);
-    int64_t most = max_of(min_of(PRIVATE_MOST, GEMM_PRIVATE_BYTES / bytes) / width, 1);
-    q->panels = ceil_div(extent, width);
-    q->tiles = ceil_div(q->panels, most);
-    if (q->threads > 1 && !q->by_item) {
-        int64_t wanted = min_of(TILES_A_THREAD * q->threads, q->panels / PANELS_A_TILE);
-        q->tiles = round_up(max_of(q->tiles, wanted), q->threads);
-    }
-    q->tiles = min_of(q->tiles, q->panels);
-}
-
 /* Whether A is the shared operand: the smaller one. Of an operand in place there is nothing to
  * share but reading, which all threads then do, unless they take tiles of it: so they do if it is
  * tall. */
@@ -84,37 +73,47 @@ static bool plan_sharing(const gemm_plan *q, const gemm_blocks *p)
     return q->flipped == share_vectors;
 }
 
-static int64_t tile_most(const gemm_plan *q, int64_t width)
-{
-    return ceil_div(q->panels, q->tiles) * width;
-}
-
-/* How much of the shared operand is packed at a time. */
+/* How much of the shared operand is packed at a time, and how much of k a tile goes through. */
 static void plan_shared(gemm_plan *q, int64_t extent, int64_t width)
 {
-    if (q->shared_in_place) {
-        q->span = round_up(min_of(extent, q->keeps_sums ? SUMS_ROWS : SHARED_ROWS), width);
-        q->group = q->depths;
-        return;
-    }
-    int64_t bytes = gemm_panel_bytes(q, q->depth) * (q->keeps_sums ? q->depths : 1);
-    int64_t most = max_of(width, SHARED_BYTES / bytes / width * width);
+    int64_t block = gemm_panel_bytes(q, q->depth);
+    int64_t most = SHARED_BYTES / (block * (q->keeps_sums ? q->depths : 1));
+    if (q->shared_in_place)
+        most = q->keeps_sums ? SUMS_ROWS : SHARED_ROWS;
+    most = max_of(most / width, 1) * width;
     q->span = round_up(ceil_div(extent, ceil_div(extent, most)), width);
-    int64_t block_bytes = gemm_panel_bytes(q, q->depth) * q->span;
-    q->group = min_of(max_of(1, SHARED_BYTES / block_bytes), q->depths);
-    if (q->keeps_sums)
+    q->group = min_of(max_of(1, SHARED_BYTES / (block * q->span)), q->depths);
+    if (q->shared_in_place || q->keeps_sums)
         q->group = q->depths;
-    q->shared_bytes = round_up(q->group * block_bytes, GEMM_LINE);
+    if (!q->shared_in_place)
+        q->shared_bytes = round_up(q->group * block * q->span, GEMM_LINE);
+    /* All stages of a group have about as many blocks of k. */
+    q->stage = ceil_div(q->group, ceil_div(q->group * q->depth, STAGE_DEPTH));
+}
+
+/* Cuts the operand that is not shared into tiles, whole panels each, one panel more or less. */
+static void plan_tiles(gemm_plan *q, int64_t extent, int64_t width)
+{
+    int64_t bytes = gemm_panel_bytes(q, q->depth) * q->stage;
+    int64_t most = max_of(min_of(PRIVATE_MOST, q->private_most / bytes) / width, 1);
+    q->panels = ceil_div(extent, width);
+    q->tiles = ceil_div(q->panels, most);
+    if (q->threads > 1 && !q->by_item) {
+        int64_t wanted = min_of(TILES_A_THREAD * q->threads, q->panels / PANELS_A_TILE);
+        q->tiles = round_up(max_of(q->tiles, wanted), q->threads);
+    }
+    q->tiles = min_of(q->tiles, q->panels);
+    q->tile_most = ceil_div(q->panels, q->tiles) * width;
 }
 
 /* The scratch memory of a thread: its panels, the places of rows of C, of add and of sums, the sums
  * that wait for the last block of k, and a panel of reals that become pairs. */
-static void plan_scratch(gemm_plan *q, int64_t width)
+static void plan_scratch(gemm_plan *q)
 {
-    int64_t one = tile_most(q, width), rows = q->share_a ? q->span : one;
+    int64_t one = q->tile_most, rows = q->share_a ? q->span : one;
     q->sums_row = q->share_a ? one : q->span;
     if (q->row == 0 || q->shared_in_place)
-        q->private_bytes = round_up(gemm_panel_bytes(q, q->depth) * one, GEMM_LINE);
+        q->private_bytes = round_up(gemm_panel_bytes(q, q->depth) * one * q->stage, GEMM_LINE);
     q->rows_bytes = round_up(rows * (int64_t)sizeof(int64_t), GEMM_LINE);
     q->sums_bytes = q->keeps_sums ? round_up(rows * q->sums_row * q->size, GEMM_LINE) : 0;
     q->reals_bytes = q->pairs ? max_of(q->a_width, q->b_width) * q->depth * q->size : 0;
@@ -134,6 +133,7 @@ size_t gemm_blocks_plan(gemm_blocks *p)
         return gemm_tiles_plan(p);
     q->size = (int64_t)ito_dtype_size(gemm_reals(p));
     q->pairs = way == GEMM_PAIRS;
+    q->private_most = cache_bytes() / 2;
     q->depths = max_of(1, ceil_div(p->k, DEPTH_MOST));
     q->depth = round_up(max_of(1, ceil_div(p->k, q->depths)), DEPTH_STEP);
     q->depths = max_of(1, ceil_div(p->k, q->depth));
@@ -148,7 +148,7 @@ size_t gemm_blocks_plan(gemm_blocks *p)
     plan_shared(q, q->share_a ? p->m : p->n, q->share_a ? q->a_width : q->b_width);
     plan_tiles(q, q->share_a ? p->n : p->m, width);
     q->threads = (int)min_of(q->threads, q->by_item ? p->items : q->tiles);
-    plan_scratch(q, width);
+    plan_scratch(q);
     int64_t copies = q->by_item ? q->threads : 1;
     return (size_t)(copies * q->shared_bytes + q->threads * q->own_bytes);
 }

@@ -82,28 +82,50 @@ V_FN void transpose(vec r[VL])
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
-/* From panels of both operands. */
-V_FN void sum_panels(vec acc[TILE_ROWS][2], int64_t k, const real *a, const real *b)
+/* Operands come from the second-level cache, mostly, and are asked for so many steps of k before
+ * their time: the processor's own prefetching is late by a tenth of the whole. Past the end of a
+ * panel lies the next one. */
+enum { STEPS_AHEAD = 16 };
+
+V_FN void prefetch_columns(const void *b)
 {
-    clear(acc);
-    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS)
-        add_products(acc, a, 1, b);
+    const char *ahead = (const char *)b + STEPS_AHEAD * 2 * sizeof(vec);
+    __builtin_prefetch(ahead);
+    if (2 * sizeof(vec) > 64)
+        __builtin_prefetch(ahead + sizeof(vec));
 }
 
-/* From rows of A where they lie and a panel of B. Rows past the last repeat it; nobody looks at
- * what they give. */
-V_FN void sum_rows(vec acc[TILE_ROWS][2], int64_t k, const real *a, int64_t a_row, int64_t rows,
-                   const real *b)
+V_FN void prefetch_step(const void *a, const void *b)
+{
+    __builtin_prefetch((const char *)a + STEPS_AHEAD * TILE_ROWS * sizeof(real));
+    prefetch_columns(b);
+}
+
+/* Each takes the first `rows` rows of the tile, a constant wherever it is called from. */
+
+/* From panels of both operands. */
+V_FN void sum_panels(vec acc[TILE_ROWS][2], int rows, int64_t k, const real *a, const real *b)
+{
+    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
+        prefetch_step(a, b);
+        add_products(acc, rows, a, 1, b);
+    }
+}
+
+/* From rows of A where they lie and a panel of B. Rows past the last, `last`, repeat it; nobody
+ * looks at what they give. */
+V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int64_t k, const real *a, int64_t a_row,
+                   int64_t last, const real *b)
 {
     const real *row[TILE_ROWS];
     UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        row[i] = a + (i < rows ? i : rows - 1) * a_row;
-    clear(acc);
+    for (int i = 0; i < rows; i++)
+        row[i] = a + (i < last ? i : last) * a_row;
     for (int64_t p = 0; p < k; p++, b += TILE_COLUMNS) {
+        prefetch_columns(b);
         vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
         UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             vec ai = v_set1(row[i][p]);
             acc[i][0] = v_fma(ai, b0, acc[i][0]);
             acc[i][1] = v_fma(ai, b1, acc[i][1]);
@@ -113,13 +135,14 @@ V_FN void sum_rows(vec acc[TILE_ROWS][2], int64_t k, const real *a, int64_t a_ro
 
 #if !KERNEL_F64
 /* From panels of pairs of both; k counts pairs. */
-V_FN void sum_pairs(vec acc[TILE_ROWS][2], int64_t k, const uint32_t *a, const uint32_t *b)
+V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int64_t k, const uint32_t *a,
+                    const uint32_t *b)
 {
-    clear(acc);
     for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
+        prefetch_step(a, b);
         pairs b0 = pairs_load(b), b1 = pairs_load(b + VL);
         UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             pairs ai = pairs_set1(a[i]);
             acc[i][0] = pairs_dot(ai, b0, acc[i][0]);
             acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
@@ -128,19 +151,32 @@ V_FN void sum_pairs(vec acc[TILE_ROWS][2], int64_t k, const uint32_t *a, const u
 }
 #endif
 
-V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t rows,
-                       const void *b)
+V_FN void sum_some(vec acc[TILE_ROWS][2], int rows, int64_t k, const void *a, int64_t a_row,
+                   int64_t m, const void *b)
 {
 #if !KERNEL_F64
     if (a_row == GEMM_PAIR_PANELS) {
-        sum_pairs(acc, (k + 1) / 2, a, b);
+        sum_pairs(acc, rows, (k + 1) / 2, a, b);
         return;
     }
 #endif
     if (a_row == GEMM_PANEL)
-        sum_panels(acc, k, a, b);
+        sum_panels(acc, rows, k, a, b);
     else
-        sum_rows(acc, k, a, a_row, rows, b);
+        sum_rows(acc, rows, k, a, a_row, m - 1, b);
+}
+
+/* The sums of m rows; of the others of the tile nothing is asked. */
+V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t m,
+                       const void *b)
+{
+    clear(acc);
+    if (m > TILE_ROWS * 2 / 3)
+        sum_some(acc, TILE_ROWS, k, a, a_row, m, b);
+    else if (m > TILE_ROWS / 3)
+        sum_some(acc, TILE_ROWS * 2 / 3, k, a, a_row, m, b);
+    else
+        sum_some(acc, TILE_ROWS / 3, k, a, a_row, m, b);
 }
 
 /* ---- what becomes of them ------------------------------------------------------------------- */
@@ -171,9 +207,22 @@ V_FN void store_tile(vec acc[TILE_ROWS][2], const gemm_tile *to, int64_t m, int6
         }
 }
 
+/* Asks for the rows of C, which are wanted when the sums are done. */
+V_FN void prefetch_tile(const gemm_tile *to)
+{
+    UNROLL
+    for (int i = 0; i < TILE_ROWS; i++)
+        if (i < to->m) {
+            const elem *c = (const elem *)to->c + to->rows[i];
+            __builtin_prefetch(c, 1);
+            __builtin_prefetch(c + VL, 1);
+        }
+}
+
 void KERNEL(gemm_micro)(int64_t k, const void *a, int64_t a_row, const void *b, const gemm_tile *to)
 {
     vec acc[TILE_ROWS][2];
+    prefetch_tile(to);
     sum_products(acc, k, a, a_row, to->m, b);
     if (to->m == TILE_ROWS && to->n == TILE_COLUMNS)
         store_tile(acc, to, TILE_ROWS, TILE_COLUMNS);

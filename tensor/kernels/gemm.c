@@ -5,9 +5,9 @@
  * with each of earlier sums, C, the bias and add, whatever its place in the tile and whatever part
  * of the tile is in use.
  */
+#include "tensor/kernels/gemm_store.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/pairs.h"
-#include "tensor/kernels/tile.h"
 #include "tensor/kernels/tiles.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
@@ -22,62 +22,6 @@ int64_t KERNEL(gemm_tile_rows)(void)
 int64_t KERNEL(gemm_tile_columns)(void)
 {
     return TILE_COLUMNS;
-}
-
-/* ---- transposes ----------------------------------------------------------------------------- */
-
-/* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */
-#if VL == 2
-#define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 2), (1, 3))
-#elif VL == 4
-#define SWAP_2(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 1, 4, 5), (2, 3, 6, 7))
-#define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 4, 2, 6), (1, 5, 3, 7))
-#elif VL == 8
-#define SWAP_4(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
-#define SWAP_2(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
-#define SWAP_1(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
-#elif VL == 16
-#define SWAP_8(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),                   \
-         (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#define SWAP_4(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),                 \
-         (4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
-#define SWAP_2(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),                 \
-         (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-#define SWAP_1(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),                \
-         (1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
-#endif
-#define LANES(...) __VA_ARGS__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#define SWAP(a, b, lo, hi, lanes_lo, lanes_hi)                                                     \
-    lo = SHUFFLE(a, b, LANES lanes_lo), hi = SHUFFLE(a, b, LANES lanes_hi)
-
-#define SWAP_STEP(r, d)                                                                            \
-    UNROLL                                                                                         \
-    for (int i = 0; i < VL; i++)                                                                   \
-        if ((i & d) == 0) {                                                                        \
-            vec above = r[i], below = r[i + d];                                                    \
-            SWAP_##d(above, below, r[i], r[i + d]);                                                \
-        }
-
-V_FN void transpose(vec r[VL])
-{
-#if VL >= 16
-    SWAP_STEP(r, 8)
-#endif
-#if VL >= 8
-    SWAP_STEP(r, 4)
-#endif
-#if VL >= 4
-    SWAP_STEP(r, 2)
-#endif
-    SWAP_STEP(r, 1)
 }
 
 /* ---- sums ----------------------------------------------------------------------------------- */
@@ -181,32 +125,6 @@ V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t 
 
 /* ---- what becomes of them ------------------------------------------------------------------- */
 
-/* Up to VL elements of row i of C, from column j on: n of them are there. */
-V_FN void store_row(vec sum, const gemm_tile *to, int64_t i, int64_t j, int64_t n)
-{
-    elem *c = (elem *)to->c + to->rows[i] + j;
-    if (to->earlier != NULL)
-        sum = v_load((const real *)to->earlier + to->earlier_rows[i] + j, n) + sum;
-    if (to->accumulate)
-        sum = e_load(c, n) + sum;
-    if (to->bias != NULL)
-        sum = sum + v_load((const real *)to->bias + j, n);
-    if (to->add != NULL)
-        sum = sum + e_load((const elem *)to->add + to->add_rows[i] + j, n);
-    e_store(c, sum, n);
-}
-
-V_FN void store_tile(vec acc[TILE_ROWS][2], const gemm_tile *to, int64_t m, int64_t n)
-{
-    UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        if (i < m) {
-            store_row(acc[i][0], to, i, 0, n);
-            if (n > VL)
-                store_row(acc[i][1], to, i, VL, n - VL);
-        }
-}
-
 /* Asks for the rows of C, which are wanted when the sums are done. */
 V_FN void prefetch_tile(const gemm_tile *to)
 {
@@ -235,21 +153,7 @@ void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const v
 {
     vec acc[TILE_ROWS][2];
     sum_products(acc, k, b, b_row, to->n, a);
-    UNROLL
-    for (int half = 0; half < 2; half++) {
-        UNROLL
-        for (int j = 0; j < TILE_ROWS; j += VL) {
-            vec r[VL];
-            UNROLL
-            for (int i = 0; i < VL; i++)
-                r[i] = j + i < TILE_ROWS ? acc[j + i][half] : v_zero();
-            transpose(r);
-            UNROLL
-            for (int i = 0; i < VL; i++)
-                if (half * VL + i < to->m && j < to->n)
-                    store_row(r[i], to, half * VL + i, j, to->n - j);
-        }
-    }
+    store_flipped(acc, to);
 }
 
 void KERNEL(gemm_store)(const void *sums, int64_t row, const gemm_tile *to)

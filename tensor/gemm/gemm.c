@@ -13,6 +13,7 @@
 #include "tensor/gemm/gemm.h"
 
 #include "tensor/gemm/gemm_blocks.h"
+#include "tensor/gemm/gemm_thin.h"
 
 #include <omp.h>
 
@@ -454,6 +455,8 @@ ito_status gemm(const gemm_problem *problem)
         q.m *= q.batch; /* rows on rows against one B: one tall product, bit for bit */
         q.batch = 1;
     }
+    if (gemm_thin(&q))
+        return ITO_OK;
     gemm_matrix a = {q.a_dtype, q.a, q.a_row, q.a_col, q.a_batch};
     gemm_matrix b = {q.b_dtype, q.b, q.b_col, q.b_row, q.b_batch};
     gemm_blocks p = {.a_dtype = q.a_dtype,

@@ -133,6 +133,9 @@ typedef struct gemm_blocks {
     tile_plan by_tiles; /* instead of plan, where its kernels are not NULL */
 } gemm_blocks;
 
+/* Of a block of k. */
+int64_t gemm_depth(int64_t k);
+
 /* What sums are made in, and panels hold unless they hold pairs of bf16. */
 static inline ito_dtype gemm_reals(const gemm_blocks *p)
 {

@@ -18,7 +18,8 @@ enum {
     SUMS_ROWS = 512,        /* the same where sums wait beside it */
     TILES_A_THREAD = 3,     /* for balance */
     PANELS_A_TILE = 4,      /* at least */
-    PACKING = 2             /* of one element costs half as much as a step of a row of a tile */
+    PACKING = 2,            /* so many elements cost as much as a step of a row of a tile */
+    TURNING = 8             /* steps of k that the transpose of a tile takes */
 };
 
 /* Depends on dtypes and the instruction set alone: the bits depend on it. */
@@ -44,18 +45,29 @@ static int64_t row_in_place(const gemm_blocks *p, const gemm_operand *x)
     return m->stride > 0 && !crowded ? m->stride : 0;
 }
 
-/* Which operand is taken as scalars: A, or B where that leaves less to do. The unit is a step of k
- * for one row of the register tile; packing an element costs about half of that. */
+/* Steps of k for one row of the register tile. The last strip takes thirds of it; a panel half of
+ * which is in use, all rows, and two thirds of the time. */
+static int64_t steps_of(int64_t scalars, int64_t rows, int64_t vectors, int64_t columns)
+{
+    int64_t strip = round_up(scalars, rows / 3), rest = vectors % columns, last = 0;
+    if (rest > 0)
+        last = rest <= columns / 2 ? round_up(scalars, rows) * 2 / 3 : strip;
+    return vectors / columns * strip + last;
+}
+
+/* Which operand is taken as scalars: A, or B where that leaves less to do. The unit is a step;
+ * packing an element costs about half of that, and turning a tile of C as much as TURNING steps
+ * of it. */
 static void plan_panels(gemm_plan *q, const gemm_blocks *p)
 {
     const kernel_table *t = kernels(gemm_reals(p));
     int64_t rows = t->gemm_tile_rows(), columns = t->gemm_tile_columns();
     int64_t a_row = row_in_place(p, &p->a), b_row = row_in_place(p, &p->b);
-    int64_t plain = ceil_div(p->m, rows) * ceil_div(p->n, columns) * rows +
-                    (p->n + (a_row > 0 ? 0 : p->m)) / PACKING;
-    int64_t flipped = ceil_div(p->n, rows) * ceil_div(p->m, columns) * rows +
-                      (p->m + (b_row > 0 ? 0 : p->n)) / PACKING;
-    q->flipped = flipped * 8 <= plain * 7;
+    int64_t plain = steps_of(p->m, rows, p->n, columns) + (p->n + (a_row > 0 ? 0 : p->m)) / PACKING;
+    int64_t flipped =
+        steps_of(p->n, rows, p->m, columns) + (p->m + (b_row > 0 ? 0 : p->n)) / PACKING;
+    flipped += flipped * TURNING / max_of(p->k, 1);
+    q->flipped = flipped * 16 <= plain * 15;
     q->a_width = q->flipped ? columns : rows;
     q->b_width = q->flipped ? rows : columns;
     q->row = q->flipped ? b_row : a_row;
@@ -120,6 +132,13 @@ static void plan_scratch(gemm_plan *q)
     q->own_bytes = q->private_bytes + 3 * q->rows_bytes + q->sums_bytes + q->reals_bytes;
 }
 
+/* Blocks have about the same depth. */
+int64_t gemm_depth(int64_t k)
+{
+    int64_t blocks = max_of(1, ceil_div(k, DEPTH_MOST));
+    return round_up(max_of(1, ceil_div(k, blocks)), DEPTH_STEP);
+}
+
 size_t gemm_blocks_plan(gemm_blocks *p)
 {
     gemm_plan *q = &p->plan;
@@ -134,8 +153,7 @@ size_t gemm_blocks_plan(gemm_blocks *p)
     q->size = (int64_t)ito_dtype_size(gemm_reals(p));
     q->pairs = way == GEMM_PAIRS;
     q->private_most = cache_bytes() / 2;
-    q->depths = max_of(1, ceil_div(p->k, DEPTH_MOST));
-    q->depth = round_up(max_of(1, ceil_div(p->k, q->depths)), DEPTH_STEP);
+    q->depth = gemm_depth(p->k);
     q->depths = max_of(1, ceil_div(p->k, q->depth));
     q->keeps_sums = p->c_dtype != gemm_reals(p) && q->depths > 1;
     plan_panels(q, p);

@@ -45,82 +45,88 @@ V_FN void prefetch_step(const void *a, const void *b)
     prefetch_columns(b);
 }
 
-/* Each takes the first `rows` rows of the tile, a constant wherever it is called from. */
+/* Each takes the first `rows` rows of the tile and `vectors` vectors of B, constants wherever it is
+ * called from. */
 
 /* From panels of both operands. */
-V_FN void sum_panels(vec acc[TILE_ROWS][2], int rows, int64_t k, const real *a, const real *b)
+V_FN void sum_panels(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const real *a,
+                     const real *b)
 {
     for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
         prefetch_step(a, b);
-        add_products(acc, rows, a, 1, b);
+        add_products(acc, rows, vectors, a, 1, b);
     }
 }
 
-/* From rows of A where they lie and a panel of B. Rows past the last, `last`, repeat it; nobody
- * looks at what they give. */
-V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int64_t k, const real *a, int64_t a_row,
-                   int64_t last, const real *b)
+/* From rows of A where they lie and a panel of B. Rows past the last of m repeat it; nobody looks
+ * at what they give. */
+V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const real *a,
+                   int64_t a_row, int64_t m, const real *b)
 {
     const real *row[TILE_ROWS];
     UNROLL
     for (int i = 0; i < rows; i++)
-        row[i] = a + (i < last ? i : last) * a_row;
+        row[i] = a + (i < m ? i : m - 1) * a_row;
     for (int64_t p = 0; p < k; p++, b += TILE_COLUMNS) {
         prefetch_columns(b);
-        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+        vec b0 = v_loadu(b), b1 = v_loadu(b + (vectors - 1) * VL);
         UNROLL
         for (int i = 0; i < rows; i++) {
             vec ai = v_set1(row[i][p]);
             acc[i][0] = v_fma(ai, b0, acc[i][0]);
-            acc[i][1] = v_fma(ai, b1, acc[i][1]);
+            if (vectors == 2)
+                acc[i][1] = v_fma(ai, b1, acc[i][1]);
         }
     }
 }
 
 #if !KERNEL_F64
 /* From panels of pairs of both; k counts pairs. */
-V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int64_t k, const uint32_t *a,
+V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const uint32_t *a,
                     const uint32_t *b)
 {
     for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
         prefetch_step(a, b);
-        pairs b0 = pairs_load(b), b1 = pairs_load(b + VL);
+        pairs b0 = pairs_load(b), b1 = pairs_load(b + (vectors - 1) * VL);
         UNROLL
         for (int i = 0; i < rows; i++) {
             pairs ai = pairs_set1(a[i]);
             acc[i][0] = pairs_dot(ai, b0, acc[i][0]);
-            acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
+            if (vectors == 2)
+                acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
         }
     }
 }
 #endif
 
-V_FN void sum_some(vec acc[TILE_ROWS][2], int rows, int64_t k, const void *a, int64_t a_row,
-                   int64_t m, const void *b)
+V_FN void sum_some(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const void *a,
+                   int64_t a_row, int64_t m, const void *b)
 {
 #if !KERNEL_F64
     if (a_row == GEMM_PAIR_PANELS) {
-        sum_pairs(acc, rows, (k + 1) / 2, a, b);
+        sum_pairs(acc, rows, vectors, (k + 1) / 2, a, b);
         return;
     }
 #endif
     if (a_row == GEMM_PANEL)
-        sum_panels(acc, rows, k, a, b);
+        sum_panels(acc, rows, vectors, k, a, b);
     else
-        sum_rows(acc, rows, k, a, a_row, m - 1, b);
+        sum_rows(acc, rows, vectors, k, a, a_row, m, b);
 }
 
-/* The sums of m rows; of the others of the tile nothing is asked. */
+/* The sums of m rows and n columns; the others of the tile mean nothing. */
 V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t m,
-                       const void *b)
+                       const void *b, int64_t n)
 {
     clear(acc);
-    if (m > TILE_ROWS * 2 / 3)
-        sum_some(acc, TILE_ROWS, k, a, a_row, m, b);
+    if (n <= VL)
+        sum_some(acc, TILE_ROWS, 1, k, a, a_row, m, b);
+    else if (m > TILE_ROWS * 2 / 3)
+        sum_some(acc, TILE_ROWS, 2, k, a, a_row, m, b);
     else if (m > TILE_ROWS / 3)
-        sum_some(acc, TILE_ROWS * 2 / 3, k, a, a_row, m, b);
+        sum_some(acc, TILE_ROWS * 2 / 3, 2, k, a, a_row, m, b);
     else
-        sum_some(acc, TILE_ROWS / 3, k, a, a_row, m, b);
+        sum_some(acc, TILE_ROWS / 3, 2, k, a, a_row, m, b);
 }
 
 /* ---- what becomes of them ------------------------------------------------------------------- */
@@ -141,7 +147,7 @@ void KERNEL(gemm_micro)(int64_t k, const void *a, int64_t a_row, const void *b, 
 {
     vec acc[TILE_ROWS][2];
     prefetch_tile(to);
-    sum_products(acc, k, a, a_row, to->m, b);
+    sum_products(acc, k, a, a_row, to->m, b, to->n);
     if (to->m == TILE_ROWS && to->n == TILE_COLUMNS)
         store_tile(acc, to, TILE_ROWS, TILE_COLUMNS);
     else
@@ -152,7 +158,7 @@ void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const v
                                 const gemm_tile *to)
 {
     vec acc[TILE_ROWS][2];
-    sum_products(acc, k, b, b_row, to->n, a);
+    sum_products(acc, k, b, b_row, to->n, a, to->m);
     store_flipped(acc, to);
 }
 

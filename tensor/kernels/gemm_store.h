@@ -13,11 +13,14 @@
 
 /* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */
 #if VL == 2
+#define EACH_LANE 0, 1
 #define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 2), (1, 3))
 #elif VL == 4
+#define EACH_LANE 0, 1, 2, 3
 #define SWAP_2(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 1, 4, 5), (2, 3, 6, 7))
 #define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 4, 2, 6), (1, 5, 3, 7))
 #elif VL == 8
+#define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7
 #define SWAP_4(a, b, lo, hi)                                                                       \
     SWAP(a, b, lo, hi, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
 #define SWAP_2(a, b, lo, hi)                                                                       \
@@ -25,6 +28,7 @@
 #define SWAP_1(a, b, lo, hi)                                                                       \
     SWAP(a, b, lo, hi, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
 #elif VL == 16
+#define EACH_LANE 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define SWAP_8(a, b, lo, hi)                                                                       \
     SWAP(a, b, lo, hi, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),                   \
          (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
@@ -51,18 +55,54 @@
             SWAP_##d(above, below, r[i], r[i + d]);                                                \
         }
 
-V_FN void transpose(vec r[VL])
+/* All steps but the first; with two lanes none. */
+V_FN void transpose_within_halves(vec r[VL])
 {
+    (void)r;
 #if VL >= 16
-    SWAP_STEP(r, 8)
-#endif
-#if VL >= 8
     SWAP_STEP(r, 4)
 #endif
-#if VL >= 4
+#if VL >= 8
     SWAP_STEP(r, 2)
 #endif
+#if VL >= 4
     SWAP_STEP(r, 1)
+#endif
+}
+
+V_FN void transpose(vec r[VL])
+{
+#if VL == 16
+    SWAP_STEP(r, 8)
+#elif VL == 8
+    SWAP_STEP(r, 4)
+#elif VL == 4
+    SWAP_STEP(r, 2)
+#else
+    SWAP_STEP(r, 1)
+#endif
+    transpose_within_halves(r);
+}
+
+/* r = the transpose of the VL x VL reals at rows[i] + p. The first step of the transpose is done
+ * while loading, by halves of vectors: a load into the upper half costs no shuffle. */
+V_FN void load_transposed(vec r[VL], const real *const rows[VL], int64_t p)
+{
+#if VL == 2
+    r[0] = v_loadu(rows[0] + p);
+    r[1] = v_loadu(rows[1] + p);
+    transpose(r);
+#else
+    typedef real half __attribute__((vector_size(VL / 2 * sizeof(real))));
+    UNROLL
+    for (int i = 0; i < VL; i++) {
+        half low, high;
+        memcpy(&low, rows[i % (VL / 2)] + p + i / (VL / 2) * (VL / 2), sizeof low);
+        memcpy(&high, rows[i % (VL / 2) + VL / 2] + p + i / (VL / 2) * (VL / 2), sizeof high);
+        r[i] = (vec)__builtin_shufflevector(low, high, EACH_LANE);
+    }
+    transpose_within_halves(r);
+#endif
 }
 
 /* ---- sums to C ------------------------------------------------------------------------------- */

@@ -23,15 +23,18 @@ V_FN void clear(vec acc[TILE_ROWS][2])
         acc[i][0] = acc[i][1] = v_zero();
 }
 
-/* One step of k: the elements of `rows` rows of A, a_row apart, times a row of a panel of B. */
-V_FN void add_products(vec acc[TILE_ROWS][2], int rows, const real *a, int64_t a_row, const real *b)
+/* One step of k: the elements of `rows` rows of A, a_row apart, times a row of a panel of B, of
+ * which `vectors` are in use, one or two. */
+V_FN void add_products(vec acc[TILE_ROWS][2], int rows, int vectors, const real *a, int64_t a_row,
+                       const real *b)
 {
-    vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+    vec b0 = v_loadu(b), b1 = v_loadu(b + (vectors - 1) * VL);
     UNROLL
     for (int i = 0; i < rows; i++) {
         vec ai = v_set1(a[i * a_row]);
         acc[i][0] = v_fma(ai, b0, acc[i][0]);
-        acc[i][1] = v_fma(ai, b1, acc[i][1]);
+        if (vectors == 2)
+            acc[i][1] = v_fma(ai, b1, acc[i][1]);
     }
 }
 

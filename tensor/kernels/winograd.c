@@ -263,7 +263,7 @@ void KERNEL(winograd_multiply)(int64_t k, const void *a, const void *b, void *c,
     clear(acc);
     for (int64_t p = 0; p < k; p += VL, from += TILE_ROWS * VL)
         for (int lane = 0; lane < VL; lane++, panel += 2 * VL)
-            add_products(acc, TILE_ROWS, from + lane, VL, panel);
+            add_products(acc, TILE_ROWS, 2, from + lane, VL, panel);
     store_tile(acc, c, c_row, accumulate);
 }
 
@@ -274,6 +274,6 @@ void KERNEL(winograd_accumulate)(int64_t k, const void *a, int64_t a_step, const
     vec acc[TILE_ROWS][2];
     clear(acc);
     for (int64_t p = 0; p < k; p++, from += a_step, panel += b_step)
-        add_products(acc, TILE_ROWS, from, 1, panel);
+        add_products(acc, TILE_ROWS, 2, from, 1, panel);
     store_tile(acc, c, c_row, accumulate);
 }

@@ -5,10 +5,10 @@
  * with k contiguous, it is not packed but read in place: a strip of its rows stays in the
  * first-level cache, and the next is asked for, while panels of the other pass by from the second.
  * Else both are packed, and a panel of vectors stays while scalars pass by. A private block
- * fills half of the second-level cache; the shared operand comes from the third. A tile goes
- * through many blocks of k before the next, so that C comes and goes but once for all of them.
- * Sharing costs barriers, which lose several times over when other programs hold a processor, so
- * shared blocks are large.
+ * fills half of the second-level cache; the shared operand comes from the third. Where all vectors
+ * fit beside each other, a strip goes through all blocks of k before the next, so that C comes and
+ * goes once. Sharing costs barriers, which lose several times over when other programs hold a
+ * processor, so shared blocks are large.
  */
 #include "tensor/gemm/gemm.h"
 

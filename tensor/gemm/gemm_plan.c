@@ -11,7 +11,6 @@
 enum {
     DEPTH_MOST = 512,       /* of a block of k: a panel of vectors in a first-level cache */
     DEPTH_STEP = 16,        /* blocks of k are multiples of it */
-    STAGE_DEPTH = 1536,     /* of k in a stage: C comes and goes once for each */
     PRIVATE_MOST = 768,     /* rows or columns in a tile, if the depth is small */
     SHARED_BYTES = 4 << 20, /* of the third-level cache */
     SHARED_ROWS = 4096,     /* of an operand that is read in place */
@@ -85,7 +84,7 @@ static bool plan_sharing(const gemm_plan *q, const gemm_blocks *p)
     return q->flipped == share_vectors;
 }
 
-/* How much of the shared operand is packed at a time, and how much of k a tile goes through. */
+/* How much of the shared operand is packed at a time. */
 static void plan_shared(gemm_plan *q, int64_t extent, int64_t width)
 {
     int64_t block = gemm_panel_bytes(q, q->depth);
@@ -99,8 +98,16 @@ static void plan_shared(gemm_plan *q, int64_t extent, int64_t width)
         q->group = q->depths;
     if (!q->shared_in_place)
         q->shared_bytes = round_up(q->group * block * q->span, GEMM_LINE);
-    /* All stages of a group have about as many blocks of k. */
-    q->stage = ceil_div(q->group, ceil_div(q->group * q->depth, STAGE_DEPTH));
+}
+
+/* Of k, how much a tile goes through at a time. Where vectors are so few that all of k is in the
+ * second-level cache, rows in place are read to their ends and C comes and goes once; else wide
+ * tiles are worth more. */
+static int64_t plan_stage(const gemm_plan *q, const gemm_blocks *p)
+{
+    int64_t vectors = q->flipped ? p->m : p->n;
+    bool near = vectors * gemm_panel_bytes(q, p->k) <= q->private_most;
+    return q->row > 0 && near ? q->group : 1;
 }
 
 /* Cuts the operand that is not shared into tiles, whole panels each, one panel more or less. */
@@ -164,6 +171,7 @@ size_t gemm_blocks_plan(gemm_blocks *p)
     q->shared_in_place = q->row > 0 && q->share_a != q->flipped;
     int64_t width = q->share_a ? q->b_width : q->a_width;
     plan_shared(q, q->share_a ? p->m : p->n, q->share_a ? q->a_width : q->b_width);
+    q->stage = plan_stage(q, p);
     plan_tiles(q, q->share_a ? p->n : p->m, width);
     q->threads = (int)min_of(q->threads, q->by_item ? p->items : q->tiles);
     plan_scratch(q);

@@ -16,7 +16,7 @@ enum {
     SHARED_ROWS = 4096,     /* of an operand that is read in place */
     SUMS_ROWS = 512,        /* the same where sums wait beside it */
     TILES_A_THREAD = 3,     /* for balance */
-    PANELS_A_TILE = 4,      /* at least */
+    PANELS_A_TILE = 8,      /* at least */
     PACKING = 2,            /* so many elements cost as much as a step of a row of a tile */
     TURNING = 8             /* steps of k that the transpose of a tile takes */
 };

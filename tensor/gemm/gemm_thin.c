@@ -10,7 +10,7 @@ enum {
     BYTES_A_NANOSECOND = 32, /* that a thread reads, from caches */
     PRODUCTS_A_NANOSECOND = 32,
     SHORT = 32,         /* k that is too short for squares of it */
-    UNITS_A_THREAD = 4, /* for balance */
+    UNITS_A_THREAD = 2, /* for balance */
     COLUMNS = 128,      /* units are multiples of it */
     PLACES = 64 /* columns of Y that are read beside each other; a multiple of all vectors */
 };

@@ -14,6 +14,9 @@
 /* Rows that can be summed while a transposed square is in registers. */
 #define FEW_ROWS (VEC_REGISTERS == 32 ? 4 : 2)
 
+/* Columns and steps of k that a single row takes at a time. */
+enum { ROW_MOST = 2048, ROW_STEPS = 8 };
+
 int64_t KERNEL(gemm_thin_rows)(void)
 {
     return FEW_ROWS;
@@ -83,11 +86,50 @@ V_FN void all_across(int rows, int vectors, int64_t k, const few *x, const real 
         sum_across(rows, 2, false, k, x, y, y_k, j, to->n - j, to);
 }
 
+/* Columns [j, j + n) of a single row, a few rows of Y at a time from left to right, as memory likes
+ * it best; the sums wait in between. */
+V_FN void sum_row(int64_t k, const few *x, const real *y, int64_t y_k, int64_t j, int64_t n,
+                  const gemm_tile *to)
+{
+    real sums[ROW_MOST];
+    for (int64_t i = 0; i < n; i += VL)
+        v_storeu(sums + i, v_zero());
+    y += j;
+    for (int64_t p = 0; p < k; p += ROW_STEPS, y += ROW_STEPS * y_k) {
+        int64_t steps = k - p < ROW_STEPS ? k - p : ROW_STEPS;
+        vec xs[ROW_STEPS];
+        UNROLL
+        for (int s = 0; s < ROW_STEPS; s++)
+            xs[s] = v_set1(x->data[(p + (s < steps ? s : 0)) * x->step]);
+        int64_t i = 0;
+        for (; i + VL <= n && steps == ROW_STEPS; i += VL) {
+            vec sum = v_loadu(sums + i);
+            UNROLL
+            for (int s = 0; s < ROW_STEPS; s++)
+                sum = v_fma(xs[s], v_loadu(y + s * y_k + i), sum);
+            v_storeu(sums + i, sum);
+        }
+        for (; i < n; i += VL) {
+            vec sum = v_loadu(sums + i);
+            UNROLL
+            for (int s = 0; s < ROW_STEPS; s++)
+                if (s < steps)
+                    sum = v_fma(xs[s], v_load(y + s * y_k + i, n - i), sum);
+            v_storeu(sums + i, sum);
+        }
+    }
+    for (int64_t i = 0; i < n; i += VL)
+        store_row(v_loadu(sums + i), to, 0, j + i, n - i);
+}
+
 void KERNEL(gemm_thin_across)(int64_t k, const void *x, int64_t x_row, int64_t x_k, const void *y,
                               int64_t y_k, const gemm_tile *to)
 {
     few f = {x, x_row, x_k, to->m};
-    if (f.m == 1)
+    if (f.m == 1 && to->n > 8 * VL)
+        for (int64_t j = 0; j < to->n; j += ROW_MOST)
+            sum_row(k, &f, y, y_k, j, to->n - j < ROW_MOST ? to->n - j : ROW_MOST, to);
+    else if (f.m == 1)
         all_across(1, 8, k, &f, y, y_k, to);
     else if (f.m == 2)
         all_across(2, VEC_REGISTERS == 32 ? 8 : 4, k, &f, y, y_k, to);

@@ -96,6 +96,21 @@ Test(gemm_thin, columns_have_the_same_bits_whatever_their_number)
     }
 }
 
+/* A single row is made some columns at a time, here of two runs and a part of a vector. */
+Test(gemm_thin, a_long_row_has_the_same_bits_alone)
+{
+    for (int i = 0; i < 2; i++) {
+        data d = make(dtypes[i], 3, 2065, 530, (options){.bias = true}, fractions);
+        void *c = malloc((size_t)d.p.n * sizeof(double));
+        cr_assert_eq(gemm(&d.p), ITO_OK);
+        gemm_problem p = rows_alone(&d, 2, 1, c);
+        cr_assert_eq(gemm(&p), ITO_OK);
+        check_part(&d, &p, 2, 0);
+        free(c);
+        release(&d);
+    }
+}
+
 /* The shapes that are meant to come this way do, on every instruction set. */
 Test(gemm_thin, takes_one_row_and_one_column_of_either_layout)
 {

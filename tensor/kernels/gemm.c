@@ -26,19 +26,6 @@ int64_t KERNEL(gemm_tile_columns)(void)
 
 /* ---- sums ----------------------------------------------------------------------------------- */
 
-/* Operands come from the second-level cache, mostly, and are asked for so many steps of k before
- * their time: the processor's own prefetching is late by a tenth of the whole. Past the end of a
- * panel lies the next one. */
-enum { STEPS_AHEAD = 16 };
-
-V_FN void prefetch_columns(const void *b)
-{
-    const char *ahead = (const char *)b + STEPS_AHEAD * 2 * sizeof(vec);
-    __builtin_prefetch(ahead);
-    if (2 * sizeof(vec) > 64)
-        __builtin_prefetch(ahead + sizeof(vec));
-}
-
 V_FN void prefetch_step(const void *a, const void *b)
 {
     __builtin_prefetch((const char *)a + STEPS_AHEAD * TILE_ROWS * sizeof(real));

@@ -40,7 +40,7 @@ V_FN const real *row_of(const few *x, int64_t i)
 V_FN void sum_across(int rows, int vectors, bool whole, int64_t k, const few *x, const real *y,
                      int64_t y_k, int64_t j, int64_t n, const gemm_tile *to)
 {
-    enum { STEPS_AHEAD = 8, MOST = 8 };
+    enum { ROWS_AHEAD = 8, MOST = 8 };
     const real *row[TILE_ROWS];
     vec acc[TILE_ROWS][MOST];
     UNROLL
@@ -55,7 +55,7 @@ V_FN void sum_across(int rows, int vectors, bool whole, int64_t k, const few *x,
         vec b[MOST];
         UNROLL
         for (int v = 0; v < vectors; v++) {
-            __builtin_prefetch(y + STEPS_AHEAD * y_k + v * VL);
+            __builtin_prefetch(y + ROWS_AHEAD * y_k + v * VL);
             b[v] = whole ? v_loadu(y + v * VL) : v_load(y + v * VL, n > v * VL ? n - v * VL : 0);
         }
         UNROLL

@@ -263,8 +263,11 @@ void KERNEL(winograd_multiply)(int64_t k, const void *a, const void *b, void *c,
     vec acc[TILE_ROWS][2];
     clear(acc);
     for (int64_t p = 0; p < k; p += VL, from += TILE_ROWS * VL)
-        for (int lane = 0; lane < VL; lane++, panel += 2 * VL)
+        for (int lane = 0; lane < VL; lane++, panel += 2 * VL) {
+            prefetch_columns(panel);
+            __builtin_prefetch(from + TILE_ROWS * VL + lane * TILE_ROWS);
             add_products(acc, TILE_ROWS, 2, from + lane, VL, panel);
+        }
     store_tile(acc, TILE_ROWS, c, c_row, accumulate);
 }
 
@@ -273,8 +276,12 @@ V_FN void accumulate_rows(int rows, int64_t k, const real *a, int64_t a_step, co
 {
     vec acc[TILE_ROWS][2];
     clear(acc);
-    for (int64_t p = 0; p < k; p++, a += a_step, b += b_step)
+    for (int64_t p = 0; p < k; p++, a += a_step, b += b_step) {
+        __builtin_prefetch(a + STEPS_AHEAD * a_step);
+        __builtin_prefetch(b + STEPS_AHEAD * b_step);
+        __builtin_prefetch(b + STEPS_AHEAD * b_step + VL);
         add_products(acc, rows, 2, a, 1, b);
+    }
     store_tile(acc, rows, c, c_row, accumulate);
 }
 

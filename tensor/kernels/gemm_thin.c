@@ -171,13 +171,12 @@ V_FN void sum_along(int rows, int64_t k, const few *x, const real *y, int64_t y_
     int64_t p = 0;
     for (; p + VL <= k; p += VL) {
         UNROLL
-        for (int half = 0; half < 2; half++) {
-            if (half * VL >= n)
-                break;
-            vec r[VL];
-            load_transposed(r, column[half], p);
-            add_square(acc, half, rows, VL, row, p * x->step, x->step, r);
-        }
+        for (int half = 0; half < 2; half++)
+            if (half * VL < n) {
+                vec r[VL];
+                load_transposed(r, column[half], p);
+                add_square(acc, half, rows, VL, row, p * x->step, x->step, r);
+            }
     }
     for (int half = 0; half < 2 && half * VL < n && p < k; half++) {
         vec r[VL];

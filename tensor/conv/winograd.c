@@ -4,7 +4,10 @@
  * the forward convolution of dy with the filters turned around.
  *
  * The gradient of the weights sums, for blocks of tiles in order, 36 products of transformed dy and
- * x into S; threads share the 36, so that every sum has one writer.
+ * x into S; threads share the 36, so that every sum has one writer. Where S is small and tiles are
+ * many, a thread does all 36 for a group of tiles instead, whose transforms never leave its
+ * second-level cache, for all or half of the input channels; the groups' gradients are then summed
+ * in order.
  *
  * Steps from one of the 36 numbers to the next are padded by a cache line: multiples of 4096 bytes
  * would send all of them to the same few places of the cache.
@@ -33,7 +36,12 @@ enum {
     FILTER_CHUNK = 32,     /* channels of filters that are transformed at a time */
     SUM_TILES = 64,        /* in a block of the weights' sums: a strip in a first-level cache */
     ROUND_BYTES = 6 << 20, /* of transformed x and dy between two barriers */
-    LINE = 16              /* floats in a cache line */
+    GROUP_TILES = 64,      /* in a group at least, and twice as many if groups are many */
+    GROUPS_LEAST = 4,      /* for balance */
+    GROUPS_MANY = 8,
+    GROUPS_MOST = 32,
+    GROUP_BYTES = 1408 << 10, /* of S and a block of tiles: in a second-level cache */
+    LINE = 16                 /* floats in a cache line */
 };
 
 bool winograd_fits(const conv_shape *s)
@@ -340,7 +348,11 @@ typedef struct weight_plan {
     int64_t ci, co;
     int64_t rows, columns;
     int threads;
-    int64_t m, n;         /* co and ci, filled up to panels */
+    int64_t size;         /* of a channel of a pixel, in bytes */
+    int64_t chunk;        /* input channels at a time */
+    int64_t m, n;         /* co and a chunk, filled up to panels */
+    int64_t groups;       /* 0: threads share the numbers, in rounds */
+    int64_t block;        /* tiles whose products are summed at a time */
     int64_t round;        /* tiles that are transformed at a time: whole blocks */
     int64_t d_row, v_row; /* floats from a tile to the next */
     int64_t d_step, v_step, s_step;
@@ -353,25 +365,64 @@ static int64_t odd_cache_lines(int64_t floats)
     return (ceil_div(floats, LINE) / 2 * 2 + 1) * LINE;
 }
 
-static void transform_tile(const weight_plan *p, int64_t tile, float *d, float *v)
+/* Of the input channels from c on. */
+static void transform_tile(const weight_plan *p, int64_t tile, int64_t c, float *d, float *v)
 {
     const void *pixels[NUMBERS];
-    aim(&p->x, &p->grid, tile, pixels);
-    p->kernels->winograd_input(v, p->v_step, pixels, 1, p->ci);
+    windows x = p->x;
+    x.data += c * p->size;
+    aim(&x, &p->grid, tile, pixels);
+    p->kernels->winograd_input(v, p->v_step, pixels, 1, min_of(p->chunk, p->ci - c));
     aim(&p->dy, &p->grid, tile, pixels);
     p->kernels->winograd_gradient(d, p->d_step, pixels, p->co);
 }
 
-/* One of the 36 products: S [m][n] += D^T V over `count` tiles, in blocks. */
+/* One of the 36 products: n columns of S += D^T V over `count` tiles, in blocks. */
 static void accumulate(const weight_plan *p, const float *d, const float *v, float *s,
-                       int64_t count, bool add)
+                       int64_t count, int64_t n, bool add)
 {
-    for (int64_t t = 0; t == 0 || t < count; t += SUM_TILES, add = true)
-        for (int64_t j = 0; j < p->n; j += p->columns)
+    for (int64_t t = 0; t == 0 || t < count; t += p->block, add = true)
+        for (int64_t j = 0; j < n; j += p->columns)
             for (int64_t i = 0; i < p->m; i += p->rows)
-                p->reals->winograd_accumulate(min_of(SUM_TILES, count - t), d + t * p->d_row + i,
-                                              p->d_row, v + t * p->v_row + j, p->v_row,
-                                              s + i * p->n + j, p->n, add);
+                p->reals->winograd_accumulate(min_of(p->block, count - t), d + t * p->d_row + i,
+                                              p->d_row, min_of(p->rows, p->m - i),
+                                              v + t * p->v_row + j, p->v_row, s + i * p->n + j,
+                                              p->n, add);
+}
+
+/* Floats of what a round transforms, and of S. */
+static int64_t round_floats(const weight_plan *p)
+{
+    return NUMBERS * (p->d_step + p->v_step);
+}
+
+static void plan_round(weight_plan *p, int64_t block, int64_t round)
+{
+    p->block = block;
+    p->round = round;
+    p->d_step = round * p->d_row + LINE;
+    p->v_step = round * p->v_row + LINE;
+}
+
+/* Groups that S and a block of tiles suit, for all or half of the input channels, if any; they
+ * depend on the shape alone, as bits do. */
+static bool plan_groups(weight_plan *p)
+{
+    p->d_row = round_up(p->m, LINE);
+    int64_t most = p->grid.tiles / GROUP_TILES;
+    p->groups = min_of(most, max_of(GROUPS_MANY, min_of(most / 2, GROUPS_MOST)));
+    for (int64_t chunks = 1; chunks <= 2 && p->groups >= GROUPS_LEAST; chunks++)
+        for (int64_t block = SUM_TILES; block >= SUM_TILES / 2; block /= 2) {
+            p->chunk = round_up(ceil_div(p->ci, chunks), p->columns);
+            p->n = p->v_row = p->chunk;
+            p->s_step = p->m * p->n + LINE;
+            plan_round(p, block, block);
+            int64_t floats = round_floats(p) + NUMBERS * p->s_step;
+            if (floats * (int64_t)sizeof(float) <= GROUP_BYTES)
+                return true;
+        }
+    p->groups = 0;
+    return false;
 }
 
 static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
@@ -379,27 +430,46 @@ static weight_plan plan_weights(ito_dtype dtype, const conv_shape *s)
     weight_plan p = {.kernels = kernels(dtype),
                      .reals = kernels(ITO_F32),
                      .grid = grid_of(s),
+                     .size = (int64_t)ito_dtype_size(dtype),
                      .ci = s->ci,
                      .co = s->co};
     p.rows = p.reals->gemm_tile_rows();
     p.columns = p.reals->gemm_tile_columns();
-    p.m = round_up(s->co, p.rows);
+    p.m = round_up(s->co, p.rows / 3);
+    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.ci);
+    p.zeros = round_up(max_of(s->ci, s->co), LINE);
+    if (plan_groups(&p))
+        return p;
+    p.chunk = s->ci;
     p.n = round_up(s->ci, p.columns);
-    p.threads = threads_for_products((double)p.grid.tiles * NUMBERS * (double)p.m * (double)p.n);
+    p.s_step = p.m * p.n + LINE;
     p.d_row = odd_cache_lines(p.m);
     p.v_row = odd_cache_lines(p.n);
     int64_t tile_bytes = NUMBERS * (p.d_row + p.v_row) * (int64_t)sizeof(float);
-    p.round = max_of(ROUND_BYTES / tile_bytes / SUM_TILES, 1) * SUM_TILES;
-    p.round = min_of(p.round, round_up(max_of(p.grid.tiles, 1), SUM_TILES));
-    p.d_step = p.round * p.d_row + LINE;
-    p.v_step = p.round * p.v_row + LINE;
-    p.s_step = p.m * p.n + LINE;
-    p.zeros = round_up(max_of(s->ci, s->co), LINE);
+    int64_t round = max_of(ROUND_BYTES / tile_bytes / SUM_TILES, 1) * SUM_TILES;
+    plan_round(&p, SUM_TILES, min_of(round, round_up(max_of(p.grid.tiles, 1), SUM_TILES)));
     return p;
 }
 
-/* Each number has s_step, v_step or d_step floats in these. */
-static void sum_products(const weight_plan *p, float *sums, float *v, float *d, float *dw)
+/* Memory of a thread or, in rounds, of the team: each number has d_step, v_step and s_step floats.
+ */
+typedef struct weight_scratch {
+    float *d, *v, *sums;
+} weight_scratch;
+
+static weight_scratch scratch_at(const weight_plan *p, float *own)
+{
+    return (weight_scratch){own, own + NUMBERS * p->d_step, own + round_floats(p)};
+}
+
+/* The filter of output o, input channels from c on. */
+static void transform_sums(const weight_plan *p, const float *sums, int64_t o, int64_t c, float *dw)
+{
+    p->reals->winograd_filter_gradient(dw + o * TAPS * p->ci + c, 3 * p->ci, p->ci, sums + o * p->n,
+                                       p->s_step, min_of(p->chunk, p->ci - c));
+}
+
+static void sum_in_rounds(const weight_plan *p, const weight_scratch *s, float *dw)
 {
 #pragma omp parallel num_threads(p->threads)
     {
@@ -408,16 +478,52 @@ static void sum_products(const weight_plan *p, float *sums, float *v, float *d, 
             int64_t count = min_of(p->round, p->grid.tiles - first);
 #pragma omp for schedule(dynamic, 8)
             for (int64_t t = 0; t < count; t++)
-                transform_tile(p, first + t, d + t * p->d_row, v + t * p->v_row);
+                transform_tile(p, first + t, 0, s->d + t * p->d_row, s->v + t * p->v_row);
 #pragma omp for schedule(dynamic)
             for (int64_t e = 0; e < NUMBERS; e++)
-                accumulate(p, d + e * p->d_step, v + e * p->v_step, sums + e * p->s_step, count,
-                           first > 0);
+                accumulate(p, s->d + e * p->d_step, s->v + e * p->v_step, s->sums + e * p->s_step,
+                           count, p->n, first > 0);
         }
 #pragma omp for schedule(dynamic, 8)
         for (int64_t o = 0; o < p->co; o++)
-            p->reals->winograd_filter_gradient(dw + o * 9 * p->ci, 3 * p->ci, p->ci,
-                                               sums + o * p->n, p->s_step, p->ci);
+            transform_sums(p, s->sums, o, 0, dw);
+    }
+}
+
+/* The gradient by tiles [first, end), of a chunk of input channels from c on. */
+static void sum_group(const weight_plan *p, int64_t first, int64_t end, int64_t c,
+                      const weight_scratch *s, float *dw)
+{
+    for (int64_t t0 = first; t0 < end; t0 += p->block) {
+        int64_t count = min_of(p->block, end - t0);
+        for (int64_t t = 0; t < count; t++)
+            transform_tile(p, t0 + t, c, s->d + t * p->d_row, s->v + t * p->v_row);
+        for (int64_t e = 0; e < NUMBERS; e++)
+            accumulate(p, s->d + e * p->d_step, s->v + e * p->v_step, s->sums + e * p->s_step,
+                       count, min_of(p->n, p->ci - c), t0 > first);
+    }
+    for (int64_t o = 0; o < p->co; o++)
+        transform_sums(p, s->sums, o, c, dw);
+}
+
+/* own: round_floats and S for each thread, then a gradient for each group. */
+static void sum_in_groups(const weight_plan *p, float *own, int64_t own_floats, float *dw)
+{
+    int64_t filter = TAPS * p->ci, chunks = ceil_div(p->ci, p->chunk), tiles = p->grid.tiles;
+    float *partial = own + p->threads * own_floats;
+#pragma omp parallel num_threads(p->threads)
+    {
+        weight_scratch s = scratch_at(p, own + omp_get_thread_num() * own_floats);
+#pragma omp for schedule(dynamic)
+        for (int64_t unit = 0; unit < p->groups * chunks; unit++) {
+            int64_t g = unit / chunks;
+            sum_group(p, g * tiles / p->groups, (g + 1) * tiles / p->groups,
+                      unit % chunks * p->chunk, &s, partial + g * p->co * filter);
+        }
+#pragma omp for
+        for (int64_t o = 0; o < p->co; o++)
+            p->reals->conv_column_sum(dw + o * filter, partial + o * filter, p->co * filter,
+                                      p->groups, filter);
     }
 }
 
@@ -425,18 +531,25 @@ ito_status winograd_backward_weight(ito_dtype dtype, float *dw, const void *x, c
                                     const conv_shape *s)
 {
     weight_plan p = plan_weights(dtype, s);
-    int64_t size = (int64_t)ito_dtype_size(dtype);
-    float *zeros =
-        mem_alloc((size_t)(p.zeros + NUMBERS * (p.d_step + p.v_step + p.s_step)) * sizeof *zeros);
+    int64_t size = (int64_t)ito_dtype_size(dtype), copies = p.groups > 0 ? p.threads : 1;
+    int64_t own_floats = round_floats(&p) + NUMBERS * p.s_step;
+    int64_t partial = p.groups * s->co * TAPS * s->ci;
+    float *zeros = mem_alloc((size_t)(p.zeros + copies * own_floats + partial) * sizeof *zeros);
     if (zeros == NULL)
         return ITO_ERR_MEMORY;
-    float *d = zeros + p.zeros, *v = d + NUMBERS * p.d_step, *sums = v + NUMBERS * p.v_step;
+    float *own = zeros + p.zeros;
     /* Channels that only fill up panels are zeros too; no tile writes them. */
-    bool whole = p.m == s->co && p.n == s->ci;
-    memset(zeros, 0, (size_t)(whole ? p.zeros : sums - zeros) * sizeof *zeros);
+    bool whole = p.m == s->co && s->ci % p.n == 0;
+    memset(zeros, 0, (size_t)p.zeros * sizeof *zeros);
+    for (int64_t i = 0; i < copies && !whole; i++)
+        memset(own + i * own_floats, 0, (size_t)round_floats(&p) * sizeof *own);
     p.x = (windows){x, s->h, s->w, s->ci * size, -s->pad_top, -s->pad_left, WINDOW, zeros};
     p.dy = (windows){dy, s->oh, s->ow, s->co * size, 0, 0, TILE, zeros};
-    sum_products(&p, sums, v, d, dw);
+    weight_scratch shared = scratch_at(&p, own);
+    if (p.groups > 0)
+        sum_in_groups(&p, own, own_floats, dw);
+    else
+        sum_in_rounds(&p, &shared, dw);
     mem_free(zeros);
     return ITO_OK;
 }

@@ -5,13 +5,15 @@
  * with k contiguous, it is not packed but read in place: a strip of its rows stays in the
  * first-level cache, and the next is asked for, while panels of the other pass by from the second.
  * Else both are packed, and a panel of vectors stays while scalars pass by. A private block
- * (GEMM_PRIVATE_BYTES) fills half of the second-level cache; the shared operand comes from the
- * third. Sharing costs barriers, which lose several times over when other programs hold a
+ * fills half of the second-level cache; the shared operand comes from the third. Where all vectors
+ * fit beside each other, a strip goes through all blocks of k before the next, so that C comes and
+ * goes once. Sharing costs barriers, which lose several times over when other programs hold a
  * processor, so shared blocks are large.
  */
 #include "tensor/gemm/gemm.h"
 
 #include "tensor/gemm/gemm_blocks.h"
+#include "tensor/gemm/gemm_thin.h"
 
 #include <omp.h>
 
@@ -98,12 +100,16 @@ void gemm_find_rows(const gemm_layout *l, int64_t item, int64_t first, int64_t c
     }
 }
 
-/* The part of C that two packed blocks make: m rows, whose places are known, from column n0 on; and
- * where its sums wait, if they do. */
+/* The part of C that a tile makes in a round: m rows, whose places are known, from column n0 on;
+ * and where its sums wait, if they do. Blocks of k [depth_first, depth_end) of what is not shared,
+ * from `first` on, are in reach: packed in `own`, unless they are read in place. */
 typedef struct block {
     int64_t m, n, n0;
     const int64_t *rows, *add_rows, *sums_rows;
     char *sums;
+    int64_t first;
+    int64_t depth_first, depth_end;
+    char *own;
 } block;
 
 static const void *after(const void *p, int64_t bytes)
@@ -150,7 +156,22 @@ static factor factor_in_place(const round *r, int64_t first, int64_t k0)
                     x->stride * q->size};
 }
 
-/* The product of two blocks at depth block d: the kernel for it, and its first tile. */
+static char *private_block(const gemm_plan *q, const block *c, int64_t d)
+{
+    return c->own + (d - c->depth_first) * gemm_panel_bytes(q, q->depth) * q->tile_most;
+}
+
+/* Of what is shared, or of what is not, at depth block d. */
+static factor find_factor(const round *r, const block *c, bool shared, int64_t d)
+{
+    const gemm_plan *q = &r->p->plan;
+    if (q->row > 0 && shared == q->shared_in_place)
+        return factor_in_place(r, shared ? r->first : c->first, d * q->depth);
+    return (factor){shared ? shared_block(r, d) : private_block(q, c, d),
+                    gemm_panel_bytes(q, depth_of(r->p, d))};
+}
+
+/* The product of two blocks at one depth: the kernel for it, and its first tile. */
 typedef struct work {
     const gemm_plan *q;
     void (*micro)(int64_t k, const void *x, int64_t x_row, const void *y, const gemm_tile *to);
@@ -158,8 +179,25 @@ typedef struct work {
     int64_t m, n;
     int64_t c_size; /* of an element of what the tile is stored in */
     gemm_tile first;
-    const factor *x, *y;
+    factor x, y;
 } work;
+
+static work find_work(const round *r, const block *c, int64_t d)
+{
+    const gemm_plan *q = &r->p->plan;
+    bool to_sums = q->keeps_sums && d < q->depths - 1, shared_scalars = q->share_a != q->flipped;
+    const kernel_table *t = to_sums ? r->sum_kernels : r->kernels;
+    return (work){.q = q,
+                  .micro = q->flipped ? t->gemm_micro_flipped : t->gemm_micro,
+                  .k = depth_of(r->p, d),
+                  .row = q->pairs ? GEMM_PAIR_PANELS : q->row,
+                  .m = c->m,
+                  .n = c->n,
+                  .c_size = to_sums ? q->size : r->size,
+                  .first = first_tile(r, d, c),
+                  .x = find_factor(r, c, shared_scalars, d),
+                  .y = find_factor(r, c, !shared_scalars, d)};
+}
 
 /* The tile at row x0 of the scalars and y0 of the vectors. */
 static void multiply_tile(const work *w, int64_t x0, int64_t y0)
@@ -176,59 +214,72 @@ static void multiply_tile(const work *w, int64_t x0, int64_t y0)
     t.bias = after(t.bias, j * q->size);
     t.add = after(t.add, j * w->c_size);
     t.add_rows += i;
-    w->micro(w->k, w->x->data + x0 * w->x->stride, w->row, w->y->data + y0 * w->y->stride, &t);
+    w->micro(w->k, w->x.data + x0 * w->x.stride, w->row, w->y.data + y0 * w->y.stride, &t);
 }
 
-/* Asks for part `part` of `parts` of each of a strip's rows. */
-static void prefetch_rows(const factor *x, int64_t first, int64_t rows, int64_t bytes, int64_t part,
-                          int64_t parts)
+/* Asks for part `part` of `parts` of `bytes` bytes from each of some rows, `stride` bytes apart. */
+static void prefetch(const char *from, int64_t stride, int64_t rows, int64_t bytes, int64_t part,
+                     int64_t parts)
 {
     int64_t length = ceil_div(ceil_div(bytes, parts), GEMM_LINE) * GEMM_LINE;
-    const char *from = x->data + first * x->stride + part * length;
-    for (int64_t i = 0; i < rows; i++, from += x->stride)
-        for (int64_t at = 0; at < length; at += GEMM_LINE)
+    int64_t end = min_of((part + 1) * length, bytes);
+    for (int64_t i = 0; i < rows; i++, from += stride)
+        for (int64_t at = part * length; at < end; at += GEMM_LINE)
             __builtin_prefetch(from + at, 0, 2);
 }
 
-/* c from depth block d of both. */
-static void multiply(const round *r, int64_t d, const factor *x, const factor *y, const block *c)
+/* Sizes of the two factors in a block of C, and of their panels. */
+typedef struct extents {
+    int64_t xs, x_width, ys, y_width;
+} extents;
+
+/* A panel of vectors stays in the first-level cache while scalars pass by. */
+static void multiply_by_panels(const round *r, const block *c, const extents *e)
+{
+    for (int64_t j = 0; j < e->ys; j += e->y_width)
+        for (int64_t d = c->depth_first; d < c->depth_end; d++) {
+            work w = find_work(r, c, d);
+            for (int64_t i = 0; i < e->xs; i += e->x_width)
+                multiply_tile(&w, i, j);
+        }
+}
+
+/* A strip of scalars stays in the first-level cache, and the next is asked for, while panels of
+ * vectors pass by from the second, as many as fit there. */
+static void multiply_by_strips(const round *r, const block *c, const extents *e)
 {
     const gemm_plan *q = &r->p->plan;
-    bool to_sums = q->keeps_sums && d < q->depths - 1;
-    const kernel_table *t = to_sums ? r->sum_kernels : r->kernels;
-    work w = {.q = q,
-              .micro = q->flipped ? t->gemm_micro_flipped : t->gemm_micro,
-              .k = depth_of(r->p, d),
-              .row = q->pairs ? GEMM_PAIR_PANELS : q->row,
-              .m = c->m,
-              .n = c->n,
-              .c_size = to_sums ? q->size : r->size,
-              .first = first_tile(r, d, c),
-              .x = x,
-              .y = y};
-    int64_t xs = q->flipped ? c->n : c->m, ys = q->flipped ? c->m : c->n;
-    int64_t x_width = q->flipped ? q->b_width : q->a_width;
-    int64_t y_width = q->flipped ? q->a_width : q->b_width;
-    if (q->row == 0) {
-        for (int64_t j = 0; j < ys; j += y_width)
-            for (int64_t i = 0; i < xs; i += x_width)
-                multiply_tile(&w, i, j);
-        return;
-    }
-    int64_t bytes = w.k * q->size,
-            chunk = max_of(GEMM_PRIVATE_BYTES / max_of(y->stride, 1) / y_width, 1) * y_width;
-    bool far = xs * bytes > GEMM_PRIVATE_BYTES; /* x is not in the second-level cache already */
-    for (int64_t j0 = 0; j0 < ys; j0 += chunk) {
-        int64_t panels = ceil_div(min_of(chunk, ys - j0), y_width);
-        for (int64_t i = 0; i < xs; i += x_width) {
-            int64_t next = i + x_width < xs ? i + x_width : 0;
-            for (int64_t j = 0; j < panels; j++) {
-                if (far)
-                    prefetch_rows(x, next, min_of(x_width, xs - next), bytes, j, panels);
-                multiply_tile(&w, i, j0 + j * y_width);
+    int64_t bytes = gemm_panel_bytes(q, q->depth) * (c->depth_end - c->depth_first);
+    int64_t y_most = max_of(q->private_most / max_of(bytes, 1) / e->y_width, 1) * e->y_width;
+    bool far = e->xs * bytes > q->private_most; /* x is not in the second-level cache already */
+    for (int64_t j0 = 0; j0 < e->ys; j0 += y_most) {
+        int64_t panels = ceil_div(min_of(y_most, e->ys - j0), e->y_width);
+        for (int64_t i = 0; i < e->xs; i += e->x_width) {
+            int64_t next = i + e->x_width < e->xs ? i + e->x_width : 0;
+            int64_t rows = min_of(e->x_width, e->xs - next);
+            for (int64_t d = c->depth_first; d < c->depth_end; d++) {
+                work w = find_work(r, c, d);
+                for (int64_t j = 0; j < panels; j++) {
+                    if (far)
+                        prefetch(w.x.data + next * w.x.stride, w.x.stride, rows, w.k * q->size, j,
+                                 panels);
+                    multiply_tile(&w, i, j0 + j * e->y_width);
+                }
             }
         }
     }
+}
+
+/* The part of C from the blocks of k that are in reach. */
+static void multiply(const round *r, const block *c)
+{
+    const gemm_plan *q = &r->p->plan;
+    extents e = q->flipped ? (extents){c->n, q->b_width, c->m, q->a_width}
+                           : (extents){c->m, q->a_width, c->n, q->b_width};
+    if (q->row > 0)
+        multiply_by_strips(r, c, &e);
+    else
+        multiply_by_panels(r, c, &e);
 }
 
 /* Finds the rows of a block in the memory of the thread. */
@@ -260,20 +311,18 @@ static void run_tile(const round *r, int64_t tile, char *own)
     int64_t count = min_of((tile + 1) * q->panels / q->tiles * width, extent) - first;
     block c = {.m = q->share_a ? r->count : count,
                .n = q->share_a ? count : r->count,
-               .n0 = q->share_a ? first : r->first};
+               .n0 = q->share_a ? first : r->first,
+               .first = first,
+               .own = own};
     place_rows(r, q->share_a ? r->first : first, &c, own);
-    for (int64_t d = r->depth_first; d < r->depth_end; d++) {
-        int64_t stride = gemm_panel_bytes(q, depth_of(p, d)), k0 = d * q->depth;
-        factor shared = {shared_block(r, d), stride}, private = {own, stride};
-        if (q->row > 0 && q->shared_in_place)
-            shared = factor_in_place(r, r->first, k0);
-        else if (q->row > 0)
-        private = factor_in_place(r, first, k0);
-        if (q->row == 0 || q->shared_in_place)
-            pack(r, q->share_a ? &p->b : &p->a, own, width, first, count, d, reals_of(q, own));
-        bool shared_scalars = q->share_a != q->flipped;
-        multiply(r, d, shared_scalars ? &shared : &private, shared_scalars ? &private : &shared,
-                 &c);
+    for (int64_t d0 = r->depth_first; d0 < r->depth_end; d0 = c.depth_end) {
+        c.depth_first = d0;
+        c.depth_end = min_of(d0 + q->stage, r->depth_end);
+        bool packs = q->private_bytes > 0;
+        for (int64_t d = d0; d < c.depth_end && packs; d++)
+            pack(r, q->share_a ? &p->b : &p->a, private_block(q, &c, d), width, first, count, d,
+                 reals_of(q, own));
+        multiply(r, &c);
     }
 }
 
@@ -382,6 +431,17 @@ void gemm_pack_matrix(const void *source, int64_t item, char *panels, int64_t wi
     int64_t panel = width * k * (int64_t)(x->dtype == ITO_F64 ? sizeof(double) : sizeof(float));
     const char *from = (const char *)x->data +
                        (item * x->stride_item + first * x->stride + k0 * x->stride_k) * size;
+    if (x->stride == 1 && x->stride_k != 1) { /* along rows, a few at a time, as memory likes it */
+        enum { PACK_ROWS = 8 };
+        for (int64_t p = 0; p < k; p += PACK_ROWS) {
+            int64_t steps = min_of(PACK_ROWS, k - p);
+            for (int64_t i = 0; i < count; i += width)
+                t->gemm_pack_strided(panels + i / width * panel + p * (panel / k), width,
+                                     from + (i + p * x->stride_k) * size, 1, x->stride_k,
+                                     min_of(width, count - i), steps);
+        }
+        return;
+    }
     for (int64_t i = 0; i < count; i += width, panels += panel, from += width * x->stride * size)
         t->gemm_pack_strided(panels, width, from, x->stride, x->stride_k, min_of(width, count - i),
                              k);
@@ -395,6 +455,8 @@ ito_status gemm(const gemm_problem *problem)
         q.m *= q.batch; /* rows on rows against one B: one tall product, bit for bit */
         q.batch = 1;
     }
+    if (gemm_thin(&q))
+        return ITO_OK;
     gemm_matrix a = {q.a_dtype, q.a, q.a_row, q.a_col, q.a_batch};
     gemm_matrix b = {q.b_dtype, q.b, q.b_col, q.b_row, q.b_batch};
     gemm_blocks p = {.a_dtype = q.a_dtype,

@@ -66,10 +66,7 @@ typedef struct gemm_layout {
     int64_t image_stride, line_stride, pixel_stride;
 } gemm_layout;
 
-enum {
-    GEMM_PRIVATE_BYTES = 256 << 10, /* of a thread's block: half of a small second-level cache */
-    GEMM_LINE = 64                  /* of a cache */
-};
+enum { GEMM_LINE = 64 }; /* bytes, of a cache */
 
 /* How the work is cut; made by gemm_blocks_plan. One operand is packed once and shared by all
  * threads, the other is packed by each thread for the tile it works on; one of them may be read
@@ -87,8 +84,11 @@ typedef struct gemm_plan {
     int threads;           /* at most */
     int64_t depth, depths; /* of a block of k, and how many blocks */
     int64_t group;         /* blocks of k that are shared at a time */
+    int64_t stage;         /* blocks of k that a tile goes through at a time */
     int64_t span;          /* rows or columns that are shared at a time */
     int64_t panels, tiles; /* of the other operand, and into how many tiles they go */
+    int64_t tile_most;     /* rows or columns in a tile */
+    int64_t private_most;  /* bytes of a thread's block: half of the second-level cache */
     int64_t shared_bytes;  /* of the scratch memory */
     int64_t private_bytes;
     int64_t rows_bytes; /* places of the rows of C, and as many of add and of sums */
@@ -132,6 +132,9 @@ typedef struct gemm_blocks {
     gemm_plan plan;
     tile_plan by_tiles; /* instead of plan, where its kernels are not NULL */
 } gemm_blocks;
+
+/* Of a block of k. */
+int64_t gemm_depth(int64_t k);
 
 /* What sums are made in, and panels hold unless they hold pairs of bf16. */
 static inline ito_dtype gemm_reals(const gemm_blocks *p)

@@ -5,9 +5,9 @@
  * with each of earlier sums, C, the bias and add, whatever its place in the tile and whatever part
  * of the tile is in use.
  */
+#include "tensor/kernels/gemm_store.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/pairs.h"
-#include "tensor/kernels/tile.h"
 #include "tensor/kernels/tiles.h"
 
 #define KERNEL_ROW(result, name, arguments) result KERNEL(name) arguments;
@@ -24,157 +24,117 @@ int64_t KERNEL(gemm_tile_columns)(void)
     return TILE_COLUMNS;
 }
 
-/* ---- transposes ----------------------------------------------------------------------------- */
-
-/* One step of a VL x VL transpose: swap the off-diagonal blocks of size d between rows i, i + d. */
-#if VL == 2
-#define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 2), (1, 3))
-#elif VL == 4
-#define SWAP_2(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 1, 4, 5), (2, 3, 6, 7))
-#define SWAP_1(a, b, lo, hi) SWAP(a, b, lo, hi, (0, 4, 2, 6), (1, 5, 3, 7))
-#elif VL == 8
-#define SWAP_4(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 8, 9, 10, 11), (4, 5, 6, 7, 12, 13, 14, 15))
-#define SWAP_2(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 8, 9, 4, 5, 12, 13), (2, 3, 10, 11, 6, 7, 14, 15))
-#define SWAP_1(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 8, 2, 10, 4, 12, 6, 14), (1, 9, 3, 11, 5, 13, 7, 15))
-#elif VL == 16
-#define SWAP_8(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 4, 5, 6, 7, 16, 17, 18, 19, 20, 21, 22, 23),                   \
-         (8, 9, 10, 11, 12, 13, 14, 15, 24, 25, 26, 27, 28, 29, 30, 31))
-#define SWAP_4(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 2, 3, 16, 17, 18, 19, 8, 9, 10, 11, 24, 25, 26, 27),                 \
-         (4, 5, 6, 7, 20, 21, 22, 23, 12, 13, 14, 15, 28, 29, 30, 31))
-#define SWAP_2(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29),                 \
-         (2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31))
-#define SWAP_1(a, b, lo, hi)                                                                       \
-    SWAP(a, b, lo, hi, (0, 16, 2, 18, 4, 20, 6, 22, 8, 24, 10, 26, 12, 28, 14, 30),                \
-         (1, 17, 3, 19, 5, 21, 7, 23, 9, 25, 11, 27, 13, 29, 15, 31))
-#endif
-#define LANES(...) __VA_ARGS__
-#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
-#define SWAP(a, b, lo, hi, lanes_lo, lanes_hi)                                                     \
-    lo = SHUFFLE(a, b, LANES lanes_lo), hi = SHUFFLE(a, b, LANES lanes_hi)
-
-#define SWAP_STEP(r, d)                                                                            \
-    UNROLL                                                                                         \
-    for (int i = 0; i < VL; i++)                                                                   \
-        if ((i & d) == 0) {                                                                        \
-            vec above = r[i], below = r[i + d];                                                    \
-            SWAP_##d(above, below, r[i], r[i + d]);                                                \
-        }
-
-V_FN void transpose(vec r[VL])
-{
-#if VL >= 16
-    SWAP_STEP(r, 8)
-#endif
-#if VL >= 8
-    SWAP_STEP(r, 4)
-#endif
-#if VL >= 4
-    SWAP_STEP(r, 2)
-#endif
-    SWAP_STEP(r, 1)
-}
-
 /* ---- sums ----------------------------------------------------------------------------------- */
 
-/* From panels of both operands. */
-V_FN void sum_panels(vec acc[TILE_ROWS][2], int64_t k, const real *a, const real *b)
+V_FN void prefetch_step(const void *a, const void *b)
 {
-    clear(acc);
-    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS)
-        add_products(acc, a, 1, b);
+    __builtin_prefetch((const char *)a + STEPS_AHEAD * TILE_ROWS * sizeof(real));
+    prefetch_columns(b);
 }
 
-/* From rows of A where they lie and a panel of B. Rows past the last repeat it; nobody looks at
- * what they give. */
-V_FN void sum_rows(vec acc[TILE_ROWS][2], int64_t k, const real *a, int64_t a_row, int64_t rows,
-                   const real *b)
+/* Each takes the first `rows` rows of the tile and `vectors` vectors of B, constants wherever it is
+ * called from. */
+
+/* From panels of both operands. */
+V_FN void sum_panels(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const real *a,
+                     const real *b)
+{
+    for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
+        prefetch_step(a, b);
+        add_products(acc, rows, vectors, a, 1, b);
+    }
+}
+
+/* From rows of A where they lie and a panel of B. Rows past the last of m repeat it; nobody looks
+ * at what they give. */
+V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const real *a,
+                   int64_t a_row, int64_t m, const real *b)
 {
     const real *row[TILE_ROWS];
     UNROLL
-    for (int i = 0; i < TILE_ROWS; i++)
-        row[i] = a + (i < rows ? i : rows - 1) * a_row;
-    clear(acc);
+    for (int i = 0; i < rows; i++)
+        row[i] = a + (i < m ? i : m - 1) * a_row;
     for (int64_t p = 0; p < k; p++, b += TILE_COLUMNS) {
-        vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+        prefetch_columns(b);
+        vec b0 = v_loadu(b), b1 = v_loadu(b + (vectors - 1) * VL);
         UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             vec ai = v_set1(row[i][p]);
             acc[i][0] = v_fma(ai, b0, acc[i][0]);
-            acc[i][1] = v_fma(ai, b1, acc[i][1]);
+            if (vectors == 2)
+                acc[i][1] = v_fma(ai, b1, acc[i][1]);
         }
     }
 }
 
 #if !KERNEL_F64
 /* From panels of pairs of both; k counts pairs. */
-V_FN void sum_pairs(vec acc[TILE_ROWS][2], int64_t k, const uint32_t *a, const uint32_t *b)
+V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const uint32_t *a,
+                    const uint32_t *b)
 {
-    clear(acc);
     for (int64_t p = 0; p < k; p++, a += TILE_ROWS, b += TILE_COLUMNS) {
-        pairs b0 = pairs_load(b), b1 = pairs_load(b + VL);
+        prefetch_step(a, b);
+        pairs b0 = pairs_load(b), b1 = pairs_load(b + (vectors - 1) * VL);
         UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             pairs ai = pairs_set1(a[i]);
             acc[i][0] = pairs_dot(ai, b0, acc[i][0]);
-            acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
+            if (vectors == 2)
+                acc[i][1] = pairs_dot(ai, b1, acc[i][1]);
         }
     }
 }
 #endif
 
-V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t rows,
-                       const void *b)
+V_FN void sum_some(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const void *a,
+                   int64_t a_row, int64_t m, const void *b)
 {
 #if !KERNEL_F64
     if (a_row == GEMM_PAIR_PANELS) {
-        sum_pairs(acc, (k + 1) / 2, a, b);
+        sum_pairs(acc, rows, vectors, (k + 1) / 2, a, b);
         return;
     }
 #endif
     if (a_row == GEMM_PANEL)
-        sum_panels(acc, k, a, b);
+        sum_panels(acc, rows, vectors, k, a, b);
     else
-        sum_rows(acc, k, a, a_row, rows, b);
+        sum_rows(acc, rows, vectors, k, a, a_row, m, b);
+}
+
+/* The sums of m rows and n columns; the others of the tile mean nothing. */
+V_FN void sum_products(vec acc[TILE_ROWS][2], int64_t k, const void *a, int64_t a_row, int64_t m,
+                       const void *b, int64_t n)
+{
+    clear(acc);
+    if (n <= VL)
+        sum_some(acc, TILE_ROWS, 1, k, a, a_row, m, b);
+    else if (m > TILE_ROWS * 2 / 3)
+        sum_some(acc, TILE_ROWS, 2, k, a, a_row, m, b);
+    else if (m > TILE_ROWS / 3)
+        sum_some(acc, TILE_ROWS * 2 / 3, 2, k, a, a_row, m, b);
+    else
+        sum_some(acc, TILE_ROWS / 3, 2, k, a, a_row, m, b);
 }
 
 /* ---- what becomes of them ------------------------------------------------------------------- */
 
-/* Up to VL elements of row i of C, from column j on: n of them are there. */
-V_FN void store_row(vec sum, const gemm_tile *to, int64_t i, int64_t j, int64_t n)
-{
-    elem *c = (elem *)to->c + to->rows[i] + j;
-    if (to->earlier != NULL)
-        sum = v_load((const real *)to->earlier + to->earlier_rows[i] + j, n) + sum;
-    if (to->accumulate)
-        sum = e_load(c, n) + sum;
-    if (to->bias != NULL)
-        sum = sum + v_load((const real *)to->bias + j, n);
-    if (to->add != NULL)
-        sum = sum + e_load((const elem *)to->add + to->add_rows[i] + j, n);
-    e_store(c, sum, n);
-}
-
-V_FN void store_tile(vec acc[TILE_ROWS][2], const gemm_tile *to, int64_t m, int64_t n)
+/* Asks for the rows of C, which are wanted when the sums are done. */
+V_FN void prefetch_tile(const gemm_tile *to)
 {
     UNROLL
     for (int i = 0; i < TILE_ROWS; i++)
-        if (i < m) {
-            store_row(acc[i][0], to, i, 0, n);
-            if (n > VL)
-                store_row(acc[i][1], to, i, VL, n - VL);
+        if (i < to->m) {
+            const elem *c = (const elem *)to->c + to->rows[i];
+            __builtin_prefetch(c, 1);
+            __builtin_prefetch(c + VL, 1);
         }
 }
 
 void KERNEL(gemm_micro)(int64_t k, const void *a, int64_t a_row, const void *b, const gemm_tile *to)
 {
     vec acc[TILE_ROWS][2];
-    sum_products(acc, k, a, a_row, to->m, b);
+    prefetch_tile(to);
+    sum_products(acc, k, a, a_row, to->m, b, to->n);
     if (to->m == TILE_ROWS && to->n == TILE_COLUMNS)
         store_tile(acc, to, TILE_ROWS, TILE_COLUMNS);
     else
@@ -185,22 +145,8 @@ void KERNEL(gemm_micro_flipped)(int64_t k, const void *b, int64_t b_row, const v
                                 const gemm_tile *to)
 {
     vec acc[TILE_ROWS][2];
-    sum_products(acc, k, b, b_row, to->n, a);
-    UNROLL
-    for (int half = 0; half < 2; half++) {
-        UNROLL
-        for (int j = 0; j < TILE_ROWS; j += VL) {
-            vec r[VL];
-            UNROLL
-            for (int i = 0; i < VL; i++)
-                r[i] = j + i < TILE_ROWS ? acc[j + i][half] : v_zero();
-            transpose(r);
-            UNROLL
-            for (int i = 0; i < VL; i++)
-                if (half * VL + i < to->m && j < to->n)
-                    store_row(r[i], to, half * VL + i, j, to->n - j);
-        }
-    }
+    sum_products(acc, k, b, b_row, to->n, a, to->m);
+    store_flipped(acc, to);
 }
 
 void KERNEL(gemm_store)(const void *sums, int64_t row, const gemm_tile *to)

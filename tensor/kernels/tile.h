@@ -23,16 +23,32 @@ V_FN void clear(vec acc[TILE_ROWS][2])
         acc[i][0] = acc[i][1] = v_zero();
 }
 
-/* One step of k: the elements of A, a_row apart, times a row of a panel of B. */
-V_FN void add_products(vec acc[TILE_ROWS][2], const real *a, int64_t a_row, const real *b)
+/* One step of k: the elements of `rows` rows of A, a_row apart, times a row of a panel of B, of
+ * which `vectors` are in use, one or two. */
+V_FN void add_products(vec acc[TILE_ROWS][2], int rows, int vectors, const real *a, int64_t a_row,
+                       const real *b)
 {
-    vec b0 = v_loadu(b), b1 = v_loadu(b + VL);
+    vec b0 = v_loadu(b), b1 = v_loadu(b + (vectors - 1) * VL);
     UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
+    for (int i = 0; i < rows; i++) {
         vec ai = v_set1(a[i * a_row]);
         acc[i][0] = v_fma(ai, b0, acc[i][0]);
-        acc[i][1] = v_fma(ai, b1, acc[i][1]);
+        if (vectors == 2)
+            acc[i][1] = v_fma(ai, b1, acc[i][1]);
     }
+}
+
+/* Operands come from the second-level cache, mostly, and are asked for so many steps of k before
+ * their time: the processor's own prefetching is late by a tenth of the whole. Past the end of a
+ * panel lies the next one. */
+enum { STEPS_AHEAD = 16 };
+
+V_FN void prefetch_columns(const void *b)
+{
+    const char *ahead = (const char *)b + STEPS_AHEAD * 2 * sizeof(vec);
+    __builtin_prefetch(ahead);
+    if (2 * sizeof(vec) > 64)
+        __builtin_prefetch(ahead + sizeof(vec));
 }
 
 #endif

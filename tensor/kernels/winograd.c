@@ -238,17 +238,18 @@ void KERNEL(winograd_filter_gradient)(void *dw, int64_t step_h, int64_t step_w, 
 
 /* ---- products ------------------------------------------------------------------------------- */
 
-V_FN void store_tile(vec acc[TILE_ROWS][2], real *c, int64_t c_row, bool accumulate)
+/* `rows` is a constant wherever it is called from. */
+V_FN void store_tile(vec acc[TILE_ROWS][2], int rows, real *c, int64_t c_row, bool accumulate)
 {
     if (accumulate) {
         UNROLL
-        for (int i = 0; i < TILE_ROWS; i++) {
+        for (int i = 0; i < rows; i++) {
             acc[i][0] = v_loadu(c + i * c_row) + acc[i][0];
             acc[i][1] = v_loadu(c + i * c_row + VL) + acc[i][1];
         }
     }
     UNROLL
-    for (int i = 0; i < TILE_ROWS; i++) {
+    for (int i = 0; i < rows; i++) {
         v_storeu(c + i * c_row, acc[i][0]);
         v_storeu(c + i * c_row + VL, acc[i][1]);
     }
@@ -262,18 +263,36 @@ void KERNEL(winograd_multiply)(int64_t k, const void *a, const void *b, void *c,
     vec acc[TILE_ROWS][2];
     clear(acc);
     for (int64_t p = 0; p < k; p += VL, from += TILE_ROWS * VL)
-        for (int lane = 0; lane < VL; lane++, panel += 2 * VL)
-            add_products(acc, from + lane, VL, panel);
-    store_tile(acc, c, c_row, accumulate);
+        for (int lane = 0; lane < VL; lane++, panel += 2 * VL) {
+            prefetch_columns(panel);
+            __builtin_prefetch(from + TILE_ROWS * VL + lane * TILE_ROWS);
+            add_products(acc, TILE_ROWS, 2, from + lane, VL, panel);
+        }
+    store_tile(acc, TILE_ROWS, c, c_row, accumulate);
 }
 
-void KERNEL(winograd_accumulate)(int64_t k, const void *a, int64_t a_step, const void *b,
-                                 int64_t b_step, void *c, int64_t c_row, bool accumulate)
+V_FN void accumulate_rows(int rows, int64_t k, const real *a, int64_t a_step, const real *b,
+                          int64_t b_step, real *c, int64_t c_row, bool accumulate)
 {
-    const real *from = a, *panel = b;
     vec acc[TILE_ROWS][2];
     clear(acc);
-    for (int64_t p = 0; p < k; p++, from += a_step, panel += b_step)
-        add_products(acc, from, 1, panel);
-    store_tile(acc, c, c_row, accumulate);
+    for (int64_t p = 0; p < k; p++, a += a_step, b += b_step) {
+        __builtin_prefetch(a + STEPS_AHEAD * a_step);
+        __builtin_prefetch(b + STEPS_AHEAD * b_step);
+        __builtin_prefetch(b + STEPS_AHEAD * b_step + VL);
+        add_products(acc, rows, 2, a, 1, b);
+    }
+    store_tile(acc, rows, c, c_row, accumulate);
+}
+
+void KERNEL(winograd_accumulate)(int64_t k, const void *a, int64_t a_step, int64_t rows,
+                                 const void *b, int64_t b_step, void *c, int64_t c_row,
+                                 bool accumulate)
+{
+    if (rows == TILE_ROWS)
+        accumulate_rows(TILE_ROWS, k, a, a_step, b, b_step, c, c_row, accumulate);
+    else if (rows > TILE_ROWS / 3)
+        accumulate_rows(TILE_ROWS * 2 / 3, k, a, a_step, b, b_step, c, c_row, accumulate);
+    else
+        accumulate_rows(TILE_ROWS / 3, k, a, a_step, b, b_step, c, c_row, accumulate);
 }

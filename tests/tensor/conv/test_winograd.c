@@ -129,6 +129,16 @@ Test(winograd, crosses_panels_and_blocks)
     check(shape_of(9, 13, 17, 20, 40, 1));
 }
 
+/* Many tiles and few channels: the gradient of the weights is made in groups of tiles, of all input
+ * channels or of half of them at a time. */
+Test(winograd, sums_the_weights_of_many_tiles_in_groups)
+{
+    check(shape_of(8, 32, 32, 20, 7, 1));
+    check(shape_of(520, 3, 4, 33, 40, 0));
+    check(shape_of(520, 3, 3, 100, 70, 0));
+    check(shape_of(600, 3, 3, 96, 64, 0));
+}
+
 Test(winograd, stays_accurate_for_the_shapes_of_the_networks)
 {
     static const int64_t shapes[][3] = {{128, 128, 8}, {384, 128, 4}, {512, 256, 4}, {256, 256, 8},
@@ -189,8 +199,9 @@ Test(winograd, adds_an_image_or_a_row_for_each_image_to_the_result)
 
 Test(winograd, gives_the_same_bits_for_any_number_of_threads)
 {
-    static const int64_t shapes[][5] = {{9, 14, 14, 40, 48}, {4, 7, 7, 64, 64}, {1, 5, 5, 300, 72}};
-    for (size_t i = 0; i < 6; i++) {
+    static const int64_t shapes[][5] = {
+        {9, 14, 14, 40, 48}, {4, 7, 7, 64, 64}, {1, 5, 5, 300, 72}, {140, 7, 7, 36, 20}};
+    for (size_t i = 0; i < 8; i++) {
         const int64_t *q = shapes[i / 2];
         ito_dtype dtype = i % 2 == 0 ? ITO_F32 : ITO_BF16;
         data one = make(shape_of(q[0], q[1], q[2], q[3], q[4], 1)), d = again(&one);

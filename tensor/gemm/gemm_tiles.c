@@ -11,6 +11,7 @@
 #include <string.h>
 
 enum {
+    DEPTH_WHOLE = 4608,       /* up to here k is one block */
     DEPTH_MOST = 2048,        /* of a block of k, where C can hold sums */
     SHARED_BYTES = 6 << 20,   /* of packed B */
     SHARED_A_BYTES = 1 << 20, /* of packed A, if it is all packed at once */
@@ -56,7 +57,7 @@ size_t gemm_tiles_plan(gemm_blocks *p)
 {
     tile_plan *q = &p->by_tiles;
     int64_t k = max_of(p->k, 1);
-    q->depth = round_up(ceil_div(k, ceil_div(k, DEPTH_MOST)), TILE_STEP);
+    q->depth = round_up(k <= DEPTH_WHOLE ? k : ceil_div(k, ceil_div(k, DEPTH_MOST)), TILE_STEP);
     q->depths = ceil_div(k, q->depth);
     int64_t most = max_of(SHARED_BYTES / (q->depth * 2) / TILE_BLOCK, 1) * TILE_BLOCK;
     q->span = round_up(ceil_div(p->n, ceil_div(p->n, most)), TILE_BLOCK);

@@ -226,7 +226,7 @@ Test(tiles, products_have_the_same_bits_by_registers_and_in_plain_c)
     for (int bits = 0; bits < 8; bits++) {
         ito_dtype types[] = {bits & 4 ? ITO_F32 : ITO_BF16, ITO_BF16,
                              bits & 4 ? ITO_BF16 : ITO_F32};
-        data d = make_mixed(types, 70, 50, 2200,
+        data d = make_mixed(types, 70, 50, 4700,
                             (options){.a_t = bits & 1, .b_t = bits & 2, .bias = true}, fractions);
         d.p.way = GEMM_TILES;
         cr_assert(isa_use("amx"));
@@ -244,7 +244,7 @@ Test(tiles, products_have_the_same_bits_by_registers_and_in_plain_c)
  * that reals give the same. */
 Test(tiles, a_tall_and_deep_product_is_done_in_pieces)
 {
-    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_BF16, ITO_BF16}, 4500, 1000, 2100,
+    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_BF16, ITO_BF16}, 4500, 1000, 4700,
                         (options){.b_t = true, .bias = true}, integers);
     gemm_matrix matrix = {.dtype = ITO_BF16};
     gemm_blocks p = {.a_dtype = ITO_BF16,
@@ -254,7 +254,7 @@ Test(tiles, a_tall_and_deep_product_is_done_in_pieces)
                      .items = 1,
                      .m = 4500,
                      .n = 1000,
-                     .k = 2100,
+                     .k = 4700,
                      .a = {.pack = gemm_pack_matrix, .source = &matrix},
                      .b = {.pack = gemm_pack_matrix, .source = &matrix}};
     gemm_blocks_plan(&p);
@@ -309,7 +309,7 @@ Test(tiles, products_leave_no_state_of_tiles_behind)
 /* A row of C is the same whatever rows are beside it, and however the others are cut. */
 Test(tiles, a_row_has_the_same_bits_alone_and_among_others)
 {
-    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_F32, ITO_F32}, 300, 70, 2100,
+    data d = make_mixed((ito_dtype[]){ITO_BF16, ITO_F32, ITO_F32}, 300, 70, 4700,
                         (options){.b_t = true}, fractions);
     d.p.way = GEMM_TILES;
     cr_assert_eq(gemm(&d.p), ITO_OK);

@@ -152,7 +152,7 @@ static bool forward_blocks(const attention_forward *a, int64_t batch)
     if (batch == 0 || step == 0)
         return true;
     int64_t per_matrix = (a->q.rows + step - 1) / step, tasks = batch * per_matrix;
-    int threads = tasks < ito_threads() ? 1 : threads_for(batch * a->q.rows * a->k.rows);
+    int threads = 2 * tasks < ito_threads() ? 1 : threads_for(batch * a->q.rows * a->k.rows);
     bool failed = false;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) {
@@ -315,7 +315,7 @@ static bool backward_matrix(const attention_backward *w, int64_t i)
 static bool backward_matrices(const attention_backward *w, int64_t batch)
 {
     const attention_forward *a = &w->forward;
-    int threads = batch < ito_threads() ? 1 : threads_for(batch * a->q.rows * a->k.rows);
+    int threads = 2 * batch < ito_threads() ? 1 : threads_for(batch * a->q.rows * a->k.rows);
     bool failed = false;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < batch; i++)

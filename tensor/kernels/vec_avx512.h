@@ -106,14 +106,24 @@ V_FN vec v_widen(__m256i h)
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(h), 16));
 }
 
-/* The vector form of f32_to_bf16. The instruction for it would take denormals for 0. */
-V_FN __m256i v_narrow(vec a)
+/* The vector form of f32_to_bf16. */
+V_FN __m256i v_narrow_any(vec a)
 {
     __m512i u = _mm512_castps_si512(a);
     __m512i odd = _mm512_and_si512(_mm512_srli_epi32(u, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(_mm512_add_epi32(u, _mm512_set1_epi32(0x7fff)), odd);
     rounded = _mm512_mask_or_epi32(rounded, v_ne(a, a), u, _mm512_set1_epi32(0x400000));
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+V_FN __m256i v_narrow(vec a)
+{
+#if defined(__AVX512BF16__)
+    enum { DENORMAL = 0x20 }; /* the instruction takes them for 0 */
+    if (__builtin_expect(_mm512_fpclass_ps_mask(a, DENORMAL) == 0, 1))
+        return (__m256i)_mm512_cvtneps_pbh(a);
+#endif
+    return v_narrow_any(a);
 }
 
 V_FN vec v_from_bf16(const elem *p)

@@ -35,11 +35,12 @@ enum {
 
 bool conv_by_tiles(ito_dtype dtype, const conv_shape *s)
 {
-    enum { CHANNELS = 8 };
+    enum { CHANNELS = 8, REACH = 32 }; /* beyond it a canvas would be mostly zeros */
+    int64_t reach_h = (s->kh - 1) * s->dilation_h, reach_w = (s->kw - 1) * s->dilation_w;
     return dtype == ITO_BF16 && tiles_in_use() != NULL && s->groups == 1 && s->stride_h == 1 &&
            s->stride_w == 1 && s->kh * s->kw > 1 && s->kh * s->kw <= TAPS_MOST &&
-           s->pad_top <= (s->kh - 1) * s->dilation_h &&
-           s->pad_left <= (s->kw - 1) * s->dilation_w && s->ci >= CHANNELS && s->co >= CHANNELS;
+           reach_h <= REACH && reach_w <= REACH && s->pad_top <= reach_h &&
+           s->pad_left <= reach_w && s->ci >= CHANNELS && s->co >= CHANNELS;
 }
 
 /* ---- the canvas -------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ static void end(void)
 }
 
 /* After some 2000 cycles without it, the upper half of the vector unit sleeps, and the tile store
- * that wakes it takes a thousand more (measured on Emerald Rapids). One addition in a step keeps it
+ * that wakes it takes a thousand more (measured on an Intel Xeon). One addition in a step keeps it
  * awake. */
 T_FN void stay_awake(void)
 {

@@ -71,9 +71,11 @@ Test(conv_tiles, takes_what_lies_on_a_canvas_and_no_more)
 {
     conv_shape fits = shape_of(1, 8, 8, 16, 16, 3, 1, 1, 1, 1);
     conv_shape others[] = {
-        shape_of(1, 8, 8, 16, 16, 3, 2, 1, 1, 1), shape_of(1, 8, 8, 16, 16, 3, 1, 1, 1, 2),
-        shape_of(1, 8, 8, 16, 16, 1, 1, 0, 1, 1), shape_of(1, 8, 8, 7, 16, 3, 1, 1, 1, 1),
-        shape_of(1, 8, 8, 16, 7, 3, 1, 1, 1, 1),  shape_of(1, 8, 8, 16, 16, 3, 1, 3, 1, 1)};
+        shape_of(1, 8, 8, 16, 16, 3, 1, 17, 17, 1),
+
+        shape_of(1, 8, 8, 16, 16, 3, 2, 1, 1, 1),   shape_of(1, 8, 8, 16, 16, 3, 1, 1, 1, 2),
+        shape_of(1, 8, 8, 16, 16, 1, 1, 0, 1, 1),   shape_of(1, 8, 8, 7, 16, 3, 1, 1, 1, 1),
+        shape_of(1, 8, 8, 16, 7, 3, 1, 1, 1, 1),    shape_of(1, 8, 8, 16, 16, 3, 1, 3, 1, 1)};
     cr_assert(isa_use("amx-emulated"));
     cr_assert(conv_by_tiles(ITO_BF16, &fits));
     cr_assert_not(conv_by_tiles(ITO_F32, &fits));

@@ -1,4 +1,5 @@
 /* What ito-ddpm can be told: wrong usage is one sentence, the usage line and exit code 2. */
+#include "tensor/internal.h"
 #include "tests/examples/cli.h"
 
 #include "tensor/runtime.h"
@@ -221,10 +222,9 @@ Test(cli_usage, instruction_sets_that_cannot_be_used_are_refused)
 {
     refuses_isa("avx3",
                 "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16, amx, amx-emulated");
-    bool amx = strcmp(ito_isa(), "amx") == 0;
-    if (!amx && strcmp(ito_isa(), "avx512bf16") != 0)
+    if (!isa_use("avx512bf16"))
         refuses_isa("avx512bf16", "ITO_ISA: this processor lacks avx512bf16; the best it has is ");
-    if (!amx)
+    if (!isa_use("amx"))
         refuses_isa(
             "amx",
             "ITO_ISA: this processor lacks amx, or the system forbids it; the best it has is ");

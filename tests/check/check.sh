@@ -56,12 +56,6 @@ check_threads() { # build directory
     ninja -C "$1" tests/threads && TSAN_OPTIONS=ignore_noninstrumented_modules=1 "$1/tests/threads"
 }
 
-run_cppcheck() { # options; files on stdin
-    cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
-        --enable=warning,performance -j "$(nproc)" \
-        --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ "$@"
-}
-
 cppcheck_files() { # options; files on stdin
     cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
         --enable=warning,performance -j "$(nproc)" \

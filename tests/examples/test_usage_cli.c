@@ -2,7 +2,6 @@
 #include "tensor/internal.h"
 #include "tests/examples/cli.h"
 
-
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <stdio.h>

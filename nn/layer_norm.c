@@ -20,6 +20,19 @@ static bool eps_fits(const char *name, double eps)
            error_false(ITO_ERR_RANGE, "%s: eps %g is negative or not finite", name, eps);
 }
 
+/* Makes the parameters that there is a place for; frees the module if one cannot be made. */
+static bool has_parameters(ito_module *m, ito_shape shape, ito_tensor **weight, ito_tensor **bias)
+{
+    if (weight != NULL)
+        *weight = ito_module_parameter(m, "weight", ito_ones(shape, ITO_F32));
+    if (bias != NULL)
+        *bias = ito_module_parameter(m, "bias", ito_zeros(shape, ITO_F32));
+    bool made = (weight == NULL || *weight != NULL) && (bias == NULL || *bias != NULL);
+    if (!made)
+        ito_module_free(m);
+    return made;
+}
+
 /* ---- layer norm ---- */
 
 static ito_tensor *layer_norm(ito_module *self, ito_tensor *x)
@@ -39,20 +52,11 @@ ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char 
     l->base.forward = layer_norm;
     l->normalized_shape = normalized_shape;
     l->eps = options.eps;
-    if (!options.elementwise_affine)
-        return l;
-    l->weight = ito_module_parameter(&l->base, "weight", ito_ones(normalized_shape, ITO_F32));
-    if (l->weight == NULL)
-        goto fail;
-    if (!options.bias)
-        return l;
-    l->bias = ito_module_parameter(&l->base, "bias", ito_zeros(normalized_shape, ITO_F32));
-    if (l->bias == NULL)
-        goto fail;
-    return l;
-fail:
-    ito_module_free(&l->base);
-    return NULL;
+    bool biased = options.elementwise_affine && options.bias;
+    return has_parameters(&l->base, normalized_shape,
+                          options.elementwise_affine ? &l->weight : NULL, biased ? &l->bias : NULL)
+               ? l
+               : NULL;
 }
 
 ito_tensor *ito_layer_norm_forward(ito_layer_norm_layer *layer, ito_tensor *x)
@@ -82,15 +86,10 @@ ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *nam
     l->base.forward = rms_norm;
     l->normalized_shape = normalized_shape;
     l->eps = options.eps;
-    if (!options.elementwise_affine)
-        return l;
-    l->weight = ito_module_parameter(&l->base, "weight", ito_ones(normalized_shape, ITO_F32));
-    if (l->weight == NULL)
-        goto fail;
-    return l;
-fail:
-    ito_module_free(&l->base);
-    return NULL;
+    return has_parameters(&l->base, normalized_shape,
+                          options.elementwise_affine ? &l->weight : NULL, NULL)
+               ? l
+               : NULL;
 }
 
 ito_tensor *ito_rms_norm_forward(ito_rms_norm_layer *layer, ito_tensor *x)

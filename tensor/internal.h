@@ -61,6 +61,8 @@ const char *tensor_shape_str(const ito_tensor *t);
 /* For tests: use this instruction set from now on; false if it does not exist or the processor
  * lacks it. */
 bool isa_use(const char *name);
+/* For tests: the i-th name that ITO_ISA may have, or NULL after the last. */
+const char *isa_name(int i);
 /* How many threads a loop of this much work (elements touched, about one per nanosecond) deserves:
  *     #pragma omp parallel for num_threads(threads_for(n)) schedule(static)
  * Results never depend on it: sums use fixed chunks, outputs have one writer. */

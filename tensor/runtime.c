@@ -125,6 +125,11 @@ static const isa_choice *find_isa(const char *name)
     return strcmp(name, emulated.name) == 0 ? &emulated : NULL;
 }
 
+const char *isa_name(int i)
+{
+    return i < ISAS ? isas[i].name : i == ISAS ? emulated.name : NULL;
+}
+
 static bool can_use(const isa_choice *isa)
 {
     return isa == &emulated || processor_has((int)(isa - isas));

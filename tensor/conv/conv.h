@@ -4,7 +4,8 @@
  * where images are bf16, else as the images. Internal; shapes are checked by the caller. In f32 and
  * bf16, most 3x3 convolutions of stride 1 go by way of Winograd (winograd.h) instead, which rounds
  * more coarsely; ITO_WINOGRAD=0 in the environment, read at the first convolution, keeps to
- * implicit GEMM.
+ * implicit GEMM. Where products of bf16 are made by tiles, convolutions of stride 1 are as well
+ * (conv_tiles.h).
  *
  * Memory: x [n][h][w][ci], y [n][oh][ow][co], w [co][kh][kw][ci / groups], all dense. Determinism
  * as in gemm.h: bits depend on neither threads nor n.

@@ -1,3 +1,4 @@
+/* The system is asked once how large the second-level cache is. See cache.h. */
 #include "tensor/gemm/cache.h"
 
 #include <pthread.h>

@@ -1,3 +1,5 @@
+/* Few rows times a large operand that is read where it lies. Of one block of k at a time, some
+ * columns of it are taken for all rows, so that it comes from memory once. See gemm_thin.h. */
 #include "tensor/gemm/gemm_thin.h"
 
 #include "tensor/gemm/cache.h"

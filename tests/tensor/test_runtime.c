@@ -55,6 +55,15 @@ Test(runtime, an_unknown_instruction_set_is_reported)
         "ITO_ISA: \"mmx\" is none of base, avx2, avx512, avx512bf16, amx, amx-emulated");
 }
 
+Test(runtime, the_report_names_every_instruction_set)
+{
+    setenv("ITO_ISA", "mmx", 1);
+    cr_assert_eq(ito_isa_check(), ITO_ERR_ARGUMENT);
+    cr_assert_str_eq(isa_name(0), "base");
+    for (int i = 0; isa_name(i) != NULL; i++)
+        cr_assert_not_null(strstr(ito_error_message(), isa_name(i)), "%s", isa_name(i));
+}
+
 Test(runtime, a_lacking_instruction_set_is_reported)
 {
     setenv("ITO_ISA", "avx512bf16", 1);

@@ -7,7 +7,7 @@
 
 enum { OP_CHECK_INPUTS = 6 };
 
-/* The test case of each row of the table, in tests/autograd/ops/. */
+/* The test case of a row of ops.def, in tests/autograd/ops/: see test_ops.c. */
 #define CASE(name) void case_##name(void);
 #define OP_PRIMITIVE(name, ...) CASE(name)
 #define OP_FUSED(name, ...) CASE(name)

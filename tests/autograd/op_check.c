@@ -1,6 +1,8 @@
 /* What every differentiable operation must pass; see op_check.h. */
 #include "tests/autograd/op_check.h"
 
+#include "autograd/transforms.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -14,6 +16,19 @@ ito_tensor *random_tensor(ito_shape shape, double low, double high, uint64_t see
     double *v = ito_data(t);
     for (int64_t i = 0; i < ito_numel(t); i++)
         v[i] = low + (high - low) * v[i];
+    return t;
+}
+
+ito_tensor *distinct_tensor(ito_shape shape, double low, double high)
+{
+    ito_tensor *t = ito_empty(shape, ITO_F64);
+    cr_assert_not_null(t, "%s", ito_error());
+    double *v = ito_data(t);
+    int64_t n = ito_numel(t);
+    for (int64_t i = 0; i < n; i++) { /* 7919 i mod n, with a prime that does not divide n */
+        double place = (double)(7919 * i % n) + 0.25;
+        v[i] = low + (high - low) * place / (double)n;
+    }
     return t;
 }
 
@@ -96,10 +111,13 @@ static void make_inputs(const op_check *c, const ito_shape *shape, ito_dtype dty
         in[i] = c->given[i];
         if (in[i] != NULL)
             continue;
-        double low = c->low, high = c->high;
-        if (low == 0 && high == 0)
-            low = -2, high = 2;
-        ito_tensor *t = random_tensor(shape[i], low, high, (uint64_t)i + 7);
+        op_range r = c->range[i];
+        if (r.low == 0 && r.high == 0)
+            r = (op_range){c->low, c->high};
+        if (r.low == 0 && r.high == 0)
+            r = (op_range){-2, 2};
+        ito_tensor *t = c->distinct[i] ? distinct_tensor(shape[i], r.low, r.high)
+                                       : random_tensor(shape[i], r.low, r.high, (uint64_t)i + 7);
         t = order == REVERSED ? reversed(t) : t;
         ito_dtype own = dtype_of_input(c, i, dtype);
         in[i] = own == ITO_F64 ? ito_clone(t) : ito_cast(order == ROUNDED ? rounded(t) : t, own);
@@ -162,6 +180,58 @@ static void check_gradients(const op_check *c, layout order)
                          ito_error());
         ito_scope_end();
     }
+}
+
+/* The derivative along a direction by forward mode, and what it is applied to. */
+typedef struct direction {
+    const op_check *c;
+    ito_tensor *along[OP_CHECK_INPUTS]; /* NULL: not this input */
+} direction;
+
+static ito_tensor *derivative_along(ito_tensor *const *in, int64_t n, void *context)
+{
+    const direction *d = context;
+    return ito_jvp(d->c->f, d->c->context, in, n, d->along, NULL);
+}
+
+/* u . (J v) is (u J) . v, whose u J has been compared with differences; and J v, differentiated
+ * itself, meets its own differences. */
+static void check_forward_mode(const op_check *c, layout order)
+{
+    unsigned all = differentiable(c);
+    if (all == 0)
+        return;
+    ito_scope_begin();
+    ito_tensor *in[OP_CHECK_INPUTS], *y;
+    make_inputs(c, c->shape, ITO_F64, order, all, in);
+    direction d = {.c = c};
+    for (int i = 0; i < c->n; i++)
+        if ((all >> i & 1) != 0)
+            d.along[i] = random_tensor(ito_shape_of(in[i]), -1, 1, (uint64_t)i + 50);
+    if (!c->sweeps)
+        ito_no_grad_begin();
+    ito_tensor *dy = ito_jvp(c->f, c->context, in, c->n, d.along, &y);
+    if (!c->sweeps)
+        ito_no_grad_end();
+    cr_assert_not_null(dy, "%s, forward mode: %s", c->what, ito_error());
+    assert_close(y, c->f(in, c->n, c->context), 0, c->what);
+    ito_tensor *u = random_tensor(ito_shape_of(y), -1, 1, 99);
+    double forward = ito_item(ito_sum(ito_mul(u, dy))), backward = 0, scale = 1;
+    cr_assert_eq(ito_backward(c->f(in, c->n, c->context), .cotangent = u), ITO_OK, "%s",
+                 ito_error());
+    for (int i = 0; i < c->n; i++) {
+        if (d.along[i] == NULL || ito_grad_of(in[i]) == NULL)
+            continue;
+        double part = ito_item(ito_sum(ito_mul(ito_grad_of(in[i]), d.along[i])));
+        backward += part;
+        scale = fmax(scale, fabs(part));
+    }
+    cr_assert_float_eq(forward, backward, 1e-10 * scale, "%s: %.17g forward, %.17g backward",
+                       c->what, forward, backward);
+    if (!c->no_second)
+        cr_assert_eq(ito_gradcheck(derivative_along, &d, in, c->n), ITO_OK, "%s, forward mode: %s",
+                     c->what, ito_error());
+    ito_scope_end();
 }
 
 static void check_layouts(const op_check *c)
@@ -325,8 +395,11 @@ void op_check_run(op_check c)
         check_gradients(&c, REVERSED);
         check_layouts(&c);
     }
+    check_forward_mode(&c, ROW_MAJOR);
+    check_forward_mode(&c, REVERSED);
     check_f32(&c);
-    check_bf16(&c);
+    if (!c.no_bf16)
+        check_bf16(&c);
     check_threads(&c);
     check_isas(&c);
     check_null(&c);

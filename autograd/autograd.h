@@ -74,8 +74,7 @@ typedef struct ito_backward_options {
  * is given.
  */
 ITO_API ito_status ito_backward_with(ito_tensor *output, ito_backward_options options);
-#define ito_backward(output, ...)                                                                  \
-    ITO_AT(ito_backward_with(output, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+#define ito_backward(...) ITO_AT(ITO_CALL_1(ito_backward_with, ito_backward_options, __VA_ARGS__, ))
 
 /**
  * The gradient of output with respect to input (any tensor it was computed from), leaving every
@@ -85,8 +84,7 @@ ITO_API ito_status ito_backward_with(ito_tensor *output, ito_backward_options op
  */
 ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
                                   ito_backward_options options);
-#define ito_grad(output, input, ...)                                                               \
-    ITO_AT(ito_grad_with(output, input, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+#define ito_grad(...) ITO_AT(ITO_CALL_2(ito_grad_with, ito_backward_options, __VA_ARGS__, ))
 
 /** The same for n inputs in one sweep; grads[i] is written only on success. */
 ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
@@ -118,9 +116,8 @@ typedef struct ito_recompute_options {
  */
 ITO_API ito_tensor *ito_recompute_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                        int64_t n, ito_recompute_options options);
-#define ito_recompute(f, context, inputs, n, ...)                                                  \
-    ITO_AT(ito_recompute_with(f, context, inputs, n,                                               \
-                              ITO_OPTIONS(ito_recompute_options, __VA_ARGS__)))
+#define ito_recompute(...)                                                                         \
+    ITO_AT(ITO_CALL_4(ito_recompute_with, ito_recompute_options, __VA_ARGS__, ))
 /**
  * Called with the gradient that reaches a tensor in each sweep, before it is passed on.
  * @return the gradient to use instead: grad itself, or another of its shape; NULL after an error.
@@ -154,16 +151,14 @@ typedef struct ito_gradcheck_options {
  */
 ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                       int64_t n, ito_gradcheck_options options);
-#define ito_gradcheck(f, context, inputs, n, ...)                                                  \
-    ITO_AT(ito_gradcheck_with(f, context, inputs, n,                                               \
-                              ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+#define ito_gradcheck(...)                                                                         \
+    ITO_AT(ITO_CALL_4(ito_gradcheck_with, ito_gradcheck_options, __VA_ARGS__, ))
 
 /** The same for the gradient of the gradient. */
 ITO_API ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                           int64_t n, ito_gradcheck_options options);
-#define ito_gradgradcheck(f, context, inputs, n, ...)                                              \
-    ITO_AT(ito_gradgradcheck_with(f, context, inputs, n,                                           \
-                                  ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+#define ito_gradgradcheck(...)                                                                     \
+    ITO_AT(ITO_CALL_4(ito_gradgradcheck_with, ito_gradcheck_options, __VA_ARGS__, ))
 
 /* ---- operations of one's own --------------------------------------------------------------------
  */
@@ -199,8 +194,8 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 #ifdef __cplusplus
 #include <initializer_list>
 #define ITO_GENERATORS(...)                                                                        \
-    .generators = std::initializer_list<ito_generator *>{__VA_ARGS__}.begin(),                     \
-    .n_generators = (int64_t)std::initializer_list<ito_generator *>{__VA_ARGS__}.size()
+    .generators = (std::initializer_list<ito_generator *>{__VA_ARGS__}.begin()),                   \
+    .n_generators = (int64_t)(std::initializer_list<ito_generator *>{__VA_ARGS__}.size())
 #else
 #define ITO_GENERATORS(...)                                                                        \
     .generators = (ito_generator *const[]){__VA_ARGS__},                                           \

@@ -148,13 +148,12 @@ ITO_API ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options);
 ITO_API ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options);
 /** log(sum(exp(x))), without overflow; -infinity for no elements. */
 ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options);
-#define ito_sum(x, ...) ITO_AT(ito_sum_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-#define ito_mean(x, ...) ITO_AT(ito_mean_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-#define ito_var(x, ...) ITO_AT(ito_var_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-#define ito_max(x, ...) ITO_AT(ito_max_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-#define ito_min(x, ...) ITO_AT(ito_min_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-#define ito_logsumexp(x, ...)                                                                      \
-    ITO_AT(ito_logsumexp_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_sum(...) ITO_AT(ITO_CALL_1(ito_sum_with, ito_reduce_options, __VA_ARGS__, ))
+#define ito_mean(...) ITO_AT(ITO_CALL_1(ito_mean_with, ito_reduce_options, __VA_ARGS__, ))
+#define ito_var(...) ITO_AT(ITO_CALL_1(ito_var_with, ito_reduce_options, __VA_ARGS__, ))
+#define ito_max(...) ITO_AT(ITO_CALL_1(ito_max_with, ito_reduce_options, __VA_ARGS__, ))
+#define ito_min(...) ITO_AT(ITO_CALL_1(ito_min_with, ito_reduce_options, __VA_ARGS__, ))
+#define ito_logsumexp(...) ITO_AT(ITO_CALL_1(ito_logsumexp_with, ito_reduce_options, __VA_ARGS__, ))
 /** i64 index of the first largest element along axis, which goes. No gradient. */
 ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
 
@@ -162,18 +161,18 @@ ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
 
 /** A view where strides allow, else a copy. One size may be -1: what is left. */
 ITO_API ito_tensor *ito_reshape_to(ito_tensor *x, ito_shape shape);
-#define ito_reshape(x, ...) ITO_AT(ito_reshape_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_reshape(...) ITO_AT(ITO_SIZES_1(ito_reshape_to, __VA_ARGS__, ))
 /** As reshape, but never a copy: ITO_ERR_SHAPE where strides do not allow a view. */
 ITO_API ito_tensor *ito_view_to(ito_tensor *x, ito_shape shape);
-#define ito_view(x, ...) ITO_AT(ito_view_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_view(...) ITO_AT(ITO_SIZES_1(ito_view_to, __VA_ARGS__, ))
 /** A view whose axis i is x's axis axes[i]. ITO_ERR_ARGUMENT unless each axis occurs once. */
 ITO_API ito_tensor *ito_permute_to(ito_tensor *x, ito_shape axes);
-#define ito_permute(x, ...) ITO_AT(ito_permute_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_permute(...) ITO_AT(ITO_SIZES_1(ito_permute_to, __VA_ARGS__, ))
 /** A view with two axes exchanged. */
 ITO_API ito_tensor *ito_transpose(ito_tensor *x, int axis0, int axis1);
 /** A view in which axes of size 1 repeat; new axes in front; -1 keeps a size. */
 ITO_API ito_tensor *ito_expand_to(ito_tensor *x, ito_shape shape);
-#define ito_expand(x, ...) ITO_AT(ito_expand_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_expand(...) ITO_AT(ITO_SIZES_1(ito_expand_to, __VA_ARGS__, ))
 /** Without the axis, whose size must be 1. */
 ITO_API ito_tensor *ito_squeeze(ito_tensor *x, int axis);
 /** With a new axis of size 1 at this place, counted in the result. */
@@ -207,7 +206,7 @@ ITO_API ito_tensor *ito_cast(ito_tensor *x, ito_dtype dtype);
  * negative ones cut; a view if none is positive. ito_pad(x, 0.0, 0, 1, 0, 1) pads right and bottom
  * by one. */
 ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
-#define ito_pad(x, value, ...) ITO_AT(ito_pad_with(x, value, ITO_SHAPE(__VA_ARGS__)))
+#define ito_pad(...) ITO_AT(ITO_SIZES_2(ito_pad_with, __VA_ARGS__, ))
 /** The order of elements along axis reversed. */
 ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
 
@@ -261,8 +260,7 @@ typedef struct ito_conv2d_options {
  */
 ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
                                     ito_conv2d_options options);
-#define ito_conv2d(x, w, b, ...)                                                                   \
-    ITO_AT(ito_conv2d_with(x, w, b, ITO_OPTIONS(ito_conv2d_options, __VA_ARGS__)))
+#define ito_conv2d(...) ITO_AT(ITO_CALL_3(ito_conv2d_with, ito_conv2d_options, __VA_ARGS__, ))
 /** Means of size x size windows, side by side: [N, C, H, W] to [N, C, H / size, W / size]. H and W
  * are multiples of size. */
 ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
@@ -309,9 +307,8 @@ typedef struct ito_layer_norm_options {
 ITO_API ito_tensor *ito_layer_norm_with(ito_tensor *x, ito_shape normalized_shape,
                                         ito_tensor *weight, ito_tensor *bias,
                                         ito_layer_norm_options options);
-#define ito_layer_norm(x, normalized_shape, weight, bias, ...)                                     \
-    ITO_AT(ito_layer_norm_with(x, normalized_shape, weight, bias,                                  \
-                               ITO_OPTIONS(ito_layer_norm_options, __VA_ARGS__)))
+#define ito_layer_norm(...)                                                                        \
+    ITO_AT(ITO_CALL_4(ito_layer_norm_with, ito_layer_norm_options, __VA_ARGS__, ))
 
 /** What ito_rms_norm takes besides tensors. */
 typedef struct ito_rms_norm_options {
@@ -328,9 +325,7 @@ typedef struct ito_rms_norm_options {
  */
 ITO_API ito_tensor *ito_rms_norm_with(ito_tensor *x, ito_shape normalized_shape, ito_tensor *weight,
                                       ito_rms_norm_options options);
-#define ito_rms_norm(x, normalized_shape, weight, ...)                                             \
-    ITO_AT(ito_rms_norm_with(x, normalized_shape, weight,                                          \
-                             ITO_OPTIONS(ito_rms_norm_options, __VA_ARGS__)))
+#define ito_rms_norm(...) ITO_AT(ITO_CALL_3(ito_rms_norm_with, ito_rms_norm_options, __VA_ARGS__, ))
 
 /** exp(x) / sum(exp(x)) along axis, without overflow; shaped as x. */
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
@@ -355,9 +350,9 @@ typedef struct ito_scaled_dot_product_attention_options {
 ITO_API ito_tensor *
 ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
                                       ito_scaled_dot_product_attention_options options);
-#define ito_scaled_dot_product_attention(q, k, v, ...)                                             \
-    ITO_AT(ito_scaled_dot_product_attention_with(                                                  \
-        q, k, v, ITO_OPTIONS(ito_scaled_dot_product_attention_options, __VA_ARGS__)))
+#define ito_scaled_dot_product_attention(...)                                                      \
+    ITO_AT(ITO_CALL_3(ito_scaled_dot_product_attention_with,                                       \
+                      ito_scaled_dot_product_attention_options, __VA_ARGS__, ))
 
 /* ---- random ---- */
 
@@ -409,7 +404,7 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 template <class... T> char (&ito_tensors_counted(T... tensors))[sizeof...(T)];
 #undef ITO_TENSORS
 #define ITO_TENSORS(...)                                                                           \
-    std::initializer_list<ito_tensor *>{__VA_ARGS__}.begin(),                                      \
+    (std::initializer_list<ito_tensor *>{__VA_ARGS__}.begin()),                                    \
         (int64_t)sizeof(ito_tensors_counted(__VA_ARGS__))
 #endif
 

@@ -23,6 +23,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"

@@ -120,6 +120,9 @@ ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double valu
 
 /* ---- reductions ---- */
 
+/** In place of an axis: none, but all elements in row-major order. */
+#define ITO_NO_DIM (-2147483647 - 1)
+
 /** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
  * give the element itself; var gives 0 if biased, else NaN, as it has no degree of freedom. */
 typedef struct ito_reduce_options {
@@ -207,8 +210,10 @@ ITO_API ito_tensor *ito_cast(ito_tensor *x, ito_dtype dtype);
  * by one. */
 ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
 #define ito_pad(...) ITO_AT(ITO_SIZES_2(ito_pad_with, __VA_ARGS__, ))
-/** The order of elements along axis reversed. */
-ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
+/** The order of elements along these axes reversed: ito_flip(x, -2, -1). A copy. ITO_ERR_ARGUMENT
+ * for an axis that is named twice. */
+ITO_API ito_tensor *ito_flip_to(ito_tensor *x, ito_shape axes);
+#define ito_flip(...) ITO_AT(ITO_SIZES_1(ito_flip_to, __VA_ARGS__, ))
 
 /* ---- indexing: indices are i64 and checked ---- */
 

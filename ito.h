@@ -25,6 +25,7 @@
 #include "autograd/ops_at.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
+#include "autograd/ops_conv.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -72,6 +72,13 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
     return true;
 }
 
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional)
+{
+    op_info info = {.name = name, .dtypes = dtypes};
+    return check_inputs(&info, in, n, optional);
+}
+
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)

@@ -240,32 +240,6 @@ ITO_API ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b);
  * bias are f32 where x is bf16. */
 ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias);
 
-/** What ito_conv2d takes besides tensors. */
-typedef struct ito_conv2d_options {
-    int reserved_;
-    int64_t stride ITO_DEFAULT(1);
-    int64_t padding;     /* zeros on every side */
-    int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
-    int64_t dilation ITO_DEFAULT(1);
-    int64_t groups ITO_DEFAULT(1);
-    ito_tensor *add; /* added to the result: shaped as it, or [N, O, 1, 1] */
-} ito_conv2d_options;
-#define ITO_DEFAULTS_ito_conv2d_options .stride = 1, .dilation = 1, .groups = 1
-
-/**
- * 2-D convolution (cross-correlation, as in PyTorch): ito_conv2d(x, w, b, .stride = 2, .padding =
- * 1).
- * @param x  [N, C, H, W].
- * @param w  [O, C / groups, KH, KW]; f32 where x is bf16, as b.
- * @param b  [O], or NULL for none.
- * @return   [N, O, OH, OW], channels-last in memory, with
- *           OH = (H + 2 padding + padding_end - dilation (KH - 1) - 1) / stride + 1, rounded down.
- *           With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask
- *           for an error where t may have failed. ITO_ERR_ARGUMENT for options out of range.
- */
-ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
-                                    ito_conv2d_options options);
-#define ito_conv2d(...) ITO_AT(ITO_CALL_3(ito_conv2d_with, ito_conv2d_options, __VA_ARGS__, ))
 /** Means of size x size windows, side by side: [N, C, H, W] to [N, C, H / size, W / size]. H and W
  * are multiples of size. */
 ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
@@ -402,6 +376,7 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 #endif
 
 #include "ops_at.h"
+#include "ops_conv.h"
 
 /* What C++ has in place of C's compound literals. */
 #ifdef __cplusplus

@@ -26,6 +26,7 @@
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
+#include "autograd/ops_product.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -49,6 +49,54 @@ ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *
     ITO_AT(ito_scaled_dot_product_attention_with(                                                  \
         q, k, v, ITO_OPTIONS(ito_scaled_dot_product_attention_options, __VA_ARGS__)))
 
+/** What ito_apply_rotary takes besides tensors. */
+typedef struct ito_apply_rotary_options {
+    int reserved_;
+    bool interleaved; /* features 2 j and 2 j + 1 are a pair; by default j and j + pairs are */
+} ito_apply_rotary_options;
+#define ITO_DEFAULTS_ito_apply_rotary_options .reserved_ = 0
+
+/**
+ * Pairs (a, b) of the first 2 pairs features become (a cos - b sin, b cos + a sin); the other
+ * features stay: ito_apply_rotary(q, cosine, sine).
+ * @param x       [.., D].
+ * @param cosine  [.., pairs], with 2 pairs at most D; the other axes broadcast to x's. f32 where x
+ * is bf16. Its gradient, and that of sine, costs more: the composite form is taken.
+ * @param sine    the same.
+ * @return        shaped as x. ITO_ERR_SHAPE for tables that do not fit.
+ * Source: Su et al. 2021, arXiv:2104.09864, eq. (34), whose pairs are interleaved; pairs of halves
+ * are those of GPT-NeoX and LLaMA's published code.
+ */
+ITO_API ito_tensor *ito_apply_rotary_with(ito_tensor *x, ito_tensor *cosine, ito_tensor *sine,
+                                          ito_apply_rotary_options options);
+#define ito_apply_rotary(x, cosine, sine, ...)                                                     \
+    ITO_AT(ito_apply_rotary_with(x, cosine, sine,                                                  \
+                                 ITO_OPTIONS(ito_apply_rotary_options, __VA_ARGS__)))
+
+/** What ito_rotary_embedding takes besides x. */
+typedef struct ito_rotary_embedding_options {
+    int reserved_;
+    ito_tensor *positions; /* [.., T], of any dtype; by default start, start + 1, ... */
+    int64_t start;         /* the first position, where positions is NULL: what a cache holds */
+    double base ITO_DEFAULT(10000); /* more than 0 */
+    int64_t dims;                   /* how many features are turned: even; by default (0) all */
+    bool interleaved;               /* as of ito_apply_rotary */
+} ito_rotary_embedding_options;
+#define ITO_DEFAULTS_ito_rotary_embedding_options .base = 10000
+
+/**
+ * Rotary position embedding of queries or keys [.., T, D]: pair j is turned by the angle
+ * position base^(-2 j / dims), so that products of queries and keys depend on differences of
+ * positions: ito_rotary_embedding(q). Angles are computed in f64; where they are used often, make
+ * tables of them and call ito_apply_rotary.
+ * @return  shaped as x. ITO_ERR_SHAPE for an odd number of features or one above D,
+ *          ITO_ERR_ARGUMENT for a base that is not above 0.
+ * Source: Su et al. 2021, arXiv:2104.09864, eq. (15).
+ */
+ITO_API ito_tensor *ito_rotary_embedding_with(ito_tensor *x, ito_rotary_embedding_options options);
+#define ito_rotary_embedding(x, ...)                                                               \
+    ITO_AT(ito_rotary_embedding_with(x, ITO_OPTIONS(ito_rotary_embedding_options, __VA_ARGS__)))
+
 #ifdef __cplusplus
 }
 #endif

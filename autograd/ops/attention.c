@@ -151,6 +151,74 @@ static block block_at(const attention *a, int64_t i, int64_t first, int64_t step
 /* Softmax rows over the threads there are. */
 enum { ROWS = 16 };
 
+/* ---- products ---- */
+
+/* scores [count, keys] (+)= the block's rows of `rows` times keys transposed. */
+static bool add_scores(const attention *a, const block *b, const matrices *rows,
+                       const matrices *keys, void *scores, bool accumulate)
+{
+    gemm_problem p = {.a_dtype = rows->t->dtype,
+                      .b_dtype = keys->t->dtype,
+                      .c_dtype = a->dtype,
+                      .m = b->count,
+                      .n = b->keys,
+                      .k = rows->columns,
+                      .a = matrix_row(rows, b->i, b->first),
+                      .a_row = rows->row,
+                      .a_col = rows->column,
+                      .b = matrix_row(keys, b->i, 0),
+                      .b_row = keys->column,
+                      .b_col = keys->row,
+                      .c = scores,
+                      .c_row = b->keys,
+                      .accumulate = accumulate};
+    return gemm(&p) == ITO_OK;
+}
+
+/* The block's rows of `to` (+)= p [count, keys] times values. */
+static bool add_values(const attention *a, const block *b, const void *p, const matrices *values,
+                       const matrices *to, bool accumulate)
+{
+    gemm_problem g = {.a_dtype = a->dtype,
+                      .b_dtype = values->t->dtype,
+                      .c_dtype = to->t->dtype,
+                      .m = b->count,
+                      .n = values->columns,
+                      .k = b->keys,
+                      .a = p,
+                      .a_row = b->keys,
+                      .a_col = 1,
+                      .b = matrix_row(values, b->i, 0),
+                      .b_row = values->row,
+                      .b_col = values->column,
+                      .c = matrix_row(to, b->i, b->first),
+                      .c_row = to->row,
+                      .accumulate = accumulate};
+    return gemm(&g) == ITO_OK;
+}
+
+/* to += p^T from, with p [count, keys] dense and from a block's rows: what queries add to keys. */
+static bool add_to_keys(const attention *a, const block *at, const void *p, const matrices *from,
+                        const matrices *to)
+{
+    gemm_problem g = {.a_dtype = a->dtype,
+                      .b_dtype = from->t->dtype,
+                      .c_dtype = a->dtype,
+                      .m = at->keys,
+                      .n = to->columns,
+                      .k = at->count,
+                      .a = p,
+                      .a_row = 1,
+                      .a_col = at->keys,
+                      .b = matrix_row(from, at->i, at->first),
+                      .b_row = from->row,
+                      .b_col = from->column,
+                      .c = matrix_row(to, at->i, 0),
+                      .c_row = to->row,
+                      .accumulate = at->first > 0 || a->params->causal};
+    return gemm(&g) == ITO_OK;
+}
+
 /* ---- masks and dropout, row by row ---- */
 
 #define MASK_ROW(name, real, type, masked)                                                         \
@@ -173,11 +241,12 @@ MASK_ROW(mask_f64_by_bool, double, uint8_t, m != 0 ? x : none)
 MASK_ROW(mask_f64_by_f64, double, double, x + m)
 
 /* The first n scores of a row become scale score + mask; whether one of them is above -infinity. */
-static bool mask_row(const attention *a, const block *b, int64_t r, void *row, int64_t n)
+static bool mask_row(const attention *a, const matrices *m, const block *b, int64_t r, void *row,
+                     int64_t n)
 {
-    const void *mask = matrix_row(&a->mask, b->i, b->first + r);
-    const ito_dtype type = a->mask.t->dtype;
-    const int64_t step = a->mask.column;
+    const void *mask = matrix_row(m, b->i, b->first + r);
+    const ito_dtype type = m->t->dtype;
+    const int64_t step = m->column;
     if (a->dtype == ITO_F64)
         return type == ITO_BOOL ? mask_f64_by_bool(row, mask, step, n, a->scale)
                                 : mask_f64_by_f64(row, mask, step, n, a->scale);
@@ -216,7 +285,7 @@ static void softmax_one_row(const attention *a, const block *b, int64_t r, char 
     int64_t n = keys_seen(a, b->first + r);
     char *peak = statistic(a, a->peak, b, r), *inverse = statistic(a, a->inverse, b, r);
     bool masked = a->mask.t != NULL;
-    if (masked && !mask_row(a, b, r, row, n)) {
+    if (masked && !mask_row(a, &a->mask, b, r, row, n)) {
         memset(peak, 0, size);
         memset(inverse, 0, size);
         clear_rest(a, b, row, 0);
@@ -243,40 +312,18 @@ static void block_softmax(const attention *a, const block *b, char *scores)
     }
 }
 
-static bool forward_block(const attention *a, const matrices *out, const block *b, char *scores)
+/* One block, with room for as many matrices of its scores as it was asked for. */
+typedef bool block_function(const attention *a, const block *b, char *const *scores,
+                            const void *context);
+
+static bool forward_block(const attention *a, const block *b, char *const *scores,
+                          const void *context)
 {
-    gemm_problem qk = {.a_dtype = a->q.t->dtype,
-                       .b_dtype = a->k.t->dtype,
-                       .c_dtype = a->dtype,
-                       .m = b->count,
-                       .n = b->keys,
-                       .k = a->q.columns,
-                       .a = matrix_row(&a->q, b->i, b->first),
-                       .a_row = a->q.row,
-                       .a_col = a->q.column,
-                       .b = matrix_row(&a->k, b->i, 0),
-                       .b_row = a->k.column,
-                       .b_col = a->k.row,
-                       .c = scores,
-                       .c_row = b->keys};
-    if (gemm(&qk) != ITO_OK)
+    const matrices *out = context;
+    if (!add_scores(a, b, &a->q, &a->k, scores[0], false))
         return false;
-    block_softmax(a, b, scores);
-    gemm_problem pv = {.a_dtype = a->dtype,
-                       .b_dtype = a->v.t->dtype,
-                       .c_dtype = out->t->dtype,
-                       .m = b->count,
-                       .n = a->v.columns,
-                       .k = b->keys,
-                       .a = scores,
-                       .a_row = b->keys,
-                       .a_col = 1,
-                       .b = matrix_row(&a->v, b->i, 0),
-                       .b_row = a->v.row,
-                       .b_col = a->v.column,
-                       .c = matrix_row(out, b->i, b->first),
-                       .c_row = out->row};
-    return gemm(&pv) == ITO_OK;
+    block_softmax(a, b, scores[0]);
+    return add_values(a, b, scores[0], &a->v, out, false);
 }
 
 /* An error in a thread of the team was recorded there: say it in the caller's. */
@@ -288,7 +335,26 @@ static bool blocks_done(bool failed)
     return !failed;
 }
 
-static bool forward_blocks(const attention *a, const matrices *out, int64_t batch)
+enum { SCORES = 2 };
+
+static bool run_block(const attention *a, const block *b, int matrices_of_scores, block_function *f,
+                      const void *context)
+{
+    char *scores[SCORES] = {NULL};
+    bool done = true;
+    for (int i = 0; i < matrices_of_scores && done; i++) {
+        scores[i] = mem_alloc((size_t)(b->count * b->keys) * ito_dtype_size(a->dtype));
+        done = scores[i] != NULL;
+    }
+    done = done && f(a, b, scores, context);
+    for (int i = 0; i < matrices_of_scores; i++)
+        mem_free(scores[i]);
+    return done;
+}
+
+/* Blocks in any order, each of which has a result of its own. */
+static bool for_blocks(const attention *a, int64_t batch, int matrices_of_scores, block_function *f,
+                       const void *context)
 {
     int64_t step = block_queries(a);
     if (batch == 0 || step == 0)
@@ -299,12 +365,10 @@ static bool forward_blocks(const attention *a, const matrices *out, int64_t batc
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) {
         block b = block_at(a, task / per_matrix, task % per_matrix * step, step);
-        char *scores = mem_alloc((size_t)(b.count * b.keys) * ito_dtype_size(a->dtype));
-        if (scores == NULL || !forward_block(a, out, &b, scores)) {
+        if (!run_block(a, &b, matrices_of_scores, f, context)) {
 #pragma omp atomic write
             failed = true;
         }
-        mem_free(scores);
     }
     return blocks_done(failed);
 }
@@ -321,7 +385,46 @@ ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
     if (out == NULL || c->extra[0] == NULL || c->extra[1] == NULL || !attention_of(c, &a))
         return NULL;
     matrices to = matrices_of(out);
-    return forward_blocks(&a, &to, batch_of(shape)) ? out : NULL;
+    return for_blocks(&a, batch_of(shape), 1, forward_block, &to) ? out : NULL;
+}
+
+/* ---- probabilities again, and what goes through softmax ---- */
+
+/* Scores become probabilities, none of them dropped. */
+static void recompute_row(const attention *a, const block *b, int64_t r, char *p, int64_t n)
+{
+    bool masked = a->mask.t != NULL;
+    if (masked)
+        mask_row(a, &a->mask, b, r, p, n);
+    kernels(a->dtype)->softmax_recompute(p, p, 1, n, masked ? 1 : a->scale,
+                                         statistic(a, a->peak, b, r),
+                                         statistic(a, a->inverse, b, r));
+}
+
+/* What block_gradient does to one row. */
+typedef void row_function(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                          const void *context);
+
+/* scores becomes the probabilities that meet the values. ds goes through softmax in place, whose
+ * Jacobian is symmetric: from the gradient of the probabilities to that of the scores, or from the
+ * tangent of the scores to that of the probabilities. */
+static void block_gradient(const attention *a, const block *b, char *scores, char *ds,
+                           row_function *f, const void *context)
+{
+    int64_t row = b->keys * (int64_t)ito_dtype_size(a->dtype);
+    const kernel_table *t = kernels(a->dtype);
+#pragma omp parallel for num_threads(threads_for(2 * b->count * b->keys)) schedule(static)
+    for (int64_t first = 0; first < b->count; first += ROWS) {
+        int64_t rows = b->count - first < ROWS ? b->count - first : ROWS;
+        char *p = scores + first * row, *d = ds + first * row;
+        for (int64_t r = first; a->rows_differ && r < first + rows; r++)
+            f(a, b, r, scores + r * row, ds + r * row, context);
+        if (!a->rows_differ) {
+            t->softmax_recompute(p, p, rows, b->keys, a->scale, statistic(a, a->peak, b, first),
+                                 statistic(a, a->inverse, b, first));
+            t->softmax_backward(d, p, d, rows, b->keys, a->scale);
+        }
+    }
 }
 
 /* ---- backward ---- */
@@ -333,43 +436,17 @@ typedef struct attention_backward {
     bool dmask_shared;       /* by the matrices of the batch */
 } attention_backward;
 
-static void gradient_of_one_row(const attention_backward *w, const block *b, int64_t r, char *p,
-                                char *ds)
+static void gradient_of_one_row(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                                const void *context)
 {
-    const attention *a = &w->forward;
-    const kernel_table *t = kernels(a->dtype);
+    const attention_backward *w = context;
     int64_t n = keys_seen(a, b->first + r);
-    bool masked = a->mask.t != NULL;
-    if (masked)
-        mask_row(a, b, r, p, n);
-    t->softmax_recompute(p, p, 1, n, masked ? 1 : a->scale, statistic(a, a->peak, b, r),
-                         statistic(a, a->inverse, b, r));
+    recompute_row(a, b, r, p, n);
     drop_row(a, b, r, ds, n);
-    t->softmax_backward(ds, p, ds, 1, n, w->dmask.t != NULL ? 1 : a->scale);
+    kernels(a->dtype)->softmax_backward(ds, p, ds, 1, n, w->dmask.t != NULL ? 1 : a->scale);
     drop_row(a, b, r, p, n);
     clear_rest(a, b, p, n);
     clear_rest(a, b, ds, n);
-}
-
-/* scores becomes the probabilities that met the values and dp, in place, the gradient of the
- * scores. */
-static void block_gradient(const attention_backward *w, const block *b, char *scores, char *dp)
-{
-    const attention *a = &w->forward;
-    int64_t row = b->keys * (int64_t)ito_dtype_size(a->dtype);
-    const kernel_table *t = kernels(a->dtype);
-#pragma omp parallel for num_threads(threads_for(2 * b->count * b->keys)) schedule(static)
-    for (int64_t first = 0; first < b->count; first += ROWS) {
-        int64_t rows = b->count - first < ROWS ? b->count - first : ROWS;
-        char *p = scores + first * row, *ds = dp + first * row;
-        for (int64_t r = first; a->rows_differ && r < first + rows; r++)
-            gradient_of_one_row(w, b, r, scores + r * row, dp + r * row);
-        if (!a->rows_differ) {
-            t->softmax_recompute(p, p, rows, b->keys, a->scale, statistic(a, a->peak, b, first),
-                                 statistic(a, a->inverse, b, first));
-            t->softmax_backward(ds, p, ds, rows, b->keys, a->scale);
-        }
-    }
 }
 
 /* A row's gradient goes to that of the mask, and becomes what the scores had before their scale. */
@@ -398,71 +475,20 @@ static void add_to_mask(const attention_backward *w, const block *b, char *ds)
     PARALLEL_FOR(r, b->count, work, add_row_to_mask(w, b, r, ds + r * row));
 }
 
-/* c [m, n] = a b, with a a block's rows [m, k] of something, b the matrix i of b, as many rows as
- * the block has keys, or, if transposed, its transpose. The transpose makes scores, of type dtype,
- * of what the inputs are; without it, it is the other way round. */
-static bool rows_product(ito_dtype dtype, const block *at, const void *a, int64_t a_row,
-                         int64_t a_column, const matrices *b, bool transposed, void *c,
-                         int64_t c_row)
-{
-    ito_dtype input = b->t->dtype;
-    gemm_problem p = {.a_dtype = transposed ? input : dtype,
-                      .b_dtype = input,
-                      .c_dtype = transposed ? dtype : input,
-                      .m = at->count,
-                      .n = transposed ? at->keys : b->columns,
-                      .k = transposed ? b->columns : at->keys,
-                      .a = a,
-                      .a_row = a_row,
-                      .a_col = a_column,
-                      .b = matrix_row(b, at->i, 0),
-                      .b_row = transposed ? b->column : b->row,
-                      .b_col = transposed ? b->row : b->column,
-                      .c = c,
-                      .c_row = c_row};
-    return gemm(&p) == ITO_OK;
-}
-
-/* to += p^T from, with p [count, keys] dense and from a block's rows: what queries add to keys. */
-static bool add_to_keys(const attention *a, const block *at, const void *p, const matrices *from,
-                        const matrices *to)
-{
-    gemm_problem g = {.a_dtype = a->dtype,
-                      .b_dtype = from->t->dtype,
-                      .c_dtype = a->dtype,
-                      .m = at->keys,
-                      .n = to->columns,
-                      .k = at->count,
-                      .a = p,
-                      .a_row = 1,
-                      .a_col = at->keys,
-                      .b = matrix_row(from, at->i, at->first),
-                      .b_row = from->row,
-                      .b_col = from->column,
-                      .c = matrix_row(to, at->i, 0),
-                      .c_row = to->row,
-                      .accumulate = at->first > 0 || a->params->causal};
-    return gemm(&g) == ITO_OK;
-}
-
 static bool backward_block(const attention_backward *w, const block *b, char *scores, char *dp)
 {
     const attention *a = &w->forward;
-    bool done = rows_product(a->dtype, b, matrix_row(&a->q, b->i, b->first), a->q.row, a->q.column,
-                             &a->k, true, scores, b->keys) &&
-                rows_product(a->dtype, b, matrix_row(&w->dy, b->i, b->first), w->dy.row,
-                             w->dy.column, &a->v, true, dp, b->keys);
-    if (!done)
+    if (!add_scores(a, b, &a->q, &a->k, scores, false) ||
+        !add_scores(a, b, &w->dy, &a->v, dp, false))
         return false;
-    block_gradient(w, b, scores, dp);
+    block_gradient(a, b, scores, dp, gradient_of_one_row, w);
     if (w->dmask.t != NULL)
         add_to_mask(w, b, dp);
     if (w->dv.t != NULL && !add_to_keys(a, b, scores, &w->dy, &w->dv))
         return false;
     if (w->dk.t != NULL && !add_to_keys(a, b, dp, &a->q, &w->dk))
         return false;
-    return w->dq.t == NULL || rows_product(a->dtype, b, dp, b->keys, 1, &a->k, false,
-                                           matrix_row(&w->dq, b->i, b->first), w->dq.row);
+    return w->dq.t == NULL || add_values(a, b, dp, &a->k, &w->dq, false);
 }
 
 /* All the blocks of one matrix, in order. */
@@ -550,6 +576,70 @@ bool op_scaled_dot_product_attention_backward(const op_call *c, ito_tensor *dy, 
     w.dmask_shared = repeats(w.dmask.t);
     return backward_matrices(&w, batch_of(c->shape[0])) && round_gradient(c, 1, dx) &&
            round_gradient(c, 2, dx) && round_gradient(c, 3, dx);
+}
+
+/* ---- forward mode ---- */
+
+/* O' = P' V + P V' with P' = P o (S' - rowsum(P o S')) and S' = scale (Q' K^T + Q K'^T) + mask'. */
+typedef struct attention_tangent {
+    matrices q, k, v, mask; /* tangents: t is NULL for zero */
+    matrices out;
+} attention_tangent;
+
+static void tangent_of_one_row(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                               const void *context)
+{
+    const attention_tangent *w = context;
+    int64_t n = keys_seen(a, b->first + r);
+    recompute_row(a, b, r, p, n);
+    if (w->mask.t != NULL)
+        mask_row(a, &w->mask, b, r, ds, n);
+    kernels(a->dtype)->softmax_backward(ds, p, ds, 1, n, w->mask.t != NULL ? 1 : a->scale);
+    drop_row(a, b, r, ds, n);
+    drop_row(a, b, r, p, n);
+    clear_rest(a, b, p, n);
+    clear_rest(a, b, ds, n);
+}
+
+static bool tangent_block(const attention *a, const block *b, char *const *scores,
+                          const void *context)
+{
+    const attention_tangent *w = context;
+    char *p = scores[0], *ds = scores[1];
+    size_t bytes = (size_t)(b->count * b->keys) * ito_dtype_size(a->dtype);
+    bool of_scores = w->q.t != NULL || w->k.t != NULL || w->mask.t != NULL;
+    if (w->q.t == NULL)
+        memset(ds, 0, bytes);
+    if (!add_scores(a, b, &a->q, &a->k, p, false) ||
+        (w->q.t != NULL && !add_scores(a, b, &w->q, &a->k, ds, false)) ||
+        (w->k.t != NULL && !add_scores(a, b, &a->q, &w->k, ds, true)))
+        return false;
+    block_gradient(a, b, p, ds, tangent_of_one_row, w);
+    return (!of_scores || add_values(a, b, ds, &a->v, &w->out, false)) &&
+           (w->v.t == NULL || add_values(a, b, p, &w->v, &w->out, of_scores));
+}
+
+bool tangent_scaled_dot_product_attention(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    attention a;
+    attention_tangent w = {0};
+    matrices *tangents[] = {&w.q, &w.k, &w.v, &w.mask};
+    ito_shape scores = scores_shape(&c->shape[0], &c->shape[1]);
+    ito_tensor *mask = t[3] == NULL ? NULL : broadcast_view(t[3], scores);
+    ito_tensor *out =
+        tensor_empty(ito_shape_of(c->out), computed_in(c)); /* sums are rounded once */
+    if (out == NULL || (t[3] != NULL && mask == NULL) || !attention_of(c, &a))
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (t[i] != NULL)
+            *tangents[i] = matrices_of(i == 3 ? mask : t[i]);
+    w.out = matrices_of(out);
+    if (!for_blocks(&a, batch_of(c->shape[0]), 2, tangent_block, &w))
+        return false;
+    *dt = out->dtype == c->dtype[0] ? out : tensor_empty(ito_shape_of(out), c->dtype[0]);
+    if (*dt != NULL && *dt != out)
+        tensor_copy(*dt, out);
+    return *dt != NULL;
 }
 
 /* ---- the definition ---- */

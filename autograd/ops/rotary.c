@@ -122,6 +122,28 @@ static ito_tensor *by_operations(ito_tensor *x, ito_tensor *cosine, ito_tensor *
         -1);
 }
 
+/* By x as backward's transpose; the tables are factors, of what turns. */
+bool tangent_apply_rotary(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    bool interleaved = ((const rotary_params *)c->params)->interleaved;
+    if (((const rotary_params *)c->params)->back)
+        return tangent_transpose(c, t, dt);
+    if (t[0] != NULL)
+        *dt = ito_apply_rotary(t[0], c->in[1], c->in[2], .interleaved = interleaved);
+    if (t[0] != NULL && *dt == NULL)
+        return false;
+    if (t[1] == NULL && t[2] == NULL)
+        return true;
+    int64_t turned = 2 * ito_size(c->in[1], -1), features = ito_size(c->in[0], -1);
+    ito_tensor *cosine = t[1] != NULL ? t[1] : ito_zeros_like(c->in[1]);
+    ito_tensor *sine = t[2] != NULL ? t[2] : ito_zeros_like(c->in[2]);
+    ito_tensor *x = ito_narrow(c->in[0], -1, 0, turned);
+    ito_tensor *by_tables =
+        ito_pad(by_operations(x, cosine, sine, interleaved), 0, 0, features - turned);
+    *dt = *dt == NULL ? by_tables : ito_add(*dt, by_tables);
+    return *dt != NULL;
+}
+
 /* Whether a table [.., pairs] goes with x [.., D]. */
 static bool table_fits(const ito_tensor *x, const ito_tensor *table)
 {
@@ -145,7 +167,9 @@ ito_tensor *ito_apply_rotary_with(ito_tensor *x, ito_tensor *cosine, ito_tensor 
                           "apply_rotary: cosines %s and sines %s do not fit x %s: [.., pairs] with "
                           "2 pairs up to D, broadcast to x [.., D]",
                           tensor_shape_str(cosine), tensor_shape_str(sine), tensor_shape_str(x));
-    if (!tensor_needs_grad(cosine) && !tensor_needs_grad(sine))
+    ito_dtype type = x->dtype == ITO_BF16 ? ITO_F32 : x->dtype;
+    bool wanted = tensor_needs_grad(cosine) || tensor_needs_grad(sine);
+    if (!wanted || cosine->dtype != type || sine->dtype != type) /* which refuses other types */
         return op_apply(OP_apply_rotary, (ito_tensor *[]){x, cosine, sine}, 3, &p, sizeof p);
     ito_scope_begin();
     ito_tensor *y = ito_keep(by_operations(x, cosine, sine, options.interleaved));

@@ -1,6 +1,7 @@
 /* Attention against the definition in long double, its fused gradients against the composite
  * form's. */
 #include "autograd/ops_attention.h"
+#include "autograd/transforms.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -128,7 +129,19 @@ Test(ops_attention, blocks_of_queries_add_up_in_the_gradients_of_keys)
         assert_close(fused[i], composite[i], EXACT, "backward");
 }
 
-/* Attention of many queries and keys with options, its gradients by kernels and by operations. */
+static ito_tensor *attention_with(ito_tensor *const *in, int64_t n, void *context)
+{
+    ito_scaled_dot_product_attention_options options =
+        *(ito_scaled_dot_product_attention_options *)context;
+    ito_generator g = ito_generator_make(1, 2);
+    options.generator = &g;
+    if (n == 4)
+        options.attn_mask = in[3];
+    return ito_scaled_dot_product_attention_with(in[0], in[1], in[2], options);
+}
+
+/* Attention of many queries and keys with options: its gradients by kernels and by operations, and
+ * the derivative along a direction, whose product with dy is that of the gradients with it. */
 static void check_blocks(ito_scaled_dot_product_attention_options options, int64_t keys)
 {
     ito_tensor *in[4] = {random_tensor(ITO_SHAPE(2, 150, 4), -1, 1, 1),
@@ -138,28 +151,37 @@ static void check_blocks(ito_scaled_dot_product_attention_options options, int64
     int n = options.attn_mask != NULL && options.attn_mask->dtype != ITO_BOOL ? 4 : 3;
     for (int i = 0; i < n; i++)
         ito_requires_grad(in[i], true);
-    ito_tensor *y = ito_scaled_dot_product_attention_with(in[0], in[1], in[2], options);
+    ito_tensor *y = attention_with(in, n, &options);
     cr_assert_not_null(y, "%s", ito_error());
     ito_backward_options sweep = {.cotangent = random_tensor(ito_shape_of(y), -1, 1, 4),
                                   .retain_graph = true};
     cr_assert_eq(ito_grads(y, in, n, fused, sweep), ITO_OK, "%s", ito_error());
     sweep.create_graph = true;
     cr_assert_eq(ito_grads(y, in, n, composite, sweep), ITO_OK, "%s", ito_error());
-    for (int i = 0; i < n; i++)
+    ito_tensor *along[4], *detached[4];
+    double backward = 0;
+    for (int i = 0; i < n; i++) {
         assert_close(fused[i], composite[i], EXACT, "backward");
+        along[i] = random_tensor(ito_shape_of(in[i]), -1, 1, (uint64_t)i + 20);
+        detached[i] = ito_detach(in[i]);
+        backward += ito_item(ito_sum(ito_mul(fused[i], along[i])));
+    }
+    ito_tensor *dt = ito_jvp(attention_with, &options, detached, n, along, NULL);
+    cr_assert_not_null(dt, "%s", ito_error());
+    double forward = ito_item(ito_sum(ito_mul(dt, sweep.cotangent)));
+    cr_assert_float_eq(forward, backward, 1000 * EXACT, /* sums of a thousand of them */
+                       "%.17g, %.17g", forward, backward);
 }
 
 #define OPTIONS(...) ITO_OPTIONS(ito_scaled_dot_product_attention_options, __VA_ARGS__)
 
 Test(ops_attention, blocks_that_are_masked_agree_with_the_composite_form)
 {
-    ito_generator g = ito_generator_make(1, 2);
     check_blocks(OPTIONS(.is_causal = true), 150);
     check_blocks(OPTIONS(.is_causal = true), 70);
     check_blocks(OPTIONS(.is_causal = true), 400);
-    check_blocks(OPTIONS(.is_causal = true, .dropout_p = 0.3, .generator = &g), 150);
-    check_blocks(OPTIONS(.dropout_p = 0.3, .generator = &g),
-                 1103); /* words within a row of blocks */
+    check_blocks(OPTIONS(.is_causal = true, .dropout_p = 0.3), 150);
+    check_blocks(OPTIONS(.dropout_p = 0.3), 1103); /* words within a row of blocks */
     ito_tensor *some =
         ito_gt(random_tensor(ITO_SHAPE(150, 1100), -1, 1, 5), ito_scalar(0, ITO_F64));
     check_blocks(OPTIONS(.attn_mask = some, .scale = -0.3), 1100);
@@ -247,6 +269,9 @@ Test(ops_attention, all_scores_are_never_in_memory)
         ito_scaled_dot_product_attention(x, ito_narrow(x, 0, 0, 1), x, .attn_mask = bias,
                                          .is_causal = true, .dropout_p = 0.1, .generator = &g);
     cr_assert_eq(ito_backward(ito_sum(y)), ITO_OK, "%s", ito_error());
+    ito_scaled_dot_product_attention_options options = OPTIONS(.dropout_p = 0.1);
+    ito_tensor *in[3] = {ito_detach(x), ito_detach(x), ito_detach(x)};
+    cr_assert_not_null(ito_jvp(attention_with, &options, in, 3, in, NULL), "%s", ito_error());
     cr_assert_lt(ito_memory_peak() - before, MOST);
     cr_assert_gt(ito_memory_peak() - before, LENGTH);
 }

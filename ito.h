@@ -24,6 +24,7 @@
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
 #include "autograd/ops_shape.h"
+#include "autograd/ops_attention.h"
 #include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"

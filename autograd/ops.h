@@ -246,7 +246,7 @@ ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
 /** Each pixel of [N, C, H, W] repeated scale x scale times: [N, C, scale H, scale W]. */
 ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
 
-/* ---- normalisation and attention ---- */
+/* ---- normalisation ---- */
 
 /**
  * Zero mean and unit variance in each of the groups of channels, then scale and shift by channel.
@@ -310,29 +310,6 @@ ITO_API ito_tensor *ito_rms_norm_with(ito_tensor *x, ito_shape normalized_shape,
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
 /** x - log(sum(exp(x))) along axis: the logarithm of softmax, accurate where that is near 0. */
 ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
-/** What attention takes besides tensors. */
-typedef struct ito_scaled_dot_product_attention_options {
-    int reserved_;
-    double scale ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 1 / sqrt(D) */
-} ito_scaled_dot_product_attention_options;
-#define ITO_DEFAULTS_ito_scaled_dot_product_attention_options .scale = __builtin_nan("")
-
-/**
- * softmax(scale q k^T) v: ito_scaled_dot_product_attention(q, k, v). Of the T x S scores only a
- * block is in memory at a time.
- * @param q  [.., T, D], queries.
- * @param k  [.., S, D], keys; batch axes are equal, not broadcast.
- * @param v  [.., S, E], values.
- * @return   [.., T, E].
- * Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1).
- */
-ITO_API ito_tensor *
-ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                      ito_scaled_dot_product_attention_options options);
-#define ito_scaled_dot_product_attention(...)                                                      \
-    ITO_AT(ITO_CALL_3(ito_scaled_dot_product_attention_with,                                       \
-                      ito_scaled_dot_product_attention_options, __VA_ARGS__, ))
-
 /* ---- random ---- */
 
 /** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is

@@ -1,6 +1,8 @@
 /* Layers: modules for the operations that have parameters or a mode.
  *
- * Names of parameters, shapes and initial values are PyTorch's; parameters are f32.
+ * Names of parameters, shapes and initial values are PyTorch's. Parameters are f32, or f64 with
+ * .dtype = ITO_F64, and so are inputs and results; f32 parameters take bf16 inputs besides. Each
+ * create function gives ITO_ERR_DTYPE for another dtype of parameters.
  *
  * Each create function takes the parent and the name within it, and returns a module that the
  * parent owns. Without a parent (NULL) the module is a root, which the caller frees with
@@ -35,6 +37,7 @@ typedef struct ito_linear_options {
     int reserved_;
     ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in); NULL: zero */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_linear_options;
 #define ITO_DEFAULTS_ito_linear_options .bias = true
 
@@ -70,6 +73,7 @@ typedef struct ito_conv2d_layer_options {
     int64_t dilation ITO_DEFAULT(1);
     int64_t groups ITO_DEFAULT(1); /* divides `in` and `out` */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_conv2d_layer_options;
 #define ITO_DEFAULTS_ito_conv2d_layer_options .stride = 1, .dilation = 1, .groups = 1, .bias = true
 
@@ -105,6 +109,7 @@ typedef struct ito_group_norm_layer {
 typedef struct ito_group_norm_options {
     int reserved_;
     double eps ITO_DEFAULT(1e-5); /* PyTorch's; DDPM has 1e-6 */
+    ito_dtype dtype;              /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_group_norm_options;
 #define ITO_DEFAULTS_ito_group_norm_options .eps = 1e-5
 
@@ -141,6 +146,7 @@ typedef struct ito_layer_norm_layer_options {
     double eps ITO_DEFAULT(1e-5);
     bool elementwise_affine ITO_DEFAULT(true); /* with weight and, if asked for, bias */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_layer_norm_layer_options;
 #define ITO_DEFAULTS_ito_layer_norm_layer_options                                                  \
     .eps = 1e-5, .elementwise_affine = true, .bias = true
@@ -171,6 +177,7 @@ typedef struct ito_rms_norm_layer_options {
     int reserved_;
     double eps ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 2^-52 for f64, else 2^-23 */
     bool elementwise_affine ITO_DEFAULT(true); /* with weight */
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_rms_norm_layer_options;
 #define ITO_DEFAULTS_ito_rms_norm_layer_options .eps = __builtin_nan(""), .elementwise_affine = true
 
@@ -198,6 +205,7 @@ typedef struct ito_embedding_layer {
 typedef struct ito_embedding_options {
     int reserved_;
     ito_generator *generator; /* weight: standard normal; NULL: zero */
+    ito_dtype dtype;          /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_embedding_options;
 #define ITO_DEFAULTS_ito_embedding_options .reserved_ = 0
 
@@ -250,6 +258,7 @@ typedef struct ito_attention_options {
     int reserved_;
     ito_generator *generator;     /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
     double eps ITO_DEFAULT(1e-5); /* of the group norm */
+    ito_dtype dtype;              /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_attention_options;
 #define ITO_DEFAULTS_ito_attention_options .eps = 1e-5
 

@@ -17,6 +17,19 @@ ito_tensor *random_tensor(ito_shape shape, double low, double high, uint64_t see
     return t;
 }
 
+ito_tensor *distinct_tensor(ito_shape shape, double low, double high)
+{
+    ito_tensor *t = ito_empty(shape, ITO_F64);
+    cr_assert_not_null(t, "%s", ito_error());
+    double *v = ito_data(t);
+    int64_t n = ito_numel(t);
+    for (int64_t i = 0; i < n; i++) { /* 7919 i mod n, with a prime that does not divide n */
+        double place = (double)(7919 * i % n) + 0.25;
+        v[i] = low + (high - low) * place / (double)n;
+    }
+    return t;
+}
+
 static double *values_of(const ito_tensor *t)
 {
     double *v = malloc((size_t)(ito_numel(t) + 1) * sizeof *v);
@@ -96,10 +109,13 @@ static void make_inputs(const op_check *c, const ito_shape *shape, ito_dtype dty
         in[i] = c->given[i];
         if (in[i] != NULL)
             continue;
-        double low = c->low, high = c->high;
-        if (low == 0 && high == 0)
-            low = -2, high = 2;
-        ito_tensor *t = random_tensor(shape[i], low, high, (uint64_t)i + 7);
+        op_range r = c->range[i];
+        if (r.low == 0 && r.high == 0)
+            r = (op_range){c->low, c->high};
+        if (r.low == 0 && r.high == 0)
+            r = (op_range){-2, 2};
+        ito_tensor *t = c->distinct[i] ? distinct_tensor(shape[i], r.low, r.high)
+                                       : random_tensor(shape[i], r.low, r.high, (uint64_t)i + 7);
         t = order == REVERSED ? reversed(t) : t;
         ito_dtype own = dtype_of_input(c, i, dtype);
         in[i] = own == ITO_F64 ? ito_clone(t) : ito_cast(order == ROUNDED ? rounded(t) : t, own);
@@ -326,7 +342,8 @@ void op_check_run(op_check c)
         check_layouts(&c);
     }
     check_f32(&c);
-    check_bf16(&c);
+    if (!c.no_bf16)
+        check_bf16(&c);
     check_threads(&c);
     check_isas(&c);
     check_null(&c);

@@ -5,9 +5,9 @@
 #include "autograd/graph.h"
 #include "tensor/internal.h"
 
-enum { OP_CHECK_INPUTS = 4 };
+enum { OP_CHECK_INPUTS = 6 };
 
-/* The test case of each row of the table, in tests/autograd/ops/. */
+/* The test case of a row of ops.def, in tests/autograd/ops/: see test_ops.c. */
 #define CASE(name) void case_##name(void);
 #define OP_PRIMITIVE(name, ...) CASE(name)
 #define OP_FUSED(name, ...) CASE(name)
@@ -18,17 +18,24 @@ enum { OP_CHECK_INPUTS = 4 };
 #undef OP_DISCRETE
 #undef CASE
 
+typedef struct op_range {
+    double low, high;
+} op_range;
+
 typedef struct op_check {
     const char *what; /* named in failures */
     ito_function *f;  /* the operation under test, of its inputs */
     void *context;    /* handed to f */
     int n;            /* inputs */
     ito_shape shape[OP_CHECK_INPUTS];
-    double low, high; /* inputs are uniform in [low, high]; both 0: [-2, 2] */
+    double low, high;                /* inputs are uniform in [low, high]; both 0: [-2, 2] */
+    op_range range[OP_CHECK_INPUTS]; /* of one input; both 0: low and high */
+    bool distinct[OP_CHECK_INPUTS];  /* the input is a distinct_tensor */
     ito_tensor
         *given[OP_CHECK_INPUTS];   /* used as it is instead of a random input (indices, masks) */
     bool no_grad[OP_CHECK_INPUTS]; /* inputs without a gradient */
     bool no_second;                /* no second derivative is defined or it is too costly here */
+    bool no_bf16;                  /* the result for rounded inputs is not near */
     bool not_dense_input;          /* f refuses views that are not dense */
     double tolerance;              /* f32 against f64, relative to the largest magnitude; 0: 1e-4 */
     ito_shape large[OP_CHECK_INPUTS]; /* for the thread test, if sizes matter; else shape */
@@ -47,6 +54,9 @@ void op_check_run(op_check c);
 
 /* f64 tensor of the current scope, uniform in [low, high], a function of seed alone. */
 ito_tensor *random_tensor(ito_shape shape, double low, double high, uint64_t seed);
+/* f64 tensor of the current scope, evenly spread over [low, high) in an order as good as random: no
+ * two elements are near each other. */
+ito_tensor *distinct_tensor(ito_shape shape, double low, double high);
 /* Fail unless the tensors have one shape and their elements differ by at most tolerance times the
  * largest magnitude of want (or 1, if that is larger). */
 void assert_close(const ito_tensor *got, const ito_tensor *want, double tolerance,

@@ -76,9 +76,10 @@ static ito_tensor *convolve(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *
 {
     if (layer == NULL)
         return NULL;
-    return ito_conv2d(x, layer->weight, layer->bias, .stride = layer->stride,
-                      .padding = layer->padding, .padding_end = layer->padding_end,
-                      .dilation = layer->dilation, .groups = layer->groups, .add = add);
+    return ito_conv2d(x, layer_value(&layer->base, layer->weight), layer->bias,
+                      .stride = layer->stride, .padding = layer->padding,
+                      .padding_end = layer->padding_end, .dilation = layer->dilation,
+                      .groups = layer->groups, .add = add);
 }
 
 ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x)

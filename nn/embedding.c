@@ -37,5 +37,5 @@ fail:
 
 ito_tensor *ito_embedding_forward(ito_embedding_layer *layer, ito_tensor *index)
 {
-    return layer == NULL ? NULL : ito_embedding(layer->weight, index);
+    return layer == NULL ? NULL : ito_embedding(layer_value(&layer->base, layer->weight), index);
 }

@@ -240,6 +240,53 @@ ITO_API ito_dropout_layer *ito_dropout_create(ito_module *parent, const char *na
 /** x with dropout applied, the same shape; x itself in evaluation mode or if p is 0. */
 ITO_API ito_tensor *ito_dropout_forward(ito_dropout_layer *layer, ito_tensor *x);
 
+/** Stochastic depth: the branch of a residual block dropped whole for some of the examples. */
+typedef struct ito_drop_path_layer {
+    ito_module base;
+    double p;
+    ito_generator generator; /* registered as "generator": part of checkpoints */
+} ito_drop_path_layer;
+
+/** A layer that, in training mode, sets whole examples of [N, ...] to zero with probability p in
+ * [0, 1) and divides the others by 1 - p: x + drop_path(branch(x)). generator as for
+ * ito_dropout_create. ITO_ERR_RANGE for p.
+ * Source: Huang et al. 2016, arXiv:1603.09382; by example as in timm's DropPath. */
+ITO_API ito_drop_path_layer *ito_drop_path_create(ito_module *parent, const char *name, double p,
+                                                  ito_generator generator);
+/** x with whole examples dropped, the same shape; x itself in evaluation mode or if p is 0. */
+ITO_API ito_tensor *ito_drop_path_forward(ito_drop_path_layer *layer, ito_tensor *x);
+
+/* ---- Fourier features --------------------------------------------------------------------------
+ */
+
+/** cos(2 pi B x) and sin(2 pi B x) of vectors x, with random B. */
+typedef struct ito_fourier_features_layer {
+    ito_module base;
+    ito_tensor *b; /* [features, in], registered as the buffer "B" */
+} ito_fourier_features_layer;
+
+/** Options of ito_fourier_features_create. */
+typedef struct ito_fourier_features_options {
+    int reserved_;
+    ito_generator *generator;    /* draws B: normal with deviation scale; NULL: zero */
+    double scale ITO_DEFAULT(1); /* the larger, the finer what can be learnt */
+    ito_dtype dtype;             /* of B: ITO_F32 (the default) or ITO_F64 */
+} ito_fourier_features_options;
+#define ITO_DEFAULTS_ito_fourier_features_options .scale = 1
+
+/** Random Fourier features: ito_fourier_features_create(&m->base, "embed", 2, 64, .scale = 10,
+ * .generator = &g). ITO_ERR_ARGUMENT unless both sizes are positive, ITO_ERR_RANGE unless scale is
+ * finite.
+ * Source: Tancik et al. 2020, arXiv:2006.10739, section 6.1. */
+ITO_API ito_fourier_features_layer *
+ito_fourier_features_create_with(ito_module *parent, const char *name, int64_t in, int64_t features,
+                                 ito_fourier_features_options options);
+#define ito_fourier_features_create(parent, name, in, features, ...)                               \
+    ITO_AT(ito_fourier_features_create_with(                                                       \
+        parent, name, in, features, ITO_OPTIONS(ito_fourier_features_options, __VA_ARGS__)))
+/** x [.., in] to [.., 2 features]: the cosines, then the sines. */
+ITO_API ito_tensor *ito_fourier_features_forward(ito_fourier_features_layer *layer, ito_tensor *x);
+
 /* ---- attention ---------------------------------------------------------------------------------
  */
 
@@ -312,6 +359,9 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 #define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
 #define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))
 #define ito_dropout_forward(...) ITO_AT(ito_dropout_forward(__VA_ARGS__))
+#define ito_drop_path_create(...) ITO_AT(ito_drop_path_create(__VA_ARGS__))
+#define ito_drop_path_forward(...) ITO_AT(ito_drop_path_forward(__VA_ARGS__))
+#define ito_fourier_features_forward(...) ITO_AT(ito_fourier_features_forward(__VA_ARGS__))
 #define ito_attention_forward(...) ITO_AT(ito_attention_forward(__VA_ARGS__))
 #define ito_activation_create(...) ITO_AT(ito_activation_create(__VA_ARGS__))
 #define ito_activation_forward(...) ITO_AT(ito_activation_forward(__VA_ARGS__))

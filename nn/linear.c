@@ -44,5 +44,6 @@ fail:
 
 ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x)
 {
-    return layer == NULL ? NULL : ito_linear(x, layer->weight, layer->bias);
+    return layer == NULL ? NULL
+                         : ito_linear(x, layer_value(&layer->base, layer->weight), layer->bias);
 }

@@ -22,6 +22,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -79,12 +79,9 @@ ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
 ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
                              ito_tensor **grads, ito_backward_options options);
 
-/** A function of tensors, for what takes one: checks, jvp, recompute. Pure: same inputs, same
- * result. */
+/** A function of tensors, for what takes one: checks, transforms, recompute. Pure: same inputs,
+ * same result. */
 typedef ito_tensor *ito_function(ito_tensor *const *inputs, int64_t n, void *context);
-
-/** The Jacobian-vector product: the derivative of f(x) along v, by differentiating the vjp. */
-ITO_API ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v);
 
 /** What ito_recompute takes. */
 typedef struct ito_recompute_options {
@@ -174,6 +171,11 @@ typedef struct ito_custom_op {
     ito_tensor *(*backward)(int64_t i, ito_tensor *const *inputs, int64_t n, ito_tensor *output,
                             ito_tensor *dy, const void *params);
     size_t params_size; /* of the plain data behind params, copied with each call */
+    /** The derivative of the output along tangents, shaped as it; tangents[i] is shaped as input i,
+     * or NULL for zero. For forward mode (ito_jvp). NULL: it is made from backward, which then has
+     * to be written with operations. */
+    ito_tensor *(*jvp)(ito_tensor *const *tangents, ito_tensor *const *inputs, int64_t n,
+                       ito_tensor *output, const void *params);
 } ito_custom_op;
 
 /** Apply it. op must outlive the graph; params may be NULL if params_size is 0. */
@@ -212,7 +214,6 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))
 #define ito_detach(...) ITO_AT(ito_detach(__VA_ARGS__))
 #define ito_grads(...) ITO_AT(ito_grads(__VA_ARGS__))
-#define ito_jvp(...) ITO_AT(ito_jvp(__VA_ARGS__))
 #define ito_add_grad_hook(...) ITO_AT(ito_add_grad_hook(__VA_ARGS__))
 #define ito_custom(...) ITO_AT(ito_custom(__VA_ARGS__))
 #endif

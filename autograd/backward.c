@@ -270,6 +270,7 @@ static bool run_backward(sweep *s, visit *v, ito_tensor *dy, const step *t)
                  .shape = n->shape,
                  .dtype = n->dtype,
                  .params = n->params,
+                 .params_size = n->params_size,
                  .out = n->out,
                  .needs = t->needs,
                  .own_dy = !recorded && dy == v->grad && dy->scope == NULL && is_sole(dy)};
@@ -464,6 +465,8 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     profile_begin_backward(&frame);
     const sweep *outer = current_sweep;
     current_sweep = s;
+    if (forward_active()) /* tangents follow operations that are recorded, not kernels */
+        s->options.create_graph = true;
     s->anomaly = anomaly_mode();
     ito_set_anomaly_mode(false);
     ito_scope_begin();

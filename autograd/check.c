@@ -1,4 +1,4 @@
-/* Gradients against central differences, in f64; and the Jacobian-vector product.
+/* Gradients against central differences, in f64.
  *
  * A function of any shape is checked through the number sum(u f(x)) with fixed random u. */
 #include "autograd/graph.h"
@@ -225,32 +225,4 @@ ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *co
     ito_scope_end();
     free(all);
     return status;
-}
-
-/* With g(u) = u^T J, linear in u, the derivative of <g(u), v> with respect to u is J v. */
-ito_tensor *ito_jvp(ito_function *f, void *context, ito_tensor *x, ito_tensor *v)
-{
-    if (x == NULL || v == NULL)
-        return NULL;
-    if (!shape_equal(ito_shape_of(x), ito_shape_of(v)))
-        return error_null(ITO_ERR_SHAPE, "jvp: the direction %s is not shaped as the input %s",
-                          tensor_shape_str(v), tensor_shape_str(x));
-    ito_scope_begin();
-    int saved = grad_mode_enable();
-    ito_tensor *at = ito_requires_grad(ito_detach(x), true), *y = NULL, *u = NULL, *jvp = NULL;
-    if (at != NULL)
-        y = f(&at, 1, context);
-    if (y != NULL)
-        u = ito_requires_grad(ito_zeros_like(y), true);
-    if (u != NULL && tensor_needs_grad(y)) {
-        ito_tensor *g = ito_grad(y, at, .cotangent = u, .create_graph = true);
-        if (g != NULL)
-            jvp = ito_grad(g, u, .cotangent = v);
-    } else if (u != NULL) {
-        jvp = ito_zeros_like(y);
-    }
-    grad_mode_restore(saved);
-    ito_keep(jvp);
-    ito_scope_end();
-    return jvp;
 }

@@ -193,6 +193,8 @@ static void meta_release(tensor_hook *self)
 {
     autograd_meta *m = (autograd_meta *)self;
     ito_release(m->grad);
+    for (int i = 0; i < FORWARD_LEVELS; i++)
+        ito_release(m->tangent[i]);
     if (m->fresh)
         node_handle_gone(m->node);
     node_release(m->node);
@@ -218,12 +220,12 @@ static size_t aligned(size_t bytes) /* for any type */
 }
 
 /* One record holds the node, its params and all the per-input arrays. */
-static node *node_create(const op_call *c, size_t params_size)
+static node *node_create(const op_call *c)
 {
     size_t count = (size_t)c->n,
            arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
                              sizeof(uint64_t) + sizeof(ito_dtype) + sizeof(bool));
-    size_t head = aligned(sizeof(node)) + aligned(params_size);
+    size_t head = aligned(sizeof(node)) + aligned(c->params_size);
     node *n = record_alloc(head + arrays);
     if (n == NULL)
         return NULL;
@@ -232,6 +234,7 @@ static node *node_create(const op_call *c, size_t params_size)
     n->info = c->info;
     n->n = c->n;
     n->params = (char *)n + aligned(sizeof(node));
+    n->params_size = c->params_size;
     n->edge = (edge *)((char *)n + head);
     n->shape = (ito_shape *)(n->edge + count);
     n->in = (ito_tensor **)(n->shape + count);
@@ -241,10 +244,10 @@ static node *node_create(const op_call *c, size_t params_size)
     return n;
 }
 
-bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
+bool node_attach(const op_call *c, ito_tensor *out)
 {
     autograd_meta *meta = tensor_meta_make(out);
-    node *n = meta == NULL ? NULL : node_create(c, params_size);
+    node *n = meta == NULL ? NULL : node_create(c);
     if (n == NULL)
         return false;
     n->sequence = atomic_fetch_add(&last_sequence, 1) + 1;
@@ -261,8 +264,8 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
             n->edge[i].leaf = ito_retain(in);
         }
     }
-    if (params_size > 0)
-        memcpy(n->params, c->params, params_size);
+    if (c->params_size > 0)
+        memcpy(n->params, c->params, c->params_size);
     if ((const void *)c->info == c->params)
         n->info = n->params;
     n->out_shape = out->sizes;

@@ -191,7 +191,7 @@ static bool addend_gradients(const op_call *c, ito_tensor *dy, ito_tensor **dx)
         dx[3] = dy;
     if (!c->needs[2] && !per_image)
         return true;
-    if (ito_grad_enabled())
+    if (op_differentiated())
         return addend_sums(c, dy, dx, per_image);
     dx[2] = c->needs[2] ? tensor_empty(c->shape[2], c->dtype[2]) : NULL;
     dx[3] = per_image ? tensor_empty(c->shape[3], c->dtype[3]) : dx[3];
@@ -210,7 +210,7 @@ bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     p.w = c->shape[0].dim[3];
     p.kh = c->shape[1].dim[2];
     p.kw = c->shape[1].dim[3];
-    if (!ito_grad_enabled()) {
+    if (!op_differentiated()) {
         dy = tensor_channels_last(dy);
         if (dy == NULL)
             return false;

@@ -7,6 +7,7 @@
  * and the statistics.
  */
 #include "autograd/op.h"
+#include "autograd/ops/elementwise.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>
@@ -497,6 +498,51 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
         y = ito_add(y, along_channels(in[2], shape));
     y = p->silu ? ito_silu(y) : y;
     return narrow ? ito_cast(y, ITO_BF16) : y;
+}
+
+/* The tangent of w x_hat + b: w S t + t_w x_hat + t_b, where x_hat has the Jacobian S, which is
+ * symmetric: backward without a weight applies it. */
+static ito_tensor *affine_tangent(const op_call *c, ito_tensor *const *t)
+{
+    ito_dtype dtype = c->dtype[0];
+    ito_tensor *dz = NULL, *in[3] = {c->in[0], NULL, NULL}, *dx[3] = {NULL};
+    group_norm_params p = *(const group_norm_params *)c->params;
+    p.silu = false;
+    op_call plain = *c;
+    plain.params = &p;
+    plain.in = in;
+    plain.needs = (const bool[]){true, false, false};
+    if (t[0] != NULL) {
+        if (!op_group_norm_backward(&plain, t[0], dx))
+            return NULL;
+        dz = dx[0];
+        if (c->in[1] != NULL)
+            dz = ito_mul(dz, ito_cast(along_channels(c->in[1], c->shape[0]), dtype));
+    }
+    for (int i = 1; i < 3; i++) {
+        if (t[i] == NULL)
+            continue;
+        ito_tensor *along = ito_cast(along_channels(t[i], c->shape[0]), dtype), *part = along;
+        if (i == 1)
+            part = ito_mul(ito_group_norm(c->in[0], p.groups, NULL, NULL, p.eps), along);
+        dz = dz == NULL ? ito_expand_to(part, c->shape[0]) : ito_add(dz, part);
+        if (dz == NULL)
+            return NULL;
+    }
+    return dz;
+}
+
+bool tangent_group_norm(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    const group_norm_params *p = c->params;
+    *dt = affine_tangent(c, t);
+    if (p->silu && *dt != NULL) {
+        ito_tensor *z = ito_group_norm(c->in[0], p->groups, c->in[1], c->in[2], p->eps);
+        if (z == NULL)
+            return false;
+        *dt = map_binary(c->info->name, z, *dt, kernels(z->dtype)->silu_backward, 0, 0, COST_MATH);
+    }
+    return *dt != NULL;
 }
 
 ito_tensor *op_group_norm_silu_forward(op_call *c)

@@ -105,6 +105,14 @@ bool op_pad_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
+bool tangent_pad(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    pad_params p = *(const pad_params *)c->params;
+    p.value = 0;
+    *dt = pad_axes(t[0], &p);
+    return *dt != NULL;
+}
+
 ito_tensor *pad_axes(ito_tensor *x, const pad_params *p)
 {
     return op_apply(OP_pad, &x, 1, p, sizeof *p);

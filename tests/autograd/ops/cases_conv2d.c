@@ -178,6 +178,7 @@ void case_conv2d_data(void)
     static const setting s = {1, 2, 3, 4, 2, 2, 2, OPTIONS(2, 1, 0, 1, 1)};
     op_check_run((op_check){.what = "conv2d_data",
                             .f = data_gradient,
+                            .sweeps = true,
                             .context = (void *)(uintptr_t)&s,
                             .n = 2,
                             .parameter = {false, true},
@@ -202,6 +203,7 @@ void case_conv2d_weight(void)
     static const setting s = {1, 2, 3, 4, 2, 2, 2, OPTIONS(2, 1, 0, 1, 1)};
     op_check_run((op_check){.what = "conv2d_weight",
                             .f = weight_gradient,
+                            .sweeps = true,
                             .context = (void *)(uintptr_t)&s,
                             .n = 2,
                             .shape = {ITO_SHAPE(1, 2, 3, 4), ITO_SHAPE(1, 2, 2, 3)}});

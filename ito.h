@@ -34,10 +34,12 @@
 #include "nn/ema.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/layers_mp.h"
 #include "nn/lr_schedule.h"
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/parametrise.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"

@@ -140,12 +140,17 @@ typedef struct ito_gradcheck_options {
     double eps ITO_DEFAULT(1e-6);  /* step of the central difference; more than 0 */
     double atol ITO_DEFAULT(1e-5); /* an error of atol + rtol |difference| passes; 0 or more */
     double rtol ITO_DEFAULT(1e-3);
+    /* How many elements of each input are checked, drawn at random, the same ones every time; 1 or
+     * more. -1: all. A network has too many for all. */
+    int64_t elements ITO_DEFAULT(-1);
 } ito_gradcheck_options;
-#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3
+#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3, .elements = -1
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a
- * gradient (one has to). Inputs are f64; f's result may have any shape.
+ * gradient (one has to). Inputs are f64; f's result may have any shape. Inputs may be the
+ * parameters of a network that f uses: ito_gradcheck(f, net, p->tensors, p->n) with
+ * p = ito_module_parameters(net).
  * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees; ITO_ERR_ARGUMENT for
  * options out of range.
  */

@@ -263,6 +263,10 @@ Test(options, a_gradient_check_refuses_a_step_of_0_and_tolerances_below_0)
     cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .atol = -1), ITO_ERR_ARGUMENT);
     assert_error(ITO_ERR_ARGUMENT, "gradcheck: eps 1e-06, atol -1, rtol 0.001; eps must be more "
                                    "than 0, the others 0 or more");
+    cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .elements = 0), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "gradcheck: 0 elements; there are 1 or more, or -1 for all");
+    cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .elements = -2), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "gradcheck: -2 elements; there are 1 or more, or -1 for all");
     cr_expect_eq(ito_gradgradcheck(sine, NULL, &x, 1, .rtol = -1), ITO_ERR_ARGUMENT);
     assert_error(ITO_ERR_ARGUMENT, "gradcheck: eps 1e-06, atol 1e-05, rtol -1; eps must be more "
                                    "than 0, the others 0 or more");

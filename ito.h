@@ -23,11 +23,11 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
-#include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
-#include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_shape.h"
+#include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -21,7 +21,10 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "autograd/ops_activation.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_loss.h"
+#include "autograd/ops_math.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -68,6 +68,53 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
     return true;
 }
 
+/* The tensor whose dtype the numbers among the inputs take: the first float that has axes. */
+static const ito_tensor *numbers_take(ito_tensor *const *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (in[i] != NULL && in[i]->ndim > 0 && ito_dtype_is_float(in[i]->dtype))
+            return in[i];
+    return NULL;
+}
+
+static bool is_other_number(const ito_tensor *t, const ito_tensor *like)
+{
+    return t != NULL && t->ndim == 0 && ito_dtype_is_float(t->dtype) && t->dtype != like->dtype;
+}
+
+static bool numbers_differ(ito_tensor *const *in, int64_t n)
+{
+    const ito_tensor *like = numbers_take(in, n);
+    for (int64_t i = 0; like != NULL && i < n; i++)
+        if (is_other_number(in[i], like))
+            return true;
+    return false;
+}
+
+bool op_convert_numbers(ito_tensor **in, int64_t n)
+{
+    const ito_tensor *like = numbers_take(in, n);
+    for (int64_t i = 0; like != NULL && i < n; i++)
+        if (is_other_number(in[i], like) && (in[i] = ito_cast(in[i], like->dtype)) == NULL)
+            return false;
+    return true;
+}
+
+bool check_real(const char *op, ito_tensor *const *in, int64_t n)
+{
+    const op_info info = {.name = op, .dtypes = REAL};
+    ito_tensor *const like = (ito_tensor *)numbers_take(in, n);
+    for (int64_t i = 0; i < n; i++) {
+        if (in[i] == NULL)
+            return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", op, i);
+        bool alone = like != NULL && in[i]->ndim == 0;
+        ito_tensor *const pair[] = {like == NULL ? in[0] : like, in[i]};
+        if (!check_inputs(&info, alone ? pair + 1 : pair, alone ? 1 : 2, 0))
+            return false;
+    }
+    return true;
+}
+
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -112,12 +159,31 @@ ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *
     return tensor_empty_as(like, like->dtype);
 }
 
+enum { SMALL = 8 }; /* inputs that need no memory of their own */
+
+/* With the numbers among the inputs converted to the dtype of the rest. */
+static ito_tensor *apply_converted(const op_info *info, ito_tensor *const *in, int64_t n,
+                                   unsigned optional, const void *params, size_t params_size)
+{
+    ito_tensor *same[SMALL] = {NULL};
+    for (int64_t i = 0; i < n; i++)
+        same[i] = in[i];
+    ito_scope_begin();
+    ito_tensor *out = op_convert_numbers(same, n)
+                          ? op_apply_info(info, same, n, optional, params, params_size)
+                          : NULL;
+    out = ito_keep(out);
+    ito_scope_end();
+    return out;
+}
+
 ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                           const void *params, size_t params_size)
 {
+    if (info->dtypes <= NUMBER && n <= SMALL && numbers_differ(in, n))
+        return apply_converted(info, in, n, optional, params, params_size);
     if (!check_inputs(info, in, n, optional))
         return NULL;
-    enum { SMALL = 8 };
     ito_shape small_shape[SMALL], *shape = small_shape;
     ito_dtype small_dtype[SMALL], *dtype = small_dtype;
     char *block = NULL;

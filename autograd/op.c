@@ -1,14 +1,17 @@
 /* Running one operation: checks its inputs against the table, calls forward in a scope of its own
  * and hangs a node behind the result where a gradient can be wanted. */
 #include "autograd/op.h"
+#include "autograd/autocast.h"
+#include "autograd/forward.h"
 #include "autograd/graph.h"
 #include "autograd/profile.h"
 
 const op_info op_table[OP_COUNT] = {
-#define OP_PRIMITIVE(op, arity, dtypes, saves)                                                     \
-    [OP_##op] = {#op, arity, KIND_PRIMITIVE, dtypes, saves, op_##op##_forward, op_##op##_backward, \
-                 NULL},
-#define OP_FUSED(op, arity, dtypes, saves)                                                         \
+#define OP_PRIMITIVE(op, arity, dtypes, saves, rule)                                               \
+    [OP_##op] = {                                                                                  \
+        #op,  arity,         KIND_PRIMITIVE, dtypes, saves, op_##op##_forward, op_##op##_backward, \
+        NULL, tangent_##rule},
+#define OP_FUSED(op, arity, dtypes, saves, rule)                                                   \
     [OP_##op] = {#op,                                                                              \
                  arity,                                                                            \
                  KIND_FUSED,                                                                       \
@@ -16,9 +19,10 @@ const op_info op_table[OP_COUNT] = {
                  saves,                                                                            \
                  op_##op##_forward,                                                                \
                  op_##op##_backward,                                                               \
-                 op_##op##_composite},
+                 op_##op##_composite,                                                              \
+                 tangent_##rule},
 #define OP_DISCRETE(op, arity, dtypes, saves)                                                      \
-    [OP_##op] = {#op, arity, KIND_DISCRETE, dtypes, saves, op_##op##_forward, NULL, NULL},
+    [OP_##op] = {#op, arity, KIND_DISCRETE, dtypes, saves, op_##op##_forward, NULL, NULL, NULL},
 #include "autograd/ops.def"
 #undef OP_PRIMITIVE
 #undef OP_FUSED
@@ -46,26 +50,6 @@ static bool check_pair(const op_info *info, const ito_tensor *first, const ito_t
     return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", info->name,
                        ito_dtype_name(first->dtype), tensor_shape_str(first),
                        ito_dtype_name(t->dtype), tensor_shape_str(t));
-}
-
-/* The inputs' dtypes are what the table says. A NULL that is not optional fails; mostly an earlier
- * operation has said why. */
-static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional)
-{
-    const ito_tensor *first = NULL;
-    for (int64_t i = 0; i < n; i++) {
-        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
-            return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
-        if (in[i] == NULL)
-            continue;
-        if (!dtype_allowed(info->dtypes, in[i]->dtype))
-            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
-                               info->name, ito_dtype_name(in[i]->dtype));
-        first = first == NULL ? in[i] : first;
-        if (!check_pair(info, first, in[i], i))
-            return false;
-    }
-    return true;
 }
 
 /* The tensor whose dtype the numbers among the inputs take: the first float that has axes. */
@@ -100,19 +84,32 @@ bool op_convert_numbers(ito_tensor **in, int64_t n)
     return true;
 }
 
-bool check_real(const char *op, ito_tensor *const *in, int64_t n)
+/* The inputs' dtypes are what the table says, but for numbers that will be converted. A NULL that
+ * is not optional fails; mostly an earlier operation has said why. */
+static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional)
 {
-    const op_info info = {.name = op, .dtypes = REAL};
-    ito_tensor *const like = (ito_tensor *)numbers_take(in, n);
+    const ito_tensor *like = info->dtypes <= NUMBER ? numbers_take(in, n) : NULL, *first = like;
     for (int64_t i = 0; i < n; i++) {
+        if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
+            return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
         if (in[i] == NULL)
-            return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", op, i);
-        bool alone = like != NULL && in[i]->ndim == 0;
-        ito_tensor *const pair[] = {like == NULL ? in[0] : like, in[i]};
-        if (!check_inputs(&info, alone ? pair + 1 : pair, alone ? 1 : 2, 0))
+            continue;
+        if (!dtype_allowed(info->dtypes, in[i]->dtype))
+            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                               info->name, ito_dtype_name(in[i]->dtype));
+        first = first == NULL ? in[i] : first;
+        bool converted = like != NULL && is_other_number(in[i], like);
+        if (!converted && !check_pair(info, first, in[i], i))
             return false;
     }
     return true;
+}
+
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional)
+{
+    op_info info = {.name = name, .dtypes = dtypes};
+    return check_inputs(&info, in, n, optional);
 }
 
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)
@@ -135,9 +132,16 @@ static bool must_record(const op_info *info, ito_tensor *const *in, int64_t n,
     return false;
 }
 
-static ito_tensor *run(op_call *c, size_t params_size)
+bool op_differentiated(void)
 {
+    return ito_grad_enabled() || forward_active();
+}
+
+static ito_tensor *run(op_call *c)
+{
+    int seen = forward_hide();
     ito_tensor *out = c->info->forward(c);
+    forward_show(seen);
     if (out == NULL)
         return NULL;
     if (anomaly_mode() && !anomaly_check(out, c->info->name, "result", NULL, 0))
@@ -146,9 +150,11 @@ static ito_tensor *run(op_call *c, size_t params_size)
         if (c->info->backward == NULL)
             return error_null(ITO_ERR_GRAD, "%s: has no gradient, and an input requires one",
                               c->info->name);
-        if (!node_attach(c, out, params_size))
+        if (!node_attach(c, out))
             return NULL;
     }
+    if (forward_active() && !(forward_follow(c, out) && node_follow(out)))
+        return NULL;
     return out;
 }
 
@@ -161,27 +167,9 @@ ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *
 
 enum { SMALL = 8 }; /* inputs that need no memory of their own */
 
-/* With the numbers among the inputs converted to the dtype of the rest. */
-static ito_tensor *apply_converted(const op_info *info, ito_tensor *const *in, int64_t n,
-                                   unsigned optional, const void *params, size_t params_size)
+static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                         const void *params, size_t params_size)
 {
-    ito_tensor *same[SMALL] = {NULL};
-    for (int64_t i = 0; i < n; i++)
-        same[i] = in[i];
-    ito_scope_begin();
-    ito_tensor *out = op_convert_numbers(same, n)
-                          ? op_apply_info(info, same, n, optional, params, params_size)
-                          : NULL;
-    out = ito_keep(out);
-    ito_scope_end();
-    return out;
-}
-
-ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
-                          const void *params, size_t params_size)
-{
-    if (info->dtypes <= NUMBER && n <= SMALL && numbers_differ(in, n))
-        return apply_converted(info, in, n, optional, params, params_size);
     if (!check_inputs(info, in, n, optional))
         return NULL;
     ito_shape small_shape[SMALL], *shape = small_shape;
@@ -198,14 +186,55 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
         shape[i] = ito_shape_of(in[i]);
         dtype[i] = ito_dtype_of(in[i]);
     }
-    op_call c = {.info = info, .n = n, .in = in, .shape = shape, .dtype = dtype, .params = params};
+    op_call c = {.info = info,
+                 .n = n,
+                 .in = in,
+                 .shape = shape,
+                 .dtype = dtype,
+                 .params = params,
+                 .params_size = params_size};
     profile_frame frame;
     profile_begin(&frame);
     ito_scope_begin();
-    ito_tensor *out = ito_keep(run(&c, params_size));
+    ito_tensor *out = ito_keep(run(&c));
     ito_scope_end();
     profile_end_forward(&frame, &c, out);
     mem_free(block);
+    return out;
+}
+
+/* With the numbers among the inputs converted to the dtype of the rest. */
+static ito_tensor *apply_converted(const op_info *info, ito_tensor *const *in, int64_t n,
+                                   unsigned optional, const void *params, size_t params_size)
+{
+    if (info->dtypes > NUMBER || n > SMALL || !numbers_differ(in, n))
+        return apply(info, in, n, optional, params, params_size);
+    ito_tensor *same[SMALL], *out = NULL;
+    for (int64_t i = 0; i < n; i++)
+        same[i] = in[i];
+    ito_scope_begin();
+    if (op_convert_numbers(same, n))
+        out = ito_keep(apply(info, same, n, optional, params, params_size));
+    ito_scope_end();
+    return out;
+}
+
+ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                          const void *params, size_t params_size)
+{
+    if (!autocast_active())
+        return apply_converted(info, in, n, optional, params, params_size);
+    ito_tensor **to = mem_alloc((size_t)n * sizeof(ito_tensor *));
+    if (to == NULL)
+        return NULL;
+    ito_scope_begin();
+    ito_dtype lower = autocast_suspend();
+    ito_tensor *out = NULL;
+    if (autocast_inputs(info, in, n, lower, to))
+        out = ito_keep(apply_converted(info, to, n, optional, params, params_size));
+    autocast_resume(lower);
+    ito_scope_end();
+    mem_free(to);
     return out;
 }
 

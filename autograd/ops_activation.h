@@ -54,7 +54,7 @@ typedef struct ito_gelu_options {
 /** x Phi(x) with the normal distribution function Phi: ito_gelu(x), ito_gelu(x, .approximate =
  * ITO_GELU_TANH) (Hendrycks, Gimpel 2016, arXiv:1606.08415). */
 ITO_API ito_tensor *ito_gelu_with(ito_tensor *x, ito_gelu_options options);
-#define ito_gelu(x, ...) ITO_AT(ito_gelu_with(x, ITO_OPTIONS(ito_gelu_options, __VA_ARGS__)))
+#define ito_gelu(...) ITO_AT(ITO_CALL_1(ito_gelu_with, ito_gelu_options, __VA_ARGS__, ))
 
 /** What ito_softplus takes besides x. */
 typedef struct ito_softplus_options {
@@ -66,8 +66,7 @@ typedef struct ito_softplus_options {
 
 /** log(1 + exp(beta x)) / beta, without overflow: ito_softplus(x, .beta = 2). */
 ITO_API ito_tensor *ito_softplus_with(ito_tensor *x, ito_softplus_options options);
-#define ito_softplus(x, ...)                                                                       \
-    ITO_AT(ito_softplus_with(x, ITO_OPTIONS(ito_softplus_options, __VA_ARGS__)))
+#define ito_softplus(...) ITO_AT(ITO_CALL_1(ito_softplus_with, ito_softplus_options, __VA_ARGS__, ))
 
 /** What ito_leaky_relu takes besides x. */
 typedef struct ito_leaky_relu_options {
@@ -78,8 +77,8 @@ typedef struct ito_leaky_relu_options {
 
 /** x where x > 0, else negative_slope x: ito_leaky_relu(x, .negative_slope = 0.2). */
 ITO_API ito_tensor *ito_leaky_relu_with(ito_tensor *x, ito_leaky_relu_options options);
-#define ito_leaky_relu(x, ...)                                                                     \
-    ITO_AT(ito_leaky_relu_with(x, ITO_OPTIONS(ito_leaky_relu_options, __VA_ARGS__)))
+#define ito_leaky_relu(...)                                                                        \
+    ITO_AT(ITO_CALL_1(ito_leaky_relu_with, ito_leaky_relu_options, __VA_ARGS__, ))
 
 /** What ito_elu takes besides x. */
 typedef struct ito_elu_options {
@@ -91,7 +90,7 @@ typedef struct ito_elu_options {
 /** x where x > 0, else alpha (e^x - 1): ito_elu(x, .alpha = 0.7) (Clevert, Unterthiner, Hochreiter
  * 2015, arXiv:1511.07289). */
 ITO_API ito_tensor *ito_elu_with(ito_tensor *x, ito_elu_options options);
-#define ito_elu(x, ...) ITO_AT(ito_elu_with(x, ITO_OPTIONS(ito_elu_options, __VA_ARGS__)))
+#define ito_elu(...) ITO_AT(ITO_CALL_1(ito_elu_with, ito_elu_options, __VA_ARGS__, ))
 
 /** What ito_celu takes besides x. */
 typedef struct ito_celu_options {
@@ -103,7 +102,7 @@ typedef struct ito_celu_options {
 /** x where x > 0, else alpha (e^(x / alpha) - 1): ito_celu(x, .alpha = 2) (Barron 2017,
  * arXiv:1704.07483). ITO_ERR_ARGUMENT for an alpha of 0. */
 ITO_API ito_tensor *ito_celu_with(ito_tensor *x, ito_celu_options options);
-#define ito_celu(x, ...) ITO_AT(ito_celu_with(x, ITO_OPTIONS(ito_celu_options, __VA_ARGS__)))
+#define ito_celu(...) ITO_AT(ITO_CALL_1(ito_celu_with, ito_celu_options, __VA_ARGS__, ))
 
 /** What ito_hardtanh takes besides x. */
 typedef struct ito_hardtanh_options {
@@ -116,8 +115,7 @@ typedef struct ito_hardtanh_options {
 /** min(max(x, min_val), max_val); the gradient at either is 0. ITO_ERR_ARGUMENT unless min_val <
  * max_val. */
 ITO_API ito_tensor *ito_hardtanh_with(ito_tensor *x, ito_hardtanh_options options);
-#define ito_hardtanh(x, ...)                                                                       \
-    ITO_AT(ito_hardtanh_with(x, ITO_OPTIONS(ito_hardtanh_options, __VA_ARGS__)))
+#define ito_hardtanh(...) ITO_AT(ITO_CALL_1(ito_hardtanh_with, ito_hardtanh_options, __VA_ARGS__, ))
 
 /** What ito_softshrink takes besides x. */
 typedef struct ito_softshrink_options {
@@ -129,8 +127,8 @@ typedef struct ito_softshrink_options {
 /** x less lambd where x > lambd, x + lambd where x < -lambd, else 0. ITO_ERR_ARGUMENT for a lambd
  * below 0. */
 ITO_API ito_tensor *ito_softshrink_with(ito_tensor *x, ito_softshrink_options options);
-#define ito_softshrink(x, ...)                                                                     \
-    ITO_AT(ito_softshrink_with(x, ITO_OPTIONS(ito_softshrink_options, __VA_ARGS__)))
+#define ito_softshrink(...)                                                                        \
+    ITO_AT(ITO_CALL_1(ito_softshrink_with, ito_softshrink_options, __VA_ARGS__, ))
 
 /** What ito_hardshrink takes besides x. */
 typedef struct ito_hardshrink_options {
@@ -141,8 +139,8 @@ typedef struct ito_hardshrink_options {
 
 /** x where |x| > lambd, else 0. ITO_ERR_ARGUMENT for a lambd below 0. */
 ITO_API ito_tensor *ito_hardshrink_with(ito_tensor *x, ito_hardshrink_options options);
-#define ito_hardshrink(x, ...)                                                                     \
-    ITO_AT(ito_hardshrink_with(x, ITO_OPTIONS(ito_hardshrink_options, __VA_ARGS__)))
+#define ito_hardshrink(...)                                                                        \
+    ITO_AT(ITO_CALL_1(ito_hardshrink_with, ito_hardshrink_options, __VA_ARGS__, ))
 
 /** What ito_glu takes besides x. */
 typedef struct ito_glu_options {
@@ -154,7 +152,7 @@ typedef struct ito_glu_options {
 /** a sigmoid(b) of the two halves of x along .dim, which becomes half as long (Dauphin et al. 2016,
  * arXiv:1612.08083). ITO_ERR_SHAPE for an odd size. */
 ITO_API ito_tensor *ito_glu_with(ito_tensor *x, ito_glu_options options);
-#define ito_glu(x, ...) ITO_AT(ito_glu_with(x, ITO_OPTIONS(ito_glu_options, __VA_ARGS__)))
+#define ito_glu(...) ITO_AT(ITO_CALL_1(ito_glu_with, ito_glu_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

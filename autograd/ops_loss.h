@@ -36,13 +36,11 @@ typedef struct ito_loss_options {
 /** (prediction - target)^2. */
 ITO_API ito_tensor *ito_mse_loss_with(ito_tensor *prediction, ito_tensor *target,
                                       ito_loss_options options);
-#define ito_mse_loss(prediction, target, ...)                                                      \
-    ITO_AT(ito_mse_loss_with(prediction, target, ITO_OPTIONS(ito_loss_options, __VA_ARGS__)))
+#define ito_mse_loss(...) ITO_AT(ITO_CALL_2(ito_mse_loss_with, ito_loss_options, __VA_ARGS__, ))
 /** |prediction - target|. */
 ITO_API ito_tensor *ito_l1_loss_with(ito_tensor *prediction, ito_tensor *target,
                                      ito_loss_options options);
-#define ito_l1_loss(prediction, target, ...)                                                       \
-    ITO_AT(ito_l1_loss_with(prediction, target, ITO_OPTIONS(ito_loss_options, __VA_ARGS__)))
+#define ito_l1_loss(...) ITO_AT(ITO_CALL_2(ito_l1_loss_with, ito_loss_options, __VA_ARGS__, ))
 
 /** What ito_huber_loss takes besides tensors. */
 typedef struct ito_huber_loss_options {
@@ -56,9 +54,8 @@ typedef struct ito_huber_loss_options {
  * 1964): ito_huber_loss(x, y, .delta = 0.5). ITO_ERR_ARGUMENT unless delta > 0. */
 ITO_API ito_tensor *ito_huber_loss_with(ito_tensor *prediction, ito_tensor *target,
                                         ito_huber_loss_options options);
-#define ito_huber_loss(prediction, target, ...)                                                    \
-    ITO_AT(                                                                                        \
-        ito_huber_loss_with(prediction, target, ITO_OPTIONS(ito_huber_loss_options, __VA_ARGS__)))
+#define ito_huber_loss(...)                                                                        \
+    ITO_AT(ITO_CALL_2(ito_huber_loss_with, ito_huber_loss_options, __VA_ARGS__, ))
 
 /** What ito_smooth_l1_loss takes besides tensors. */
 typedef struct ito_smooth_l1_loss_options {
@@ -72,9 +69,8 @@ typedef struct ito_smooth_l1_loss_options {
  * ITO_ERR_ARGUMENT for a beta below 0. */
 ITO_API ito_tensor *ito_smooth_l1_loss_with(ito_tensor *prediction, ito_tensor *target,
                                             ito_smooth_l1_loss_options options);
-#define ito_smooth_l1_loss(prediction, target, ...)                                                \
-    ITO_AT(ito_smooth_l1_loss_with(prediction, target,                                             \
-                                   ITO_OPTIONS(ito_smooth_l1_loss_options, __VA_ARGS__)))
+#define ito_smooth_l1_loss(...)                                                                    \
+    ITO_AT(ITO_CALL_2(ito_smooth_l1_loss_with, ito_smooth_l1_loss_options, __VA_ARGS__, ))
 
 /** What ito_gaussian_nll_loss takes besides tensors. */
 typedef struct ito_gaussian_nll_loss_options {
@@ -91,9 +87,8 @@ typedef struct ito_gaussian_nll_loss_options {
 ITO_API ito_tensor *ito_gaussian_nll_loss_with(ito_tensor *prediction, ito_tensor *target,
                                                ito_tensor *variance,
                                                ito_gaussian_nll_loss_options options);
-#define ito_gaussian_nll_loss(prediction, target, variance, ...)                                   \
-    ITO_AT(ito_gaussian_nll_loss_with(prediction, target, variance,                                \
-                                      ITO_OPTIONS(ito_gaussian_nll_loss_options, __VA_ARGS__)))
+#define ito_gaussian_nll_loss(...)                                                                 \
+    ITO_AT(ITO_CALL_3(ito_gaussian_nll_loss_with, ito_gaussian_nll_loss_options, __VA_ARGS__, ))
 
 /** What ito_poisson_nll_loss takes besides tensors. */
 typedef struct ito_poisson_nll_loss_options {
@@ -109,9 +104,8 @@ typedef struct ito_poisson_nll_loss_options {
  * + eps). */
 ITO_API ito_tensor *ito_poisson_nll_loss_with(ito_tensor *prediction, ito_tensor *target,
                                               ito_poisson_nll_loss_options options);
-#define ito_poisson_nll_loss(prediction, target, ...)                                              \
-    ITO_AT(ito_poisson_nll_loss_with(prediction, target,                                           \
-                                     ITO_OPTIONS(ito_poisson_nll_loss_options, __VA_ARGS__)))
+#define ito_poisson_nll_loss(...)                                                                  \
+    ITO_AT(ITO_CALL_2(ito_poisson_nll_loss_with, ito_poisson_nll_loss_options, __VA_ARGS__, ))
 
 /* ---- of classes ---- */
 
@@ -134,9 +128,8 @@ typedef struct ito_cross_entropy_options {
  */
 ITO_API ito_tensor *ito_cross_entropy_with(ito_tensor *logits, ito_tensor *target,
                                            ito_cross_entropy_options options);
-#define ito_cross_entropy(logits, target, ...)                                                     \
-    ITO_AT(ito_cross_entropy_with(logits, target,                                                  \
-                                  ITO_OPTIONS(ito_cross_entropy_options, __VA_ARGS__)))
+#define ito_cross_entropy(...)                                                                     \
+    ITO_AT(ITO_CALL_2(ito_cross_entropy_with, ito_cross_entropy_options, __VA_ARGS__, ))
 
 /** What ito_nll_loss takes besides tensors. */
 typedef struct ito_nll_loss_options {
@@ -151,9 +144,7 @@ typedef struct ito_nll_loss_options {
  * errors are those of ito_cross_entropy. */
 ITO_API ito_tensor *ito_nll_loss_with(ito_tensor *log_probabilities, ito_tensor *target,
                                       ito_nll_loss_options options);
-#define ito_nll_loss(log_probabilities, target, ...)                                               \
-    ITO_AT(ito_nll_loss_with(log_probabilities, target,                                            \
-                             ITO_OPTIONS(ito_nll_loss_options, __VA_ARGS__)))
+#define ito_nll_loss(...) ITO_AT(ITO_CALL_2(ito_nll_loss_with, ito_nll_loss_options, __VA_ARGS__, ))
 
 /** What ito_multi_margin_loss takes besides tensors. */
 typedef struct ito_multi_margin_loss_options {
@@ -169,9 +160,8 @@ typedef struct ito_multi_margin_loss_options {
  * by C: of [N, C] and i64 [N]. */
 ITO_API ito_tensor *ito_multi_margin_loss_with(ito_tensor *scores, ito_tensor *target,
                                                ito_multi_margin_loss_options options);
-#define ito_multi_margin_loss(scores, target, ...)                                                 \
-    ITO_AT(ito_multi_margin_loss_with(scores, target,                                              \
-                                      ITO_OPTIONS(ito_multi_margin_loss_options, __VA_ARGS__)))
+#define ito_multi_margin_loss(...)                                                                 \
+    ITO_AT(ITO_CALL_2(ito_multi_margin_loss_with, ito_multi_margin_loss_options, __VA_ARGS__, ))
 
 /** What ito_kl_div takes besides tensors. */
 typedef struct ito_kl_div_options {
@@ -186,8 +176,7 @@ typedef struct ito_kl_div_options {
  * elements. */
 ITO_API ito_tensor *ito_kl_div_with(ito_tensor *log_probabilities, ito_tensor *target,
                                     ito_kl_div_options options);
-#define ito_kl_div(log_probabilities, target, ...)                                                 \
-    ITO_AT(ito_kl_div_with(log_probabilities, target, ITO_OPTIONS(ito_kl_div_options, __VA_ARGS__)))
+#define ito_kl_div(...) ITO_AT(ITO_CALL_2(ito_kl_div_with, ito_kl_div_options, __VA_ARGS__, ))
 
 /** What ito_binary_cross_entropy takes besides tensors. */
 typedef struct ito_binary_cross_entropy_options {
@@ -201,9 +190,9 @@ typedef struct ito_binary_cross_entropy_options {
  * probability outside 0..1. */
 ITO_API ito_tensor *ito_binary_cross_entropy_with(ito_tensor *probabilities, ito_tensor *target,
                                                   ito_binary_cross_entropy_options options);
-#define ito_binary_cross_entropy(probabilities, target, ...)                                       \
-    ITO_AT(ito_binary_cross_entropy_with(                                                          \
-        probabilities, target, ITO_OPTIONS(ito_binary_cross_entropy_options, __VA_ARGS__)))
+#define ito_binary_cross_entropy(...)                                                              \
+    ITO_AT(ITO_CALL_2(ito_binary_cross_entropy_with, ito_binary_cross_entropy_options,             \
+                      __VA_ARGS__, ))
 
 /** What ito_binary_cross_entropy_with_logits takes besides tensors. */
 typedef struct ito_binary_cross_entropy_with_logits_options {
@@ -219,17 +208,17 @@ typedef struct ito_binary_cross_entropy_with_logits_options {
 ITO_API ito_tensor *
 ito_binary_cross_entropy_with_logits_with(ito_tensor *logits, ito_tensor *target,
                                           ito_binary_cross_entropy_with_logits_options options);
-#define ito_binary_cross_entropy_with_logits(logits, target, ...)                                  \
-    ITO_AT(ito_binary_cross_entropy_with_logits_with(                                              \
-        logits, target, ITO_OPTIONS(ito_binary_cross_entropy_with_logits_options, __VA_ARGS__)))
+#define ito_binary_cross_entropy_with_logits(...)                                                  \
+    ITO_AT(ITO_CALL_2(ito_binary_cross_entropy_with_logits_with,                                   \
+                      ito_binary_cross_entropy_with_logits_options, __VA_ARGS__, ))
 
 /* ---- of what is near and what is not: labels are 1 and -1, of any dtype ---- */
 
 /** log(1 + exp(-label x)); label has the dtype of x. */
 ITO_API ito_tensor *ito_soft_margin_loss_with(ito_tensor *x, ito_tensor *label,
                                               ito_loss_options options);
-#define ito_soft_margin_loss(x, label, ...)                                                        \
-    ITO_AT(ito_soft_margin_loss_with(x, label, ITO_OPTIONS(ito_loss_options, __VA_ARGS__)))
+#define ito_soft_margin_loss(...)                                                                  \
+    ITO_AT(ITO_CALL_2(ito_soft_margin_loss_with, ito_loss_options, __VA_ARGS__, ))
 
 /** What ito_hinge_embedding_loss takes besides tensors. */
 typedef struct ito_hinge_embedding_loss_options {
@@ -242,9 +231,9 @@ typedef struct ito_hinge_embedding_loss_options {
 /** x where label is 1, max(0, margin - x) where it is -1, and both where it is neither. */
 ITO_API ito_tensor *ito_hinge_embedding_loss_with(ito_tensor *x, ito_tensor *label,
                                                   ito_hinge_embedding_loss_options options);
-#define ito_hinge_embedding_loss(x, label, ...)                                                    \
-    ITO_AT(ito_hinge_embedding_loss_with(                                                          \
-        x, label, ITO_OPTIONS(ito_hinge_embedding_loss_options, __VA_ARGS__)))
+#define ito_hinge_embedding_loss(...)                                                              \
+    ITO_AT(ITO_CALL_2(ito_hinge_embedding_loss_with, ito_hinge_embedding_loss_options,             \
+                      __VA_ARGS__, ))
 
 /** What ito_margin_ranking_loss takes besides tensors. */
 typedef struct ito_margin_ranking_loss_options {
@@ -257,9 +246,8 @@ typedef struct ito_margin_ranking_loss_options {
 /** max(0, margin - label (x1 - x2)). */
 ITO_API ito_tensor *ito_margin_ranking_loss_with(ito_tensor *x1, ito_tensor *x2, ito_tensor *label,
                                                  ito_margin_ranking_loss_options options);
-#define ito_margin_ranking_loss(x1, x2, label, ...)                                                \
-    ITO_AT(ito_margin_ranking_loss_with(                                                           \
-        x1, x2, label, ITO_OPTIONS(ito_margin_ranking_loss_options, __VA_ARGS__)))
+#define ito_margin_ranking_loss(...)                                                               \
+    ITO_AT(ITO_CALL_3(ito_margin_ranking_loss_with, ito_margin_ranking_loss_options, __VA_ARGS__, ))
 
 /** What ito_cosine_embedding_loss takes besides tensors. */
 typedef struct ito_cosine_embedding_loss_options {
@@ -274,9 +262,9 @@ typedef struct ito_cosine_embedding_loss_options {
 ITO_API ito_tensor *ito_cosine_embedding_loss_with(ito_tensor *x1, ito_tensor *x2,
                                                    ito_tensor *label,
                                                    ito_cosine_embedding_loss_options options);
-#define ito_cosine_embedding_loss(x1, x2, label, ...)                                              \
-    ITO_AT(ito_cosine_embedding_loss_with(                                                         \
-        x1, x2, label, ITO_OPTIONS(ito_cosine_embedding_loss_options, __VA_ARGS__)))
+#define ito_cosine_embedding_loss(...)                                                             \
+    ITO_AT(ITO_CALL_3(ito_cosine_embedding_loss_with, ito_cosine_embedding_loss_options,           \
+                      __VA_ARGS__, ))
 
 /** What ito_triplet_margin_loss takes besides tensors. */
 typedef struct ito_triplet_margin_loss_options {
@@ -294,9 +282,8 @@ typedef struct ito_triplet_margin_loss_options {
 ITO_API ito_tensor *ito_triplet_margin_loss_with(ito_tensor *anchor, ito_tensor *positive,
                                                  ito_tensor *negative,
                                                  ito_triplet_margin_loss_options options);
-#define ito_triplet_margin_loss(anchor, positive, negative, ...)                                   \
-    ITO_AT(ito_triplet_margin_loss_with(                                                           \
-        anchor, positive, negative, ITO_OPTIONS(ito_triplet_margin_loss_options, __VA_ARGS__)))
+#define ito_triplet_margin_loss(...)                                                               \
+    ITO_AT(ITO_CALL_3(ito_triplet_margin_loss_with, ito_triplet_margin_loss_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

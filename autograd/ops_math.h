@@ -66,7 +66,7 @@ typedef struct ito_logit_options {
 
 /** log(x / (1 - x)), the inverse of sigmoid; NaN outside 0..1. */
 ITO_API ito_tensor *ito_logit_with(ito_tensor *x, ito_logit_options options);
-#define ito_logit(x, ...) ITO_AT(ito_logit_with(x, ITO_OPTIONS(ito_logit_options, __VA_ARGS__)))
+#define ito_logit(...) ITO_AT(ITO_CALL_1(ito_logit_with, ito_logit_options, __VA_ARGS__, ))
 
 /** What ito_nan_to_num takes besides x. */
 typedef struct ito_nan_to_num_options {
@@ -79,8 +79,8 @@ typedef struct ito_nan_to_num_options {
 
 /** x with NaN, infinity and -infinity replaced by numbers, whose gradient is 0. */
 ITO_API ito_tensor *ito_nan_to_num_with(ito_tensor *x, ito_nan_to_num_options options);
-#define ito_nan_to_num(x, ...)                                                                     \
-    ITO_AT(ito_nan_to_num_with(x, ITO_OPTIONS(ito_nan_to_num_options, __VA_ARGS__)))
+#define ito_nan_to_num(...)                                                                        \
+    ITO_AT(ITO_CALL_1(ito_nan_to_num_with, ito_nan_to_num_options, __VA_ARGS__, ))
 
 /* These give bool, which has no gradient. Integers and bool are finite. */
 
@@ -122,8 +122,7 @@ typedef struct ito_addcmul_options {
 /** x + value a b: ito_addcmul(x, a, b, .value = 0.5). */
 ITO_API ito_tensor *ito_addcmul_with(ito_tensor *x, ito_tensor *a, ito_tensor *b,
                                      ito_addcmul_options options);
-#define ito_addcmul(x, a, b, ...)                                                                  \
-    ITO_AT(ito_addcmul_with(x, a, b, ITO_OPTIONS(ito_addcmul_options, __VA_ARGS__)))
+#define ito_addcmul(...) ITO_AT(ITO_CALL_3(ito_addcmul_with, ito_addcmul_options, __VA_ARGS__, ))
 
 /** What ito_addcdiv takes besides tensors. */
 typedef struct ito_addcdiv_options {
@@ -135,8 +134,7 @@ typedef struct ito_addcdiv_options {
 /** x + value a / b: ito_addcdiv(x, a, b, .value = 0.5). */
 ITO_API ito_tensor *ito_addcdiv_with(ito_tensor *x, ito_tensor *a, ito_tensor *b,
                                      ito_addcdiv_options options);
-#define ito_addcdiv(x, a, b, ...)                                                                  \
-    ITO_AT(ito_addcdiv_with(x, a, b, ITO_OPTIONS(ito_addcdiv_options, __VA_ARGS__)))
+#define ito_addcdiv(...) ITO_AT(ITO_CALL_3(ito_addcdiv_with, ito_addcdiv_options, __VA_ARGS__, ))
 
 /* ---- logic: results have no gradient ---- */
 
@@ -172,7 +170,7 @@ typedef struct ito_norm_options {
  * For ord 0 the number of elements that are not 0, for INFINITY and -INFINITY the largest and the
  * smallest |x|. The gradient at 0 is 0. */
 ITO_API ito_tensor *ito_norm_with(ito_tensor *x, ito_norm_options options);
-#define ito_norm(x, ...) ITO_AT(ito_norm_with(x, ITO_OPTIONS(ito_norm_options, __VA_ARGS__)))
+#define ito_norm(...) ITO_AT(ITO_CALL_1(ito_norm_with, ito_norm_options, __VA_ARGS__, ))
 
 /** What ito_normalize takes besides x. */
 typedef struct ito_normalize_options {
@@ -185,8 +183,8 @@ typedef struct ito_normalize_options {
 
 /** x / max(norm, eps) with the norm along .dim. */
 ITO_API ito_tensor *ito_normalize_with(ito_tensor *x, ito_normalize_options options);
-#define ito_normalize(x, ...)                                                                      \
-    ITO_AT(ito_normalize_with(x, ITO_OPTIONS(ito_normalize_options, __VA_ARGS__)))
+#define ito_normalize(...)                                                                         \
+    ITO_AT(ITO_CALL_1(ito_normalize_with, ito_normalize_options, __VA_ARGS__, ))
 
 /** What ito_cosine_similarity takes besides tensors. */
 typedef struct ito_cosine_similarity_options {
@@ -199,9 +197,8 @@ typedef struct ito_cosine_similarity_options {
 /** The cosine of the angle between x1 and x2 along .dim, which goes. */
 ITO_API ito_tensor *ito_cosine_similarity_with(ito_tensor *x1, ito_tensor *x2,
                                                ito_cosine_similarity_options options);
-#define ito_cosine_similarity(x1, x2, ...)                                                         \
-    ITO_AT(ito_cosine_similarity_with(x1, x2,                                                      \
-                                      ITO_OPTIONS(ito_cosine_similarity_options, __VA_ARGS__)))
+#define ito_cosine_similarity(...)                                                                 \
+    ITO_AT(ITO_CALL_2(ito_cosine_similarity_with, ito_cosine_similarity_options, __VA_ARGS__, ))
 
 /** What ito_pairwise_distance takes besides tensors. */
 typedef struct ito_pairwise_distance_options {
@@ -215,9 +212,8 @@ typedef struct ito_pairwise_distance_options {
 /** The norm of x1 - x2 + eps along the last axis. */
 ITO_API ito_tensor *ito_pairwise_distance_with(ito_tensor *x1, ito_tensor *x2,
                                                ito_pairwise_distance_options options);
-#define ito_pairwise_distance(x1, x2, ...)                                                         \
-    ITO_AT(ito_pairwise_distance_with(x1, x2,                                                      \
-                                      ITO_OPTIONS(ito_pairwise_distance_options, __VA_ARGS__)))
+#define ito_pairwise_distance(...)                                                                 \
+    ITO_AT(ITO_CALL_2(ito_pairwise_distance_with, ito_pairwise_distance_options, __VA_ARGS__, ))
 
 /** What ito_cdist takes besides tensors. */
 typedef struct ito_cdist_options {
@@ -230,21 +226,18 @@ typedef struct ito_cdist_options {
  * broadcast. The gradient of rows that are equal is 0. With p = 2 there is no array of all
  * differences. */
 ITO_API ito_tensor *ito_cdist_with(ito_tensor *x1, ito_tensor *x2, ito_cdist_options options);
-#define ito_cdist(x1, x2, ...)                                                                     \
-    ITO_AT(ito_cdist_with(x1, x2, ITO_OPTIONS(ito_cdist_options, __VA_ARGS__)))
+#define ito_cdist(...) ITO_AT(ITO_CALL_2(ito_cdist_with, ito_cdist_options, __VA_ARGS__, ))
 
 /** The standard deviation over axes: the root of ito_var. The gradient where it is 0 is 0. */
 ITO_API ito_tensor *ito_std_with(ito_tensor *x, ito_reduce_options options);
-#define ito_std(x, ...) ITO_AT(ito_std_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_std(...) ITO_AT(ITO_CALL_1(ito_std_with, ito_reduce_options, __VA_ARGS__, ))
 /** ito_var, and the mean in *mean, which is NULL after an error: ito_var_mean(x, &mean, .dims =
  * ITO_DIMS(1)). mean may be NULL. */
 ITO_API ito_tensor *ito_var_mean_with(ito_tensor *x, ito_tensor **mean, ito_reduce_options options);
-#define ito_var_mean(x, mean, ...)                                                                 \
-    ITO_AT(ito_var_mean_with(x, mean, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_var_mean(...) ITO_AT(ITO_CALL_2(ito_var_mean_with, ito_reduce_options, __VA_ARGS__, ))
 /** ito_std, and the mean in *mean, as ito_var_mean has it. */
 ITO_API ito_tensor *ito_std_mean_with(ito_tensor *x, ito_tensor **mean, ito_reduce_options options);
-#define ito_std_mean(x, mean, ...)                                                                 \
-    ITO_AT(ito_std_mean_with(x, mean, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_std_mean(...) ITO_AT(ITO_CALL_2(ito_std_mean_with, ito_reduce_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

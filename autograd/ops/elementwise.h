@@ -45,6 +45,12 @@ typedef double function_of_doubles(double a, double b);
 ito_tensor *map_doubles(const char *op, ito_tensor *a, ito_tensor *b, double p,
                         function_of_doubles *f, int64_t cost);
 
+/* For composed operations: that no input is NULL and that all have a type of REAL, the same one; or
+ * the error in op's name. */
+static inline bool check_real(const char *op, ito_tensor *const *in, int64_t n)
+{
+    return op_inputs_fit(op, REAL, in, n, 0);
+}
 /* That the shapes of a and b broadcast, in op's name. */
 bool check_broadcast(const char *op, const ito_tensor *a, const ito_tensor *b);
 /* A 0-dimensional tensor of like's dtype; NULL for NULL. */

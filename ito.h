@@ -22,6 +22,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_reduce.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 

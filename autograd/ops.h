@@ -118,7 +118,7 @@ ITO_API ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *
 /** x, and value where mask (bool, broadcast to x's shape) holds. Any dtype. */
 ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value);
 
-/* ---- reductions ---- */
+/* ---- reductions; ops_reduce.h has more ---- */
 
 /** In place of an axis: none, but all elements in row-major order. */
 #define ITO_NO_DIM (-2147483647 - 1)
@@ -136,16 +136,16 @@ typedef struct ito_reduce_options {
 #define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}
 
 /** The sum over axes: ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true). The order of
- * additions is fixed, and long sums are made in double. 0 for no elements. ITO_ERR_ARGUMENT for an
- * axis that is named twice, as in all reductions. */
+ * additions is fixed, and long sums are made in double. 0 for no elements. Integers and bool, too,
+ * in i64, which wraps. ITO_ERR_ARGUMENT for an axis that is named twice, as in all reductions. */
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
 /** The mean over axes; NaN for no elements. */
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
 /** The variance over axes, sum((x - mean)^2) / (n - 1), or / n if .biased. Two passes: a large mean
  * does not cancel the result. */
 ITO_API ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options);
-/** The largest element. Ties share the gradient equally. A NaN gives NaN. ITO_ERR_SHAPE for no
- * elements. */
+/** The largest element. Ties share the gradient equally. A NaN gives NaN. Integers and bool, too.
+ * ITO_ERR_SHAPE for no elements. */
 ITO_API ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options);
 /** The smallest element, with the same rules as the largest. */
 ITO_API ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options);
@@ -158,9 +158,6 @@ ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options
 #define ito_min(x, ...) ITO_AT(ito_min_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
 #define ito_logsumexp(x, ...)                                                                      \
     ITO_AT(ito_logsumexp_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
-/** i64 index of the first largest element along axis, which goes. No gradient. */
-ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
-
 /* ---- shapes: any dtype; views share x's storage ---- */
 
 /** A view where strides allow, else a copy. One size may be -1: what is left. */

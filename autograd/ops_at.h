@@ -6,7 +6,6 @@
 #define ito_add(...) ITO_AT(ito_add(__VA_ARGS__))
 #define ito_add_(...) ITO_AT(ito_add_(__VA_ARGS__))
 #define ito_add_scalar(...) ITO_AT(ito_add_scalar(__VA_ARGS__))
-#define ito_argmax(...) ITO_AT(ito_argmax(__VA_ARGS__))
 #define ito_avg_pool2d(...) ITO_AT(ito_avg_pool2d(__VA_ARGS__))
 #define ito_axpby(...) ITO_AT(ito_axpby(__VA_ARGS__))
 #define ito_bce_with_logits(...) ITO_AT(ito_bce_with_logits(__VA_ARGS__))

@@ -35,7 +35,6 @@
 #define ito_group_norm_silu(...) ITO_AT(ito_group_norm_silu(__VA_ARGS__))
 #define ito_gt(...) ITO_AT(ito_gt(__VA_ARGS__))
 #define ito_huber_loss(...) ITO_AT(ito_huber_loss(__VA_ARGS__))
-#define ito_index_add(...) ITO_AT(ito_index_add(__VA_ARGS__))
 #define ito_index_select(...) ITO_AT(ito_index_select(__VA_ARGS__))
 #define ito_l1_loss(...) ITO_AT(ito_l1_loss(__VA_ARGS__))
 #define ito_le(...) ITO_AT(ito_le(__VA_ARGS__))

@@ -19,29 +19,27 @@ extern "C" {
 
 /** The product over axes; of integers and bool in i64, which wraps. 1 for no elements. */
 ITO_API ito_tensor *ito_prod_with(ito_tensor *x, ito_reduce_options options);
-#define ito_prod(x, ...) ITO_AT(ito_prod_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_prod(...) ITO_AT(ITO_CALL_1(ito_prod_with, ito_reduce_options, __VA_ARGS__, ))
 /** The sum over axes, NaN left out. */
 ITO_API ito_tensor *ito_nansum_with(ito_tensor *x, ito_reduce_options options);
-#define ito_nansum(x, ...) ITO_AT(ito_nansum_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_nansum(...) ITO_AT(ITO_CALL_1(ito_nansum_with, ito_reduce_options, __VA_ARGS__, ))
 /** The mean over axes, NaN left out; NaN where nothing is left. */
 ITO_API ito_tensor *ito_nanmean_with(ito_tensor *x, ito_reduce_options options);
-#define ito_nanmean(x, ...)                                                                        \
-    ITO_AT(ito_nanmean_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_nanmean(...) ITO_AT(ITO_CALL_1(ito_nanmean_with, ito_reduce_options, __VA_ARGS__, ))
 /** Whether one of the numbers is not 0, as bool; false for none. */
 ITO_API ito_tensor *ito_any_with(ito_tensor *x, ito_reduce_options options);
-#define ito_any(x, ...) ITO_AT(ito_any_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_any(...) ITO_AT(ITO_CALL_1(ito_any_with, ito_reduce_options, __VA_ARGS__, ))
 /** Whether none of the numbers is 0, as bool; true for none. */
 ITO_API ito_tensor *ito_all_with(ito_tensor *x, ito_reduce_options options);
-#define ito_all(x, ...) ITO_AT(ito_all_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_all(...) ITO_AT(ITO_CALL_1(ito_all_with, ito_reduce_options, __VA_ARGS__, ))
 /** How many numbers are not 0, as i64. */
 ITO_API ito_tensor *ito_count_nonzero_with(ito_tensor *x, ito_reduce_options options);
-#define ito_count_nonzero(x, ...)                                                                  \
-    ITO_AT(ito_count_nonzero_with(x, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_count_nonzero(...)                                                                     \
+    ITO_AT(ITO_CALL_1(ito_count_nonzero_with, ito_reduce_options, __VA_ARGS__, ))
 /** ito_min, and ito_max through the pointer. */
 ITO_API ito_tensor *ito_aminmax_with(ito_tensor *x, ito_tensor **largest,
                                      ito_reduce_options options);
-#define ito_aminmax(x, largest, ...)                                                               \
-    ITO_AT(ito_aminmax_with(x, largest, ITO_OPTIONS(ito_reduce_options, __VA_ARGS__)))
+#define ito_aminmax(...) ITO_AT(ITO_CALL_2(ito_aminmax_with, ito_reduce_options, __VA_ARGS__, ))
 
 /* ---- one element along an axis ---- */
 
@@ -57,19 +55,17 @@ typedef struct ito_arg_options {
 /** i64 index of the first largest of the numbers: ito_argmax(x, .dim = 1). No gradient.
  * ITO_ERR_SHAPE for no elements, as of all in this part. */
 ITO_API ito_tensor *ito_argmax_with(ito_tensor *x, ito_arg_options options);
-#define ito_argmax(x, ...) ITO_AT(ito_argmax_with(x, ITO_OPTIONS(ito_arg_options, __VA_ARGS__)))
+#define ito_argmax(...) ITO_AT(ITO_CALL_1(ito_argmax_with, ito_arg_options, __VA_ARGS__, ))
 /** i64 index of the first smallest of the numbers; of the first NaN if there is one. */
 ITO_API ito_tensor *ito_argmin_with(ito_tensor *x, ito_arg_options options);
-#define ito_argmin(x, ...) ITO_AT(ito_argmin_with(x, ITO_OPTIONS(ito_arg_options, __VA_ARGS__)))
+#define ito_argmin(...) ITO_AT(ITO_CALL_1(ito_argmin_with, ito_arg_options, __VA_ARGS__, ))
 /** The lower median of the numbers; NaN if there is one. */
 ITO_API ito_tensor *ito_median_with(ito_tensor *x, ito_tensor **indices, ito_arg_options options);
-#define ito_median(x, indices, ...)                                                                \
-    ITO_AT(ito_median_with(x, indices, ITO_OPTIONS(ito_arg_options, __VA_ARGS__)))
+#define ito_median(...) ITO_AT(ITO_CALL_2(ito_median_with, ito_arg_options, __VA_ARGS__, ))
 /** The lower median of the numbers that are not NaN; NaN for none. */
 ITO_API ito_tensor *ito_nanmedian_with(ito_tensor *x, ito_tensor **indices,
                                        ito_arg_options options);
-#define ito_nanmedian(x, indices, ...)                                                             \
-    ITO_AT(ito_nanmedian_with(x, indices, ITO_OPTIONS(ito_arg_options, __VA_ARGS__)))
+#define ito_nanmedian(...) ITO_AT(ITO_CALL_2(ito_nanmedian_with, ito_arg_options, __VA_ARGS__, ))
 
 /** What functions take that work along one axis, which stays or goes. */
 typedef struct ito_along_options {
@@ -83,23 +79,19 @@ typedef struct ito_along_options {
  * max(x, dim). The gradient goes to that element alone. */
 ITO_API ito_tensor *ito_max_dim_with(ito_tensor *x, ito_tensor **indices,
                                      ito_along_options options);
-#define ito_max_dim(x, indices, ...)                                                               \
-    ITO_AT(ito_max_dim_with(x, indices, ITO_OPTIONS(ito_along_options, __VA_ARGS__)))
+#define ito_max_dim(...) ITO_AT(ITO_CALL_2(ito_max_dim_with, ito_along_options, __VA_ARGS__, ))
 /** The first smallest number along an axis, and where; a NaN if there is one. */
 ITO_API ito_tensor *ito_min_dim_with(ito_tensor *x, ito_tensor **indices,
                                      ito_along_options options);
-#define ito_min_dim(x, indices, ...)                                                               \
-    ITO_AT(ito_min_dim_with(x, indices, ITO_OPTIONS(ito_along_options, __VA_ARGS__)))
+#define ito_min_dim(...) ITO_AT(ITO_CALL_2(ito_min_dim_with, ito_along_options, __VA_ARGS__, ))
 /** The k-th smallest number along an axis, from k = 1 on; of equal ones the first. ITO_ERR_RANGE
  * for another k. */
 ITO_API ito_tensor *ito_kthvalue_with(ito_tensor *x, int64_t k, ito_tensor **indices,
                                       ito_along_options options);
-#define ito_kthvalue(x, k, indices, ...)                                                           \
-    ITO_AT(ito_kthvalue_with(x, k, indices, ITO_OPTIONS(ito_along_options, __VA_ARGS__)))
+#define ito_kthvalue(...) ITO_AT(ITO_CALL_3(ito_kthvalue_with, ito_along_options, __VA_ARGS__, ))
 /** The most frequent number along an axis, of several the smallest; the index is of the last. */
 ITO_API ito_tensor *ito_mode_with(ito_tensor *x, ito_tensor **indices, ito_along_options options);
-#define ito_mode(x, indices, ...)                                                                  \
-    ITO_AT(ito_mode_with(x, indices, ITO_OPTIONS(ito_along_options, __VA_ARGS__)))
+#define ito_mode(...) ITO_AT(ITO_CALL_2(ito_mode_with, ito_along_options, __VA_ARGS__, ))
 
 /** What a quantile is between two elements. */
 typedef enum ito_interpolation {
@@ -122,8 +114,7 @@ typedef struct ito_quantile_options {
 /** The element at place q (n - 1) of n in order: ito_quantile(x, 0.9, .dim = 1). NaN if there is
  * one. ITO_ERR_RANGE for a q outside [0, 1]. */
 ITO_API ito_tensor *ito_quantile_with(ito_tensor *x, double q, ito_quantile_options options);
-#define ito_quantile(x, q, ...)                                                                    \
-    ITO_AT(ito_quantile_with(x, q, ITO_OPTIONS(ito_quantile_options, __VA_ARGS__)))
+#define ito_quantile(...) ITO_AT(ITO_CALL_2(ito_quantile_with, ito_quantile_options, __VA_ARGS__, ))
 
 /* ---- cumulative: shaped as x ---- */
 
@@ -153,11 +144,10 @@ typedef struct ito_sort_options {
 /** The numbers in order along an axis, and where they were: ito_sort(x, &indices, .descending =
  * true). Equal ones keep their order. */
 ITO_API ito_tensor *ito_sort_with(ito_tensor *x, ito_tensor **indices, ito_sort_options options);
-#define ito_sort(x, indices, ...)                                                                  \
-    ITO_AT(ito_sort_with(x, indices, ITO_OPTIONS(ito_sort_options, __VA_ARGS__)))
+#define ito_sort(...) ITO_AT(ITO_CALL_2(ito_sort_with, ito_sort_options, __VA_ARGS__, ))
 /** The indices of ito_sort alone. No gradient. */
 ITO_API ito_tensor *ito_argsort_with(ito_tensor *x, ito_sort_options options);
-#define ito_argsort(x, ...) ITO_AT(ito_argsort_with(x, ITO_OPTIONS(ito_sort_options, __VA_ARGS__)))
+#define ito_argsort(...) ITO_AT(ITO_CALL_1(ito_argsort_with, ito_sort_options, __VA_ARGS__, ))
 
 /** What ito_topk takes. */
 typedef struct ito_topk_options {
@@ -172,8 +162,7 @@ typedef struct ito_topk_options {
  * ones the first. ITO_ERR_RANGE for a k beyond the axis. */
 ITO_API ito_tensor *ito_topk_with(ito_tensor *x, int64_t k, ito_tensor **indices,
                                   ito_topk_options options);
-#define ito_topk(x, k, indices, ...)                                                               \
-    ITO_AT(ito_topk_with(x, k, indices, ITO_OPTIONS(ito_topk_options, __VA_ARGS__)))
+#define ito_topk(...) ITO_AT(ITO_CALL_3(ito_topk_with, ito_topk_options, __VA_ARGS__, ))
 
 /** The different numbers in x, in order, as a list. No gradient. NaN equals nothing, so each stays.
  * @param inverse  where each element of x is in the list, i64 and shaped as x; or NULL.
@@ -193,15 +182,13 @@ typedef struct ito_searchsorted_options {
  *                all values. */
 ITO_API ito_tensor *ito_searchsorted_with(ito_tensor *sorted, ito_tensor *values,
                                           ito_searchsorted_options options);
-#define ito_searchsorted(sorted, values, ...)                                                      \
-    ITO_AT(                                                                                        \
-        ito_searchsorted_with(sorted, values, ITO_OPTIONS(ito_searchsorted_options, __VA_ARGS__)))
+#define ito_searchsorted(...)                                                                      \
+    ITO_AT(ITO_CALL_2(ito_searchsorted_with, ito_searchsorted_options, __VA_ARGS__, ))
 /** The same of values among boundaries [N], the arguments exchanged. */
 ITO_API ito_tensor *ito_bucketize_with(ito_tensor *values, ito_tensor *boundaries,
                                        ito_searchsorted_options options);
-#define ito_bucketize(values, boundaries, ...)                                                     \
-    ITO_AT(ito_bucketize_with(values, boundaries,                                                  \
-                              ITO_OPTIONS(ito_searchsorted_options, __VA_ARGS__)))
+#define ito_bucketize(...)                                                                         \
+    ITO_AT(ITO_CALL_2(ito_bucketize_with, ito_searchsorted_options, __VA_ARGS__, ))
 
 /** What ito_histc takes. */
 typedef struct ito_histc_options {
@@ -215,7 +202,7 @@ typedef struct ito_histc_options {
  * counted; max itself belongs to the last bin. No gradient. ITO_ERR_ARGUMENT for no bins, or a
  * range that is not finite or falls. */
 ITO_API ito_tensor *ito_histc_with(ito_tensor *x, ito_histc_options options);
-#define ito_histc(x, ...) ITO_AT(ito_histc_with(x, ITO_OPTIONS(ito_histc_options, __VA_ARGS__)))
+#define ito_histc(...) ITO_AT(ITO_CALL_1(ito_histc_with, ito_histc_options, __VA_ARGS__, ))
 
 /** What ito_bincount takes. */
 typedef struct ito_bincount_options {
@@ -228,8 +215,7 @@ typedef struct ito_bincount_options {
 /** How often each number from 0 on occurs in the list x (i64, 0 or more): i64, or of the weights'
  * dtype, through which gradients pass. */
 ITO_API ito_tensor *ito_bincount_with(ito_tensor *x, ito_bincount_options options);
-#define ito_bincount(x, ...)                                                                       \
-    ITO_AT(ito_bincount_with(x, ITO_OPTIONS(ito_bincount_options, __VA_ARGS__)))
+#define ito_bincount(...) ITO_AT(ITO_CALL_1(ito_bincount_with, ito_bincount_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

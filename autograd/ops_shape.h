@@ -56,17 +56,17 @@ typedef struct ito_rot90_options {
 
 /** x turned by quarters in the plane of two axes: ito_rot90(x, .k = 2). */
 ITO_API ito_tensor *ito_rot90_with(ito_tensor *x, ito_rot90_options options);
-#define ito_rot90(x, ...) ITO_AT(ito_rot90_with(x, ITO_OPTIONS(ito_rot90_options, __VA_ARGS__)))
+#define ito_rot90(...) ITO_AT(ITO_CALL_1(ito_rot90_with, ito_rot90_options, __VA_ARGS__, ))
 
 /* ---- repetition ---- */
 
 /** x repeated repeats[i] times along axis i; there may be more repeats than axes. ITO_ERR_ARGUMENT
  * for fewer. ito_repeat(x, 2, 3). */
 ITO_API ito_tensor *ito_repeat_to(ito_tensor *x, ito_shape repeats);
-#define ito_repeat(x, ...) ITO_AT(ito_repeat_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_repeat(...) ITO_AT(ITO_SIZES_1(ito_repeat_to, __VA_ARGS__, ))
 /** The same, where fewer repeats are those of the last axes. */
 ITO_API ito_tensor *ito_tile_to(ito_tensor *x, ito_shape repeats);
-#define ito_tile(x, ...) ITO_AT(ito_tile_to(x, ITO_SHAPE(__VA_ARGS__)))
+#define ito_tile(...) ITO_AT(ITO_SIZES_1(ito_tile_to, __VA_ARGS__, ))
 
 /** What functions take that work along one axis or on all elements. */
 typedef struct ito_dim_options {
@@ -78,13 +78,13 @@ typedef struct ito_dim_options {
 /** Each element `repeats` times in a row: ito_repeat_interleave(x, 2, .dim = 1). */
 ITO_API ito_tensor *ito_repeat_interleave_with(ito_tensor *x, int64_t repeats,
                                                ito_dim_options options);
-#define ito_repeat_interleave(x, repeats, ...)                                                     \
-    ITO_AT(ito_repeat_interleave_with(x, repeats, ITO_OPTIONS(ito_dim_options, __VA_ARGS__)))
+#define ito_repeat_interleave(...)                                                                 \
+    ITO_AT(ITO_CALL_2(ito_repeat_interleave_with, ito_dim_options, __VA_ARGS__, ))
 /** Entry i repeats[i] times in a row; repeats is i64, as long as the axis. */
 ITO_API ito_tensor *ito_repeat_interleave_by_with(ito_tensor *x, ito_tensor *repeats,
                                                   ito_dim_options options);
-#define ito_repeat_interleave_by(x, repeats, ...)                                                  \
-    ITO_AT(ito_repeat_interleave_by_with(x, repeats, ITO_OPTIONS(ito_dim_options, __VA_ARGS__)))
+#define ito_repeat_interleave_by(...)                                                              \
+    ITO_AT(ITO_CALL_2(ito_repeat_interleave_by_with, ito_dim_options, __VA_ARGS__, ))
 
 /** The order of a grid's axes: that of the lists, or the first two exchanged. */
 typedef enum ito_indexing { ITO_INDEXING_IJ, ITO_INDEXING_XY } ito_indexing;
@@ -97,9 +97,6 @@ ITO_API ito_status ito_meshgrid(ito_tensor *const *tensors, int64_t n, ito_index
 ITO_API ito_tensor *ito_cartesian_prod(ito_tensor *const *tensors, int64_t n);
 /** Matrices (or lists, which are rows, or numbers) along a diagonal, 0 elsewhere. */
 ITO_API ito_tensor *ito_block_diag(ito_tensor *const *tensors, int64_t n);
-/** Kronecker's product: each element of a times all of b. The one with fewer axes gets axes of 1 in
- * front; at most four. f32, f64, bf16, integers or bool. */
-ITO_API ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b);
 
 /* ---- diagonals ---- */
 
@@ -112,13 +109,13 @@ typedef struct ito_tri_options {
 
 /** Matrices [.., N, M] with 0 above a diagonal: ito_tril(x, .diagonal = -1). */
 ITO_API ito_tensor *ito_tril_with(ito_tensor *x, ito_tri_options options);
-#define ito_tril(x, ...) ITO_AT(ito_tril_with(x, ITO_OPTIONS(ito_tri_options, __VA_ARGS__)))
+#define ito_tril(...) ITO_AT(ITO_CALL_1(ito_tril_with, ito_tri_options, __VA_ARGS__, ))
 /** Matrices [.., N, M] with 0 below a diagonal. */
 ITO_API ito_tensor *ito_triu_with(ito_tensor *x, ito_tri_options options);
-#define ito_triu(x, ...) ITO_AT(ito_triu_with(x, ITO_OPTIONS(ito_tri_options, __VA_ARGS__)))
+#define ito_triu(...) ITO_AT(ITO_CALL_1(ito_triu_with, ito_tri_options, __VA_ARGS__, ))
 /** A list as the diagonal of a matrix of zeros, or the diagonal of a matrix. */
 ITO_API ito_tensor *ito_diag_with(ito_tensor *x, ito_tri_options options);
-#define ito_diag(x, ...) ITO_AT(ito_diag_with(x, ITO_OPTIONS(ito_tri_options, __VA_ARGS__)))
+#define ito_diag(...) ITO_AT(ITO_CALL_1(ito_diag_with, ito_tri_options, __VA_ARGS__, ))
 
 /** What ito_diagonal and ito_diagonal_scatter take. */
 typedef struct ito_diagonal_options {
@@ -131,13 +128,12 @@ typedef struct ito_diagonal_options {
 
 /** The diagonal of the matrices that two axes make, as the last axis in place of both. */
 ITO_API ito_tensor *ito_diagonal_with(ito_tensor *x, ito_diagonal_options options);
-#define ito_diagonal(x, ...)                                                                       \
-    ITO_AT(ito_diagonal_with(x, ITO_OPTIONS(ito_diagonal_options, __VA_ARGS__)))
+#define ito_diagonal(...) ITO_AT(ITO_CALL_1(ito_diagonal_with, ito_diagonal_options, __VA_ARGS__, ))
 /** x with src in place of that diagonal, whose shape it has. */
 ITO_API ito_tensor *ito_diagonal_scatter_with(ito_tensor *x, ito_tensor *src,
                                               ito_diagonal_options options);
-#define ito_diagonal_scatter(x, src, ...)                                                          \
-    ITO_AT(ito_diagonal_scatter_with(x, src, ITO_OPTIONS(ito_diagonal_options, __VA_ARGS__)))
+#define ito_diagonal_scatter(...)                                                                  \
+    ITO_AT(ITO_CALL_2(ito_diagonal_scatter_with, ito_diagonal_options, __VA_ARGS__, ))
 
 /** What ito_diag_embed takes. */
 typedef struct ito_diag_embed_options {
@@ -150,8 +146,8 @@ typedef struct ito_diag_embed_options {
 
 /** x's last axis as the diagonal of matrices that are 0 elsewhere. */
 ITO_API ito_tensor *ito_diag_embed_with(ito_tensor *x, ito_diag_embed_options options);
-#define ito_diag_embed(x, ...)                                                                     \
-    ITO_AT(ito_diag_embed_with(x, ITO_OPTIONS(ito_diag_embed_options, __VA_ARGS__)))
+#define ito_diag_embed(...)                                                                        \
+    ITO_AT(ITO_CALL_1(ito_diag_embed_with, ito_diag_embed_options, __VA_ARGS__, ))
 
 /* ---- windows and pixels ---- */
 
@@ -178,8 +174,7 @@ typedef struct ito_unfold_options {
  *                OH = (H + 2 padding - dilation (KH - 1) - 1) / stride + 1, rounded down.
  */
 ITO_API ito_tensor *ito_unfold_with(ito_tensor *x, ito_shape kernel, ito_unfold_options options);
-#define ito_unfold(x, kernel, ...)                                                                 \
-    ITO_AT(ito_unfold_with(x, kernel, ITO_OPTIONS(ito_unfold_options, __VA_ARGS__)))
+#define ito_unfold(...) ITO_AT(ITO_CALL_2(ito_unfold_with, ito_unfold_options, __VA_ARGS__, ))
 /**
  * Images that are the sum of windows (col2im), the transpose of ito_unfold.
  * @param x       [N, C KH KW, L] or [C KH KW, L]; f32, f64 or bf16.
@@ -188,8 +183,7 @@ ITO_API ito_tensor *ito_unfold_with(ito_tensor *x, ito_shape kernel, ito_unfold_
  */
 ITO_API ito_tensor *ito_fold_with(ito_tensor *x, ito_shape output, ito_shape kernel,
                                   ito_unfold_options options);
-#define ito_fold(x, output, kernel, ...)                                                           \
-    ITO_AT(ito_fold_with(x, output, kernel, ITO_OPTIONS(ito_unfold_options, __VA_ARGS__)))
+#define ito_fold(...) ITO_AT(ITO_CALL_3(ito_fold_with, ito_unfold_options, __VA_ARGS__, ))
 
 /** [.., C r^2, H, W] to [.., C, r H, r W]: channels as pixels (Shi et al. 2016, arXiv:1609.05158).
  */
@@ -200,13 +194,6 @@ ITO_API ito_tensor *ito_pixel_unshuffle(ito_tensor *x, int64_t r);
  * 2017, arXiv:1707.01083). */
 ITO_API ito_tensor *ito_channel_shuffle(ito_tensor *x, int64_t groups);
 
-/** What lies beyond a tensor's border. */
-typedef enum ito_padding_mode {
-    ITO_PADDING_CONSTANT,  /* zeros */
-    ITO_PADDING_REFLECT,   /* the tensor mirrored, the border itself not repeated */
-    ITO_PADDING_REPLICATE, /* the border */
-    ITO_PADDING_CIRCULAR,  /* the tensor again */
-} ito_padding_mode;
 /** x with more of it around, pads as ito_pad's: ito_pad_mode(x, ITO_SHAPE(1, 1),
  * ITO_PADDING_REFLECT). Of any axes; negative pads cut. ITO_ERR_SHAPE for a reflection of the whole
  * axis or more, more than one turn, or an axis of none that is to grow. */
@@ -222,7 +209,6 @@ ITO_API ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode
 #define ito_cartesian_prod(...) ITO_AT(ito_cartesian_prod(__VA_ARGS__))
 #define ito_channel_shuffle(...) ITO_AT(ito_channel_shuffle(__VA_ARGS__))
 #define ito_chunks(...) ITO_AT(ito_chunks(__VA_ARGS__))
-#define ito_kron(...) ITO_AT(ito_kron(__VA_ARGS__))
 #define ito_meshgrid(...) ITO_AT(ito_meshgrid(__VA_ARGS__))
 #define ito_movedim(...) ITO_AT(ito_movedim(__VA_ARGS__))
 #define ito_pad_mode(...) ITO_AT(ito_pad_mode(__VA_ARGS__))

@@ -273,7 +273,8 @@ ito_tensor *index_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index, int
     return op_apply(OP_index_add, (ito_tensor *[]){src, index}, 2, &p, sizeof p);
 }
 
-ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src)
+ito_tensor *ito_index_add_with(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src,
+                               ito_index_add_options options)
 {
     if (x == NULL || index == NULL || src == NULL)
         return NULL;
@@ -287,7 +288,14 @@ ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor
                           tensor_shape_str(src), tensor_shape_str(index), a, tensor_shape_str(x));
     if (!index_check("index_add", index, x->shape[a]))
         return NULL;
-    return ito_add(x, index_add_to_zeros(src, a, index, x->shape[a]));
+    ito_scope_begin();
+    if (options.alpha != 1 && ito_dtype_is_float(src->dtype))
+        src = ito_mul_scalar(src, options.alpha);
+    else if (options.alpha != 1)
+        src = ito_mul(src, ito_scalar(options.alpha, src->dtype));
+    ito_tensor *y = ito_keep(ito_add(x, index_add_to_zeros(src, a, index, x->shape[a])));
+    ito_scope_end();
+    return y;
 }
 
 /* ---- gather

@@ -26,6 +26,8 @@
 #include "autograd/ops_at.h"
 #include "autograd/ops_loss.h"
 #include "autograd/ops_math.h"
+#include "autograd/ops_index.h"
+#include "autograd/ops_reduce.h"
 #include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
 #include "autograd/ops_conv.h"

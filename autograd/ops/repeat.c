@@ -256,5 +256,3 @@ ito_tensor *ito_block_diag(ito_tensor *const *tensors, int64_t n)
     mem_free(rows);
     return y;
 }
-
-/* a's axes and b's in turn, each of size 1 in the other; then pairs become one. */

@@ -22,6 +22,7 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_linalg.h"
 #include "autograd/ops_product.h"
 
 #include "nn/checkpoint.h"

@@ -40,6 +40,15 @@ static bool custom_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return true;
 }
 
+static bool custom_tangent(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    const custom_params *p = c->params;
+    if (p->op->jvp == NULL)
+        return tangent_transpose(c, t, dt);
+    *dt = p->op->jvp(t, c->in, c->n, c->out, p->user);
+    return *dt != NULL || error_false(ITO_ERR_GRAD, "%s: its jvp gave no tangent", p->op->name);
+}
+
 ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *inputs, int64_t n,
                        const void *params)
 {
@@ -57,7 +66,8 @@ ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *inputs, int64
                         .dtypes = ANY,
                         .saves = SAVE_INPUTS | SAVE_OUTPUT,
                         .forward = custom_forward,
-                        .backward = op->backward != NULL ? custom_backward : NULL};
+                        .backward = op->backward != NULL ? custom_backward : NULL,
+                        .tangent = custom_tangent};
     p->op = op;
     if (op->params_size > 0)
         memcpy(p->user, params, op->params_size);

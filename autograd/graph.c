@@ -109,25 +109,26 @@ bool anomaly_mode(void)
     return anomaly;
 }
 
-static bool all_finite(const ito_tensor *t)
+/* False, too, if there is no memory to look, with that error. */
+static bool is_free_of_nan(const ito_tensor *t)
 {
     double *value = mem_alloc((size_t)ito_numel(t) * sizeof *value);
-    bool finite = value != NULL && ito_to_data(t, value, ITO_F64) == ITO_OK;
-    for (int64_t i = 0; finite && i < ito_numel(t); i++)
-        finite = isfinite(value[i]);
+    bool free_of_it = value != NULL && ito_to_data(t, value, ITO_F64) == ITO_OK;
+    for (int64_t i = 0; free_of_it && i < ito_numel(t); i++)
+        free_of_it = !isnan(value[i]);
     mem_free(value);
-    return finite;
+    return free_of_it;
 }
 
 bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
                    int line)
 {
-    if (!ito_dtype_is_float(t->dtype) || all_finite(t))
+    if (!ito_dtype_is_float(t->dtype) || is_free_of_nan(t))
         return true;
     if (file != NULL)
-        return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op,
+        return error_false(ITO_ERR_NUMERIC, "%s: its %s has a NaN; it was called at %s:%d", op,
                            what, file, line);
-    return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
+    return error_false(ITO_ERR_NUMERIC, "%s: its %s has a NaN", op, what);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------
@@ -193,6 +194,8 @@ static void meta_release(tensor_hook *self)
 {
     autograd_meta *m = (autograd_meta *)self;
     ito_release(m->grad);
+    for (int i = 0; i < FORWARD_LEVELS; i++)
+        ito_release(m->tangent[i]);
     if (m->fresh)
         node_handle_gone(m->node);
     node_release(m->node);
@@ -218,12 +221,12 @@ static size_t aligned(size_t bytes) /* for any type */
 }
 
 /* One record holds the node, its params and all the per-input arrays. */
-static node *node_create(const op_call *c, size_t params_size)
+static node *node_create(const op_call *c)
 {
     size_t count = (size_t)c->n,
            arrays = count * (sizeof(edge) + sizeof(ito_shape) + sizeof(ito_tensor *) +
                              sizeof(uint64_t) + sizeof(ito_dtype) + sizeof(bool));
-    size_t head = aligned(sizeof(node)) + aligned(params_size);
+    size_t head = aligned(sizeof(node)) + aligned(c->params_size);
     node *n = record_alloc(head + arrays);
     if (n == NULL)
         return NULL;
@@ -232,6 +235,7 @@ static node *node_create(const op_call *c, size_t params_size)
     n->info = c->info;
     n->n = c->n;
     n->params = (char *)n + aligned(sizeof(node));
+    n->params_size = c->params_size;
     n->edge = (edge *)((char *)n + head);
     n->shape = (ito_shape *)(n->edge + count);
     n->in = (ito_tensor **)(n->shape + count);
@@ -241,10 +245,10 @@ static node *node_create(const op_call *c, size_t params_size)
     return n;
 }
 
-bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
+bool node_attach(const op_call *c, ito_tensor *out)
 {
     autograd_meta *meta = tensor_meta_make(out);
-    node *n = meta == NULL ? NULL : node_create(c, params_size);
+    node *n = meta == NULL ? NULL : node_create(c);
     if (n == NULL)
         return false;
     n->sequence = atomic_fetch_add(&last_sequence, 1) + 1;
@@ -261,8 +265,8 @@ bool node_attach(const op_call *c, ito_tensor *out, size_t params_size)
             n->edge[i].leaf = ito_retain(in);
         }
     }
-    if (params_size > 0)
-        memcpy(n->params, c->params, params_size);
+    if (c->params_size > 0)
+        memcpy(n->params, c->params, c->params_size);
     if ((const void *)c->info == c->params)
         n->info = n->params;
     n->out_shape = out->sizes;

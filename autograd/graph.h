@@ -7,7 +7,7 @@
 #ifndef ITO_GRAPH_H
 #define ITO_GRAPH_H
 
-#include "autograd/op.h"
+#include "autograd/forward.h"
 
 typedef struct grad_hooks {
     int64_t count;
@@ -49,6 +49,7 @@ typedef struct node {
     ito_dtype out_dtype;
     ito_tensor *extra[OP_MAX_EXTRAS];
     void *params;
+    size_t params_size;
     bool freed; /* a sweep has used up what was saved: only users of the result keep the rest */
     grad_hooks hooks;
     const char *file; /* where the operation was called */
@@ -63,8 +64,10 @@ typedef struct autograd_meta {
     ito_tensor *grad;   /* of a leaf */
     node *node;         /* of a result */
     bool fresh; /* the handle that the operation returned, which counts as a user of the node */
-    uint64_t version; /* of the result's storage when the node was attached */
-    grad_hooks hooks; /* of a leaf */
+    uint64_t version;                       /* of the result's storage when the node was attached */
+    grad_hooks hooks;                       /* of a leaf */
+    ito_tensor *tangent[FORWARD_LEVELS];    /* see forward.h; references */
+    uint64_t tangent_level[FORWARD_LEVELS]; /* the numbers of the levels that they belong to */
 } autograd_meta;
 
 static inline autograd_meta *tensor_meta(const ito_tensor *t)
@@ -88,7 +91,7 @@ static inline bool tensor_needs_grad(const ito_tensor *t)
 /* t's meta record, made if it has none; NULL with an error. */
 autograd_meta *tensor_meta_make(ito_tensor *t);
 /* A node for this call behind out; false with an error. */
-bool node_attach(const op_call *c, ito_tensor *out, size_t params_size);
+bool node_attach(const op_call *c, ito_tensor *out);
 void node_release(node *n);
 /* One user of the result less, of those that have it computed again. */
 void node_remat_release(node *n);
@@ -96,6 +99,8 @@ void node_remat_release(node *n);
 /* Save what backward needs of this call, or note what is to be rematerialised; false with an error.
  */
 bool node_save(node *n, const op_call *c, const ito_tensor *out);
+/* What t's node keeps of it has t's tangents; false with an error. */
+bool node_follow(const ito_tensor *t);
 /* Fail if a saved tensor has been changed since. */
 bool node_check_versions(const node *n);
 /* The saved inputs as backward takes them, of the node or of the current scope; with_history: those
@@ -138,7 +143,7 @@ void grad_watch_end(grad_watch *before);
 void grad_watch_see(ito_tensor *const *in, int64_t n);
 /* Whether operations of this thread look for NaN. */
 bool anomaly_mode(void);
-/* Fail if an element of t is not finite. `what` and the place go into the message. */
+/* Fail if an element of t is NaN. `what` and the place go into the message. */
 bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
                    int line);
 

@@ -1,14 +1,17 @@
 /* Running one operation: checks its inputs against the table, calls forward in a scope of its own
  * and hangs a node behind the result where a gradient can be wanted. */
 #include "autograd/op.h"
+#include "autograd/autocast.h"
+#include "autograd/forward.h"
 #include "autograd/graph.h"
 #include "autograd/profile.h"
 
 const op_info op_table[OP_COUNT] = {
-#define OP_PRIMITIVE(op, arity, dtypes, saves)                                                     \
-    [OP_##op] = {#op, arity, KIND_PRIMITIVE, dtypes, saves, op_##op##_forward, op_##op##_backward, \
-                 NULL},
-#define OP_FUSED(op, arity, dtypes, saves)                                                         \
+#define OP_PRIMITIVE(op, arity, dtypes, saves, rule)                                               \
+    [OP_##op] = {                                                                                  \
+        #op,  arity,         KIND_PRIMITIVE, dtypes, saves, op_##op##_forward, op_##op##_backward, \
+        NULL, tangent_##rule},
+#define OP_FUSED(op, arity, dtypes, saves, rule)                                                   \
     [OP_##op] = {#op,                                                                              \
                  arity,                                                                            \
                  KIND_FUSED,                                                                       \
@@ -16,9 +19,10 @@ const op_info op_table[OP_COUNT] = {
                  saves,                                                                            \
                  op_##op##_forward,                                                                \
                  op_##op##_backward,                                                               \
-                 op_##op##_composite},
+                 op_##op##_composite,                                                              \
+                 tangent_##rule},
 #define OP_DISCRETE(op, arity, dtypes, saves)                                                      \
-    [OP_##op] = {#op, arity, KIND_DISCRETE, dtypes, saves, op_##op##_forward, NULL, NULL},
+    [OP_##op] = {#op, arity, KIND_DISCRETE, dtypes, saves, op_##op##_forward, NULL, NULL, NULL},
 #include "autograd/ops.def"
 #undef OP_PRIMITIVE
 #undef OP_FUSED
@@ -68,6 +72,13 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
     return true;
 }
 
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional)
+{
+    op_info info = {.name = name, .dtypes = dtypes};
+    return check_inputs(&info, in, n, optional);
+}
+
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -88,9 +99,16 @@ static bool must_record(const op_info *info, ito_tensor *const *in, int64_t n,
     return false;
 }
 
-static ito_tensor *run(op_call *c, size_t params_size)
+bool op_differentiated(void)
 {
+    return ito_grad_enabled() || forward_active();
+}
+
+static ito_tensor *run(op_call *c)
+{
+    int seen = forward_hide();
     ito_tensor *out = c->info->forward(c);
+    forward_show(seen);
     if (out == NULL)
         return NULL;
     if (anomaly_mode() && !anomaly_check(out, c->info->name, "result", NULL, 0))
@@ -99,9 +117,11 @@ static ito_tensor *run(op_call *c, size_t params_size)
         if (c->info->backward == NULL)
             return error_null(ITO_ERR_GRAD, "%s: has no gradient, and an input requires one",
                               c->info->name);
-        if (!node_attach(c, out, params_size))
+        if (!node_attach(c, out))
             return NULL;
     }
+    if (forward_active() && !(forward_follow(c, out) && node_follow(out)))
+        return NULL;
     return out;
 }
 
@@ -112,8 +132,8 @@ ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *
     return tensor_empty_as(like, like->dtype);
 }
 
-ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
-                          const void *params, size_t params_size)
+static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                         const void *params, size_t params_size)
 {
     if (!check_inputs(info, in, n, optional))
         return NULL;
@@ -132,14 +152,39 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
         shape[i] = ito_shape_of(in[i]);
         dtype[i] = ito_dtype_of(in[i]);
     }
-    op_call c = {.info = info, .n = n, .in = in, .shape = shape, .dtype = dtype, .params = params};
+    op_call c = {.info = info,
+                 .n = n,
+                 .in = in,
+                 .shape = shape,
+                 .dtype = dtype,
+                 .params = params,
+                 .params_size = params_size};
     profile_frame frame;
     profile_begin(&frame);
     ito_scope_begin();
-    ito_tensor *out = ito_keep(run(&c, params_size));
+    ito_tensor *out = ito_keep(run(&c));
     ito_scope_end();
     profile_end_forward(&frame, &c, out);
     mem_free(block);
+    return out;
+}
+
+ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                          const void *params, size_t params_size)
+{
+    if (!autocast_active())
+        return apply(info, in, n, optional, params, params_size);
+    ito_tensor **to = mem_alloc((size_t)n * sizeof(ito_tensor *));
+    if (to == NULL)
+        return NULL;
+    ito_scope_begin();
+    ito_dtype lower = autocast_suspend();
+    ito_tensor *out = NULL;
+    if (autocast_inputs(info, in, n, lower, to))
+        out = ito_keep(apply(info, to, n, optional, params, params_size));
+    autocast_resume(lower);
+    ito_scope_end();
+    mem_free(to);
     return out;
 }
 

@@ -4,7 +4,9 @@
  * Every row of ops.def names an operation; its functions op_<name>_forward and op_<name>_backward
  * stand side by side in autograd/ops/. A backward written with operations can itself be
  * differentiated; a fused one uses fast kernels, and its composite form is differentiated instead
- * under create_graph.
+ * under create_graph. The last column of a row names its rule of forward mode, a function
+ * tangent_<rule>: one of forward.c (diagonal, linear, bilinear, composite, transpose) or one beside
+ * the operation.
  */
 #ifndef ITO_OP_H
 #define ITO_OP_H
@@ -56,12 +58,13 @@ enum { OP_MAX_EXTRAS = 2 };
 /* One call of an operation, as its forward and its backward see it. */
 typedef struct op_call {
     const struct op_info *info;
-    int64_t n;                        /* inputs */
-    ito_tensor *const *in;            /* in backward: NULL where not saved */
-    const ito_shape *shape;           /* of each input */
-    const ito_dtype *dtype;           /* of each input */
-    const void *params;               /* plain data, copied with the node */
-    ito_tensor *out;                  /* backward: the result, if saved */
+    int64_t n;              /* inputs */
+    ito_tensor *const *in;  /* in backward: NULL where not saved */
+    const ito_shape *shape; /* of each input */
+    const ito_dtype *dtype; /* of each input */
+    const void *params;     /* plain data, copied with the node */
+    size_t params_size;
+    ito_tensor *out;                  /* backward: the result, if saved; tangents: the result */
     ito_tensor *extra[OP_MAX_EXTRAS]; /* what forward computed for backward besides (statistics) */
     const bool *needs;                /* backward: which inputs want a gradient */
     bool own_dy;                      /* backward: nobody else needs dy, which may be overwritten */
@@ -73,6 +76,11 @@ typedef ito_tensor *op_forward_fn(op_call *c);
 /* dx[i] for each i that needs one, shaped as input i; false with an error. Leaving dx[i] NULL means
  * zero. dy has the output's shape, any strides. */
 typedef bool op_backward_fn(const op_call *c, ito_tensor *dy, ito_tensor **dx);
+/* *dt = the derivative of the result along t, where t[i] is the tangent of input i, or NULL for
+ * zero; in[], out and extra[] are those of the call. false with an error. Leaving *dt NULL means
+ * zero. Made of operations, or of kernels if the operation has a composite form: that is taken
+ * where the tangent is itself differentiated. */
+typedef bool op_tangent_fn(const op_call *c, ito_tensor *const *t, ito_tensor **dt);
 /* The same function as forward, of differentiable operations. Optional inputs may be NULL. */
 typedef ito_tensor *op_composite_fn(ito_tensor *const *in, int64_t n, const void *params);
 
@@ -85,22 +93,27 @@ typedef struct op_info {
     op_forward_fn *forward;
     op_backward_fn *backward;
     op_composite_fn *composite;
+    op_tangent_fn *tangent;
 } op_info;
 
 extern const op_info op_table[OP_COUNT];
 
-#define OP_PRIMITIVE(name, ...)                                                                    \
-    op_forward_fn op_##name##_forward;                                                             \
-    op_backward_fn op_##name##_backward;
-#define OP_FUSED(name, ...)                                                                        \
+#define OP_PRIMITIVE(name, inputs, dtypes, saves, rule)                                            \
     op_forward_fn op_##name##_forward;                                                             \
     op_backward_fn op_##name##_backward;                                                           \
-    op_composite_fn op_##name##_composite;
+    op_tangent_fn tangent_##rule;
+#define OP_FUSED(name, inputs, dtypes, saves, rule)                                                \
+    op_forward_fn op_##name##_forward;                                                             \
+    op_backward_fn op_##name##_backward;                                                           \
+    op_composite_fn op_##name##_composite;                                                         \
+    op_tangent_fn tangent_##rule;
 #define OP_DISCRETE(name, ...) op_forward_fn op_##name##_forward;
 #include "autograd/ops.def"
 #undef OP_PRIMITIVE
 #undef OP_FUSED
 #undef OP_DISCRETE
+
+op_tangent_fn tangent_transpose; /* of operations outside the table */
 
 /* Run an operation and record it. Inputs may be NULL only where `optional` has their bit; a NULL
  * anywhere else gives NULL. params (may be NULL) points to params_size bytes of plain data. */
@@ -113,12 +126,20 @@ ito_tensor *op_apply_optional(op_id id, ito_tensor *const *in, int64_t n, unsign
 ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                           const void *params, size_t params_size);
 
+/* Whether inputs have dtypes as a row of this name and rule would take them; or an error. For
+ * operations made of others: the error has their name. */
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional);
+
 #define OP1(name, x) op_apply(OP_##name, (ito_tensor *[]){x}, 1, NULL, 0)
 #define OP2(name, a, b) op_apply(OP_##name, (ito_tensor *[]){a, b}, 2, NULL, 0)
 
 /* For backward: memory for a gradient in the layout of `like`: dy itself if nobody else needs it
  * and it lies so, else new. */
 ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *like);
+/* Whether what runs now will be differentiated, backward or forward, so that it has to be made of
+ * operations. */
+bool op_differentiated(void);
 /* dy summed over the axes along which shape was broadcast to dy's. A differentiable operation. */
 ito_tensor *sum_to_shape(ito_tensor *dy, ito_shape shape);
 

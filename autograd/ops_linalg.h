@@ -35,8 +35,8 @@ typedef struct ito_linalg_solve_options {
  */
 ITO_API ito_tensor *ito_linalg_solve_with(ito_tensor *a, ito_tensor *b,
                                           ito_linalg_solve_options options);
-#define ito_linalg_solve(a, b, ...)                                                                \
-    ITO_AT(ito_linalg_solve_with(a, b, ITO_OPTIONS(ito_linalg_solve_options, __VA_ARGS__)))
+#define ito_linalg_solve(...)                                                                      \
+    ITO_AT(ITO_CALL_2(ito_linalg_solve_with, ito_linalg_solve_options, __VA_ARGS__, ))
 
 /** What ito_linalg_solve_triangular takes besides tensors. */
 typedef struct ito_linalg_solve_triangular_options {
@@ -51,9 +51,9 @@ typedef struct ito_linalg_solve_triangular_options {
  * triangle is not read. ITO_ERR_NUMERIC for a zero on the diagonal. */
 ITO_API ito_tensor *ito_linalg_solve_triangular_with(ito_tensor *a, ito_tensor *b,
                                                      ito_linalg_solve_triangular_options options);
-#define ito_linalg_solve_triangular(a, b, ...)                                                     \
-    ITO_AT(ito_linalg_solve_triangular_with(                                                       \
-        a, b, ITO_OPTIONS(ito_linalg_solve_triangular_options, __VA_ARGS__)))
+#define ito_linalg_solve_triangular(...)                                                           \
+    ITO_AT(ITO_CALL_2(ito_linalg_solve_triangular_with, ito_linalg_solve_triangular_options,       \
+                      __VA_ARGS__, ))
 
 /** X of the least |A X - B|, for a [.., M, N] of full rank and b [.., M, K]; of many X the
  * smallest. By QR (PyTorch's driver "gels"). ITO_ERR_NUMERIC for a rank that is not full. */
@@ -82,13 +82,13 @@ typedef struct ito_linalg_cholesky_options {
 /** The lower triangle L with A = L L^T, of a symmetric [.., N, N], whose lower (or upper) triangle
  * alone is read; the gradient is symmetric. ITO_ERR_NUMERIC unless it is positive definite. */
 ITO_API ito_tensor *ito_linalg_cholesky_with(ito_tensor *a, ito_linalg_cholesky_options options);
-#define ito_linalg_cholesky(a, ...)                                                                \
-    ITO_AT(ito_linalg_cholesky_with(a, ITO_OPTIONS(ito_linalg_cholesky_options, __VA_ARGS__)))
+#define ito_linalg_cholesky(...)                                                                   \
+    ITO_AT(ITO_CALL_1(ito_linalg_cholesky_with, ito_linalg_cholesky_options, __VA_ARGS__, ))
 /** X of A X = B, given b [.., N, K] and the factor l [.., N, N] of A. */
 ITO_API ito_tensor *ito_cholesky_solve_with(ito_tensor *b, ito_tensor *l,
                                             ito_linalg_cholesky_options options);
-#define ito_cholesky_solve(b, l, ...)                                                              \
-    ITO_AT(ito_cholesky_solve_with(b, l, ITO_OPTIONS(ito_linalg_cholesky_options, __VA_ARGS__)))
+#define ito_cholesky_solve(...)                                                                    \
+    ITO_AT(ITO_CALL_2(ito_cholesky_solve_with, ito_linalg_cholesky_options, __VA_ARGS__, ))
 
 /** Q [.., M, K] with orthonormal columns, K = min(M, N), which is returned, and the upper triangle
  * R [.., K, N] with A = Q R; r may be NULL. The gradient takes the first K columns to be
@@ -126,12 +126,12 @@ typedef struct ito_linalg_rank_options {
 
 /** The Moore-Penrose inverse of [.., M, N]: [.., N, M]. */
 ITO_API ito_tensor *ito_linalg_pinv_with(ito_tensor *a, ito_linalg_rank_options options);
-#define ito_linalg_pinv(a, ...)                                                                    \
-    ITO_AT(ito_linalg_pinv_with(a, ITO_OPTIONS(ito_linalg_rank_options, __VA_ARGS__)))
+#define ito_linalg_pinv(...)                                                                       \
+    ITO_AT(ITO_CALL_1(ito_linalg_pinv_with, ito_linalg_rank_options, __VA_ARGS__, ))
 /** How many singular values are not 0: i64 [..]. No gradient. */
 ITO_API ito_tensor *ito_linalg_matrix_rank_with(ito_tensor *a, ito_linalg_rank_options options);
-#define ito_linalg_matrix_rank(a, ...)                                                             \
-    ITO_AT(ito_linalg_matrix_rank_with(a, ITO_OPTIONS(ito_linalg_rank_options, __VA_ARGS__)))
+#define ito_linalg_matrix_rank(...)                                                                \
+    ITO_AT(ITO_CALL_1(ito_linalg_matrix_rank_with, ito_linalg_rank_options, __VA_ARGS__, ))
 
 /* ---- functions of a matrix ---- */
 
@@ -158,8 +158,8 @@ typedef struct ito_linalg_matrix_norm_options {
 /** A norm of matrices. ITO_ERR_ARGUMENT for an ord that is none. */
 ITO_API ito_tensor *ito_linalg_matrix_norm_with(ito_tensor *a,
                                                 ito_linalg_matrix_norm_options options);
-#define ito_linalg_matrix_norm(a, ...)                                                             \
-    ITO_AT(ito_linalg_matrix_norm_with(a, ITO_OPTIONS(ito_linalg_matrix_norm_options, __VA_ARGS__)))
+#define ito_linalg_matrix_norm(...)                                                                \
+    ITO_AT(ITO_CALL_1(ito_linalg_matrix_norm_with, ito_linalg_matrix_norm_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

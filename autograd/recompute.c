@@ -200,7 +200,7 @@ ito_tensor *ito_recompute_with(ito_function *f, void *context, ito_tensor *const
 {
     if (!check_call(f, inputs, n, options))
         return NULL;
-    if (!ito_grad_enabled()) {
+    if (!ito_grad_enabled() || forward_active()) {
         ito_scope_begin();
         ito_tensor *y = ito_keep(f(inputs, n, context));
         ito_scope_end();

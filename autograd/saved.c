@@ -86,7 +86,8 @@ static bool worth_rematerialising(const node *n, const ito_tensor *out)
 
 bool node_save(node *n, const op_call *c, const ito_tensor *out)
 {
-    bool remat = (c->info->saves & REMATERIALISE) != 0;
+    /* What is computed again has no tangents. */
+    bool remat = (c->info->saves & REMATERIALISE) != 0 && !forward_active();
     for (int64_t i = 0; i < c->n; i++)
         if (c->in[i] != NULL && (remat || row_saves(c->info, i)))
             save_input(n, i, c->in[i]);
@@ -104,6 +105,12 @@ bool node_save(node *n, const op_call *c, const ito_tensor *out)
     n->out = tensor_disown(tensor_view(out, n->out_shape, out->stride, out->offset));
     n->out_version = out->storage->version;
     return n->out != NULL;
+}
+
+bool node_follow(const ito_tensor *t)
+{
+    const node *n = tensor_node(t);
+    return n == NULL || n->out == NULL || forward_share_for_now(n->out, t);
 }
 
 /* ---- letting go ---- */
@@ -175,7 +182,8 @@ static ito_tensor *run_forward(node *n, ito_tensor **in)
                  .in = in,
                  .shape = n->shape,
                  .dtype = n->dtype,
-                 .params = n->params};
+                 .params = n->params,
+                 .params_size = n->params_size};
     memcpy(c.extra, n->extra, sizeof c.extra);
     profile_frame frame;
     profile_begin(&frame);
@@ -217,7 +225,7 @@ ito_tensor *node_with_history(ito_tensor *t, node *n)
     atomic_fetch_add(&n->refs, 1);
     m->node = n;
     m->version = view->storage->version;
-    return view;
+    return forward_share(view, t) ? view : NULL;
 }
 
 bool node_saved_inputs(node *n, ito_tensor **in, bool history)

@@ -5,9 +5,14 @@
 #include "autograd/ops/elementwise.h"
 #include "tensor/profile.h"
 
-/* Whether op may write to dst. */
-static bool writable(const char *op, const ito_tensor *dst)
+/* Whether op may write src (NULL: a number) to dst. */
+static bool writable(const char *op, const ito_tensor *dst, const ito_tensor *src)
 {
+    if (forward_has_tangent(dst) || forward_has_tangent(src))
+        return error_false(ITO_ERR_GRAD,
+                           "%s: %s has a tangent, and forward mode does not follow what is changed "
+                           "in place",
+                           op, tensor_shape_str(forward_has_tangent(dst) ? dst : src));
     if (ito_grad_enabled() && tensor_needs_grad(dst))
         return error_false(
             ITO_ERR_GRAD,
@@ -50,7 +55,7 @@ static ito_tensor *spread(ito_tensor *src, const ito_tensor *dst)
 
 ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src)
 {
-    if (dst == NULL || src == NULL || !writable("copy_", dst))
+    if (dst == NULL || src == NULL || !writable("copy_", dst, src))
         return NULL;
     ito_shape shape;
     if (!shape_broadcast(ito_shape_of(dst), ito_shape_of(src), &shape) ||
@@ -70,7 +75,7 @@ ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src)
 
 ito_tensor *ito_fill_(ito_tensor *dst, double value)
 {
-    if (dst == NULL || !writable("fill_", dst))
+    if (dst == NULL || !writable("fill_", dst, NULL))
         return NULL;
     tensor_fill(dst, value);
     ito_touch(dst);
@@ -159,7 +164,7 @@ static void update_rows(ito_tensor *dst, ito_tensor *src, int operands, iterate_
 
 ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)
 {
-    if (dst == NULL || src == NULL || !writable("add_", dst) || !is_real("add_", dst))
+    if (dst == NULL || src == NULL || !writable("add_", dst, src) || !is_real("add_", dst))
         return NULL;
     if (dst->dtype != src->dtype)
         return error_null(ITO_ERR_DTYPE, "add_: %s %s and %s %s do not mix (see ito_cast)",
@@ -178,7 +183,7 @@ ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)
 
 ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c)
 {
-    if (dst == NULL || !writable("mul_scalar_", dst) || !is_real("mul_scalar_", dst))
+    if (dst == NULL || !writable("mul_scalar_", dst, NULL) || !is_real("mul_scalar_", dst))
         return NULL;
     update_rows(dst, NULL, 1, scale_row, c);
     return dst;

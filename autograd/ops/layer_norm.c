@@ -4,7 +4,7 @@
  * chunk's part of dweight and dbias has a place of its own, and these are added in order, so
  * results depend on neither threads nor, but for these two, on the other rows.
  */
-#include "autograd/op.h"
+#include "autograd/ops/elementwise.h"
 #include "tensor/kernels/kernels.h"
 
 #include <float.h>
@@ -247,6 +247,44 @@ static ito_tensor *composite(ito_tensor *const *in, int64_t n, const layer_norm_
 ito_tensor *op_layer_norm_composite(ito_tensor *const *in, int64_t n, const void *params)
 {
     return composite(in, n, params, true);
+}
+
+/* The tangent of w x_hat + b: w S t + t_w x_hat + t_b, where x_hat has the Jacobian S, which is
+ * symmetric: backward without a weight applies it. */
+bool tangent_layer_norm(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    const layer_norm_params *p = c->params;
+    ito_dtype dtype = c->dtype[0];
+    ito_tensor *in[3] = {c->in[0], NULL, NULL}, *dx[3] = {NULL};
+    op_call plain = *c;
+    plain.in = in;
+    plain.needs = (const bool[]){true, false, false};
+    if (t[0] != NULL) {
+        if (!op_layer_norm_backward(&plain, t[0], dx))
+            return false;
+        *dt = dx[0];
+        if (c->in[1] != NULL) {
+            ito_tensor *weight = ito_cast(c->in[1], dtype);
+            if (weight == NULL)
+                return false;
+            map_binary_into(*dt, *dt, weight, kernels(dtype)->mul, 0, 0, COST_PLAIN);
+        }
+    }
+    for (int64_t i = 1; i < c->n; i++) {
+        if (t[i] == NULL)
+            continue;
+        ito_tensor *part = ito_cast(t[i], dtype);
+        if (i == 1) {
+            ito_tensor *plain_in[3] = {c->in[0], NULL, NULL};
+            part = ito_mul(
+                op_apply_optional((op_id)(c->info - op_table), plain_in, c->n, 6, p, sizeof *p),
+                part);
+        }
+        *dt = *dt == NULL ? ito_expand_to(part, c->shape[0]) : ito_add(*dt, part);
+        if (*dt == NULL)
+            return false;
+    }
+    return *dt != NULL;
 }
 
 ito_tensor *op_rms_norm_forward(op_call *c)

@@ -2,6 +2,7 @@
  * factors lie side by side in one tensor, of which the public functions give parts. */
 #include "autograd/ops/matrices.h"
 #include "autograd/ops_linalg.h"
+#include "autograd/ops_shape.h"
 
 #include <float.h>
 #include <lapack.h>
@@ -103,7 +104,7 @@ bool op_linalg_qr_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     if (s.n > s.k)
         dq = ito_add(dq, ito_matmul(a, transposed(rest)));
     ito_tensor *n = ito_sub(ito_matmul(r, transposed(dr)), ito_matmul(transposed(dq), q));
-    ito_tensor *mirrored = ito_add(lower_part(n, 0), transposed(lower_part(n, -1)));
+    ito_tensor *mirrored = ito_add(ito_tril(n), transposed(ito_tril(n, .diagonal = -1)));
     ito_tensor *inner = ito_add(dq, ito_matmul(q, mirrored));
     dx[0] = ito_linalg_solve_triangular(transposed(r), inner, .left = false);
     if (s.n > s.k)
@@ -216,7 +217,7 @@ bool op_linalg_svd_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     ito_tensor *left = over_differences(ito_sub(by_u, transposed(by_u)), row2, column2);
     ito_tensor *right = over_differences(ito_sub(by_v, transposed(by_v)), row2, column2);
     ito_tensor *inner = ito_add(ito_mul(left, row), ito_mul(column, right));
-    ito_tensor *da = product3(u, ito_add(inner, diagonal_matrix(ds)), transposed(v));
+    ito_tensor *da = product3(u, ito_add(inner, ito_diag_embed(ds)), transposed(v));
     if (s.m > s.k) {
         ito_tensor *outside = ito_sub(du, ito_matmul(u, by_u));
         da = ito_add(da, ito_matmul(ito_div(outside, row), transposed(v)));
@@ -300,7 +301,7 @@ bool op_linalg_eigh_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     ito_tensor *by_v = ito_matmul(transposed(v), dv);
     ito_tensor *skew = ito_mul_scalar(ito_sub(by_v, transposed(by_v)), 0.5);
     ito_tensor *inner = over_differences(skew, transposed(column), column);
-    dx[0] = product3(v, ito_add(inner, diagonal_matrix(dl)), transposed(v));
+    dx[0] = product3(v, ito_add(inner, ito_diag_embed(dl)), transposed(v));
     return dx[0] != NULL;
 }
 

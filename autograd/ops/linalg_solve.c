@@ -3,6 +3,7 @@
  * automatic differentiation". */
 #include "autograd/ops/matrices.h"
 #include "autograd/ops_linalg.h"
+#include "autograd/ops_shape.h"
 
 #include <lapack.h>
 #include <math.h>
@@ -63,6 +64,12 @@ bool op_linalg_inv_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
+bool tangent_linalg_inv(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    *dt = ito_neg(ito_matmul(ito_matmul(c->out, t[0]), c->out));
+    return *dt != NULL;
+}
+
 ito_tensor *ito_linalg_inv(ito_tensor *a)
 {
     return matrices_check("linalg_inv", a, true) ? OP1(linalg_inv, a) : NULL;
@@ -107,6 +114,14 @@ bool op_linalg_solve_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     if (c->needs[1])
         dx[1] = db;
     return db != NULL && (!c->needs[0] || dx[0] != NULL);
+}
+
+bool tangent_linalg_solve(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    ito_tensor *by_a = t[0] == NULL ? NULL : ito_neg(ito_matmul(t[0], c->out));
+    ito_tensor *right = t[0] == NULL ? t[1] : t[1] == NULL ? by_a : ito_add(t[1], by_a);
+    *dt = OP2(linalg_solve, c->in[0], right);
+    return *dt != NULL;
 }
 
 /* Both with the same leading axes; false with an error. */
@@ -223,7 +238,7 @@ bool op_linalg_solve_triangular_backward(const op_call *c, ito_tensor *dy, ito_t
     ito_tensor *db = solve_triangular(transposed(c->in[0]), dy, (triangle){!t.upper, t.unit});
     if (c->needs[0]) {
         ito_tensor *da = ito_neg(ito_matmul(db, transposed(c->out)));
-        dx[0] = t.upper ? upper_part(da, t.unit) : lower_part(da, -t.unit);
+        dx[0] = t.upper ? ito_triu(da, .diagonal = t.unit) : ito_tril(da, .diagonal = -t.unit);
     }
     if (c->needs[1])
         dx[1] = db;
@@ -454,7 +469,8 @@ bool op_linalg_cholesky_backward(const op_call *c, ito_tensor *dy, ito_tensor **
 {
     ito_tensor *l = c->out, *lt = transposed(l), *product = ito_matmul(lt, dy);
     triangle upper = {.upper = true};
-    ito_tensor *p = ito_mul_scalar(ito_add(lower_part(product, 0), lower_part(product, -1)), 0.5);
+    ito_tensor *p =
+        ito_mul_scalar(ito_add(ito_tril(product), ito_tril(product, .diagonal = -1)), 0.5);
     ito_tensor *left = solve_triangular(lt, p, upper);
     ito_tensor *s = transposed(solve_triangular(lt, transposed(left), upper));
     dx[0] = ito_mul_scalar(ito_add(s, transposed(s)), 0.5);

@@ -1,6 +1,5 @@
 /* Stacks of matrices: reading, writing, and the loop over them. */
 #include "autograd/ops/matrices.h"
-#include "autograd/ops/elementwise.h"
 
 #include <math.h>
 #include <omp.h>
@@ -131,39 +130,4 @@ ito_tensor *each_matrix(const op_call *c, ito_tensor *y, int64_t scratch, int64_
 ito_tensor *transposed(ito_tensor *a)
 {
     return ito_transpose(a, -2, -1);
-}
-
-ito_tensor *band(ito_tensor *x, int64_t low, int64_t high, double value)
-{
-    if (x == NULL)
-        return NULL;
-    int64_t rows = x->shape[x->ndim - 2], columns = x->shape[x->ndim - 1];
-    ito_tensor *mask = tensor_empty(ITO_SHAPE(rows, columns), ITO_BOOL);
-    if (mask == NULL)
-        return NULL;
-    uint8_t *inside = tensor_data(mask);
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < columns; j++)
-            inside[i * columns + j] = j - i >= low && j - i <= high;
-    return ito_where(mask, x, ito_scalar(value, x->dtype));
-}
-
-ito_tensor *lower_part(ito_tensor *x, int64_t k)
-{
-    return band(x, -MATRIX_LARGEST, k, 0);
-}
-
-ito_tensor *upper_part(ito_tensor *x, int64_t k)
-{
-    return band(x, k, MATRIX_LARGEST, 0);
-}
-
-ito_tensor *diagonal_matrix(ito_tensor *x)
-{
-    if (x == NULL)
-        return NULL;
-    ito_shape shape = ito_shape_of(x);
-    shape.dim[shape.ndim] = shape.dim[shape.ndim - 1];
-    shape.ndim++;
-    return band(ito_expand_to(ito_unsqueeze(x, -1), shape), 0, 0, 0);
 }

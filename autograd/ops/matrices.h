@@ -43,12 +43,5 @@ ito_tensor *each_matrix(const op_call *c, ito_tensor *y, int64_t scratch, int64_
 
 /* The matrices transposed: a view. */
 ito_tensor *transposed(ito_tensor *a);
-/* x where low <= column - row <= high, else value. */
-ito_tensor *band(ito_tensor *x, int64_t low, int64_t high, double value);
-/* Zero but for these diagonals: everything on and below, or on and above, the k-th one. */
-ito_tensor *lower_part(ito_tensor *x, int64_t k);
-ito_tensor *upper_part(ito_tensor *x, int64_t k);
-/* [.., N] to [.., N, N]: zero but for the diagonal. */
-ito_tensor *diagonal_matrix(ito_tensor *x);
 
 #endif

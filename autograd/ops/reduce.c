@@ -114,6 +114,13 @@ ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options)
     return reduce_apply(OP_sum, "sum", x, &options);
 }
 
+static ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
+{
+    reduce_params p = *params;
+    p.divisor = divisor;
+    return op_apply(OP_sum, &x, 1, &p, sizeof p);
+}
+
 /* ---- max, min -------------------------------------------------------------------------------- */
 
 static double combine_max(double a, double b)
@@ -172,6 +179,17 @@ bool op_min_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return extreme_backward(c, dy, dx);
 }
 
+/* The mean of the tangents of the elements that equal the result: each result's gradient weighs
+ * them. */
+bool tangent_extreme(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    ito_tensor *weight = NULL;
+    if (!extreme_backward(c, ito_ones_like(c->out), &weight))
+        return false;
+    *dt = sum_over(ito_mul(weight, t[0]), c->params, 1);
+    return *dt != NULL;
+}
+
 ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options)
 {
     return reduce_apply(OP_max, "max", x, &options);
@@ -183,13 +201,6 @@ ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options)
 }
 
 /* ---- composites ------------------------------------------------------------------------------ */
-
-static ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
-{
-    reduce_params p = *params;
-    p.divisor = divisor;
-    return op_apply(OP_sum, &x, 1, &p, sizeof p);
-}
 
 ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options)
 {

@@ -102,7 +102,7 @@ ito_tensor *op_softmax_forward(op_call *c)
 bool op_softmax_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     int axis = ((const softmax_params *)c->params)->axis;
-    if (!ito_grad_enabled()) {
+    if (!op_differentiated()) {
         dx[0] = run(c->out, dy, axis, false);
         return dx[0] != NULL;
     }
@@ -125,7 +125,7 @@ ito_tensor *op_log_softmax_forward(op_call *c)
 bool op_log_softmax_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     int axis = ((const softmax_params *)c->params)->axis;
-    if (!ito_grad_enabled()) {
+    if (!op_differentiated()) {
         dx[0] = run(c->out, dy, axis, true);
         return dx[0] != NULL;
     }
@@ -134,6 +134,17 @@ bool op_log_softmax_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
         total = ito_sum(dy, .dims = ITO_DIMS(axis), .keepdim = true);
     dx[0] = ito_sub(dy, ito_mul(ito_exp(c->out), total));
     return dx[0] != NULL;
+}
+
+/* dt - sum(softmax(x) dt) */
+bool tangent_log_softmax(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    int axis = ((const softmax_params *)c->params)->axis;
+    ito_tensor *mean = ito_mul(ito_exp(c->out), t[0]);
+    if (c->shape[0].ndim > 0)
+        mean = ito_sum(mean, .dims = ITO_DIMS(axis), .keepdim = true);
+    *dt = ito_sub(t[0], mean);
+    return *dt != NULL;
 }
 
 /* A number without axes has axis 0 here, as in PyTorch. */

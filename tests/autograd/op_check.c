@@ -1,6 +1,8 @@
 /* What every differentiable operation must pass; see op_check.h. */
 #include "tests/autograd/op_check.h"
 
+#include "autograd/transforms.h"
+
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>
@@ -180,6 +182,58 @@ static void check_gradients(const op_check *c, layout order)
     }
 }
 
+/* The derivative along a direction by forward mode, and what it is applied to. */
+typedef struct direction {
+    const op_check *c;
+    ito_tensor *along[OP_CHECK_INPUTS]; /* NULL: not this input */
+} direction;
+
+static ito_tensor *derivative_along(ito_tensor *const *in, int64_t n, void *context)
+{
+    const direction *d = context;
+    return ito_jvp(d->c->f, d->c->context, in, n, d->along, NULL);
+}
+
+/* u . (J v) is (u J) . v, whose u J has been compared with differences; and J v, differentiated
+ * itself, meets its own differences. */
+static void check_forward_mode(const op_check *c, layout order)
+{
+    unsigned all = differentiable(c);
+    if (all == 0)
+        return;
+    ito_scope_begin();
+    ito_tensor *in[OP_CHECK_INPUTS], *y;
+    make_inputs(c, c->shape, ITO_F64, order, all, in);
+    direction d = {.c = c};
+    for (int i = 0; i < c->n; i++)
+        if ((all >> i & 1) != 0)
+            d.along[i] = random_tensor(ito_shape_of(in[i]), -1, 1, (uint64_t)i + 50);
+    if (!c->sweeps)
+        ito_no_grad_begin();
+    ito_tensor *dy = ito_jvp(c->f, c->context, in, c->n, d.along, &y);
+    if (!c->sweeps)
+        ito_no_grad_end();
+    cr_assert_not_null(dy, "%s, forward mode: %s", c->what, ito_error());
+    assert_close(y, c->f(in, c->n, c->context), 0, c->what);
+    ito_tensor *u = random_tensor(ito_shape_of(y), -1, 1, 99);
+    double forward = ito_item(ito_sum(ito_mul(u, dy))), backward = 0, scale = 1;
+    cr_assert_eq(ito_backward(c->f(in, c->n, c->context), .cotangent = u), ITO_OK, "%s",
+                 ito_error());
+    for (int i = 0; i < c->n; i++) {
+        if (d.along[i] == NULL || ito_grad_of(in[i]) == NULL)
+            continue;
+        double part = ito_item(ito_sum(ito_mul(ito_grad_of(in[i]), d.along[i])));
+        backward += part;
+        scale = fmax(scale, fabs(part));
+    }
+    cr_assert_float_eq(forward, backward, 1e-10 * scale, "%s: %.17g forward, %.17g backward",
+                       c->what, forward, backward);
+    if (!c->no_second)
+        cr_assert_eq(ito_gradcheck(derivative_along, &d, in, c->n), ITO_OK, "%s, forward mode: %s",
+                     c->what, ito_error());
+    ito_scope_end();
+}
+
 static void check_layouts(const op_check *c)
 {
     ito_tensor *a[1 + OP_CHECK_INPUTS], *b[1 + OP_CHECK_INPUTS];
@@ -341,6 +395,8 @@ void op_check_run(op_check c)
         check_gradients(&c, REVERSED);
         check_layouts(&c);
     }
+    check_forward_mode(&c, ROW_MAJOR);
+    check_forward_mode(&c, REVERSED);
     check_f32(&c);
     if (!c.no_bf16)
         check_bf16(&c);

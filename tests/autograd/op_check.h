@@ -36,6 +36,7 @@ typedef struct op_check {
     bool no_grad[OP_CHECK_INPUTS]; /* inputs without a gradient */
     bool no_second;                /* no second derivative is defined or it is too costly here */
     bool no_bf16;                  /* the result for rounded inputs is not near */
+    bool sweeps;                   /* f takes a gradient itself: not without history */
     bool not_dense_input;          /* f refuses views that are not dense */
     double tolerance;              /* f32 against f64, relative to the largest magnitude; 0: 1e-4 */
     ito_shape large[OP_CHECK_INPUTS]; /* for the thread test, if sizes matter; else shape */

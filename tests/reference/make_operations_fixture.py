@@ -24,6 +24,12 @@ def tensor(t):
     return torch.tensor(t["data"], dtype=torch.float64).reshape(t["shape"]).to(DTYPES[t["dtype"]])
 
 
+def array(t):
+    """NumPy's ascontiguousarray makes a list of a single number."""
+    a = t.detach().resolve_neg().numpy()
+    return np.ascontiguousarray(a).reshape(a.shape)
+
+
 def evaluate(row, arrays):
     x = [tensor(i["value"]) for i in row["inputs"]]
     if not row["discrete"]:
@@ -33,14 +39,14 @@ def evaluate(row, arrays):
     dy = tensor(row["dy"])
     if tuple(dy.shape) != tuple(y.shape):
         sys.exit("%s: PyTorch gives %s, Ito %s" % (name, list(y.shape), list(dy.shape)))
-    arrays[name + "/output"] = y.detach().resolve_neg().contiguous().numpy()
+    arrays[name + "/output"] = array(y)
     if row["discrete"]:
         return
     y.backward(dy)
     for i, a in enumerate(x):
         if a.requires_grad:
             grad = torch.zeros_like(a) if a.grad is None else a.grad
-            arrays["%s/grad%d" % (name, i)] = grad.contiguous().numpy()
+            arrays["%s/grad%d" % (name, i)] = array(grad)
 
 
 def main():

@@ -1,6 +1,7 @@
 /* What every row of the table of operations must pass: see operation.h. */
 #include "tests/autograd/operations/operation.h"
 
+#include "autograd/transforms.h"
 #include "tensor/io/safetensors.h"
 
 #include <criterion/criterion.h>
@@ -17,6 +18,8 @@ int64_t operation_number(int64_t usual)
 {
     return fuzz == NULL ? usual : (int64_t)ito_uniform_int(fuzz, (uint64_t)usual + 6) - 2;
 }
+
+_Thread_local ito_tensor *other, *piece[8];
 
 ito_generator *operation_generator(void)
 {
@@ -219,6 +222,40 @@ static void same_gradients(const operation *o, ito_tensor **x, int n, ito_tensor
         assert_close(recorded[i], ito_detach(fast[i]), tolerance, o->variant);
 }
 
+/* u . (J v) by forward mode is (u J) . v by a sweep, in f64; other dtypes only have to work. */
+static void same_forward_mode(const operation *o, ito_tensor **x, int n, ito_tensor *y)
+{
+    ito_tensor *along[OP_CHECK_INPUTS] = {NULL}, *value = NULL;
+    if (!ito_has_grad_path(y))
+        return;
+    for (int i = 0; i < n; i++)
+        if (ito_has_grad_path(x[i]))
+            along[i] = ito_cast(random_tensor(ito_shape_of(x[i]), -1, 1, (uint64_t)i + 50),
+                                ito_dtype_of(x[i]));
+    ito_tensor *dy = NULL;
+    ITO_NO_GRAD
+    {
+        dy = ito_jvp(o->f, NULL, x, n, along, &value);
+    }
+    cr_assert_not_null(dy, "%s %s, forward mode: %s", o->name, o->variant, ito_error());
+    if (y->dtype != ITO_F64)
+        return;
+    ito_tensor *u = operation_cotangent(ito_shape_of(y));
+    double forward = ito_item(ito_sum(ito_mul(u, dy))), backward = 0, scale = 1;
+    for (int i = 0; i < n; i++) {
+        if (along[i] == NULL)
+            continue;
+        ito_tensor *g = ito_grad(y, x[i], .cotangent = u, .retain_graph = true);
+        ito_tensor *product = ito_mul(ito_cast(g, ITO_F64), ito_cast(along[i], ITO_F64));
+        double part = ito_item(ito_sum(product));
+        backward += part;
+        scale = fmax(scale, fabs(part));
+    }
+    cr_assert(fabs(forward - backward) <= 1e-9 * scale || !isfinite(backward),
+              "%s %s: %.17g by forward mode, %.17g backward", o->name, o->variant, forward,
+              backward);
+}
+
 void operation_fuzz(operation o)
 {
     enum { ROUNDS = 40 };
@@ -237,13 +274,17 @@ void operation_fuzz(operation o)
         ito_dtype dtype = dtypes[ito_uniform_int(&g, 3)];
         for (int i = 0; i < n; i++)
             x[i] = fuzzed_input(&o, i, new_size, dtype);
+        ito_generator before = g;
         ito_tensor *y = o.f(x, n, NULL);
-        fuzz = NULL;
         cr_assert_eq(y == NULL, ito_error_code() != ITO_OK, "%s %s: %s with \"%s\"", o.name,
                      o.variant, y == NULL ? "no result" : "a result", ito_error_message());
         if (y == NULL)
             ito_error_clear();
-        else if (!o.discrete)
+        g = before; /* the same numbers again */
+        if (y != NULL && !o.discrete)
+            same_forward_mode(&o, x, n, y);
+        fuzz = NULL;
+        if (y != NULL && !o.discrete)
             same_gradients(&o, x, n, y);
         ito_scope_end();
         cr_assert_eq(ito_memory_blocks(), blocks, "%s %s: blocks are leaked", o.name, o.variant);

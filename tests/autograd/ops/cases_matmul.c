@@ -143,6 +143,7 @@ void case_linear_data(void)
 {
     op_check_run((op_check){.what = "linear_data",
                             .f = data_gradient,
+                            .sweeps = true,
                             .n = 2,
                             .parameter = {false, true},
                             .shape = {ITO_SHAPE(2, 5, 4), ITO_SHAPE(4, 3)}});
@@ -164,6 +165,7 @@ void case_linear_weight(void)
 {
     op_check_run((op_check){.what = "linear_weight",
                             .f = weight_gradient,
+                            .sweeps = true,
                             .n = 2,
                             .shape = {ITO_SHAPE(2, 5, 3), ITO_SHAPE(2, 5, 4)}});
 }

@@ -22,8 +22,11 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "autograd/ops_activation.h"
 #include "autograd/ops_at.h"
 #include "autograd/ops_linalg.h"
+#include "autograd/ops_loss.h"
+#include "autograd/ops_math.h"
 #include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
 #include "autograd/transforms.h"

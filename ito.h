@@ -23,6 +23,7 @@
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
 #include "autograd/ops_attention.h"
+#include "autograd/ops_recurrent.h"
 #include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"

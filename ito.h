@@ -7,6 +7,7 @@
 #define ITO_H
 
 #include "tensor/base.h"
+#include "tensor/options.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"
 #include "tensor/scope.h"
@@ -22,19 +23,24 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
 #include "autograd/ops_recurrent.h"
 #include "autograd/transforms.h"
+#include "autograd/ops_conv.h"
+#include "autograd/ops_product.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"
 #include "nn/ema.h"
 #include "nn/init.h"
 #include "nn/layers.h"
+#include "nn/layers_mp.h"
 #include "nn/lr_schedule.h"
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/parametrise.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"

@@ -31,6 +31,8 @@
 #include "autograd/ops_reduce.h"
 #include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
+#include "autograd/ops_recurrent.h"
+#include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"
 #include "autograd/ops_shape.h"

@@ -35,6 +35,7 @@
 #include "nn/module.h"
 #include "nn/optim.h"
 #include "nn/parametrise.h"
+#include "nn/summary.h"
 
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"

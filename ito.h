@@ -7,6 +7,7 @@
 #define ITO_H
 
 #include "tensor/base.h"
+#include "tensor/options.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"
 #include "tensor/scope.h"
@@ -22,7 +23,11 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_shape.h"
+#include "autograd/ops_attention.h"
 #include "autograd/transforms.h"
+#include "autograd/ops_conv.h"
+#include "autograd/ops_product.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

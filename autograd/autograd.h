@@ -43,6 +43,19 @@ ITO_API void ito_enable_grad_end(int saved);
 /** Whether operations record history now. */
 ITO_API bool ito_grad_enabled(void);
 
+/**
+ * Until the matching end, operations of this thread convert f32 and bf16 inputs as mixed precision
+ * needs (torch.autocast): products (linear, matmul, conv2d, attention) run in bf16, what overflows
+ * or cancels (exp, log, powers, softmax, sums, mse_loss) in f32, and where the rest meets both, in
+ * f32. Parameters stay f32. f64 and integers stay as they are. Sweeps follow the types that their
+ * forward had. Blocks nest; ITO_F32 switches it off within.
+ * @param dtype  ITO_BF16, or ITO_F32 for none; another records ITO_ERR_DTYPE and changes nothing.
+ * @return       what ito_autocast_end takes to bring back the mode of before.
+ */
+ITO_API ito_dtype ito_autocast_begin(ito_dtype dtype);
+/** End the block whose begin returned this. */
+ITO_API void ito_autocast_end(ito_dtype before);
+
 /** What sweeps take. */
 typedef struct ito_backward_options {
     int reserved_;
@@ -61,8 +74,7 @@ typedef struct ito_backward_options {
  * is given.
  */
 ITO_API ito_status ito_backward_with(ito_tensor *output, ito_backward_options options);
-#define ito_backward(output, ...)                                                                  \
-    ITO_AT(ito_backward_with(output, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+#define ito_backward(...) ITO_AT(ITO_CALL_1(ito_backward_with, ito_backward_options, __VA_ARGS__, ))
 
 /**
  * The gradient of output with respect to input (any tensor it was computed from), leaving every
@@ -72,8 +84,7 @@ ITO_API ito_status ito_backward_with(ito_tensor *output, ito_backward_options op
  */
 ITO_API ito_tensor *ito_grad_with(ito_tensor *output, ito_tensor *input,
                                   ito_backward_options options);
-#define ito_grad(output, input, ...)                                                               \
-    ITO_AT(ito_grad_with(output, input, ITO_OPTIONS(ito_backward_options, __VA_ARGS__)))
+#define ito_grad(...) ITO_AT(ITO_CALL_2(ito_grad_with, ito_backward_options, __VA_ARGS__, ))
 
 /** The same for n inputs in one sweep; grads[i] is written only on success. */
 ITO_API ito_status ito_grads(ito_tensor *output, ito_tensor *const *inputs, int64_t n,
@@ -105,9 +116,8 @@ typedef struct ito_recompute_options {
  */
 ITO_API ito_tensor *ito_recompute_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                        int64_t n, ito_recompute_options options);
-#define ito_recompute(f, context, inputs, n, ...)                                                  \
-    ITO_AT(ito_recompute_with(f, context, inputs, n,                                               \
-                              ITO_OPTIONS(ito_recompute_options, __VA_ARGS__)))
+#define ito_recompute(...)                                                                         \
+    ITO_AT(ITO_CALL_4(ito_recompute_with, ito_recompute_options, __VA_ARGS__, ))
 /**
  * Called with the gradient that reaches a tensor in each sweep, before it is passed on.
  * @return the gradient to use instead: grad itself, or another of its shape; NULL after an error.
@@ -116,8 +126,9 @@ typedef ito_tensor *ito_grad_hook(ito_tensor *grad, void *context);
 /** Add a hook to a tensor that requires a gradient. They run in the order they were added. */
 ITO_API ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context);
 
-/** Look for the first NaN or infinity that an operation or its backward makes in this thread, and
- * fail there with the operation's name and the line that called it. Slow. */
+/** Look for the first NaN that an operation makes in this thread, forward, in forward mode or in
+ * its backward, and fail there (ITO_ERR_NUMERIC) with the operation's name and the line that called
+ * it forward. Slow. Infinities, as in masks, pass. */
 ITO_API void ito_set_anomaly_mode(bool on);
 
 /** Write the graph behind t to file in Graphviz's DOT language. */
@@ -145,16 +156,14 @@ typedef struct ito_gradcheck_options {
  */
 ITO_API ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                       int64_t n, ito_gradcheck_options options);
-#define ito_gradcheck(f, context, inputs, n, ...)                                                  \
-    ITO_AT(ito_gradcheck_with(f, context, inputs, n,                                               \
-                              ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+#define ito_gradcheck(...)                                                                         \
+    ITO_AT(ITO_CALL_4(ito_gradcheck_with, ito_gradcheck_options, __VA_ARGS__, ))
 
 /** The same for the gradient of the gradient. */
 ITO_API ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                           int64_t n, ito_gradcheck_options options);
-#define ito_gradgradcheck(f, context, inputs, n, ...)                                              \
-    ITO_AT(ito_gradgradcheck_with(f, context, inputs, n,                                           \
-                                  ITO_OPTIONS(ito_gradcheck_options, __VA_ARGS__)))
+#define ito_gradgradcheck(...)                                                                     \
+    ITO_AT(ITO_CALL_4(ito_gradgradcheck_with, ito_gradcheck_options, __VA_ARGS__, ))
 
 /* ---- operations of one's own --------------------------------------------------------------------
  */
@@ -190,8 +199,8 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 #ifdef __cplusplus
 #include <initializer_list>
 #define ITO_GENERATORS(...)                                                                        \
-    .generators = std::initializer_list<ito_generator *>{__VA_ARGS__}.begin(),                     \
-    .n_generators = (int64_t)std::initializer_list<ito_generator *>{__VA_ARGS__}.size()
+    .generators = (std::initializer_list<ito_generator *>{__VA_ARGS__}.begin()),                   \
+    .n_generators = (int64_t)(std::initializer_list<ito_generator *>{__VA_ARGS__}.size())
 #else
 #define ITO_GENERATORS(...)                                                                        \
     .generators = (ito_generator *const[]){__VA_ARGS__},                                           \
@@ -209,6 +218,12 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
 #define ITO_ENABLE_GRAD                                                                            \
     for (int ito_saved_ = ito_enable_grad_begin(); ito_saved_ >= 0;                                \
          ito_enable_grad_end(ito_saved_), ito_saved_ = -1)
+
+/** ITO_AUTOCAST(ITO_BF16) { ... }: a block in mixed precision: see ito_autocast_begin. Leave it at
+ * its end, not by return. */
+#define ITO_AUTOCAST(dtype)                                                                        \
+    for (int ito_before_ = (int)ito_autocast_begin(dtype); ito_before_ >= 0;                       \
+         ito_autocast_end((ito_dtype)ito_before_), ito_before_ = -1)
 
 #ifndef ITO_BUILD
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))

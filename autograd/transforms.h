@@ -85,8 +85,7 @@ typedef struct ito_vmap_options {
  */
 ITO_API ito_tensor *ito_vmap_with(ito_function *f, void *context, ito_tensor *const *inputs,
                                   int64_t n, ito_vmap_options options);
-#define ito_vmap(f, context, inputs, n, ...)                                                       \
-    ITO_AT(ito_vmap_with(f, context, inputs, n, ITO_OPTIONS(ito_vmap_options, __VA_ARGS__)))
+#define ito_vmap(...) ITO_AT(ITO_CALL_4(ito_vmap_with, ito_vmap_options, __VA_ARGS__, ))
 
 /** The gradient for input i given that of the output, dy, shaped as that input. Written with
  * operations it can be differentiated again. */

@@ -62,8 +62,8 @@ typedef struct ito_checkpoint_options {
  */
 ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *state,
                                             ito_checkpoint_options options);
-#define ito_checkpoint_save(dir, state, ...)                                                       \
-    ITO_AT(ito_checkpoint_save_with(dir, state, ITO_OPTIONS(ito_checkpoint_options, __VA_ARGS__)))
+#define ito_checkpoint_save(...)                                                                   \
+    ITO_AT(ITO_CALL_2(ito_checkpoint_save_with, ito_checkpoint_options, __VA_ARGS__, ))
 
 /**
  * Set model, optimiser, averages, generators and tensors, and state->step and state->position, to

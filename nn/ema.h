@@ -33,8 +33,7 @@ typedef struct ito_ema_options {
  *               ito_module_flatten records.
  */
 ITO_API ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options);
-#define ito_ema_create(model, ...)                                                                 \
-    ITO_AT(ito_ema_create_with(model, ITO_OPTIONS(ito_ema_options, __VA_ARGS__)))
+#define ito_ema_create(...) ITO_AT(ITO_CALL_1(ito_ema_create_with, ito_ema_options, __VA_ARGS__, ))
 /** Free the averages; the model stays as it is, and is not swapped back. Accepts NULL. */
 ITO_API void ito_ema_free(ito_ema *ema);
 

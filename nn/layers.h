@@ -46,9 +46,8 @@ typedef struct ito_linear_options {
  * sizes are positive. */
 ITO_API ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, int64_t in,
                                                  int64_t out, ito_linear_options options);
-#define ito_linear_create(parent, name, in, out, ...)                                              \
-    ITO_AT(ito_linear_create_with(parent, name, in, out,                                           \
-                                  ITO_OPTIONS(ito_linear_options, __VA_ARGS__)))
+#define ito_linear_create(...)                                                                     \
+    ITO_AT(ITO_CALL_4(ito_linear_create_with, ito_linear_options, __VA_ARGS__, ))
 /** x [.., in] to [.., out], as ito_linear. */
 ITO_API ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x);
 
@@ -84,9 +83,8 @@ typedef struct ito_conv2d_layer_options {
 ITO_API ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, int64_t in,
                                                  int64_t out, int64_t kernel,
                                                  ito_conv2d_layer_options options);
-#define ito_conv2d_create(parent, name, in, out, kernel, ...)                                      \
-    ITO_AT(ito_conv2d_create_with(parent, name, in, out, kernel,                                   \
-                                  ITO_OPTIONS(ito_conv2d_layer_options, __VA_ARGS__)))
+#define ito_conv2d_create(...)                                                                     \
+    ITO_AT(ITO_CALL_5(ito_conv2d_create_with, ito_conv2d_layer_options, __VA_ARGS__, ))
 /** x [N, in, H, W] to [N, out, OH, OW], as ito_conv2d. */
 ITO_API ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x);
 /** ito_conv2d_forward(layer, x) + add in one pass over memory; add is [N, out, OH, OW] or
@@ -119,9 +117,8 @@ typedef struct ito_group_norm_options {
 ITO_API ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, const char *name,
                                                          int64_t channels, int64_t groups,
                                                          ito_group_norm_options options);
-#define ito_group_norm_create(parent, name, channels, groups, ...)                                 \
-    ITO_AT(ito_group_norm_create_with(parent, name, channels, groups,                              \
-                                      ITO_OPTIONS(ito_group_norm_options, __VA_ARGS__)))
+#define ito_group_norm_create(...)                                                                 \
+    ITO_AT(ITO_CALL_4(ito_group_norm_create_with, ito_group_norm_options, __VA_ARGS__, ))
 /** x [N, channels, ...] to the same shape, as ito_group_norm. */
 ITO_API ito_tensor *ito_group_norm_forward(ito_group_norm_layer *layer, ito_tensor *x);
 /** ito_silu(ito_group_norm_forward(layer, x)) in one operation, to the bit. */
@@ -157,9 +154,8 @@ typedef struct ito_layer_norm_layer_options {
 ITO_API ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char *name,
                                                          ito_shape normalized_shape,
                                                          ito_layer_norm_layer_options options);
-#define ito_layer_norm_create(parent, name, normalized_shape, ...)                                 \
-    ITO_AT(ito_layer_norm_create_with(parent, name, normalized_shape,                              \
-                                      ITO_OPTIONS(ito_layer_norm_layer_options, __VA_ARGS__)))
+#define ito_layer_norm_create(...)                                                                 \
+    ITO_AT(ITO_CALL_3(ito_layer_norm_create_with, ito_layer_norm_layer_options, __VA_ARGS__, ))
 /** x [.., normalized_shape] to the same shape, as ito_layer_norm. */
 ITO_API ito_tensor *ito_layer_norm_forward(ito_layer_norm_layer *layer, ito_tensor *x);
 
@@ -186,9 +182,8 @@ typedef struct ito_rms_norm_layer_options {
 ITO_API ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *name,
                                                      ito_shape normalized_shape,
                                                      ito_rms_norm_layer_options options);
-#define ito_rms_norm_create(parent, name, normalized_shape, ...)                                   \
-    ITO_AT(ito_rms_norm_create_with(parent, name, normalized_shape,                                \
-                                    ITO_OPTIONS(ito_rms_norm_layer_options, __VA_ARGS__)))
+#define ito_rms_norm_create(...)                                                                   \
+    ITO_AT(ITO_CALL_3(ito_rms_norm_create_with, ito_rms_norm_layer_options, __VA_ARGS__, ))
 /** x [.., normalized_shape] to the same shape, as ito_rms_norm. */
 ITO_API ito_tensor *ito_rms_norm_forward(ito_rms_norm_layer *layer, ito_tensor *x);
 
@@ -215,9 +210,8 @@ typedef struct ito_embedding_options {
 ITO_API ito_embedding_layer *ito_embedding_create_with(ito_module *parent, const char *name,
                                                        int64_t count, int64_t dim,
                                                        ito_embedding_options options);
-#define ito_embedding_create(parent, name, count, dim, ...)                                        \
-    ITO_AT(ito_embedding_create_with(parent, name, count, dim,                                     \
-                                     ITO_OPTIONS(ito_embedding_options, __VA_ARGS__)))
+#define ito_embedding_create(...)                                                                  \
+    ITO_AT(ITO_CALL_4(ito_embedding_create_with, ito_embedding_options, __VA_ARGS__, ))
 /** index [..] i64 to [.., dim], as ito_embedding. */
 ITO_API ito_tensor *ito_embedding_forward(ito_embedding_layer *layer, ito_tensor *index);
 
@@ -314,9 +308,8 @@ typedef struct ito_attention_options {
 ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
                                                        int64_t channels, int64_t groups,
                                                        ito_attention_options options);
-#define ito_attention_create(parent, name, channels, groups, ...)                                  \
-    ITO_AT(ito_attention_create_with(parent, name, channels, groups,                               \
-                                     ITO_OPTIONS(ito_attention_options, __VA_ARGS__)))
+#define ito_attention_create(...)                                                                  \
+    ITO_AT(ITO_CALL_4(ito_attention_create_with, ito_attention_options, __VA_ARGS__, ))
 /** x + to_out(attention(group_norm(x))), shaped as x: [N, channels, H, W] or [N, T, channels].
  * ITO_ERR_SHAPE for another x. */
 ITO_API ito_tensor *ito_attention_forward(ito_attention_layer *layer, ito_tensor *x);

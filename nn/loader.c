@@ -27,8 +27,10 @@ struct ito_loader {
     bool ended;       /* whether there was one */
 
     /* used by the thread that makes batches */
-    ito_data_sampler sampler; /* at the beginning of the next batch to be made */
-    ito_tensor *order;        /* a reference: the order of order_epoch */
+    ito_data_sampler sampler;  /* at the beginning of the next batch to be made */
+    ito_data_order *own_order; /* or NULL */
+    void *order_context;
+    ito_tensor *order; /* a reference: the order of order_epoch */
     int64_t order_epoch;
 
     /* shared by both threads, under the lock */
@@ -54,13 +56,48 @@ static bool stopped(ito_loader *l)
     return stop;
 }
 
+/* order is row-major */
+static bool check_order(const ito_tensor *order, int64_t size)
+{
+    if (order->dtype != ITO_I64)
+        return error_false(ITO_ERR_DTYPE, "loader: the order is of %s, not i64",
+                           ito_dtype_name(order->dtype));
+    if (order->ndim != 1 || order->shape[0] != size)
+        return error_false(ITO_ERR_SHAPE, "loader: the order is %s, not [%" PRId64 "]",
+                           tensor_shape_str(order), size);
+    const int64_t *index = tensor_data(order);
+    for (int64_t i = 0; i < size; i++)
+        if (index[i] < 0 || index[i] >= size)
+            return error_false(ITO_ERR_RANGE,
+                               "loader: the order names example %" PRId64 " among %" PRId64,
+                               index[i], size);
+    return true;
+}
+
+/* A reference to the order of this epoch, or NULL. */
+static ito_tensor *order_of(ito_loader *l, int64_t epoch)
+{
+    if (l->own_order == NULL)
+        return tensor_disown(ito_data_sampler_order(&l->sampler, epoch));
+    ito_scope_begin();
+    ito_tensor *order = l->own_order(&l->sampler, epoch, l->order_context);
+    if (order == NULL)
+        error_missing("loader", "the order");
+    else
+        order = tensor_contiguous(order);
+    bool good = order != NULL && check_order(order, l->data->size);
+    ito_retain(good ? order : NULL);
+    ito_scope_end();
+    return good ? order : NULL;
+}
+
 /* The example at this position of the endless sequence; -1 with an error recorded. */
 static int64_t example_at(ito_loader *l, int64_t position)
 {
     int64_t epoch = position / l->data->size;
     if (l->order == NULL || l->order_epoch != epoch) {
         ito_release(l->order);
-        l->order = tensor_disown(ito_data_sampler_order(&l->sampler, epoch));
+        l->order = order_of(l, epoch);
         l->order_epoch = epoch;
     }
     return l->order == NULL ? -1
@@ -76,52 +113,63 @@ static int64_t next_size(const ito_loader *l)
     return left > 0 ? left : 0;
 }
 
-static ito_status fill_batch(ito_loader *l, float *x, int64_t *labels, int64_t n)
+static ito_status fill_batch(ito_loader *l, const ito_batch *b, int64_t n)
 {
-    int64_t numel = shape_numel(l->data->shape);
-    for (int64_t i = 0; i < n && !stopped(l); i++) {
-        int64_t position = l->sampler.position + i, index = example_at(l, position);
+    const ito_dataset *d = l->data;
+    char *next[ITO_MAX_FIELDS] = {NULL};
+    int64_t bytes[ITO_MAX_FIELDS] = {0};
+    for (int i = 0; i < d->n_fields; i++) {
+        next[i] = tensor_data(b->field[i]);
+        bytes[i] = shape_numel(d->field[i].shape) * (int64_t)ito_dtype_size(d->field[i].dtype);
+    }
+    for (int64_t k = 0; k < n && !stopped(l); k++) {
+        int64_t position = l->sampler.position + k, index = example_at(l, position);
         if (index < 0)
             return ito_error_code();
-        ito_example which = {index, position / l->data->size, l->sampler.seed};
-        ito_status status =
-            l->data->get(l->data, which, x + i * numel, labels == NULL ? NULL : labels + i);
+        ito_example which = {index, position / d->size, l->sampler.seed};
+        void *out[ITO_MAX_FIELDS];
+        for (int i = 0; i < ITO_MAX_FIELDS; i++)
+            out[i] = next[i];
+        ito_status status = d->get(d, which, out);
         if (status != ITO_OK)
             return status;
+        for (int i = 0; i < d->n_fields; i++)
+            next[i] += bytes[i];
     }
     return ITO_OK;
 }
 
-static ito_shape batch_shape(const ito_dataset *d, int64_t n)
+static ito_shape batch_shape(const ito_field *f, int64_t n)
 {
-    ito_shape shape = {.ndim = d->shape.ndim + 1, .dim = {n}};
-    for (int i = 0; i < d->shape.ndim; i++)
-        shape.dim[i + 1] = d->shape.dim[i];
+    ito_shape shape = {.ndim = f->shape.ndim + 1, .dim = {n}};
+    for (int i = 0; i < f->shape.ndim; i++)
+        shape.dim[i + 1] = f->shape.dim[i];
     return shape;
 }
 
 static void release_batch(ito_batch *b)
 {
-    ito_release(b->x);
-    ito_release(b->labels);
+    for (int i = 0; i < ITO_MAX_FIELDS; i++)
+        ito_release(b->field[i]);
     *b = (ito_batch){0};
 }
 
-/* The batch at the sampler's position, which advances; at the end of a single pass one without x.
- */
+/* The batch at the sampler's position, which advances; at the end of a single pass one without
+ * fields. */
 static ito_status make_batch(ito_loader *l, ito_batch *out)
 {
     int64_t n = next_size(l);
     *out = (ito_batch){.epoch = l->sampler.position / l->data->size};
     if (n == 0)
         return ITO_OK;
-    out->x = tensor_disown(tensor_empty(batch_shape(l->data, n), ITO_F32));
-    if (l->data->has_labels)
-        out->labels = tensor_disown(tensor_empty(ITO_SHAPE(n), ITO_I64));
-    ito_status status = ITO_ERR_MEMORY;
-    if (out->x != NULL && (out->labels != NULL || !l->data->has_labels))
-        status = fill_batch(l, tensor_data(out->x),
-                            out->labels == NULL ? NULL : tensor_data(out->labels), n);
+    ito_status status = ITO_OK;
+    for (int i = 0; i < l->data->n_fields && status == ITO_OK; i++) {
+        const ito_field *f = &l->data->field[i];
+        out->field[i] = tensor_disown(tensor_empty(batch_shape(f, n), f->dtype));
+        status = out->field[i] == NULL ? ITO_ERR_MEMORY : ITO_OK;
+    }
+    if (status == ITO_OK)
+        status = fill_batch(l, out, n);
     if (status != ITO_OK)
         release_batch(out);
     else
@@ -142,7 +190,7 @@ static void make_recorded(ito_loader *l, made_batch *out)
 
 static bool is_last(const made_batch *made)
 {
-    return made->status != ITO_OK || made->batch.x == NULL;
+    return made->status != ITO_OK || made->batch.field[0] == NULL;
 }
 
 /* ---- the thread --------------------------------------------------------------------------------
@@ -217,24 +265,35 @@ static void queue_pop(ito_loader *l, made_batch *out)
 /* ---- public functions --------------------------------------------------------------------------
  */
 
+static bool check_field(const ito_field *f, int64_t batch_size)
+{
+    return f->shape.ndim >= 0 && f->shape.ndim < ITO_MAX_DIMS && f->dtype < ITO_DTYPES &&
+           checked_mul(shape_numel(batch_shape(f, batch_size)),
+                       (int64_t)ito_dtype_size(f->dtype)) >= 0;
+}
+
 static bool check(const ito_dataset *data, int64_t batch_size, const ito_loader_options *o)
 {
     if (data->size < 1 || batch_size < 1)
-        ito_error_set(ITO_ERR_RANGE,
-                      "loader: batches of %" PRId64 " from %" PRId64
-                      " examples; both must be positive",
-                      batch_size, data->size);
-    else if (o->position < 0 || o->prefetch < 0)
-        ito_error_set(ITO_ERR_RANGE,
-                      "loader: position %" PRId64 ", prefetch %" PRId64 "; neither can be negative",
-                      o->position, o->prefetch);
-    else if (data->shape.ndim >= ITO_MAX_DIMS ||
-             checked_mul(shape_numel(batch_shape(data, batch_size)), sizeof(float)) < 0)
-        ito_error_set(ITO_ERR_SHAPE, "loader: no batch holds %" PRId64 " examples of shape %s",
-                      batch_size, shape_str(data->shape));
-    else
-        return true;
-    return false;
+        return error_false(ITO_ERR_RANGE,
+                           "loader: batches of %" PRId64 " from %" PRId64
+                           " examples; both must be positive",
+                           batch_size, data->size);
+    if (o->position < 0 || o->prefetch < 0)
+        return error_false(ITO_ERR_RANGE,
+                           "loader: position %" PRId64 ", prefetch %" PRId64
+                           "; neither can be negative",
+                           o->position, o->prefetch);
+    if (data->n_fields < 1 || data->n_fields > ITO_MAX_FIELDS)
+        return error_false(ITO_ERR_ARGUMENT,
+                           "loader: examples have 1 to %d fields, not %d (n_fields)",
+                           ITO_MAX_FIELDS, data->n_fields);
+    for (int i = 0; i < data->n_fields; i++)
+        if (!check_field(&data->field[i], batch_size))
+            return error_false(ITO_ERR_SHAPE,
+                               "loader: no batch holds %" PRId64 " examples of shape %s",
+                               batch_size, shape_str(data->field[i].shape));
+    return true;
 }
 
 ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, uint64_t seed,
@@ -250,6 +309,8 @@ ito_loader *ito_loader_create_with(const ito_dataset *data, int64_t batch_size, 
     l->data = data;
     l->batch_size = batch_size;
     l->once = options.once;
+    l->own_order = options.order;
+    l->order_context = options.order_context;
     l->position = options.position;
     l->sampler = (ito_data_sampler){.size = data->size,
                                     .seed = seed,
@@ -288,17 +349,22 @@ void ito_loader_free(ito_loader *l)
     free(l);
 }
 
-/* Give the references to the caller's scope, both or neither. */
+/* Give the references to the caller's scope, all or none. */
 static ito_status adopt(ito_batch *b)
 {
-    ito_tensor *x = b->x, *labels = b->labels;
-    b->x = tensor_adopt(x);
-    if (x != NULL && b->x == NULL) {
-        ito_release(labels);
+    for (int i = 0; i < ITO_MAX_FIELDS; i++) {
+        if (b->field[i] == NULL)
+            break;
+        b->field[i] = tensor_adopt(b->field[i]);
+        if (b->field[i] != NULL)
+            continue;
+        for (int j = i + 1; j < ITO_MAX_FIELDS; j++)
+            ito_release(b->field[j]);
         return ITO_ERR_MEMORY;
     }
-    b->labels = labels == NULL ? NULL : tensor_adopt(labels);
-    return labels != NULL && b->labels == NULL ? ITO_ERR_MEMORY : ITO_OK;
+    b->x = b->field[0];
+    b->labels = b->field[1];
+    return ITO_OK;
 }
 
 /* Nothing comes after an error or the end of a single pass. */
@@ -321,7 +387,7 @@ ito_status ito_loader_next(ito_loader *l, ito_batch *out)
         end_with(l, &made);
     if (made.status != ITO_OK)
         return ito_error_set(made.status, "%s", made.message);
-    int64_t size = made.batch.x == NULL ? 0 : made.batch.x->shape[0];
+    int64_t size = made.batch.field[0] == NULL ? 0 : made.batch.field[0]->shape[0];
     if (adopt(&made.batch) != ITO_OK) { /* the batch is lost, and the sequence has no gaps */
         made = (made_batch){.status = ITO_ERR_MEMORY};
         snprintf(made.message, sizeof made.message, "loader: no memory to give out a batch");

@@ -164,8 +164,8 @@ typedef struct ito_save_options {
  * ITO_ERR_ARGUMENT for metadata that is not allowed or a NULL, ITO_ERR_IO, ITO_ERR_MEMORY. */
 ITO_API ito_status ito_module_save_with(const ito_module *m, const char *path,
                                         ito_save_options options);
-#define ito_module_save(m, path, ...)                                                              \
-    ITO_AT(ito_module_save_with(m, path, ITO_OPTIONS(ito_save_options, __VA_ARGS__)))
+#define ito_module_save(...)                                                                       \
+    ITO_AT(ITO_CALL_2(ito_module_save_with, ito_save_options, __VA_ARGS__, ))
 
 /** The name of a module or tensor in a file and in the model: {"query", "to_q"}. It replaces whole
  * parts between dots; both names may span several parts, {"proj_attn", "to_out.0"}. */
@@ -196,15 +196,15 @@ typedef struct ito_load_options {
  *          ITO_ERR_ARGUMENT for a NULL or a rename without both names; ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options);
-#define ito_module_load(m, path, ...)                                                              \
-    ITO_AT(ito_module_load_with(m, path, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
+#define ito_module_load(...)                                                                       \
+    ITO_AT(ITO_CALL_2(ito_module_load_with, ito_load_options, __VA_ARGS__, ))
 
 /** Read a state dict from a file that is open already, or is in memory:
  * ito_module_load_file(&m->base, f). file is borrowed. Errors as for ito_module_load. */
 ITO_API ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
                                              ito_load_options options);
-#define ito_module_load_file(m, file, ...)                                                         \
-    ITO_AT(ito_module_load_file_with(m, file, ITO_OPTIONS(ito_load_options, __VA_ARGS__)))
+#define ito_module_load_file(...)                                                                  \
+    ITO_AT(ITO_CALL_2(ito_module_load_file_with, ito_load_options, __VA_ARGS__, ))
 
 /* ---- flat memory -------------------------------------------------------------------------------
  */

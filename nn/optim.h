@@ -47,14 +47,14 @@ typedef struct ito_adam_options {
  * Source: Kingma, Ba 2014, arXiv:1412.6980, algorithm 1; as in PyTorch.
  */
 ITO_API ito_optimizer *ito_adam_create_with(ito_module *model, ito_adam_options options);
-#define ito_adam_create(model, ...)                                                                \
-    ITO_AT(ito_adam_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
+#define ito_adam_create(...)                                                                       \
+    ITO_AT(ITO_CALL_1(ito_adam_create_with, ito_adam_options, __VA_ARGS__, ))
 /** Adam with decoupled weight decay: p *= 1 - lr weight_decay before the step. The default decay is
  * 0, where PyTorch's is 0.01. Arguments, ownership and errors as for ito_adam_create.
  * Source: Loshchilov, Hutter 2017, arXiv:1711.05101. */
 ITO_API ito_optimizer *ito_adamw_create_with(ito_module *model, ito_adam_options options);
-#define ito_adamw_create(model, ...)                                                               \
-    ITO_AT(ito_adamw_create_with(model, ITO_OPTIONS(ito_adam_options, __VA_ARGS__)))
+#define ito_adamw_create(...)                                                                      \
+    ITO_AT(ITO_CALL_1(ito_adamw_create_with, ito_adam_options, __VA_ARGS__, ))
 
 /** Options of ito_sgd_create. */
 typedef struct ito_sgd_options {
@@ -69,8 +69,7 @@ typedef struct ito_sgd_options {
  * nesterov; as in PyTorch, without dampening. Errors as for Adam; ITO_ERR_ARGUMENT for nesterov
  * without momentum. */
 ITO_API ito_optimizer *ito_sgd_create_with(ito_module *model, ito_sgd_options options);
-#define ito_sgd_create(model, ...)                                                                 \
-    ITO_AT(ito_sgd_create_with(model, ITO_OPTIONS(ito_sgd_options, __VA_ARGS__)))
+#define ito_sgd_create(...) ITO_AT(ITO_CALL_1(ito_sgd_create_with, ito_sgd_options, __VA_ARGS__, ))
 
 /** Free an optimiser and its state, not the model. Accepts NULL. */
 ITO_API void ito_optimizer_free(ito_optimizer *opt);
@@ -103,8 +102,8 @@ typedef struct ito_step_options {
  *            they were.
  */
 ITO_API ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_options options);
-#define ito_optimizer_step(opt, lr, ...)                                                           \
-    ITO_AT(ito_optimizer_step_with(opt, lr, ITO_OPTIONS(ito_step_options, __VA_ARGS__)))
+#define ito_optimizer_step(...)                                                                    \
+    ITO_AT(ITO_CALL_2(ito_optimizer_step_with, ito_step_options, __VA_ARGS__, ))
 /** The number of steps taken: t in Adam's corrections. 0 for NULL. */
 ITO_API int64_t ito_optimizer_steps(const ito_optimizer *opt);
 /** Set the number of steps taken, as a checkpoint gives it. ITO_ERR_RANGE below 0; ITO_ERR_ARGUMENT

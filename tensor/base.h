@@ -12,6 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "options.h"
+
 #if defined(__GNUC__)
 #define ITO_API __attribute__((visibility("default")))
 #define ITO_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
@@ -86,30 +88,6 @@ ITO_API const char *ito_version(void);
 #define ITO_AT(call) (ito_at(__FILE__, __LINE__), call)
 #else
 #define ITO_AT(call) call
-#endif
-
-/* A struct of options by value. Defaults come first, and what the call names replaces them:
- *     ito_adam_create(model, .beta1 = 0)
- * What you write is what you get: 0 means 0. The defaults of `type` are the macro ITO_DEFAULTS_type
- * beside it, a list of initialisers; fields that are not in it start as 0. C++ has designated
- * initialisers from C++20 on, with fields named in the order of the struct (GCC and Clang take them
- * in earlier modes, too); there the defaults are member initialisers, ITO_DEFAULT(value). A
- * function that takes the struct itself, ito_adam_create_with, takes every field as it is: start
- * from ITO_OPTIONS(type).
- *
- * It is a plain compound literal, so lists written in it live as long as the block around the call.
- * That a field is initialised twice is the point of it; so the warning about that is switched off
- * for whoever includes this. A pragma cannot stand within an expression, and a statement expression
- * round the literal would end the lists' lives before the call. */
-#ifdef __cplusplus
-#define ITO_DEFAULT(value) = value
-#define ITO_OPTIONS(type, ...) (type{.reserved_ = 0, __VA_ARGS__})
-#else
-#if defined(__GNUC__)
-#pragma GCC diagnostic ignored "-Woverride-init"
-#endif
-#define ITO_DEFAULT(value)
-#define ITO_OPTIONS(type, ...) ((type){ITO_DEFAULTS_##type, __VA_ARGS__})
 #endif
 
 #endif

@@ -41,9 +41,24 @@ ITO_API ito_tensor *ito_keep(ito_tensor *t);
 ITO_API ito_tensor *ito_retain(ito_tensor *t);
 /** Give back a reference taken by ito_retain. Accepts NULL. */
 ITO_API void ito_release(ito_tensor *t);
+/**
+ * Hold t in place of *held, for a tensor that is carried from step to step: t is retained, what
+ * *held was is released. *held is NULL or a tensor that ito_retain or this function took.
+ *     ito_tensor *h = NULL;
+ *     ito_replace(&h, ito_zeros(ITO_SHAPE(8), ITO_F32));   // before the loop
+ *     ito_replace(&h, ito_detach(step(h, x)));             // in each step's scope
+ *     ito_release(h);                                      // after it
+ * @return ITO_OK; the error that made t NULL, ITO_ERR_ARGUMENT if none did or held is NULL. Then
+ * *held is as it was.
+ */
+ITO_API ito_status ito_replace(ito_tensor **held, ito_tensor *t);
 
 #ifdef __cplusplus
 }
+#endif
+
+#ifndef ITO_BUILD
+#define ito_replace(...) ITO_AT(ito_replace(__VA_ARGS__))
 #endif
 
 #endif

@@ -168,6 +168,16 @@ void ito_release(ito_tensor *t)
     record_free(t, sizeof *t);
 }
 
+ito_status ito_replace(ito_tensor **held, ito_tensor *t)
+{
+    if (held == NULL || t == NULL)
+        return error_missing("replace", held == NULL ? "held" : "t");
+    ito_tensor *before = *held;
+    *held = ito_retain(t);
+    ito_release(before);
+    return ITO_OK;
+}
+
 ito_dtype ito_dtype_of(const ito_tensor *t)
 {
     return t == NULL ? ITO_DTYPES : t->dtype;

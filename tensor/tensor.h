@@ -40,9 +40,11 @@ typedef struct ito_shape {
 } ito_shape;
 
 #ifndef __cplusplus
-/** ITO_SHAPE(n, c, h, w): an ito_shape of these sizes. More than 8 do not compile. */
+/** ITO_SHAPE(n, c, h, w): an ito_shape of these sizes, at most 8. */
 #define ITO_SHAPE(...)                                                                             \
-    ((ito_shape){(int)(sizeof((int64_t[]){0, ##__VA_ARGS__}) / sizeof(int64_t)) - 1, {__VA_ARGS__}})
+    ((ito_shape){(int)(sizeof((int64_t[]){0, __VA_ARGS__}) / sizeof(int64_t)) - 1,                 \
+                 {ITO_SOMETHING_(__VA_ARGS__)}})
+#define ITO_SIZES_(...) ITO_SHAPE(__VA_ARGS__)
 /** ITO_DIMS(1, 2): a list of axes, for reductions and permutations; negative ones count from the
  * end. */
 #define ITO_DIMS(...) ITO_SHAPE(__VA_ARGS__)
@@ -190,6 +192,22 @@ template <class... Sizes> inline ito_shape ito_shape_of_sizes(Sizes... sizes)
 }
 #define ITO_SHAPE(...) ito_shape_of_sizes(__VA_ARGS__)
 #define ITO_DIMS(...) ITO_SHAPE(__VA_ARGS__)
+
+template <class... Sizes> inline ito_shape ito_shape_before_last(Sizes... sizes)
+{
+    static_assert(sizeof...(sizes) <= ITO_MAX_DIMS + 1, "a tensor has at most 8 axes");
+    const int64_t all[] = {(int64_t)sizes...};
+    ito_shape shape{(int)sizeof...(sizes) - 1, {}};
+    for (int i = 0; i < shape.ndim; i++)
+        shape.dim[i] = all[i];
+    return shape;
+}
+#define ITO_SIZES_(...) ito_shape_before_last(__VA_ARGS__ 0)
 #endif
+
+/* Calls f(a, sizes), for macros of sizes; an empty argument comes last, as in ITO_CALL_1:
+ *     #define ito_reshape(...) ITO_AT(ITO_SIZES_1(ito_reshape_to, __VA_ARGS__, )) */
+#define ITO_SIZES_1(f, a, ...) f(a, ITO_SIZES_(__VA_ARGS__))
+#define ITO_SIZES_2(f, a, b, ...) f(a, b, ITO_SIZES_(__VA_ARGS__))
 
 #endif

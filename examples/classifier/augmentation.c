@@ -30,19 +30,19 @@ static void move(float *y, const float *x, int64_t height, int64_t width, int64_
         }
 }
 
-static ito_status get(const ito_dataset *d, ito_example which, float *y, int64_t *label)
+static ito_status get(const ito_dataset *d, ito_example which, void *const *out)
 {
     const augmented *a = (const augmented *)d;
-    int64_t height = d->shape.dim[1], width = d->shape.dim[2];
+    int64_t height = d->field[0].shape.dim[1], width = d->field[0].shape.dim[2];
     float x[28 * 28];
-    ito_status status = a->images->get(a->images, which, x, label);
+    ito_status status = a->images->get(a->images, which, (void *[]){x, out[1]});
     if (status != ITO_OK)
         return status;
     uint32_t u[4];
     /* The images' own flips are drawn from other streams of the seed (nn/random_streams.h). */
     ito_philox(which.seed, (uint64_t)which.epoch, (uint64_t)which.index, u);
     int64_t n = 2 * a->shift + 1;
-    move(y, x, height, width, u[0] % n - a->shift, u[1] % n - a->shift);
+    move(out[0], x, height, width, u[0] % n - a->shift, u[1] % n - a->shift);
     return ITO_OK;
 }
 
@@ -63,11 +63,9 @@ ito_dataset *augmented_create(ito_tensor *images, ito_tensor *labels, int64_t sh
         free(a);
         return NULL;
     }
-    a->base = (ito_dataset){.size = a->images->size,
-                            .shape = a->images->shape,
-                            .has_labels = true,
-                            .get = get,
-                            .destroy = destroy};
+    a->base = *a->images;
+    a->base.get = get;
+    a->base.destroy = destroy;
     a->shift = shift;
     return &a->base;
 }

@@ -54,9 +54,8 @@ typedef struct ito_classifier_options {
  */
 ITO_API ito_classifier *ito_classifier_create_with(int64_t channels, int64_t classes,
                                                    ito_classifier_options options);
-#define ito_classifier_create(channels, classes, ...)                                              \
-    ITO_AT(ito_classifier_create_with(channels, classes,                                           \
-                                      ITO_OPTIONS(ito_classifier_options, __VA_ARGS__)))
+#define ito_classifier_create(...)                                                                 \
+    ITO_AT(ITO_CALL_2(ito_classifier_create_with, ito_classifier_options, __VA_ARGS__, ))
 
 /** The features [N, 96] of images x [N, channels, 28, 28] in [-1, 1], both of the parameters'
  * dtype, of the current scope; differentiable. NULL: ITO_ERR_SHAPE, the errors of the layers, or

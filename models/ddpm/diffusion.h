@@ -67,7 +67,7 @@ typedef struct ito_diffusion_options {
  */
 ITO_API ito_diffusion *ito_diffusion_create_with(ito_diffusion_options options);
 #define ito_diffusion_create(...)                                                                  \
-    ITO_AT(ito_diffusion_create_with(ITO_OPTIONS(ito_diffusion_options, __VA_ARGS__)))
+    ITO_AT(ITO_CALL_0(ito_diffusion_create_with, ito_diffusion_options, __VA_ARGS__))
 /** Accepts NULL. */
 ITO_API void ito_diffusion_free(ito_diffusion *d);
 

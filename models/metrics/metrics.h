@@ -92,9 +92,8 @@ typedef struct ito_precision_recall_result {
 ITO_API ito_status ito_precision_recall_with(ito_tensor *real, ito_tensor *generated,
                                              ito_precision_recall_result *out,
                                              ito_precision_recall_options options);
-#define ito_precision_recall(real, generated, out, ...)                                            \
-    ITO_AT(ito_precision_recall_with(real, generated, out,                                         \
-                                     ITO_OPTIONS(ito_precision_recall_options, __VA_ARGS__)))
+#define ito_precision_recall(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_precision_recall_with, ito_precision_recall_options, __VA_ARGS__, ))
 
 /* ---- score -------------------------------------------------------------------------------------
  */
@@ -125,9 +124,8 @@ typedef struct ito_classifier_score_result {
  */
 ITO_API ito_status ito_classifier_score_with(ito_tensor *logits, ito_classifier_score_result *out,
                                              ito_classifier_score_options options);
-#define ito_classifier_score(logits, out, ...)                                                     \
-    ITO_AT(ito_classifier_score_with(logits, out,                                                  \
-                                     ITO_OPTIONS(ito_classifier_score_options, __VA_ARGS__)))
+#define ito_classifier_score(...)                                                                  \
+    ITO_AT(ITO_CALL_2(ito_classifier_score_with, ito_classifier_score_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

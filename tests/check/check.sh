@@ -86,6 +86,7 @@ check() { # quick or full
     step 'includes point one way' check_includes
     step 'the checks of includes, checked' tests/check/includes.sh
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
+    step 'public headers without warnings, where used' tests/check/header_use.sh
     step 'old names fail to compile' tests/check/renamed.sh
     step 'public names are documented' tests/check/documented.sh
     step 'programs include what is public' check_program_includes

@@ -9,7 +9,7 @@ trap 'rm -rf "$work"' EXIT
 # Without the lists, which are rows for a macro of the header that includes them.
 headers=$("$root/meson/public_headers.sh" "$work" | grep -v '\.def$')
 
-warnings=(-Wall -Wextra -Wshadow -Werror)
+warnings=(-Wall -Wextra -Wshadow -pedantic -Werror)
 declare -A compilers=([gcc]='gcc -std=c17' [clang]='clang -std=c17' [g++]='g++ -std=c++17'
                       [clang++]='clang++ -std=c++17')
 
@@ -46,7 +46,7 @@ for name in gcc clang g++ clang++; do
     suffix=c
     case $name in *++) suffix=cpp ;; esac
     for header in $headers; do
-        printf '#include <ito/%s>\n#include <ito/%s>\n' "$header" "$header" >"$work/alone.$suffix"
+        printf '#include <ito/%s>\n#include <ito/%s>\ntypedef int alone;\n' "$header" "$header" >"$work/alone.$suffix"
         (cd "$work" && ${compilers[$name]} "${warnings[@]}" -I. -fsyntax-only "alone.$suffix") || {
             echo "$header does not compile alone with $name" >&2
             status=1

@@ -1,4 +1,5 @@
 /* The loader: what is in a batch, and that threads, prefetching and resuming change no byte. */
+#include "autograd/ops.h"
 #include "nn/data.h"
 #include "tests/nn/nn_check.h"
 
@@ -12,29 +13,33 @@ typedef struct counting {
     useconds_t delay;
 } counting;
 
-static ito_status get(const ito_dataset *d, ito_example which, float *x, int64_t *label)
+static ito_status get(const ito_dataset *d, ito_example which, void *const *out)
 {
     const counting *c = (const counting *)d;
     if (which.index == c->bad_index)
         return ito_error_set(ITO_ERR_FORMAT, "image 0007.png: broken");
     usleep(c->delay);
+    float *x = out[0];
     x[0] = (float)which.index;
     x[1] = (float)which.epoch;
     x[2] = (float)which.seed;
-    if (label != NULL)
-        *label = which.index + 100;
+    if (d->n_fields > 1)
+        *(int64_t *)out[1] = which.index + 100;
     return ITO_OK;
 }
 
 static counting dataset(int64_t size)
 {
-    return (counting){.base = {.size = size, .shape = ITO_SHAPE(3), .has_labels = true, .get = get},
+    return (counting){.base = {.size = size,
+                               .n_fields = 2,
+                               .field = {{ITO_SHAPE(3), ITO_F32}, {ITO_SHAPE(), ITO_I64}},
+                               .get = get},
                       .bad_index = -1};
 }
 
 static ito_batch next(ito_loader *l)
 {
-    ito_batch b = {NULL, NULL, -1};
+    ito_batch b = {.epoch = -1};
     cr_assert_eq(ito_loader_next(l, &b), ITO_OK, "%s", ito_error());
     return b;
 }
@@ -133,7 +138,7 @@ Test(loader, once_gives_every_example_and_ends)
 Test(loader, gives_no_labels_where_there_are_none)
 {
     counting data = dataset(10);
-    data.base.has_labels = false;
+    data.base.n_fields = 1;
     ito_loader *l = ito_loader_create(&data.base, 4, 5);
     cr_expect_null(next(l).labels);
     ito_loader_free(l);
@@ -239,7 +244,7 @@ Test(loader, survives_every_failing_allocation)
 Test(loader, refuses_sizes_that_make_no_sense)
 {
     counting data = dataset(10), none = dataset(0), huge = dataset(10);
-    huge.base.shape = ITO_SHAPE(INT64_MAX / 8, 2);
+    huge.base.field[0].shape = ITO_SHAPE(INT64_MAX / 8, 2);
     cr_expect_null(ito_loader_create(&data.base, 0, 5));
     expect_error(ITO_ERR_RANGE, "loader: batches of 0 from 10 examples; both must be positive");
     cr_expect_null(ito_loader_create(&none.base, 4, 5));
@@ -252,4 +257,113 @@ Test(loader, refuses_sizes_that_make_no_sense)
     expect_error(ITO_ERR_SHAPE,
                  "loader: no batch holds 4 examples of shape [1152921504606846975, 2]");
     cr_expect_null(ito_loader_create(NULL, 4, 5));
+}
+
+Test(loader, refuses_examples_without_fields_or_with_too_many)
+{
+    counting data = dataset(10);
+    data.base.n_fields = 0;
+    expect_refused(ito_loader_create(&data.base, 4, 5), ITO_ERR_ARGUMENT,
+                   "loader: examples have 1 to 8 fields, not 0 (n_fields)");
+    data.base.n_fields = 9;
+    expect_refused(ito_loader_create(&data.base, 4, 5), ITO_ERR_ARGUMENT,
+                   "loader: examples have 1 to 8 fields, not 9 (n_fields)");
+}
+
+/* Signals in f64, targets in bf16 (a scalar), masks in bool, and nothing at all in i32. */
+static ito_dataset *fields(void)
+{
+    ito_tensor *x = ito_reshape(ito_arange(0, 30, 1, ITO_F64), 5, 3, 2);
+    ito_tensor *y = ito_arange(10, 15, 1, ITO_BF16);
+    ito_tensor *mask = ito_eq(x, ito_full(ITO_SHAPE(), 7, ITO_F64));
+    ito_dataset *d =
+        ito_tensor_dataset_create(ITO_TENSORS(x, y, mask, ito_zeros(ITO_SHAPE(5, 0), ITO_I32)));
+    cr_assert_not_null(d, "%s", ito_error());
+    return d;
+}
+
+Test(loader, gives_any_number_of_fields_of_any_dtype)
+{
+    ito_dataset *d = fields();
+    for (int64_t prefetch = 0; prefetch < 2; prefetch++) {
+        ito_loader *l =
+            ito_loader_create(d, 2, 1, .sequential = true, .once = true, .prefetch = prefetch);
+        for (int64_t k = 0; k < 3; k++) {
+            ito_batch b = next(l);
+            int64_t n = k < 2 ? 2 : 1;
+            cr_expect(b.x == b.field[0] && b.labels == b.field[1] && b.field[4] == NULL);
+            cr_expect(ito_dtype_of(b.x) == ITO_F64 && ito_dtype_of(b.labels) == ITO_BF16 &&
+                      ito_dtype_of(b.field[2]) == ITO_BOOL && ito_dtype_of(b.field[3]) == ITO_I32);
+            cr_expect(ito_ndim(b.x) == 3 && ito_size(b.x, 0) == n && ito_size(b.x, 2) == 2);
+            cr_expect(ito_ndim(b.labels) == 1 && ito_numel(b.field[3]) == 0);
+            for (int64_t i = 0; i < 6 * n; i++) {
+                cr_expect_eq(element(b.x, i), (double)(12 * k + i));
+                cr_expect_eq(element(b.field[2], i), 12 * k + i == 7);
+            }
+            for (int64_t i = 0; i < n; i++)
+                cr_expect_eq(element(b.labels, i), (double)(10 + 2 * k + i));
+        }
+        cr_expect_null(next(l).x);
+        ito_loader_free(l);
+    }
+    ito_dataset_free(d);
+}
+
+/* Example size - 1 - epoch, again and again. */
+static ito_tensor *one_example(const ito_data_sampler *s, int64_t epoch, void *context)
+{
+    ito_dtype *dtype = context;
+    return ito_full(ITO_SHAPE(s->size), (double)(s->size - 1 - epoch), *dtype);
+}
+
+Test(loader, takes_an_order_of_your_own)
+{
+    counting data = dataset(3);
+    ito_dtype dtype = ITO_I64;
+    for (int64_t prefetch = 0; prefetch < 2; prefetch++) {
+        ito_loader *l = ito_loader_create(&data.base, 2, 5, .order = one_example,
+                                          .order_context = &dtype, .prefetch = prefetch);
+        double expected[] = {2, 2, 2, 1, 1, 1};
+        for (int64_t k = 0; k < 3; k++) {
+            ito_batch b = next(l);
+            for (int64_t i = 0; i < 2; i++)
+                cr_expect_eq(element(b.x, 3 * i), expected[2 * k + i]);
+        }
+        ito_loader_free(l);
+    }
+}
+
+static ito_tensor *short_order(const ito_data_sampler *s, int64_t epoch, void *context)
+{
+    (void)epoch, (void)context;
+    return ito_arange(1, (double)s->size, 1, ITO_I64);
+}
+
+static ito_tensor *no_order(const ito_data_sampler *s, int64_t epoch, void *context)
+{
+    (void)s, (void)epoch, (void)context;
+    return NULL;
+}
+
+static void expect_order_refused(ito_data_order *order, int64_t position, ito_dtype dtype,
+                                 ito_status code, const char *message)
+{
+    counting data = dataset(3);
+    ito_loader *l = ito_loader_create(&data.base, 2, 5, .order = order, .order_context = &dtype,
+                                      .position = position);
+    ito_batch b;
+    cr_expect_eq(ito_loader_next(l, &b), code);
+    expect_error(code, message);
+    ito_loader_free(l);
+}
+
+Test(loader, refuses_an_order_that_is_none)
+{
+    expect_order_refused(one_example, 0, ITO_F32, ITO_ERR_DTYPE,
+                         "loader: the order is of f32, not i64");
+    expect_order_refused(one_example, 9, ITO_I64, ITO_ERR_RANGE,
+                         "loader: the order names example -1 among 3");
+    expect_order_refused(short_order, 0, ITO_I64, ITO_ERR_SHAPE,
+                         "loader: the order is [2], not [3]");
+    expect_order_refused(no_order, 0, ITO_I64, ITO_ERR_ARGUMENT, "loader: the order is NULL");
 }

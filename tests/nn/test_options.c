@@ -354,13 +354,13 @@ Test(options, datasets_take_each_setting_as_it_is)
     int64_t label = 0;
     int flipped = 0;
     for (int64_t epoch = 0; epoch < 64; epoch++) {
-        cr_assert_eq(both->get(both, (ito_example){0, epoch, 1}, x, &label), ITO_OK);
+        cr_assert_eq(both->get(both, (ito_example){0, epoch, 1}, (void *[]){x, &label}), ITO_OK);
         flipped += x[0] > x[1];
-        cr_assert_eq(plain->get(plain, (ito_example){0, epoch, 1}, x, NULL), ITO_OK);
+        cr_assert_eq(plain->get(plain, (ito_example){0, epoch, 1}, (void *[]){x}), ITO_OK);
         cr_expect(x[0] < x[1]);
     }
     cr_expect(flipped > 16 && flipped < 48); /* 32 expected, deviation 4 */
-    cr_expect(!plain->has_labels && both->has_labels && label == 1);
+    cr_expect(plain->n_fields == 1 && both->n_fields == 2 && label == 1);
     ito_dataset_free(plain);
     ito_dataset_free(both);
 }
@@ -376,7 +376,7 @@ static double next_value(ito_loader *l)
 Test(options, loaders_take_each_setting_as_it_is)
 {
     ito_loader_options o = ITO_OPTIONS(ito_loader_options);
-    cr_expect(o.position == 0 && o.prefetch == 0 && !o.sequential && !o.once);
+    cr_expect(o.position == 0 && o.prefetch == 0 && !o.sequential && !o.once && o.order == NULL);
     ito_dataset *d = ito_image_dataset_create(ramp(ITO_SHAPE(4, 1, 1, 1), 1));
     for (int64_t prefetch = 0; prefetch < 3; prefetch++) {
         ito_loader *l =

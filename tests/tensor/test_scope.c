@@ -1,5 +1,6 @@
 /* Scopes and reference counts: what lives, what goes, and when. */
 #include "tensor/internal.h"
+#include "tests/expect.h"
 
 #include <criterion/criterion.h>
 #include <pthread.h>
@@ -49,6 +50,35 @@ Test(scope, a_reference_outlives_the_scope)
     cr_assert_eq(*(float *)ito_data(t), 1.0f);
     ito_release(t);
     cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, replace_carries_a_tensor_from_scope_to_scope)
+{
+    ito_tensor *h = NULL;
+    for (int step = 0; step < 3; step++) {
+        ito_scope_begin();
+        cr_assert_eq(ito_replace(&h, ito_full(ITO_SHAPE(2), step, ITO_F64)), ITO_OK);
+        ito_scope_end();
+        cr_assert_eq(ito_memory_blocks(), 1);
+        cr_assert_eq(*(double *)ito_data(h), step);
+    }
+    cr_assert_eq(ito_replace(&h, h), ITO_OK); /* itself */
+    cr_assert_eq(*(double *)ito_data(h), 2);
+    ito_release(h);
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+Test(scope, replace_by_nothing_is_refused_and_changes_nothing)
+{
+    ito_tensor *h = ito_retain(ito_ones(ITO_SHAPE(2), ITO_F32)), *before = h;
+    cr_expect_eq(ito_replace(NULL, h), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "replace: held is NULL");
+    cr_expect_eq(ito_replace(&h, NULL), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "replace: t is NULL");
+    cr_expect_eq(ito_replace(&h, ito_zeros(ITO_SHAPE(-1), ITO_F32)), ITO_ERR_SHAPE);
+    ito_error_clear();
+    cr_expect_eq(h, before);
+    ito_release(h);
 }
 
 Test(scope, a_view_keeps_its_storage)

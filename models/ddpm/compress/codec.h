@@ -67,9 +67,8 @@ typedef struct ito_compressed {
 ITO_API ito_status ito_diffusion_compress_with(const ito_diffusion *d, ito_network *network,
                                                ito_tensor *images, ito_compress_options options,
                                                ito_compressed *out);
-#define ito_diffusion_compress(d, network, images, out, ...)                                       \
-    ITO_AT(ito_diffusion_compress_with(d, network, images,                                         \
-                                       ITO_OPTIONS(ito_compress_options, __VA_ARGS__), out))
+#define ito_diffusion_compress(...)                                                                \
+    ITO_AT(ITO_CALL_3_OUT(ito_diffusion_compress_with, ito_compress_options, __VA_ARGS__, ))
 
 /** The header of a file. */
 typedef struct ito_compressed_info {
@@ -120,9 +119,8 @@ ITO_API ito_status ito_diffusion_decompress_with(const ito_diffusion *d, ito_net
                                                  const uint8_t *bytes, int64_t size,
                                                  ito_decompress_options options,
                                                  ito_decompressed *out);
-#define ito_diffusion_decompress(d, network, bytes, size, out, ...)                                \
-    ITO_AT(ito_diffusion_decompress_with(d, network, bytes, size,                                  \
-                                         ITO_OPTIONS(ito_decompress_options, __VA_ARGS__), out))
+#define ito_diffusion_decompress(...)                                                              \
+    ITO_AT(ITO_CALL_4_OUT(ito_diffusion_decompress_with, ito_decompress_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

@@ -21,8 +21,8 @@ extern "C" {
  */
 ITO_API ito_tensor *ito_diffusion_encode_with(const ito_diffusion *d, ito_network *network,
                                               ito_tensor *x_0, ito_sample_options options);
-#define ito_diffusion_encode(d, network, x_0, ...)                                                 \
-    ITO_AT(ito_diffusion_encode_with(d, network, x_0, ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_diffusion_encode(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_diffusion_encode_with, ito_sample_options, __VA_ARGS__, ))
 
 /** Encoded and decoded by DDIM. */
 typedef struct ito_round_trip {
@@ -36,9 +36,8 @@ typedef struct ito_round_trip {
 ITO_API ito_status ito_diffusion_round_trip_with(const ito_diffusion *d, ito_network *network,
                                                  ito_tensor *x_0, ito_sample_options options,
                                                  ito_round_trip *out);
-#define ito_diffusion_round_trip(d, network, x_0, out, ...)                                        \
-    ITO_AT(ito_diffusion_round_trip_with(d, network, x_0,                                          \
-                                         ITO_OPTIONS(ito_sample_options, __VA_ARGS__), out))
+#define ito_diffusion_round_trip(...)                                                              \
+    ITO_AT(ITO_CALL_3_OUT(ito_diffusion_round_trip_with, ito_sample_options, __VA_ARGS__, ))
 
 /** Between two examples: both are noised to time t, mixed there in the proportions 1 - lambda to
  * lambda, and sampled from there. All mixtures take the same noise, in sampling too.
@@ -54,9 +53,8 @@ ITO_API ito_tensor *ito_diffusion_interpolate_with(const ito_diffusion *d, ito_n
                                                    ito_tensor *x_a, ito_tensor *x_b,
                                                    ito_tensor *lambda, double t,
                                                    ito_sample_options options);
-#define ito_diffusion_interpolate(d, network, x_a, x_b, lambda, t, ...)                            \
-    ITO_AT(ito_diffusion_interpolate_with(d, network, x_a, x_b, lambda, t,                         \
-                                          ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_diffusion_interpolate(...)                                                             \
+    ITO_AT(ITO_CALL_6(ito_diffusion_interpolate_with, ito_sample_options, __VA_ARGS__, ))
 
 /** Image to image, for data of any shape: noised to the share `strength` of all times, and sampled
  * from there.
@@ -68,9 +66,8 @@ ITO_API ito_tensor *ito_diffusion_interpolate_with(const ito_diffusion *d, ito_n
 ITO_API ito_tensor *ito_image_to_image_with(const ito_diffusion *d, ito_network *network,
                                             ito_tensor *x_0, double strength,
                                             ito_sample_options options);
-#define ito_image_to_image(d, network, x_0, strength, ...)                                         \
-    ITO_AT(ito_image_to_image_with(d, network, x_0, strength,                                      \
-                                   ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_image_to_image(...)                                                                    \
+    ITO_AT(ITO_CALL_4(ito_image_to_image_with, ito_sample_options, __VA_ARGS__, ))
 
 /** How often inpainting goes back to noisier times, so that generated parts fit the given ones.
  * {10, 1} does not go back. */
@@ -90,9 +87,8 @@ ITO_API ito_tensor *ito_diffusion_inpaint_with(const ito_diffusion *d, ito_netwo
                                                ito_tensor *x_0, ito_tensor *mask,
                                                ito_resampling resampling,
                                                ito_sample_options options);
-#define ito_diffusion_inpaint(d, network, x_0, mask, resampling, ...)                              \
-    ITO_AT(ito_diffusion_inpaint_with(d, network, x_0, mask, resampling,                           \
-                                      ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_diffusion_inpaint(...)                                                                 \
+    ITO_AT(ITO_CALL_5(ito_diffusion_inpaint_with, ito_sample_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

@@ -78,8 +78,8 @@ typedef struct ito_bits_options {
  */
 ITO_API ito_status ito_bits_per_dim_with(const ito_diffusion *d, ito_network *network,
                                          ito_tensor *x_0, ito_bits_options options, ito_bits *out);
-#define ito_bits_per_dim(d, network, x_0, out, ...)                                                \
-    ITO_AT(ito_bits_per_dim_with(d, network, x_0, ITO_OPTIONS(ito_bits_options, __VA_ARGS__), out))
+#define ito_bits_per_dim(...)                                                                      \
+    ITO_AT(ITO_CALL_3_OUT(ito_bits_per_dim_with, ito_bits_options, __VA_ARGS__, ))
 
 /**
  * Rate and distortion of progressive coding, averaged over images.

@@ -99,8 +99,8 @@ typedef struct ito_process {
  */
 ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
                                              ito_process_options options);
-#define ito_process_create(family, ...)                                                            \
-    ITO_AT(ito_process_create_with(family, ITO_OPTIONS(ito_process_options, __VA_ARGS__)))
+#define ito_process_create(...)                                                                    \
+    ITO_AT(ITO_CALL_1(ito_process_create_with, ito_process_options, __VA_ARGS__, ))
 
 /** A process from a list of T betas, each in (0, 1); the last one may be 1. The list is copied. */
 ITO_API ito_process *ito_process_from_betas(const double *betas, int64_t T);

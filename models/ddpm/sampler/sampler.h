@@ -143,17 +143,15 @@ typedef struct ito_sample_options {
  */
 ITO_API ito_tensor *ito_diffusion_sample_with(const ito_diffusion *d, ito_network *network,
                                               ito_shape shape, ito_sample_options options);
-#define ito_diffusion_sample(d, network, shape, ...)                                               \
-    ITO_AT(ito_diffusion_sample_with(d, network, shape,                                            \
-                                     ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_diffusion_sample(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_diffusion_sample_with, ito_sample_options, __VA_ARGS__, ))
 
 /** The same from given noise x_T [N, ...], f32 or f64, which counts as data at the first of the
  * times visited; the streams serve the later noise. */
 ITO_API ito_tensor *ito_diffusion_sample_from_with(const ito_diffusion *d, ito_network *network,
                                                    ito_tensor *x_T, ito_sample_options options);
-#define ito_diffusion_sample_from(d, network, x_T, ...)                                            \
-    ITO_AT(ito_diffusion_sample_from_with(d, network, x_T,                                         \
-                                          ITO_OPTIONS(ito_sample_options, __VA_ARGS__)))
+#define ito_diffusion_sample_from(...)                                                             \
+    ITO_AT(ITO_CALL_3(ito_diffusion_sample_from_with, ito_sample_options, __VA_ARGS__, ))
 
 /* ---- for samplers of one's own ---- */
 

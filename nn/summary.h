@@ -50,8 +50,8 @@ typedef struct ito_summary_options {
  */
 ITO_API ito_status ito_module_summary_with(ito_module *m, ito_tensor *x, FILE *to,
                                            ito_summary_options options);
-#define ito_module_summary(m, x, to, ...)                                                          \
-    ITO_AT(ito_module_summary_with(m, x, to, ITO_OPTIONS(ito_summary_options, __VA_ARGS__)))
+#define ito_module_summary(...)                                                                    \
+    ITO_AT(ITO_CALL_3(ito_module_summary_with, ito_summary_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

@@ -30,6 +30,7 @@
 #define ITO_SPACING_RATE ITO_RENAMED(ITO_SPACING_RATE, ito_spacing_rate)
 #define ITO_SPACING_TRAILING ITO_RENAMED(ITO_SPACING_TRAILING, ito_spacing_trailing)
 #define ito_checkpoint ITO_RENAMED(ito_checkpoint, ito_recompute)
+#define ito_conv2d_options ITO_RENAMED(ito_conv2d_options, ito_conv_options)
 #define ito_ddpm_ancestral ITO_RENAMED(ito_ddpm_ancestral, ito_sampler_ddpm)
 #define ito_ddpm_ask ITO_RENAMED(ito_ddpm_ask, ito_sampler_evaluate)
 #define ito_ddpm_betas ITO_RENAMED(ito_ddpm_betas, ito_schedule_family)

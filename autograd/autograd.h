@@ -43,6 +43,19 @@ ITO_API void ito_enable_grad_end(int saved);
 /** Whether operations record history now. */
 ITO_API bool ito_grad_enabled(void);
 
+/**
+ * Until the matching end, operations of this thread convert f32 and bf16 inputs as mixed precision
+ * needs (torch.autocast): products (linear, matmul, conv2d, attention) run in bf16, what overflows
+ * or cancels (exp, log, powers, softmax, sums, mse_loss) in f32, and where the rest meets both, in
+ * f32. Parameters stay f32. f64 and integers stay as they are. Sweeps follow the types that their
+ * forward had. Blocks nest; ITO_F32 switches it off within.
+ * @param dtype  ITO_BF16, or ITO_F32 for none; another records ITO_ERR_DTYPE and changes nothing.
+ * @return       what ito_autocast_end takes to bring back the mode of before.
+ */
+ITO_API ito_dtype ito_autocast_begin(ito_dtype dtype);
+/** End the block whose begin returned this. */
+ITO_API void ito_autocast_end(ito_dtype before);
+
 /** What sweeps take. */
 typedef struct ito_backward_options {
     int reserved_;
@@ -113,8 +126,9 @@ typedef ito_tensor *ito_grad_hook(ito_tensor *grad, void *context);
 /** Add a hook to a tensor that requires a gradient. They run in the order they were added. */
 ITO_API ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context);
 
-/** Look for the first NaN or infinity that an operation or its backward makes in this thread, and
- * fail there with the operation's name and the line that called it. Slow. */
+/** Look for the first NaN that an operation makes in this thread, forward, in forward mode or in
+ * its backward, and fail there (ITO_ERR_NUMERIC) with the operation's name and the line that called
+ * it forward. Slow. Infinities, as in masks, pass. */
 ITO_API void ito_set_anomaly_mode(bool on);
 
 /** Write the graph behind t to file in Graphviz's DOT language. */
@@ -126,12 +140,17 @@ typedef struct ito_gradcheck_options {
     double eps ITO_DEFAULT(1e-6);  /* step of the central difference; more than 0 */
     double atol ITO_DEFAULT(1e-5); /* an error of atol + rtol |difference| passes; 0 or more */
     double rtol ITO_DEFAULT(1e-3);
+    /* How many elements of each input are checked, drawn at random, the same ones every time; 1 or
+     * more. -1: all. A network has too many for all. */
+    int64_t elements ITO_DEFAULT(-1);
 } ito_gradcheck_options;
-#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3
+#define ITO_DEFAULTS_ito_gradcheck_options .eps = 1e-6, .atol = 1e-5, .rtol = 1e-3, .elements = -1
 
 /**
  * Compare f's gradients with central differences, for every element of every input that requires a
- * gradient (one has to). Inputs are f64; f's result may have any shape.
+ * gradient (one has to). Inputs are f64; f's result may have any shape. Inputs may be the
+ * parameters of a network that f uses: ito_gradcheck(f, net, p->tensors, p->n) with
+ * p = ito_module_parameters(net).
  * @return ITO_OK, or ITO_ERR_GRAD with the first element that disagrees; ITO_ERR_ARGUMENT for
  * options out of range.
  */
@@ -213,6 +232,12 @@ static inline void ito_enable_grad_leave_(int *saved)
     for (int ITO_UNIQUE_(ito_grad_)                                                                \
              __attribute__((cleanup(ito_enable_grad_leave_))) = ito_enable_grad_begin();           \
          ITO_UNIQUE_(ito_grad_) >= 0; ITO_UNIQUE_(ito_grad_) = -1 - ITO_UNIQUE_(ito_grad_))
+
+/** ITO_AUTOCAST(ITO_BF16) { ... }: a block in mixed precision: see ito_autocast_begin. Leave it at
+ * its end, not by return. */
+#define ITO_AUTOCAST(dtype)                                                                        \
+    for (int ito_before_ = (int)ito_autocast_begin(dtype); ito_before_ >= 0;                       \
+         ito_autocast_end((ito_dtype)ito_before_), ito_before_ = -1)
 
 #ifndef ITO_BUILD
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))

@@ -5,6 +5,7 @@
  * node saved is freed as soon as it has been used, unless the graph is retained, and so is every
  * gradient. A gradient is overwritten or added to in place where the sweep holds the only
  * reference. */
+#include "autograd/autocast.h"
 #include "autograd/graph.h"
 #include "autograd/profile.h"
 #include "tensor/scope_internal.h"
@@ -464,6 +465,7 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     profile_frame frame;
     profile_begin_backward(&frame);
     const sweep *outer = current_sweep;
+    ito_dtype lower = autocast_suspend(); /* gradients have their inputs' dtypes */
     current_sweep = s;
     if (forward_active()) /* tangents follow operations that are recorded, not kernels */
         s->options.create_graph = true;
@@ -484,6 +486,7 @@ static ito_status sweep_go(sweep *s, ito_tensor *output)
     ito_scope_end();
     ito_set_anomaly_mode(s->anomaly);
     current_sweep = outer;
+    autocast_resume(lower);
     profile_end(&frame, &row);
     return done ? ITO_OK
            : ito_error_code() != ITO_OK

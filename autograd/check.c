@@ -64,32 +64,64 @@ static bool wants_check(const ito_tensor *t)
     return tensor_needs_grad(t);
 }
 
-/* The gradients that the graph gives, contiguous, in the current scope; zeros where there is no
- * path. */
+/* The gradients of y by those inputs that want a check, in one sweep, in the current scope;
+ * grads[i] of the others stays as it is. */
+static bool gradients(ito_tensor *y, ito_tensor *const *inputs, int64_t n, ito_tensor **grads,
+                      ito_backward_options options)
+{
+    ito_tensor **wanted = struct_alloc((size_t)(2 * n + 1) * sizeof(ito_tensor *));
+    if (wanted == NULL)
+        return false;
+    ito_tensor **result = wanted + n;
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (wants_check(inputs[i]))
+            wanted[count++] = inputs[i];
+    bool done = ito_grads(y, wanted, count, result, options) == ITO_OK;
+    for (int64_t i = n - 1; done && i >= 0; i--)
+        if (wants_check(inputs[i]))
+            grads[i] = result[--count];
+    free(wanted);
+    return done;
+}
+
+/* The gradients that the graph gives, in the current scope; zeros where there is no path. */
 static bool analytic(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
                      ito_tensor **grads)
 {
     ito_tensor *y = project(f, context, inputs, n);
     if (y == NULL)
         return false;
+    if (tensor_needs_grad(y))
+        return gradients(y, inputs, n, grads, ITO_OPTIONS(ito_backward_options));
     for (int64_t i = 0; i < n; i++) {
-        if (!wants_check(inputs[i]))
-            continue;
-        if (tensor_needs_grad(y))
-            grads[i] = ito_grad(y, inputs[i], .retain_graph = true);
-        else
-            grads[i] = ito_zeros_like(inputs[i]);
+        grads[i] = ito_zeros_like(inputs[i]);
         if (grads[i] == NULL)
             return false;
     }
     return true;
 }
 
+/* The i-th element of t to check, of `elements`. */
+static int64_t element_at(const ito_tensor *t, int64_t i, int64_t elements, ito_generator *g)
+{
+    int64_t n = ito_numel(t);
+    if (elements == -1 || elements >= n)
+        return i;
+    int64_t drawn = (int64_t)(ito_uniform(g) * (double)n);
+    return drawn < n ? drawn : n - 1;
+}
+
 static ito_status compare(ito_function *f, void *context, ito_tensor *const *inputs, int64_t n,
                           ito_tensor *const *grads, ito_gradcheck_options o)
 {
     for (int64_t k = 0; k < n; k++) {
-        for (int64_t i = 0; wants_check(inputs[k]) && i < ito_numel(inputs[k]); i++) {
+        int64_t count = wants_check(inputs[k]) ? ito_numel(inputs[k]) : 0;
+        if (o.elements != -1 && o.elements < count)
+            count = o.elements;
+        ito_generator g = ito_generator_make(20200619, (uint64_t)k);
+        for (int64_t drawn = 0; drawn < count; drawn++) {
+            int64_t i = element_at(inputs[k], drawn, o.elements, &g);
             double numeric, exact = *element(grads[k], i);
             if (!slope(f, context, inputs, n, inputs[k], i, o.eps, &numeric))
                 return ito_error_code();
@@ -111,6 +143,10 @@ ito_status ito_gradcheck_with(ito_function *f, void *context, ito_tensor *const 
                              "gradcheck: eps %g, atol %g, rtol %g; eps must be more than 0, the "
                              "others 0 or more",
                              o.eps, o.atol, o.rtol);
+    if (o.elements < 1 && o.elements != -1)
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "gradcheck: %" PRId64 " elements; there are 1 or more, or -1 for all",
+                             o.elements);
     int64_t checked = 0;
     for (int64_t i = 0; i < n; i++) {
         if (inputs[i] == NULL)
@@ -142,21 +178,33 @@ typedef struct second {
     void *context;
 } second;
 
-/* sum over i of <w_i, df/dx_i (x; v)> with fixed random w: a function of x and the cotangent v. */
+/* sum over i of <w_i, df/dx_i> with fixed random w; NULL on error. */
+static ito_tensor *weighted(ito_tensor *const *grads, int64_t n)
+{
+    ito_tensor *total = ito_scalar(0, ITO_F64);
+    for (int64_t i = 0; i < n; i++)
+        if (grads[i] != NULL)
+            total =
+                ito_add(total, ito_sum(ito_mul(grads[i], random_like(grads[i], (uint64_t)i + 1))));
+    return total;
+}
+
+/* The same of df/dx_i (x; v): a function of x and the cotangent v. */
 static ito_tensor *first_derivative(ito_tensor *const *inputs, int64_t n, void *context)
 {
     const second *s = context;
+    ito_tensor **grads = struct_alloc((size_t)(n + 1) * sizeof(ito_tensor *));
+    if (grads == NULL)
+        return NULL;
     int saved = grad_mode_enable();
-    ito_tensor *y = s->f(inputs, n - 1, s->context), *total = ito_scalar(0, ITO_F64);
-    for (int64_t i = 0; i < n - 1 && y != NULL && total != NULL; i++) {
-        if (!tensor_needs_grad(y) || !wants_check(inputs[i]))
-            continue;
-        ito_tensor *g = ito_grad(y, inputs[i], .cotangent = inputs[n - 1], .create_graph = true);
-        total =
-            ito_add(total, ito_sum(ito_mul(g, g == NULL ? NULL : random_like(g, (uint64_t)i + 1))));
-    }
+    ito_tensor *y = s->f(inputs, n - 1, s->context), *total = NULL;
+    ito_backward_options o =
+        ITO_OPTIONS(ito_backward_options, .cotangent = inputs[n - 1], .create_graph = true);
+    if (y != NULL && (!tensor_needs_grad(y) || gradients(y, inputs, n - 1, grads, o)))
+        total = weighted(grads, n - 1);
     grad_mode_restore(saved);
-    return y == NULL ? NULL : total;
+    free(grads);
+    return total;
 }
 
 ito_status ito_gradgradcheck_with(ito_function *f, void *context, ito_tensor *const *inputs,

@@ -178,6 +178,9 @@ static bool follow_level(op_call *c, ito_tensor *out, int level, ito_tensor **t)
         return error_false(ITO_ERR_GRAD, "%s: its tangent is %s %s, its result %s %s",
                            c->info->name, ito_dtype_name(dt->dtype), tensor_shape_str(dt),
                            ito_dtype_name(out->dtype), tensor_shape_str(out));
+    if (done && dt != NULL && anomaly_mode() &&
+        !anomaly_check(dt, c->info->name, "tangent", NULL, 0))
+        return false;
     return done && (dt == NULL || forward_set(out, level, dt));
 }
 

@@ -109,25 +109,26 @@ bool anomaly_mode(void)
     return anomaly;
 }
 
-static bool all_finite(const ito_tensor *t)
+/* False, too, if there is no memory to look, with that error. */
+static bool is_free_of_nan(const ito_tensor *t)
 {
     double *value = mem_alloc((size_t)ito_numel(t) * sizeof *value);
-    bool finite = value != NULL && ito_to_data(t, value, ITO_F64) == ITO_OK;
-    for (int64_t i = 0; finite && i < ito_numel(t); i++)
-        finite = isfinite(value[i]);
+    bool free_of_it = value != NULL && ito_to_data(t, value, ITO_F64) == ITO_OK;
+    for (int64_t i = 0; free_of_it && i < ito_numel(t); i++)
+        free_of_it = !isnan(value[i]);
     mem_free(value);
-    return finite;
+    return free_of_it;
 }
 
 bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
                    int line)
 {
-    if (!ito_dtype_is_float(t->dtype) || all_finite(t))
+    if (!ito_dtype_is_float(t->dtype) || is_free_of_nan(t))
         return true;
     if (file != NULL)
-        return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite; it was called at %s:%d", op,
+        return error_false(ITO_ERR_NUMERIC, "%s: its %s has a NaN; it was called at %s:%d", op,
                            what, file, line);
-    return error_false(ITO_ERR_NUMERIC, "%s: its %s is not finite", op, what);
+    return error_false(ITO_ERR_NUMERIC, "%s: its %s has a NaN", op, what);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------

@@ -143,7 +143,7 @@ void grad_watch_end(grad_watch *before);
 void grad_watch_see(ito_tensor *const *in, int64_t n);
 /* Whether operations of this thread look for NaN. */
 bool anomaly_mode(void);
-/* Fail if an element of t is not finite. `what` and the place go into the message. */
+/* Fail if an element of t is NaN. `what` and the place go into the message. */
 bool anomaly_check(const ito_tensor *t, const char *op, const char *what, const char *file,
                    int line);
 

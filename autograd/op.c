@@ -1,6 +1,7 @@
 /* Running one operation: checks its inputs against the table, calls forward in a scope of its own
  * and hangs a node behind the result where a gradient can be wanted. */
 #include "autograd/op.h"
+#include "autograd/autocast.h"
 #include "autograd/forward.h"
 #include "autograd/graph.h"
 #include "autograd/profile.h"
@@ -71,6 +72,13 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
     return true;
 }
 
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional)
+{
+    op_info info = {.name = name, .dtypes = dtypes};
+    return check_inputs(&info, in, n, optional);
+}
+
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -124,8 +132,8 @@ ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *
     return tensor_empty_as(like, like->dtype);
 }
 
-ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
-                          const void *params, size_t params_size)
+static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                         const void *params, size_t params_size)
 {
     if (!check_inputs(info, in, n, optional))
         return NULL;
@@ -158,6 +166,25 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
     ito_scope_end();
     profile_end_forward(&frame, &c, out);
     mem_free(block);
+    return out;
+}
+
+ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
+                          const void *params, size_t params_size)
+{
+    if (!autocast_active())
+        return apply(info, in, n, optional, params, params_size);
+    ito_tensor **to = mem_alloc((size_t)n * sizeof(ito_tensor *));
+    if (to == NULL)
+        return NULL;
+    ito_scope_begin();
+    ito_dtype lower = autocast_suspend();
+    ito_tensor *out = NULL;
+    if (autocast_inputs(info, in, n, lower, to))
+        out = ito_keep(apply(info, to, n, optional, params, params_size));
+    autocast_resume(lower);
+    ito_scope_end();
+    mem_free(to);
     return out;
 }
 

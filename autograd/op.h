@@ -126,6 +126,11 @@ ito_tensor *op_apply_optional(op_id id, ito_tensor *const *in, int64_t n, unsign
 ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                           const void *params, size_t params_size);
 
+/* Whether inputs have dtypes as a row of this name and rule would take them; or an error. For
+ * operations made of others: the error has their name. */
+bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, int64_t n,
+                   unsigned optional);
+
 #define OP1(name, x) op_apply(OP_##name, (ito_tensor *[]){x}, 1, NULL, 0)
 #define OP2(name, a, b) op_apply(OP_##name, (ito_tensor *[]){a, b}, 2, NULL, 0)
 

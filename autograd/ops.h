@@ -120,6 +120,9 @@ ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double valu
 
 /* ---- reductions ---- */
 
+/** In place of an axis: none, but all elements in row-major order. */
+#define ITO_NO_DIM (-2147483647 - 1)
+
 /** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
  * give the element itself; var gives 0 if biased, else NaN, as it has no degree of freedom. */
 typedef struct ito_reduce_options {
@@ -207,8 +210,10 @@ ITO_API ito_tensor *ito_cast(ito_tensor *x, ito_dtype dtype);
  * by one. */
 ITO_API ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads);
 #define ito_pad(...) ITO_AT(ITO_SIZES_2(ito_pad_with, __VA_ARGS__, ))
-/** The order of elements along axis reversed. */
-ITO_API ito_tensor *ito_flip(ito_tensor *x, int axis);
+/** The order of elements along these axes reversed: ito_flip(x, -2, -1). A copy. ITO_ERR_ARGUMENT
+ * for an axis that is named twice. */
+ITO_API ito_tensor *ito_flip_to(ito_tensor *x, ito_shape axes);
+#define ito_flip(...) ITO_AT(ITO_SIZES_1(ito_flip_to, __VA_ARGS__, ))
 
 /* ---- indexing: indices are i64 and checked ---- */
 
@@ -235,39 +240,13 @@ ITO_API ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b);
  * bias are f32 where x is bf16. */
 ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias);
 
-/** What ito_conv2d takes besides tensors. */
-typedef struct ito_conv2d_options {
-    int reserved_;
-    int64_t stride ITO_DEFAULT(1);
-    int64_t padding;     /* zeros on every side */
-    int64_t padding_end; /* further ones at the bottom and right: a stride-2 U-Net pads 0 and 1 */
-    int64_t dilation ITO_DEFAULT(1);
-    int64_t groups ITO_DEFAULT(1);
-    ito_tensor *add; /* added to the result: shaped as it, or [N, O, 1, 1] */
-} ito_conv2d_options;
-#define ITO_DEFAULTS_ito_conv2d_options .stride = 1, .dilation = 1, .groups = 1
-
-/**
- * 2-D convolution (cross-correlation, as in PyTorch): ito_conv2d(x, w, b, .stride = 2, .padding =
- * 1).
- * @param x  [N, C, H, W].
- * @param w  [O, C / groups, KH, KW]; f32 where x is bf16, as b.
- * @param b  [O], or NULL for none.
- * @return   [N, O, OH, OW], channels-last in memory, with
- *           OH = (H + 2 padding + padding_end - dilation (KH - 1) - 1) / stride + 1, rounded down.
- *           With .add = t the sum costs no pass over memory of its own; NULL adds nothing, so ask
- *           for an error where t may have failed. ITO_ERR_ARGUMENT for options out of range.
- */
-ITO_API ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
-                                    ito_conv2d_options options);
-#define ito_conv2d(...) ITO_AT(ITO_CALL_3(ito_conv2d_with, ito_conv2d_options, __VA_ARGS__, ))
 /** Means of size x size windows, side by side: [N, C, H, W] to [N, C, H / size, W / size]. H and W
  * are multiples of size. */
 ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
 /** Each pixel of [N, C, H, W] repeated scale x scale times: [N, C, scale H, scale W]. */
 ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
 
-/* ---- normalisation and attention ---- */
+/* ---- normalisation ---- */
 
 /**
  * Zero mean and unit variance in each of the groups of channels, then scale and shift by channel.
@@ -331,29 +310,6 @@ ITO_API ito_tensor *ito_rms_norm_with(ito_tensor *x, ito_shape normalized_shape,
 ITO_API ito_tensor *ito_softmax(ito_tensor *x, int axis);
 /** x - log(sum(exp(x))) along axis: the logarithm of softmax, accurate where that is near 0. */
 ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
-/** What attention takes besides tensors. */
-typedef struct ito_scaled_dot_product_attention_options {
-    int reserved_;
-    double scale ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 1 / sqrt(D) */
-} ito_scaled_dot_product_attention_options;
-#define ITO_DEFAULTS_ito_scaled_dot_product_attention_options .scale = __builtin_nan("")
-
-/**
- * softmax(scale q k^T) v: ito_scaled_dot_product_attention(q, k, v). Of the T x S scores only a
- * block is in memory at a time.
- * @param q  [.., T, D], queries.
- * @param k  [.., S, D], keys; batch axes are equal, not broadcast.
- * @param v  [.., S, E], values.
- * @return   [.., T, E].
- * Source: Vaswani et al. 2017, arXiv:1706.03762, eq. (1).
- */
-ITO_API ito_tensor *
-ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
-                                      ito_scaled_dot_product_attention_options options);
-#define ito_scaled_dot_product_attention(...)                                                      \
-    ITO_AT(ITO_CALL_3(ito_scaled_dot_product_attention_with,                                       \
-                      ito_scaled_dot_product_attention_options, __VA_ARGS__, ))
-
 /* ---- random ---- */
 
 /** Zero with probability p, else x / (1 - p). The mask is drawn from g, which advances, and is
@@ -397,6 +353,7 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 #endif
 
 #include "ops_at.h"
+#include "ops_conv.h"
 
 /* What C++ has in place of C's compound literals. */
 #ifdef __cplusplus

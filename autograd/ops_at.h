@@ -28,7 +28,6 @@
 #define ito_expm1(...) ITO_AT(ito_expm1(__VA_ARGS__))
 #define ito_fill_(...) ITO_AT(ito_fill_(__VA_ARGS__))
 #define ito_flatten(...) ITO_AT(ito_flatten(__VA_ARGS__))
-#define ito_flip(...) ITO_AT(ito_flip(__VA_ARGS__))
 #define ito_floor(...) ITO_AT(ito_floor(__VA_ARGS__))
 #define ito_gather(...) ITO_AT(ito_gather(__VA_ARGS__))
 #define ito_ge(...) ITO_AT(ito_ge(__VA_ARGS__))

@@ -1,5 +1,5 @@
 /* The self-attention layer of DDPM's U-Net: norm, attention over positions, input added. */
-#include "autograd/ops.h"
+#include "autograd/ops_attention.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -17,9 +17,11 @@ ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *n
         return NULL;
     l->base.forward = forward;
     l->channels = channels;
-    ito_linear_options linear = ITO_OPTIONS(ito_linear_options, .generator = options.generator);
+    ito_linear_options linear =
+        ITO_OPTIONS(ito_linear_options, .generator = options.generator, .dtype = options.dtype);
     ito_module *m = &l->base;
-    l->group_norm = ito_group_norm_create(m, "group_norm", channels, groups, .eps = options.eps);
+    l->group_norm = ito_group_norm_create(m, "group_norm", channels, groups, .eps = options.eps,
+                                          .dtype = options.dtype);
     if (l->group_norm == NULL)
         goto fail;
     l->to_q = ito_linear_create_with(m, "to_q", channels, channels, linear);

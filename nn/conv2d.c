@@ -1,6 +1,7 @@
 /* The convolution layer. Its weight is channels-last in memory, which the kernels read fastest. */
 #include "autograd/ops.h"
 #include "nn/init.h"
+#include "nn/layer.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -29,13 +30,13 @@ static bool check(int64_t in, int64_t out, int64_t kernel, const ito_conv2d_laye
                       " groups",
                       in, out, o->groups);
     else
-        return true;
+        return layer_dtype_fits("conv2d", o->dtype);
     return false;
 }
 
-static ito_tensor *zero_weight(int64_t out, int64_t in, int64_t kernel)
+static ito_tensor *zero_weight(int64_t out, int64_t in, int64_t kernel, ito_dtype dtype)
 {
-    ito_tensor *t = tensor_empty_channels_last(ITO_SHAPE(out, in, kernel, kernel), ITO_F32);
+    ito_tensor *t = tensor_empty_channels_last(ITO_SHAPE(out, in, kernel, kernel), dtype);
     return ito_init_constant(t, 0);
 }
 
@@ -54,8 +55,8 @@ ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, i
     l->padding_end = options.padding_end;
     l->dilation = options.dilation;
     l->groups = options.groups;
-    ito_tensor *weight = zero_weight(out, in / l->groups, kernel);
-    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), ITO_F32) : NULL;
+    ito_tensor *weight = zero_weight(out, in / l->groups, kernel, options.dtype);
+    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), options.dtype) : NULL;
     if (options.generator != NULL) {
         double bound = 1 / sqrt((double)(in / l->groups) * (double)kernel * (double)kernel);
         weight = ito_init_uniform(weight, -bound, bound, options.generator);
@@ -75,9 +76,10 @@ static ito_tensor *convolve(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *
 {
     if (layer == NULL)
         return NULL;
-    return ito_conv2d(x, layer->weight, layer->bias, .stride = layer->stride,
-                      .padding = layer->padding, .padding_end = layer->padding_end,
-                      .dilation = layer->dilation, .groups = layer->groups, .add = add);
+    return ito_conv2d(x, layer_value(&layer->base, layer->weight), layer->bias,
+                      .stride = layer->stride, .padding = layer->padding,
+                      .padding_end = layer->padding_end, .dilation = layer->dilation,
+                      .groups = layer->groups, .add = add);
 }
 
 ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x)

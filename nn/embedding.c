@@ -1,6 +1,7 @@
 /* The embedding layer: a table of rows. */
 #include "autograd/ops.h"
 #include "nn/init.h"
+#include "nn/layer.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -16,11 +17,13 @@ ito_embedding_layer *ito_embedding_create_with(ito_module *parent, const char *n
         return error_null(ITO_ERR_ARGUMENT,
                           "embedding: %" PRId64 " rows of %" PRId64 "; both must be positive",
                           count, dim);
+    if (!layer_dtype_fits("embedding", options.dtype))
+        return NULL;
     ito_embedding_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
         return NULL;
     l->base.forward = forward;
-    ito_tensor *weight = ito_zeros(ITO_SHAPE(count, dim), ITO_F32);
+    ito_tensor *weight = ito_zeros(ITO_SHAPE(count, dim), options.dtype);
     if (options.generator != NULL)
         weight = ito_init_normal(weight, 0, 1, options.generator);
     l->weight = ito_module_parameter(&l->base, "weight", weight);
@@ -34,5 +37,5 @@ fail:
 
 ito_tensor *ito_embedding_forward(ito_embedding_layer *layer, ito_tensor *index)
 {
-    return layer == NULL ? NULL : ito_embedding(layer->weight, index);
+    return layer == NULL ? NULL : ito_embedding(layer_value(&layer->base, layer->weight), index);
 }

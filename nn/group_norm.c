@@ -1,5 +1,6 @@
 /* The group normalisation layer. */
 #include "autograd/ops.h"
+#include "nn/layer.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -21,14 +22,17 @@ ito_group_norm_layer *ito_group_norm_create_with(ito_module *parent, const char 
     if (!(options.eps >= 0 && options.eps < HUGE_VAL))
         return error_null(ITO_ERR_RANGE, "group_norm: eps %g is negative or not finite",
                           options.eps);
+    if (!layer_dtype_fits("group_norm", options.dtype))
+        return NULL;
     ito_group_norm_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
         return NULL;
     l->base.forward = forward;
     l->groups = groups;
     l->eps = options.eps;
-    l->weight = ito_module_parameter(&l->base, "weight", ito_ones(ITO_SHAPE(channels), ITO_F32));
-    l->bias = ito_module_parameter(&l->base, "bias", ito_zeros(ITO_SHAPE(channels), ITO_F32));
+    l->weight =
+        ito_module_parameter(&l->base, "weight", ito_ones(ITO_SHAPE(channels), options.dtype));
+    l->bias = ito_module_parameter(&l->base, "bias", ito_zeros(ITO_SHAPE(channels), options.dtype));
     if (l->weight == NULL || l->bias == NULL)
         goto fail;
     return l;

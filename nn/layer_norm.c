@@ -1,5 +1,6 @@
 /* The layer norm and the rms norm layer. */
 #include "autograd/ops.h"
+#include "nn/layer.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -21,12 +22,13 @@ static bool eps_fits(const char *name, double eps)
 }
 
 /* Makes the parameters that there is a place for; frees the module if one cannot be made. */
-static bool has_parameters(ito_module *m, ito_shape shape, ito_tensor **weight, ito_tensor **bias)
+static bool has_parameters(ito_module *m, ito_shape shape, ito_dtype dtype, ito_tensor **weight,
+                           ito_tensor **bias)
 {
     if (weight != NULL)
-        *weight = ito_module_parameter(m, "weight", ito_ones(shape, ITO_F32));
+        *weight = ito_module_parameter(m, "weight", ito_ones(shape, dtype));
     if (bias != NULL)
-        *bias = ito_module_parameter(m, "bias", ito_zeros(shape, ITO_F32));
+        *bias = ito_module_parameter(m, "bias", ito_zeros(shape, dtype));
     bool made = (weight == NULL || *weight != NULL) && (bias == NULL || *bias != NULL);
     if (!made)
         ito_module_free(m);
@@ -44,7 +46,8 @@ ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char 
                                                  ito_shape normalized_shape,
                                                  ito_layer_norm_layer_options options)
 {
-    if (!sizes_fit("layer_norm", normalized_shape) || !eps_fits("layer_norm", options.eps))
+    if (!sizes_fit("layer_norm", normalized_shape) || !eps_fits("layer_norm", options.eps) ||
+        !layer_dtype_fits("layer_norm", options.dtype))
         return NULL;
     ito_layer_norm_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
@@ -53,7 +56,7 @@ ito_layer_norm_layer *ito_layer_norm_create_with(ito_module *parent, const char 
     l->normalized_shape = normalized_shape;
     l->eps = options.eps;
     bool biased = options.elementwise_affine && options.bias;
-    return has_parameters(&l->base, normalized_shape,
+    return has_parameters(&l->base, normalized_shape, options.dtype,
                           options.elementwise_affine ? &l->weight : NULL, biased ? &l->bias : NULL)
                ? l
                : NULL;
@@ -78,7 +81,8 @@ ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *nam
                                              ito_rms_norm_layer_options options)
 {
     if (!sizes_fit("rms_norm", normalized_shape) ||
-        (!isnan(options.eps) && !eps_fits("rms_norm", options.eps)))
+        (!isnan(options.eps) && !eps_fits("rms_norm", options.eps)) ||
+        !layer_dtype_fits("rms_norm", options.dtype))
         return NULL;
     ito_rms_norm_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
@@ -86,7 +90,7 @@ ito_rms_norm_layer *ito_rms_norm_create_with(ito_module *parent, const char *nam
     l->base.forward = rms_norm;
     l->normalized_shape = normalized_shape;
     l->eps = options.eps;
-    return has_parameters(&l->base, normalized_shape,
+    return has_parameters(&l->base, normalized_shape, options.dtype,
                           options.elementwise_affine ? &l->weight : NULL, NULL)
                ? l
                : NULL;

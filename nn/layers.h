@@ -1,6 +1,8 @@
 /* Layers: modules for the operations that have parameters or a mode.
  *
- * Names of parameters, shapes and initial values are PyTorch's; parameters are f32.
+ * Names of parameters, shapes and initial values are PyTorch's. Parameters are f32, or f64 with
+ * .dtype = ITO_F64, and so are inputs and results; f32 parameters take bf16 inputs besides. Each
+ * create function gives ITO_ERR_DTYPE for another dtype of parameters.
  *
  * Each create function takes the parent and the name within it, and returns a module that the
  * parent owns. Without a parent (NULL) the module is a root, which the caller frees with
@@ -35,6 +37,7 @@ typedef struct ito_linear_options {
     int reserved_;
     ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in); NULL: zero */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_linear_options;
 #define ITO_DEFAULTS_ito_linear_options .bias = true
 
@@ -69,6 +72,7 @@ typedef struct ito_conv2d_layer_options {
     int64_t dilation ITO_DEFAULT(1);
     int64_t groups ITO_DEFAULT(1); /* divides `in` and `out` */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_conv2d_layer_options;
 #define ITO_DEFAULTS_ito_conv2d_layer_options .stride = 1, .dilation = 1, .groups = 1, .bias = true
 
@@ -103,6 +107,7 @@ typedef struct ito_group_norm_layer {
 typedef struct ito_group_norm_options {
     int reserved_;
     double eps ITO_DEFAULT(1e-5); /* PyTorch's; DDPM has 1e-6 */
+    ito_dtype dtype;              /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_group_norm_options;
 #define ITO_DEFAULTS_ito_group_norm_options .eps = 1e-5
 
@@ -138,6 +143,7 @@ typedef struct ito_layer_norm_layer_options {
     double eps ITO_DEFAULT(1e-5);
     bool elementwise_affine ITO_DEFAULT(true); /* with weight and, if asked for, bias */
     bool bias ITO_DEFAULT(true);
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_layer_norm_layer_options;
 #define ITO_DEFAULTS_ito_layer_norm_layer_options                                                  \
     .eps = 1e-5, .elementwise_affine = true, .bias = true
@@ -167,6 +173,7 @@ typedef struct ito_rms_norm_layer_options {
     int reserved_;
     double eps ITO_DEFAULT(__builtin_nan("")); /* by default (NaN) 2^-52 for f64, else 2^-23 */
     bool elementwise_affine ITO_DEFAULT(true); /* with weight */
+    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_rms_norm_layer_options;
 #define ITO_DEFAULTS_ito_rms_norm_layer_options .eps = __builtin_nan(""), .elementwise_affine = true
 
@@ -193,6 +200,7 @@ typedef struct ito_embedding_layer {
 typedef struct ito_embedding_options {
     int reserved_;
     ito_generator *generator; /* weight: standard normal; NULL: zero */
+    ito_dtype dtype;          /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_embedding_options;
 #define ITO_DEFAULTS_ito_embedding_options .reserved_ = 0
 
@@ -226,6 +234,53 @@ ITO_API ito_dropout_layer *ito_dropout_create(ito_module *parent, const char *na
 /** x with dropout applied, the same shape; x itself in evaluation mode or if p is 0. */
 ITO_API ito_tensor *ito_dropout_forward(ito_dropout_layer *layer, ito_tensor *x);
 
+/** Stochastic depth: the branch of a residual block dropped whole for some of the examples. */
+typedef struct ito_drop_path_layer {
+    ito_module base;
+    double p;
+    ito_generator generator; /* registered as "generator": part of checkpoints */
+} ito_drop_path_layer;
+
+/** A layer that, in training mode, sets whole examples of [N, ...] to zero with probability p in
+ * [0, 1) and divides the others by 1 - p: x + drop_path(branch(x)). generator as for
+ * ito_dropout_create. ITO_ERR_RANGE for p.
+ * Source: Huang et al. 2016, arXiv:1603.09382; by example as in timm's DropPath. */
+ITO_API ito_drop_path_layer *ito_drop_path_create(ito_module *parent, const char *name, double p,
+                                                  ito_generator generator);
+/** x with whole examples dropped, the same shape; x itself in evaluation mode or if p is 0. */
+ITO_API ito_tensor *ito_drop_path_forward(ito_drop_path_layer *layer, ito_tensor *x);
+
+/* ---- Fourier features --------------------------------------------------------------------------
+ */
+
+/** cos(2 pi B x) and sin(2 pi B x) of vectors x, with random B. */
+typedef struct ito_fourier_features_layer {
+    ito_module base;
+    ito_tensor *b; /* [features, in], registered as the buffer "B" */
+} ito_fourier_features_layer;
+
+/** Options of ito_fourier_features_create. */
+typedef struct ito_fourier_features_options {
+    int reserved_;
+    ito_generator *generator;    /* draws B: normal with deviation scale; NULL: zero */
+    double scale ITO_DEFAULT(1); /* the larger, the finer what can be learnt */
+    ito_dtype dtype;             /* of B: ITO_F32 (the default) or ITO_F64 */
+} ito_fourier_features_options;
+#define ITO_DEFAULTS_ito_fourier_features_options .scale = 1
+
+/** Random Fourier features: ito_fourier_features_create(&m->base, "embed", 2, 64, .scale = 10,
+ * .generator = &g). ITO_ERR_ARGUMENT unless both sizes are positive, ITO_ERR_RANGE unless scale is
+ * finite.
+ * Source: Tancik et al. 2020, arXiv:2006.10739, section 6.1. */
+ITO_API ito_fourier_features_layer *
+ito_fourier_features_create_with(ito_module *parent, const char *name, int64_t in, int64_t features,
+                                 ito_fourier_features_options options);
+#define ito_fourier_features_create(parent, name, in, features, ...)                               \
+    ITO_AT(ito_fourier_features_create_with(                                                       \
+        parent, name, in, features, ITO_OPTIONS(ito_fourier_features_options, __VA_ARGS__)))
+/** x [.., in] to [.., 2 features]: the cosines, then the sines. */
+ITO_API ito_tensor *ito_fourier_features_forward(ito_fourier_features_layer *layer, ito_tensor *x);
+
 /* ---- attention ---------------------------------------------------------------------------------
  */
 
@@ -244,6 +299,7 @@ typedef struct ito_attention_options {
     int reserved_;
     ito_generator *generator;     /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
     double eps ITO_DEFAULT(1e-5); /* of the group norm */
+    ito_dtype dtype;              /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_attention_options;
 #define ITO_DEFAULTS_ito_attention_options .eps = 1e-5
 
@@ -296,6 +352,9 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 #define ito_embedding_forward(...) ITO_AT(ito_embedding_forward(__VA_ARGS__))
 #define ito_dropout_create(...) ITO_AT(ito_dropout_create(__VA_ARGS__))
 #define ito_dropout_forward(...) ITO_AT(ito_dropout_forward(__VA_ARGS__))
+#define ito_drop_path_create(...) ITO_AT(ito_drop_path_create(__VA_ARGS__))
+#define ito_drop_path_forward(...) ITO_AT(ito_drop_path_forward(__VA_ARGS__))
+#define ito_fourier_features_forward(...) ITO_AT(ito_fourier_features_forward(__VA_ARGS__))
 #define ito_attention_forward(...) ITO_AT(ito_attention_forward(__VA_ARGS__))
 #define ito_activation_create(...) ITO_AT(ito_activation_create(__VA_ARGS__))
 #define ito_activation_forward(...) ITO_AT(ito_activation_forward(__VA_ARGS__))

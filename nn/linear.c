@@ -1,6 +1,7 @@
 /* The linear layer. */
 #include "autograd/ops.h"
 #include "nn/init.h"
+#include "nn/layer.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
@@ -18,12 +19,14 @@ ito_linear_layer *ito_linear_create_with(ito_module *parent, const char *name, i
         return error_null(
             ITO_ERR_ARGUMENT,
             "linear: %" PRId64 " inputs and %" PRId64 " outputs; both must be positive", in, out);
+    if (!layer_dtype_fits("linear", options.dtype))
+        return NULL;
     ito_linear_layer *l = ito_module_create(parent, name, sizeof *l);
     if (l == NULL)
         return NULL;
     l->base.forward = forward;
-    ito_tensor *weight = ito_zeros(ITO_SHAPE(out, in), ITO_F32);
-    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), ITO_F32) : NULL;
+    ito_tensor *weight = ito_zeros(ITO_SHAPE(out, in), options.dtype);
+    ito_tensor *bias = options.bias ? ito_zeros(ITO_SHAPE(out), options.dtype) : NULL;
     if (options.generator != NULL) {
         double bound = 1 / sqrt((double)in);
         weight = ito_init_uniform(weight, -bound, bound, options.generator);
@@ -41,5 +44,6 @@ fail:
 
 ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x)
 {
-    return layer == NULL ? NULL : ito_linear(x, layer->weight, layer->bias);
+    return layer == NULL ? NULL
+                         : ito_linear(x, layer_value(&layer->base, layer->weight), layer->bias);
 }

@@ -10,15 +10,6 @@
 /* ---- the tree ----------------------------------------------------------------------------------
  */
 
-static char *copy_name(const char *name)
-{
-    size_t size = strlen(name) + 1;
-    char *copy = struct_alloc(size);
-    if (copy != NULL)
-        memcpy(copy, name, size);
-    return copy;
-}
-
 static const char *name_in_messages(const ito_module *m)
 {
     return m->name != NULL && m->name[0] != '\0' ? m->name : "the root";
@@ -57,7 +48,7 @@ void *ito_module_create(ito_module *parent, const char *name, size_t size)
     ito_module *m = struct_alloc(size);
     if (m == NULL)
         return NULL;
-    m->name = copy_name(name == NULL ? "" : name);
+    m->name = registry_copy_name(name == NULL ? "" : name);
     if (m->name == NULL) {
         free(m);
         return NULL;
@@ -87,6 +78,13 @@ static void unlink_from_parent(ito_module *m)
         p->last_child = before;
 }
 
+static void entry_free(ito_module_entry *e)
+{
+    ito_release(e->tensor);
+    free(e->name);
+    free(e);
+}
+
 void ito_module_free(ito_module *m)
 {
     if (m == NULL)
@@ -97,12 +95,11 @@ void ito_module_free(ito_module *m)
         ito_module_free(m->first_child);
     if (m->destroy != NULL)
         m->destroy(m);
+    parametrisations_free(m);
     while (m->entries != NULL) {
         ito_module_entry *e = m->entries;
         m->entries = e->next;
-        ito_release(e->tensor);
-        free(e->name);
-        free(e);
+        entry_free(e);
     }
     flat_free(m->flat);
     free(m->name);
@@ -120,7 +117,7 @@ static ito_module_entry *entry_add(ito_module *m, entry_kind kind, const char *n
     if (e == NULL)
         return NULL;
     e->kind = kind;
-    e->name = copy_name(name);
+    e->name = registry_copy_name(name);
     if (e->name == NULL) {
         free(e);
         return NULL;
@@ -131,6 +128,24 @@ static ito_module_entry *entry_add(ito_module *m, entry_kind kind, const char *n
         m->entries = e;
     m->last_entry = e;
     return e;
+}
+
+void registry_remove(ito_module *m, const char *name)
+{
+    ito_module_entry *before = NULL, *e = m->entries;
+    while (e != NULL && strcmp(e->name, name) != 0) {
+        before = e;
+        e = e->next;
+    }
+    if (e == NULL)
+        return;
+    if (before != NULL)
+        before->next = e->next;
+    else
+        m->entries = e->next;
+    if (m->last_entry == e)
+        m->last_entry = before;
+    entry_free(e);
 }
 
 /* The module takes over the scope's reference; a tensor that no scope owns is retained. */

@@ -31,8 +31,9 @@ struct ito_module {
     ito_module *parent; /* NULL for a root */
     ito_module *first_child, *last_child, *next; /* next: the parent's next child */
     struct ito_module_entry *entries, *last_entry;
-    struct ito_module_flat *flat; /* of a root, once flattened */
-    bool training;                /* true at first, or as the parent's */
+    struct ito_module_flat *flat;                 /* of a root, once flattened */
+    struct ito_parametrisation *parametrisations; /* of its own parameters: parametrise.h */
+    bool training;                                /* true at first, or as the parent's */
     /** For ito_module_forward and sequential; NULL if one input is not enough. */
     ito_module_forward_fn *forward;
     /** Frees what the struct owns besides registered tensors, children and itself. May be NULL. */

@@ -17,6 +17,15 @@ size_t registry_name_size(const ito_module *root, const ito_module *m, const ito
     return size;
 }
 
+char *registry_copy_name(const char *name)
+{
+    size_t size = strlen(name) + 1;
+    char *copy = struct_alloc(size);
+    if (copy != NULL)
+        memcpy(copy, name, size);
+    return copy;
+}
+
 /* Written from its end: modules know their parents, not their paths. */
 char *registry_name_write(const ito_module *root, const ito_module *m, const ito_module_entry *e,
                           char *out)

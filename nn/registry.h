@@ -29,6 +29,13 @@ size_t registry_name_size(const ito_module *root, const ito_module *m, const ito
 char *registry_name_write(const ito_module *root, const ito_module *m, const ito_module_entry *e,
                           char *out);
 
+/* A copy of a name, to be freed; NULL without memory. */
+char *registry_copy_name(const char *name);
+/* Take the entry of that name out of m and free it, if there is one. */
+void registry_remove(ito_module *m, const char *name);
+/* Free m's list of computed parameters; nn/parametrise.c. */
+void parametrisations_free(ito_module *m);
+
 /* An empty list with room for n tensors and name_bytes bytes of names, 0s included. */
 ito_named_tensors *named_tensors_create(int64_t n, size_t name_bytes);
 /* Append t under the name "<prefix><name>"; the list takes over the reference. False, and nothing

@@ -1,10 +1,17 @@
-/* softmax(scale q k^T) v, fused: queries go in blocks, and of the T x S scores only a block's rows
- * exist at a time. Forward keeps each row's peak and the inverse of its sum, from which backward
- * makes the same probabilities again. Invariant: a row of scores depends on its query alone, and
- * what is summed over queries (dk, dv) is summed block after block, of a size that the shapes alone
- * decide. With bf16 inputs all of that is f32: scores, probabilities and the sums of dk and dv.
+/* softmax(scale q k^T + mask) v, fused: queries go in blocks, and of the T x S scores only a
+ * block's rows exist at a time. Forward keeps each row's peak and the inverse of its sum, from
+ * which backward makes the same probabilities again. Invariant: a row of scores depends on its
+ * query alone, and what is summed over queries (dk, dv) is summed block after block, of a size that
+ * the shapes alone decide. With bf16 inputs all of that is f32: scores, probabilities and the sums
+ * of dk and dv.
+ *
+ * A causal block has no columns for keys that none of its queries sees. A row without any key has
+ * probabilities of 0, by statistics of 0; so backward needs no case for it.
  */
 #include "autograd/op.h"
+#include "autograd/ops/dropout.h"
+#include "autograd/ops_attention.h"
+#include "tensor/convert.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
 
@@ -12,6 +19,9 @@
 
 typedef struct attention_params {
     double scale; /* NaN: 1 / sqrt(D) */
+    bool causal;
+    double dropout_p;
+    ito_generator generator; /* as it was before the draw */
 } attention_params;
 
 /* A stack of matrices [.., rows, columns] with any strides. */
@@ -49,92 +59,271 @@ static int64_t batch_of(ito_shape s)
     return shape_numel(s);
 }
 
-static double scale_of(const op_call *c)
-{
-    const attention_params *p = c->params;
-    return isnan(p->scale) ? 1.0 / sqrt((double)c->shape[0].dim[c->shape[0].ndim - 1]) : p->scale;
-}
-
 static ito_dtype computed_in(const op_call *c)
 {
     return c->dtype[0] == ITO_BF16 ? ITO_F32 : c->dtype[0];
 }
 
-/* Queries in a block: as many as keep the scores in the second-level cache. */
-static int64_t block_queries(int64_t queries, int64_t keys, ito_dtype dtype)
+/* Without features scores are 0 by any scale. */
+static double scale_of(const attention_params *p, int64_t features)
 {
-    enum { SCORE_BYTES = 1 << 18, STEP = 16 };
-    int64_t fitting = SCORE_BYTES / ((int64_t)ito_dtype_size(dtype) * (keys > 0 ? keys : 1));
+    return isnan(p->scale) ? 1.0 / sqrt((double)(features > 0 ? features : 1)) : p->scale;
+}
+
+/* The shape of the scores, [.., T, S]. */
+static ito_shape scores_shape(const ito_shape *q, const ito_shape *k)
+{
+    ito_shape shape = *q;
+    shape.dim[shape.ndim - 1] = k->dim[k->ndim - 2];
+    return shape;
+}
+
+/* t seen in a shape that it broadcasts to. */
+static ito_tensor *broadcast_view(const ito_tensor *t, ito_shape shape)
+{
+    int front = shape.ndim - t->ndim;
+    int64_t stride[ITO_MAX_DIMS] = {0};
+    for (int i = front; i < shape.ndim; i++)
+        stride[i] = t->shape[i - front] == 1 ? 0 : t->stride[i - front];
+    return tensor_view(t, shape, stride, t->offset);
+}
+
+/* What forward and backward both work on. */
+typedef struct attention {
+    ito_dtype dtype; /* of scores and what is made of them */
+    const attention_params *params;
+    double scale;
+    matrices q, k, v;
+    matrices mask;        /* broadcast to the scores; t is NULL without one */
+    char *peak, *inverse; /* [batch][T] */
+    bool rows_differ;     /* each row of scores is a case of its own */
+} attention;
+
+static bool attention_of(const op_call *c, attention *a)
+{
+    const attention_params *p = c->params;
+    *a = (attention){.dtype = computed_in(c),
+                     .params = p,
+                     .scale = scale_of(p, c->shape[0].dim[c->shape[0].ndim - 1]),
+                     .q = matrices_of(c->in[0]),
+                     .k = matrices_of(c->in[1]),
+                     .v = matrices_of(c->in[2]),
+                     .peak = tensor_data(c->extra[0]),
+                     .inverse = tensor_data(c->extra[1]),
+                     .rows_differ = p->causal || p->dropout_p > 0 || c->in[3] != NULL};
+    if (c->in[3] == NULL)
+        return true;
+    ito_tensor *mask = broadcast_view(c->in[3], scores_shape(&c->shape[0], &c->shape[1]));
+    if (mask != NULL)
+        a->mask = matrices_of(mask);
+    return mask != NULL;
+}
+
+/* Queries in a block: as many as keep the scores in the second-level cache; few if causal, since
+ * keys are skipped by the block. */
+static int64_t block_queries(const attention *a)
+{
+    enum { SCORE_BYTES = 1 << 18, STEP = 16, CAUSAL = 64 };
+    int64_t queries = a->q.rows, keys = a->k.rows;
+    int64_t fitting = SCORE_BYTES / ((int64_t)ito_dtype_size(a->dtype) * (keys > 0 ? keys : 1));
     fitting = fitting < STEP ? STEP : fitting / STEP * STEP;
+    fitting = a->params->causal && fitting > CAUSAL ? CAUSAL : fitting;
     return fitting < queries ? fitting : queries;
 }
 
-/* The rows of a block: rows [first, first + count) of matrix i. */
+/* How many keys a query sees: the first ones. */
+static int64_t keys_seen(const attention *a, int64_t query)
+{
+    return a->params->causal && query < a->k.rows ? query + 1 : a->k.rows;
+}
+
+/* The rows of a block: rows [first, first + count) of matrix i, and the columns they have. */
 typedef struct block {
-    int64_t i, first, count;
+    int64_t i, first, count, keys;
 } block;
+
+static block block_at(const attention *a, int64_t i, int64_t first, int64_t step)
+{
+    int64_t left = a->q.rows - first, count = left < step ? left : step;
+    return (block){i, first, count, keys_seen(a, first + count - 1)};
+}
 
 /* Softmax rows over the threads there are. */
 enum { ROWS = 16 };
 
+/* ---- products ---- */
+
+/* scores [count, keys] (+)= the block's rows of `rows` times keys transposed. */
+static bool add_scores(const attention *a, const block *b, const matrices *rows,
+                       const matrices *keys, void *scores, bool accumulate)
+{
+    gemm_problem p = {.a_dtype = rows->t->dtype,
+                      .b_dtype = keys->t->dtype,
+                      .c_dtype = a->dtype,
+                      .m = b->count,
+                      .n = b->keys,
+                      .k = rows->columns,
+                      .a = matrix_row(rows, b->i, b->first),
+                      .a_row = rows->row,
+                      .a_col = rows->column,
+                      .b = matrix_row(keys, b->i, 0),
+                      .b_row = keys->column,
+                      .b_col = keys->row,
+                      .c = scores,
+                      .c_row = b->keys,
+                      .accumulate = accumulate};
+    return gemm(&p) == ITO_OK;
+}
+
+/* The block's rows of `to` (+)= p [count, keys] times values. */
+static bool add_values(const attention *a, const block *b, const void *p, const matrices *values,
+                       const matrices *to, bool accumulate)
+{
+    gemm_problem g = {.a_dtype = a->dtype,
+                      .b_dtype = values->t->dtype,
+                      .c_dtype = to->t->dtype,
+                      .m = b->count,
+                      .n = values->columns,
+                      .k = b->keys,
+                      .a = p,
+                      .a_row = b->keys,
+                      .a_col = 1,
+                      .b = matrix_row(values, b->i, 0),
+                      .b_row = values->row,
+                      .b_col = values->column,
+                      .c = matrix_row(to, b->i, b->first),
+                      .c_row = to->row,
+                      .accumulate = accumulate};
+    return gemm(&g) == ITO_OK;
+}
+
+/* to += p^T from, with p [count, keys] dense and from a block's rows: what queries add to keys. */
+static bool add_to_keys(const attention *a, const block *at, const void *p, const matrices *from,
+                        const matrices *to)
+{
+    gemm_problem g = {.a_dtype = a->dtype,
+                      .b_dtype = from->t->dtype,
+                      .c_dtype = a->dtype,
+                      .m = at->keys,
+                      .n = to->columns,
+                      .k = at->count,
+                      .a = p,
+                      .a_row = 1,
+                      .a_col = at->keys,
+                      .b = matrix_row(from, at->i, at->first),
+                      .b_row = from->row,
+                      .b_col = from->column,
+                      .c = matrix_row(to, at->i, 0),
+                      .c_row = to->row,
+                      .accumulate = at->first > 0 || a->params->causal};
+    return gemm(&g) == ITO_OK;
+}
+
+/* ---- masks and dropout, row by row ---- */
+
+#define MASK_ROW(name, real, type, masked)                                                         \
+    static bool name(real *score, const type *mask, int64_t step, int64_t n, real scale)           \
+    {                                                                                              \
+        const real none = -(real)INFINITY;                                                         \
+        bool any = false;                                                                          \
+        for (int64_t j = 0; j < n; j++) {                                                          \
+            const real x = score[j] * scale;                                                       \
+            const type m = mask[j * step];                                                         \
+            score[j] = masked;                                                                     \
+            any |= !(score[j] == none);                                                            \
+        }                                                                                          \
+        return any;                                                                                \
+    }
+MASK_ROW(mask_f32_by_bool, float, uint8_t, m != 0 ? x : none)
+MASK_ROW(mask_f32_by_f32, float, float, x + m)
+MASK_ROW(mask_f32_by_bf16, float, uint16_t, x + bf16_to_f32(m))
+MASK_ROW(mask_f64_by_bool, double, uint8_t, m != 0 ? x : none)
+MASK_ROW(mask_f64_by_f64, double, double, x + m)
+
+/* The first n scores of a row become scale score + mask; whether one of them is above -infinity. */
+static bool mask_row(const attention *a, const matrices *m, const block *b, int64_t r, void *row,
+                     int64_t n)
+{
+    const void *mask = matrix_row(m, b->i, b->first + r);
+    const ito_dtype type = m->t->dtype;
+    const int64_t step = m->column;
+    if (a->dtype == ITO_F64)
+        return type == ITO_BOOL ? mask_f64_by_bool(row, mask, step, n, a->scale)
+                                : mask_f64_by_f64(row, mask, step, n, a->scale);
+    const float scale = (float)a->scale;
+    return type == ITO_BOOL  ? mask_f32_by_bool(row, mask, step, n, scale)
+           : type == ITO_F32 ? mask_f32_by_f32(row, mask, step, n, scale)
+                             : mask_f32_by_bf16(row, mask, step, n, scale);
+}
+
+/* Element number s of row t of matrix i is number (i T + t) S + s of all. */
+static void drop_row(const attention *a, const block *b, int64_t r, void *row, int64_t n)
+{
+    const attention_params *p = a->params;
+    if (p->dropout_p > 0)
+        dropout_row(a->dtype, row, &p->generator, p->dropout_p,
+                    (b->i * a->q.rows + b->first + r) * a->k.rows, n);
+}
+
+/* What lies behind the keys that a query sees. */
+static void clear_rest(const attention *a, const block *b, char *row, int64_t seen)
+{
+    size_t size = ito_dtype_size(a->dtype);
+    memset(row + (size_t)seen * size, 0, (size_t)(b->keys - seen) * size);
+}
+
 /* ---- forward ---- */
 
-typedef struct attention_forward {
-    ito_dtype dtype; /* of scores and what is made of them */
-    double scale;
-    matrices q, k, v, out;
-    char *peak, *inverse; /* [batch][T] */
-} attention_forward;
-
-static void block_softmax(const attention_forward *a, const block *b, char *scores)
+static char *statistic(const attention *a, char *list, const block *b, int64_t r)
 {
-    int64_t size = (int64_t)ito_dtype_size(a->dtype), keys = a->k.rows;
-    char *peak = a->peak + (b->i * a->q.rows + b->first) * size;
-    char *inverse = a->inverse + (b->i * a->q.rows + b->first) * size;
-    const kernel_table *t = kernels(a->dtype);
-#pragma omp parallel for num_threads(threads_for(2 * b->count * keys)) schedule(static)
-    for (int64_t r = 0; r < b->count; r += ROWS) {
-        char *at = scores + r * keys * size;
-        t->softmax(at, at, b->count - r < ROWS ? b->count - r : ROWS, keys, a->scale,
-                   peak + r * size, inverse + r * size);
+    return list + (b->i * a->q.rows + b->first + r) * (int64_t)ito_dtype_size(a->dtype);
+}
+
+static void softmax_one_row(const attention *a, const block *b, int64_t r, char *row)
+{
+    size_t size = ito_dtype_size(a->dtype);
+    int64_t n = keys_seen(a, b->first + r);
+    char *peak = statistic(a, a->peak, b, r), *inverse = statistic(a, a->inverse, b, r);
+    bool masked = a->mask.t != NULL;
+    if (masked && !mask_row(a, &a->mask, b, r, row, n)) {
+        memset(peak, 0, size);
+        memset(inverse, 0, size);
+        clear_rest(a, b, row, 0);
+        return;
+    }
+    kernels(a->dtype)->softmax(row, row, 1, n, masked ? 1 : a->scale, peak, inverse);
+    drop_row(a, b, r, row, n);
+    clear_rest(a, b, row, n);
+}
+
+static void block_softmax(const attention *a, const block *b, char *scores)
+{
+    int64_t size = (int64_t)ito_dtype_size(a->dtype);
+#pragma omp parallel for num_threads(threads_for(2 * b->count * b->keys)) schedule(static)
+    for (int64_t first = 0; first < b->count; first += ROWS) {
+        int64_t rows = b->count - first < ROWS ? b->count - first : ROWS;
+        char *at = scores + first * b->keys * size;
+        for (int64_t r = first; a->rows_differ && r < first + rows; r++)
+            softmax_one_row(a, b, r, scores + r * b->keys * size);
+        if (!a->rows_differ)
+            kernels(a->dtype)->softmax(at, at, rows, b->keys, a->scale,
+                                       statistic(a, a->peak, b, first),
+                                       statistic(a, a->inverse, b, first));
     }
 }
 
-static bool forward_block(const attention_forward *a, const block *b, char *scores)
+/* One block, with room for as many matrices of its scores as it was asked for. */
+typedef bool block_function(const attention *a, const block *b, char *const *scores,
+                            const void *context);
+
+static bool forward_block(const attention *a, const block *b, char *const *scores,
+                          const void *context)
 {
-    int64_t keys = a->k.rows;
-    gemm_problem qk = {.a_dtype = a->q.t->dtype,
-                       .b_dtype = a->k.t->dtype,
-                       .c_dtype = a->dtype,
-                       .m = b->count,
-                       .n = keys,
-                       .k = a->q.columns,
-                       .a = matrix_row(&a->q, b->i, b->first),
-                       .a_row = a->q.row,
-                       .a_col = a->q.column,
-                       .b = matrix_row(&a->k, b->i, 0),
-                       .b_row = a->k.column,
-                       .b_col = a->k.row,
-                       .c = scores,
-                       .c_row = keys};
-    if (gemm(&qk) != ITO_OK)
+    const matrices *out = context;
+    if (!add_scores(a, b, &a->q, &a->k, scores[0], false))
         return false;
-    block_softmax(a, b, scores);
-    gemm_problem pv = {.a_dtype = a->dtype,
-                       .b_dtype = a->v.t->dtype,
-                       .c_dtype = a->out.t->dtype,
-                       .m = b->count,
-                       .n = a->v.columns,
-                       .k = keys,
-                       .a = scores,
-                       .a_row = keys,
-                       .a_col = 1,
-                       .b = matrix_row(&a->v, b->i, 0),
-                       .b_row = a->v.row,
-                       .b_col = a->v.column,
-                       .c = matrix_row(&a->out, b->i, b->first),
-                       .c_row = a->out.row};
-    return gemm(&pv) == ITO_OK;
+    block_softmax(a, b, scores[0]);
+    return add_values(a, b, scores[0], &a->v, out, false);
 }
 
 /* An error in a thread of the team was recorded there: say it in the caller's. */
@@ -146,9 +335,28 @@ static bool blocks_done(bool failed)
     return !failed;
 }
 
-static bool forward_blocks(const attention_forward *a, int64_t batch)
+enum { SCORES = 2 };
+
+static bool run_block(const attention *a, const block *b, int matrices_of_scores, block_function *f,
+                      const void *context)
 {
-    int64_t step = block_queries(a->q.rows, a->k.rows, a->dtype);
+    char *scores[SCORES] = {NULL};
+    bool done = true;
+    for (int i = 0; i < matrices_of_scores && done; i++) {
+        scores[i] = mem_alloc((size_t)(b->count * b->keys) * ito_dtype_size(a->dtype));
+        done = scores[i] != NULL;
+    }
+    done = done && f(a, b, scores, context);
+    for (int i = 0; i < matrices_of_scores; i++)
+        mem_free(scores[i]);
+    return done;
+}
+
+/* Blocks in any order, each of which has a result of its own. */
+static bool for_blocks(const attention *a, int64_t batch, int matrices_of_scores, block_function *f,
+                       const void *context)
+{
+    int64_t step = block_queries(a);
     if (batch == 0 || step == 0)
         return true;
     int64_t per_matrix = (a->q.rows + step - 1) / step, tasks = batch * per_matrix;
@@ -156,155 +364,143 @@ static bool forward_blocks(const attention_forward *a, int64_t batch)
     bool failed = false;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t task = 0; task < tasks; task++) {
-        block b = {.i = task / per_matrix, .first = task % per_matrix * step};
-        b.count = a->q.rows - b.first < step ? a->q.rows - b.first : step;
-        char *scores = mem_alloc((size_t)(b.count * a->k.rows) * ito_dtype_size(a->dtype));
-        if (scores == NULL || !forward_block(a, &b, scores)) {
+        block b = block_at(a, task / per_matrix, task % per_matrix * step, step);
+        if (!run_block(a, &b, matrices_of_scores, f, context)) {
 #pragma omp atomic write
             failed = true;
         }
-        mem_free(scores);
     }
     return blocks_done(failed);
 }
 
-static bool attention_fits(ito_shape q, ito_shape k, ito_shape v)
-{
-    bool fits = q.ndim >= 2 && k.ndim == q.ndim && v.ndim == q.ndim;
-    for (int i = 0; fits && i < q.ndim - 2; i++)
-        fits = q.dim[i] == k.dim[i] && q.dim[i] == v.dim[i];
-    fits = fits && q.dim[q.ndim - 1] == k.dim[q.ndim - 1] && k.dim[q.ndim - 2] == v.dim[q.ndim - 2];
-    if (!fits)
-        ito_error_set(ITO_ERR_SHAPE,
-                      "scaled_dot_product_attention: q %s, k %s and v %s do not fit: [.., T, D], "
-                      "[.., S, D] and [.., S, E]",
-                      shape_str(q), shape_str(k), shape_str(v));
-    return fits;
-}
-
 ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
 {
-    if (!attention_fits(c->shape[0], c->shape[1], c->shape[2]))
-        return NULL;
     ito_shape shape = c->shape[0], rows = shape;
     rows.ndim--;
     shape.dim[shape.ndim - 1] = c->shape[2].dim[shape.ndim - 1];
     ito_tensor *out = tensor_empty(shape, c->dtype[0]);
     c->extra[0] = tensor_empty(rows, computed_in(c));
     c->extra[1] = tensor_empty(rows, computed_in(c));
-    if (out == NULL || c->extra[0] == NULL || c->extra[1] == NULL)
+    attention a;
+    if (out == NULL || c->extra[0] == NULL || c->extra[1] == NULL || !attention_of(c, &a))
         return NULL;
-    attention_forward a = {.dtype = computed_in(c),
-                           .scale = scale_of(c),
-                           .q = matrices_of(c->in[0]),
-                           .k = matrices_of(c->in[1]),
-                           .v = matrices_of(c->in[2]),
-                           .out = matrices_of(out),
-                           .peak = tensor_data(c->extra[0]),
-                           .inverse = tensor_data(c->extra[1])};
-    return forward_blocks(&a, batch_of(shape)) ? out : NULL;
+    matrices to = matrices_of(out);
+    return for_blocks(&a, batch_of(shape), 1, forward_block, &to) ? out : NULL;
+}
+
+/* ---- probabilities again, and what goes through softmax ---- */
+
+/* Scores become probabilities, none of them dropped. */
+static void recompute_row(const attention *a, const block *b, int64_t r, char *p, int64_t n)
+{
+    bool masked = a->mask.t != NULL;
+    if (masked)
+        mask_row(a, &a->mask, b, r, p, n);
+    kernels(a->dtype)->softmax_recompute(p, p, 1, n, masked ? 1 : a->scale,
+                                         statistic(a, a->peak, b, r),
+                                         statistic(a, a->inverse, b, r));
+}
+
+/* What block_gradient does to one row. */
+typedef void row_function(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                          const void *context);
+
+/* scores becomes the probabilities that meet the values. ds goes through softmax in place, whose
+ * Jacobian is symmetric: from the gradient of the probabilities to that of the scores, or from the
+ * tangent of the scores to that of the probabilities. */
+static void block_gradient(const attention *a, const block *b, char *scores, char *ds,
+                           row_function *f, const void *context)
+{
+    int64_t row = b->keys * (int64_t)ito_dtype_size(a->dtype);
+    const kernel_table *t = kernels(a->dtype);
+#pragma omp parallel for num_threads(threads_for(2 * b->count * b->keys)) schedule(static)
+    for (int64_t first = 0; first < b->count; first += ROWS) {
+        int64_t rows = b->count - first < ROWS ? b->count - first : ROWS;
+        char *p = scores + first * row, *d = ds + first * row;
+        for (int64_t r = first; a->rows_differ && r < first + rows; r++)
+            f(a, b, r, scores + r * row, ds + r * row, context);
+        if (!a->rows_differ) {
+            t->softmax_recompute(p, p, rows, b->keys, a->scale, statistic(a, a->peak, b, first),
+                                 statistic(a, a->inverse, b, first));
+            t->softmax_backward(d, p, d, rows, b->keys, a->scale);
+        }
+    }
 }
 
 /* ---- backward ---- */
 
 typedef struct attention_backward {
-    attention_forward forward;
+    attention forward;
     matrices dy, dq, dk, dv; /* dq, dk, dv: t is NULL where not wanted */
+    matrices dmask;          /* broadcast to the scores, likewise */
+    bool dmask_shared;       /* by the matrices of the batch */
 } attention_backward;
 
-/* scores becomes the probabilities and dp, in place, the gradient of the scores. */
-static void block_gradient(const attention_backward *w, const block *b, char *scores, char *dp)
+static void gradient_of_one_row(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                                const void *context)
 {
-    const attention_forward *a = &w->forward;
-    int64_t size = (int64_t)ito_dtype_size(a->dtype), keys = a->k.rows;
-    const char *peak = a->peak + (b->i * a->q.rows + b->first) * size;
-    const char *inverse = a->inverse + (b->i * a->q.rows + b->first) * size;
-    const kernel_table *t = kernels(a->dtype);
-#pragma omp parallel for num_threads(threads_for(2 * b->count * keys)) schedule(static)
-    for (int64_t r = 0; r < b->count; r += ROWS) {
-        int64_t rows = b->count - r < ROWS ? b->count - r : ROWS;
-        char *p = scores + r * keys * size, *ds = dp + r * keys * size;
-        t->softmax_recompute(p, p, rows, keys, a->scale, peak + r * size, inverse + r * size);
-        t->softmax_backward(ds, p, ds, rows, keys, a->scale);
+    const attention_backward *w = context;
+    int64_t n = keys_seen(a, b->first + r);
+    recompute_row(a, b, r, p, n);
+    drop_row(a, b, r, ds, n);
+    kernels(a->dtype)->softmax_backward(ds, p, ds, 1, n, w->dmask.t != NULL ? 1 : a->scale);
+    drop_row(a, b, r, p, n);
+    clear_rest(a, b, p, n);
+    clear_rest(a, b, ds, n);
+}
+
+/* A row's gradient goes to that of the mask, and becomes what the scores had before their scale. */
+static void add_row_to_mask(const attention_backward *w, const block *b, int64_t r, char *ds)
+{
+    ito_dtype dtype = w->forward.dtype;
+    const kernel_table *t = kernels(dtype);
+    char *to = matrix_row(&w->dmask, b->i, b->first + r);
+    if (w->dmask.column == 0) {
+        double sum = dtype == ITO_F64 ? *(double *)to : (double)*(float *)to;
+        t->sum_row(&sum, ds, 1, b->keys);
+        if (dtype == ITO_F64)
+            *(double *)to = sum;
+        else
+            *(float *)to = (float)sum;
+    } else {
+        t->add(to, to, 1, ds, 1, b->keys, 0, 0);
     }
+    t->scale_shift(ds, ds, 1, b->keys, w->forward.scale, 0);
 }
 
-/* c [m, n] = a b, with a a block's rows [m, k] of something, b the whole matrix i of b or, if
- * transposed, its transpose. The transpose makes scores, of type dtype, of what the inputs are;
- * without it, it is the other way round. */
-static bool rows_product(ito_dtype dtype, const block *at, const void *a, int64_t a_row,
-                         int64_t a_column, const matrices *b, bool transposed, void *c,
-                         int64_t c_row)
+static void add_to_mask(const attention_backward *w, const block *b, char *ds)
 {
-    ito_dtype input = b->t->dtype;
-    gemm_problem p = {.a_dtype = transposed ? input : dtype,
-                      .b_dtype = input,
-                      .c_dtype = transposed ? dtype : input,
-                      .m = at->count,
-                      .n = transposed ? b->rows : b->columns,
-                      .k = transposed ? b->columns : b->rows,
-                      .a = a,
-                      .a_row = a_row,
-                      .a_col = a_column,
-                      .b = matrix_row(b, at->i, 0),
-                      .b_row = transposed ? b->column : b->row,
-                      .b_col = transposed ? b->row : b->column,
-                      .c = c,
-                      .c_row = c_row};
-    return gemm(&p) == ITO_OK;
-}
-
-/* to += p^T from, with p [count, keys] dense and from a block's rows: what queries add to keys. */
-static bool add_to_keys(ito_dtype dtype, const block *at, const void *p, const matrices *from,
-                        const matrices *to)
-{
-    gemm_problem g = {.a_dtype = dtype,
-                      .b_dtype = from->t->dtype,
-                      .c_dtype = dtype,
-                      .m = to->rows,
-                      .n = to->columns,
-                      .k = at->count,
-                      .a = p,
-                      .a_row = 1,
-                      .a_col = to->rows,
-                      .b = matrix_row(from, at->i, at->first),
-                      .b_row = from->row,
-                      .b_col = from->column,
-                      .c = matrix_row(to, at->i, 0),
-                      .c_row = to->row,
-                      .accumulate = at->first > 0};
-    return gemm(&g) == ITO_OK;
+    int64_t row = b->keys * (int64_t)ito_dtype_size(w->forward.dtype);
+    int64_t work = w->dmask.row == 0 ? 0 : b->count * b->keys; /* one row for all: in order */
+    PARALLEL_FOR(r, b->count, work, add_row_to_mask(w, b, r, ds + r * row));
 }
 
 static bool backward_block(const attention_backward *w, const block *b, char *scores, char *dp)
 {
-    const attention_forward *a = &w->forward;
-    int64_t keys = a->k.rows;
-    bool done = rows_product(a->dtype, b, matrix_row(&a->q, b->i, b->first), a->q.row, a->q.column,
-                             &a->k, true, scores, keys) &&
-                rows_product(a->dtype, b, matrix_row(&w->dy, b->i, b->first), w->dy.row,
-                             w->dy.column, &a->v, true, dp, keys);
-    if (!done)
+    const attention *a = &w->forward;
+    if (!add_scores(a, b, &a->q, &a->k, scores, false) ||
+        !add_scores(a, b, &w->dy, &a->v, dp, false))
         return false;
-    block_gradient(w, b, scores, dp);
-    if (w->dv.t != NULL && !add_to_keys(a->dtype, b, scores, &w->dy, &w->dv))
+    block_gradient(a, b, scores, dp, gradient_of_one_row, w);
+    if (w->dmask.t != NULL)
+        add_to_mask(w, b, dp);
+    if (w->dv.t != NULL && !add_to_keys(a, b, scores, &w->dy, &w->dv))
         return false;
-    if (w->dk.t != NULL && !add_to_keys(a->dtype, b, dp, &a->q, &w->dk))
+    if (w->dk.t != NULL && !add_to_keys(a, b, dp, &a->q, &w->dk))
         return false;
-    return w->dq.t == NULL || rows_product(a->dtype, b, dp, keys, 1, &a->k, false,
-                                           matrix_row(&w->dq, b->i, b->first), w->dq.row);
+    return w->dq.t == NULL || add_values(a, b, dp, &a->k, &w->dq, false);
 }
 
 /* All the blocks of one matrix, in order. */
 static bool backward_matrix(const attention_backward *w, int64_t i)
 {
-    const attention_forward *a = &w->forward;
-    int64_t step = block_queries(a->q.rows, a->k.rows, a->dtype);
+    const attention *a = &w->forward;
+    int64_t step = block_queries(a);
     size_t bytes = (size_t)(step * a->k.rows) * ito_dtype_size(a->dtype);
     char *scores = mem_alloc(bytes), *dp = scores == NULL ? NULL : mem_alloc(bytes);
     bool done = dp != NULL;
     for (int64_t first = 0; done && first < a->q.rows; first += step) {
-        block b = {i, first, a->q.rows - first < step ? a->q.rows - first : step};
+        block b = block_at(a, i, first, step);
         done = backward_block(w, &b, scores, dp);
     }
     mem_free(scores);
@@ -314,8 +510,9 @@ static bool backward_matrix(const attention_backward *w, int64_t i)
 
 static bool backward_matrices(const attention_backward *w, int64_t batch)
 {
-    const attention_forward *a = &w->forward;
-    int threads = 2 * batch < ito_threads() ? 1 : threads_for(batch * a->q.rows * a->k.rows);
+    const attention *a = &w->forward;
+    bool in_order = w->dmask_shared || 2 * batch < ito_threads();
+    int threads = in_order ? 1 : threads_for(batch * a->q.rows * a->k.rows);
     bool failed = false;
 #pragma omp parallel for num_threads(threads) schedule(dynamic)
     for (int64_t i = 0; i < batch; i++)
@@ -326,7 +523,7 @@ static bool backward_matrices(const attention_backward *w, int64_t batch)
     return blocks_done(failed);
 }
 
-/* A gradient to be filled; zero at once where there are no queries that could. */
+/* A gradient to be filled; zero at once where nothing may come, or it is added to. */
 static bool make_gradient(const op_call *c, int64_t i, ito_dtype dtype, ito_tensor **dx,
                           matrices *m)
 {
@@ -335,9 +532,15 @@ static bool make_gradient(const op_call *c, int64_t i, ito_dtype dtype, ito_tens
     dx[i] = tensor_empty(c->shape[i], dtype);
     if (dx[i] == NULL)
         return false;
-    *m = matrices_of(dx[i]);
-    if (c->shape[0].dim[c->shape[0].ndim - 2] == 0)
+    const attention_params *p = c->params;
+    if (i == 3 || p->causal || c->shape[0].dim[c->shape[0].ndim - 2] == 0)
         tensor_fill(dx[i], 0);
+    ito_tensor *scores = NULL;
+    if (i == 3)
+        scores = broadcast_view(dx[3], scores_shape(&c->shape[0], &c->shape[1]));
+    if (i == 3 && scores == NULL)
+        return false;
+    *m = matrices_of(i == 3 ? scores : dx[i]);
     return true;
 }
 
@@ -353,37 +556,311 @@ static bool round_gradient(const op_call *c, int64_t i, ito_tensor **dx)
     return rounded != NULL;
 }
 
+/* Whether matrices of the batch lie in one place. */
+static bool repeats(const ito_tensor *t)
+{
+    for (int i = 0; t != NULL && i < t->ndim - 2; i++)
+        if (t->shape[i] > 1 && t->stride[i] == 0)
+            return true;
+    return false;
+}
+
 bool op_scaled_dot_product_attention_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
-    attention_backward w = {.forward = {.dtype = computed_in(c),
-                                        .scale = scale_of(c),
-                                        .q = matrices_of(c->in[0]),
-                                        .k = matrices_of(c->in[1]),
-                                        .v = matrices_of(c->in[2]),
-                                        .peak = tensor_data(c->extra[0]),
-                                        .inverse = tensor_data(c->extra[1])},
-                            .dy = matrices_of(dy)};
-    ito_dtype sums = w.forward.dtype;
-    return make_gradient(c, 0, c->dtype[0], dx, &w.dq) && make_gradient(c, 1, sums, dx, &w.dk) &&
-           make_gradient(c, 2, sums, dx, &w.dv) && backward_matrices(&w, batch_of(c->shape[0])) &&
-           round_gradient(c, 1, dx) && round_gradient(c, 2, dx);
+    attention_backward w = {.dy = matrices_of(dy)};
+    ito_dtype sums = computed_in(c);
+    if (!attention_of(c, &w.forward) || !make_gradient(c, 0, c->dtype[0], dx, &w.dq) ||
+        !make_gradient(c, 1, sums, dx, &w.dk) || !make_gradient(c, 2, sums, dx, &w.dv) ||
+        !make_gradient(c, 3, sums, dx, &w.dmask))
+        return false;
+    w.dmask_shared = repeats(w.dmask.t);
+    return backward_matrices(&w, batch_of(c->shape[0])) && round_gradient(c, 1, dx) &&
+           round_gradient(c, 2, dx) && round_gradient(c, 3, dx);
+}
+
+/* ---- forward mode ---- */
+
+/* O' = P' V + P V' with P' = P o (S' - rowsum(P o S')) and S' = scale (Q' K^T + Q K'^T) + mask'. */
+typedef struct attention_tangent {
+    matrices q, k, v, mask; /* tangents: t is NULL for zero */
+    matrices out;
+} attention_tangent;
+
+static void tangent_of_one_row(const attention *a, const block *b, int64_t r, char *p, char *ds,
+                               const void *context)
+{
+    const attention_tangent *w = context;
+    int64_t n = keys_seen(a, b->first + r);
+    recompute_row(a, b, r, p, n);
+    if (w->mask.t != NULL)
+        mask_row(a, &w->mask, b, r, ds, n);
+    kernels(a->dtype)->softmax_backward(ds, p, ds, 1, n, w->mask.t != NULL ? 1 : a->scale);
+    drop_row(a, b, r, ds, n);
+    drop_row(a, b, r, p, n);
+    clear_rest(a, b, p, n);
+    clear_rest(a, b, ds, n);
+}
+
+static bool tangent_block(const attention *a, const block *b, char *const *scores,
+                          const void *context)
+{
+    const attention_tangent *w = context;
+    char *p = scores[0], *ds = scores[1];
+    size_t bytes = (size_t)(b->count * b->keys) * ito_dtype_size(a->dtype);
+    bool of_scores = w->q.t != NULL || w->k.t != NULL || w->mask.t != NULL;
+    if (w->q.t == NULL)
+        memset(ds, 0, bytes);
+    if (!add_scores(a, b, &a->q, &a->k, p, false) ||
+        (w->q.t != NULL && !add_scores(a, b, &w->q, &a->k, ds, false)) ||
+        (w->k.t != NULL && !add_scores(a, b, &a->q, &w->k, ds, true)))
+        return false;
+    block_gradient(a, b, p, ds, tangent_of_one_row, w);
+    return (!of_scores || add_values(a, b, ds, &a->v, &w->out, false)) &&
+           (w->v.t == NULL || add_values(a, b, p, &w->v, &w->out, of_scores));
+}
+
+bool tangent_scaled_dot_product_attention(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
+{
+    attention a;
+    attention_tangent w = {0};
+    matrices *tangents[] = {&w.q, &w.k, &w.v, &w.mask};
+    ito_shape scores = scores_shape(&c->shape[0], &c->shape[1]);
+    ito_tensor *mask = t[3] == NULL ? NULL : broadcast_view(t[3], scores);
+    ito_tensor *out =
+        tensor_empty(ito_shape_of(c->out), computed_in(c)); /* sums are rounded once */
+    if (out == NULL || (t[3] != NULL && mask == NULL) || !attention_of(c, &a))
+        return false;
+    for (int i = 0; i < 4; i++)
+        if (t[i] != NULL)
+            *tangents[i] = matrices_of(i == 3 ? mask : t[i]);
+    w.out = matrices_of(out);
+    if (!for_blocks(&a, batch_of(c->shape[0]), 2, tangent_block, &w))
+        return false;
+    *dt = out->dtype == c->dtype[0] ? out : tensor_empty(ito_shape_of(out), c->dtype[0]);
+    if (*dt != NULL && *dt != out)
+        tensor_copy(*dt, out);
+    return *dt != NULL;
 }
 
 /* ---- the definition ---- */
+
+/* Where query i sees key j. */
+static ito_tensor *causal_mask(int64_t queries, int64_t keys)
+{
+    ito_tensor *query = ito_arange(0, (double)queries, 1, ITO_I64);
+    return ito_ge(ito_unsqueeze(query, 1), ito_arange(0, (double)keys, 1, ITO_I64));
+}
+
+static ito_tensor *masked_scores(ito_tensor *scores, ito_tensor *mask, bool causal)
+{
+    if (scores == NULL)
+        return NULL;
+    ito_tensor *none = ito_scalar(-HUGE_VAL, scores->dtype);
+    if (mask != NULL && mask->dtype == ITO_BOOL)
+        scores = ito_where(mask, scores, none);
+    else if (mask != NULL)
+        scores = ito_add(scores, ito_cast(mask, scores->dtype));
+    if (causal)
+        scores = ito_where(causal_mask(ito_size(scores, -2), ito_size(scores, -1)), scores, none);
+    return scores;
+}
+
+/* Softmax, and 0 for rows of nothing but -infinity, without a NaN on the way. */
+static ito_tensor *softmax_or_nothing(ito_tensor *scores)
+{
+    if (scores == NULL || ito_size(scores, -1) == 0)
+        return scores;
+    ito_tensor *peak = ito_max(ito_detach(scores), .dims = ITO_DIMS(-1), .keepdim = true);
+    ito_tensor *any = ito_ne(peak, ito_scalar(-HUGE_VAL, scores->dtype));
+    ito_tensor *zero = ito_scalar(0, scores->dtype);
+    return ito_where(any, ito_softmax(ito_where(any, scores, zero), -1), zero);
+}
 
 ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int64_t n,
                                                       const void *params)
 {
     (void)n;
-    ito_shape q = ito_shape_of(in[0]);
-    op_call c = {.params = params, .shape = &q};
-    ito_tensor *scores = ito_matmul(in[0], ito_transpose(in[1], -2, -1));
-    return ito_matmul(ito_softmax(ito_mul_scalar(scores, scale_of(&c)), -1), in[2]);
+    const attention_params *p = params;
+    ito_tensor *scores = ito_mul_scalar(ito_matmul(in[0], ito_transpose(in[1], -2, -1)),
+                                        scale_of(p, ito_size(in[0], -1)));
+    ito_tensor *weights = in[3] == NULL && !p->causal
+                              ? ito_softmax(scores, -1)
+                              : softmax_or_nothing(masked_scores(scores, in[3], p->causal));
+    if (p->dropout_p > 0) { /* as a list, whose numbers are row-major */
+        ito_generator g = p->generator;
+        weights = ito_reshape_to(ito_dropout(ito_reshape(weights, -1), p->dropout_p, &g),
+                                 ito_shape_of(weights));
+    }
+    return ito_matmul(weights, in[2]);
+}
+
+/* ---- the operation ---- */
+
+static bool types_fit(const ito_tensor *q, const ito_tensor *k, const ito_tensor *v,
+                      const ito_tensor *mask)
+{
+    static const char *const op = "scaled_dot_product_attention";
+    const ito_tensor *t[] = {q, k, v};
+    for (int i = 0; i < 3; i++) {
+        if (t[i]->dtype != ITO_F32 && t[i]->dtype != ITO_F64 && t[i]->dtype != ITO_BF16)
+            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                               op, ito_dtype_name(t[i]->dtype));
+        if (t[i]->dtype != q->dtype)
+            return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", op,
+                               ito_dtype_name(q->dtype), tensor_shape_str(q),
+                               ito_dtype_name(t[i]->dtype), tensor_shape_str(t[i]));
+    }
+    if (mask == NULL || mask->dtype == ITO_BOOL || mask->dtype == q->dtype ||
+        (mask->dtype == ITO_F32 && q->dtype == ITO_BF16))
+        return true;
+    return error_false(ITO_ERR_DTYPE, "%s: the mask beside %s is bool or %s, not %s (see ito_cast)",
+                       op, ito_dtype_name(q->dtype), ito_dtype_name(q->dtype),
+                       ito_dtype_name(mask->dtype));
+}
+
+/* [batch.., rows, columns] of q, k and v with one batch for all, the broadcast one. */
+static bool broadcast_batches(ito_shape *q, ito_shape *k, ito_shape *v)
+{
+    ito_shape *all[] = {q, k, v}, batch = {0};
+    for (int i = 0; i < 3; i++) {
+        ito_shape own = *all[i];
+        own.ndim -= 2;
+        if (!shape_broadcast(batch, own, &batch))
+            return false;
+    }
+    for (int i = 0; i < 3; i++) {
+        ito_shape own = *all[i], full = batch;
+        full.dim[full.ndim++] = own.dim[own.ndim - 2];
+        full.dim[full.ndim++] = own.dim[own.ndim - 1];
+        *all[i] = full;
+    }
+    return true;
+}
+
+static bool shapes_fit(ito_shape *q, ito_shape *k, ito_shape *v)
+{
+    ito_shape given[] = {*q, *k, *v};
+    bool fits = q->ndim >= 2 && k->ndim >= 2 && v->ndim >= 2 &&
+                q->dim[q->ndim - 1] == k->dim[k->ndim - 1] &&
+                k->dim[k->ndim - 2] == v->dim[v->ndim - 2] && broadcast_batches(q, k, v);
+    if (!fits)
+        ito_error_set(ITO_ERR_SHAPE,
+                      "scaled_dot_product_attention: q %s, k %s and v %s do not fit: [.., T, D], "
+                      "[.., S, D] and [.., S, E]",
+                      shape_str(given[0]), shape_str(given[1]), shape_str(given[2]));
+    return fits;
+}
+
+static bool mask_fits(const ito_tensor *mask, ito_shape scores)
+{
+    ito_shape both;
+    if (mask == NULL ||
+        (shape_broadcast(ito_shape_of(mask), scores, &both) && shape_equal(both, scores)))
+        return true;
+    return error_false(ITO_ERR_SHAPE,
+                       "scaled_dot_product_attention: the mask %s does not broadcast to the scores "
+                       "%s",
+                       tensor_shape_str(mask), shape_str(scores));
+}
+
+static ito_tensor *expanded(ito_tensor *t, ito_shape shape)
+{
+    return shape_equal(ito_shape_of(t), shape) ? t : ito_expand_to(t, shape);
+}
+
+static ito_tensor *attend(ito_tensor *q, ito_tensor *k, ito_tensor *v, ito_tensor *mask,
+                          const attention_params *p)
+{
+    if (q == NULL || k == NULL || v == NULL)
+        return NULL;
+    ito_shape shape[] = {ito_shape_of(q), ito_shape_of(k), ito_shape_of(v)};
+    if (!shapes_fit(&shape[0], &shape[1], &shape[2]) ||
+        !mask_fits(mask, scores_shape(&shape[0], &shape[1])))
+        return NULL;
+    ito_tensor *in[] = {expanded(q, shape[0]), expanded(k, shape[1]), expanded(v, shape[2]), mask};
+    return op_apply_optional(OP_scaled_dot_product_attention, in, 4, 1 << 3, p, sizeof *p);
+}
+
+/* [.., heads, rows, columns] to [.., groups, size, rows, columns]: a view. */
+static ito_tensor *in_groups(ito_tensor *t, int64_t groups, int64_t size)
+{
+    if (t == NULL)
+        return NULL;
+    ito_shape shape = ito_shape_of(t);
+    int heads = shape.ndim - 3;
+    for (int i = shape.ndim++; i > heads; i--)
+        shape.dim[i] = shape.dim[i - 1];
+    shape.dim[heads] = groups;
+    shape.dim[heads + 1] = size;
+    return ito_reshape_to(t, shape);
+}
+
+static int64_t heads_of(const ito_tensor *t)
+{
+    return t->ndim < 3 ? -1 : t->shape[t->ndim - 3];
+}
+
+/* A group of query heads is a batch axis along which keys and values repeat. */
+static ito_tensor *attend_in_groups(ito_tensor *q, ito_tensor *k, ito_tensor *v, ito_tensor *mask,
+                                    const attention_params *p)
+{
+    int64_t heads = heads_of(q), groups = heads_of(k), axes = q->ndim;
+    axes = k->ndim > axes ? k->ndim : axes;
+    axes = v->ndim > axes ? v->ndim : axes;
+    if (heads < 0 || groups < 1 || heads_of(v) != groups || heads % groups != 0 ||
+        axes == ITO_MAX_DIMS)
+        return error_null(ITO_ERR_SHAPE,
+                          "scaled_dot_product_attention: q %s, k %s and v %s do not form groups: "
+                          "[.., heads, T, D], [.., groups, S, D] and [.., groups, S, E] of up to "
+                          "7 axes",
+                          tensor_shape_str(q), tensor_shape_str(k), tensor_shape_str(v));
+    ito_shape one_for_all = ito_shape_of(q), k_shape = ito_shape_of(k), v_shape = ito_shape_of(v);
+    k_shape.dim[k_shape.ndim - 3] = v_shape.dim[v_shape.ndim - 3] = heads;
+    if (!shapes_fit(&one_for_all, &k_shape, &v_shape) ||
+        !mask_fits(mask, scores_shape(&one_for_all, &k_shape)))
+        return NULL;
+    int64_t size = heads / groups;
+    if (mask != NULL && mask->ndim >= 3)
+        mask = heads_of(mask) == 1 ? in_groups(mask, 1, 1) : in_groups(mask, groups, size);
+    ito_tensor *y = attend(in_groups(q, groups, size), in_groups(k, groups, 1),
+                           in_groups(v, groups, 1), mask, p);
+    one_for_all.dim[one_for_all.ndim - 1] = v_shape.dim[v_shape.ndim - 1];
+    return y == NULL ? NULL : ito_reshape_to(y, one_for_all);
+}
+
+/* How many probabilities there are, or -1. */
+static int64_t weights_of(const ito_tensor *y, const ito_tensor *k)
+{
+    ito_shape shape = ito_shape_of(y);
+    shape.dim[shape.ndim - 1] = k->shape[k->ndim - 2];
+    return shape_numel(shape);
 }
 
 ito_tensor *ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
                                                   ito_scaled_dot_product_attention_options options)
 {
-    attention_params p = {options.scale};
-    return op_apply(OP_scaled_dot_product_attention, (ito_tensor *[]){q, k, v}, 3, &p, sizeof p);
+    ito_generator *g = options.generator;
+    attention_params p = {options.scale, options.is_causal, options.dropout_p, {0}};
+    if (q == NULL || k == NULL || v == NULL) /* says which, if no earlier error does */
+        return op_apply_optional(OP_scaled_dot_product_attention,
+                                 (ito_tensor *[]){q, k, v, options.attn_mask}, 4, 1 << 3, &p,
+                                 sizeof p);
+    if (!(p.dropout_p >= 0 && p.dropout_p < 1))
+        return error_null(ITO_ERR_RANGE,
+                          "scaled_dot_product_attention: probability %g is not in [0, 1)",
+                          p.dropout_p);
+    if (p.dropout_p > 0 && g == NULL)
+        return error_null(ITO_ERR_ARGUMENT,
+                          "scaled_dot_product_attention: dropout without a generator");
+    if (!types_fit(q, k, v, options.attn_mask))
+        return NULL;
+    if (p.dropout_p > 0)
+        p.generator = *g;
+    ito_scope_begin();
+    ito_tensor *y = ito_keep(options.enable_gqa ? attend_in_groups(q, k, v, options.attn_mask, &p)
+                                                : attend(q, k, v, options.attn_mask, &p));
+    ito_scope_end();
+    if (y != NULL && p.dropout_p > 0)
+        g->offset += (uint64_t)(weights_of(y, k) + 3) / 4;
+    return y;
 }

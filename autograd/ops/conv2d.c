@@ -4,15 +4,8 @@
  * weights lie channels-last in memory; whatever does not is copied first. Beside images in bf16,
  * weights, bias and their gradients are f32.
  */
-#include "autograd/op.h"
+#include "autograd/ops/conv2d.h"
 #include "tensor/conv/conv.h"
-
-/* The options, and the sizes that cannot be told from two of x, w and y. */
-typedef struct conv_params {
-    int64_t stride, padding, padding_end, dilation, groups;
-    int64_t h, w;   /* of x, for conv2d_data */
-    int64_t kh, kw; /* for conv2d_weight */
-} conv_params;
 
 static conv_shape make_shape(const conv_params *p, ito_shape x, ito_shape w, ito_shape y)
 {
@@ -25,71 +18,20 @@ static conv_shape make_shape(const conv_params *p, ito_shape x, ito_shape w, ito
                         .co = y.dim[1],
                         .kh = w.dim[2],
                         .kw = w.dim[3],
-                        .stride_h = p->stride,
-                        .stride_w = p->stride,
-                        .pad_top = p->padding,
-                        .pad_left = p->padding,
-                        .dilation_h = p->dilation,
-                        .dilation_w = p->dilation,
+                        .stride_h = p->stride[0],
+                        .stride_w = p->stride[1],
+                        .pad_top = p->padding[0],
+                        .pad_left = p->padding[1],
+                        .dilation_h = p->dilation[0],
+                        .dilation_w = p->dilation[1],
                         .groups = p->groups};
 }
 
-/* How many places a kernel takes along an axis of this size; 0 if it does not fit. */
-static int64_t places(const conv_params *p, int64_t size, int64_t kernel)
+/* How many places a kernel takes along axis i, of this size. */
+static int64_t places(const conv_params *p, int i, int64_t size, int64_t kernel)
 {
-    int64_t padded = size + 2 * p->padding + p->padding_end;
-    int64_t reach = checked_mul(kernel - 1, p->dilation);
-    return reach < 0 || reach >= padded ? 0 : (padded - reach - 1) / p->stride + 1;
-}
-
-static bool options_fit(const conv_params *p)
-{
-    bool fit = p->stride >= 1 && p->stride <= INT32_MAX && p->dilation >= 1 &&
-               p->dilation <= INT32_MAX && p->padding >= 0 && p->padding <= INT32_MAX &&
-               p->padding_end >= 0 && p->padding_end <= INT32_MAX && p->groups >= 1;
-    if (!fit)
-        ito_error_set(ITO_ERR_ARGUMENT,
-                      "conv2d: stride %" PRId64 ", padding %" PRId64 " and %" PRId64
-                      ", dilation %" PRId64 ", groups %" PRId64
-                      " are out of range: at least 1, padding 0",
-                      p->stride, p->padding, p->padding_end, p->dilation, p->groups);
-    return fit;
-}
-
-static bool shapes_fit(const conv_params *p, ito_shape x, ito_shape w)
-{
-    if (x.ndim != 4 || w.ndim != 4)
-        return error_false(
-            ITO_ERR_SHAPE,
-            "conv2d: x %s and weight %s must be [N, C, H, W] and [O, C / groups, KH, KW]",
-            shape_str(x), shape_str(w));
-    if (x.dim[1] % p->groups != 0 || w.dim[0] % p->groups != 0)
-        return error_false(ITO_ERR_SHAPE,
-                           "conv2d: %" PRId64 " groups do not divide %" PRId64 " and %" PRId64
-                           " channels",
-                           p->groups, x.dim[1], w.dim[0]);
-    if (x.dim[1] / p->groups != w.dim[1])
-        return error_false(ITO_ERR_SHAPE,
-                           "conv2d: x has %" PRId64 " channels in %" PRId64
-                           " groups, weight takes %" PRId64 " a group",
-                           x.dim[1], p->groups, w.dim[1]);
-    if (w.dim[2] < 1 || w.dim[3] < 1 || places(p, x.dim[2], w.dim[2]) == 0 ||
-        places(p, x.dim[3], w.dim[3]) == 0)
-        return error_false(ITO_ERR_SHAPE,
-                           "conv2d: a kernel of %" PRId64 " x %" PRId64 ", dilation %" PRId64
-                           ", does not fit an image of %" PRId64 " x %" PRId64
-                           " with padding %" PRId64 " and %" PRId64,
-                           w.dim[2], w.dim[3], p->dilation, x.dim[2], x.dim[3], p->padding,
-                           p->padding_end);
-    return true;
-}
-
-static bool bias_fits(const ito_tensor *bias, ito_shape w)
-{
-    if (bias == NULL || (bias->ndim == 1 && bias->shape[0] == w.dim[0]))
-        return true;
-    return error_false(ITO_ERR_SHAPE, "conv2d: bias %s does not fit weight %s",
-                       tensor_shape_str(bias), shape_str(w));
+    int64_t padded = size + 2 * p->padding[i] + p->padding_end[i];
+    return (padded - (kernel - 1) * p->dilation[i] - 1) / p->stride[i] + 1;
 }
 
 /* Of [N, O, 1, 1], which all pixels of an image share. */
@@ -98,30 +40,14 @@ static bool is_per_image(ito_shape add, ito_shape y)
     return add.ndim == 4 && add.dim[2] == 1 && add.dim[3] == 1 && !shape_equal(add, y);
 }
 
-static bool add_fits(const ito_tensor *add, ito_shape y)
-{
-    ito_shape shape = ito_shape_of(add);
-    if (add == NULL || shape_equal(shape, y) ||
-        shape_equal(shape, ITO_SHAPE(y.dim[0], y.dim[1], 1, 1)))
-        return true;
-    return error_false(ITO_ERR_SHAPE,
-                       "conv2d: add is %s; it can be %s, as the result, or [%" PRId64 ", %" PRId64
-                       ", 1, 1]",
-                       shape_str(shape), shape_str(y), y.dim[0], y.dim[1]);
-}
-
 /* ---- conv2d ---- */
 
 ito_tensor *op_conv2d_forward(op_call *c)
 {
     const conv_params *p = c->params;
-    if (!shapes_fit(p, c->shape[0], c->shape[1]) || !bias_fits(c->in[2], c->shape[1]))
-        return NULL;
     ito_shape shape = ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[0],
-                                places(p, c->shape[0].dim[2], c->shape[1].dim[2]),
-                                places(p, c->shape[0].dim[3], c->shape[1].dim[3]));
-    if (!add_fits(c->in[3], shape))
-        return NULL;
+                                places(p, 0, c->shape[0].dim[2], c->shape[1].dim[2]),
+                                places(p, 1, c->shape[0].dim[3], c->shape[1].dim[3]));
     const ito_tensor *x = tensor_channels_last(c->in[0]), *w = tensor_channels_last(c->in[1]);
     const ito_tensor *bias = tensor_contiguous(c->in[2]), *add = tensor_channels_last(c->in[3]);
     ito_tensor *y = tensor_empty_channels_last(shape, c->dtype[0]);
@@ -137,15 +63,15 @@ ito_tensor *op_conv2d_forward(op_call *c)
     return status == ITO_OK ? y : NULL;
 }
 
-static ito_tensor *apply_conv2d(ito_tensor *x, ito_tensor *w, ito_tensor *bias, ito_tensor *add,
-                                const conv_params *p)
+ito_tensor *conv2d_apply(ito_tensor *x, ito_tensor *w, ito_tensor *bias, ito_tensor *add,
+                         const conv_params *p)
 {
     enum { BIAS_AND_ADD_MAY_BE_NULL = 12 };
     return op_apply_optional(OP_conv2d, (ito_tensor *[]){x, w, bias, add}, 4,
                              BIAS_AND_ADD_MAY_BE_NULL, p, sizeof *p);
 }
 
-static ito_tensor *apply_data(ito_tensor *dy, ito_tensor *w, const conv_params *p)
+ito_tensor *conv2d_data_apply(ito_tensor *dy, ito_tensor *w, const conv_params *p)
 {
     return op_apply(OP_conv2d_data, (ito_tensor *[]){dy, w}, 2, p, sizeof *p);
 }
@@ -206,17 +132,17 @@ static bool addend_gradients(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     conv_params p = *(const conv_params *)c->params;
-    p.h = c->shape[0].dim[2];
-    p.w = c->shape[0].dim[3];
-    p.kh = c->shape[1].dim[2];
-    p.kw = c->shape[1].dim[3];
+    p.size[0] = c->shape[0].dim[2];
+    p.size[1] = c->shape[0].dim[3];
+    p.kernel[0] = c->shape[1].dim[2];
+    p.kernel[1] = c->shape[1].dim[3];
     if (!op_differentiated()) {
         dy = tensor_channels_last(dy);
         if (dy == NULL)
             return false;
     }
     if (c->needs[0]) {
-        dx[0] = apply_data(dy, c->in[1], &p);
+        dx[0] = conv2d_data_apply(dy, c->in[1], &p);
         if (dx[0] == NULL)
             return false;
     }
@@ -228,25 +154,14 @@ bool op_conv2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return addend_gradients(c, dy, dx);
 }
 
-ito_tensor *ito_conv2d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_conv2d_options options)
-{
-    conv_params p = {.stride = options.stride,
-                     .padding = options.padding,
-                     .padding_end = options.padding_end,
-                     .dilation = options.dilation,
-                     .groups = options.groups};
-    if (x == NULL || w == NULL || !options_fit(&p))
-        return NULL;
-    return apply_conv2d(x, w, b, options.add, &p);
-}
-
 /* ---- conv2d_data: the gradient of x, given that of y ---- */
 
 ito_tensor *op_conv2d_data_forward(op_call *c)
 {
     const conv_params *p = c->params;
     const ito_tensor *dy = tensor_channels_last(c->in[0]), *w = tensor_channels_last(c->in[1]);
-    ito_shape shape = ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[1] * p->groups, p->h, p->w);
+    ito_shape shape =
+        ITO_SHAPE(c->shape[0].dim[0], c->shape[1].dim[1] * p->groups, p->size[0], p->size[1]);
     ito_tensor *dx = tensor_empty_channels_last(shape, c->dtype[0]);
     if (dy == NULL || w == NULL || dx == NULL)
         return NULL;
@@ -260,10 +175,10 @@ ito_tensor *op_conv2d_data_forward(op_call *c)
 bool op_conv2d_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
 {
     conv_params p = *(const conv_params *)c->params;
-    p.kh = c->shape[1].dim[2];
-    p.kw = c->shape[1].dim[3];
+    p.kernel[0] = c->shape[1].dim[2];
+    p.kernel[1] = c->shape[1].dim[3];
     if (c->needs[0])
-        dx[0] = apply_conv2d(u, c->in[1], NULL, NULL, &p);
+        dx[0] = conv2d_apply(u, c->in[1], NULL, NULL, &p);
     if (c->needs[1])
         dx[1] = apply_weight(u, c->in[0], &p);
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
@@ -274,7 +189,8 @@ bool op_conv2d_data_backward(const op_call *c, ito_tensor *u, ito_tensor **dx)
 ito_tensor *op_conv2d_weight_forward(op_call *c)
 {
     const conv_params *p = c->params;
-    ito_shape w = ITO_SHAPE(c->shape[1].dim[1], c->shape[0].dim[1] / p->groups, p->kh, p->kw);
+    ito_shape w =
+        ITO_SHAPE(c->shape[1].dim[1], c->shape[0].dim[1] / p->groups, p->kernel[0], p->kernel[1]);
     return weight_gradient(c->in[0], c->in[1], w, p);
 }
 
@@ -282,11 +198,11 @@ ito_tensor *op_conv2d_weight_forward(op_call *c)
 bool op_conv2d_weight_backward(const op_call *c, ito_tensor *v, ito_tensor **dx)
 {
     conv_params p = *(const conv_params *)c->params;
-    p.h = c->shape[0].dim[2];
-    p.w = c->shape[0].dim[3];
+    p.size[0] = c->shape[0].dim[2];
+    p.size[1] = c->shape[0].dim[3];
     if (c->needs[0])
-        dx[0] = apply_data(c->in[1], v, &p);
+        dx[0] = conv2d_data_apply(c->in[1], v, &p);
     if (c->needs[1])
-        dx[1] = apply_conv2d(c->in[0], v, NULL, NULL, &p);
+        dx[1] = conv2d_apply(c->in[0], v, NULL, NULL, &p);
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[1] || dx[1] != NULL);
 }

@@ -4,7 +4,7 @@
  * the word lies below p 2^32. Elements are numbered row-major over their axes; over the axes N H W
  * C of [N, C, H, W], so that numbers follow memory in a U-Net. So the mask depends on neither
  * memory order, element type nor threads. */
-#include "autograd/op.h"
+#include "autograd/ops/dropout.h"
 #include "tensor/kernels/kernels.h"
 
 typedef struct dropout_params {
@@ -68,10 +68,27 @@ static void drop_chunk(const ito_tensor *x, ito_tensor *y, const number_order *o
     }
 }
 
-static uint32_t threshold_of(double p)
+uint32_t dropout_threshold(double p)
 {
     double t = p * 0x1p32 + 0.5;
     return t >= 0x1p32 ? UINT32_MAX : (uint32_t)t;
+}
+
+void dropout_row(ito_dtype dtype, void *x, const ito_generator *g, double p, int64_t number,
+                 int64_t n)
+{
+    char *at = x;
+    int64_t count = 0;
+    for (int64_t done = 0; done < n; done += count) {
+        uint32_t words[WORDS];
+        int64_t first = number + done, skip = first % 4;
+        count = n - done < WORDS - skip ? n - done : WORDS - skip;
+        kernels(ITO_F32)->philox(words, g->seed, g->stream, g->offset + (uint64_t)(first / 4),
+                                 (skip + count + 3) / 4);
+        char *row = at + (size_t)done * ito_dtype_size(dtype);
+        kernels(dtype)->dropout(row, 1, row, 1, words + skip, dropout_threshold(p), 1 / (1 - p),
+                                count);
+    }
 }
 
 /* y = the elements of x that are kept, scaled. y may be x. */
@@ -86,7 +103,7 @@ static void drop(ito_tensor *y, const ito_tensor *x, const dropout_params *p)
         int64_t count = n - first < WORDS ? n - first : WORDS;
         kernels(ITO_F32)->philox(words, g->seed, g->stream, g->offset + (uint64_t)(first / 4),
                                  (count + 3) / 4);
-        drop_chunk(x, y, &o, words, threshold_of(p->p), 1 / (1 - p->p), first, count);
+        drop_chunk(x, y, &o, words, dropout_threshold(p->p), 1 / (1 - p->p), first, count);
     }
 }
 

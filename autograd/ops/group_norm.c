@@ -7,7 +7,6 @@
  * and the statistics.
  */
 #include "autograd/op.h"
-#include "autograd/ops/elementwise.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>
@@ -500,48 +499,83 @@ ito_tensor *op_group_norm_composite(ito_tensor *const *in, int64_t n, const void
     return narrow ? ito_cast(y, ITO_BF16) : y;
 }
 
-/* The tangent of w x_hat + b: w S t + t_w x_hat + t_b, where x_hat has the Jacobian S, which is
- * symmetric: backward without a weight applies it. */
-static ito_tensor *affine_tangent(const op_call *c, ito_tensor *const *t)
+/* ---- forward mode ---- */
+
+/* The tangent of the norm's result z = w x_hat + b along t, t_w and t_b is w S t + t_w x_hat + t_b,
+ * where x_hat has the Jacobian S, which is symmetric: the coefficients of backward without a weight
+ * apply it. All of it is linear in t and in x, channel by channel, and so one pass after the sums.
+ */
+typedef struct norm_tangent {
+    norm_backward of;            /* dy is t, or NULL for zero; dx the tangent of the result */
+    const void *dweight, *dbias; /* or NULL */
+} norm_tangent;
+
+static void tangent_image(const norm_tangent *n, int64_t image)
 {
-    ito_dtype dtype = c->dtype[0];
-    ito_tensor *dz = NULL, *in[3] = {c->in[0], NULL, NULL}, *dx[3] = {NULL};
-    group_norm_params p = *(const group_norm_params *)c->params;
-    p.silu = false;
-    op_call plain = *c;
-    plain.params = &p;
-    plain.in = in;
-    plain.needs = (const bool[]){true, false, false};
-    if (t[0] != NULL) {
-        if (!op_group_norm_backward(&plain, t[0], dx))
-            return NULL;
-        dz = dx[0];
-        if (c->in[1] != NULL)
-            dz = ito_mul(dz, ito_cast(along_channels(c->in[1], c->shape[0]), dtype));
+    const norm_backward *b = &n->of;
+    const norm_size *s = &b->size;
+    int64_t chunks = chunk_count(s);
+    char *a = line_of(b, image, A), *slope = line_of(b, image, SLOPE);
+    char *level = line_of(b, image, LEVEL), *center = line_of(b, image, CENTER);
+    const double *mean = b->mean + image * s->groups, *rstd = b->rstd + image * s->groups;
+    prepare_backward(b, image);
+    for (int64_t i = 0; i < chunks && b->dy != NULL; i++) {
+        int64_t first, pixels = chunk_at(s, i, &first), at = image * s->image + first * s->pixel;
+        s->kernels->group_norm_sums(line_of(b, image, SUMS + 2 * i), b->x + at, b->dy + at, pixels,
+                                    s->channels, center);
     }
-    for (int i = 1; i < 3; i++) {
-        if (t[i] == NULL)
-            continue;
-        ito_tensor *along = ito_cast(along_channels(t[i], c->shape[0]), dtype), *part = along;
-        if (i == 1)
-            part = ito_mul(ito_group_norm(c->in[0], p.groups, NULL, NULL, p.eps), along);
-        dz = dz == NULL ? ito_expand_to(part, c->shape[0]) : ito_add(dz, part);
-        if (dz == NULL)
-            return NULL;
+    if (b->dy != NULL)
+        s->kernels->group_norm_coefficients(b->grad + image * 2 * s->channels, a, slope, level,
+                                            line_of(b, image, SUMS), chunks, s->channels, s->groups,
+                                            group_count(s), mean, rstd, NULL);
+    else
+        memset(a, 0, (size_t)(3 * s->line)); /* the three lie side by side */
+    s->kernels->group_norm_tangent_coefficients(a, slope, level, s->channels, s->groups, mean, rstd,
+                                                b->weight, n->dweight, n->dbias);
+    for (int64_t i = 0; i < chunks; i++) {
+        int64_t first, pixels = chunk_at(s, i, &first), at = image * s->image + first * s->pixel;
+        const char *t = b->dy == NULL ? b->x : b->dy;
+        s->kernels->group_norm_tangent(b->dx + at, b->x + at, t + at, pixels, s->channels, center,
+                                       a, slope, level, line_of(b, image, SCALE),
+                                       line_of(b, image, SHIFT), s->silu);
     }
-    return dz;
+}
+
+static bool tangent_images(norm_tangent *n)
+{
+    norm_backward *b = &n->of;
+    const norm_size *s = &b->size;
+    b->scratch_bytes = (size_t)((SUMS + 2 * chunk_count(s)) * s->line + 63) / 64 * 64;
+    b->grad = mem_alloc((size_t)(s->images * 2 * s->channels) * sizeof(double));
+    b->scratch = b->grad == NULL ? NULL : mem_alloc((size_t)s->images * b->scratch_bytes);
+    bool done = b->scratch != NULL;
+    if (done && !is_empty(s))
+        PARALLEL_FOR(i, s->images, work_of(s), tangent_image(n, i));
+    mem_free(b->grad);
+    mem_free(b->scratch);
+    return done;
 }
 
 bool tangent_group_norm(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
 {
-    const group_norm_params *p = c->params;
-    *dt = affine_tangent(c, t);
-    if (p->silu && *dt != NULL) {
-        ito_tensor *z = ito_group_norm(c->in[0], p->groups, c->in[1], c->in[2], p->eps);
-        if (z == NULL)
-            return false;
-        *dt = map_binary(c->info->name, z, *dt, kernels(z->dtype)->silu_backward, 0, 0, COST_MATH);
-    }
+    norm_tangent n = {.of = {.size = size_of(c->shape[0], c->dtype[0], c->params),
+                             .weight = channel_data(c->in[1]),
+                             .bias = channel_data(c->in[2])},
+                      .dweight = channel_data(t[1]),
+                      .dbias = channel_data(t[2])};
+    norm_backward *b = &n.of;
+    ito_tensor *x = as_pixels(c->in[0], &b->size), *out = empty_pixels(&b->size, c->dtype[0]);
+    ito_tensor *along = t[0] == NULL ? NULL : as_pixels(t[0], &b->size);
+    if (x == NULL || out == NULL || (t[0] != NULL && along == NULL) ||
+        (c->in[1] != NULL && b->weight == NULL) || (c->in[2] != NULL && b->bias == NULL) ||
+        (t[1] != NULL && n.dweight == NULL) || (t[2] != NULL && n.dbias == NULL))
+        return false;
+    b->x = tensor_data(x);
+    b->dy = along == NULL ? NULL : tensor_data(along);
+    b->dx = tensor_data(out);
+    b->mean = tensor_data(c->extra[0]);
+    b->rstd = tensor_data(c->extra[1]);
+    *dt = tangent_images(&n) ? from_pixels(out, c->shape[0]) : NULL;
     return *dt != NULL;
 }
 

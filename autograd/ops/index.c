@@ -134,7 +134,7 @@ bool op_index_select_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-static ito_tensor *select_entries(ito_tensor *x, int axis, ito_tensor *index)
+ito_tensor *index_select_entries(ito_tensor *x, int axis, ito_tensor *index)
 {
     return op_apply(OP_index_select, (ito_tensor *[]){x, index}, 2, &axis, sizeof axis);
 }
@@ -149,7 +149,7 @@ ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index)
                           tensor_shape_str(index));
     if (!index_check("index_select", index, x->shape[a]))
         return NULL;
-    return select_entries(x, a, index);
+    return index_select_entries(x, a, index);
 }
 
 ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index)
@@ -164,7 +164,7 @@ ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index)
                           tensor_shape_str(index));
     if (!index_check("embedding", index, weight->shape[0]))
         return NULL;
-    return select_entries(weight, 0, index);
+    return index_select_entries(weight, 0, index);
 }
 
 /* ---- index_add
@@ -262,7 +262,7 @@ ito_tensor *op_index_add_forward(op_call *c)
 bool op_index_add_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     const index_add_params *p = c->params;
-    dx[0] = select_entries(dy, p->axis, c->in[1]);
+    dx[0] = index_select_entries(dy, p->axis, c->in[1]);
     return dx[0] != NULL;
 }
 
@@ -350,8 +350,7 @@ typedef struct scatter_add_params {
     ito_shape shape;
 } scatter_add_params;
 
-static ito_tensor *scatter_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index,
-                                        ito_shape shape)
+ito_tensor *scatter_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index, ito_shape shape)
 {
     scatter_add_params p = {.axis = axis, .shape = shape};
     return op_apply(OP_scatter_add, (ito_tensor *[]){src, index}, 2, &p, sizeof p);
@@ -363,8 +362,7 @@ bool op_gather_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-/* Whether index lies within x but for `axis`, and names places along that; or an error. */
-static bool gather_check(const char *op, const ito_tensor *x, int axis, const ito_tensor *index)
+bool gather_check(const char *op, const ito_tensor *x, int axis, const ito_tensor *index)
 {
     bool fits = index->ndim == x->ndim;
     for (int i = 0; fits && i < x->ndim; i++)
@@ -375,7 +373,7 @@ static bool gather_check(const char *op, const ito_tensor *x, int axis, const it
     return fits && index_check(op, index, x->shape[axis]);
 }
 
-static ito_tensor *gather(ito_tensor *x, int axis, ito_tensor *index)
+ito_tensor *index_gather(ito_tensor *x, int axis, ito_tensor *index)
 {
     return op_apply(OP_gather, (ito_tensor *[]){x, index}, 2, &axis, sizeof axis);
 }
@@ -383,7 +381,7 @@ static ito_tensor *gather(ito_tensor *x, int axis, ito_tensor *index)
 ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index)
 {
     int a = x == NULL || index == NULL ? -1 : axis_normalize("gather", axis, x->ndim);
-    return a < 0 || !gather_check("gather", x, a, index) ? NULL : gather(x, a, index);
+    return a < 0 || !gather_check("gather", x, a, index) ? NULL : index_gather(x, a, index);
 }
 
 /* ---- scatter_add
@@ -449,7 +447,7 @@ ito_tensor *op_scatter_add_forward(op_call *c)
 
 bool op_scatter_add_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
-    dx[0] = gather(dy, ((const scatter_add_params *)c->params)->axis, c->in[1]);
+    dx[0] = index_gather(dy, ((const scatter_add_params *)c->params)->axis, c->in[1]);
     return dx[0] != NULL;
 }
 

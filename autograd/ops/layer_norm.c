@@ -4,7 +4,7 @@
  * chunk's part of dweight and dbias has a place of its own, and these are added in order, so
  * results depend on neither threads nor, but for these two, on the other rows.
  */
-#include "autograd/op.h"
+#include "autograd/ops/elementwise.h"
 #include "tensor/kernels/kernels.h"
 
 #include <float.h>
@@ -262,7 +262,13 @@ bool tangent_layer_norm(const op_call *c, ito_tensor *const *t, ito_tensor **dt)
     if (t[0] != NULL) {
         if (!op_layer_norm_backward(&plain, t[0], dx))
             return false;
-        *dt = c->in[1] == NULL ? dx[0] : ito_mul(dx[0], ito_cast(c->in[1], dtype));
+        *dt = dx[0];
+        if (c->in[1] != NULL) {
+            ito_tensor *weight = ito_cast(c->in[1], dtype);
+            if (weight == NULL)
+                return false;
+            map_binary_into(*dt, *dt, weight, kernels(dtype)->mul, 0, 0, COST_PLAIN);
+        }
     }
     for (int64_t i = 1; i < c->n; i++) {
         if (t[i] == NULL)

@@ -1,6 +1,8 @@
-/* Padding with a constant, and reversal. */
+/* Padding and reversal. */
 #include "autograd/ops/pad.h"
+#include "autograd/ops/index.h"
 #include "autograd/ops/layout.h"
+#include "autograd/ops_shape.h"
 
 /* ---- pad
  * ----------------------------------------------------------------------------------------- */
@@ -133,33 +135,109 @@ ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads)
     return pad_axes(x, &p);
 }
 
-/* ---- flip
- * ---------------------------------------------------------------------------------------- */
+/* ---- other borders --------------------------------------------------------------------------- */
+
+/* Which of `size` elements stands at place i, which may lie outside. */
+static int64_t place_beyond(ito_padding_mode mode, int64_t i, int64_t size)
+{
+    if (mode == ITO_PADDING_CIRCULAR)
+        return i < 0 ? i + size : i >= size ? i - size : i;
+    if (mode == ITO_PADDING_REFLECT)
+        return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
+    return i < 0 ? 0 : i >= size ? size - 1 : i;
+}
+
+/* axis of x with `before` and `after` more; x itself for none. */
+static ito_tensor *pad_by_index(ito_tensor *x, int axis, int64_t before, int64_t after,
+                                ito_padding_mode mode)
+{
+    if (x == NULL || (before == 0 && after == 0))
+        return x;
+    static const char *const names[] = {"constant", "reflect", "replicate", "circular"};
+    int64_t size = x->shape[axis], most = before > after ? before : after, total;
+    bool fits = mode == ITO_PADDING_CIRCULAR  ? most <= size
+                : mode == ITO_PADDING_REFLECT ? most < size
+                                              : most <= 0 || size > 0;
+    if (!fits || before < -size || after < -size || __builtin_add_overflow(size, before, &total) ||
+        __builtin_add_overflow(total, after, &total) || total < 0)
+        return error_null(ITO_ERR_SHAPE,
+                          "pad_mode: %" PRId64 " before and %" PRId64
+                          " after do not fit axis %d of %s (%s)",
+                          before, after, axis, tensor_shape_str(x), names[mode]);
+    ito_tensor *index = tensor_empty(ITO_SHAPE(total), ITO_I64);
+    if (index == NULL)
+        return NULL;
+    int64_t *k = tensor_data(index);
+    for (int64_t i = 0; i < total; i++)
+        k[i] = place_beyond(mode, i - before, size);
+    return index_select_entries(x, axis, index);
+}
+
+ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode)
+{
+    if (mode == ITO_PADDING_CONSTANT)
+        return ito_pad_with(x, 0, pads);
+    if (x == NULL)
+        return NULL;
+    if ((unsigned)mode > ITO_PADDING_CIRCULAR)
+        return error_null(ITO_ERR_ARGUMENT, "pad_mode: %d is no mode of padding", (int)mode);
+    if (pads.ndim < 0 || pads.ndim % 2 != 0 || pads.ndim / 2 > x->ndim)
+        return error_null(ITO_ERR_ARGUMENT, "pad_mode: %d numbers are no pairs for the axes of %s",
+                          pads.ndim, tensor_shape_str(x));
+    ito_scope_begin();
+    ito_tensor *y = x;
+    for (int i = 0; i < pads.ndim / 2; i++)
+        y = pad_by_index(y, x->ndim - 1 - i, pads.dim[2 * i], pads.dim[2 * i + 1], mode);
+    y = ito_keep(y == x ? ito_clone(x) : y);
+    ito_scope_end();
+    return y;
+}
+
+/* ---- flip ------------------------------------------------------------------------------------ */
 
 ito_tensor *op_flip_forward(op_call *c)
 {
-    int axis = *(const int *)c->params;
+    unsigned axes = *(const unsigned *)c->params; /* a bit for each */
     const ito_tensor *x = c->in[0];
-    int64_t stride[ITO_MAX_DIMS], last = positive(x->shape[axis] - 1) * x->stride[axis];
-    for (int i = 0; i < x->ndim; i++)
-        stride[i] = x->stride[i];
-    stride[axis] = -stride[axis]; /* for this copy only: no tensor that leaves has such strides */
+    int64_t stride[ITO_MAX_DIMS], last = x->offset;
+    for (int i = 0; i < x->ndim; i++) {
+        bool turned = (axes >> i & 1) != 0;
+        /* for this copy only: no tensor that leaves has such strides */
+        stride[i] = turned ? -x->stride[i] : x->stride[i];
+        last += turned ? positive(x->shape[i] - 1) * x->stride[i] : 0;
+    }
     ito_tensor *out = tensor_empty_as(x, x->dtype);
-    ito_tensor *reversed = tensor_view(x, c->shape[0], stride, x->offset + last);
+    ito_tensor *reversed = tensor_view(x, c->shape[0], stride, last);
     if (out == NULL || reversed == NULL)
         return NULL;
     tensor_copy(out, reversed);
     return out;
 }
 
+static ito_tensor *flip(ito_tensor *x, unsigned axes)
+{
+    return op_apply(OP_flip, &x, 1, &axes, sizeof axes);
+}
+
 bool op_flip_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
-    dx[0] = ito_flip(dy, *(const int *)c->params);
+    dx[0] = flip(dy, *(const unsigned *)c->params);
     return dx[0] != NULL;
 }
 
-ito_tensor *ito_flip(ito_tensor *x, int axis)
+ito_tensor *ito_flip_to(ito_tensor *x, ito_shape axes)
 {
-    int a = x == NULL ? -1 : axis_normalize("flip", axis, x->ndim);
-    return a < 0 ? NULL : op_apply(OP_flip, &x, 1, &a, sizeof a);
+    unsigned bits = 0;
+    if (x == NULL)
+        return NULL;
+    for (int i = 0; i < axes.ndim; i++) {
+        int a = axis_normalize("flip", axes.dim[i], x->ndim);
+        if (a < 0)
+            return NULL;
+        if ((bits >> a & 1) != 0)
+            return error_null(ITO_ERR_ARGUMENT, "flip: axis %d appears twice in %s", a,
+                              shape_str(axes));
+        bits |= 1u << a;
+    }
+    return flip(x, bits);
 }

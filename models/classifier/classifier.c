@@ -13,15 +13,15 @@
 
 static const int64_t widths[] = {16, 48, 96, 96};
 
-static bool add_block(ito_classifier *c, int i, int64_t in, ito_generator *g)
+static bool add_block(ito_classifier *c, int i, int64_t in, const ito_classifier_options *o)
 {
     char conv[16], norm[16];
     snprintf(conv, sizeof conv, "conv%d", i + 1);
     snprintf(norm, sizeof norm, "norm%d", i + 1);
     /* No bias: the group norm that follows subtracts the mean. */
-    c->conv[i] = ito_conv2d_create(&c->base, conv, in, widths[i], 3, .padding = 1, .generator = g,
-                                   .bias = false);
-    c->norm[i] = ito_group_norm_create(&c->base, norm, widths[i], GROUPS);
+    c->conv[i] = ito_conv2d_create(&c->base, conv, in, widths[i], 3, .padding = 1,
+                                   .generator = o->generator, .bias = false, .dtype = o->dtype);
+    c->norm[i] = ito_group_norm_create(&c->base, norm, widths[i], GROUPS, .dtype = o->dtype);
     return c->conv[i] != NULL && c->norm[i] != NULL;
 }
 
@@ -38,14 +38,16 @@ ito_classifier *ito_classifier_create_with(int64_t channels, int64_t classes,
     c->channels = channels;
     c->classes = classes;
     for (int i = 0; i < 4; i++)
-        if (!add_block(c, i, i == 0 ? channels : widths[i - 1], o.generator))
+        if (!add_block(c, i, i == 0 ? channels : widths[i - 1], &o))
             goto fail;
     ito_generator *g = o.generator;
-    c->squeeze = ito_conv2d_create(&c->base, "squeeze", widths[3], SQUEEZED, 1, .generator = g);
+    c->squeeze = ito_conv2d_create(&c->base, "squeeze", widths[3], SQUEEZED, 1, .generator = g,
+                                   .dtype = o.dtype);
     c->dense = ito_linear_create(&c->base, "dense", SQUEEZED * PIXELS, ITO_CLASSIFIER_WIDTH,
-                                 .generator = g);
+                                 .generator = g, .dtype = o.dtype);
     c->dropout = ito_dropout_create(&c->base, "dropout", o.dropout, ito_generator_make(0, 0));
-    c->head = ito_linear_create(&c->base, "head", ITO_CLASSIFIER_WIDTH, classes, .generator = g);
+    c->head = ito_linear_create(&c->base, "head", ITO_CLASSIFIER_WIDTH, classes, .generator = g,
+                                .dtype = o.dtype);
     if (c->squeeze == NULL || c->dense == NULL || c->dropout == NULL || c->head == NULL)
         goto fail;
     return c;

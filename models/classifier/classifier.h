@@ -41,6 +41,7 @@ typedef struct ito_classifier_options {
     int reserved_;
     ito_generator *generator; /* weights are drawn as layers.h says; NULL: zero */
     double dropout;           /* of the features, in training mode; in [0, 1) */
+    ito_dtype dtype;          /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_classifier_options;
 #define ITO_DEFAULTS_ito_classifier_options .reserved_ = 0
 
@@ -49,17 +50,18 @@ typedef struct ito_classifier_options {
  * ito_classifier_create(1, 10, .generator = &g) is for grey images of ten classes.
  *
  * @return  owned by the caller, freed by ito_module_free(&c->base). NULL on error: ITO_ERR_ARGUMENT
- *          for numbers below 1, ITO_ERR_RANGE for the dropout, ITO_ERR_MEMORY.
+ *          for numbers below 1, ITO_ERR_RANGE for the dropout, ITO_ERR_DTYPE, ITO_ERR_MEMORY.
  */
 ITO_API ito_classifier *ito_classifier_create_with(int64_t channels, int64_t classes,
                                                    ito_classifier_options options);
 #define ito_classifier_create(...)                                                                 \
     ITO_AT(ITO_CALL_2(ito_classifier_create_with, ito_classifier_options, __VA_ARGS__, ))
 
-/** The features [N, 96] f32 of images x [N, channels, 28, 28] f32 in [-1, 1], of the current scope;
- * differentiable. NULL: ITO_ERR_SHAPE, the errors of the layers, or NULL was given. */
+/** The features [N, 96] of images x [N, channels, 28, 28] in [-1, 1], both of the parameters'
+ * dtype, of the current scope; differentiable. NULL: ITO_ERR_SHAPE, the errors of the layers, or
+ * NULL was given. */
 ITO_API ito_tensor *ito_classifier_features(ito_classifier *c, ito_tensor *x);
-/** The logits [N, classes] f32 of features [N, 96] f32, with dropout in training mode; of the
+/** The logits [N, classes] of features [N, 96], with dropout in training mode; of the
  * current scope, differentiable. NULL as for ito_classifier_features. */
 ITO_API ito_tensor *ito_classifier_logits(ito_classifier *c, ito_tensor *features);
 

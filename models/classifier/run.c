@@ -31,7 +31,8 @@ static bool run_batch(ito_classifier *c, ito_tensor *images, int64_t first, ito_
                       ito_tensor *logits)
 {
     int64_t left = images->shape[0] - first, n = left < BATCH ? left : BATCH;
-    ito_tensor *f = ito_classifier_features(c, pixels(ito_narrow(images, 0, first, n)));
+    ito_tensor *x = ito_cast(pixels(ito_narrow(images, 0, first, n)), c->head->weight->dtype);
+    ito_tensor *f = ito_classifier_features(c, x);
     return put(features, first, f) &&
            put(logits, first, logits != NULL ? ito_classifier_logits(c, f) : NULL);
 }

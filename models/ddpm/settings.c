@@ -16,6 +16,7 @@ typedef enum field_kind {
     WHOLE, /* int64_t */
     REAL,  /* double */
     TRUTH, /* bool; written where it is true */
+    DTYPE, /* ito_dtype; written by its name where it is not f32 */
     CHOICE /* pointer to a choice; written by its name */
 } field_kind;
 
@@ -42,6 +43,7 @@ static const field model_fields[] = {
     {"dropout", REAL, offsetof(ito_unet_config, dropout), .optional = false},
     {MODEL(classes), .optional = true},
     {"self_condition", TRUTH, offsetof(ito_unet_config, self_condition), .optional = true},
+    {"dtype", DTYPE, offsetof(ito_unet_config, dtype), .optional = true},
 };
 
 #define DIFFUSION(member) offsetof(ito_diffusion_options, member)
@@ -103,6 +105,11 @@ static bool put_field(cJSON *object, const field *f, void *value)
         return cJSON_AddNumberToObject(object, f->name, *(double *)value) != NULL;
     if (f->kind == TRUTH)
         return !*(bool *)value || cJSON_AddTrueToObject(object, f->name) != NULL;
+    if (f->kind == DTYPE) {
+        ito_dtype dtype = *(ito_dtype *)value;
+        return dtype == ITO_F32 ||
+               cJSON_AddStringToObject(object, f->name, ito_dtype_name(dtype)) != NULL;
+    }
     const ito_choice *choice;
     memcpy(&choice, value, sizeof choice); /* whatever kind of choice it points to */
     return put_choice(object, f, choice);
@@ -195,6 +202,16 @@ static ito_status get_choice(const cJSON *item, const field *f, const char *sour
     return ITO_OK;
 }
 
+static ito_status get_dtype(const cJSON *item, const field *f, const char *source, ito_dtype *out)
+{
+    for (int d = 0; cJSON_IsString(item) && d < ITO_DTYPES; d++)
+        if (strcmp(item->valuestring, ito_dtype_name((ito_dtype)d)) == 0) {
+            *out = (ito_dtype)d;
+            return ITO_OK;
+        }
+    return wrong(source, f->name, "the name of an element type");
+}
+
 static ito_status get_field(const cJSON *object, const field *f, const char *source, void *value)
 {
     static const char *const wanted[] = {"a whole number", "a number", "true or false"};
@@ -203,6 +220,8 @@ static ito_status get_field(const cJSON *object, const field *f, const char *sou
         return ITO_OK;
     if (f->kind == CHOICE)
         return get_choice(item, f, source, value);
+    if (f->kind == DTYPE)
+        return get_dtype(item, f, source, value);
     bool good = f->kind == WHOLE  ? whole(item, value)
                 : f->kind == REAL ? cJSON_IsNumber(item)
                                   : cJSON_IsBool(item);

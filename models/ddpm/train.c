@@ -74,7 +74,7 @@ static ito_tensor *loss_at_drawn(const ito_diffusion_trainer *tr, ito_generator 
     out->losses = ito_detach(losses);
     if (out->losses == NULL)
         return NULL;
-    return ito_mean(ito_mul(losses, weights));
+    return ito_mean(ito_mul(losses, ito_cast(weights, losses->dtype)));
 }
 
 static ito_tensor *uniform_times(const ito_process *p, ito_generator *g, int64_t n)

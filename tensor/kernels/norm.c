@@ -310,6 +310,76 @@ void KERNEL(group_norm_dx)(void *dx_, const void *x_, const void *dy_, int64_t p
                 d);
 }
 
+/* ---- forward mode ---- */
+
+void KERNEL(group_norm_tangent_coefficients)(void *a_, void *b_, void *d_, int64_t channels,
+                                             int64_t groups, const double *mean, const double *rstd,
+                                             const void *weight_, const void *dweight_,
+                                             const void *dbias_)
+{
+    real *a = a_, *b = b_, *d = d_;
+    const real *weight = weight_, *dweight = dweight_, *dbias = dbias_;
+    for (int64_t c = 0; c < channels; c++) {
+        int64_t g = c / (channels / groups);
+        double w = weight == NULL ? 1.0 : (double)weight[c];
+        double dw = dweight == NULL ? 0.0 : (double)dweight[c] * rstd[g];
+        double rest = mean[g] - (double)(real)mean[g];
+        a[c] = (real)(w * (double)a[c]);
+        b[c] = (real)(w * (double)b[c] + dw);
+        d[c] = (real)(w * (double)d[c] - rest * dw + (dbias == NULL ? 0.0 : (double)dbias[c]));
+    }
+}
+
+typedef struct tangent_of {
+    const elem *x, *t;
+    const real *center, *a, *b, *d, *scale, *shift;
+} tangent_of;
+
+V_FN void tangent_rows(elem *dy, const tangent_of *from, int64_t at, int64_t rows, int64_t channels,
+                       bool silu)
+{
+    for (int64_t c = 0; c < channels; c += VL) {
+        int64_t n = channels - c;
+        vec m = v_load(from->center + c, n), dz[V_ROWS], z[V_ROWS], e[V_ROWS];
+        vec a = v_load(from->a + c, n), b = v_load(from->b + c, n), d = v_load(from->d + c, n);
+        vec scale = v_load(from->scale + c, n), shift = v_load(from->shift + c, n);
+        for (int64_t p = 0; p < rows; p++) {
+            vec x = e_load(from->x + at + p * channels + c, n) - m;
+            dz[p] = v_fma(e_load(from->t + at + p * channels + c, n), a, v_fma(x, b, d));
+            z[p] = v_fma(x, scale, shift);
+            e[p] = v_zero() - z[p];
+        }
+        if (silu)
+            v_one_plus_exp(e, rows);
+        for (int64_t p = 0; p < rows; p++) {
+            vec one = v_set1((real)1), s = one / e[p];
+            if (silu)
+                dz[p] = dz[p] * (s * v_fma(z[p], one - s, one));
+            e_store(dy + at + p * channels + c, dz[p], n);
+        }
+    }
+}
+
+V_FN void tangent(elem *dy, const tangent_of *from, int64_t pixels, int64_t channels, bool silu)
+{
+    int64_t p = 0;
+    for (; p + V_ROWS <= pixels; p += V_ROWS)
+        tangent_rows(dy, from, p * channels, V_ROWS, channels, silu);
+    for (; p < pixels; p++)
+        tangent_rows(dy, from, p * channels, 1, channels, silu);
+}
+
+void KERNEL(group_norm_tangent)(void *dy, const void *x, const void *t, int64_t pixels,
+                                int64_t channels, const void *center, const void *a, const void *b,
+                                const void *d, const void *scale, const void *shift, bool silu)
+{
+    tangent_of from = {x, t, center, a, b, d, scale, shift};
+    if (silu)
+        tangent(dy, &from, pixels, channels, true);
+    else
+        tangent(dy, &from, pixels, channels, false);
+}
+
 void KERNEL(group_norm_total)(void *y_, const double *x, int64_t rows, int64_t stride,
                               int64_t channels)
 {

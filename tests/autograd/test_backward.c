@@ -1,10 +1,12 @@
 /* The graph and its sweeps: what accumulates, what is freed, what is refused. */
 #include "autograd/graph.h"
+#include "autograd/transforms.h"
 #include "tests/autograd/op_check.h"
 #include "tests/expect.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <string.h>
 
 static ito_tensor *leaf(double value)
 {
@@ -422,16 +424,34 @@ Test(backward, a_step_returns_memory_to_its_value)
     }
 }
 
+static ito_tensor *square_root(ito_tensor *const *in, int64_t n, void *unused)
+{
+    (void)n, (void)unused;
+    return ito_sqrt(in[0]);
+}
+
 Test(backward, anomaly_mode_names_the_operation_and_its_line)
 {
     ito_set_anomaly_mode(true);
     cr_assert_null(ito_log(ito_scalar(-1, ITO_F64)));
-    assert_error(ITO_ERR_NUMERIC, "log: its result is not finite");
+    cr_assert(strstr(ito_error(), "test_backward.c:") != NULL, "%s", ito_error());
+    assert_error(ITO_ERR_NUMERIC, "log: its result has a NaN");
     ito_tensor *x = leaf(0);
     ito_at("model.c", 12);
-    ito_tensor *y = (ito_sqrt)(x);
-    cr_assert_eq(ito_backward_with(y, (ito_backward_options){0}), ITO_ERR_NUMERIC);
-    assert_error(ITO_ERR_NUMERIC, "sqrt: its gradient is not finite; it was called at model.c:12");
+    ito_tensor *y = (ito_sqrt)(x); /* its slope is infinite, and 0 times that NaN */
+    cr_assert_eq(ito_backward(y, .cotangent = ito_scalar(0, ITO_F64)), ITO_ERR_NUMERIC);
+    assert_error(ITO_ERR_NUMERIC, "sqrt: its gradient has a NaN; it was called at model.c:12");
+    ito_tensor *zero = ito_scalar(0, ITO_F64);
+    cr_assert_null(ito_jvp(square_root, NULL, &zero, 1, &zero, NULL));
+    assert_error(ITO_ERR_NUMERIC, "sqrt: its tangent has a NaN");
+    ito_set_anomaly_mode(false);
+}
+
+Test(backward, anomaly_mode_lets_infinities_pass)
+{
+    ito_set_anomaly_mode(true);
+    ito_tensor *mask = ito_full(ITO_SHAPE(3), -HUGE_VAL, ITO_F64);
+    cr_assert_not_null(ito_add(mask, mask), "%s", ito_error());
     ito_set_anomaly_mode(false);
 }
 

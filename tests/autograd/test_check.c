@@ -50,6 +50,30 @@ static void two_inputs(ito_tensor **in)
     in[1] = ito_requires_grad(random_tensor(ITO_SHAPE(3), -1, 1, 2), true);
 }
 
+typedef struct counted {
+    int64_t calls;
+} counted;
+
+static ito_tensor *count_calls(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    ((counted *)context)->calls++;
+    return ito_sin(in[0]);
+}
+
+/* One call for the gradient and two for each element. */
+Test(check, as_many_elements_are_checked_as_is_said)
+{
+    ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(5, 8), -1, 1, 1), true);
+    const int64_t elements[] = {-1, 1, 7, 40, 1000}, calls[] = {81, 3, 15, 81, 81};
+    for (int i = 0; i < 5; i++) {
+        counted c = {0};
+        cr_expect_eq(ito_gradcheck(count_calls, &c, &x, 1, .elements = elements[i]), ITO_OK, "%s",
+                     ito_error());
+        cr_expect_eq(c.calls, calls[i], "%d", (int)c.calls);
+    }
+}
+
 Test(check, right_gradients_pass)
 {
     ito_tensor *in[2];

@@ -1,5 +1,6 @@
 /* Options of operations, sweeps and checks: each at the ends of what is legal, 0 above all, which
  * means 0; and the defaults. */
+#include "autograd/ops_attention.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -118,7 +119,7 @@ Test(options, a_convolution_without_stride_dilation_or_groups_is_refused)
     cr_assert_null(ito_conv2d(image(), kernel(2), NULL, .groups = 0));
     assert_error(ITO_ERR_ARGUMENT, "conv2d: stride 1, padding 0 and 0, dilation 1, groups 0 are "
                                    "out of range: at least 1, padding 0");
-    cr_assert_null(ito_conv2d_with(image(), kernel(2), NULL, (ito_conv2d_options){0}));
+    cr_assert_null(ito_conv2d_with(image(), kernel(2), NULL, (ito_conv_options){0}));
     assert_error(ITO_ERR_ARGUMENT, "conv2d: stride 0, padding 0 and 0, dilation 0, groups 0 are "
                                    "out of range: at least 1, padding 0");
 }
@@ -262,6 +263,10 @@ Test(options, a_gradient_check_refuses_a_step_of_0_and_tolerances_below_0)
     cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .atol = -1), ITO_ERR_ARGUMENT);
     assert_error(ITO_ERR_ARGUMENT, "gradcheck: eps 1e-06, atol -1, rtol 0.001; eps must be more "
                                    "than 0, the others 0 or more");
+    cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .elements = 0), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "gradcheck: 0 elements; there are 1 or more, or -1 for all");
+    cr_expect_eq(ito_gradcheck(sine, NULL, &x, 1, .elements = -2), ITO_ERR_ARGUMENT);
+    assert_error(ITO_ERR_ARGUMENT, "gradcheck: -2 elements; there are 1 or more, or -1 for all");
     cr_expect_eq(ito_gradgradcheck(sine, NULL, &x, 1, .rtol = -1), ITO_ERR_ARGUMENT);
     assert_error(ITO_ERR_ARGUMENT, "gradcheck: eps 1e-06, atol 1e-05, rtol -1; eps must be more "
                                    "than 0, the others 0 or more");

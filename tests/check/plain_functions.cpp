@@ -4,7 +4,7 @@
 
 static ito_tensor *loss(ito_tensor *x, ito_tensor *w, ito_tensor *target)
 {
-    ito_conv2d_options options{};
+    ito_conv_options options{};
     options.padding = 1;
     return ito_mse_loss(ito_silu(ito_conv2d_with(x, w, nullptr, options)), target);
 }

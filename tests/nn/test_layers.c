@@ -245,6 +245,45 @@ Test(layers, dropout_draws_in_training_only)
     ito_module_free(&l->base);
 }
 
+Test(layers, drop_path_drops_whole_examples_in_training_only)
+{
+    ito_drop_path_layer *l = ito_drop_path_create(NULL, "", 0.25, ito_generator_make(1, 4));
+    ito_tensor *x = ito_ones(ITO_SHAPE(2000, 2, 3), ITO_F32);
+    ito_tensor *y = ito_module_forward(&l->base, x);
+    cr_assert_not_null(y, "%s", ito_error());
+    int64_t dropped = 0;
+    for (int64_t i = 0; i < 2000; i++) {
+        double first = element(y, 6 * i);
+        dropped += first == 0;
+        if (first != 0)
+            expect_near(y, 6 * i, 4.0 / 3);
+        for (int64_t k = 1; k < 6; k++)
+            cr_expect_eq(element(y, 6 * i + k), first);
+    }
+    cr_expect(labs(dropped - 500) < 5 * 20); /* 5 deviations of a binomial, sqrt(375) = 19.4 */
+    cr_expect(l->generator.offset > 0);
+    ito_module_train(&l->base, false);
+    cr_expect_eq(ito_drop_path_forward(l, x), x);
+    expect_refused(ito_drop_path_create(NULL, "", 1, l->generator), ITO_ERR_RANGE,
+                   "drop_path: probability 1 is not in [0, 1)");
+    ito_module_train(&l->base, true);
+    expect_refused(ito_drop_path_forward(l, ito_ones(ITO_SHAPE(), ITO_F32)), ITO_ERR_SHAPE,
+                   "drop_path: [] has no examples; it takes [N, ...]");
+    ito_module_free(&l->base);
+}
+
+Test(layers, fourier_features_are_drawn_with_their_scale)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    ito_fourier_features_layer *l =
+        ito_fourier_features_create(NULL, "", 2, 500, .scale = 10, .generator = &g);
+    double squares = 0;
+    for (int64_t i = 0; i < 1000; i++)
+        squares += element(l->b, i) * element(l->b, i) / 1000;
+    cr_expect(fabs(squares - 100) < 5 * 100 * sqrt(2.0 / 1000)); /* 5 deviations */
+    ito_module_free(&l->base);
+}
+
 /* One image of 2 x 3 positions and 4 channels in 2 groups, in double and step by step. */
 static void attention_by_hand(const ito_attention_layer *l, const double x[4][6], double y[4][6])
 {

@@ -13,7 +13,6 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
@@ -25,6 +24,12 @@ def tensor(t):
     return torch.tensor(t["data"], dtype=torch.float64).reshape(t["shape"]).to(DTYPES[t["dtype"]])
 
 
+def array(t):
+    """NumPy's ascontiguousarray makes a list of a single number."""
+    a = t.detach().resolve_neg().numpy()
+    return np.ascontiguousarray(a).reshape(a.shape)
+
+
 def evaluate(row, arrays):
     x = [tensor(i["value"]) for i in row["inputs"]]
     if not row["discrete"]:
@@ -34,14 +39,14 @@ def evaluate(row, arrays):
     dy = tensor(row["dy"])
     if tuple(dy.shape) != tuple(y.shape):
         sys.exit("%s: PyTorch gives %s, Ito %s" % (name, list(y.shape), list(dy.shape)))
-    arrays[name + "/output"] = np.ascontiguousarray(y.detach().resolve_neg().numpy())
+    arrays[name + "/output"] = array(y)
     if row["discrete"]:
         return
     y.backward(dy)
     for i, a in enumerate(x):
         if a.requires_grad:
             grad = torch.zeros_like(a) if a.grad is None else a.grad
-            arrays["%s/grad%d" % (name, i)] = np.ascontiguousarray(grad.numpy())
+            arrays["%s/grad%d" % (name, i)] = array(grad)
 
 
 def main():

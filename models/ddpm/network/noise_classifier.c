@@ -6,6 +6,7 @@
 #include "models/ddpm/network/resnet.h"
 #include "models/ddpm/network/unet.h"
 #include "nn/init.h"
+#include "nn/layer.h"
 #include "tensor/internal.h"
 
 #include <stdio.h>
@@ -31,9 +32,10 @@ static bool add_level(ito_noise_classifier *c, int i, int64_t in, int64_t out)
     char name[32];
     snprintf(name, sizeof name, "blocks.%d", i);
     c->layers->block[i] = resnet_create(&c->base, name, in, out, 4 * c->config.channels,
-                                        c->config.channels / GROUP, 0.0);
+                                        c->config.channels / GROUP, 0.0, c->config.dtype);
     snprintf(name, sizeof name, "downsamplers.%d", i);
-    c->layers->down[i] = ito_conv2d_create(&c->base, name, out, out, 3, .stride = 2, .padding = 1);
+    c->layers->down[i] = ito_conv2d_create(&c->base, name, out, out, 3, .stride = 2, .padding = 1,
+                                           .dtype = c->config.dtype);
     return c->layers->block[i] != NULL && c->layers->down[i] != NULL;
 }
 
@@ -42,16 +44,19 @@ static bool add_layers(ito_noise_classifier *c)
     struct noise_classifier_layers *l = c->layers;
     ito_module *m = &c->base;
     int64_t ch = c->config.channels;
-    l->linear_1 = ito_linear_create(m, "time_embedding.linear_1", ch, 4 * ch);
-    l->linear_2 = ito_linear_create(m, "time_embedding.linear_2", 4 * ch, 4 * ch);
-    l->conv_in = ito_conv2d_create(m, "conv_in", c->config.in_channels, ch, 3, .padding = 1);
+    ito_dtype dtype = c->config.dtype;
+    l->linear_1 = ito_linear_create(m, "time_embedding.linear_1", ch, 4 * ch, .dtype = dtype);
+    l->linear_2 = ito_linear_create(m, "time_embedding.linear_2", 4 * ch, 4 * ch, .dtype = dtype);
+    l->conv_in =
+        ito_conv2d_create(m, "conv_in", c->config.in_channels, ch, 3, .padding = 1, .dtype = dtype);
     if (l->linear_1 == NULL || l->linear_2 == NULL || l->conv_in == NULL)
         return false;
     for (int i = 0; i < LEVELS; i++)
         if (!add_level(c, i, i < 2 ? ch : 2 * ch, i < 1 ? ch : 2 * ch))
             return false;
-    l->norm_out = ito_group_norm_create(m, "norm_out", 2 * ch, ch / GROUP, .eps = UNET_NORM_EPS);
-    l->head = ito_linear_create(m, "head", 2 * ch, c->config.classes);
+    l->norm_out = ito_group_norm_create(m, "norm_out", 2 * ch, ch / GROUP, .eps = UNET_NORM_EPS,
+                                        .dtype = dtype);
+    l->head = ito_linear_create(m, "head", 2 * ch, c->config.classes, .dtype = dtype);
     return l->norm_out != NULL && l->head != NULL;
 }
 
@@ -73,7 +78,7 @@ static bool check_config(const ito_noise_classifier_config *c)
     if (c->in_channels >= 1 && c->in_channels <= MAX_CHANNELS && c->channels >= GROUP &&
         c->channels <= MAX_CHANNELS && c->channels % GROUP == 0 && c->classes >= 1 &&
         c->classes <= MAX_CLASSES)
-        return true;
+        return layer_dtype_fits("noise_classifier", c->dtype);
     ito_error_set(ITO_ERR_RANGE,
                   "noise_classifier: images of %" PRId64 " channels, a width of %" PRId64
                   " and %" PRId64 " classes; there can be 1 to %d channels, a multiple of %d up to "
@@ -140,7 +145,8 @@ ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x, 
         return NULL;
     struct noise_classifier_layers *l = c->layers;
     ito_scope_begin();
-    ito_tensor *temb = ito_linear_forward(l->linear_1, ito_time_embedding(t, c->config.channels));
+    ito_tensor *temb = ito_time_embedding(t, c->config.channels, .dtype = c->config.dtype);
+    temb = ito_linear_forward(l->linear_1, temb);
     temb = ito_silu(ito_linear_forward(l->linear_2, ito_silu(temb)));
     ito_tensor *h = ito_conv2d_forward(l->conv_in, x);
     for (int i = 0; i < LEVELS; i++)

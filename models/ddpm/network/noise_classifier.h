@@ -25,6 +25,7 @@ typedef struct ito_noise_classifier_config {
     int64_t in_channels; /* of the images, which may have any size */
     int64_t channels;    /* the width of the first level; a multiple of 8 */
     int64_t classes;
+    ito_dtype dtype; /* of the parameters: ITO_F32 or ITO_F64 */
 } ito_noise_classifier_config;
 
 /** A module: its parameters, training mode and so on are those of base. */
@@ -40,15 +41,15 @@ typedef struct ito_noise_classifier {
 /**
  * @param init  advances; NULL leaves all weights 0, to be loaded.
  * @return      owned by the caller, freed by ito_module_free(&c->base). NULL on error:
- *              ITO_ERR_RANGE with the setting that is wrong, ITO_ERR_MEMORY.
+ *              ITO_ERR_RANGE or ITO_ERR_DTYPE with the setting that is wrong, ITO_ERR_MEMORY.
  */
 ITO_API ito_noise_classifier *ito_noise_classifier_create(const ito_noise_classifier_config *config,
                                                           ito_generator *init);
 
 /**
- * @param x  [N, in_channels, H, W] f32, noised.
+ * @param x  [N, in_channels, H, W] of the parameters' dtype, noised.
  * @param t  [N] i64, f32 or f64: the time of each image.
- * @return   logits [N, classes], of the current scope. NULL on error: ITO_ERR_SHAPE.
+ * @return   logits [N, classes], of the current scope. NULL on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE.
  */
 ITO_API ito_tensor *ito_noise_classifier_logits(ito_noise_classifier *c, ito_tensor *x,
                                                 ito_tensor *t);

@@ -5,21 +5,21 @@
 #include "tensor/internal.h"
 
 resnet_block *resnet_create(ito_module *parent, const char *name, int64_t in, int64_t out,
-                            int64_t time, int64_t groups, double dropout)
+                            int64_t time, int64_t groups, double dropout, ito_dtype dtype)
 {
     resnet_block *b = ito_module_create(parent, name, sizeof *b);
     if (b == NULL)
         return NULL;
     ito_module *m = &b->base;
-    b->norm1 = ito_group_norm_create(m, "norm1", in, groups, .eps = UNET_NORM_EPS);
-    b->conv1 = ito_conv2d_create(m, "conv1", in, out, 3, .padding = 1);
-    b->time_emb_proj = ito_linear_create(m, "time_emb_proj", time, out);
-    b->norm2 = ito_group_norm_create(m, "norm2", out, groups, .eps = UNET_NORM_EPS);
+    b->norm1 = ito_group_norm_create(m, "norm1", in, groups, .eps = UNET_NORM_EPS, .dtype = dtype);
+    b->conv1 = ito_conv2d_create(m, "conv1", in, out, 3, .padding = 1, .dtype = dtype);
+    b->time_emb_proj = ito_linear_create(m, "time_emb_proj", time, out, .dtype = dtype);
+    b->norm2 = ito_group_norm_create(m, "norm2", out, groups, .eps = UNET_NORM_EPS, .dtype = dtype);
     if (dropout > 0.0)
         b->dropout = ito_dropout_create(m, "dropout", dropout, ito_generator_make(0, 0));
-    b->conv2 = ito_conv2d_create(m, "conv2", out, out, 3, .padding = 1);
+    b->conv2 = ito_conv2d_create(m, "conv2", out, out, 3, .padding = 1, .dtype = dtype);
     if (in != out)
-        b->conv_shortcut = ito_conv2d_create(m, "conv_shortcut", in, out, 1);
+        b->conv_shortcut = ito_conv2d_create(m, "conv_shortcut", in, out, 1, .dtype = dtype);
     if (b->norm1 == NULL || b->conv1 == NULL || b->time_emb_proj == NULL || b->norm2 == NULL ||
         (dropout > 0.0 && b->dropout == NULL) || b->conv2 == NULL ||
         (in != out && b->conv_shortcut == NULL)) {

@@ -18,9 +18,9 @@ typedef struct resnet_block {
     ito_conv2d_layer *conv_shortcut; /* NULL where in == out */
 } resnet_block;
 
-/* Weights are zero at first. */
+/* Weights are zero at first; dtype is theirs. */
 resnet_block *resnet_create(ito_module *parent, const char *name, int64_t in, int64_t out,
-                            int64_t time, int64_t groups, double dropout);
+                            int64_t time, int64_t groups, double dropout, ito_dtype dtype);
 /* x [N, in, H, W], and silu(temb) [N, time], which all blocks share: [N, out, H, W]. Dropout, in
  * training, draws from resnet_noise's generator. */
 ito_tensor *resnet_forward(resnet_block *b, ito_tensor *x, ito_tensor *silu_temb);

@@ -61,13 +61,13 @@ static bool add_layer(ito_unet *u, unet_level *l, const char *name, int64_t in, 
     int64_t i = l->n++;
     unet_layer *layer = &l->layer[i];
     layer->resnet = resnet_create(&u->base, name_of(name, "resnets", i).text, in, out,
-                                  4 * c->channels, c->groups, c->dropout);
+                                  4 * c->channels, c->groups, c->dropout, c->dtype);
     if (layer->resnet == NULL)
         return false;
     if (!attention)
         return true;
     layer->attention = ito_attention_create(&u->base, name_of(name, "attentions", i).text, out,
-                                            c->groups, .eps = UNET_NORM_EPS);
+                                            c->groups, .eps = UNET_NORM_EPS, .dtype = c->dtype);
     return layer->attention != NULL;
 }
 
@@ -94,8 +94,8 @@ static bool add_down(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
         return true;
     char conv[64];
     snprintf(conv, sizeof conv, "%s.downsamplers.0.conv", name);
-    l->resample =
-        ito_conv2d_create(&u->base, conv, *width, *width, 3, .stride = 2, .padding_end = 1);
+    l->resample = ito_conv2d_create(&u->base, conv, *width, *width, 3, .stride = 2,
+                                    .padding_end = 1, .dtype = c->dtype);
     skips->width[skips->n++] = *width;
     return l->resample != NULL;
 }
@@ -117,7 +117,8 @@ static bool add_up(ito_unet *u, int64_t i, int64_t *width, skip_widths *skips)
         return true;
     char conv[64];
     snprintf(conv, sizeof conv, "%s.upsamplers.0.conv", name);
-    l->resample = ito_conv2d_create(&u->base, conv, *width, *width, 3, .padding = 1);
+    l->resample =
+        ito_conv2d_create(&u->base, conv, *width, *width, 3, .padding = 1, .dtype = c->dtype);
     return l->resample != NULL;
 }
 
@@ -129,14 +130,17 @@ static bool add_layers(ito_unet *u)
     skip_widths skips = {.n = 1, .width = {ch}};
 
     int64_t seen = c->in_channels * (c->self_condition ? 2 : 1);
-    l->conv_in = ito_conv2d_create(&u->base, "conv_in", seen, ch, 3, .padding = 1);
-    l->linear_1 = ito_linear_create(&u->base, "time_embedding.linear_1", ch, 4 * ch);
-    l->linear_2 = ito_linear_create(&u->base, "time_embedding.linear_2", 4 * ch, 4 * ch);
+    l->conv_in =
+        ito_conv2d_create(&u->base, "conv_in", seen, ch, 3, .padding = 1, .dtype = c->dtype);
+    l->linear_1 =
+        ito_linear_create(&u->base, "time_embedding.linear_1", ch, 4 * ch, .dtype = c->dtype);
+    l->linear_2 =
+        ito_linear_create(&u->base, "time_embedding.linear_2", 4 * ch, 4 * ch, .dtype = c->dtype);
     if (l->conv_in == NULL || l->linear_1 == NULL || l->linear_2 == NULL)
         return false;
     if (c->classes > 0) {
-        l->class_embedding =
-            ito_embedding_create(&u->base, "class_embedding", c->classes + 1, 4 * ch);
+        l->class_embedding = ito_embedding_create(&u->base, "class_embedding", c->classes + 1,
+                                                  4 * ch, .dtype = c->dtype);
         if (l->class_embedding == NULL)
             return false;
     }
@@ -149,9 +153,10 @@ static bool add_layers(ito_unet *u)
     for (int64_t i = c->levels - 1; i >= 0; i--)
         if (!add_up(u, i, &width, &skips))
             return false;
-    l->conv_norm_out =
-        ito_group_norm_create(&u->base, "conv_norm_out", width, c->groups, .eps = UNET_NORM_EPS);
-    l->conv_out = ito_conv2d_create(&u->base, "conv_out", width, c->out_channels, 3, .padding = 1);
+    l->conv_norm_out = ito_group_norm_create(&u->base, "conv_norm_out", width, c->groups,
+                                             .eps = UNET_NORM_EPS, .dtype = c->dtype);
+    l->conv_out = ito_conv2d_create(&u->base, "conv_out", width, c->out_channels, 3, .padding = 1,
+                                    .dtype = c->dtype);
     return l->conv_norm_out != NULL && l->conv_out != NULL;
 }
 
@@ -210,6 +215,7 @@ ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
     if (u == NULL)
         return NULL;
     u->config = c;
+    u->precision = c.dtype;
     u->base.destroy = unet_destroy;
     u->base.forward = no_forward;
     u->network = (ito_network){.evaluate = evaluate, .context = u};
@@ -227,7 +233,17 @@ ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
 
 /* ---- the way through ---- */
 
-ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
+/* y[i] = value, rounded to y's dtype. */
+static void store(ito_tensor *y, int64_t i, double value)
+{
+    if (y->dtype == ITO_F64)
+        ((double *)tensor_data(y))[i] = value;
+    else
+        ((float *)tensor_data(y))[i] = (float)value;
+}
+
+ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
+                                    ito_time_embedding_options options)
 {
     if (t == NULL)
         return NULL;
@@ -237,17 +253,19 @@ ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
                           "time_embedding: t is %s %s, channels %" PRId64
                           "; it takes [N] i64, f32 or f64 and an even number from 4 up",
                           tensor_shape_str(t), ito_dtype_name(t->dtype), channels);
+    if (options.dtype != ITO_F32 && options.dtype != ITO_F64)
+        return error_null(ITO_ERR_DTYPE, "time_embedding: the result is f32 or f64, not %s",
+                          ito_dtype_name(options.dtype));
     int64_t n = t->shape[0], half = channels / 2;
-    ito_tensor *y = tensor_empty(ITO_SHAPE(n, channels), ITO_F32);
+    ito_tensor *y = tensor_empty(ITO_SHAPE(n, channels), options.dtype);
     if (y == NULL)
         return NULL;
-    float *rows = tensor_data(y);
     for (int64_t k = 0; k < half; k++) {
         double frequency = exp(-log(10000.0) * (double)k / (double)(half - 1));
         for (int64_t i = 0; i < n; i++) {
             double angle = vector_at(t, i) * frequency;
-            rows[i * channels + k] = (float)sin(angle);
-            rows[i * channels + half + k] = (float)cos(angle);
+            store(y, i * channels + k, sin(angle));
+            store(y, i * channels + half + k, cos(angle));
         }
     }
     return y;
@@ -258,8 +276,8 @@ ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels)
 static ito_tensor *embed(ito_unet *u, ito_tensor *t, ito_tensor *labels)
 {
     ito_scope_begin();
-    ito_tensor *h =
-        ito_linear_forward(u->layers->linear_1, ito_time_embedding(t, u->config.channels));
+    ito_tensor *h = ito_time_embedding(t, u->config.channels, .dtype = u->config.dtype);
+    h = ito_linear_forward(u->layers->linear_1, h);
     h = ito_linear_forward(u->layers->linear_2, ito_silu(h));
     if (u->layers->class_embedding != NULL) {
         if (labels == NULL)
@@ -347,6 +365,9 @@ static ito_tensor *upsample(ito_conv2d_layer *conv, ito_tensor *x)
 /* Check that the network accepts the times and images. */
 static bool check_input(const ito_unet *u, const ito_tensor *x, const ito_tensor *t)
 {
+    if (x->dtype != u->config.dtype)
+        return error_false(ITO_ERR_DTYPE, "unet: x is %s, and the parameters are %s",
+                           ito_dtype_name(x->dtype), ito_dtype_name(u->config.dtype));
     int64_t unit = (int64_t)1 << (u->config.levels - 1);
     if (x->ndim == 4 && x->shape[1] == u->config.in_channels && x->shape[2] % unit == 0 &&
         x->shape[3] % unit == 0 && t->ndim == 1 && t->shape[0] == x->shape[0])
@@ -387,8 +408,11 @@ ito_status ito_unet_set_precision(ito_unet *u, ito_dtype precision)
 {
     if (u == NULL)
         return ITO_ERR_ARGUMENT;
-    if (precision != ITO_F32 && precision != ITO_BF16)
-        return ito_error_set(ITO_ERR_DTYPE, "unet: precision %s is neither f32 nor bf16",
+    bool wide = u->config.dtype == ITO_F64;
+    if (precision != u->config.dtype && (wide || precision != ITO_BF16))
+        return ito_error_set(ITO_ERR_DTYPE,
+                             wide ? "unet: precision %s is not that of the parameters, f64"
+                                  : "unet: precision %s is neither f32 nor bf16",
                              ito_dtype_name(precision));
     u->precision = precision;
     return ITO_OK;

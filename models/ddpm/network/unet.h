@@ -37,6 +37,7 @@ typedef struct ito_unet_config {
     int64_t classes;     /* number of classes; 0: the network takes no labels */
     bool self_condition; /* it also takes an earlier estimate of the clean images, as channels after
                             those of x */
+    ito_dtype dtype;     /* of the parameters: ITO_F32 or ITO_F64 */
 } ito_unet_config;
 
 /** Tested settings, for images of this size:
@@ -71,22 +72,25 @@ typedef struct ito_unet {
  *
  * @param init  advances; NULL leaves all weights 0, to be loaded.
  * @return      owned by the caller, freed by ito_module_free(&unet->base). NULL on error:
- *              ITO_ERR_SHAPE or ITO_ERR_RANGE with the setting that is wrong, ITO_ERR_MEMORY.
+ *              ITO_ERR_SHAPE, ITO_ERR_RANGE or ITO_ERR_DTYPE with the setting that is wrong,
+ *              ITO_ERR_MEMORY.
  */
 ITO_API ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init);
 
-/** Set the precision: ITO_F32, the default, with images of the parameters' dtype; or ITO_BF16, with
- * f32 parameters. Then images are rounded to bf16 where they enter, all activations and their
- * gradients are bf16, half the memory, and the result is cast back. Parameters, their gradients and
- * every sum stay f32, so weights serve either precision.
- * @return  ITO_ERR_DTYPE for another dtype.
+/** Set the precision: that of the parameters, the default; or ITO_BF16, with f32 parameters. Then
+ * images are rounded to bf16 where they enter, all activations and their gradients are bf16, half
+ * the memory, and the result is cast back. Parameters, their gradients and every sum stay f32, so
+ * weights serve either precision.
+ * @return  ITO_ERR_DTYPE for another dtype, and for ITO_BF16 with f64 parameters.
  */
 ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);
 
 /**
- * @param x  [N, in_channels, H, W] f32; H and W are multiples of 2^(levels - 1).
+ * @param x  [N, in_channels, H, W] of the parameters' dtype; H and W are multiples of
+ *           2^(levels - 1).
  * @param t  [N] i64, f32 or f64: the time of each image.
- * @return   [N, out_channels, H, W], of the current scope. NULL on error: ITO_ERR_SHAPE.
+ * @return   [N, out_channels, H, W], of the current scope. NULL on error: ITO_ERR_SHAPE,
+ *           ITO_ERR_DTYPE.
  */
 ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *t);
 
@@ -102,13 +106,25 @@ ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *
 ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
                                            ito_tensor *labels);
 
+/** Options of ito_time_embedding. */
+typedef struct ito_time_embedding_options {
+    int reserved_;
+    ito_dtype dtype; /* of the result: ITO_F32 (the default) or ITO_F64 */
+} ito_time_embedding_options;
+#define ITO_DEFAULTS_ito_time_embedding_options .reserved_ = 0
+
 /**
  * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
- * half = channels / 2.
+ * half = channels / 2: ito_time_embedding(t, 128), ito_time_embedding(t, 128, .dtype = ITO_F64).
  * @param t  [N] i64, f32 or f64.
- * @return   [N, channels] f32; channels is even, at least 4. NULL on error: ITO_ERR_SHAPE.
+ * @return   [N, channels], computed in double and rounded once; channels is even, at least 4. NULL
+ *           on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE.
  */
-ITO_API ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels);
+ITO_API ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
+                                            ito_time_embedding_options options);
+#define ito_time_embedding(t, channels, ...)                                                       \
+    ITO_AT(ito_time_embedding_with(t, channels,                                                    \
+                                   ITO_OPTIONS(ito_time_embedding_options, __VA_ARGS__)))
 
 #ifdef __cplusplus
 }
@@ -121,7 +137,6 @@ ITO_API ito_tensor *ito_time_embedding(ito_tensor *t, int64_t channels);
 #define ito_unet_set_precision(...) ITO_AT(ito_unet_set_precision(__VA_ARGS__))
 #define ito_unet_forward(...) ITO_AT(ito_unet_forward(__VA_ARGS__))
 #define ito_unet_forward_class(...) ITO_AT(ito_unet_forward_class(__VA_ARGS__))
-#define ito_time_embedding(...) ITO_AT(ito_time_embedding(__VA_ARGS__))
 #endif
 
 #endif

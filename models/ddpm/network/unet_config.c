@@ -68,6 +68,11 @@ ito_status unet_config_resolve(ito_unet_config *c)
                             c->channels, c->groups);
     if (!(c->dropout >= 0.0 && c->dropout < 1.0))
         return error_status(ITO_ERR_RANGE, "unet: dropout is %g; it must be in [0, 1)", c->dropout);
+    if (c->dtype != ITO_F32 && c->dtype != ITO_F64)
+        return error_status(ITO_ERR_DTYPE,
+                            "unet: parameters are f32 or f64, not %s; f32 ones "
+                            "compute in bf16 by ito_unet_set_precision",
+                            ito_dtype_name(c->dtype));
     return check_sides(c);
 }
 

@@ -19,6 +19,8 @@ int64_t operation_number(int64_t usual)
     return fuzz == NULL ? usual : (int64_t)ito_uniform_int(fuzz, (uint64_t)usual + 6) - 2;
 }
 
+_Thread_local ito_tensor *other, *piece[8];
+
 ito_generator *operation_generator(void)
 {
     static _Thread_local ito_generator g;

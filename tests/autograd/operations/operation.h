@@ -79,6 +79,8 @@ extern const int64_t n_operation_rows;
 
 /* The number, or a random one near it while an operation is fuzzed. */
 int64_t operation_number(int64_t usual);
+/* For calls of functions with several results: (ito_topk(x[0], 2, &other), other). */
+extern _Thread_local ito_tensor *other, *piece[8];
 /* A generator in the same state each time. */
 ito_generator *operation_generator(void);
 /* Input i of the row, of the current scope: the same each time. REAL inputs are f64. */

@@ -9,7 +9,7 @@ static const double EXACT =
 
 typedef struct setting {
     int64_t n, c, h, w, o, kh, kw;
-    ito_conv2d_options options;
+    ito_conv_options options;
 } setting;
 
 #define OPTIONS(s, p, end, d, g)                                                                   \
@@ -25,7 +25,7 @@ static const setting settings[] = {
 };
 enum { SETTINGS = sizeof settings / sizeof *settings };
 
-static int64_t places(int64_t size, int64_t kernel, ito_conv2d_options o)
+static int64_t places(int64_t size, int64_t kernel, ito_conv_options o)
 {
     return (size + 2 * o.padding + o.padding_end - o.dilation * (kernel - 1) - 1) / o.stride + 1;
 }
@@ -274,7 +274,7 @@ Test(ops_conv2d, refuses_addends_that_do_not_fit)
     }
 }
 
-static void refused(ito_shape x, ito_shape w, ito_shape b, ito_conv2d_options options,
+static void refused(ito_shape x, ito_shape w, ito_shape b, ito_conv_options options,
                     ito_status code, const char *sentence)
 {
     ito_tensor *bias = b.ndim == 0 ? NULL : ito_zeros(b, ITO_F32);
@@ -285,26 +285,26 @@ static void refused(ito_shape x, ito_shape w, ito_shape b, ito_conv2d_options op
 Test(ops_conv2d, refuses_what_does_not_fit)
 {
     ito_shape x = ITO_SHAPE(1, 4, 5, 5), w = ITO_SHAPE(2, 4, 3, 3), none = ITO_SHAPE();
-    ito_conv2d_options plain = ITO_OPTIONS(ito_conv2d_options);
+    ito_conv_options plain = ITO_OPTIONS(ito_conv_options);
     refused(ITO_SHAPE(4, 5, 5), w, none, plain, ITO_ERR_SHAPE,
             "conv2d: x [4, 5, 5] and weight [2, 4, 3, 3] must be [N, C, H, W] and "
             "[O, C / groups, KH, KW]");
     refused(x, ITO_SHAPE(2, 3, 3, 3), none, plain, ITO_ERR_SHAPE,
             "conv2d: x has 4 channels in 1 groups, weight takes 3 a group");
-    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .groups = 3), ITO_ERR_SHAPE,
+    refused(x, w, none, ITO_OPTIONS(ito_conv_options, .groups = 3), ITO_ERR_SHAPE,
             "conv2d: 3 groups do not divide 4 and 2 channels");
     refused(x, ITO_SHAPE(2, 4, 6, 3), none, plain, ITO_ERR_SHAPE,
             "conv2d: a kernel of 6 x 3, dilation 1, does not fit an image of 5 x 5 with padding 0 "
             "and 0");
-    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .dilation = 3, .padding_end = 1),
+    refused(x, w, none, ITO_OPTIONS(ito_conv_options, .dilation = 3, .padding_end = 1),
             ITO_ERR_SHAPE,
             "conv2d: a kernel of 3 x 3, dilation 3, does not fit an image of 5 x 5 with padding 0 "
             "and 1");
     refused(
-        x, w, none, ITO_OPTIONS(ito_conv2d_options, .stride = -1), ITO_ERR_ARGUMENT,
+        x, w, none, ITO_OPTIONS(ito_conv_options, .stride = -1), ITO_ERR_ARGUMENT,
         "conv2d: stride -1, padding 0 and 0, dilation 1, groups 1 are out of range: at least 1, "
         "padding 0");
-    refused(x, w, none, ITO_OPTIONS(ito_conv2d_options, .padding = INT64_MAX), ITO_ERR_ARGUMENT,
+    refused(x, w, none, ITO_OPTIONS(ito_conv_options, .padding = INT64_MAX), ITO_ERR_ARGUMENT,
             "conv2d: stride 1, padding 9223372036854775807 and 0, dilation 1, groups 1 are out of "
             "range: at least 1, padding 0");
     refused(x, w, ITO_SHAPE(3), plain, ITO_ERR_SHAPE,

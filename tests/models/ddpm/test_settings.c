@@ -50,6 +50,7 @@ Test(settings, what_is_written_is_read_back)
     ito_ddpm_settings s = example();
     s.model.classes = 7;
     s.model.self_condition = true;
+    s.model.dtype = ITO_F64;
     char *text = ito_ddpm_settings_format(&s);
     cr_assert_not_null(text);
     ito_ddpm_settings back = parsed(text);
@@ -66,6 +67,7 @@ Test(settings, what_is_written_is_read_back)
     cr_assert_eq(back.model.dropout, 0.125);
     cr_assert_eq(back.model.classes, 7);
     cr_assert(back.model.self_condition);
+    cr_assert_eq(back.model.dtype, ITO_F64);
     cr_assert_eq(back.diffusion.schedule, &ito_schedule_cosine);
     cr_assert_eq(back.diffusion.steps, 321);
     cr_assert_eq(back.diffusion.variance, &ito_variance_fixedsmall);
@@ -361,7 +363,11 @@ Test(settings, a_setting_of_the_model_of_the_wrong_type_is_named)
                    {"\"classes\":\t0", "\"classes\":\tfalse",
                     "a.json: \"classes\" is missing or not a whole number"},
                    {"\"classes\":\t0", "\"self_condition\":\t1",
-                    "a.json: \"self_condition\" is missing or not true or false"});
+                    "a.json: \"self_condition\" is missing or not true or false"},
+                   {"\"classes\":\t0", "\"dtype\":\t\"double\"",
+                    "a.json: \"dtype\" is missing or not the name of an element type"},
+                   {"\"classes\":\t0", "\"dtype\":\t64",
+                    "a.json: \"dtype\" is missing or not the name of an element type"});
 }
 
 Test(settings, levels_that_are_no_lists_are_named)

@@ -16,8 +16,9 @@ enum { N = 3, CLASSES = 2, IMAGE = 5 * 6 };
 static ito_noise_classifier *make(int64_t channels)
 {
     ito_generator g = ito_generator_make(1, 0);
-    ito_noise_classifier *c =
-        ito_noise_classifier_create(&(ito_noise_classifier_config){channels, 8, CLASSES}, &g);
+    ito_noise_classifier *c = ito_noise_classifier_create(
+        &(ito_noise_classifier_config){.in_channels = channels, .channels = 8, .classes = CLASSES},
+        &g);
     cr_assert_not_null(c, "%s", ito_error());
     return c;
 }
@@ -149,7 +150,9 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
 Test(noise_classifier, settings_out_of_range_are_refused)
 {
     assert_refused(
-        ito_noise_classifier_create(&(ito_noise_classifier_config){1, 12, 2}, NULL), ITO_ERR_RANGE,
+        ito_noise_classifier_create(
+            &(ito_noise_classifier_config){.in_channels = 1, .channels = 12, .classes = 2}, NULL),
+        ITO_ERR_RANGE,
         "noise_classifier: images of 1 channels, a width of 12 and 2 classes; there can be 1 to "
         "1024 channels, a multiple of 8 up to 1024 and 1 to 1000000 classes");
 }

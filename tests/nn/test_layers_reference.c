@@ -1,0 +1,255 @@
+/* Layers against PyTorch: each case of tests/reference/layers.safetensors has the same state dict,
+ * the same result, the same gradients and leaves the same buffers, in f64. Every case of the file
+ * is in the list below; README.md there describes them. */
+#include "autograd/ops.h"
+#include "nn/layers.h"
+#include "nn/layers_mp.h"
+#include "nn/parametrise.h"
+#include "tests/autograd/op_check.h"
+#include "tests/nn/nn_check.h"
+
+#include <string.h>
+
+/* Sums of at most a few hundred products of magnitude 4, each rounded to 2^-53 on either side in an
+ * order of its own: below 10^-12 of the largest element. */
+static const double tolerance = 1e-12;
+
+enum { MAX_INPUTS = 4 };
+
+typedef struct layer_case {
+    const char *name;
+    ito_module *(*make)(void);                                 /* weights are loaded */
+    ito_tensor *(*call)(ito_module *m, ito_tensor *const *in); /* NULL: ito_module_forward */
+} layer_case;
+
+/* A function that makes a layer, and possibly changes it. */
+#define LAYER(name, layer)                                                                         \
+    static ito_module *make_##name(void)                                                           \
+    {                                                                                              \
+        return &(layer)->base;                                                                     \
+    }
+#define CALL(name, result)                                                                         \
+    static ito_tensor *call_##name(ito_module *m, ito_tensor *const *in)                           \
+    {                                                                                              \
+        (void)m;                                                                                   \
+        return result;                                                                             \
+    }
+#define F64 .dtype = ITO_F64
+
+/* For cases of a function. */
+static ito_module *nothing(void)
+{
+    return ito_module_create(NULL, "", sizeof(ito_module));
+}
+
+/* ---- computed weights ------------------------------------------------------------------------ */
+
+static ito_module *weight_norm(ito_module *m, int dim)
+{
+    cr_assert_eq(ito_weight_norm(m, .dim = dim), ITO_OK, "%s", ito_error());
+    return m;
+}
+
+static ito_module *spectral_norm(ito_module *m, int dim, int64_t iterations)
+{
+    cr_assert_eq(ito_spectral_norm(m, .dim = dim, .n_power_iterations = iterations), ITO_OK, "%s",
+                 ito_error());
+    return m;
+}
+
+LAYER(linear, ito_linear_create(NULL, "", 5, 3, F64))
+LAYER(conv2d, ito_conv2d_create(NULL, "", 2, 3, 3, F64))
+
+static ito_module *weight_norm_linear(void)
+{
+    return weight_norm(make_linear(), 0);
+}
+static ito_module *weight_norm_conv(void)
+{
+    return weight_norm(make_conv2d(), 1);
+}
+static ito_module *weight_norm_all(void)
+{
+    return weight_norm(make_linear(), -1);
+}
+static ito_module *spectral_norm_linear(void)
+{
+    return spectral_norm(make_linear(), 0, 1);
+}
+static ito_module *spectral_norm_conv(void)
+{
+    return spectral_norm(make_conv2d(), 1, 2);
+}
+static ito_module *spectral_norm_evaluation(void)
+{
+    return spectral_norm(make_conv2d(), 0, 1);
+}
+
+/* ---- preserving magnitudes ------------------------------------------------------------------- */
+
+CALL(mp_silu, ito_mp_silu(in[0]))
+CALL(mp_sum, ito_mp_sum(in[0], in[1], 0.3))
+CALL(mp_cat, ito_mp_cat(in[0], in[1], 1, 0.3))
+CALL(mp_pixel_norm, ito_mp_pixel_norm(in[0], 1))
+LAYER(mp_linear, ito_mp_linear_create(NULL, "", 5, 3, F64))
+CALL(mp_linear_gain, ito_mp_linear_forward_gain((ito_mp_linear_layer *)m, in[0], in[1]))
+LAYER(mp_conv2d, ito_mp_conv2d_create(NULL, "", 2, 3, 3, F64))
+LAYER(mp_fourier, ito_mp_fourier_create(NULL, "", 6, F64))
+LAYER(fourier_features, ito_fourier_features_create(NULL, "", 3, 6, F64))
+
+static const layer_case cases[] = {
+    {"weight_norm_linear", weight_norm_linear, NULL},
+    {"weight_norm_conv", weight_norm_conv, NULL},
+    {"weight_norm_all", weight_norm_all, NULL},
+    {"spectral_norm_linear", spectral_norm_linear, NULL},
+    {"spectral_norm_conv", spectral_norm_conv, NULL},
+    {"spectral_norm_evaluation", spectral_norm_evaluation, NULL},
+    {"mp_silu", nothing, call_mp_silu},
+    {"mp_sum", nothing, call_mp_sum},
+    {"mp_cat", nothing, call_mp_cat},
+    {"mp_pixel_norm", nothing, call_mp_pixel_norm},
+    {"mp_linear", make_mp_linear, NULL},
+    {"mp_linear_evaluation", make_mp_linear, NULL},
+    {"mp_linear_gain", make_mp_linear, call_mp_linear_gain},
+    {"mp_conv2d", make_mp_conv2d, NULL},
+    {"mp_fourier", make_mp_fourier, NULL},
+    {"fourier_features", make_fourier_features, NULL},
+};
+enum { CASES = sizeof cases / sizeof *cases };
+
+/* ---- running them ---------------------------------------------------------------------------- */
+
+static ito_safetensors *fixture;
+
+static void open_fixture(void)
+{
+    char path[4096];
+    const char *source = getenv("ITO_SOURCE");
+    snprintf(path, sizeof path, "%s/tests/reference/layers.safetensors",
+             source != NULL ? source : ".");
+    fixture = ito_safetensors_open(path);
+    cr_assert_not_null(fixture, "%s", ito_error());
+}
+
+static void close_fixture(void)
+{
+    ito_safetensors_close(fixture);
+}
+
+TestSuite(layers_reference, .init = open_fixture, .fini = close_fixture);
+
+/* The array "case/part", or NULL. */
+static ito_tensor *array(const char *name, const char *part)
+{
+    char key[200];
+    snprintf(key, sizeof key, "%s/%s", name, part);
+    return ito_safetensors_find(fixture, key) < 0 ? NULL : ito_safetensors_read(fixture, key);
+}
+
+static ito_tensor *numbered(const char *name, const char *part, int i)
+{
+    char key[64];
+    snprintf(key, sizeof key, "%s%d", part, i);
+    return array(name, key);
+}
+
+static ito_tensor *named(const char *name, const char *part, const char *tensor)
+{
+    char key[160];
+    snprintf(key, sizeof key, "%s/%s", part, tensor);
+    return array(name, key);
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t n = strlen(text), k = strlen(end);
+    return n >= k && strcmp(text + n - k, end) == 0;
+}
+
+/* The case's module with the state of the file, which holds all of the names and no others. */
+static ito_module *loaded(const layer_case *c)
+{
+    ito_module *m = c->make();
+    cr_assert_not_null(m, "%s: %s", c->name, ito_error());
+    ito_module_train(m, !ends_with(c->name, "_evaluation"));
+    char prefix[100];
+    snprintf(prefix, sizeof prefix, "%s/state/", c->name);
+    cr_assert_eq(ito_module_load_file(m, fixture, .prefix = prefix), ITO_OK, "%s: %s", c->name,
+                 ito_error());
+    return m;
+}
+
+/* A leaf's gradient; zeros where none came by. */
+static ito_tensor *gradient(ito_tensor *leaf)
+{
+    ito_tensor *g = ito_grad_of(leaf);
+    return g != NULL ? g : ito_zeros_like(leaf);
+}
+
+static void check_state(const layer_case *c, const ito_module *m)
+{
+    ito_named_tensors *parameters = ito_module_parameters(m), *state = ito_module_state(m);
+    char what[200];
+    for (int64_t i = 0; i < parameters->n; i++) {
+        ito_tensor *want = named(c->name, "grad", parameters->names[i]);
+        snprintf(what, sizeof what, "%s: gradient of %s", c->name, parameters->names[i]);
+        assert_close(gradient(parameters->tensors[i]),
+                     want != NULL ? want : ito_zeros_like(parameters->tensors[i]), tolerance, what);
+    }
+    for (int64_t i = 0; i < state->n; i++) {
+        ito_tensor *want = named(c->name, "after", state->names[i]);
+        want = want != NULL ? want : named(c->name, "state", state->names[i]);
+        snprintf(what, sizeof what, "%s: %s afterwards", c->name, state->names[i]);
+        assert_close(state->tensors[i], want, tolerance, what);
+    }
+    ito_named_tensors_free(parameters);
+    ito_named_tensors_free(state);
+}
+
+static void run(const layer_case *c)
+{
+    int64_t blocks = ito_memory_blocks();
+    ito_scope_begin();
+    ito_module *m = loaded(c);
+    ito_tensor *in[MAX_INPUTS] = {NULL}, *want[MAX_INPUTS] = {NULL};
+    for (int i = 0; i < MAX_INPUTS; i++) {
+        in[i] = numbered(c->name, "input", i);
+        want[i] = numbered(c->name, "grad_input", i);
+        if (want[i] != NULL)
+            ito_requires_grad(in[i], true);
+    }
+    ito_tensor *y = c->call != NULL ? c->call(m, in) : ito_module_forward(m, in[0]);
+    assert_close(y, array(c->name, "output"), tolerance, c->name);
+    cr_assert_eq(ito_backward(y, .cotangent = array(c->name, "dy")), ITO_OK, "%s: %s", c->name,
+                 ito_error());
+    for (int i = 0; i < MAX_INPUTS; i++)
+        if (want[i] != NULL)
+            assert_close(gradient(in[i]), want[i], tolerance, c->name);
+    check_state(c, m);
+    ito_module_free(m);
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), blocks, "%s leaks", c->name);
+}
+
+Test(layers_reference, layers_do_what_pytorchs_do)
+{
+    for (int i = 0; i < CASES; i++)
+        run(&cases[i]);
+}
+
+Test(layers_reference, every_case_of_the_file_is_listed_once)
+{
+    bool found[CASES] = {false};
+    for (int64_t k = 0; k < ito_safetensors_count(fixture); k++) {
+        const char *key = ito_safetensors_name(fixture, k);
+        size_t length = strcspn(key, "/"), times = 0;
+        for (int i = 0; i < CASES; i++)
+            if (strlen(cases[i].name) == length && strncmp(cases[i].name, key, length) == 0) {
+                found[i] = true;
+                times++;
+            }
+        cr_expect_eq(times, 1, "%.*s is listed %zu times", (int)length, key, times);
+    }
+    for (int i = 0; i < CASES; i++)
+        cr_expect(found[i], "%s is not in the file", cases[i].name);
+}

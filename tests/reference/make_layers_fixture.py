@@ -1,0 +1,169 @@
+"""Writes layers.safetensors: layers of nn/ on small odd shapes, forward and gradient in float64.
+
+A case "name" stores its state dict under PyTorch's names as name/state/..., its inputs as
+name/input0, ..., name/output, the cotangent name/dy, the gradients name/grad_input0, ... and
+name/grad/PARAMETER, and buffers (and weights) that the forward changed as name/after/... README.md
+lists the arguments of every case.
+"""
+
+import math
+import os
+import platform
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.numpy import save_file
+from torch.nn.utils import parametrizations
+
+arrays = {}
+generator = np.random.Generator(np.random.PCG64(20200619))
+
+
+def x(*shape, low=-2.0, high=2.0):
+    return torch.from_numpy(generator.uniform(low, high, shape))
+
+
+def state_of(module):
+    # A copy, row-major, before anything runs.
+    return {k: v.detach().clone() for k, v in module.state_dict().items()}
+
+
+def case(name, module, *inputs, call=None, train=True):
+    """call(module, *inputs) gives the output; by default the module itself is called."""
+    module = module.double().train(train)
+    for parameter in module.parameters():
+        parameter.data.copy_(x(*parameter.shape, low=-1.0, high=1.0))
+    before = state_of(module)
+    inputs = [a.requires_grad_() if a.is_floating_point() else a for a in inputs]
+    output = module(*inputs) if call is None else call(module, *inputs)
+    dy = x(*output.shape)
+    output.backward(dy)
+    for key, value in before.items():
+        arrays["%s/state/%s" % (name, key)] = value.numpy()
+    for i, a in enumerate(inputs):
+        arrays["%s/input%d" % (name, i)] = a.detach().numpy()
+        if a.grad is not None:
+            arrays["%s/grad_input%d" % (name, i)] = a.grad.numpy()
+    arrays[name + "/output"] = output.detach().numpy()
+    arrays[name + "/dy"] = dy.numpy()
+    for key, parameter in module.named_parameters():
+        if parameter.grad is not None:
+            arrays["%s/grad/%s" % (name, key)] = parameter.grad.numpy()
+    for key, value in state_of(module).items():
+        if not torch.equal(value, before[key]):
+            arrays["%s/after/%s" % (name, key)] = value.numpy()
+
+
+def computed_weights():
+    nn = torch.nn
+    case("weight_norm_linear", parametrizations.weight_norm(nn.Linear(5, 3)), x(4, 5))
+    case("weight_norm_conv", parametrizations.weight_norm(nn.Conv2d(2, 3, 3), dim=1), x(2, 2, 5, 4))
+    case("weight_norm_all", parametrizations.weight_norm(nn.Linear(5, 3), dim=None), x(4, 5))
+    torch.manual_seed(1)  # u and v
+    case("spectral_norm_linear", parametrizations.spectral_norm(nn.Linear(5, 3)), x(4, 5))
+    case(
+        "spectral_norm_conv",
+        parametrizations.spectral_norm(nn.Conv2d(2, 3, 3), n_power_iterations=2, dim=1),
+        x(2, 2, 5, 4),
+    )
+    case(
+        "spectral_norm_evaluation",
+        parametrizations.spectral_norm(nn.Conv2d(2, 3, 3)),
+        x(2, 2, 5, 4),
+        train=False,
+    )
+
+
+class Preserving(torch.nn.Module):
+    """EDM2's layer with a weight [out, in, ...], from its equations (47) and (66)."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.empty(shape))
+
+    @staticmethod
+    def to_root_mean_square_1(w):
+        rms = w.flatten(1).square().mean(1).sqrt().reshape(-1, *[1] * (w.ndim - 1))
+        return w / (rms + 1e-4)
+
+    def forward(self, a, gain=1.0):
+        if self.training:
+            self.weight.data.copy_(self.to_root_mean_square_1(self.weight.data))
+        w = self.to_root_mean_square_1(self.weight) * gain / math.sqrt(self.weight[0].numel())
+        if w.ndim == 2:
+            return torch.nn.functional.linear(a, w)
+        return torch.nn.functional.conv2d(a, w, padding=w.shape[-1] // 2)
+
+
+class Function(torch.nn.Module):
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def forward(self, *inputs):
+        return self.function(*inputs)
+
+
+class Fourier(torch.nn.Module):
+    def __init__(self, freqs, phases):
+        super().__init__()
+        self.register_buffer("freqs", freqs)
+        self.register_buffer("phases", phases)
+
+    def forward(self, a):
+        return math.sqrt(2) * torch.cos(a[..., None] * self.freqs + self.phases)
+
+
+class Features(torch.nn.Module):
+    def __init__(self, b):
+        super().__init__()
+        self.register_buffer("B", b)
+
+    def forward(self, a):
+        angle = 2 * math.pi * a @ self.B.T
+        return torch.cat([angle.cos(), angle.sin()], -1)
+
+
+def preserving():
+    silu = torch.nn.functional.silu
+    case("mp_silu", Function(lambda a: silu(a) / 0.596), x(3, 5))
+    t = 0.3
+    length = math.sqrt((1 - t) ** 2 + t**2)
+    case("mp_sum", Function(lambda a, b: ((1 - t) * a + t * b) / length), x(3, 5), x(3, 5))
+
+    def cat(a, b):
+        n = (a.shape[1] + b.shape[1]) ** 0.5 / length
+        return torch.cat(
+            [a * n * (1 - t) / a.shape[1] ** 0.5, b * n * t / b.shape[1] ** 0.5], dim=1
+        )
+
+    case("mp_cat", Function(cat), x(2, 3, 2), x(2, 5, 2))
+    case(
+        "mp_pixel_norm",
+        Function(lambda a: a / (1e-4 + a.square().mean(1, keepdim=True).sqrt())),
+        x(2, 5, 3),
+    )
+    case("mp_linear", Preserving(3, 5), x(4, 5))
+    case("mp_linear_evaluation", Preserving(3, 5), x(4, 5), train=False)
+    case("mp_linear_gain", Preserving(3, 5), x(4, 5), x(1))
+    case("mp_conv2d", Preserving(3, 2, 3, 3), x(2, 2, 5, 4))
+    case("mp_fourier", Fourier(x(6), x(6)), x(4))
+    case("fourier_features", Features(x(6, 3)), x(2, 4, 3))
+
+
+if __name__ == "__main__":
+    torch.set_default_dtype(torch.float64)
+    torch.use_deterministic_algorithms(True)
+    computed_weights()
+    preserving()
+    arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
+    made = "torch %s, numpy %s, safetensors %s, Python %s" % (
+        torch.__version__.split("+")[0],
+        np.__version__,
+        safetensors.__version__,
+        platform.python_version(),
+    )
+    here = os.path.dirname(os.path.abspath(__file__))
+    save_file(arrays, os.path.join(here, "layers.safetensors"), {"made_with": made})
+    print(len(arrays), "arrays")

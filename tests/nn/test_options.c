@@ -66,10 +66,11 @@ Test(options, adam_takes_each_setting_as_it_is)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int w = 0; w < 2; w++) {
             adam_case c = cases[i];
-            ito_adam_options o = ITO_OPTIONS(ito_adam_options, .beta1 = c.beta1, .beta2 = c.beta2,
-                                             .eps = c.eps, .weight_decay = c.decay);
             ito_module *m = one_parameter();
-            ito_optimizer *opt = w ? ito_adamw_create_with(m, o) : ito_adam_create_with(m, o);
+            ito_optimizer *opt = w ? ito_adamw_create(m, .beta1 = c.beta1, .beta2 = c.beta2,
+                                                      .eps = c.eps, .weight_decay = c.decay)
+                                   : ito_adam_create(m, .beta1 = c.beta1, .beta2 = c.beta2,
+                                                     .eps = c.eps, .weight_decay = c.decay);
             double value = after_steps(m, opt, 3, g), want = plain_adam(c, w, 3, g);
             cr_expect_float_eq(value, want, 1e-12, "case %zu of %s: %.17g, not %.17g", i,
                                w ? "adamw" : "adam", value, want);
@@ -81,6 +82,9 @@ Test(options, adam_has_the_defaults_of_pytorch)
     const double g[3] = {0.5, -2, 0.25};
     ito_adam_options o = ITO_OPTIONS(ito_adam_options);
     cr_expect(o.beta1 == 0.9 && o.beta2 == 0.999 && o.eps == 1e-8 && o.weight_decay == 0);
+    ito_adamw_options w = ITO_OPTIONS(ito_adamw_options);
+    cr_expect(w.beta1 == 0.9 && w.beta2 == 0.999 && w.eps == 1e-8 && w.weight_decay == 0.01);
+    cr_expect(!o.amsgrad && !w.amsgrad);
     ito_module *m = one_parameter(), *named = one_parameter();
     double by_default = after_steps(m, ito_adam_create(m), 3, g);
     cr_expect_eq(by_default,

@@ -24,6 +24,7 @@
 #include "autograd/ops.h"
 #include "autograd/ops_activation.h"
 #include "autograd/ops_at.h"
+#include "autograd/ops_fft.h"
 #include "autograd/ops_linalg.h"
 #include "autograd/ops_loss.h"
 #include "autograd/ops_math.h"

@@ -37,6 +37,7 @@
 #include "autograd/ops_attention.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_random.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 

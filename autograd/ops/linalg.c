@@ -28,7 +28,7 @@ static bool full_rank(const ito_tensor *a, ito_tensor *r)
     double *v = tensor_data(room);
     for (int64_t b = 0; b < count; b++) {
         matrix_read(v, r, b);
-        double largest = 0, least = INFINITY;
+        double largest = 0, least = HUGE_VAL;
         for (int64_t i = 0; i < k; i++) {
             double d = fabs(v[i + i * k]);
             largest = d > largest ? d : largest;

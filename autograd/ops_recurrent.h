@@ -8,7 +8,7 @@
 #ifndef ITO_OPS_RECURRENT_H
 #define ITO_OPS_RECURRENT_H
 
-#include "ops.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -10,7 +10,7 @@
  */
 #include "autograd/op.h"
 #include "autograd/ops/dropout.h"
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"

@@ -1,8 +1,8 @@
 /* Recurrent networks over whole sequences, and single cells: the layers and directions that
  * PyTorch's weights describe, each an operation of recurrent.c. Sequences run time-major inside. */
 #include "autograd/op.h"
+#include "autograd/ops.h"
 #include "autograd/ops/recurrent.h"
-#include "autograd/ops_recurrent.h"
 
 /* ---- checks ---- */
 

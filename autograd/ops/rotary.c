@@ -2,7 +2,7 @@
  * is the turn back, so backward is the same operation. It goes by rows of features, each of which
  * is read once. */
 #include "autograd/graph.h"
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 
 #include <math.h>

@@ -1,6 +1,6 @@
 /* Options of operations, sweeps and checks: each at the ends of what is legal, 0 above all, which
  * means 0; and the defaults. */
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

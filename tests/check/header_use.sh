@@ -7,9 +7,13 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 headers=$("$root/meson/public_headers.sh" "$work" | grep '\.h$')
-cp "$root/tests/check/header_use.c" "$work/use.c"
-(cd "$work/ito" && awk -f "$root/tests/check/header_use.awk" $headers) >>"$work/use.c"
-cat "$work/use.c" "$root/tests/check/header_use.cpp" >"$work/use.cpp"
+(cd "$work/ito" && awk -f "$root/tests/check/header_use.awk" $headers) >"$work/options.c"
+cat "$root/tests/check/header_use.c" "$work/options.c" >"$work/use.c"
+# In C++ the functions that use options take handles as well.
+{
+    cat "$work/use.c" "$root/tests/check/header_use.cpp"
+    sed 's/ito_tensor \*\([a-z0-9_]*\)\([,)]\)/ito::tensor \1\2/g; s/use_ito/handles_ito/' "$work/options.c"
+} >"$work/use.cpp"
 cd "$work"
 status=0
 for compiler in 'gcc c' 'clang c' 'g++ cpp' 'clang++ cpp'; do

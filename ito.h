@@ -25,6 +25,8 @@
 #include "autograd/ops_at.h"
 #include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
+#include "autograd/ops_dropout.h"
+#include "autograd/ops_embedding.h"
 #include "autograd/ops_recurrent.h"
 #include "autograd/transforms.h"
 #include "autograd/ops_conv.h"

@@ -83,23 +83,21 @@ typedef struct ito_recurrent_options {
  */
 ITO_API ito_tensor *ito_rnn_tanh_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                       ito_recurrent_options options);
-#define ito_rnn_tanh(x, weights, n, ...)                                                           \
-    ITO_AT(ito_rnn_tanh_with(x, weights, n, ITO_OPTIONS(ito_recurrent_options, __VA_ARGS__)))
+#define ito_rnn_tanh(...)                                                                          \
+    ITO_AT(ITO_CALL_3(ito_rnn_tanh_with, ito_recurrent_options, __VA_ARGS__, ))
 /** The same with max(.., 0) for tanh. */
 ITO_API ito_tensor *ito_rnn_relu_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                       ito_recurrent_options options);
-#define ito_rnn_relu(x, weights, n, ...)                                                           \
-    ITO_AT(ito_rnn_relu_with(x, weights, n, ITO_OPTIONS(ito_recurrent_options, __VA_ARGS__)))
+#define ito_rnn_relu(...)                                                                          \
+    ITO_AT(ITO_CALL_3(ito_rnn_relu_with, ito_recurrent_options, __VA_ARGS__, ))
 /** The same of ito_gru_cell. */
 ITO_API ito_tensor *ito_gru_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                  ito_recurrent_options options);
-#define ito_gru(x, weights, n, ...)                                                                \
-    ITO_AT(ito_gru_with(x, weights, n, ITO_OPTIONS(ito_recurrent_options, __VA_ARGS__)))
+#define ito_gru(...) ITO_AT(ITO_CALL_3(ito_gru_with, ito_recurrent_options, __VA_ARGS__, ))
 /** The same of ito_lstm_cell. */
 ITO_API ito_tensor *ito_lstm_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                   ito_recurrent_options options);
-#define ito_lstm(x, weights, n, ...)                                                               \
-    ITO_AT(ito_lstm_with(x, weights, n, ITO_OPTIONS(ito_recurrent_options, __VA_ARGS__)))
+#define ito_lstm(...) ITO_AT(ITO_CALL_3(ito_lstm_with, ito_recurrent_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

@@ -373,8 +373,32 @@ static bool for_blocks(const attention *a, int64_t batch, int matrices_of_scores
     return blocks_done(failed);
 }
 
+static bool types_fit(const ito_tensor *q, const ito_tensor *k, const ito_tensor *v,
+                      const ito_tensor *mask)
+{
+    static const char *const op = "scaled_dot_product_attention";
+    const ito_tensor *t[] = {q, k, v};
+    for (int i = 0; i < 3; i++) {
+        if (t[i]->dtype != ITO_F32 && t[i]->dtype != ITO_F64 && t[i]->dtype != ITO_BF16)
+            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                               op, ito_dtype_name(t[i]->dtype));
+        if (t[i]->dtype != q->dtype)
+            return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", op,
+                               ito_dtype_name(q->dtype), tensor_shape_str(q),
+                               ito_dtype_name(t[i]->dtype), tensor_shape_str(t[i]));
+    }
+    if (mask == NULL || mask->dtype == ITO_BOOL || mask->dtype == q->dtype ||
+        (mask->dtype == ITO_F32 && q->dtype == ITO_BF16))
+        return true;
+    return error_false(ITO_ERR_DTYPE, "%s: the mask beside %s is bool or %s, not %s (see ito_cast)",
+                       op, ito_dtype_name(q->dtype), ito_dtype_name(q->dtype),
+                       ito_dtype_name(mask->dtype));
+}
+
 ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
 {
+    if (!types_fit(c->in[0], c->in[1], c->in[2], c->in[3]))
+        return NULL;
     ito_shape shape = c->shape[0], rows = shape;
     rows.ndim--;
     shape.dim[shape.ndim - 1] = c->shape[2].dim[shape.ndim - 1];
@@ -696,28 +720,6 @@ ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int
 
 /* ---- the operation ---- */
 
-static bool types_fit(const ito_tensor *q, const ito_tensor *k, const ito_tensor *v,
-                      const ito_tensor *mask)
-{
-    static const char *const op = "scaled_dot_product_attention";
-    const ito_tensor *t[] = {q, k, v};
-    for (int i = 0; i < 3; i++) {
-        if (t[i]->dtype != ITO_F32 && t[i]->dtype != ITO_F64 && t[i]->dtype != ITO_BF16)
-            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
-                               op, ito_dtype_name(t[i]->dtype));
-        if (t[i]->dtype != q->dtype)
-            return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", op,
-                               ito_dtype_name(q->dtype), tensor_shape_str(q),
-                               ito_dtype_name(t[i]->dtype), tensor_shape_str(t[i]));
-    }
-    if (mask == NULL || mask->dtype == ITO_BOOL || mask->dtype == q->dtype ||
-        (mask->dtype == ITO_F32 && q->dtype == ITO_BF16))
-        return true;
-    return error_false(ITO_ERR_DTYPE, "%s: the mask beside %s is bool or %s, not %s (see ito_cast)",
-                       op, ito_dtype_name(q->dtype), ito_dtype_name(q->dtype),
-                       ito_dtype_name(mask->dtype));
-}
-
 /* [batch.., rows, columns] of q, k and v with one batch for all, the broadcast one. */
 static bool broadcast_batches(ito_shape *q, ito_shape *k, ito_shape *v)
 {
@@ -852,8 +854,6 @@ ito_tensor *ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, 
     if (p.dropout_p > 0 && g == NULL)
         return error_null(ITO_ERR_ARGUMENT,
                           "scaled_dot_product_attention: dropout without a generator");
-    if (!types_fit(q, k, v, options.attn_mask))
-        return NULL;
     if (p.dropout_p > 0)
         p.generator = *g;
     ito_scope_begin();

@@ -3,6 +3,7 @@
  * several, which joins them. Every case of the file is in one of the lists below; README.md there
  * describes them. */
 #include "autograd/ops_attention.h"
+#include "autograd/ops_embedding.h"
 #include "tensor/io/safetensors.h"
 #include "tests/autograd/op_check.h"
 

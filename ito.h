@@ -23,7 +23,6 @@
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
 #include "autograd/ops_at.h"
-#include "autograd/ops_shape.h"
 #include "autograd/ops_attention.h"
 #include "autograd/ops_dropout.h"
 #include "autograd/ops_embedding.h"
@@ -31,6 +30,8 @@
 #include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_shape.h"
+#include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

@@ -275,9 +275,9 @@ typedef struct ito_fourier_features_options {
 ITO_API ito_fourier_features_layer *
 ito_fourier_features_create_with(ito_module *parent, const char *name, int64_t in, int64_t features,
                                  ito_fourier_features_options options);
-#define ito_fourier_features_create(parent, name, in, features, ...)                               \
-    ITO_AT(ito_fourier_features_create_with(                                                       \
-        parent, name, in, features, ITO_OPTIONS(ito_fourier_features_options, __VA_ARGS__)))
+#define ito_fourier_features_create(...)                                                           \
+    ITO_AT(                                                                                        \
+        ITO_CALL_4(ito_fourier_features_create_with, ito_fourier_features_options, __VA_ARGS__, ))
 /** x [.., in] to [.., 2 features]: the cosines, then the sines. */
 ITO_API ito_tensor *ito_fourier_features_forward(ito_fourier_features_layer *layer, ito_tensor *x);
 

@@ -175,7 +175,7 @@ static ito_tensor *pad_by_index(ito_tensor *x, int axis, int64_t before, int64_t
 
 ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode)
 {
-    if (mode == ITO_PADDING_CONSTANT)
+    if (mode == ITO_PADDING_ZEROS)
         return ito_pad_with(x, 0, pads);
     if (x == NULL)
         return NULL;

@@ -33,6 +33,10 @@
 #include "autograd/ops_product.h"
 #include "autograd/ops_recurrent.h"
 #include "autograd/ops_reduce.h"
+#include "autograd/ops_dropout.h"
+#include "autograd/ops_embedding.h"
+#include "autograd/ops_product.h"
+#include "autograd/ops_recurrent.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 

@@ -211,8 +211,6 @@ ITO_API ito_tensor *ito_index_add_with(ito_tensor *x, int axis, ito_tensor *inde
     ITO_AT(ITO_CALL_4(ito_index_add_with, ito_index_add_options, __VA_ARGS__, ))
 /** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
 ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
-/** Rows of weight [V, D] named by index [...]: [..., D]. */
-ITO_API ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index);
 /** index [...] to [..., classes] of 0 and 1. No gradient. */
 ITO_API ito_tensor *ito_one_hot(ito_tensor *index, int64_t classes, ito_dtype dtype);
 

@@ -28,6 +28,9 @@
 #include "autograd/transforms.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_norm.h"
+#include "autograd/ops_pool.h"
+#include "autograd/ops_resize.h"
 
 #include "nn/checkpoint.h"
 #include "nn/data.h"

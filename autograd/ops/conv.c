@@ -10,7 +10,6 @@
 #include "autograd/ops/spatial.h"
 
 #include "autograd/ops_conv.h"
-#include "autograd/ops_shape.h"
 
 /* ---- a call and its checks ---- */
 
@@ -297,16 +296,14 @@ static bool add_fits(const conv_call *c, const ito_tensor *x, const ito_tensor *
 /* x with its own pixels around it in place of padding. */
 static ito_tensor *padded_by_mode(ito_tensor *x, conv_call *c, ito_padding_mode mode)
 {
-    ito_shape pads = {.ndim = 2 * c->n}; /* from the last axis on */
     for (int i = 0; i < c->n; i++) {
         int64_t before = c->padding[i], after = c->padding[i] + c->end[i];
         if (!spatial_mode_fits(c->name, c->size[i], before, after, mode))
             return NULL;
-        pads.dim[2 * (c->n - 1 - i)] = before;
-        pads.dim[2 * (c->n - 1 - i) + 1] = after;
+        x = spatial_pad(x, 2 + i, before, after, mode);
         c->padding[i] = c->end[i] = 0;
     }
-    return ito_pad_mode(x, pads, mode);
+    return x;
 }
 
 static ito_tensor *convolution(const char *name, int n, ito_tensor *x, ito_tensor *w, ito_tensor *b,

@@ -1,4 +1,5 @@
-/* Where the largest elements of windows are. Internal; the public functions are in pool_axes.c. */
+/* Where the largest elements of windows are, and reading and writing at such places. Internal; the
+ * public functions are in pool_axes.c. */
 #ifndef ITO_OPS_MAX_POOL_H
 #define ITO_OPS_MAX_POOL_H
 
@@ -15,12 +16,13 @@ typedef struct window_axes {
 
 /* The first element that window o sees along axis i, which may be outside. */
 int64_t window_first(const window_axes *w, int i, int64_t o);
-/* i64 [N, C, out]: the places of the largest elements of x [N, C, ...] in their channel. */
+/* i64 [N, C, out]: the places of the largest elements of x [N, C, ...] in their channel, counted
+ * row-major. */
 ito_tensor *max_pool_indices(ito_tensor *x, const window_axes *w);
 /* The elements of x [N, C, ...] at indices [N, C, out], which are inside. */
 ito_tensor *gather_places(ito_tensor *x, ito_tensor *indices);
-/* Zeros of shape [N, C, ...] with x's elements at the places that indices, shaped as x, names; they
- * are inside. */
-ito_tensor *max_unpool(ito_tensor *x, ito_tensor *indices, ito_shape shape);
+/* Zeros of this shape [N, C, ...], to which x's elements are added at indices, shaped as x and
+ * inside; or which they replace, the last one of equal places. */
+ito_tensor *scatter_places(ito_tensor *x, ito_tensor *indices, ito_shape shape, bool add);
 
 #endif

@@ -232,7 +232,7 @@ static ito_tensor *unpool(const char *name, int n, ito_tensor *x, ito_tensor *in
     int64_t places = 1;
     for (int i = 0; i < n; i++)
         places = checked_mul(places, shape.dim[2 + i]);
-    return index_check(name, indices, places) ? max_unpool(x, indices, shape) : NULL;
+    return index_check(name, indices, places) ? scatter_places(x, indices, shape, false) : NULL;
 }
 
 /* ---- means ---- */

@@ -64,3 +64,30 @@ bool spatial_mode_fits(const char *op, int64_t size, int64_t before, int64_t aft
     return error_false(ITO_ERR_SHAPE, "%s: %s by %" PRId64 " does not fit an axis of size %" PRId64,
                        op, words[mode], pad, size);
 }
+
+/* Which entry of an axis of this size lies at place i, which may be outside. */
+static int64_t entry_at(int64_t i, int64_t size, ito_padding_mode mode)
+{
+    if (i >= 0 && i < size)
+        return i;
+    if (mode == ITO_PADDING_REPLICATE)
+        return i < 0 ? 0 : size - 1;
+    if (mode == ITO_PADDING_REFLECT)
+        return i < 0 ? -i : 2 * (size - 1) - i;
+    return i < 0 ? i + size : i - size;
+}
+
+ito_tensor *spatial_pad(ito_tensor *x, int axis, int64_t before, int64_t after,
+                        ito_padding_mode mode)
+{
+    if (x == NULL || (before == 0 && after == 0))
+        return x;
+    int64_t size = x->shape[axis];
+    ito_tensor *index = tensor_empty(ITO_SHAPE(before + size + after), ITO_I64);
+    if (index == NULL)
+        return NULL;
+    int64_t *entry = tensor_data(index);
+    for (int64_t i = 0; i < before + size + after; i++)
+        entry[i] = entry_at(i - before, size, mode);
+    return ito_index_select(x, axis, index);
+}

@@ -20,6 +20,10 @@ bool spatial_rank_fits(const char *op, const ito_tensor *x, int n);
 /* The i-th of `out` cells that cover an axis of size `in`: [*from, *to), borders rounded outwards.
  */
 void spatial_cell(int64_t i, int64_t in, int64_t out, int64_t *from, int64_t *to);
+/* x with this many entries before and after along axis, made of its own entries. The sizes fit: see
+ * spatial_mode_fits. */
+ito_tensor *spatial_pad(ito_tensor *x, int axis, int64_t before, int64_t after,
+                        ito_padding_mode mode);
 /* Whether an axis of this size can be so padded; or an error in op's name. */
 bool spatial_mode_fits(const char *op, int64_t size, int64_t before, int64_t after,
                        ito_padding_mode mode);

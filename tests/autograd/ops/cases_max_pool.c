@@ -30,7 +30,17 @@ void case_max_pool_indices(void)
     assert_places(places, (double[]){0, 0, 1, 2}, 4);
 }
 
-void case_max_unpool(void)
+void case_gather_places(void)
+{
+    ito_tensor *x = random_tensor(ITO_SHAPE(2, 40, 4, 3), -2, 2, 1), *places = NULL;
+    ito_tensor *last = ito_permute(ito_contiguous(ito_permute(x, 0, 2, 3, 1)), 0, 3, 1, 2);
+    ito_tensor *y = ito_max_pool2d(last, 3, .stride = 1, .padding = 1, .indices = &places);
+    cr_assert(ito_is_channels_last(y));
+    cr_assert(ito_is_channels_last(places));
+    assert_close(y, ito_max_pool2d(x, 3, .stride = 1, .padding = 1), 0, "channels-last");
+}
+
+void case_scatter_places(void)
 {
     ito_tensor *places = ito_cast(numbers((double[]){2, 0, 2}, ITO_SHAPE(1, 1, 3)), ITO_I64);
     ito_tensor *x = ito_requires_grad(numbers((double[]){5, 6, 7}, ITO_SHAPE(1, 1, 3)), true);

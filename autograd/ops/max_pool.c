@@ -86,6 +86,27 @@ static ito_tensor *empty_planes(const planes *like, ito_shape shape, ito_dtype d
     return tensor_view(t, shape, stride, 0);
 }
 
+/* A copy of t whose channels follow each other. */
+static const ito_tensor *channels_behind(const ito_tensor *t)
+{
+    ito_shape shape = ito_shape_of(t);
+    int64_t stride[ITO_MAX_DIMS] = {t->stride[0]};
+    int last = t->ndim - 1;
+    for (int i = 1; i < last; i++) {
+        shape.dim[i] = t->shape[i + 1];
+        stride[i] = t->stride[i + 1];
+    }
+    shape.dim[last] = t->shape[1];
+    stride[last] = t->stride[1];
+    ito_tensor *behind = tensor_contiguous(tensor_view(t, shape, stride, t->offset));
+    if (behind == NULL)
+        return NULL;
+    int64_t back[ITO_MAX_DIMS] = {behind->stride[0], 1};
+    for (int i = 2; i <= last; i++)
+        back[i] = behind->stride[i - 1];
+    return tensor_view(behind, ito_shape_of(t), back, behind->offset);
+}
+
 /* ---- max_pool_indices ---- */
 
 /* Elements from, from + step, .. below to. */
@@ -113,32 +134,44 @@ static span span_of(const window_axes *w, int i, int64_t o, int64_t in)
 enum { CHANNELS = 32 }; /* at a time */
 
 /* For each of n channels the place of the largest element, the first one of equals; of the last
- * NaN, if there is one. size: of the last two axes. */
-#define LARGEST(type, real, load)                                                                  \
+ * NaN, if there is one. size: of the last two axes. Places are compared as numbers as wide as
+ * elements, which makes vectors of both. */
+#define LARGEST(type, real, whole, load)                                                           \
     static void largest_##type(int64_t *place, const char *data, const planes *x, int64_t n,       \
                                const int64_t *size, const span *s)                                 \
     {                                                                                              \
         real most[CHANNELS];                                                                       \
+        whole best[CHANNELS];                                                                      \
         for (int64_t c = 0; c < n; c++) {                                                          \
             most[c] = -(real)HUGE_VAL;                                                             \
-            place[c] = (s[0].from * size[1] + s[1].from) * size[2] + s[2].from;                    \
+            best[c] = (whole)((s[0].from * size[1] + s[1].from) * size[2] + s[2].from);            \
         }                                                                                          \
         for (int64_t d = s[0].from; d < s[0].to; d += s[0].step)                                   \
             for (int64_t h = s[1].from; h < s[1].to; h += s[1].step)                               \
                 for (int64_t w = s[2].from; w < s[2].to; w += s[2].step) {                         \
-                    int64_t at = (d * size[1] + h) * size[2] + w;                                  \
-                    const type *v = (const type *)data + at * x->pixel;                            \
-                    for (int64_t c = 0; c < n; c++) {                                              \
-                        real here = load(v[c * x->channel]);                                       \
-                        bool larger = here > most[c] || here != here;                              \
-                        most[c] = larger ? here : most[c];                                         \
-                        place[c] = larger ? at : place[c];                                         \
-                    }                                                                              \
+                    whole at = (whole)((d * size[1] + h) * size[2] + w);                           \
+                    const type *v = (const type *)data + (int64_t)at * x->pixel;                   \
+                    int64_t step = x->channel;                                                     \
+                    if (step == 1)                                                                 \
+                        for (int64_t c = 0; c < n; c++)                                            \
+                            LARGER(real, load, c);                                                 \
+                    else                                                                           \
+                        for (int64_t c = 0; c < n; c++)                                            \
+                            LARGER(real, load, c *step);                                           \
                 }                                                                                  \
+        for (int64_t c = 0; c < n; c++)                                                            \
+            place[c] = (int64_t)best[c];                                                           \
     }
-LARGEST(float, float, )
-LARGEST(double, double, )
-LARGEST(uint16_t, float, bf16_to_f32)
+#define LARGER(real, load, i)                                                                      \
+    do {                                                                                           \
+        real here = load(v[i]);                                                                    \
+        bool larger = here > most[c] || here != here;                                              \
+        most[c] = larger ? here : most[c];                                                         \
+        best[c] = larger ? at : best[c];                                                           \
+    } while (0)
+LARGEST(float, float, uint32_t, )
+LARGEST(double, double, uint64_t, )
+LARGEST(uint16_t, float, uint32_t, bf16_to_f32)
 
 typedef struct pool_job {
     planes x, index;
@@ -204,9 +237,17 @@ ito_tensor *op_max_pool_indices_forward(op_call *c)
     }
     if (!as_planes(c->in[0], &j.x))
         return NULL;
+    if (j.x.pixels > UINT32_MAX && j.dtype != ITO_F64)
+        return error_null(ITO_ERR_SHAPE, "max_pool: x %s has more than 2^32 elements in a channel",
+                          shape_str(c->shape[0]));
     ito_tensor *index = empty_planes(&j.x, shape, ITO_I64);
     if (index == NULL || !as_planes(index, &j.index))
         return NULL;
+    if (j.x.channel >= j.x.pixel && j.x.channels >= CHANNELS / 4) { /* the copy pays */
+        const ito_tensor *behind = channels_behind(c->in[0]);
+        if (behind == NULL || !as_planes(behind, &j.x))
+            return NULL;
+    }
     j.block = j.x.channel < j.x.pixel ? CHANNELS : 1;
     int64_t lines = j.x.images * blocks_of(&j.x, j.block) * j.window.out[0] * j.window.out[1];
     PARALLEL_FOR(l, lines, ito_numel(index) * elements, pool_line(&j, l));

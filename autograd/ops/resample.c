@@ -217,7 +217,7 @@ static bool transpose_of(const matrix *m, int64_t columns, matrix *t)
 
 /* ---- the product ---- */
 
-/* y [inner] = row r of m times x [size][inner]. */
+/* y [inner] = row r of m times x [size][inner]; and y [rows][inner] = m x for few inner ones. */
 #define PRODUCT(name, type, real, load, store)                                                     \
     static void product_##name(void *to, const void *from, const matrix *m, int64_t r,             \
                                int64_t inner)                                                      \
@@ -239,30 +239,57 @@ static bool transpose_of(const matrix *m, int64_t columns, matrix *t)
             for (int64_t b = 0; b < n; b++)                                                        \
                 y[j + b] = store(sum[b]);                                                          \
         }                                                                                          \
+    }                                                                                              \
+    static void line_##name(void *to, const void *from, const matrix *m, int64_t inner)            \
+    {                                                                                              \
+        type *y = to;                                                                              \
+        const type *x = from;                                                                      \
+        for (int64_t r = 0; r < m->rows; r++)                                                      \
+            for (int64_t b = 0; b < inner; b++) {                                                  \
+                real sum = 0;                                                                      \
+                for (int64_t k = m->begin[r]; k < m->begin[r + 1]; k++)                            \
+                    sum += (real)m->weight[k] * load(x[m->column[k] * inner + b]);                 \
+                y[r * inner + b] = store(sum);                                                     \
+            }                                                                                      \
     }
 PRODUCT(f32, float, float, , )
 PRODUCT(f64, double, double, , )
 PRODUCT(bf16, uint16_t, float, bf16_to_f32, f32_to_bf16)
 
+/* The loops of a dtype. */
+typedef struct loops {
+    void (*product)(void *, const void *, const matrix *, int64_t, int64_t);
+    void (*line)(void *, const void *, const matrix *, int64_t);
+} loops;
+
+static loops loops_of(ito_dtype dtype)
+{
+    return dtype == ITO_F32   ? (loops){product_f32, line_f32}
+           : dtype == ITO_F64 ? (loops){product_f64, line_f64}
+                              : (loops){product_bf16, line_bf16};
+}
+
 static void multiply(ito_tensor *y, const ito_tensor *x, int axis, const matrix *m)
 {
+    enum { FEW = 8 };
     int64_t size = x->shape[axis], inner = 1, total = ito_numel(y);
     for (int i = 0; i < x->ndim; i++) /* the axes that lie within this one in memory */
         if (size > 1 ? x->shape[i] != 1 && x->stride[i] < x->stride[axis] : i > axis)
             inner *= x->shape[i];
     if (total == 0)
         return;
-    int64_t rows = m->rows, units = total / inner, entries = m->begin[rows];
-    int64_t bytes = (int64_t)ito_dtype_size(x->dtype);
+    int64_t rows = m->rows, outer = total / inner / rows, work = outer * m->begin[rows] * inner;
+    int64_t bytes = inner * (int64_t)ito_dtype_size(x->dtype);
     char *to = tensor_data(y);
     const char *from = tensor_data(x);
-    void (*product)(void *, const void *, const matrix *, int64_t, int64_t) =
-        x->dtype == ITO_F32   ? product_f32
-        : x->dtype == ITO_F64 ? product_f64
-                              : product_bf16;
-    PARALLEL_FOR(u, units, units / rows * entries * inner,
-                 product(to + u * inner * bytes, from + u / rows * size * inner * bytes, m,
-                         u % rows, inner));
+    loops f = loops_of(x->dtype);
+    if (inner < FEW) {
+        PARALLEL_FOR(u, outer, work,
+                     f.line(to + u * rows * bytes, from + u * size * bytes, m, inner));
+    } else {
+        PARALLEL_FOR(u, outer * rows, work,
+                     f.product(to + u * bytes, from + u / rows * size * bytes, m, u % rows, inner));
+    }
 }
 
 /* x itself if it is dense and its axis is longer than 1, so that its stride says where it lies. */

@@ -38,6 +38,8 @@ void case_gather_places(void)
     cr_assert(ito_is_channels_last(y));
     cr_assert(ito_is_channels_last(places));
     assert_close(y, ito_max_pool2d(x, 3, .stride = 1, .padding = 1), 0, "channels-last");
+    ito_tensor *few = ito_max_pool2d(ito_narrow(x, 1, 33, 2), 3, .stride = 1, .padding = 1);
+    assert_close(ito_narrow(y, 1, 33, 2), few, 0, "few channels");
 }
 
 void case_scatter_places(void)
@@ -61,6 +63,14 @@ Test(ops_max_pool, no_result_means_no_indices)
     cr_assert_null(ito_adaptive_max_pool1d(x, ITO_SHAPE(0), &places));
     cr_assert_null(places);
     ito_error_clear();
+}
+
+Test(ops_max_pool, refuses_channels_whose_places_do_not_fit)
+{
+    ito_tensor *x = ito_expand(ito_zeros(ITO_SHAPE(1, 1, 1), ITO_F32), 1, 1, (int64_t)1 << 33);
+    cr_assert_null(ito_max_pool1d(x, INT32_MAX));
+    assert_error(ITO_ERR_SHAPE,
+                 "max_pool: x [1, 1, 8589934592] has more than 2^32 elements in a channel");
 }
 
 Test(ops_max_pool, no_images_give_none)

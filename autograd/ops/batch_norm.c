@@ -5,6 +5,7 @@
  */
 #include "autograd/autograd.h"
 #include "autograd/op.h"
+#include "autograd/ops/group_norm.h"
 #include "autograd/ops/resample.h"
 
 #include <math.h>
@@ -117,29 +118,27 @@ static ito_tensor *from_rows(ito_tensor *rows, ito_tensor *x)
     return ito_permute_to(ito_reshape_to(rows, shape), axes);
 }
 
-/* *running += momentum (now - *running); not recorded. */
+/* *running += momentum (now - *running), for now f64 [N, C] of which the mean counts; not recorded.
+ */
 static bool move(ito_tensor *running, ito_tensor *now, double momentum)
 {
-    ito_tensor *old = now == NULL ? NULL : ito_cast(running, now->dtype);
-    return ito_copy_(running, ito_lerp(old, now, momentum)) != NULL;
+    if (running == NULL)
+        return true;
+    ito_tensor *mean = ito_mean(now, .dims = ITO_DIMS(0));
+    return ito_copy_(running, ito_lerp(ito_cast(running, ITO_F64), mean, momentum)) != NULL;
 }
 
-/* The running statistics follow those of x [N, C, pixels]: means over n images of the moments over
- * the other axes. */
-static bool move_running(const norm_call *c, ito_tensor *x, ito_shape axes)
+/* The running statistics follow those of x [N, C, ...]. */
+static bool move_running(const norm_call *c, ito_tensor *x)
 {
     if (c->running_mean == NULL && c->running_var == NULL)
         return true;
+    double n = (double)(ito_numel(x) / (x->shape[0] * x->shape[1]));
     ito_no_grad_begin();
-    x = ito_cast(ito_detach(x), wide(c->x->dtype));
-    ito_tensor *mean = ito_mean(x, .dims = axes), *var = ito_var(x, .dims = axes);
-    if (mean != NULL && mean->ndim > 1) {
-        mean = ito_mean(mean, .dims = ITO_DIMS(0));
-        var = ito_mean(var, .dims = ITO_DIMS(0));
-    }
-    bool moved = mean != NULL && var != NULL &&
-                 (c->running_mean == NULL || move(c->running_mean, mean, c->momentum)) &&
-                 (c->running_var == NULL || move(c->running_var, var, c->momentum));
+    ito_tensor *mean, *var;
+    bool moved = group_norm_measure(x, x->shape[1], &mean, &var) &&
+                 move(c->running_mean, mean, c->momentum) &&
+                 move(c->running_var, ito_mul_scalar(var, n / (n - 1)), c->momentum);
     ito_no_grad_end();
     return moved;
 }
@@ -149,18 +148,15 @@ static ito_tensor *by_batch(const norm_call *c)
     ito_tensor *rows = pixel_rows(c->x);
     ito_tensor *image = ito_unsqueeze(ito_transpose(rows, 0, 1), 0); /* [1, C, pixels] */
     ito_tensor *y = ito_group_norm(image, c->x->shape[1], c->weight, c->bias, c->eps);
-    if (y == NULL || !move_running(c, rows, ITO_DIMS(0)))
+    if (y == NULL || !move_running(c, image))
         return NULL;
     return from_rows(ito_transpose(ito_squeeze(y, 0), 0, 1), c->x);
 }
 
 static ito_tensor *by_image(const norm_call *c)
 {
-    ito_shape pixels = {.ndim = c->x->ndim - 2};
-    for (int i = 0; i < pixels.ndim; i++)
-        pixels.dim[i] = i + 2;
     ito_tensor *y = ito_group_norm(c->x, c->x->shape[1], c->weight, c->bias, c->eps);
-    return y == NULL || !move_running(c, c->x, pixels) ? NULL : y;
+    return y == NULL || !move_running(c, c->x) ? NULL : y;
 }
 
 static ito_tensor *normalize(const norm_call *c, ito_tensor *(*measured)(const norm_call *))

@@ -37,6 +37,12 @@
 #include "autograd/ops_embedding.h"
 #include "autograd/ops_product.h"
 #include "autograd/ops_recurrent.h"
+#include "autograd/ops_norm.h"
+#include "autograd/ops_pool.h"
+#include "autograd/ops_product.h"
+#include "autograd/ops_recurrent.h"
+#include "autograd/ops_reduce.h"
+#include "autograd/ops_resize.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 

@@ -223,12 +223,6 @@ ITO_API ito_tensor *ito_matmul(ito_tensor *a, ito_tensor *b);
  * bias are f32 where x is bf16. */
 ITO_API ito_tensor *ito_linear(ito_tensor *x, ito_tensor *weight, ito_tensor *bias);
 
-/** Means of size x size windows, side by side: [N, C, H, W] to [N, C, H / size, W / size]. H and W
- * are multiples of size. */
-ITO_API ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size);
-/** Each pixel of [N, C, H, W] repeated scale x scale times: [N, C, scale H, scale W]. */
-ITO_API ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale);
-
 /* ---- normalisation ---- */
 
 /**
@@ -332,6 +326,9 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 #include "ops_recurrent.h"
 #include "ops_reduce.h"
 #include "ops_shape.h"
+#include "ops_norm.h"
+#include "ops_pool.h"
+#include "ops_resize.h"
 
 /* What C++ has in place of C's compound literals. */
 #ifdef __cplusplus

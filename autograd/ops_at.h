@@ -6,7 +6,6 @@
 #define ito_add(...) ITO_AT(ito_add(__VA_ARGS__))
 #define ito_add_(...) ITO_AT(ito_add_(__VA_ARGS__))
 #define ito_add_scalar(...) ITO_AT(ito_add_scalar(__VA_ARGS__))
-#define ito_avg_pool2d(...) ITO_AT(ito_avg_pool2d(__VA_ARGS__))
 #define ito_axpby(...) ITO_AT(ito_axpby(__VA_ARGS__))
 #define ito_cast(...) ITO_AT(ito_cast(__VA_ARGS__))
 #define ito_cat(...) ITO_AT(ito_cat(__VA_ARGS__))
@@ -69,7 +68,6 @@
 #define ito_tanh(...) ITO_AT(ito_tanh(__VA_ARGS__))
 #define ito_transpose(...) ITO_AT(ito_transpose(__VA_ARGS__))
 #define ito_unsqueeze(...) ITO_AT(ito_unsqueeze(__VA_ARGS__))
-#define ito_upsample_nearest2d(...) ITO_AT(ito_upsample_nearest2d(__VA_ARGS__))
 #define ito_where(...) ITO_AT(ito_where(__VA_ARGS__))
 #endif
 #endif

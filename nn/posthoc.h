@@ -7,6 +7,9 @@
  *     ... now and then: ito_ema_snapshot(narrow, dir); ito_ema_snapshot(wide, dir);
  *     ... afterwards: ito_ema_reconstruct(model, dir, 0.137);
  *
+ * A checkpoint has one of them; the other's tensors (ito_ema_state) go with the caller's own, and
+ * its number of updates is that of the first.
+ *
  * Two widths and some dozens of snapshots give what a direct average would have been to less than a
  * percent of it, for widths from the narrowest up.
  * Source: Karras et al. 2023, arXiv:2312.02696 (EDM2), section 3 and appendix C.

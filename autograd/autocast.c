@@ -44,14 +44,23 @@ typedef enum policy { WIDEST, IN_BF16, IN_F32 } policy;
 
 /* Of the others inputs of two types are brought to the wider one. */
 static const unsigned char policies[OP_COUNT] = {
-    [OP_bmm] = IN_BF16,        [OP_conv2d] = IN_BF16,
-    [OP_linear] = IN_BF16,     [OP_scaled_dot_product_attention] = IN_BF16,
-    [OP_exp] = IN_F32,         [OP_expm1] = IN_F32,
-    [OP_log] = IN_F32,         [OP_log1p] = IN_F32,
-    [OP_log_softmax] = IN_F32, [OP_mse_loss] = IN_F32,
-    [OP_pow] = IN_F32,         [OP_pow_scalar] = IN_F32,
-    [OP_reciprocal] = IN_F32,  [OP_rsqrt] = IN_F32,
-    [OP_softmax] = IN_F32,     [OP_softplus] = IN_F32,
+    [OP_bmm] = IN_BF16,
+    [OP_conv2d] = IN_BF16,
+    [OP_linear] = IN_BF16,
+    [OP_recurrent] = IN_BF16,
+    [OP_scaled_dot_product_attention] = IN_BF16,
+    [OP_exp] = IN_F32,
+    [OP_expm1] = IN_F32,
+    [OP_log] = IN_F32,
+    [OP_log1p] = IN_F32,
+    [OP_log_softmax] = IN_F32,
+    [OP_mse_loss] = IN_F32,
+    [OP_pow] = IN_F32,
+    [OP_pow_scalar] = IN_F32,
+    [OP_reciprocal] = IN_F32,
+    [OP_rsqrt] = IN_F32,
+    [OP_softmax] = IN_F32,
+    [OP_softplus] = IN_F32,
     [OP_sum] = IN_F32,
 };
 

@@ -1,8 +1,9 @@
 /* Recurrent networks over whole sequences, and single cells: the layers and directions that
  * PyTorch's weights describe, each an operation of recurrent.c. Sequences run time-major inside. */
+#include "autograd/autocast.h"
 #include "autograd/op.h"
+#include "autograd/ops.h"
 #include "autograd/ops/recurrent.h"
-#include "autograd/ops_recurrent.h"
 
 /* ---- checks ---- */
 
@@ -52,7 +53,7 @@ static bool check_state(const rnn *r, const ito_tensor *state, const char *name,
     if (!tensor_has_shape(state, &shape))
         return error_false(ITO_ERR_SHAPE, "%s: %s is %s, not %s", r->op, name,
                            tensor_shape_str(state), shape_str(shape));
-    if (state->dtype != r->x->dtype)
+    if (state->dtype != r->x->dtype && !autocast_active())
         return error_false(ITO_ERR_DTYPE, "%s: beside %s x %s is %s (see ito_cast)", r->op,
                            ito_dtype_name(r->x->dtype), name, ito_dtype_name(state->dtype));
     return true;

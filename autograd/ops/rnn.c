@@ -193,10 +193,12 @@ static ito_tensor *run_direction(const run *s, ito_tensor *x, int64_t index, boo
         recurrent_layer(s->r->cell, reverse, gates, w[1], o->bias ? w[3] : NULL,
                         first_state(s, o->h_0, index), lstm ? first_state(s, o->c_0, index) : NULL);
     s->h_n[index] = ito_narrow(out, 0, reverse ? 0 : steps - 1, 1);
+    if (s->h_n[index] == NULL)
+        return NULL;
     if (!lstm)
         return out;
     s->c_n[index] = ito_narrow(out, 0, steps, 1);
-    return ito_narrow(out, 0, 0, steps);
+    return s->c_n[index] == NULL ? NULL : ito_narrow(out, 0, 0, steps);
 }
 
 static ito_tensor *run_layers(const run *s, ito_tensor *x)

@@ -4,6 +4,7 @@
 #include "autograd/autocast.h"
 #include "autograd/forward.h"
 #include "autograd/graph.h"
+#include "autograd/observe.h"
 #include "autograd/profile.h"
 
 const op_info op_table[OP_COUNT] = {
@@ -29,6 +30,15 @@ const op_info op_table[OP_COUNT] = {
 #undef OP_DISCRETE
 };
 
+static _Thread_local op_observer *observer;
+
+op_observer *op_observe(op_observer *o)
+{
+    op_observer *before = observer;
+    observer = o;
+    return before;
+}
+
 static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
 {
     if (allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64 || dtype == ITO_BF16)
@@ -52,11 +62,43 @@ static bool check_pair(const op_info *info, const ito_tensor *first, const ito_t
                        ito_dtype_name(t->dtype), tensor_shape_str(t));
 }
 
-/* The inputs' dtypes are what the table says. A NULL that is not optional fails; mostly an earlier
- * operation has said why. */
+/* The tensor whose dtype the numbers among the inputs take: the first float that has axes. */
+static const ito_tensor *numbers_take(ito_tensor *const *in, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (in[i] != NULL && in[i]->ndim > 0 && ito_dtype_is_float(in[i]->dtype))
+            return in[i];
+    return NULL;
+}
+
+static bool is_other_number(const ito_tensor *t, const ito_tensor *like)
+{
+    return t != NULL && t->ndim == 0 && ito_dtype_is_float(t->dtype) && t->dtype != like->dtype;
+}
+
+static bool numbers_differ(ito_tensor *const *in, int64_t n)
+{
+    const ito_tensor *like = numbers_take(in, n);
+    for (int64_t i = 0; like != NULL && i < n; i++)
+        if (is_other_number(in[i], like))
+            return true;
+    return false;
+}
+
+bool op_convert_numbers(ito_tensor **in, int64_t n)
+{
+    const ito_tensor *like = numbers_take(in, n);
+    for (int64_t i = 0; like != NULL && i < n; i++)
+        if (is_other_number(in[i], like) && (in[i] = ito_cast(in[i], like->dtype)) == NULL)
+            return false;
+    return true;
+}
+
+/* The inputs' dtypes are what the table says, but for numbers that will be converted. A NULL that
+ * is not optional fails; mostly an earlier operation has said why. */
 static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional)
 {
-    const ito_tensor *first = NULL;
+    const ito_tensor *like = info->dtypes <= NUMBER ? numbers_take(in, n) : NULL, *first = like;
     for (int64_t i = 0; i < n; i++) {
         if (in[i] == NULL && (i >= 32 || (optional >> i & 1) == 0))
             return error_false(ITO_ERR_ARGUMENT, "%s: input %" PRId64 " is NULL", info->name, i);
@@ -66,7 +108,8 @@ static bool check_inputs(const op_info *info, ito_tensor *const *in, int64_t n, 
             return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
                                info->name, ito_dtype_name(in[i]->dtype));
         first = first == NULL ? in[i] : first;
-        if (!check_pair(info, first, in[i], i))
+        bool converted = like != NULL && is_other_number(in[i], like);
+        if (!converted && !check_pair(info, first, in[i], i))
             return false;
     }
     return true;
@@ -132,12 +175,13 @@ ito_tensor *op_space_for_dx(const op_call *c, ito_tensor *dy, const ito_tensor *
     return tensor_empty_as(like, like->dtype);
 }
 
+enum { SMALL = 8 }; /* inputs that need no memory of their own */
+
 static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                          const void *params, size_t params_size)
 {
     if (!check_inputs(info, in, n, optional))
         return NULL;
-    enum { SMALL = 8 };
     ito_shape small_shape[SMALL], *shape = small_shape;
     ito_dtype small_dtype[SMALL], *dtype = small_dtype;
     char *block = NULL;
@@ -165,7 +209,25 @@ static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, 
     ito_tensor *out = ito_keep(run(&c));
     ito_scope_end();
     profile_end_forward(&frame, &c, out);
+    if (__builtin_expect(observer != NULL, 0) && out != NULL)
+        observer->see(observer, &c, out);
     mem_free(block);
+    return out;
+}
+
+/* With the numbers among the inputs converted to the dtype of the rest. */
+static ito_tensor *apply_converted(const op_info *info, ito_tensor *const *in, int64_t n,
+                                   unsigned optional, const void *params, size_t params_size)
+{
+    if (info->dtypes > NUMBER || n > SMALL || !numbers_differ(in, n))
+        return apply(info, in, n, optional, params, params_size);
+    ito_tensor *same[SMALL], *out = NULL;
+    for (int64_t i = 0; i < n; i++)
+        same[i] = in[i];
+    ito_scope_begin();
+    if (op_convert_numbers(same, n))
+        out = ito_keep(apply(info, same, n, optional, params, params_size));
+    ito_scope_end();
     return out;
 }
 
@@ -173,7 +235,7 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
                           const void *params, size_t params_size)
 {
     if (!autocast_active())
-        return apply(info, in, n, optional, params, params_size);
+        return apply_converted(info, in, n, optional, params, params_size);
     ito_tensor **to = mem_alloc((size_t)n * sizeof(ito_tensor *));
     if (to == NULL)
         return NULL;
@@ -181,7 +243,7 @@ ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n,
     ito_dtype lower = autocast_suspend();
     ito_tensor *out = NULL;
     if (autocast_inputs(info, in, n, lower, to))
-        out = ito_keep(apply(info, to, n, optional, params, params_size));
+        out = ito_keep(apply_converted(info, to, n, optional, params, params_size));
     autocast_resume(lower);
     ito_scope_end();
     mem_free(to);

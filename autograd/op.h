@@ -32,7 +32,8 @@ typedef enum op_kind {
     KIND_DISCRETE,  /* the result is an integer, a bool or constant: no gradient exists */
 } op_kind;
 
-/* What element types the inputs may have. */
+/* What element types the inputs may have. In REAL and NUMBER, 0-dimensional floats beside a float
+ * tensor with axes are converted to its dtype before anything is checked. */
 typedef enum op_dtypes {
     REAL,   /* f32, f64 or bf16, all inputs the same */
     NUMBER, /* f32, f64, bf16, an integer or bool, all inputs the same */
@@ -125,6 +126,10 @@ ito_tensor *op_apply_optional(op_id id, ito_tensor *const *in, int64_t n, unsign
  * of its own params and then moves with them. */
 ito_tensor *op_apply_info(const op_info *info, ito_tensor *const *in, int64_t n, unsigned optional,
                           const void *params, size_t params_size);
+
+/* Among these inputs, that conversion: for operations that check dtypes themselves. Needs an open
+ * scope; false with an error. */
+bool op_convert_numbers(ito_tensor **in, int64_t n);
 
 /* Whether inputs have dtypes as a row of this name and rule would take them; or an error. For
  * operations made of others: the error has their name. */

@@ -1,9 +1,12 @@
-/* Every operation on tensors, by family. Names, arguments and defaults are PyTorch's.
+/* Operations on tensors, by family. Names, arguments and defaults are PyTorch's. Activations are in
+ * ops_activation.h and losses in ops_loss.h, which this includes; ops_math.h has further functions.
  *
  * All return a tensor of the current scope, or NULL with an error recorded; NULL in gives NULL out.
  * Unless said otherwise they take f32, f64 or bf16 (all inputs the same), broadcast as NumPy does,
- * and can be differentiated. f16 is storage: ito_cast it first. Operations on bf16 compute in f32
- * and round their result once.
+ * and can be differentiated. Dtypes do not mix, but for one case: a float without axes beside a
+ * float tensor with axes is converted to its dtype, in arithmetic, comparisons and ito_where; its
+ * gradient has the dtype it came with. Numbers that are no tensors take the tensor's dtype. f16 is
+ * storage: ito_cast it first. Operations on bf16 compute in f32 and round their result once.
  *
  * Errors of any operation: ITO_ERR_DTYPE for an element type that it does not take, ITO_ERR_SHAPE
  * for shapes that do not fit each other, ITO_ERR_RANGE for an axis that a tensor does not have,
@@ -14,6 +17,8 @@
 #define ITO_OPS_H
 
 #include "../tensor/tensor.h"
+#include "ops_activation.h"
+#include "ops_loss.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,16 +64,6 @@ ITO_API ito_tensor *ito_round(ito_tensor *x);
 ITO_API ito_tensor *ito_sign(ito_tensor *x);
 /** min(max(x, low), high); the gradient passes where low < x < high. NaN stays NaN. */
 ITO_API ito_tensor *ito_clamp(ito_tensor *x, double low, double high);
-
-/** max(x, 0). The gradient at 0 is 0. NaN stays NaN. */
-ITO_API ito_tensor *ito_relu(ito_tensor *x);
-/** x sigmoid(x), also called swish (Elfwing, Uchibe, Doya 2017, arXiv:1702.03118). */
-ITO_API ito_tensor *ito_silu(ito_tensor *x);
-/** x Phi(x) with the normal distribution function Phi, exact (Hendrycks, Gimpel 2016,
- * arXiv:1606.08415). */
-ITO_API ito_tensor *ito_gelu(ito_tensor *x);
-/** log(1 + exp(x)), without overflow. */
-ITO_API ito_tensor *ito_softplus(ito_tensor *x);
 
 /* ---- two tensors, element by element: a and b broadcast to the shape of the result ---- */
 
@@ -124,16 +119,16 @@ ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double valu
 #define ITO_NO_DIM (-2147483647 - 1)
 
 /** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
- * give the element itself; var gives 0 if biased, else NaN, as it has no degree of freedom. */
+ * give the element itself; var gives 0 with .correction = 0, else NaN: no degree of freedom. */
 typedef struct ito_reduce_options {
     int reserved_;
     /* Axes to reduce, ITO_DIMS(1, 2); by default all. ITO_DIMS() reduces none, as axis=() does in
      * NumPy: each element is reduced by itself. */
     ito_shape dims ITO_DEFAULT(ITO_ALL_DIMS);
-    bool keepdim; /* leave them with size 1 */
-    bool biased;  /* var: divide by n, not n - 1 */
+    bool keepdim;                     /* leave them with size 1 */
+    double correction ITO_DEFAULT(1); /* var: the sum of squares is divided by n - correction */
 } ito_reduce_options;
-#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}
+#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}, .correction = 1
 
 /** The sum over axes: ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true). The order of
  * additions is fixed, and long sums are made in double. 0 for no elements. Integers and bool, too,
@@ -141,8 +136,8 @@ typedef struct ito_reduce_options {
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
 /** The mean over axes; NaN for no elements. */
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
-/** The variance over axes, sum((x - mean)^2) / (n - 1), or / n if .biased. Two passes: a large mean
- * does not cancel the result. */
+/** The variance over axes, sum((x - mean)^2) / (n - .correction), by default n - 1. Two passes: a
+ * large mean does not cancel the result. */
 ITO_API ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options);
 /** The largest element. Ties share the gradient equally. A NaN gives NaN. Integers and bool, too.
  * ITO_ERR_SHAPE for no elements. */
@@ -324,22 +319,6 @@ ITO_API ito_tensor *ito_log_softmax(ito_tensor *x, int axis);
  * element takes which number depends on its coordinates only: row-major order, N H W C for 4 axes.
  * ITO_ERR_RANGE for another p (Srivastava et al. 2014, JMLR 15). */
 ITO_API ito_tensor *ito_dropout(ito_tensor *x, double p, ito_generator *g);
-
-/* ---- losses: a single number, the mean over all elements ---- */
-
-/** The mean of (prediction - target)^2. Shapes are equal: nothing is broadcast. */
-ITO_API ito_tensor *ito_mse_loss(ito_tensor *prediction, ito_tensor *target);
-/** The mean of |prediction - target|. Shapes are equal. */
-ITO_API ito_tensor *ito_l1_loss(ito_tensor *prediction, ito_tensor *target);
-/** The mean of d^2 / 2 where |d| <= delta, else delta (|d| - delta / 2), of d = prediction - target
- * (Huber 1964). Shapes are equal. ITO_ERR_ARGUMENT unless delta > 0. */
-ITO_API ito_tensor *ito_huber_loss(ito_tensor *prediction, ito_tensor *target, double delta);
-/** The mean of -log softmax(logits)[target], for logits [N, classes] and target i64 [N].
- * ITO_ERR_RANGE for a target that is no class. */
-ITO_API ito_tensor *ito_cross_entropy(ito_tensor *logits, ito_tensor *target);
-/** The mean of -target log s - (1 - target) log(1 - s) with s = sigmoid(logits), without overflow.
- * target is in [0, 1] and shaped as logits. */
-ITO_API ito_tensor *ito_bce_with_logits(ito_tensor *logits, ito_tensor *target);
 
 /* ---- in place ---- */
 

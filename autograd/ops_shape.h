@@ -195,8 +195,8 @@ ITO_API ito_tensor *ito_pixel_unshuffle(ito_tensor *x, int64_t r);
 ITO_API ito_tensor *ito_channel_shuffle(ito_tensor *x, int64_t groups);
 
 /** x with more of it around, pads as ito_pad's: ito_pad_mode(x, ITO_SHAPE(1, 1),
- * ITO_PADDING_REFLECT). Of any axes; negative pads cut. ITO_ERR_SHAPE for a reflection of the whole
- * axis or more, more than one turn, or an axis of none that is to grow. */
+ * ITO_PADDING_REFLECT). Of any axes; negative pads cut; see ito_padding_mode. ITO_ERR_SHAPE for a
+ * reflection of the whole axis or more, more than one turn, or an axis of none that is to grow. */
 ITO_API ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode);
 
 #ifdef __cplusplus

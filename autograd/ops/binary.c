@@ -1,6 +1,7 @@
 /* Arithmetic of two arrays that broadcast. A gradient is summed over the axes along which its input
  * was repeated. */
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops_math.h"
 
 /* dx[i] = the expression, summed to input i's shape, if it is wanted. */
 #define GRADIENT(i, expression)                                                                    \
@@ -135,6 +136,43 @@ bool op_minimum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     ito_tensor *a = c->in[0], *b = c->in[1], *tied = ito_eq(a, b);
     GRADIENT(0, winner(dy, ito_gt(a, b), tied))
     GRADIENT(1, winner(dy, ito_gt(b, a), tied))
+    return true;
+}
+
+/* ---- angles, lengths, logarithms of sums ------------------------------------------------------
+ */
+
+REAL_BINARY(atan2, 2 * COST_MATH)
+
+/* d atan2(a, b) = (b da - a db) / (a^2 + b^2); 0 at the origin, as in PyTorch. */
+bool op_atan2_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    ito_tensor *a = c->in[0], *b = c->in[1], *square = ito_add(ito_square(a), ito_square(b));
+    ito_tensor *zero = ito_scalar(0, c->dtype[0]), *one = ito_scalar(1, c->dtype[0]);
+    if (square == NULL)
+        return false;
+    ito_tensor *slope = ito_div(dy, ito_where(ito_eq(square, zero), one, square));
+    GRADIENT(0, ito_mul(slope, b))
+    GRADIENT(1, ito_neg(ito_mul(slope, a)))
+    return true;
+}
+
+REAL_BINARY(hypot, COST_MATH)
+
+bool op_hypot_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    GRADIENT(0, ito_mul(dy, ito_div(c->in[0], c->out)))
+    GRADIENT(1, ito_mul(dy, ito_div(c->in[1], c->out)))
+    return true;
+}
+
+REAL_BINARY(logaddexp, 2 * COST_MATH)
+
+bool op_logaddexp_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    ito_tensor *a = c->in[0], *b = c->in[1];
+    GRADIENT(0, ito_mul(dy, ito_sigmoid(ito_sub(a, b))))
+    GRADIENT(1, ito_mul(dy, ito_sigmoid(ito_sub(b, a))))
     return true;
 }
 

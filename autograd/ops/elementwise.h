@@ -39,6 +39,25 @@ void map_binary_into(ito_tensor *y, ito_tensor *a, ito_tensor *b, binary_kernel 
 ito_tensor *map_binary_rows(const char *op, ito_tensor *a, ito_tensor *b, ito_dtype dtype,
                             iterate_row *row, const void *context, int64_t cost);
 
+/* y = f(a, b) in double, rounded once: for functions that are too rare for a kernel. Where b is
+ * NULL, f's second argument is p. ITO_ERR_SHAPE in the name of op. */
+typedef double function_of_doubles(double a, double b);
+ito_tensor *map_doubles(const char *op, ito_tensor *a, ito_tensor *b, double p,
+                        function_of_doubles *f, int64_t cost);
+
+/* For composed operations: that no input is NULL and that all have a type of REAL, the same one; or
+ * the error in op's name. */
+static inline bool check_real(const char *op, ito_tensor *const *in, int64_t n)
+{
+    return op_inputs_fit(op, REAL, in, n, 0);
+}
+/* That the shapes of a and b broadcast, in op's name. */
+bool check_broadcast(const char *op, const ito_tensor *a, const ito_tensor *b);
+/* A 0-dimensional tensor of like's dtype; NULL for NULL. */
+ito_tensor *number_like(double value, const ito_tensor *like);
+/* The end of a scope that a composed operation opened: its result outlives it. */
+ito_tensor *leave_scope(ito_tensor *y);
+
 /* Rows of add, sub and mul over i32, i64 and u8, wrapping, and bool (or, nothing, and). NULL where
  * the operation does not exist, with an error recorded. */
 typedef enum integer_op { INTEGER_ADD, INTEGER_SUB, INTEGER_MUL } integer_op;

@@ -29,6 +29,13 @@ bool reduce_resolve(const char *op, const ito_tensor *x, const ito_reduce_option
     return true;
 }
 
+bool check_axes(const char *op, const ito_tensor *x, ito_shape dims)
+{
+    reduce_params params;
+    ito_reduce_options options = {.dims = dims};
+    return resolve(op, x, &options, &params);
+}
+
 /* How many terms each result has. */
 static int64_t terms(ito_shape shape, unsigned axes)
 {
@@ -219,7 +226,7 @@ ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options)
     reduce_params params;
     if (x == NULL || !takes_reals("var", x) || !reduce_resolve("var", x, &options, &params))
         return NULL;
-    double n = (double)terms(ito_shape_of(x), params.axes), freedom = options.biased ? n : n - 1;
+    double n = (double)terms(ito_shape_of(x), params.axes), freedom = n - options.correction;
     reduce_params keep = params;
     keep.keepdim = true;
     ito_scope_begin();

@@ -22,6 +22,8 @@ typedef struct reducer {
     double divisor; /* of each result, in double before it is rounded */
 } reducer;
 
+/* Whether dims, ITO_ALL_DIMS or a list, names axes of x, each once; or the error in op's name. */
+bool check_axes(const char *op, const ito_tensor *x, ito_shape dims);
 /* y[kept index] = the reduction of x over the axes whose bits are set in axes; y has x's dtype and
  * the kept axes, the others either not at all or with size 1. y is dense. false: no memory. */
 bool reduce_axes(ito_tensor *y, const ito_tensor *x, unsigned axes, const reducer *r);

@@ -76,7 +76,12 @@ bool op_where_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 
 ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *b)
 {
-    return op_apply(OP_where, (ito_tensor *[]){condition, a, b}, 3, NULL, 0);
+    ito_tensor *in[] = {condition, a, b};
+    ito_scope_begin();
+    ito_tensor *y = op_convert_numbers(in + 1, 2) ? op_apply(OP_where, in, 3, NULL, 0) : NULL;
+    y = ito_keep(y);
+    ito_scope_end();
+    return y;
 }
 
 ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value)

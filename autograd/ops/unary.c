@@ -1,6 +1,7 @@
 /* Functions of one array, element by element: each rule of differentiation below its function.
  * Where a rule can use the result instead of the input it does, since the result is at hand. */
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops_math.h"
 
 #include <math.h>
 
@@ -57,18 +58,67 @@ BACKWARD(cos, ito_neg(ito_mul(dy, ito_sin(x))))
 UNARY(tanh, COST_MATH) /* 1 - y^2 */
 BACKWARD(tanh, ito_sub(dy, ito_mul(dy, ito_square(y))))
 
+UNARY(tan, COST_MATH) /* 1 + y^2 */
+BACKWARD(tan, ito_add(dy, ito_mul(dy, ito_square(y))))
+
+/* 1 / sqrt(1 - x^2), the slope of the arc sine. */
+static ito_tensor *arc_slope(ito_tensor *x)
+{
+    return ito_rsqrt(ito_add_scalar(ito_neg(ito_square(x)), 1));
+}
+
+UNARY(asin, COST_MATH)
+BACKWARD(asin, ito_mul(dy, arc_slope(x)))
+
+UNARY(acos, COST_MATH)
+BACKWARD(acos, ito_neg(ito_mul(dy, arc_slope(x))))
+
+UNARY(atan, COST_MATH)
+BACKWARD(atan, ito_div(dy, ito_add_scalar(ito_square(x), 1)))
+
+UNARY(sinh, COST_MATH)
+BACKWARD(sinh, ito_mul(dy, ito_cosh(x)))
+
+UNARY(cosh, COST_MATH)
+BACKWARD(cosh, ito_mul(dy, ito_sinh(x)))
+
+UNARY(asinh, COST_MATH)
+BACKWARD(asinh, ito_mul(dy, ito_rsqrt(ito_add_scalar(ito_square(x), 1))))
+
+UNARY(acosh, COST_MATH)
+BACKWARD(acosh, ito_mul(dy, ito_rsqrt(ito_add_scalar(ito_square(x), -1))))
+
+UNARY(atanh, COST_MATH)
+BACKWARD(atanh, ito_div(dy, ito_add_scalar(ito_neg(ito_square(x)), 1)))
+
+UNARY(exp2, COST_MATH)
+BACKWARD(exp2, ito_mul_scalar(ito_mul(dy, y), M_LN2))
+
+UNARY(log2, COST_MATH)
+BACKWARD(log2, ito_mul_scalar(ito_div(dy, x), M_LOG2E))
+
+UNARY(log10, COST_MATH)
+BACKWARD(log10, ito_mul_scalar(ito_div(dy, x), M_LOG10E))
+
 UNARY(erf, COST_MATH) /* 2 / sqrt(pi) exp(-x^2) */
 BACKWARD(erf, ito_mul_scalar(ito_mul(dy, ito_exp(ito_neg(ito_square(x)))), M_2_SQRTPI))
+
+UNARY(erfc, 2 * COST_MATH)
+BACKWARD(erfc, ito_mul_scalar(ito_mul(dy, ito_exp(ito_neg(ito_square(x)))), -M_2_SQRTPI))
 
 UNARY(sigmoid, COST_MATH) /* y (1 - y) */
 BACKWARD(sigmoid, ito_mul(dy, ito_sub(y, ito_square(y))))
 
+UNARY(ceil, COST_PLAIN)
+BACKWARD_ZERO(ceil)
 UNARY(floor, COST_PLAIN)
 BACKWARD_ZERO(floor)
 UNARY(round, COST_PLAIN)
 BACKWARD_ZERO(round)
 UNARY(sign, COST_PLAIN)
 BACKWARD_ZERO(sign)
+UNARY(trunc, COST_PLAIN)
+BACKWARD_ZERO(trunc)
 
 /* ---- neg: of integers too -------------------------------------------------------------------- */
 
@@ -113,11 +163,8 @@ BACKWARD(scale_shift, scaled(c, dy, ((const two_numbers *)c->params)->p))
 /* One row of the table has two names for callers, who are told theirs. */
 static ito_tensor *scale_shift(const char *name, ito_tensor *x, two_numbers n)
 {
-    if (x == NULL)
-        error_missing(name, "x");
-    else if (x->dtype != ITO_F32 && x->dtype != ITO_F64 && x->dtype != ITO_BF16)
-        return error_null(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", name,
-                          ito_dtype_name(x->dtype));
+    if (!check_real(name, &x, 1))
+        return NULL;
     return op_apply(OP_scale_shift, &x, 1, &n, sizeof n);
 }
 

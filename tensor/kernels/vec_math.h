@@ -26,15 +26,26 @@
     {                                                                                              \
         return V_SLEEF(name, level)(a);                                                            \
     }
+V_UNARY(acos, u10)
+V_UNARY(acosh, u10)
+V_UNARY(asin, u10)
+V_UNARY(asinh, u10)
+V_UNARY(atan, u10)
+V_UNARY(atanh, u10)
+V_UNARY(cos, u10)
+V_UNARY(cosh, u10)
+V_UNARY(erf, u10)
+V_UNARY(erfc, u15) /* 1.5 ulp */
 V_UNARY(exp2, u10)
 V_UNARY(expm1, u10)
 V_UNARY(log, u10)
-V_UNARY(log2, u10)
+V_UNARY(log10, u10)
 V_UNARY(log1p, u10)
+V_UNARY(log2, u10)
 V_UNARY(sin, u10)
-V_UNARY(cos, u10)
+V_UNARY(sinh, u10)
+V_UNARY(tan, u10)
 V_UNARY(tanh, u10)
-V_UNARY(erf, u10)
 #if KERNEL_F64
 V_UNARY(exp, u10)
 #else
@@ -61,6 +72,16 @@ V_FN vec v_exp(vec a)
 V_FN vec v_pow(vec a, vec b)
 {
     return V_SLEEF(pow, u10)(a, b);
+}
+
+V_FN vec v_atan2(vec a, vec b)
+{
+    return V_SLEEF(atan2, u10)(a, b);
+}
+
+V_FN vec v_hypot(vec a, vec b)
+{
+    return V_SLEEF(hypot, u05)(a, b);
 }
 
 /* ---- exponentials for activations and softmax, V_ROWS vectors at a time: step by step for all of

@@ -39,7 +39,7 @@ Test(options, the_variance_of_one_number_is_0_or_without_bias_undefined)
 {
     ito_tensor *x = ito_narrow(numbers(), 0, 0, 1);
     double nan = (double)NAN;
-    assert_elements(ito_var(x, .dims = ITO_DIMS(), .biased = true), (double[]){0, 0, 0}, 3, 0, "");
+    assert_elements(ito_var(x, .dims = ITO_DIMS(), .correction = 0), (double[]){0, 0, 0}, 3, 0, "");
     assert_elements(ito_var(x, .dims = ITO_DIMS()), (double[]){nan, nan, nan}, 3, 0, "");
 }
 

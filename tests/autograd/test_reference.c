@@ -73,7 +73,7 @@ EXPRESSION(layer_norm_plain, ito_layer_norm(in[0], ITO_SHAPE(3, 5), NULL, NULL))
 EXPRESSION(rms_norm, ito_rms_norm(in[0], ITO_SHAPE(7), in[1]))
 EXPRESSION(rms_norm_axes, ito_rms_norm(in[0], ITO_SHAPE(5, 4), NULL, .eps = 1e-3))
 EXPRESSION(var_unbiased, ito_var(in[0], .dims = ITO_DIMS(0, 2)))
-EXPRESSION(var_biased, ito_var(in[0], .dims = ITO_DIMS(1), .keepdim = true, .biased = true))
+EXPRESSION(var_biased, ito_var(in[0], .dims = ITO_DIMS(1), .keepdim = true, .correction = 0))
 EXPRESSION(std_unbiased, ito_sqrt(ito_var(in[0], .dims = ITO_DIMS(-1))))
 EXPRESSION(softmax, ito_softmax(in[0], -1))
 EXPRESSION(softmax_axis1, ito_softmax(in[0], 1))
@@ -159,9 +159,9 @@ static ito_tensor *cross_entropy_none(ito_tensor *const *in)
     ito_tensor *log_p = ito_gather(ito_log_softmax(in[0], 1), 1, ito_unsqueeze(in[1], 1));
     return ito_neg(ito_squeeze(log_p, 1));
 }
-EXPRESSION(bce_with_logits, ito_bce_with_logits(in[0], in[1]))
-EXPRESSION(huber, ito_huber_loss(in[0], in[1], 0.7))
-EXPRESSION(smooth_l1, ito_mul_scalar(ito_huber_loss(in[0], in[1], 0.7), 1 / 0.7))
+EXPRESSION(bce_with_logits, ito_binary_cross_entropy_with_logits(in[0], in[1]))
+EXPRESSION(huber, ito_huber_loss(in[0], in[1], .delta = 0.7))
+EXPRESSION(smooth_l1, ito_mul_scalar(ito_huber_loss(in[0], in[1], .delta = 0.7), 1 / 0.7))
 EXPRESSION(mse, ito_mse_loss(in[0], in[1]))
 EXPRESSION(l1, ito_l1_loss(in[0], in[1]))
 

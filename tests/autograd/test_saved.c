@@ -47,6 +47,11 @@ static ito_tensor *join(ito_tensor *x)
     return ito_cat(ITO_TENSORS(ito_silu(x), ito_gelu(x)), 1);
 }
 
+static ito_tensor *gelu(ito_tensor *x)
+{
+    return ito_gelu(x);
+}
+
 static ito_tensor *enlarge(ito_tensor *x)
 {
     return ito_upsample_nearest2d(x, 2);
@@ -69,8 +74,8 @@ static ito_tensor *cut(ito_tensor *x)
 
 typedef ito_tensor *function(ito_tensor *x);
 
-static function *const cheap[] = {ito_silu, ito_gelu, norm,    norm_silu, row_norm, root_norm,
-                                  drop,     join,     enlarge, widen,     turn,     cut};
+static function *const cheap[] = {ito_silu, gelu, norm,    norm_silu, row_norm, root_norm,
+                                  drop,     join, enlarge, widen,     turn,     cut};
 
 /* y = h w for h = f(x), whose slope along w is h. */
 static ito_tensor *times_w(function *f, ito_tensor *x, ito_tensor **w)

@@ -92,7 +92,7 @@ static void forward_checks(reduce_case c, ito_dtype dtype, double tolerance)
             c.options.keepdim = (axes + k) % 2 == 0;
             meets_oracle(&c, layouts[k], tolerance);
         }
-    c.options = ITO_OPTIONS(ito_reduce_options, .biased = c.options.biased);
+    c.options = ITO_OPTIONS(ito_reduce_options, .correction = c.options.correction);
     meets_oracle(&c, ito_cast(random_tensor(ITO_SHAPE(9001), -2, 2, 2), dtype), tolerance);
     meets_oracle(&c, ito_scalar(3, dtype), tolerance);
     c.options.dims = ITO_DIMS(0);
@@ -125,13 +125,13 @@ static void error_checks(const reduce_case *c)
 }
 
 /* roundings and gradient_roundings: in bf16, see op_check.h. */
-static void check(const char *name, reduce_fn *f, oracle_fn *oracle, bool biased, int roundings,
-                  int gradient_roundings)
+static void check(const char *name, reduce_fn *f, oracle_fn *oracle,
+                  double correction, int roundings, int gradient_roundings)
 {
     reduce_case c = {.name = name,
                      .f = f,
                      .oracle = oracle,
-                     .options = {.dims = ITO_ALL_DIMS, .biased = biased}};
+                     .options = {.dims = ITO_ALL_DIMS, .correction = correction}};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
     forward_checks(c, ITO_F32, f32_tolerance);
@@ -202,7 +202,7 @@ static double logsumexp(const double *x, int64_t n)
 
 void case_sum(void)
 {
-    check("sum", ito_sum_with, sum, false, 1, 1);
+    check("sum", ito_sum_with, sum, 1, 1, 1);
     ito_scope_begin();
     cr_assert_eq(ito_item(ito_sum(ito_zeros(ITO_SHAPE(0, 3), ITO_F32))), 0);
     assert_elements(ito_sum(ito_zeros(ITO_SHAPE(0, 3), ITO_F32), .dims = ITO_DIMS(0)),
@@ -239,13 +239,13 @@ static void extreme(const char *name, reduce_fn *f, double sign)
 /* check() but for the empty axis, which extreme() tests: ITO_DIMS(0) of [3, 0, 2] is none. */
 void case_max(void)
 {
-    check("max", ito_max_with, max, false, 1, 2);
+    check("max", ito_max_with, max, 1, 1, 2);
     extreme("max", ito_max_with, 1);
 }
 
 void case_min(void)
 {
-    check("min", ito_min_with, min, false, 1, 2);
+    check("min", ito_min_with, min, 1, 1, 2);
     extreme("min", ito_min_with, -1);
 }
 
@@ -285,7 +285,7 @@ void case_argmax(void)
 
 Test(ops_reduce, mean)
 {
-    check("mean", ito_mean_with, mean, false, 1, 1);
+    check("mean", ito_mean_with, mean, 1, 1, 1);
     ito_scope_begin();
     cr_assert(isnan(ito_item(ito_mean(ito_zeros(ITO_SHAPE(0), ITO_F32)))), "the mean of none");
     ito_scope_end();
@@ -294,9 +294,9 @@ Test(ops_reduce, mean)
 Test(ops_reduce, var)
 {
     /* The mean, the difference, the square (twice the difference's), the sum. */
-    check("var", ito_var_with, biased_var, true, 5, 5);
+    check("var", ito_var_with, biased_var, 0, 5, 5);
     reduce_case c = {
-        .name = "var", .f = ito_var_with, .oracle = var, .options = {.dims = ITO_ALL_DIMS}};
+        .name = "var", .f = ito_var_with, .oracle = var, .options = ITO_OPTIONS(ito_reduce_options)};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
     ito_tensor *x = ito_add_scalar(random_tensor(ITO_SHAPE(1000), -1, 1, 1), 1e6);
@@ -308,7 +308,7 @@ Test(ops_reduce, var)
 Test(ops_reduce, logsumexp)
 {
     /* The difference from the maximum, at most 4, goes into an exponent, that into a sum. */
-    check("logsumexp", ito_logsumexp_with, logsumexp, false, 10, 12);
+    check("logsumexp", ito_logsumexp_with, logsumexp, 1, 10, 12);
     ito_scope_begin();
     ito_tensor *x = ito_from_data((double[]){1000, 1000, -HUGE_VAL, -HUGE_VAL, HUGE_VAL, 0},
                                   ITO_SHAPE(3, 2), ITO_F64);

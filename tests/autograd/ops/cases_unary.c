@@ -163,6 +163,15 @@ static double softplus(double x)
     return log(1 + exp(x));
 }
 
+static ito_tensor *exact_gelu(ito_tensor *x)
+{
+    return ito_gelu(x);
+}
+static ito_tensor *plain_softplus(ito_tensor *x)
+{
+    return ito_softplus(x);
+}
+
 /* ---- cases ----------------------------------------------------------------------------------- */
 
 void case_abs(void)
@@ -296,15 +305,15 @@ void case_silu(void)
 
 void case_gelu(void)
 {
-    check("gelu", ito_gelu, gelu, -4, 4, 1);
-    EXACTLY(ito_gelu, ((double[]){0, -100, 100}), ((double[]){0, 0, 100}));
-    SLOPES(ito_gelu, ((double[]){0, -100, 100}), ((double[]){0.5, 0, 1}));
+    check("gelu", exact_gelu, gelu, -4, 4, 1);
+    EXACTLY(exact_gelu, ((double[]){0, -100, 100}), ((double[]){0, 0, 100}));
+    SLOPES(exact_gelu, ((double[]){0, -100, 100}), ((double[]){0.5, 0, 1}));
 }
 
 void case_softplus(void)
 {
-    check("softplus", ito_softplus, softplus, -4, 4, 2);
-    EXACTLY(ito_softplus, ((double[]){-1000, 1000, nan("")}), ((double[]){0, 1000, nan("")}));
+    check("softplus", plain_softplus, softplus, -4, 4, 2);
+    EXACTLY(plain_softplus, ((double[]){-1000, 1000, nan("")}), ((double[]){0, 1000, nan("")}));
 }
 
 /* ---- with numbers ---------------------------------------------------------------------------- */
@@ -379,7 +388,7 @@ void case_scale_shift(void)
                      "mul_scalar: takes f32, f64 or bf16, not i64 (see ito_cast)");
     ito_error_clear();
     cr_assert_null(ito_add_scalar(NULL, 2));
-    cr_assert_str_eq(ito_error_message(), "add_scalar: x is NULL");
+    cr_assert_str_eq(ito_error_message(), "add_scalar: input 0 is NULL");
     ito_error_clear();
     cr_assert_null(ito_add_scalar(ito_scalar(1, ITO_BOOL), 2));
     cr_assert_str_eq(ito_error_message(),
@@ -402,7 +411,7 @@ Test(ops_unary, results_keep_the_memory_order)
 
 Test(ops_unary, fused_backward_is_the_composite_s)
 {
-    unary_fn *const fused[] = {ito_silu, ito_gelu};
+    unary_fn *const fused[] = {ito_silu, exact_gelu};
     for (int i = 0; i < 2; i++) {
         ito_scope_begin();
         ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(3, 41), -6, 6, 1), true);

@@ -31,6 +31,7 @@
 #define ITO_SPACING_TRAILING ITO_RENAMED(ITO_SPACING_TRAILING, ito_spacing_trailing)
 #define ito_bce_with_logits ITO_RENAMED(ito_bce_with_logits, ito_binary_cross_entropy_with_logits)
 #define ito_checkpoint ITO_RENAMED(ito_checkpoint, ito_recompute)
+#define ito_conv2d_layer_options ITO_RENAMED(ito_conv2d_layer_options, ito_conv_layer_options)
 #define ito_conv2d_options ITO_RENAMED(ito_conv2d_options, ito_conv_options)
 #define ito_ddpm_ancestral ITO_RENAMED(ito_ddpm_ancestral, ito_sampler_ddpm)
 #define ito_ddpm_ask ITO_RENAMED(ito_ddpm_ask, ito_sampler_evaluate)

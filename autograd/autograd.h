@@ -208,16 +208,30 @@ ITO_API ito_tensor *ito_custom(const ito_custom_op *op, ito_tensor *const *input
         (int64_t)(sizeof((ito_generator *const[]){__VA_ARGS__}) / sizeof(ito_generator *))
 #endif
 
-/** ITO_NO_GRAD { ... }: a block in which nothing is recorded. Leave it at its end, not by return.
- */
-#define ITO_NO_GRAD                                                                                \
-    for (int ito_once_ = (ito_no_grad_begin(), 1); ito_once_; ito_once_ = (ito_no_grad_end(), 0))
+static inline void ito_no_grad_leave_(int *once)
+{
+    (void)once;
+    ito_no_grad_end();
+}
 
-/** ITO_ENABLE_GRAD { ... }: a block in which operations record history, even inside ITO_NO_GRAD.
- * Leave it at its end, not by return. */
+static inline void ito_enable_grad_leave_(int *saved)
+{
+    ito_enable_grad_end(*saved < 0 ? -1 - *saved : *saved);
+}
+
+/** ITO_NO_GRAD { ... }: a block in which nothing is recorded, however it is left. break and
+ * continue leave the block, not a loop around it. */
+#define ITO_NO_GRAD                                                                                \
+    for (int ITO_UNIQUE_(ito_no_grad_)                                                             \
+             __attribute__((cleanup(ito_no_grad_leave_))) = (ito_no_grad_begin(), 1);              \
+         ITO_UNIQUE_(ito_no_grad_); ITO_UNIQUE_(ito_no_grad_) = 0)
+
+/** ITO_ENABLE_GRAD { ... }: a block in which operations record history, even inside ITO_NO_GRAD. It
+ * is left as that is. */
 #define ITO_ENABLE_GRAD                                                                            \
-    for (int ito_saved_ = ito_enable_grad_begin(); ito_saved_ >= 0;                                \
-         ito_enable_grad_end(ito_saved_), ito_saved_ = -1)
+    for (int ITO_UNIQUE_(ito_grad_)                                                                \
+             __attribute__((cleanup(ito_enable_grad_leave_))) = ito_enable_grad_begin();           \
+         ITO_UNIQUE_(ito_grad_) >= 0; ITO_UNIQUE_(ito_grad_) = -1 - ITO_UNIQUE_(ito_grad_))
 
 /** ITO_AUTOCAST(ITO_BF16) { ... }: a block in mixed precision: see ito_autocast_begin. Leave it at
  * its end, not by return. */

@@ -164,6 +164,8 @@ static bool follow_level(op_call *c, ito_tensor *out, int level, ito_tensor **t)
         return true;
     ito_tensor *dt = NULL;
     int before = forward_hide();
+    bool anomaly = anomaly_mode();
+    ito_set_anomaly_mode(false); /* this operation is named, not those of its rule */
     forward_show(level - 1);
     /* Another handle, since whatever is recorded and saves it would hold its own tangent. */
     c->out = ito_view_to(out, ito_shape_of(out));
@@ -173,13 +175,13 @@ static bool follow_level(op_call *c, ito_tensor *out, int level, ito_tensor **t)
     if (done)
         done = by_composite ? tangent_by_composite(c, level, &dt) : c->info->tangent(c, t, &dt);
     forward_show(before);
+    ito_set_anomaly_mode(anomaly);
     if (done && dt != NULL &&
         (!shape_equal(ito_shape_of(dt), ito_shape_of(out)) || dt->dtype != out->dtype))
         return error_false(ITO_ERR_GRAD, "%s: its tangent is %s %s, its result %s %s",
                            c->info->name, ito_dtype_name(dt->dtype), tensor_shape_str(dt),
                            ito_dtype_name(out->dtype), tensor_shape_str(out));
-    if (done && dt != NULL && anomaly_mode() &&
-        !anomaly_check(dt, c->info->name, "tangent", NULL, 0))
+    if (done && dt != NULL && anomaly && !anomaly_check(dt, c->info->name, "tangent", NULL, 0))
         return false;
     return done && (dt == NULL || forward_set(out, level, dt));
 }

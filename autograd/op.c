@@ -4,6 +4,7 @@
 #include "autograd/autocast.h"
 #include "autograd/forward.h"
 #include "autograd/graph.h"
+#include "autograd/observe.h"
 #include "autograd/profile.h"
 
 const op_info op_table[OP_COUNT] = {
@@ -28,6 +29,15 @@ const op_info op_table[OP_COUNT] = {
 #undef OP_FUSED
 #undef OP_DISCRETE
 };
+
+static _Thread_local op_observer *observer;
+
+op_observer *op_observe(op_observer *o)
+{
+    op_observer *before = observer;
+    observer = o;
+    return before;
+}
 
 static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
 {
@@ -199,6 +209,8 @@ static ito_tensor *apply(const op_info *info, ito_tensor *const *in, int64_t n, 
     ito_tensor *out = ito_keep(run(&c));
     ito_scope_end();
     profile_end_forward(&frame, &c, out);
+    if (__builtin_expect(observer != NULL, 0) && out != NULL)
+        observer->see(observer, &c, out);
     mem_free(block);
     return out;
 }

@@ -113,7 +113,7 @@ ITO_API ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *
 /** x, and value where mask (bool, broadcast to x's shape) holds. Any dtype. */
 ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value);
 
-/* ---- reductions ---- */
+/* ---- reductions; ops_reduce.h has more ---- */
 
 /** In place of an axis: none, but all elements in row-major order. */
 #define ITO_NO_DIM (-2147483647 - 1)
@@ -131,16 +131,16 @@ typedef struct ito_reduce_options {
 #define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}, .correction = 1
 
 /** The sum over axes: ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true). The order of
- * additions is fixed, and long sums are made in double. 0 for no elements. ITO_ERR_ARGUMENT for an
- * axis that is named twice, as in all reductions. */
+ * additions is fixed, and long sums are made in double. 0 for no elements. Integers and bool, too,
+ * in i64, which wraps. ITO_ERR_ARGUMENT for an axis that is named twice, as in all reductions. */
 ITO_API ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options);
 /** The mean over axes; NaN for no elements. */
 ITO_API ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options);
 /** The variance over axes, sum((x - mean)^2) / (n - .correction), by default n - 1. Two passes: a
  * large mean does not cancel the result. */
 ITO_API ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options);
-/** The largest element. Ties share the gradient equally. A NaN gives NaN. ITO_ERR_SHAPE for no
- * elements. */
+/** The largest element. Ties share the gradient equally. A NaN gives NaN. Integers and bool, too.
+ * ITO_ERR_SHAPE for no elements. */
 ITO_API ito_tensor *ito_max_with(ito_tensor *x, ito_reduce_options options);
 /** The smallest element, with the same rules as the largest. */
 ITO_API ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options);
@@ -152,8 +152,6 @@ ITO_API ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options
 #define ito_max(...) ITO_AT(ITO_CALL_1(ito_max_with, ito_reduce_options, __VA_ARGS__, ))
 #define ito_min(...) ITO_AT(ITO_CALL_1(ito_min_with, ito_reduce_options, __VA_ARGS__, ))
 #define ito_logsumexp(...) ITO_AT(ITO_CALL_1(ito_logsumexp_with, ito_reduce_options, __VA_ARGS__, ))
-/** i64 index of the first largest element along axis, which goes. No gradient. */
-ITO_API ito_tensor *ito_argmax(ito_tensor *x, int axis);
 
 /* ---- shapes: any dtype; views share x's storage ---- */
 
@@ -216,9 +214,18 @@ ITO_API ito_tensor *ito_flip_to(ito_tensor *x, ito_shape axes);
 ITO_API ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index);
 /** y[i][j][k] = x[i][index[i][j][k]][k] for axis 1, as PyTorch's gather. */
 ITO_API ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index);
+/** What ito_index_add takes. */
+typedef struct ito_index_add_options {
+    int reserved_;
+    double alpha ITO_DEFAULT(1); /* times which src is added */
+} ito_index_add_options;
+#define ITO_DEFAULTS_ito_index_add_options .alpha = 1
 /** x with entry k of src added to entry index[k] of axis; src is shaped as x but for index [K]
  * there. f32, f64, bf16, i32 or i64. */
-ITO_API ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
+ITO_API ito_tensor *ito_index_add_with(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src,
+                                       ito_index_add_options options);
+#define ito_index_add(...)                                                                         \
+    ITO_AT(ITO_CALL_4(ito_index_add_with, ito_index_add_options, __VA_ARGS__, ))
 /** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
 ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
 /** Rows of weight [V, D] named by index [...]: [..., D]. */

@@ -97,9 +97,6 @@ ITO_API ito_status ito_meshgrid(ito_tensor *const *tensors, int64_t n, ito_index
 ITO_API ito_tensor *ito_cartesian_prod(ito_tensor *const *tensors, int64_t n);
 /** Matrices (or lists, which are rows, or numbers) along a diagonal, 0 elsewhere. */
 ITO_API ito_tensor *ito_block_diag(ito_tensor *const *tensors, int64_t n);
-/** Kronecker's product: each element of a times all of b. The one with fewer axes gets axes of 1 in
- * front; at most four. f32, f64, bf16, integers or bool. */
-ITO_API ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b);
 
 /* ---- diagonals ---- */
 
@@ -197,16 +194,9 @@ ITO_API ito_tensor *ito_pixel_unshuffle(ito_tensor *x, int64_t r);
  * 2017, arXiv:1707.01083). */
 ITO_API ito_tensor *ito_channel_shuffle(ito_tensor *x, int64_t groups);
 
-/** What lies beyond a tensor's border. */
-typedef enum ito_padding_mode {
-    ITO_PADDING_CONSTANT,  /* zeros */
-    ITO_PADDING_REFLECT,   /* the tensor mirrored, the border itself not repeated */
-    ITO_PADDING_REPLICATE, /* the border */
-    ITO_PADDING_CIRCULAR,  /* the tensor again */
-} ito_padding_mode;
 /** x with more of it around, pads as ito_pad's: ito_pad_mode(x, ITO_SHAPE(1, 1),
- * ITO_PADDING_REFLECT). Of any axes; negative pads cut. ITO_ERR_SHAPE for a reflection of the whole
- * axis or more, more than one turn, or an axis of none that is to grow. */
+ * ITO_PADDING_REFLECT). Of any axes; negative pads cut; see ito_padding_mode. ITO_ERR_SHAPE for a
+ * reflection of the whole axis or more, more than one turn, or an axis of none that is to grow. */
 ITO_API ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode);
 
 #ifdef __cplusplus
@@ -219,7 +209,6 @@ ITO_API ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode
 #define ito_cartesian_prod(...) ITO_AT(ito_cartesian_prod(__VA_ARGS__))
 #define ito_channel_shuffle(...) ITO_AT(ito_channel_shuffle(__VA_ARGS__))
 #define ito_chunks(...) ITO_AT(ito_chunks(__VA_ARGS__))
-#define ito_kron(...) ITO_AT(ito_kron(__VA_ARGS__))
 #define ito_meshgrid(...) ITO_AT(ito_meshgrid(__VA_ARGS__))
 #define ito_movedim(...) ITO_AT(ito_movedim(__VA_ARGS__))
 #define ito_pad_mode(...) ITO_AT(ito_pad_mode(__VA_ARGS__))

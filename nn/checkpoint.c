@@ -35,12 +35,16 @@ static ito_status check_finite(ito_named_tensors *list, const char *what)
     return status;
 }
 
-/* What saving and loading both need: averages are not swapped in, no tensor or name is NULL. */
+/* What saving and loading both need: the model holds what training goes on with, and no tensor or
+ * name is NULL. */
 static ito_status check_given(const ito_training_state *s)
 {
     if (ito_ema_is_swapped(s->ema))
         return ito_error_set(ITO_ERR_ARGUMENT,
                              "checkpoint: the averages are in the model's place; swap them back");
+    if (s->optimizer != NULL && !ito_optimizer_is_training(s->optimizer))
+        return ito_error_set(ITO_ERR_ARGUMENT, "checkpoint: the optimiser is in evaluation mode; "
+                                               "put it back into training mode");
     for (int64_t i = 0; i < s->n_tensors; i++) {
         if (s->tensor_names[i] == NULL)
             return ito_error_set(ITO_ERR_ARGUMENT,

@@ -56,9 +56,10 @@ typedef struct ito_checkpoint_options {
  *
  * @param state  borrowed.
  * @return       ITO_ERR_NUMERIC with the first parameter or average that is not finite;
- *               ITO_ERR_ARGUMENT for a NULL or another keep, while averages are swapped in, for
- *               settings that are no JSON object, and for a negative step or position; ITO_ERR_IO,
- *               ITO_ERR_MEMORY. On failure no checkpoint has changed.
+ *               ITO_ERR_ARGUMENT for a NULL or another keep, while averages are swapped in or the
+ *               optimiser is in evaluation mode, for settings that are no JSON object, and for a
+ *               negative step or position; ITO_ERR_IO, ITO_ERR_MEMORY. On failure no checkpoint has
+ * changed.
  */
 ITO_API ito_status ito_checkpoint_save_with(const char *dir, const ito_training_state *state,
                                             ito_checkpoint_options options);

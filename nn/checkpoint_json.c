@@ -176,7 +176,7 @@ static void read_counters(checkpoint_json *j, reading *r, const cJSON *json,
     if (r->status == ITO_OK &&
         (kind == NULL || strcmp(kind, ito_optimizer_kind(s->optimizer)) != 0))
         r->status = file_error(ITO_ERR_FORMAT, r->path,
-                               "the optimizer that was saved is %.20s, the one to be loaded is %s",
+                               "the optimizer that was saved is %.40s, the one to be loaded is %s",
                                kind == NULL ? "nameless" : kind, ito_optimizer_kind(s->optimizer));
 }
 

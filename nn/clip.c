@@ -57,7 +57,7 @@ double ito_clip_grad_norm(ito_module *model, double max_norm)
     if (f == NULL || !flat_check(f, "clip_grad_norm"))
         return (double)NAN;
     flat_gather_gradients(f);
-    int64_t pieces = flat_pieces(f);
+    int64_t pieces = flat_pieces(f, NULL);
     double norm = clip_norm(f, pieces), factor = clip_factor(norm, max_norm);
     if (factor < 1)
         scale_gradients(f, pieces, factor);

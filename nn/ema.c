@@ -72,7 +72,7 @@ ito_status ito_ema_update(ito_ema *ema)
     profile_begin(&frame);
     const kernel_table *k = kernels(f->dtype);
     double weight = 1 - ito_ema_decay(ema);
-    int64_t pieces = flat_pieces(f);
+    int64_t pieces = flat_pieces(f, NULL);
     PARALLEL_FOR(i, pieces, 2 * f->n,
                  k->ema_step(flat_at(ema->average, f->piece[i].begin),
                              flat_at(f->data, f->piece[i].begin),
@@ -90,7 +90,7 @@ ito_status ito_ema_swap(ito_ema *ema)
         return ITO_ERR_ARGUMENT;
     module_flat *f = ema->flat;
     const kernel_table *k = kernels(f->dtype);
-    int64_t pieces = flat_pieces(f);
+    int64_t pieces = flat_pieces(f, NULL);
 #pragma omp parallel for num_threads(threads_for(2 * f->n)) schedule(static)
     for (int64_t i = 0; i < pieces; i++)
         k->exchange(flat_at(ema->average, f->piece[i].begin), flat_at(f->data, f->piece[i].begin),

@@ -63,8 +63,7 @@ ito_tensor *flat_zeros(const module_flat *f)
     return t;
 }
 
-/* A view of t, one of the blocks, shaped as parameter i; a reference. */
-static ito_tensor *view_as(const module_flat *f, int64_t i, const ito_tensor *t)
+ito_tensor *flat_view(const module_flat *f, int64_t i, const ito_tensor *t)
 {
     const ito_tensor *p = f->list->tensors[i];
     return tensor_disown(tensor_view(t, ito_shape_of(p), p->stride, f->offset[i]));
@@ -82,7 +81,7 @@ static bool allocate(module_flat *f)
         f->grad == NULL)
         return false;
     for (int64_t i = 0; i < f->list->n; i++) {
-        f->grad_view[i] = view_as(f, i, f->grad);
+        f->grad_view[i] = flat_view(f, i, f->grad);
         if (f->grad_view[i] == NULL || tensor_meta_make(f->list->tensors[i]) == NULL)
             return false;
     }
@@ -117,7 +116,7 @@ static bool move_all(module_flat *f)
     ito_named_tensors *to = named_tensors_create(f->list->n, (size_t)f->list->n);
     bool done = to != NULL;
     for (int64_t i = 0; done && i < f->list->n; i++)
-        done = named_tensors_add(to, "", "", view_as(f, i, f->data));
+        done = named_tensors_add(to, "", "", flat_view(f, i, f->data));
     for (int64_t i = 0; done && i < f->list->n; i++) {
         move_values(f->list->tensors[i], to->tensors[i]);
         move_gradient(f->list->tensors[i], f->grad_view[i]);
@@ -196,38 +195,41 @@ void flat_gather_gradients(module_flat *f)
     }
 }
 
-/* Append [begin, end), divided at multiples of PIECE of the block; returns the new count. */
-static int64_t add_pieces(flat_piece *piece, int64_t count, int64_t begin, int64_t end, bool frozen)
+/* Append pieces of [begin, end) like `like`, divided at multiples of PIECE of the block; returns
+ * the new count. */
+static int64_t add_pieces(flat_piece *piece, int64_t count, int64_t end, flat_piece like)
 {
-    while (begin < end) {
-        int64_t next = (begin / PIECE + 1) * PIECE;
-        piece[count++] = (flat_piece){begin, next < end ? next : end, frozen};
-        begin = next;
+    while (like.begin < end) {
+        int64_t next = (like.begin / PIECE + 1) * PIECE;
+        like.end = next < end ? next : end;
+        piece[count++] = like;
+        like.begin = next;
     }
     return count;
 }
 
-int64_t flat_pieces(module_flat *f)
+int64_t flat_pieces(module_flat *f, const int64_t *run)
 {
-    /* begin: of the current run of parameters that are all frozen or all not. */
-    int64_t count = 0, begin = 0;
-    bool frozen = false;
+    /* now: the current run of parameters that are all frozen or all not. */
+    int64_t count = 0;
+    flat_piece now = {.run = run == NULL || f->list->n == 0 ? 0 : run[0]};
     for (int64_t i = 0; i < f->list->n; i++) {
-        bool here = !ito_has_grad_path(f->list->tensors[i]);
-        if (here != frozen) {
-            count = add_pieces(f->piece, count, begin, f->offset[i], frozen);
-            begin = f->offset[i];
-            frozen = here;
+        flat_piece here = {.begin = f->offset[i],
+                           .frozen = !ito_has_grad_path(f->list->tensors[i]),
+                           .run = run == NULL ? 0 : run[i]};
+        if (here.frozen != now.frozen || here.run != now.run) {
+            count = add_pieces(f->piece, count, here.begin, now);
+            now = here;
         }
     }
-    return add_pieces(f->piece, count, begin, f->n, frozen);
+    return add_pieces(f->piece, count, f->n, now);
 }
 
 bool flat_append_views(const module_flat *f, ito_named_tensors *list, const char *prefix,
                        ito_tensor *t)
 {
     for (int64_t i = 0; i < f->list->n; i++)
-        if (!named_tensors_add(list, prefix, f->list->names[i], view_as(f, i, t)))
+        if (!named_tensors_add(list, prefix, f->list->names[i], flat_view(f, i, t)))
             return false;
     return true;
 }

@@ -15,6 +15,7 @@
 typedef struct flat_piece {
     int64_t begin, end; /* elements of the block */
     bool frozen;        /* whether its parameters are */
+    int64_t run;        /* of its parameters, as flat_pieces was told; 0 if it was not */
 } flat_piece;
 
 /* The two blocks of a model, and the tables that passes over them use. */
@@ -39,11 +40,15 @@ bool flat_check(const module_flat *f, const char *op);
 /* Copy the gradients of all parameters that are not frozen into f->grad, where they are not there
  * already; a missing one is zero. */
 void flat_gather_gradients(module_flat *f);
-/* Fill in f->piece with all of the block and return their number. */
-int64_t flat_pieces(module_flat *f);
+/* Fill in f->piece with all of the block and return their number. run: [list->n] what each
+ * parameter's piece is to say of it, so that pieces end where it changes; or NULL. */
+int64_t flat_pieces(module_flat *f, const int64_t *run);
 
 /* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */
 ito_tensor *flat_zeros(const module_flat *f);
+/* A view of t, one of the blocks or a tensor that flat_zeros made, shaped as parameter i; a
+ * reference. */
+ito_tensor *flat_view(const module_flat *f, int64_t i, const ito_tensor *t);
 /* Append views of t, which flat_zeros made, shaped as the parameters, to list: "<prefix><name>". */
 bool flat_append_views(const module_flat *f, ito_named_tensors *list, const char *prefix,
                        ito_tensor *t);

@@ -16,6 +16,7 @@
 #ifndef ITO_NN_LAYERS_H
 #define ITO_NN_LAYERS_H
 
+#include "layers_conv.h"
 #include "module.h"
 
 #ifdef __cplusplus
@@ -50,46 +51,6 @@ ITO_API ito_linear_layer *ito_linear_create_with(ito_module *parent, const char 
     ITO_AT(ITO_CALL_4(ito_linear_create_with, ito_linear_options, __VA_ARGS__, ))
 /** x [.., in] to [.., out], as ito_linear. */
 ITO_API ito_tensor *ito_linear_forward(ito_linear_layer *layer, ito_tensor *x);
-
-/* ---- convolution -------------------------------------------------------------------------------
- */
-
-/** A two-dimensional convolution with a square kernel. */
-typedef struct ito_conv2d_layer {
-    ito_module base;
-    ito_tensor *weight; /* [out, in / groups, k, k], channels-last in memory */
-    ito_tensor *bias;   /* [out], or NULL */
-    int64_t stride, padding, padding_end, dilation, groups;
-} ito_conv2d_layer;
-
-/** Options of ito_conv2d_create. Sizes are in pixels. */
-typedef struct ito_conv2d_layer_options {
-    int reserved_;
-    ito_generator *generator; /* weight and bias: uniform in +-1 / sqrt(in / groups k k) */
-    int64_t stride ITO_DEFAULT(1);
-    int64_t padding;     /* zeros on every side */
-    int64_t padding_end; /* further zeros at the bottom and right */
-    int64_t dilation ITO_DEFAULT(1);
-    int64_t groups ITO_DEFAULT(1); /* divides `in` and `out` */
-    bool bias ITO_DEFAULT(true);
-    ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
-} ito_conv2d_layer_options;
-#define ITO_DEFAULTS_ito_conv2d_layer_options .stride = 1, .dilation = 1, .groups = 1, .bias = true
-
-/** A convolution from `in` to `out` channels with a kernel x kernel window:
- * ito_conv2d_create(&m->base, "conv1", 64, 128, 3, .padding = 1, .generator = &g).
- * ITO_ERR_ARGUMENT unless all sizes are positive (paddings: 0 or more) and groups divides both
- * numbers of channels. */
-ITO_API ito_conv2d_layer *ito_conv2d_create_with(ito_module *parent, const char *name, int64_t in,
-                                                 int64_t out, int64_t kernel,
-                                                 ito_conv2d_layer_options options);
-#define ito_conv2d_create(...)                                                                     \
-    ITO_AT(ITO_CALL_5(ito_conv2d_create_with, ito_conv2d_layer_options, __VA_ARGS__, ))
-/** x [N, in, H, W] to [N, out, OH, OW], as ito_conv2d. */
-ITO_API ito_tensor *ito_conv2d_forward(ito_conv2d_layer *layer, ito_tensor *x);
-/** ito_conv2d_forward(layer, x) + add in one pass over memory; add is [N, out, OH, OW] or
- * [N, out, 1, 1]. NULL gives NULL. */
-ITO_API ito_tensor *ito_conv2d_forward_add(ito_conv2d_layer *layer, ito_tensor *x, ito_tensor *add);
 
 /* ---- group normalisation -----------------------------------------------------------------------
  */
@@ -275,9 +236,9 @@ typedef struct ito_fourier_features_options {
 ITO_API ito_fourier_features_layer *
 ito_fourier_features_create_with(ito_module *parent, const char *name, int64_t in, int64_t features,
                                  ito_fourier_features_options options);
-#define ito_fourier_features_create(parent, name, in, features, ...)                               \
-    ITO_AT(ito_fourier_features_create_with(                                                       \
-        parent, name, in, features, ITO_OPTIONS(ito_fourier_features_options, __VA_ARGS__)))
+#define ito_fourier_features_create(...)                                                           \
+    ITO_AT(                                                                                        \
+        ITO_CALL_4(ito_fourier_features_create_with, ito_fourier_features_options, __VA_ARGS__, ))
 /** x [.., in] to [.., 2 features]: the cosines, then the sines. */
 ITO_API ito_tensor *ito_fourier_features_forward(ito_fourier_features_layer *layer, ito_tensor *x);
 
@@ -343,8 +304,6 @@ ITO_API ito_tensor *ito_sequential_forward(ito_module *sequential, ito_tensor *x
 
 #ifndef ITO_BUILD
 #define ito_linear_forward(...) ITO_AT(ito_linear_forward(__VA_ARGS__))
-#define ito_conv2d_forward(...) ITO_AT(ito_conv2d_forward(__VA_ARGS__))
-#define ito_conv2d_forward_add(...) ITO_AT(ito_conv2d_forward_add(__VA_ARGS__))
 #define ito_group_norm_forward(...) ITO_AT(ito_group_norm_forward(__VA_ARGS__))
 #define ito_group_norm_silu_forward(...) ITO_AT(ito_group_norm_silu_forward(__VA_ARGS__))
 #define ito_layer_norm_forward(...) ITO_AT(ito_layer_norm_forward(__VA_ARGS__))

@@ -51,9 +51,8 @@ typedef struct ito_mp_fourier_options {
 ITO_API ito_mp_fourier_layer *ito_mp_fourier_create_with(ito_module *parent, const char *name,
                                                          int64_t channels,
                                                          ito_mp_fourier_options options);
-#define ito_mp_fourier_create(parent, name, channels, ...)                                         \
-    ITO_AT(ito_mp_fourier_create_with(parent, name, channels,                                      \
-                                      ITO_OPTIONS(ito_mp_fourier_options, __VA_ARGS__)))
+#define ito_mp_fourier_create(...)                                                                 \
+    ITO_AT(ITO_CALL_3(ito_mp_fourier_create_with, ito_mp_fourier_options, __VA_ARGS__, ))
 /** x [..] of any numbers to [.., channels]. */
 ITO_API ito_tensor *ito_mp_fourier_forward(ito_mp_fourier_layer *layer, ito_tensor *x);
 
@@ -88,9 +87,8 @@ typedef struct ito_mp_linear_options {
 ITO_API ito_mp_linear_layer *ito_mp_linear_create_with(ito_module *parent, const char *name,
                                                        int64_t in, int64_t out,
                                                        ito_mp_linear_options options);
-#define ito_mp_linear_create(parent, name, in, out, ...)                                           \
-    ITO_AT(ito_mp_linear_create_with(parent, name, in, out,                                        \
-                                     ITO_OPTIONS(ito_mp_linear_options, __VA_ARGS__)))
+#define ito_mp_linear_create(...)                                                                  \
+    ITO_AT(ITO_CALL_4(ito_mp_linear_create_with, ito_mp_linear_options, __VA_ARGS__, ))
 /** x [.., in] to [.., out]. */
 ITO_API ito_tensor *ito_mp_linear_forward(ito_mp_linear_layer *layer, ito_tensor *x);
 /** The same times gain, a parameter of one element, say. NULL gives NULL. */
@@ -119,9 +117,8 @@ typedef struct ito_mp_conv2d_options {
 ITO_API ito_mp_conv2d_layer *ito_mp_conv2d_create_with(ito_module *parent, const char *name,
                                                        int64_t in, int64_t out, int64_t kernel,
                                                        ito_mp_conv2d_options options);
-#define ito_mp_conv2d_create(parent, name, in, out, kernel, ...)                                   \
-    ITO_AT(ito_mp_conv2d_create_with(parent, name, in, out, kernel,                                \
-                                     ITO_OPTIONS(ito_mp_conv2d_options, __VA_ARGS__)))
+#define ito_mp_conv2d_create(...)                                                                  \
+    ITO_AT(ITO_CALL_5(ito_mp_conv2d_create_with, ito_mp_conv2d_options, __VA_ARGS__, ))
 /** x [N, in, H, W] to [N, out, H, W]. */
 ITO_API ito_tensor *ito_mp_conv2d_forward(ito_mp_conv2d_layer *layer, ito_tensor *x);
 /** The same times gain, a parameter of one element, say. NULL gives NULL. */

@@ -159,7 +159,7 @@ static ito_tensor *convolve(ito_mp_conv2d_layer *l, ito_tensor *x, ito_tensor *g
     ito_scope_begin();
     ito_tensor *w = effective(&l->base, &l->forced, l->weight, gain);
     ito_tensor *y = w == NULL ? NULL : ito_conv2d(x, w, NULL, .padding = l->weight->shape[2] / 2);
-    ito_keep(y);
+    y = ito_keep(y);
     ito_scope_end();
     return y;
 }

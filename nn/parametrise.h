@@ -48,8 +48,8 @@ typedef struct ito_weight_norm_options {
  * Source: Salimans, Kingma 2016, arXiv:1602.07868, eq. (2).
  */
 ITO_API ito_status ito_weight_norm_with(ito_module *m, ito_weight_norm_options options);
-#define ito_weight_norm(m, ...)                                                                    \
-    ITO_AT(ito_weight_norm_with(m, ITO_OPTIONS(ito_weight_norm_options, __VA_ARGS__)))
+#define ito_weight_norm(...)                                                                       \
+    ITO_AT(ITO_CALL_1(ito_weight_norm_with, ito_weight_norm_options, __VA_ARGS__, ))
 
 /** Options of ito_spectral_norm. */
 typedef struct ito_spectral_norm_options {
@@ -75,8 +75,8 @@ typedef struct ito_spectral_norm_options {
  * Source: Miyato et al. 2018, arXiv:1802.05957, algorithm 1; u before v, as in PyTorch.
  */
 ITO_API ito_status ito_spectral_norm_with(ito_module *m, ito_spectral_norm_options options);
-#define ito_spectral_norm(m, ...)                                                                  \
-    ITO_AT(ito_spectral_norm_with(m, ITO_OPTIONS(ito_spectral_norm_options, __VA_ARGS__)))
+#define ito_spectral_norm(...)                                                                     \
+    ITO_AT(ITO_CALL_1(ito_spectral_norm_with, ito_spectral_norm_options, __VA_ARGS__, ))
 
 /** Make a parameter plain again, under its first name, with the value that it has now: for
  * sampling, which then computes it no more. ITO_ERR_ARGUMENT for a NULL, unless a function above

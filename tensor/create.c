@@ -117,3 +117,18 @@ ito_tensor *ito_from_data(const void *data, ito_shape shape, ito_dtype dtype)
         memcpy(tensor_data(t), data, t->storage->bytes);
     return t;
 }
+
+ito_tensor *ito_values_of(const double *values, int64_t n, ito_dtype dtype)
+{
+    if (values == NULL)
+        return error_null(ITO_ERR_ARGUMENT, "values: no numbers");
+    ito_scope_begin();
+    ito_tensor *t = ito_from_data(values, ITO_SHAPE(n), ITO_F64), *out = NULL;
+    if (t != NULL)
+        out = dtype == ITO_F64 ? t : tensor_empty(ITO_SHAPE(n), dtype);
+    if (out != NULL && out != t)
+        tensor_copy(out, t);
+    out = ito_keep(out);
+    ito_scope_end();
+    return out;
+}

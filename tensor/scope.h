@@ -8,6 +8,8 @@
  *     printf("%g\n", ito_item(loss));
  *     ito_scope_end();                  // all of it goes
  *
+ * ITO_SCOPE { ... } does both, and ends the scope where the block is left by return, too.
+ *
  * Outside any scope a thread has an outermost one that never ends: what is made there is freed when
  * the thread ends or by ito_scope_clear.
  */
@@ -42,6 +44,12 @@ ITO_API ito_tensor *ito_retain(ito_tensor *t);
 /** Give back a reference taken by ito_retain. Accepts NULL. */
 ITO_API void ito_release(ito_tensor *t);
 /**
+ * Hand a reference taken by ito_retain to the innermost scope, which gives it back at its end: what
+ * a function does with a tensor that it held and returns.
+ * @return t; NULL without memory, and then the reference is given back. Accepts NULL.
+ */
+ITO_API ito_tensor *ito_adopt(ito_tensor *t);
+/**
  * Hold t in place of *held, for a tensor that is carried from step to step: t is retained, what
  * *held was is released. *held is NULL or a tensor that ito_retain or this function took.
  *     ito_tensor *h = NULL;
@@ -57,7 +65,26 @@ ITO_API ito_status ito_replace(ito_tensor **held, ito_tensor *t);
 }
 #endif
 
+/* A variable of its own name in each line, and what ends the block that it counts once. */
+#define ITO_UNIQUE_(name) ITO_UNIQUE_AT_(name, __LINE__)
+#define ITO_UNIQUE_AT_(name, line) ITO_JOIN_(name, line)
+#define ITO_JOIN_(name, line) name##line
+
+static inline void ito_scope_leave_(int *once)
+{
+    (void)once;
+    ito_scope_end();
+}
+
+/** ITO_SCOPE { ... }: a block that is a scope, which ends however the block is left: at its end, by
+ * return or by goto. break and continue leave the block, not a loop around it. */
+#define ITO_SCOPE                                                                                  \
+    for (int ITO_UNIQUE_(ito_scope_)                                                               \
+             __attribute__((cleanup(ito_scope_leave_))) = (ito_scope_begin(), 1);                  \
+         ITO_UNIQUE_(ito_scope_); ITO_UNIQUE_(ito_scope_) = 0)
+
 #ifndef ITO_BUILD
+#define ito_adopt(...) ITO_AT(ito_adopt(__VA_ARGS__))
 #define ito_replace(...) ITO_AT(ito_replace(__VA_ARGS__))
 #endif
 

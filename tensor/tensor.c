@@ -168,6 +168,11 @@ void ito_release(ito_tensor *t)
     record_free(t, sizeof *t);
 }
 
+ito_tensor *ito_adopt(ito_tensor *t)
+{
+    return tensor_adopt(t);
+}
+
 ito_status ito_replace(ito_tensor **held, ito_tensor *t)
 {
     if (held == NULL || t == NULL)

@@ -90,6 +90,15 @@ ITO_API ito_tensor *ito_linspace(double start, double end, int64_t steps, ito_dt
 ITO_API ito_tensor *ito_eye(int64_t n, ito_dtype dtype);
 /** A copy of data, which holds the elements of shape in row-major order. */
 ITO_API ito_tensor *ito_from_data(const void *data, ito_shape shape, ito_dtype dtype);
+/** n numbers, converted to dtype: [n]. ito_values(ITO_F32, 0.5, -1, 2) is torch.tensor([0.5, -1,
+ * 2]); ito_reshape gives it more axes. ITO_ERR_ARGUMENT if there are none to read. */
+ITO_API ito_tensor *ito_values_of(const double *values, int64_t n, ito_dtype dtype);
+#ifndef __cplusplus
+#define ito_values(dtype, ...)                                                                     \
+    ITO_AT(ito_values_of((const double[]){__VA_ARGS__},                                            \
+                         (int64_t)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)),        \
+                         dtype))
+#endif
 
 /* ---- random: drawn from g, which advances; the bits depend on neither threads nor ISA ---------
  */
@@ -185,6 +194,12 @@ ITO_API ito_status ito_print(const ito_tensor *t, FILE *file);
 
 /* What C++ has in place of C's compound literals. */
 #ifdef __cplusplus
+template <class... Values> inline ito_tensor *ito_values_in(ito_dtype dtype, Values... values)
+{
+    const double all[] = {(double)values...};
+    return ito_values_of(all, (int64_t)sizeof...(values), dtype);
+}
+#define ito_values(...) ITO_AT(ito_values_in(__VA_ARGS__))
 template <class... Sizes> inline ito_shape ito_shape_of_sizes(Sizes... sizes)
 {
     static_assert(sizeof...(sizes) <= ITO_MAX_DIMS, "a tensor has at most 8 axes");

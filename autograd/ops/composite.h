@@ -13,7 +13,4 @@
         composite_;                                                                                \
     })
 
-/* The diagonal of the last two axes, which are equal, as the last axis. Differentiable. */
-ito_tensor *diagonal_of(ito_tensor *x);
-
 #endif

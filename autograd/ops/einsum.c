@@ -3,6 +3,7 @@
  * axis is summed the product is element by element. */
 #include "autograd/ops/composite.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_shape.h"
 
 #include <string.h>
 
@@ -87,17 +88,6 @@ static int find(const operand *o, int label)
 /* ---- one operand -------------------------------------------------------------------------------
  */
 
-ito_tensor *diagonal_of(ito_tensor *x)
-{
-    if (x == NULL)
-        return NULL;
-    ito_shape shape = ito_shape_of(x);
-    int64_t n = shape.dim[shape.ndim - 1];
-    shape.ndim--;
-    shape.dim[shape.ndim - 1] = n * n; /* no overflow: x has as many elements or none */
-    return ito_slice(ito_reshape_to(x, shape), -1, 0, n * n, n + 1);
-}
-
 /* The operand with its axes in the order of these labels. */
 static bool arrange(operand *o, const int *labels, int n)
 {
@@ -131,7 +121,7 @@ static bool take_diagonals(int64_t number, operand *o)
             label[n++] = o->label[i];
             axes.dim[axes.ndim++] = i;
             axes.dim[axes.ndim++] = j;
-            o->t = diagonal_of(ito_permute_to(o->t, axes));
+            o->t = ito_diagonal(ito_permute_to(o->t, axes), .dim1 = -2, .dim2 = -1);
             if (o->t == NULL)
                 return false;
             memcpy(o->label, label, sizeof label);

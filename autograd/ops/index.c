@@ -5,6 +5,7 @@
  * which adds in the order of the index, so their bits do not depend on the number of threads. */
 #include "autograd/ops/index.h"
 #include "autograd/ops/layout.h"
+#include "autograd/ops/lines.h"
 
 #include <string.h>
 
@@ -272,7 +273,8 @@ ito_tensor *index_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index, int
     return op_apply(OP_index_add, (ito_tensor *[]){src, index}, 2, &p, sizeof p);
 }
 
-ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src)
+ito_tensor *ito_index_add_with(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src,
+                               ito_index_add_options options)
 {
     if (x == NULL || index == NULL || src == NULL)
         return NULL;
@@ -286,7 +288,14 @@ ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor
                           tensor_shape_str(src), tensor_shape_str(index), a, tensor_shape_str(x));
     if (!index_check("index_add", index, x->shape[a]))
         return NULL;
-    return ito_add(x, index_add_to_zeros(src, a, index, x->shape[a]));
+    ito_scope_begin();
+    if (options.alpha != 1 && ito_dtype_is_float(src->dtype))
+        src = ito_mul_scalar(src, options.alpha);
+    else if (options.alpha != 1)
+        src = ito_mul(src, ito_scalar(options.alpha, src->dtype));
+    ito_tensor *y = ito_keep(ito_add(x, index_add_to_zeros(src, a, index, x->shape[a])));
+    ito_scope_end();
+    return y;
 }
 
 /* ---- gather
@@ -294,7 +303,7 @@ ito_tensor *ito_index_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor
 
 /* Lines of the index along its last axis: where each begins in a tensor whose `axis` is indexed.
  * Element i of a line with index k lies at begin + i * step + k * jump. */
-static int64_t line_begin(const ito_tensor *t, const ito_shape *index, int axis, int64_t line)
+static int64_t row_begin(const ito_tensor *t, const ito_shape *index, int axis, int64_t line)
 {
     int64_t begin = 0;
     for (int i = index->ndim - 2; i >= 0; i--) {
@@ -335,7 +344,7 @@ ito_tensor *op_gather_forward(op_call *c)
     char *to = tensor_data(out);
 #pragma omp parallel for num_threads(threads_for(total)) schedule(static)
     for (int64_t r = 0; r < lines; r++) {
-        const char *line = from + (size_t)line_begin(x, &shape, axis, r) * size;
+        const char *line = from + (size_t)row_begin(x, &shape, axis, r) * size;
         char *y = to + (size_t)(r * n) * size;
         (size == 4   ? gather_32
          : size == 8 ? gather_64
@@ -397,19 +406,6 @@ ito_tensor *ito_gather(ito_tensor *x, int axis, ito_tensor *index)
     }
 ADD_TYPES(SCATTER)
 
-/* Where the r-th line along axis begins in t, lines being counted row-major over the other axes. */
-static int64_t across_begin(const ito_tensor *t, const ito_shape *index, int axis, int64_t r)
-{
-    int64_t begin = 0;
-    for (int i = index->ndim - 1; i >= 0; i--) {
-        if (i == axis)
-            continue;
-        begin += r % index->dim[i] * t->stride[i];
-        r /= index->dim[i];
-    }
-    return begin;
-}
-
 ito_tensor *op_scatter_add_forward(op_call *c)
 {
     const scatter_add_params *p = c->params;
@@ -427,8 +423,8 @@ ito_tensor *op_scatter_add_forward(op_call *c)
     int64_t total = shape_numel(*shape), n = shape->dim[a], lines = total == 0 ? 0 : total / n;
 #pragma omp parallel for num_threads(threads_for(total)) schedule(static)
     for (int64_t r = 0; r < lines; r++) {
-        int64_t to = across_begin(out, shape, a, r), from = across_begin(x, shape, a, r);
-        const int64_t *k = (const int64_t *)tensor_data(index) + across_begin(index, shape, a, r);
+        int64_t to = line_begin(out, shape, a, r), from = line_begin(x, shape, a, r);
+        const int64_t *k = (const int64_t *)tensor_data(index) + line_begin(index, shape, a, r);
         switch (x->dtype) {
 #define CASE(id, type)                                                                             \
     case id:                                                                                       \

@@ -1,6 +1,6 @@
 /* What other operations need of indexing. Internal. */
-#ifndef ITO_OPS_INDEX_H
-#define ITO_OPS_INDEX_H
+#ifndef ITO_INDEX_H
+#define ITO_INDEX_H
 
 #include "autograd/op.h"
 

@@ -1,7 +1,7 @@
 /* Padding and reversal. */
 #include "autograd/ops/pad.h"
-#include "autograd/ops/index.h"
 #include "autograd/ops/layout.h"
+#include "autograd/ops/spatial.h"
 #include "autograd/ops_shape.h"
 
 /* ---- pad
@@ -137,45 +137,27 @@ ito_tensor *ito_pad_with(ito_tensor *x, double value, ito_shape pads)
 
 /* ---- other borders --------------------------------------------------------------------------- */
 
-/* Which of `size` elements stands at place i, which may lie outside. */
-static int64_t place_beyond(ito_padding_mode mode, int64_t i, int64_t size)
-{
-    if (mode == ITO_PADDING_CIRCULAR)
-        return i < 0 ? i + size : i >= size ? i - size : i;
-    if (mode == ITO_PADDING_REFLECT)
-        return i < 0 ? -i : i >= size ? 2 * (size - 1) - i : i;
-    return i < 0 ? 0 : i >= size ? size - 1 : i;
-}
-
 /* axis of x with `before` and `after` more; x itself for none. */
-static ito_tensor *pad_by_index(ito_tensor *x, int axis, int64_t before, int64_t after,
-                                ito_padding_mode mode)
+static ito_tensor *pad_by_mode(ito_tensor *x, int axis, int64_t before, int64_t after,
+                               ito_padding_mode mode)
 {
-    if (x == NULL || (before == 0 && after == 0))
-        return x;
-    static const char *const names[] = {"constant", "reflect", "replicate", "circular"};
-    int64_t size = x->shape[axis], most = before > after ? before : after, total;
-    bool fits = mode == ITO_PADDING_CIRCULAR  ? most <= size
-                : mode == ITO_PADDING_REFLECT ? most < size
-                                              : most <= 0 || size > 0;
-    if (!fits || before < -size || after < -size || __builtin_add_overflow(size, before, &total) ||
+    if (x == NULL)
+        return NULL;
+    int64_t size = x->shape[axis], total;
+    if (before < -size || after < -size || __builtin_add_overflow(size, before, &total) ||
         __builtin_add_overflow(total, after, &total) || total < 0)
         return error_null(ITO_ERR_SHAPE,
                           "pad_mode: %" PRId64 " before and %" PRId64
-                          " after do not fit axis %d of %s (%s)",
-                          before, after, axis, tensor_shape_str(x), names[mode]);
-    ito_tensor *index = tensor_empty(ITO_SHAPE(total), ITO_I64);
-    if (index == NULL)
-        return NULL;
-    int64_t *k = tensor_data(index);
-    for (int64_t i = 0; i < total; i++)
-        k[i] = place_beyond(mode, i - before, size);
-    return index_select_entries(x, axis, index);
+                          " after do not fit axis %d of %s",
+                          before, after, axis, tensor_shape_str(x));
+    return spatial_mode_fits("pad_mode", size, before, after, mode)
+               ? spatial_pad(x, axis, before, after, mode)
+               : NULL;
 }
 
 ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode)
 {
-    if (mode == ITO_PADDING_CONSTANT)
+    if (mode == ITO_PADDING_ZEROS)
         return ito_pad_with(x, 0, pads);
     if (x == NULL)
         return NULL;
@@ -187,7 +169,7 @@ ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode mode)
     ito_scope_begin();
     ito_tensor *y = x;
     for (int i = 0; i < pads.ndim / 2; i++)
-        y = pad_by_index(y, x->ndim - 1 - i, pads.dim[2 * i], pads.dim[2 * i + 1], mode);
+        y = pad_by_mode(y, x->ndim - 1 - i, pads.dim[2 * i], pads.dim[2 * i + 1], mode);
     y = ito_keep(y == x ? ito_clone(x) : y);
     ito_scope_end();
     return y;

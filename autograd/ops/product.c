@@ -1,6 +1,7 @@
 /* Products by name. All are matrix products of the tensors reshaped, or sums of products. */
 #include "autograd/ops/composite.h"
 #include "autograd/ops_product.h"
+#include "autograd/ops_shape.h"
 
 static bool have_both(const char *op, const ito_tensor *a, const ito_tensor *b)
 {
@@ -231,20 +232,13 @@ ito_tensor *ito_addbmm_with(ito_tensor *x, ito_tensor *a, ito_tensor *b, ito_add
 /* ---- others ------------------------------------------------------------------------------------
  */
 
-/* The square part, whose diagonal it is. */
-static ito_tensor *trace(ito_tensor *x)
-{
-    int64_t n = x->shape[0] < x->shape[1] ? x->shape[0] : x->shape[1];
-    return ito_sum(diagonal_of(ito_narrow(ito_narrow(x, 0, 0, n), 1, 0, n)));
-}
-
 ito_tensor *ito_trace(ito_tensor *x)
 {
     if (x == NULL)
         return NULL;
     if (x->ndim != 2)
         return error_null(ITO_ERR_SHAPE, "trace: %s is not [M, N]", tensor_shape_str(x));
-    return COMPOSITE(trace(x));
+    return COMPOSITE(ito_sum(ito_diagonal(x)));
 }
 
 /* The entries (1, 2, 0) or (2, 0, 1) along the last axis. */
@@ -278,30 +272,4 @@ ito_tensor *ito_cross(ito_tensor *a, ito_tensor *b, int axis)
         return error_null(ITO_ERR_SHAPE, "cross: axis %d of %s and %s is not of size 3", at,
                           tensor_shape_str(a), tensor_shape_str(b));
     return COMPOSITE(cross(a, b, at));
-}
-
-/* [a0, 1, a1, 1, ...] times [1, b0, 1, b1, ...]; then each pair of axes becomes one. */
-static ito_tensor *kron(ito_tensor *a, ito_tensor *b, int axes)
-{
-    ito_shape left = {.ndim = 2 * axes}, right = left, out = {.ndim = axes};
-    for (int i = 0; i < axes; i++) {
-        int ai = i - (axes - a->ndim), bi = i - (axes - b->ndim);
-        int64_t from_a = ai < 0 ? 1 : a->shape[ai], from_b = bi < 0 ? 1 : b->shape[bi];
-        left.dim[2 * i] = from_a;
-        left.dim[2 * i + 1] = right.dim[2 * i] = 1;
-        right.dim[2 * i + 1] = from_b;
-        out.dim[i] = checked_mul(from_a, from_b);
-    }
-    return ito_reshape_to(ito_mul(ito_reshape_to(a, left), ito_reshape_to(b, right)), out);
-}
-
-ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b)
-{
-    if (!have_both("kron", a, b))
-        return NULL;
-    int axes = a->ndim > b->ndim ? a->ndim : b->ndim;
-    if (2 * axes > ITO_MAX_DIMS)
-        return error_null(ITO_ERR_SHAPE, "kron: %s and %s have more than 4 axes",
-                          tensor_shape_str(a), tensor_shape_str(b));
-    return COMPOSITE(kron(a, b, axes));
 }

@@ -1,18 +1,12 @@
-/* Reductions over axes: sum, max, min and what is composed of them, and argmax. */
+/* Reductions over axes: sum, max, min and what is composed of them. Those of integers, and others
+ * that need no kernel, are in reduce_lines.c. */
 #include "autograd/ops/reduce.h"
 #include "autograd/ops/elementwise.h"
-#include "tensor/convert.h"
+#include "autograd/ops/lines.h"
 
 #include <math.h>
 
-typedef struct reduce_params {
-    unsigned axes; /* a bit for each axis that is reduced */
-    bool keepdim;
-    double divisor; /* of the sum: how a mean is rounded once */
-} reduce_params;
-
-/* The options in op's name, resolved for x; false with an error. */
-static bool resolve(const char *op, const ito_tensor *x, const ito_reduce_options *options,
+bool reduce_resolve(const char *op, const ito_tensor *x, const ito_reduce_options *options,
                     reduce_params *params)
 {
     *params = (reduce_params){.keepdim = options->keepdim, .divisor = 1};
@@ -51,8 +45,7 @@ static int64_t terms(ito_shape shape, unsigned axes)
     return n;
 }
 
-/* The result's shape if reduced axes stay with size 1. */
-static ito_shape kept_shape(ito_shape shape, unsigned axes)
+ito_shape kept_shape(ito_shape shape, unsigned axes)
 {
     for (int i = 0; i < shape.ndim; i++)
         if ((axes >> i & 1) != 0)
@@ -82,11 +75,11 @@ static ito_tensor *reduce_forward(const op_call *c, const reducer *r)
     return y != NULL && reduce_axes(y, c->in[0], params->axes, r) ? y : NULL;
 }
 
-static ito_tensor *reduce_apply(op_id id, const char *name, ito_tensor *x,
-                                const ito_reduce_options *options)
+ito_tensor *reduce_apply(op_id id, const char *name, ito_tensor *x,
+                         const ito_reduce_options *options)
 {
     reduce_params params;
-    if (x == NULL || !resolve(name, x, options, &params))
+    if (x == NULL || !reduce_resolve(name, x, options, &params))
         return NULL;
     return op_apply(id, &x, 1, &params, sizeof params);
 }
@@ -100,6 +93,8 @@ static double combine_sum(double a, double b)
 
 ito_tensor *op_sum_forward(op_call *c)
 {
+    if (!ito_dtype_is_float(c->dtype[0]))
+        return reduce_integers(INTEGER_SUM, c);
     const kernel_table *k = kernels(c->dtype[0]);
     const reduce_params *params = c->params;
     reducer r = {0, combine_sum, k->sum_row, k->sum_columns, params->divisor};
@@ -121,7 +116,7 @@ ito_tensor *ito_sum_with(ito_tensor *x, ito_reduce_options options)
     return reduce_apply(OP_sum, "sum", x, &options);
 }
 
-static ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
+ito_tensor *sum_over(ito_tensor *x, const reduce_params *params, double divisor)
 {
     reduce_params p = *params;
     p.divisor = divisor;
@@ -140,27 +135,35 @@ static double combine_min(double a, double b)
     return a != a || a < b ? a : b;
 }
 
-static ito_tensor *extreme_forward(const op_call *c, const reducer *r)
+static bool extreme_exists(const op_call *c)
 {
     const reduce_params *params = c->params;
-    if (terms(c->shape[0], params->axes) == 0)
-        return error_null(ITO_ERR_SHAPE, "%s: no elements along the axes of %s", c->info->name,
-                          shape_str(c->shape[0]));
-    return reduce_forward(c, r);
+    if (terms(c->shape[0], params->axes) > 0)
+        return true;
+    return error_false(ITO_ERR_SHAPE, "%s: no elements along the axes of %s", c->info->name,
+                       shape_str(c->shape[0]));
 }
 
 ito_tensor *op_max_forward(op_call *c)
 {
+    if (!extreme_exists(c))
+        return NULL;
+    if (!ito_dtype_is_float(c->dtype[0]))
+        return reduce_integers(INTEGER_MAX, c);
     const kernel_table *k = kernels(c->dtype[0]);
     reducer r = {-HUGE_VAL, combine_max, k->max_row, k->max_columns, 1};
-    return extreme_forward(c, &r);
+    return reduce_forward(c, &r);
 }
 
 ito_tensor *op_min_forward(op_call *c)
 {
+    if (!extreme_exists(c))
+        return NULL;
+    if (!ito_dtype_is_float(c->dtype[0]))
+        return reduce_integers(INTEGER_MIN, c);
     const kernel_table *k = kernels(c->dtype[0]);
     reducer r = {HUGE_VAL, combine_min, k->min_row, k->min_columns, 1};
-    return extreme_forward(c, &r);
+    return reduce_forward(c, &r);
 }
 
 /* The elements that equal the result share its gradient. */
@@ -212,7 +215,7 @@ ito_tensor *ito_min_with(ito_tensor *x, ito_reduce_options options)
 ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options)
 {
     reduce_params params;
-    if (x == NULL || !resolve("mean", x, &options, &params))
+    if (x == NULL || !takes_reals("mean", x) || !reduce_resolve("mean", x, &options, &params))
         return NULL;
     return sum_over(x, &params, (double)terms(ito_shape_of(x), params.axes));
 }
@@ -221,7 +224,7 @@ ito_tensor *ito_mean_with(ito_tensor *x, ito_reduce_options options)
 ito_tensor *ito_var_with(ito_tensor *x, ito_reduce_options options)
 {
     reduce_params params;
-    if (x == NULL || !resolve("var", x, &options, &params))
+    if (x == NULL || !takes_reals("var", x) || !reduce_resolve("var", x, &options, &params))
         return NULL;
     double n = (double)terms(ito_shape_of(x), params.axes), freedom = n - options.correction;
     reduce_params keep = params;
@@ -246,7 +249,8 @@ static ito_tensor *finite_max(ito_tensor *x, const reduce_params *params)
 ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options)
 {
     reduce_params params;
-    if (x == NULL || !resolve("logsumexp", x, &options, &params))
+    if (x == NULL || !takes_reals("logsumexp", x) ||
+        !reduce_resolve("logsumexp", x, &options, &params))
         return NULL;
     reduce_params keep = params;
     keep.keepdim = true;
@@ -262,63 +266,4 @@ ito_tensor *ito_logsumexp_with(ito_tensor *x, ito_reduce_options options)
     y = ito_keep(y);
     ito_scope_end();
     return y;
-}
-
-/* ---- argmax ---------------------------------------------------------------------------------- */
-
-typedef struct axis_walk {
-    int64_t n, stride;
-} axis_walk;
-
-/* The first NaN counts as the largest, as in PyTorch. */
-#define ARGMAX_ROW(type, wide, value)                                                              \
-    static void argmax_##type(const void *context, char *const *data, const int64_t *s, int64_t n) \
-    {                                                                                              \
-        const axis_walk *axis = context;                                                           \
-        for (int64_t i = 0; i < n; i++) {                                                          \
-            const type *x = (const type *)data[1] + i * s[1];                                      \
-            int64_t best = 0;                                                                      \
-            for (int64_t k = 1; k < axis->n; k++) {                                                \
-                wide largest = value(x[best * axis->stride]), here = value(x[k * axis->stride]);   \
-                if (here > largest || (here != here && largest == largest))                        \
-                    best = k;                                                                      \
-            }                                                                                      \
-            ((int64_t *)data[0])[i * s[0]] = best;                                                 \
-        }                                                                                          \
-    }
-ARGMAX_ROW(float, float, )
-ARGMAX_ROW(double, double, )
-ARGMAX_ROW(uint16_t, float, bf16_to_f32)
-
-ito_tensor *op_argmax_forward(op_call *c)
-{
-    ito_tensor *x = c->in[0];
-    int axis = *(const int *)c->params;
-    reduce_params params = {.axes = 1u << axis};
-    axis_walk walk = {x->shape[axis], x->stride[axis]};
-    if (walk.n == 0)
-        return error_null(ITO_ERR_SHAPE, "argmax: no elements along axis %d of %s", axis,
-                          tensor_shape_str(x));
-    ito_tensor *y = result_for(x, &params, ITO_I64);
-    if (y == NULL)
-        return NULL;
-    int64_t stride[ITO_MAX_DIMS] = {0};
-    for (int i = 0; i < y->ndim; i++)
-        stride[i] = x->stride[i + (i >= axis)];
-    ito_tensor *first = tensor_view(x, ito_shape_of(y), stride, x->offset);
-    if (first == NULL)
-        return NULL;
-    iterate_row *row = x->dtype == ITO_F64    ? argmax_double
-                       : x->dtype == ITO_BF16 ? argmax_uint16_t
-                                              : argmax_float;
-    iterate((ito_tensor *[]){y, first}, 2, row, &walk, walk.n);
-    return y;
-}
-
-ito_tensor *ito_argmax(ito_tensor *x, int axis)
-{
-    if (x == NULL)
-        return NULL;
-    axis = axis_normalize("argmax", axis, x->ndim);
-    return axis < 0 ? NULL : op_apply(OP_argmax, &x, 1, &axis, sizeof axis);
 }

@@ -214,7 +214,7 @@ ito_tensor *ito_cartesian_prod(ito_tensor *const *tensors, int64_t n)
     return y;
 }
 
-/* ---- block_diag and kron --------------------------------------------------------------------- */
+/* ---- block_diag ------------------------------------------------------------------------------ */
 
 static ito_tensor *block_diag(ito_tensor *const *tensors, int64_t n, int64_t columns,
                               ito_tensor **rows)
@@ -254,32 +254,5 @@ ito_tensor *ito_block_diag(ito_tensor *const *tensors, int64_t n)
     ito_tensor *y = ito_keep(block_diag(tensors, n, columns, rows));
     ito_scope_end();
     mem_free(rows);
-    return y;
-}
-
-/* a's axes and b's in turn, each of size 1 in the other; then pairs become one. */
-ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b)
-{
-    if (a == NULL || b == NULL)
-        return NULL;
-    int n = a->ndim > b->ndim ? a->ndim : b->ndim;
-    if (2 * n > ITO_MAX_DIMS)
-        return error_null(ITO_ERR_SHAPE, "kron: %s and %s have more than four axes",
-                          tensor_shape_str(a), tensor_shape_str(b));
-    ito_shape left = {.ndim = 2 * n}, right = {.ndim = 2 * n}, out = {.ndim = n};
-    for (int i = 0; i < n; i++) {
-        int j = i - n + a->ndim, k = i - n + b->ndim;
-        left.dim[2 * i] = j < 0 ? 1 : a->shape[j];
-        right.dim[2 * i + 1] = k < 0 ? 1 : b->shape[k];
-        left.dim[2 * i + 1] = right.dim[2 * i] = 1;
-        out.dim[i] = checked_mul(left.dim[2 * i], right.dim[2 * i + 1]);
-    }
-    if (shape_numel(out) < 0)
-        return error_null(ITO_ERR_SHAPE, "kron: the product of %s and %s is too large",
-                          tensor_shape_str(a), tensor_shape_str(b));
-    ito_scope_begin();
-    ito_tensor *y = ito_mul(ito_reshape_to(a, left), ito_reshape_to(b, right));
-    y = ito_keep(ito_reshape_to(y, out));
-    ito_scope_end();
     return y;
 }

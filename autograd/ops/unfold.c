@@ -2,6 +2,7 @@
  * Windows overlap, so they are read by index_select, whose gradient adds; and added by index_add.
  */
 #include "autograd/ops/index.h"
+#include "autograd/ops/lines.h"
 #include "autograd/ops_shape.h"
 
 /* Where the elements of n windows lie: i64 [n size], window by window if by_window, else element by
@@ -113,18 +114,10 @@ static ito_tensor *add_windows(ito_tensor *x, const side *s)
     return ito_pad(y, 0, -s[1].padding, -s[1].padding, -s[0].padding, -s[0].padding);
 }
 
-static bool is_real(const char *op, const ito_tensor *x)
-{
-    if (x->dtype == ITO_F32 || x->dtype == ITO_F64 || x->dtype == ITO_BF16)
-        return true;
-    return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)", op,
-                       ito_dtype_name(x->dtype));
-}
-
 ito_tensor *ito_unfold_with(ito_tensor *x, ito_shape kernel, ito_unfold_options options)
 {
     side s[2];
-    if (x == NULL || !is_real("unfold", x))
+    if (x == NULL || !takes_reals("unfold", x))
         return NULL;
     if (x->ndim != 3 && x->ndim != 4)
         return error_null(ITO_ERR_SHAPE, "unfold: %s is neither [N, C, H, W] nor [C, H, W]",
@@ -148,7 +141,7 @@ ito_tensor *ito_fold_with(ito_tensor *x, ito_shape output, ito_shape kernel,
 {
     side s[2];
     int64_t size[2];
-    if (x == NULL || !is_real("fold", x))
+    if (x == NULL || !takes_reals("fold", x))
         return NULL;
     if (x->ndim != 2 && x->ndim != 3)
         return error_null(ITO_ERR_SHAPE, "fold: %s is neither [N, C KH KW, L] nor [C KH KW, L]",

@@ -55,7 +55,7 @@ static const option_row eval_rows[] = {
 static int64_t right_in(ito_classifier *c, const ito_batch *b)
 {
     ito_tensor *logits = ito_classifier_logits(c, ito_classifier_features(c, b->x));
-    ito_tensor *hits = ito_eq(ito_argmax(logits, 1), b->labels);
+    ito_tensor *hits = ito_eq(ito_argmax(logits, .dim = 1), b->labels);
     hits = hits != NULL ? ito_sum(ito_cast(hits, ITO_F32)) : NULL;
     return hits != NULL ? (int64_t)ito_item(hits) : -1;
 }

@@ -5,9 +5,10 @@
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/process/timestep_sampler.h"
 #include "models/ddpm/sampler/sampler.h"
+#include "nn/optim.h"
+#include "tensor/choice.h"
 #include "tensor/internal.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define ROW(object) (const ito_choice *)(const void *)&object,
@@ -49,6 +50,11 @@ static const ito_choice *const spacings[] = {
 #include "models/ddpm/sampler/spacings.def"
 };
 
+#define ITO_OPTIMIZER ROW
+static const ito_choice *const optimizers[] = {
+#include "nn/optim/optimizers.def"
+};
+
 typedef struct choice_kind {
     const char *name, *words; /* in messages */
     const ito_choice *const *list;
@@ -67,6 +73,7 @@ static const choice_kind kinds[] = {
     {"objective", "objective", LIST(objectives)},
     {"sampler", "sampler", LIST(samplers)},
     {"spacing", "spacing", LIST(spacings)},
+    {"optimizer", "optimizer", LIST(optimizers)},
 };
 
 static const choice_kind *kind_find(const char *kind)
@@ -88,19 +95,5 @@ const ito_choice *const *ito_choices(const char *kind, int64_t *n)
 const ito_choice *ito_choice_find(const char *kind, const char *name)
 {
     const choice_kind *k = kind_find(kind);
-    char names[400];
-    int used = 0;
-    for (int64_t i = 0; k != NULL && i < k->n; i++) {
-        if (name != NULL && strcmp(k->list[i]->name, name) == 0)
-            return k->list[i];
-        const char *separator = i == 0 ? "" : i + 1 < k->n ? ", " : " and ";
-        used += snprintf(names + used, sizeof names - (size_t)used, "%s%s", separator,
-                         k->list[i]->name);
-        if (used >= (int)sizeof names)
-            used = (int)sizeof names - 1;
-    }
-    if (k == NULL)
-        return NULL;
-    return error_null(ITO_ERR_ARGUMENT, "%s: there is no \"%s\"; there are %s", k->words,
-                      name != NULL ? name : "NULL", names);
+    return k == NULL ? NULL : choice_in(k->words, k->list, k->n, name);
 }

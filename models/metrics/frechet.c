@@ -2,7 +2,7 @@
  * Invariant: square roots are taken of symmetric matrices only, whose eigenvalues are real. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "models/metrics/eigen.h"
+#include "tensor/eigen.h"
 #include "models/metrics/features.h"
 #include "models/metrics/metrics.h"
 #include "tensor/internal.h"

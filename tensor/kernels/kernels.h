@@ -18,7 +18,7 @@
 typedef struct step_arrays {
     void *p;        /* parameters */
     const void *g;  /* their gradients */
-    void *state[2]; /* the optimiser's; NULL where it has none */
+    void *state[3]; /* the optimiser's; NULL where it has none */
     void *average;  /* that follows p, or NULL */
     int64_t n;
     double scale;  /* of g */

@@ -361,7 +361,7 @@ static bool attempt(const op_check *c, ito_tensor **in)
 
 static void check_allocation_failures(const op_check *c)
 {
-    enum { MOST = 400 };
+    enum { MOST = 1200 };
     bool done = false;
     for (int64_t nth = 1; nth < MOST && !done; nth++) {
         ito_scope_begin();

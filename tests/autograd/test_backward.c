@@ -212,6 +212,32 @@ Test(backward, enable_grad_records_inside_no_grad)
     cr_assert(ito_grad_enabled());
 }
 
+static bool returned_from(int which)
+{
+    ITO_NO_GRAD
+    {
+        if (which == 0)
+            return ito_grad_enabled();
+        ITO_ENABLE_GRAD
+        {
+            if (which == 1)
+                return ito_grad_enabled();
+            break; /* leaves the inner block */
+        }
+        return ito_grad_enabled();
+    }
+    return true;
+}
+
+Test(backward, grad_blocks_end_however_they_are_left)
+{
+    const bool wanted[] = {false, true, false};
+    for (int which = 0; which < 3; which++) {
+        cr_expect_eq(returned_from(which), wanted[which], "%d", which);
+        cr_expect(ito_grad_enabled());
+    }
+}
+
 Test(backward, detach_cuts_the_history_and_shares_the_values)
 {
     ito_tensor *x = leaf(3), *y = ito_detach(ito_square(x));

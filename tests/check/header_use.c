@@ -13,13 +13,14 @@ ito_tensor *shapes(ito_tensor *x)
     x = ito_reshape(ito_view(ito_expand(ito_permute(x, 0, 1), 1, -1), 1, -1), 1, -1);
     x = ito_reshape(x, 1, 1, 1, 1, 1, 1, 1, one.ndim << 1);
     x = ito_zeros(ITO_SHAPE(one.ndim << 1, one.ndim == 1 ? 2 : 3, -one.ndim, (one.ndim)), ITO_F32);
+    x = ito_add(x, ito_add(ito_values(ITO_F32, 0.1), ito_values(ITO_I64, one.ndim, 2, -3.5)));
     return ito_pad(ito_pad(ito_pad(x, 0.0), 0.0, 1, 2), 0.0, 1, 2, 3, 4);
 }
 
 ito_tensor *lists(ito_tensor *x, ito_function *f, ito_generator *g);
 ito_tensor *lists(ito_tensor *x, ito_function *f, ito_generator *g)
 {
-    ITO_NO_GRAD x = ito_cat(ITO_TENSORS(x), 0);
+    ITO_SCOPE ITO_NO_GRAD x = ito_cat(ITO_TENSORS(x), 0);
     ITO_ENABLE_GRAD
     {
         x = ito_cat(ITO_TENSORS(x, ito_sum(x), x), 0);

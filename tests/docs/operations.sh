@@ -11,8 +11,11 @@ trap 'rm -rf "$work"' EXIT
 
 "$program" --lines >"$work/lines"
 
+cat "$root"/autograd/ops*.h >"$work/headers"
 # name, tab, first sentence: of every function that gives a tensor.
 awk '
+    /^#define ito_[a-z0-9_]+\(/ && FNR == NR { sub(/^#define ito_/, ""); sub(/\(.*/, ""); macro[$0] = 1 }
+    FNR == NR { next }
     /^\/\*\*/ { comment = ""; inside = 1 }
     inside {
         line = $0
@@ -34,7 +37,9 @@ awk '
             open = 0
             match(declaration, /ito_[a-z0-9_]+\(/)
             name = substr(declaration, RSTART + 4, RLENGTH - 5)
-            sub(/_(with|to)$/, "", name)
+            short = name
+            if (sub(/_(with|to)$/, "", short) && short in macro)
+                name = short
             sentence = comment
             if (match(sentence, /[.;:](  *|$)/))
                 sentence = substr(sentence, 1, RSTART - 1)
@@ -44,7 +49,7 @@ awk '
                 print name "\t" sentence
         }
     }
-' "$root"/autograd/ops*.h | grep -v '^\(custom\|jvp\)	' >"$work/functions"
+' "$work/headers" "$work/headers" | grep -v '^\(custom\|jvp\)	' >"$work/functions"
 
 missing=$(cut -f1 "$work/functions" | sort -u | while read -r name; do
     cut -f2 "$work/lines" | grep -qx "$name" || printf ' ito_%s' "$name"

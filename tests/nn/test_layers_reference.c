@@ -4,6 +4,7 @@
 #include "autograd/ops.h"
 #include "nn/layers.h"
 #include "nn/layers_mp.h"
+#include "nn/layers_transformer.h"
 #include "nn/parametrise.h"
 #include "tests/autograd/op_check.h"
 #include "tests/nn/nn_check.h"
@@ -97,7 +98,81 @@ LAYER(mp_conv2d, ito_mp_conv2d_create(NULL, "", 2, 3, 3, F64))
 LAYER(mp_fourier, ito_mp_fourier_create(NULL, "", 6, F64))
 LAYER(fourier_features, ito_fourier_features_create(NULL, "", 3, 6, F64))
 
+/* ---- convolutions ---------------------------------------------------------------------------- */
+
+LAYER(conv1d, ito_conv1d_create(NULL, "", 4, 6, 3, .stride = 2, .padding = 1, .groups = 2, F64))
+LAYER(conv1d_same, ito_conv1d_create(NULL, "", 2, 3, 4, .padding = ITO_PADDING_SAME, .dilation = 2,
+                                     F64, .padding_mode = ITO_PADDING_CIRCULAR))
+LAYER(conv2d_axes, ito_conv2d_create(NULL, "", 2, 3, 0, .bias = false, F64,
+                                     .kernels = ITO_SHAPE(3, 2), .strides = ITO_SHAPE(2, 1),
+                                     .paddings = ITO_SHAPE(1, 0), .dilations = ITO_SHAPE(1, 2)))
+LAYER(conv3d, ito_conv3d_create(NULL, "", 2, 4, 0, .stride = 2, .padding = 1, .groups = 2, F64,
+                                .kernels = ITO_SHAPE(2, 3, 1)))
+LAYER(conv_transpose1d, ito_conv_transpose1d_create(NULL, "", 4, 6, 3, .stride = 2, .padding = 1,
+                                                    .output_padding = 1, .groups = 2, F64))
+LAYER(conv_transpose2d,
+      ito_conv_transpose2d_create(NULL, "", 2, 3, 0, .bias = false, F64, .kernels = ITO_SHAPE(3, 2),
+                                  .strides = ITO_SHAPE(2, 1), .paddings = ITO_SHAPE(1, 0),
+                                  .dilations = ITO_SHAPE(1, 2)))
+LAYER(conv_transpose3d, ito_conv_transpose3d_create(NULL, "", 2, 3, 2, .stride = 2, F64))
+
+/* ---- attention ------------------------------------------------------------------------------- */
+
+#define ATTEND(m, q, k, v, ...)                                                                    \
+    ito_multi_head_attention_forward((ito_multi_head_attention_layer *)m, q, k, v, __VA_ARGS__)
+
+LAYER(mha, ito_multi_head_attention_create(NULL, "", 6, 2, F64))
+LAYER(mha_alone, ito_multi_head_attention_create(NULL, "", 6, 3, .bias = false, F64))
+LAYER(mha_batch_first, ito_multi_head_attention_create(NULL, "", 6, 2, .batch_first = true, F64))
+LAYER(mha_cross, ito_multi_head_attention_create(NULL, "", 6, 2, .kdim = 5, .vdim = 4, F64))
+CALL(mha_masks, ATTEND(m, in[0], in[0], in[0], .key_padding_mask = in[2], .attn_mask = in[1]))
+CALL(mha_mask_of_numbers, ATTEND(m, in[0], in[0], in[0], .attn_mask = in[1]))
+CALL(mha_causal, ATTEND(m, in[0], in[0], in[0], .is_causal = true))
+CALL(mha_cross, ATTEND(m, in[0], in[1], in[2], .is_causal = false))
+
+/* ---- transformers ---------------------------------------------------------------------------- */
+
+#define SIZES .dim_feedforward = 7, .dropout = 0
+
+LAYER(encoder_layer, ito_transformer_encoder_layer_create(NULL, "", 6, 2, SIZES, F64))
+LAYER(encoder_layer_norm_first,
+      ito_transformer_encoder_layer_create(NULL, "", 6, 2, SIZES, .activation = ito_gelu,
+                                           .batch_first = true, .norm_first = true, F64))
+CALL(encoder_layer_causal, ito_transformer_encoder_layer_forward((ito_transformer_encoder_layer *)m,
+                                                                 in[0], .is_causal = true))
+LAYER(decoder_layer, ito_transformer_decoder_layer_create(NULL, "", 6, 2, SIZES, F64))
+CALL(decoder_layer_causal,
+     ito_transformer_decoder_layer_forward((ito_transformer_decoder_layer *)m, in[0], in[1],
+                                           .tgt_is_causal = true))
+LAYER(decoder_layer_norm_first,
+      ito_transformer_decoder_layer_create(NULL, "", 6, 2, SIZES, .norm_first = true, .bias = false,
+                                           F64))
+CALL(decoder_layer,
+     ito_transformer_decoder_layer_forward((ito_transformer_decoder_layer *)m, in[0], in[1]))
+LAYER(encoder, ito_transformer_encoder_create(NULL, "", 6, 2, 2, SIZES, .norm = true, F64))
+LAYER(decoder, ito_transformer_decoder_create(NULL, "", 6, 2, 2, SIZES, .norm = true, F64))
+CALL(decoder, ito_transformer_decoder_forward((ito_transformer_stack *)m, in[0], in[1]))
+
 static const layer_case cases[] = {
+    {"conv1d", make_conv1d, NULL},
+    {"conv1d_same", make_conv1d_same, NULL},
+    {"conv2d_axes", make_conv2d_axes, NULL},
+    {"conv3d", make_conv3d, NULL},
+    {"conv_transpose1d", make_conv_transpose1d, NULL},
+    {"conv_transpose2d", make_conv_transpose2d, NULL},
+    {"conv_transpose3d", make_conv_transpose3d, NULL},
+    {"mha", make_mha, NULL},
+    {"mha_alone", make_mha_alone, NULL},
+    {"mha_masks", make_mha, call_mha_masks},
+    {"mha_mask_of_numbers", make_mha_batch_first, call_mha_mask_of_numbers},
+    {"mha_causal", make_mha, call_mha_causal},
+    {"mha_cross", make_mha_cross, call_mha_cross},
+    {"encoder_layer", make_encoder_layer, NULL},
+    {"encoder_layer_norm_first", make_encoder_layer_norm_first, call_encoder_layer_causal},
+    {"decoder_layer", make_decoder_layer, call_decoder_layer_causal},
+    {"decoder_layer_norm_first", make_decoder_layer_norm_first, call_decoder_layer},
+    {"encoder", make_encoder, NULL},
+    {"decoder", make_decoder, call_decoder},
     {"weight_norm_linear", weight_norm_linear, NULL},
     {"weight_norm_conv", weight_norm_conv, NULL},
     {"weight_norm_all", weight_norm_all, NULL},

@@ -66,10 +66,11 @@ Test(options, adam_takes_each_setting_as_it_is)
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         for (int w = 0; w < 2; w++) {
             adam_case c = cases[i];
-            ito_adam_options o = ITO_OPTIONS(ito_adam_options, .beta1 = c.beta1, .beta2 = c.beta2,
-                                             .eps = c.eps, .weight_decay = c.decay);
             ito_module *m = one_parameter();
-            ito_optimizer *opt = w ? ito_adamw_create_with(m, o) : ito_adam_create_with(m, o);
+            ito_optimizer *opt = w ? ito_adamw_create(m, .beta1 = c.beta1, .beta2 = c.beta2,
+                                                      .eps = c.eps, .weight_decay = c.decay)
+                                   : ito_adam_create(m, .beta1 = c.beta1, .beta2 = c.beta2,
+                                                     .eps = c.eps, .weight_decay = c.decay);
             double value = after_steps(m, opt, 3, g), want = plain_adam(c, w, 3, g);
             cr_expect_float_eq(value, want, 1e-12, "case %zu of %s: %.17g, not %.17g", i,
                                w ? "adamw" : "adam", value, want);
@@ -81,6 +82,9 @@ Test(options, adam_has_the_defaults_of_pytorch)
     const double g[3] = {0.5, -2, 0.25};
     ito_adam_options o = ITO_OPTIONS(ito_adam_options);
     cr_expect(o.beta1 == 0.9 && o.beta2 == 0.999 && o.eps == 1e-8 && o.weight_decay == 0);
+    ito_adamw_options w = ITO_OPTIONS(ito_adamw_options);
+    cr_expect(w.beta1 == 0.9 && w.beta2 == 0.999 && w.eps == 1e-8 && w.weight_decay == 0.01);
+    cr_expect(!o.amsgrad && !w.amsgrad);
     ito_module *m = one_parameter(), *named = one_parameter();
     double by_default = after_steps(m, ito_adam_create(m), 3, g);
     cr_expect_eq(by_default,
@@ -249,7 +253,7 @@ Test(options, linear_layers_take_each_setting_as_it_is)
 
 Test(options, convolutions_take_each_setting_as_it_is)
 {
-    ito_conv2d_layer_options o = ITO_OPTIONS(ito_conv2d_layer_options);
+    ito_conv_layer_options o = ITO_OPTIONS(ito_conv_layer_options);
     cr_expect(o.stride == 1 && o.padding == 0 && o.padding_end == 0 && o.dilation == 1 &&
               o.groups == 1 && o.bias && o.generator == NULL);
     ito_generator g = ito_generator_make(1, 0);
@@ -264,24 +268,28 @@ Test(options, convolutions_take_each_setting_as_it_is)
     ito_module_free(&l->base);
 }
 
-static void expect_sizes_refused(ito_conv2d_layer_options o, const char *sizes)
-{
-    char message[200];
-    snprintf(message, sizeof message,
-             "conv2d: %s; stride and dilation must be positive, paddings 0 or more", sizes);
-    expect_refused(ito_conv2d_create_with(NULL, "", 4, 4, 3, o), ITO_ERR_ARGUMENT, message);
-}
-
 Test(options, convolutions_refuse_what_lies_beyond)
 {
-    expect_sizes_refused(ITO_OPTIONS(ito_conv2d_layer_options, .stride = 0),
-                         "stride 0, dilation 1, padding 0 and 0");
-    expect_sizes_refused(ITO_OPTIONS(ito_conv2d_layer_options, .dilation = 0),
-                         "stride 1, dilation 0, padding 0 and 0");
-    expect_sizes_refused(ITO_OPTIONS(ito_conv2d_layer_options, .padding = -1),
-                         "stride 1, dilation 1, padding -1 and 0");
-    expect_sizes_refused(ITO_OPTIONS(ito_conv2d_layer_options, .padding_end = -1),
-                         "stride 1, dilation 1, padding 0 and -1");
+    const ito_shape three = ITO_SHAPE(1, 1, 1);
+    expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .stride = 0), ITO_ERR_ARGUMENT,
+                   "conv2d: stride 0; it is at least 1");
+    expect_refused(ito_conv1d_create(NULL, "", 4, 4, 3, .dilation = 0), ITO_ERR_ARGUMENT,
+                   "conv1d: dilation 0; it is at least 1");
+    expect_refused(ito_conv3d_create(NULL, "", 4, 4, 3, .padding = -2), ITO_ERR_ARGUMENT,
+                   "conv3d: padding -2; it is at least 0");
+    expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .padding_end = -1), ITO_ERR_ARGUMENT,
+                   "conv2d: padding_end -1; it is at least 0");
+    expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .strides = three), ITO_ERR_ARGUMENT,
+                   "conv2d: strides [1, 1, 1]; there is one for each of the 2 axes");
+    expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .kernels = ITO_SHAPE(3, 0)),
+                   ITO_ERR_ARGUMENT, "conv2d: kernels [3, 0]; each is at least 1");
+    expect_refused(ito_conv_transpose2d_create(NULL, "", 4, 4, 3, .output_padding = -1),
+                   ITO_ERR_ARGUMENT, "conv_transpose2d: output_padding -1; it is at least 0");
+    expect_refused(ito_conv_transpose1d_create(NULL, "", 4, 4, 3, .paddings = three),
+                   ITO_ERR_ARGUMENT,
+                   "conv_transpose1d: paddings [1, 1, 1]; there is one for each of the 1 axes");
+    expect_refused(ito_conv_transpose3d_create(NULL, "", 4, 6, 3, .groups = 4), ITO_ERR_ARGUMENT,
+                   "conv_transpose3d: 4 channels in and 6 out do not form 4 groups");
     expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .groups = 0), ITO_ERR_ARGUMENT,
                    "conv2d: 4 channels in and 4 out do not form 0 groups");
     expect_refused(ito_conv2d_create(NULL, "", 4, 4, 3, .groups = -2), ITO_ERR_ARGUMENT,

@@ -152,11 +152,114 @@ def preserving():
     case("fourier_features", Features(x(6, 3)), x(2, 4, 3))
 
 
+def convolutions():
+    nn = torch.nn
+    case("conv1d", nn.Conv1d(4, 6, 3, stride=2, padding=1, groups=2), x(2, 4, 7))
+    case(
+        "conv1d_same",
+        nn.Conv1d(2, 3, 4, padding="same", padding_mode="circular", dilation=2),
+        x(2, 2, 9),
+    )
+    case(
+        "conv2d_axes",
+        nn.Conv2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), bias=False),
+        x(2, 2, 5, 6),
+    )
+    case("conv3d", nn.Conv3d(2, 4, (2, 3, 1), stride=2, padding=1, groups=2), x(2, 2, 4, 5, 3))
+    case(
+        "conv_transpose1d",
+        nn.ConvTranspose1d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2),
+        x(2, 4, 5),
+    )
+    case(
+        "conv_transpose2d",
+        nn.ConvTranspose2d(2, 3, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), bias=False),
+        x(2, 2, 3, 4),
+    )
+    case("conv_transpose3d", nn.ConvTranspose3d(2, 3, 2, stride=2), x(2, 2, 2, 3, 2))
+
+
+def attention():
+    nn = torch.nn
+    hides = torch.tensor([[0, 1, 0, 0], [0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 1, 0]]).bool()
+    padding = torch.tensor([[0, 0, 0, 1], [0, 0, 0, 0], [0, 0, 1, 1]]).bool()
+
+    def to_self(m, a, mask=None, pad=None, causal=False):
+        return m(
+            a, a, a, attn_mask=mask, key_padding_mask=pad, is_causal=causal, need_weights=False
+        )[0]
+
+    case("mha", nn.MultiheadAttention(6, 2), x(4, 3, 6), call=to_self)
+    case("mha_alone", nn.MultiheadAttention(6, 3, bias=False), x(4, 6), call=to_self)
+    case("mha_masks", nn.MultiheadAttention(6, 2), x(4, 3, 6), hides, padding, call=to_self)
+    case(
+        "mha_mask_of_numbers",
+        nn.MultiheadAttention(6, 2, batch_first=True),
+        x(3, 4, 6),
+        x(6, 4, 4),
+        call=lambda m, a, mask: to_self(m, a, mask),
+    )
+    case(
+        "mha_causal",
+        nn.MultiheadAttention(6, 2),
+        x(4, 3, 6),
+        call=lambda m, a: to_self(m, a, torch.ones(4, 4).triu(1).bool(), None, True),
+    )
+    case(
+        "mha_cross",
+        nn.MultiheadAttention(6, 2, kdim=5, vdim=4),
+        x(4, 3, 6),
+        x(7, 3, 5),
+        x(7, 3, 4),
+        call=lambda m, q, k, v: m(q, k, v, need_weights=False)[0],
+    )
+
+
+def transformers():
+    nn = torch.nn
+    sizes = {"dim_feedforward": 7, "dropout": 0.0}
+    future = torch.ones(4, 4).triu(1).bool()
+    case("encoder_layer", nn.TransformerEncoderLayer(6, 2, **sizes), x(4, 3, 6))
+    case(
+        "encoder_layer_norm_first",
+        nn.TransformerEncoderLayer(
+            6, 2, activation="gelu", norm_first=True, batch_first=True, **sizes
+        ),
+        x(3, 4, 6),
+        call=lambda m, a: m(a, src_mask=future, is_causal=True),
+    )
+    case(
+        "decoder_layer",
+        nn.TransformerDecoderLayer(6, 2, **sizes),
+        x(4, 3, 6),
+        x(5, 3, 6),
+        call=lambda m, a, b: m(a, b, tgt_mask=future, tgt_is_causal=True),
+    )
+    case(
+        "decoder_layer_norm_first",
+        nn.TransformerDecoderLayer(6, 2, norm_first=True, bias=False, **sizes),
+        x(4, 3, 6),
+        x(5, 3, 6),
+    )
+    norm = nn.LayerNorm(6)
+    layer = nn.TransformerEncoderLayer(6, 2, **sizes)
+    case(
+        "encoder",
+        nn.TransformerEncoder(layer, 2, norm, enable_nested_tensor=False),
+        x(4, 3, 6),
+    )
+    layer = nn.TransformerDecoderLayer(6, 2, **sizes)
+    case("decoder", nn.TransformerDecoder(layer, 2, nn.LayerNorm(6)), x(4, 3, 6), x(5, 3, 6))
+
+
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
     computed_weights()
     preserving()
+    convolutions()
+    attention()
+    transformers()
     arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
     made = "torch %s, numpy %s, safetensors %s, Python %s" % (
         torch.__version__.split("+")[0],

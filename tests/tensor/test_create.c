@@ -50,6 +50,21 @@ Test(create, the_identity)
     assert_values(ito_eye(0, ITO_F32), NULL, 0);
 }
 
+Test(create, values_are_converted)
+{
+    ito_tensor *t = ito_values(ITO_F32, 0.5, -1, 2);
+    cr_assert(ito_ndim(t) == 1 && ito_size(t, 0) == 3 && ito_dtype_of(t) == ITO_F32);
+    const float *x = ito_const_data(t);
+    cr_expect(x[0] == 0.5f && x[1] == -1 && x[2] == 2);
+    t = ito_values(ITO_I64, 7);
+    cr_assert(ito_size(t, 0) == 1 && *(const int64_t *)ito_const_data(t) == 7);
+    t = ito_values(ITO_F64, 0.1, 0.2);
+    cr_expect_eq(((const double *)ito_const_data(t))[1], 0.2);
+    cr_expect_null(ito_values_of(NULL, 3, ITO_F32));
+    cr_expect_eq(ito_error_code(), ITO_ERR_ARGUMENT);
+    cr_expect_str_eq(ito_error_message(), "values: no numbers");
+}
+
 Test(create, from_data_copies)
 {
     float data[3] = {1, 2, 3};

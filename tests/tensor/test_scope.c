@@ -15,6 +15,31 @@ Test(scope, the_end_frees_what_was_made_inside)
     cr_assert_eq(ito_memory_blocks(), 0);
 }
 
+/* Leaves its block by return, and the innermost one by break. */
+static double sum_of_two(void)
+{
+    ITO_SCOPE
+    {
+        ITO_SCOPE
+        {
+            ito_ones(ITO_SHAPE(2), ITO_F32);
+            break;
+        }
+        if (ito_memory_blocks() > 0)
+            return -1;
+        return ito_item(ito_full(ITO_SHAPE(), 5, ITO_F64));
+    }
+    return -2;
+}
+
+Test(scope, blocks_end_however_they_are_left)
+{
+    for (int i = 0; i < 3; i++)
+        cr_assert_eq(sum_of_two(), 5);
+    ITO_SCOPE cr_assert_not_null(ito_ones(ITO_SHAPE(2), ITO_F32));
+    cr_assert_eq(ito_memory_blocks(), 0);
+}
+
 Test(scope, keep_hands_on_to_the_scope_around)
 {
     ito_scope_begin();
@@ -50,6 +75,40 @@ Test(scope, a_reference_outlives_the_scope)
     cr_assert_eq(*(float *)ito_data(t), 1.0f);
     ito_release(t);
     cr_assert_eq(ito_memory_blocks(), 0);
+}
+
+static ito_status try_to_adopt(void *context)
+{
+    (void)context;
+    ito_scope_begin(); /* one that is new has no list yet */
+    ito_tensor *t = ito_retain(ito_ones(ITO_SHAPE(2), ITO_F32));
+    ito_scope_end();
+    for (int i = 0; i < 40 && t != NULL; i++) /* the list of the scope grows */
+        t = ito_adopt(ito_retain(t));
+    ito_release(t);
+    return t == NULL ? ITO_ERR_MEMORY : ITO_OK;
+}
+
+Test(scope, adopt_hands_a_reference_to_the_innermost_scope)
+{
+    ito_tensor *outer = ito_retain(ito_ones(ITO_SHAPE(2), ITO_F32));
+    ito_scope_begin();
+    ito_tensor *t = ito_retain(ito_ones(ITO_SHAPE(2), ITO_F32));
+    ito_scope_end();
+    ito_scope_begin();
+    cr_assert_eq(ito_adopt(t), t);
+    cr_assert_eq(ito_adopt(ito_retain(t)), t); /* a scope has it already */
+    cr_assert_eq(ito_adopt(outer), outer);     /* as here, the one around */
+    cr_assert_null(ito_adopt(NULL));
+    cr_assert_eq(ito_memory_blocks(), 2);
+    ito_scope_end();
+    cr_assert_eq(ito_memory_blocks(), 1);
+    cr_assert_eq(*(float *)ito_data(outer), 1.0f);
+}
+
+Test(scope, adopt_survives_every_failing_allocation)
+{
+    cr_expect_geq(count_failed_allocations(try_to_adopt, NULL), 2);
 }
 
 Test(scope, replace_carries_a_tensor_from_scope_to_scope)

@@ -178,7 +178,7 @@ static int64_t right_of(const job *j, int64_t first, int64_t n, int level)
     ito_scope_begin();
     ito_tensor *x = images_scaled(ito_narrow(j->images, 0, first, n));
     ito_tensor *t = ito_full(ITO_SHAPE(n), (double)step_judged(j, level), ITO_I64);
-    ito_tensor *predicted = ito_argmax(logits_of(j, x, t, &g), 1);
+    ito_tensor *predicted = ito_argmax(logits_of(j, x, t, &g), .dim = 1);
     ito_tensor *hits = ito_eq(predicted, ito_cast(ito_narrow(j->labels, 0, first, n), ITO_I64));
     ito_tensor *sum = ito_sum(ito_cast(hits, ITO_F32));
     int64_t right = sum != NULL ? (int64_t)ito_item(sum) : -1;

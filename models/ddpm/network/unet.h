@@ -122,9 +122,8 @@ typedef struct ito_time_embedding_options {
  */
 ITO_API ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
                                             ito_time_embedding_options options);
-#define ito_time_embedding(t, channels, ...)                                                       \
-    ITO_AT(ito_time_embedding_with(t, channels,                                                    \
-                                   ITO_OPTIONS(ito_time_embedding_options, __VA_ARGS__)))
+#define ito_time_embedding(...)                                                                    \
+    ITO_AT(ITO_CALL_2(ito_time_embedding_with, ito_time_embedding_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

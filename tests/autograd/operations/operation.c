@@ -238,7 +238,7 @@ static void same_forward_mode(const operation *o, ito_tensor **x, int n, ito_ten
         dy = ito_jvp(o->f, NULL, x, n, along, &value);
     }
     cr_assert_not_null(dy, "%s %s, forward mode: %s", o->name, o->variant, ito_error());
-    if (y->dtype != ITO_F64)
+    if (y->dtype != ITO_F64 || !isfinite(ito_item(ito_sum(y))))
         return;
     ito_tensor *u = operation_cotangent(ito_shape_of(y));
     double forward = ito_item(ito_sum(ito_mul(u, dy))), backward = 0, scale = 1;

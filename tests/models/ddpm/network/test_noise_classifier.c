@@ -123,7 +123,7 @@ Test(noise_classifier, it_learns_and_guides_to_what_it_is_asked_for)
         ito_tensor *labels, *x = ito_contiguous(shades(&g, 500, &labels));
         ito_tensor *t = ito_full(ITO_SHAPE(500), (double)(24 * i), ITO_I64);
         x = ito_q_sample(d->process, x, ito_randn(&g, ito_shape_of(x), ITO_F32), t);
-        ito_tensor *guess = ito_argmax(ito_noise_classifier_logits(c, x, t), 1);
+        ito_tensor *guess = ito_argmax(ito_noise_classifier_logits(c, x, t), .dim = 1);
         cr_expect_geq(ito_item(ito_mean(ito_cast(ito_eq(guess, labels), ITO_F32))), right[i]);
     }
 

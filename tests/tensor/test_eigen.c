@@ -1,7 +1,7 @@
 /* The symmetric eigen-solver: closed forms, residuals and orthogonality of random matrices, special
  * ones, and that results do not depend on threads. Bounds are the usual ones of backward stability:
  * p(n) eps times the norm, with p(n) = 8 n for sizes of this order. */
-#include "models/metrics/eigen.h"
+#include "tensor/eigen.h"
 
 #include "tensor/runtime.h"
 #include "tensor/tensor.h"

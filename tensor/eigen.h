@@ -1,9 +1,10 @@
-/* Eigenvalues and eigenvectors of symmetric matrices in double precision. Internal.
+/* Eigenvalues and eigenvectors of symmetric matrices, and orthonormal bases, in double precision.
+ * Internal.
  *
  * Source: Golub, Van Loan, "Matrix Computations", 8.3: Householder's reduction to tridiagonal form,
- * then implicit QL with Wilkinson's shift. */
-#ifndef ITO_METRICS_EIGEN_H
-#define ITO_METRICS_EIGEN_H
+ * then implicit QL with Wilkinson's shift; 5.2: QR by Householder's reflections. */
+#ifndef ITO_TENSOR_EIGEN_H
+#define ITO_TENSOR_EIGEN_H
 
 #include "tensor/base.h"
 
@@ -18,5 +19,15 @@
  * @return         ITO_ERR_MEMORY; ITO_ERR_NUMERIC if it does not converge, which finite numbers do.
  */
 ito_status symmetric_eigen(double *a, int64_t n, double *values, double *vectors);
+
+/**
+ * The first k rows of q span what the first k rows of a span, for each k: the transposed Q of a QR.
+ * Where rows of a depend on each other the rest of q completes the basis.
+ *
+ * @param a  n x n, row-major, finite; destroyed.
+ * @param q  room for n x n numbers: orthonormal rows.
+ * @return   ITO_ERR_MEMORY.
+ */
+ito_status orthonormal_rows(double *a, int64_t n, double *q);
 
 #endif

@@ -1,7 +1,7 @@
-/* Eigenvalues and eigenvectors of symmetric matrices.
+/* Eigenvalues and eigenvectors of symmetric matrices, and orthonormal bases.
  * Invariant: every sum has a fixed order and every output one writer, so results do not depend on
  * the number of threads. */
-#include "models/metrics/eigen.h"
+#include "tensor/eigen.h"
 
 #include "tensor/internal.h"
 
@@ -273,4 +273,40 @@ ito_status symmetric_eigen(double *a, int64_t n, double *values, double *vectors
     mem_free(r.strips);
     mem_free(work);
     return status;
+}
+
+/* ---- orthonormal bases ---- */
+
+/* Subtract tau (row . v) v, v [m], from the end of a row of n. */
+static void reflect(double *row, const double *v, int64_t n, int64_t m, double tau)
+{
+    double *end = row + n - m;
+    add_scaled(end, -tau * dot(end, v, m), v, m);
+}
+
+ito_status orthonormal_rows(double *a, int64_t n, double *q)
+{
+    double *tau = mem_alloc((size_t)n * sizeof *tau);
+    if (tau == NULL)
+        return ITO_ERR_MEMORY;
+    scale(a, n * n);
+    /* Row k of a keeps its reflector from its element k on. */
+    for (int64_t k = 0; k < n; k++) {
+        reflector(a + k * n + k, n - k, &tau[k]);
+        if (tau[k] == 0.0)
+            continue;
+#pragma omp parallel for num_threads(threads_for((n - k) * (n - k))) schedule(static)
+        for (int64_t j = k + 1; j < n; j++)
+            reflect(a + j * n, a + k * n + k, n, n - k, tau[k]);
+    }
+    memset(q, 0, (size_t)(n * n) * sizeof *q);
+#pragma omp parallel for num_threads(threads_for(n *n)) schedule(static, 1)
+    for (int64_t j = 0; j < n; j++) {
+        q[j * n + j] = 1.0;
+        for (int64_t k = j; k >= 0; k--)
+            if (tau[k] != 0.0)
+                reflect(q + j * n, a + k * n + k, n, n - k, tau[k]);
+    }
+    mem_free(tau);
+    return ITO_OK;
 }

@@ -45,7 +45,9 @@ typedef struct ito_scaled_dot_product_attention_options {
 ITO_API ito_tensor *
 ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, ito_tensor *v,
                                       ito_scaled_dot_product_attention_options options);
-#define ito_scaled_dot_product_attention(...) ITO_AT(ITO_CALL_3(ito_scaled_dot_product_attention_with, ito_scaled_dot_product_attention_options, __VA_ARGS__, ))
+#define ito_scaled_dot_product_attention(...)                                                      \
+    ITO_AT(ITO_CALL_3(ito_scaled_dot_product_attention_with,                                       \
+                      ito_scaled_dot_product_attention_options, __VA_ARGS__, ))
 
 /** What ito_apply_rotary takes besides tensors. */
 typedef struct ito_apply_rotary_options {
@@ -67,7 +69,8 @@ typedef struct ito_apply_rotary_options {
  */
 ITO_API ito_tensor *ito_apply_rotary_with(ito_tensor *x, ito_tensor *cosine, ito_tensor *sine,
                                           ito_apply_rotary_options options);
-#define ito_apply_rotary(...) ITO_AT(ITO_CALL_3(ito_apply_rotary_with, ito_apply_rotary_options, __VA_ARGS__, ))
+#define ito_apply_rotary(...)                                                                      \
+    ITO_AT(ITO_CALL_3(ito_apply_rotary_with, ito_apply_rotary_options, __VA_ARGS__, ))
 
 /** What ito_rotary_embedding takes besides x. */
 typedef struct ito_rotary_embedding_options {
@@ -90,7 +93,8 @@ typedef struct ito_rotary_embedding_options {
  * Source: Su et al. 2021, arXiv:2104.09864, eq. (15).
  */
 ITO_API ito_tensor *ito_rotary_embedding_with(ito_tensor *x, ito_rotary_embedding_options options);
-#define ito_rotary_embedding(...) ITO_AT(ITO_CALL_1(ito_rotary_embedding_with, ito_rotary_embedding_options, __VA_ARGS__, ))
+#define ito_rotary_embedding(...)                                                                  \
+    ITO_AT(ITO_CALL_1(ito_rotary_embedding_with, ito_rotary_embedding_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

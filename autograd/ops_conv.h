@@ -99,9 +99,12 @@ ITO_API ito_tensor *ito_conv_transpose1d_with(ito_tensor *x, ito_tensor *w, ito_
  * ito_conv_transpose2d. */
 ITO_API ito_tensor *ito_conv_transpose3d_with(ito_tensor *x, ito_tensor *w, ito_tensor *b,
                                               ito_conv_transpose_options options);
-#define ito_conv_transpose1d(...) ITO_AT(ITO_CALL_3(ito_conv_transpose1d_with, ito_conv_transpose_options, __VA_ARGS__, ))
-#define ito_conv_transpose2d(...) ITO_AT(ITO_CALL_3(ito_conv_transpose2d_with, ito_conv_transpose_options, __VA_ARGS__, ))
-#define ito_conv_transpose3d(...) ITO_AT(ITO_CALL_3(ito_conv_transpose3d_with, ito_conv_transpose_options, __VA_ARGS__, ))
+#define ito_conv_transpose1d(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_conv_transpose1d_with, ito_conv_transpose_options, __VA_ARGS__, ))
+#define ito_conv_transpose2d(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_conv_transpose2d_with, ito_conv_transpose_options, __VA_ARGS__, ))
+#define ito_conv_transpose3d(...)                                                                  \
+    ITO_AT(ITO_CALL_3(ito_conv_transpose3d_with, ito_conv_transpose_options, __VA_ARGS__, ))
 
 #ifdef __cplusplus
 }

@@ -37,7 +37,8 @@ typedef struct ito_tensordot_options {
 /** The products of a and b summed over pairs of axes: ito_tensordot(a, b, .dims = 1). The result
  * has the other axes of a, then those of b. */
 ITO_API ito_tensor *ito_tensordot_with(ito_tensor *a, ito_tensor *b, ito_tensordot_options options);
-#define ito_tensordot(...) ITO_AT(ITO_CALL_2(ito_tensordot_with, ito_tensordot_options, __VA_ARGS__, ))
+#define ito_tensordot(...)                                                                         \
+    ITO_AT(ITO_CALL_2(ito_tensordot_with, ito_tensordot_options, __VA_ARGS__, ))
 
 /** Vectors [M] and [N] to all their products, [M, N]. */
 ITO_API ito_tensor *ito_outer(ito_tensor *a, ito_tensor *b);

@@ -77,9 +77,9 @@ ITO_API ito_tensor *ito_div(ito_tensor *a, ito_tensor *b);
  * from b = 1 up. */
 ITO_API ito_tensor *ito_pow(ito_tensor *a, ito_tensor *b);
 /** The larger of a and b. The gradient of a tie is shared half and half. A NaN in either gives NaN.
- */
+ * Integers and bool, too. */
 ITO_API ito_tensor *ito_maximum(ito_tensor *a, ito_tensor *b);
-/** The smaller of a and b. Ties and NaN are treated as by ito_maximum. */
+/** The smaller of a and b. Ties, NaN and integers are treated as by ito_maximum. */
 ITO_API ito_tensor *ito_minimum(ito_tensor *a, ito_tensor *b);
 /** x + c. */
 ITO_API ito_tensor *ito_add_scalar(ito_tensor *x, double c);

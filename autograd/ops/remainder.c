@@ -20,7 +20,9 @@ static double floor_divide_of(double a, double b)
 {
     if (b == 0)
         return a / b;
-    double quotient = (a - remainder_of(a, b)) / b;
+    double rest = fmod(a, b), quotient = (a - rest) / b;
+    if (rest != 0 && (rest < 0) != (b < 0))
+        quotient -= 1;
     return quotient == 0 ? copysign(0, a / b) : round(quotient);
 }
 

@@ -183,6 +183,8 @@ ito_tensor *ito_erfinv(ito_tensor *x)
  * f_(n-1) is the n-th derivative of sin(u). */
 static double sinc_derivative(double u, int n)
 {
+    if (isnan(u))
+        return u;
     if (fabs(u) > n + 1) {
         double f = sin(u) / u;
         for (int k = 1; k <= n; k++) {

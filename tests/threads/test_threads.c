@@ -194,8 +194,7 @@ static void elements(outcome *o)
     ito_generator mask = ito_generator_make(5, 1);
     keep_all(o, "dropout", ito_dropout(x, 0.3, &mask), &x, 1);
     ito_tensor *target = ito_rand(&g, ITO_SHAPE(N), ITO_F32);
-    keep(o, "binary_cross_entropy_with_logits",
-         ito_binary_cross_entropy_with_logits(x, target));
+    keep(o, "binary_cross_entropy_with_logits", ito_binary_cross_entropy_with_logits(x, target));
     ito_zero_grad(x);
     keep_all(o, "mse_loss", ito_mse_loss(x, target), &x, 1);
     ito_tensor *table = leaf(&g, ITO_SHAPE(370, 400)), *columns = ito_transpose(table, 0, 1);

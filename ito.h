@@ -27,6 +27,7 @@
 #include "autograd/ops_attention.h"
 #include "autograd/ops_conv.h"
 #include "autograd/ops_index.h"
+#include "autograd/ops_fft.h"
 #include "autograd/ops_linalg.h"
 #include "autograd/ops_loss.h"
 #include "autograd/ops_math.h"
@@ -43,6 +44,7 @@
 #include "autograd/ops_recurrent.h"
 #include "autograd/ops_reduce.h"
 #include "autograd/ops_resize.h"
+#include "autograd/ops_random.h"
 #include "autograd/ops_shape.h"
 #include "autograd/transforms.h"
 

@@ -1,7 +1,6 @@
 /* Products by name. All are matrix products of the tensors reshaped, or sums of products. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
-#include "autograd/ops_product.h"
-#include "autograd/ops_shape.h"
 
 static bool have_both(const char *op, const ito_tensor *a, const ito_tensor *b)
 {

@@ -11,7 +11,7 @@
 #ifndef ITO_OPS_LINALG_H
 #define ITO_OPS_LINALG_H
 
-#include "../tensor/tensor.h"
+#include "ops_math.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -142,6 +142,11 @@ ITO_API ito_tensor *ito_linalg_matrix_power(ito_tensor *a, int64_t n);
 ITO_API ito_tensor *ito_linalg_matrix_exp(ito_tensor *a);
 
 /* ---- norms ---- */
+
+/** The norm of all numbers, or along axes: ito_norm by PyTorch's newer name. f32, f64 or bf16. */
+ITO_API ito_tensor *ito_linalg_vector_norm_with(ito_tensor *x, ito_norm_options options);
+#define ito_linalg_vector_norm(...)                                                                \
+    ITO_AT(ITO_CALL_1(ito_linalg_vector_norm_with, ito_norm_options, __VA_ARGS__, ))
 
 /** What norms take. */
 typedef struct ito_linalg_matrix_norm_options {

@@ -47,6 +47,7 @@ static const unsigned char policies[OP_COUNT] = {
     [OP_bmm] = IN_BF16,
     [OP_conv2d] = IN_BF16,
     [OP_linear] = IN_BF16,
+    [OP_recurrent] = IN_BF16,
     [OP_scaled_dot_product_attention] = IN_BF16,
     [OP_acos] = IN_F32,
     [OP_asin] = IN_F32,

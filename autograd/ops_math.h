@@ -5,7 +5,7 @@
 #ifndef ITO_OPS_MATH_H
 #define ITO_OPS_MATH_H
 
-#include "ops.h"
+#include "ops_reduce.h"
 
 #ifdef __cplusplus
 extern "C" {

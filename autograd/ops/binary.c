@@ -1,7 +1,7 @@
 /* Arithmetic of two arrays that broadcast. A gradient is summed over the axes along which its input
  * was repeated. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 /* dx[i] = the expression, summed to input i's shape, if it is wanted. */
 #define GRADIENT(i, expression)                                                                    \

@@ -1,9 +1,9 @@
 /* Losses of probabilities and classes: logits or log-probabilities [N, C, ...] with classes [N,
  * ...] or probabilities of the classes, shaped as they are. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/loss.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

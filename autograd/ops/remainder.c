@@ -1,7 +1,7 @@
 /* Division that leaves a rest, of floats and integers, and copysign. Elements of floats are
  * computed in double, where the rest of two floats is exact. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* Functions of one array that are too rare for a kernel: each element is computed in double and
  * rounded once. The derivatives of polygamma and sinc are of their own kind, one order higher. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

@@ -28,6 +28,8 @@ ito_generator *operation_generator(void)
     return &g;
 }
 
+_Thread_local ito_tensor *first_result, *second_result;
+
 /* ---- inputs ---- */
 
 int operation_inputs(const operation *o)

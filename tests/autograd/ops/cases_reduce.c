@@ -1,5 +1,5 @@
 /* Cases of the reductions and what is composed of them. */
-#include "autograd/ops_reduce.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -6,7 +6,6 @@
 #define ito_add(...) ITO_AT(ito_add(__VA_ARGS__))
 #define ito_add_(...) ITO_AT(ito_add_(__VA_ARGS__))
 #define ito_add_scalar(...) ITO_AT(ito_add_scalar(__VA_ARGS__))
-#define ito_avg_pool2d(...) ITO_AT(ito_avg_pool2d(__VA_ARGS__))
 #define ito_axpby(...) ITO_AT(ito_axpby(__VA_ARGS__))
 #define ito_cast(...) ITO_AT(ito_cast(__VA_ARGS__))
 #define ito_cat(...) ITO_AT(ito_cat(__VA_ARGS__))
@@ -18,7 +17,6 @@
 #define ito_cos(...) ITO_AT(ito_cos(__VA_ARGS__))
 #define ito_div(...) ITO_AT(ito_div(__VA_ARGS__))
 #define ito_dropout(...) ITO_AT(ito_dropout(__VA_ARGS__))
-#define ito_embedding(...) ITO_AT(ito_embedding(__VA_ARGS__))
 #define ito_eq(...) ITO_AT(ito_eq(__VA_ARGS__))
 #define ito_erf(...) ITO_AT(ito_erf(__VA_ARGS__))
 #define ito_exp(...) ITO_AT(ito_exp(__VA_ARGS__))
@@ -70,7 +68,6 @@
 #define ito_tanh(...) ITO_AT(ito_tanh(__VA_ARGS__))
 #define ito_transpose(...) ITO_AT(ito_transpose(__VA_ARGS__))
 #define ito_unsqueeze(...) ITO_AT(ito_unsqueeze(__VA_ARGS__))
-#define ito_upsample_nearest2d(...) ITO_AT(ito_upsample_nearest2d(__VA_ARGS__))
 #define ito_where(...) ITO_AT(ito_where(__VA_ARGS__))
 #endif
 #endif

@@ -6,7 +6,7 @@
  * With silu, y = silu(z) of the normalised z: z is never in memory. Backward makes it again from x
  * and the statistics.
  */
-#include "autograd/op.h"
+#include "autograd/ops/group_norm.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>
@@ -154,7 +154,7 @@ static size_t forward_scratch(const norm_size *s)
 typedef struct norm_forward {
     norm_size size;
     const char *x;
-    char *y;
+    char *y;             /* NULL: only the statistics are wanted */
     double *mean, *rstd; /* of each image's groups */
     bool measured;       /* they are known */
     double eps;
@@ -220,7 +220,7 @@ static void forward_image(const norm_forward *f, int64_t image)
             measure_chunk(f, image, i);
     }
     finish_image(f, image);
-    for (int64_t i = 0; i < chunks; i++)
+    for (int64_t i = 0; i < chunks && f->y != NULL; i++)
         apply_chunk(f, image, i);
 }
 
@@ -241,9 +241,44 @@ static void forward_together(const norm_forward *f)
         for (int64_t i = 0; i < images; i++)
             finish_image(f, i);
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < images * chunks; i++)
+        for (int64_t i = 0; i < (f->y != NULL ? images * chunks : 0); i++)
             apply_chunk(f, i / chunks, i % chunks);
     }
+}
+
+static bool run_forward(norm_forward *f)
+{
+    const norm_size *s = &f->size;
+    f->scratch_bytes = (forward_scratch(s) + 63) / 64 * 64;
+    f->scratch = mem_alloc((size_t)s->images * f->scratch_bytes);
+    if (f->scratch == NULL)
+        return false;
+    if (by_images(s)) {
+        PARALLEL_FOR(i, s->images, work_of(s), forward_image(f, i));
+    } else {
+        forward_together(f);
+    }
+    mem_free(f->scratch);
+    return true;
+}
+
+bool group_norm_measure(const ito_tensor *x, int64_t groups, ito_tensor **mean,
+                        ito_tensor **variance)
+{
+    group_norm_params p = {.groups = groups};
+    norm_size s = size_of(ito_shape_of(x), x->dtype, &p);
+    x = as_pixels(x, &s);
+    *mean = tensor_empty(ITO_SHAPE(s.images, groups), ITO_F64);
+    *variance = tensor_empty(ITO_SHAPE(s.images, groups), ITO_F64);
+    if (x == NULL || *mean == NULL || *variance == NULL)
+        return false;
+    double *v = tensor_data(*variance);
+    norm_forward f = {.size = s, .x = tensor_data(x), .mean = tensor_data(*mean), .rstd = v};
+    if (!run_forward(&f))
+        return false;
+    for (int64_t i = 0; i < s.images * groups; i++)
+        v[i] = 1 / (v[i] * v[i]); /* of 0, with no eps, rstd is infinite */
+    return true;
 }
 
 static bool group_norm_fits(const op_call *c, int64_t groups)
@@ -281,20 +316,9 @@ static bool forward_images(const norm_size *s, ito_tensor *y, const ito_tensor *
                       .measured = measured,
                       .eps = p->eps,
                       .weight = channel_data(c->in[1]),
-                      .bias = channel_data(c->in[2]),
-                      .scratch_bytes = (forward_scratch(s) + 63) / 64 * 64};
-    if ((c->in[1] != NULL && f.weight == NULL) || (c->in[2] != NULL && f.bias == NULL))
-        return false;
-    f.scratch = mem_alloc((size_t)s->images * f.scratch_bytes);
-    if (f.scratch == NULL)
-        return false;
-    if (by_images(s)) {
-        PARALLEL_FOR(i, s->images, work_of(s), forward_image(&f, i));
-    } else {
-        forward_together(&f);
-    }
-    mem_free(f.scratch);
-    return true;
+                      .bias = channel_data(c->in[2])};
+    return (c->in[1] == NULL || f.weight != NULL) && (c->in[2] == NULL || f.bias != NULL) &&
+           run_forward(&f);
 }
 
 ito_tensor *op_group_norm_forward(op_call *c)

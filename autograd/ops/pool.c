@@ -3,7 +3,8 @@
  * so that each with the same factor is exactly the other's adjoint, hence its backward.
  * Images are channels-last in memory: a window is a sum of vectors of channels.
  */
-#include "autograd/op.h"
+#include "autograd/ops/pool.h"
+#include "autograd/ops/spatial.h"
 #include "tensor/kernels/kernels.h"
 
 #include <string.h>
@@ -12,13 +13,6 @@ typedef struct pool_params {
     int64_t size;
     double factor;
 } pool_params;
-
-static bool is_image(const char *op, const ito_tensor *x)
-{
-    if (x->ndim != 4)
-        ito_error_set(ITO_ERR_SHAPE, "%s: x %s is not [N, C, H, W]", op, tensor_shape_str(x));
-    return x->ndim == 4;
-}
 
 /* ---- avg_pool2d ---- */
 
@@ -48,15 +42,8 @@ bool op_avg_pool2d_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-ito_tensor *ito_avg_pool2d(ito_tensor *x, int64_t size)
+ito_tensor *avg_pool_tiles(ito_tensor *x, int64_t size)
 {
-    if (x == NULL || !is_image("avg_pool2d", x))
-        return NULL;
-    if (size < 1 || x->shape[2] % size != 0 || x->shape[3] % size != 0)
-        return error_null(ITO_ERR_SHAPE,
-                          "avg_pool2d: windows of size %" PRId64 " do not tile an image of %" PRId64
-                          " x %" PRId64,
-                          size, x->shape[2], x->shape[3]);
     pool_params p = {.size = size, .factor = 1.0 / ((double)size * (double)size)};
     return op_apply(OP_avg_pool2d, &x, 1, &p, sizeof p);
 }
@@ -96,7 +83,7 @@ bool op_upsample_nearest2d_backward(const op_call *c, ito_tensor *dy, ito_tensor
 
 ito_tensor *ito_upsample_nearest2d(ito_tensor *x, int64_t scale)
 {
-    if (x == NULL || !is_image("upsample_nearest2d", x))
+    if (x == NULL || !spatial_rank_fits("upsample_nearest2d", x, 2))
         return NULL;
     if (scale < 1)
         return error_null(ITO_ERR_ARGUMENT, "upsample_nearest2d: scale %" PRId64 " is less than 1",

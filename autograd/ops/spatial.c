@@ -31,6 +31,26 @@ const char *spatial_word(int n)
     return n == 1 ? "a signal" : n == 2 ? "an image" : "a volume";
 }
 
+bool spatial_rank_fits(const char *op, const ito_tensor *x, int n)
+{
+    static const char *const axes[] = {"", "L", "H, W", "D, H, W"};
+    return x->ndim == n + 2 || error_false(ITO_ERR_SHAPE, "%s: x %s is not [N, C, %s]", op,
+                                           tensor_shape_str(x), axes[n]);
+}
+
+/* a b / c, rounded down, of numbers whose product may not fit. */
+static int64_t muldiv(int64_t a, int64_t b, int64_t c)
+{
+    return (int64_t)((__extension__(__int128) a) * b / c);
+}
+
+void spatial_cell(int64_t i, int64_t in, int64_t out, int64_t *from, int64_t *to)
+{
+    *from = muldiv(i, in, out);
+    *to = muldiv(i + 1, in, out);
+    *to += muldiv(*to, out, in) < i + 1; /* rounded up: it fell short */
+}
+
 /* ---- padding with what is there ---- */
 
 bool spatial_mode_fits(const char *op, int64_t size, int64_t before, int64_t after,

@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file

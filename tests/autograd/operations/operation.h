@@ -83,6 +83,9 @@ int64_t operation_number(int64_t usual);
 extern _Thread_local ito_tensor *other, *piece[8];
 /* A generator in the same state each time. */
 ito_generator *operation_generator(void);
+/* Room for the results of a call that has several: first_result = f(.., .second = &second_result).
+ */
+extern _Thread_local ito_tensor *first_result, *second_result;
 /* Input i of the row, of the current scope: the same each time. REAL inputs are f64. */
 ito_tensor *operation_input_tensor(const operation *o, int i);
 int operation_inputs(const operation *o);

@@ -52,8 +52,6 @@ void case_avg_pool2d(void)
                             .large = {ITO_SHAPE(3, 40, 32, 32)}});
     cr_assert_null(ito_avg_pool2d(ito_zeros(ITO_SHAPE(3, 4, 4), ITO_F32), 2));
     assert_error(ITO_ERR_SHAPE, "avg_pool2d: x [3, 4, 4] is not [N, C, H, W]");
-    cr_assert_null(ito_avg_pool2d(ito_zeros(ITO_SHAPE(1, 3, 4, 5), ITO_F32), 2));
-    assert_error(ITO_ERR_SHAPE, "avg_pool2d: windows of size 2 do not tile an image of 4 x 5");
 }
 
 static void check_upsample(int64_t n, int64_t c, int64_t h, int64_t w, int64_t scale)

@@ -11,7 +11,7 @@
 #ifndef ITO_OPS_FFT_H
 #define ITO_OPS_FFT_H
 
-#include "../tensor/tensor.h"
+#include "ops_conv.h" /* ito_padding_mode */
 
 #ifdef __cplusplus
 extern "C" {
@@ -143,13 +143,14 @@ typedef struct ito_stft_options {
     ito_tensor *window;                 /* [win_length]; NULL: ones */
     bool center
         ITO_DEFAULT(true); /* frame t is centred at sample t hop_length: the signal is padded */
-    bool pad_constant;     /* with zeros, not with its reflection */
-    bool normalized;       /* by the root of n_fft */
+    ito_padding_mode pad_mode ITO_DEFAULT(ITO_PADDING_REFLECT); /* what it is padded with */
+    bool normalized;                                            /* by the root of n_fft */
     bool onesided ITO_DEFAULT(true); /* the first n_fft / 2 + 1 frequencies */
     int64_t length ITO_DEFAULT(-1);  /* istft: samples of the result; -1: what frames cover */
 } ito_stft_options;
 #define ITO_DEFAULTS_ito_stft_options                                                              \
-    .hop_length = -1, .win_length = -1, .center = true, .onesided = true, .length = -1
+    .hop_length = -1, .win_length = -1, .center = true, .pad_mode = ITO_PADDING_REFLECT,           \
+    .onesided = true, .length = -1
 
 /**
  * Transforms of overlapping frames of a real signal: ito_stft(x, 512, .window = w).

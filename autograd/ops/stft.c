@@ -11,7 +11,8 @@ typedef struct frames {
     const char *op;
     int64_t n_fft, hop, win;
     ito_tensor *window; /* or NULL */
-    bool center, reflect, onesided;
+    bool center, onesided;
+    ito_padding_mode pad_mode;
     const char *norm;
 } frames;
 
@@ -24,8 +25,8 @@ static bool resolve(const char *op, const ito_tensor *x, int64_t n_fft, const it
                   .win = o->win_length == -1 ? n_fft : o->win_length,
                   .window = o->window,
                   .center = o->center,
-                  .reflect = !o->pad_constant,
                   .onesided = o->onesided,
+                  .pad_mode = o->pad_mode,
                   .norm = o->normalized ? "ortho" : "backward"};
     if (n_fft < 1 || f->hop < 1 || f->win < 1 || f->win > n_fft)
         return error_false(ITO_ERR_ARGUMENT,
@@ -81,8 +82,10 @@ static ito_tensor *frame_index(const frames *f, int64_t count, int64_t pad, int6
 static ito_tensor *stft(const frames *f, ito_tensor *x)
 {
     int64_t length = x->shape[x->ndim - 1], pad = f->center ? f->n_fft / 2 : 0;
-    if (f->center && !f->reflect) {
-        x = ito_pad_with(x, 0, ITO_SHAPE(pad, pad));
+    if (f->center && f->pad_mode != ITO_PADDING_REFLECT) {
+        x = ito_pad_mode(x, ITO_SHAPE(pad, pad), f->pad_mode);
+        if (x == NULL)
+            return NULL;
         length += 2 * pad;
         pad = 0;
     } else if (pad >= length && f->center) {

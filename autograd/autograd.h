@@ -219,6 +219,11 @@ static inline void ito_enable_grad_leave_(int *saved)
     ito_enable_grad_end(*saved < 0 ? -1 - *saved : *saved);
 }
 
+static inline void ito_autocast_leave_(int *before)
+{
+    ito_autocast_end((ito_dtype)(*before < 0 ? -1 - *before : *before));
+}
+
 /** ITO_NO_GRAD { ... }: a block in which nothing is recorded, however it is left. break and
  * continue leave the block, not a loop around it. */
 #define ITO_NO_GRAD                                                                                \
@@ -233,11 +238,13 @@ static inline void ito_enable_grad_leave_(int *saved)
              __attribute__((cleanup(ito_enable_grad_leave_))) = ito_enable_grad_begin();           \
          ITO_UNIQUE_(ito_grad_) >= 0; ITO_UNIQUE_(ito_grad_) = -1 - ITO_UNIQUE_(ito_grad_))
 
-/** ITO_AUTOCAST(ITO_BF16) { ... }: a block in mixed precision: see ito_autocast_begin. Leave it at
- * its end, not by return. */
+/** ITO_AUTOCAST(ITO_BF16) { ... }: a block in mixed precision: see ito_autocast_begin. It is left
+ * as those are. */
 #define ITO_AUTOCAST(dtype)                                                                        \
-    for (int ito_before_ = (int)ito_autocast_begin(dtype); ito_before_ >= 0;                       \
-         ito_autocast_end((ito_dtype)ito_before_), ito_before_ = -1)
+    for (int ITO_UNIQUE_(ito_autocast_)                                                            \
+             __attribute__((cleanup(ito_autocast_leave_))) = (int)ito_autocast_begin(dtype);       \
+         ITO_UNIQUE_(ito_autocast_) >= 0;                                                          \
+         ITO_UNIQUE_(ito_autocast_) = -1 - ITO_UNIQUE_(ito_autocast_))
 
 #ifndef ITO_BUILD
 #define ito_requires_grad(...) ITO_AT(ito_requires_grad(__VA_ARGS__))

@@ -20,6 +20,7 @@ static double of_result(const op_call *c, const ito_tensor *out)
     return by_weight(out, c->in[1]) + rest;
 }
 
+/* A recurrent layer, too: x times its weights is an operation of its own. */
 static double of_first(const op_call *c, const ito_tensor *out)
 {
     (void)out;
@@ -42,9 +43,13 @@ static double of_attention(const op_call *c, const ito_tensor *out)
 }
 
 static double (*const products[OP_COUNT])(const op_call *c, const ito_tensor *out) = {
-    [OP_bmm] = of_matrices,      [OP_conv2d] = of_result,
-    [OP_conv2d_data] = of_first, [OP_linear] = of_result,
-    [OP_linear_data] = of_first, [OP_scaled_dot_product_attention] = of_attention,
+    [OP_bmm] = of_matrices,
+    [OP_conv2d] = of_result,
+    [OP_conv2d_data] = of_first,
+    [OP_linear] = of_result,
+    [OP_linear_data] = of_first,
+    [OP_recurrent] = of_first,
+    [OP_scaled_dot_product_attention] = of_attention,
 };
 
 int64_t op_new_bytes(const op_call *c, const ito_tensor *out)

@@ -16,9 +16,7 @@
 #ifndef ITO_OPS_H
 #define ITO_OPS_H
 
-#include "../tensor/tensor.h"
-#include "ops_activation.h"
-#include "ops_loss.h"
+#include "ops_reduce.h" /* ito_reduce_options */
 
 #ifdef __cplusplus
 extern "C" {
@@ -79,9 +77,9 @@ ITO_API ito_tensor *ito_div(ito_tensor *a, ito_tensor *b);
  * from b = 1 up. */
 ITO_API ito_tensor *ito_pow(ito_tensor *a, ito_tensor *b);
 /** The larger of a and b. The gradient of a tie is shared half and half. A NaN in either gives NaN.
- */
+ * Integers and bool, too. */
 ITO_API ito_tensor *ito_maximum(ito_tensor *a, ito_tensor *b);
-/** The smaller of a and b. Ties and NaN are treated as by ito_maximum. */
+/** The smaller of a and b. Ties, NaN and integers are treated as by ito_maximum. */
 ITO_API ito_tensor *ito_minimum(ito_tensor *a, ito_tensor *b);
 /** x + c. */
 ITO_API ito_tensor *ito_add_scalar(ito_tensor *x, double c);
@@ -114,21 +112,6 @@ ITO_API ito_tensor *ito_where(ito_tensor *condition, ito_tensor *a, ito_tensor *
 ITO_API ito_tensor *ito_masked_fill(ito_tensor *x, ito_tensor *mask, double value);
 
 /* ---- reductions; ops_reduce.h has more ---- */
-
-/** In place of an axis: none, but all elements in row-major order. */
-#define ITO_NO_DIM (-2147483647 - 1)
-
-/** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
- * give the element itself; var gives 0 with .correction = 0, else NaN: no degree of freedom. */
-typedef struct ito_reduce_options {
-    int reserved_;
-    /* Axes to reduce, ITO_DIMS(1, 2); by default all. ITO_DIMS() reduces none, as axis=() does in
-     * NumPy: each element is reduced by itself. */
-    ito_shape dims ITO_DEFAULT(ITO_ALL_DIMS);
-    bool keepdim;                     /* leave them with size 1 */
-    double correction ITO_DEFAULT(1); /* var: the sum of squares is divided by n - correction */
-} ito_reduce_options;
-#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}, .correction = 1
 
 /** The sum over axes: ito_sum(x), ito_sum(x, .dims = ITO_DIMS(1, 2), .keepdim = true). The order of
  * additions is fixed, and long sums are made in double. 0 for no elements. Integers and bool, too,
@@ -228,8 +211,6 @@ ITO_API ito_tensor *ito_index_add_with(ito_tensor *x, int axis, ito_tensor *inde
     ITO_AT(ITO_CALL_4(ito_index_add_with, ito_index_add_options, __VA_ARGS__, ))
 /** x with y[i][index[i][j][k]][k] += src[i][j][k] for axis 1; index and src have one shape. */
 ITO_API ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tensor *src);
-/** Rows of weight [V, D] named by index [...]: [..., D]. */
-ITO_API ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index);
 /** index [...] to [..., classes] of 0 and 1. No gradient. */
 ITO_API ito_tensor *ito_one_hot(ito_tensor *index, int64_t classes, ito_dtype dtype);
 
@@ -332,11 +313,26 @@ ITO_API ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c);
 }
 #endif
 
+/* The families, each in a header of its own. */
+#include "ops_activation.h"
 #include "ops_at.h"
+#include "ops_attention.h"
 #include "ops_conv.h"
+#include "ops_dropout.h"
+#include "ops_embedding.h"
+#include "ops_fft.h"
+#include "ops_index.h"
+#include "ops_linalg.h"
+#include "ops_loss.h"
+#include "ops_math.h"
 #include "ops_norm.h"
 #include "ops_pool.h"
+#include "ops_product.h"
+#include "ops_random.h"
+#include "ops_recurrent.h"
+#include "ops_reduce.h"
 #include "ops_resize.h"
+#include "ops_shape.h"
 
 /* What C++ has in place of C's compound literals. */
 #ifdef __cplusplus

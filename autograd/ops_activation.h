@@ -154,6 +154,29 @@ typedef struct ito_glu_options {
 ITO_API ito_tensor *ito_glu_with(ito_tensor *x, ito_glu_options options);
 #define ito_glu(...) ITO_AT(ITO_CALL_1(ito_glu_with, ito_glu_options, __VA_ARGS__, ))
 
+/* ---- as functions ---- */
+
+/* Those above with options are also functions of x alone, with the defaults: for what takes an
+ * activation, as ito_activation_create(parent, name, ito_gelu) does. */
+/** ito_gelu_with(x, the defaults). */
+ITO_API ito_tensor *(ito_gelu)(ito_tensor *x);
+/** ito_softplus_with(x, the defaults). */
+ITO_API ito_tensor *(ito_softplus)(ito_tensor *x);
+/** ito_leaky_relu_with(x, the defaults). */
+ITO_API ito_tensor *(ito_leaky_relu)(ito_tensor *x);
+/** ito_elu_with(x, the defaults). */
+ITO_API ito_tensor *(ito_elu)(ito_tensor *x);
+/** ito_celu_with(x, the defaults). */
+ITO_API ito_tensor *(ito_celu)(ito_tensor *x);
+/** ito_hardtanh_with(x, the defaults). */
+ITO_API ito_tensor *(ito_hardtanh)(ito_tensor *x);
+/** ito_softshrink_with(x, the defaults). */
+ITO_API ito_tensor *(ito_softshrink)(ito_tensor *x);
+/** ito_hardshrink_with(x, the defaults). */
+ITO_API ito_tensor *(ito_hardshrink)(ito_tensor *x);
+/** ito_glu_with(x, the defaults). */
+ITO_API ito_tensor *(ito_glu)(ito_tensor *x);
+
 #ifdef __cplusplus
 }
 #endif

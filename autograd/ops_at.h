@@ -17,7 +17,6 @@
 #define ito_cos(...) ITO_AT(ito_cos(__VA_ARGS__))
 #define ito_div(...) ITO_AT(ito_div(__VA_ARGS__))
 #define ito_dropout(...) ITO_AT(ito_dropout(__VA_ARGS__))
-#define ito_embedding(...) ITO_AT(ito_embedding(__VA_ARGS__))
 #define ito_eq(...) ITO_AT(ito_eq(__VA_ARGS__))
 #define ito_erf(...) ITO_AT(ito_erf(__VA_ARGS__))
 #define ito_exp(...) ITO_AT(ito_exp(__VA_ARGS__))

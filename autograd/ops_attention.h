@@ -2,7 +2,7 @@
 #ifndef ITO_OPS_ATTENTION_H
 #define ITO_OPS_ATTENTION_H
 
-#include "ops.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -163,6 +163,35 @@ ITO_API ito_tensor *ito_multi_margin_loss_with(ito_tensor *scores, ito_tensor *t
 #define ito_multi_margin_loss(...)                                                                 \
     ITO_AT(ITO_CALL_2(ito_multi_margin_loss_with, ito_multi_margin_loss_options, __VA_ARGS__, ))
 
+/** What ito_ctc_loss takes besides tensors. */
+typedef struct ito_ctc_loss_options {
+    int reserved_;
+    ito_reduction reduction; /* a mean is of the losses divided by the number of their labels */
+    int64_t blank;           /* the class of the blank */
+    bool zero_infinity;      /* 0 where no path exists, not infinity */
+} ito_ctc_loss_options;
+#define ITO_DEFAULTS_ito_ctc_loss_options .reserved_ = 0
+
+/**
+ * -log of the probability of a sequence of labels, over all ways to spread it over frames with
+ * blanks between: ito_ctc_loss(ito_log_softmax(x, 2), targets, input_lengths, target_lengths).
+ * @param log_probabilities  [T, N, C], of each class in each frame; or [T, C] for one sequence.
+ * @param targets            labels, i64 [N, S] or [S]; what lies behind a target's length is not
+ * read.
+ * @param input_lengths      frames of each sequence, i64 [N] or [], in 1..T.
+ * @param target_lengths     labels of each sequence, i64 [N] or [], in 0..S.
+ * @return  one number; with ITO_REDUCTION_NONE [N] or []. Infinite, with a gradient of 0, where the
+ *          frames are too few. The gradient by log_probabilities is the derivative; PyTorch's is
+ *          that of the logits of a softmax. ITO_ERR_RANGE for a label or length out of bounds.
+ * Source: Graves et al. 2006, Connectionist temporal classification, section 4.
+ */
+ITO_API ito_tensor *ito_ctc_loss_with(ito_tensor *log_probabilities, ito_tensor *targets,
+                                      ito_tensor *input_lengths, ito_tensor *target_lengths,
+                                      ito_ctc_loss_options options);
+#define ito_ctc_loss(...) ITO_AT(ITO_CALL_4(ito_ctc_loss_with, ito_ctc_loss_options, __VA_ARGS__, ))
+
+/* ---- of probabilities ---- */
+
 /** What ito_kl_div takes besides tensors. */
 typedef struct ito_kl_div_options {
     int reserved_;

@@ -5,7 +5,7 @@
 #ifndef ITO_OPS_MATH_H
 #define ITO_OPS_MATH_H
 
-#include "ops.h"
+#include "ops_reduce.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,8 +59,8 @@ ITO_API ito_tensor *ito_frac(ito_tensor *x);
 /** What ito_logit takes besides x. */
 typedef struct ito_logit_options {
     int reserved_;
-    double eps
-        ITO_DEFAULT(__builtin_nan("")); /* if given, in 0..0.5: x is cut to eps .. 1 - eps first */
+    /* If given, in 0..0.5: x is cut to eps .. 1 - eps first. */
+    double eps ITO_DEFAULT(__builtin_nan(""));
 } ito_logit_options;
 #define ITO_DEFAULTS_ito_logit_options .eps = __builtin_nan("")
 

@@ -89,6 +89,9 @@ ITO_API ito_tensor *ito_trace(ito_tensor *x);
 /** The cross product of vectors of three numbers, which lie along an axis (-1: the last); the other
  * axes broadcast. */
 ITO_API ito_tensor *ito_cross(ito_tensor *a, ito_tensor *b, int axis);
+/** The Kronecker product: every element of a times all of b, block by block. Sizes multiply; the
+ * one with fewer axes gets axes of size 1 in front. */
+ITO_API ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b);
 
 #ifdef __cplusplus
 }
@@ -100,6 +103,7 @@ ITO_API ito_tensor *ito_cross(ito_tensor *a, ito_tensor *b, int axis);
 #define ito_dot(...) ITO_AT(ito_dot(__VA_ARGS__))
 #define ito_einsum(...) ITO_AT(ito_einsum(__VA_ARGS__))
 #define ito_inner(...) ITO_AT(ito_inner(__VA_ARGS__))
+#define ito_kron(...) ITO_AT(ito_kron(__VA_ARGS__))
 #define ito_mm(...) ITO_AT(ito_mm(__VA_ARGS__))
 #define ito_mv(...) ITO_AT(ito_mv(__VA_ARGS__))
 #define ito_outer(...) ITO_AT(ito_outer(__VA_ARGS__))

@@ -8,7 +8,7 @@
 #ifndef ITO_OPS_RECURRENT_H
 #define ITO_OPS_RECURRENT_H
 
-#include "ops.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -26,7 +26,7 @@ extern "C" {
 ITO_API ito_tensor *ito_rnn_tanh_cell(ito_tensor *x, ito_tensor *h, ito_tensor *weight_ih,
                                       ito_tensor *weight_hh, ito_tensor *bias_ih,
                                       ito_tensor *bias_hh);
-/** The same with max(.., 0) for tanh. */
+/** max(weight_ih x + bias_ih + weight_hh h + bias_hh, 0): as ito_rnn_tanh_cell. */
 ITO_API ito_tensor *ito_rnn_relu_cell(ito_tensor *x, ito_tensor *h, ito_tensor *weight_ih,
                                       ito_tensor *weight_hh, ito_tensor *bias_ih,
                                       ito_tensor *bias_hh);
@@ -85,16 +85,16 @@ ITO_API ito_tensor *ito_rnn_tanh_with(ito_tensor *x, ito_tensor *const *weights,
                                       ito_recurrent_options options);
 #define ito_rnn_tanh(...)                                                                          \
     ITO_AT(ITO_CALL_3(ito_rnn_tanh_with, ito_recurrent_options, __VA_ARGS__, ))
-/** The same with max(.., 0) for tanh. */
+/** An Elman network of ito_rnn_relu_cell over a sequence: as ito_rnn_tanh. */
 ITO_API ito_tensor *ito_rnn_relu_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                       ito_recurrent_options options);
 #define ito_rnn_relu(...)                                                                          \
     ITO_AT(ITO_CALL_3(ito_rnn_relu_with, ito_recurrent_options, __VA_ARGS__, ))
-/** The same of ito_gru_cell. */
+/** Gated recurrent units, ito_gru_cell, over a sequence: as ito_rnn_tanh. */
 ITO_API ito_tensor *ito_gru_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                  ito_recurrent_options options);
 #define ito_gru(...) ITO_AT(ITO_CALL_3(ito_gru_with, ito_recurrent_options, __VA_ARGS__, ))
-/** The same of ito_lstm_cell. */
+/** Long short-term memory, ito_lstm_cell, over a sequence: as ito_rnn_tanh. */
 ITO_API ito_tensor *ito_lstm_with(ito_tensor *x, ito_tensor *const *weights, int64_t n,
                                   ito_recurrent_options options);
 #define ito_lstm(...) ITO_AT(ITO_CALL_3(ito_lstm_with, ito_recurrent_options, __VA_ARGS__, ))

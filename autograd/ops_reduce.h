@@ -15,6 +15,18 @@
 extern "C" {
 #endif
 
+/** What reductions take. With ITO_DIMS(), and for one element, sum, mean, max, min and logsumexp
+ * give the element itself; var gives 0 with .correction = 0, else NaN: no degree of freedom. */
+typedef struct ito_reduce_options {
+    int reserved_;
+    /* Axes to reduce, ITO_DIMS(1, 2); by default all. ITO_DIMS() reduces none, as axis=() does in
+     * NumPy: each element is reduced by itself. */
+    ito_shape dims ITO_DEFAULT(ITO_ALL_DIMS);
+    bool keepdim;                     /* leave them with size 1 */
+    double correction ITO_DEFAULT(1); /* var: the sum of squares is divided by n - correction */
+} ito_reduce_options;
+#define ITO_DEFAULTS_ito_reduce_options .dims = {.ndim = -1}, .correction = 1
+
 /* ---- reductions over axes: see ito_sum ---- */
 
 /** The product over axes; of integers and bool in i64, which wraps. 1 for no elements. */

@@ -8,11 +8,14 @@
 #ifndef ITO_OPS_SHAPE_H
 #define ITO_OPS_SHAPE_H
 
-#include "ops.h"
+#include "ops_conv.h" /* ito_padding_mode */
 
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+/** In place of an axis: none, but all elements in row-major order. */
+#define ITO_NO_DIM (-2147483647 - 1)
 
 /* ---- cutting and joining ---- */
 

@@ -1,5 +1,5 @@
 /* The self-attention layer of DDPM's U-Net: norm, attention over positions, input added. */
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "nn/layers.h"
 #include "tensor/internal.h"
 

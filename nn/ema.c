@@ -3,20 +3,62 @@
 #include "nn/registry.h"
 #include "tensor/profile.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* ---- powers of time ----------------------------------------------------------------------------
+ */
+
+/* The variance of the weights (gamma + 1) t^gamma on [0, 1]; it falls with gamma >= 0. */
+static double variance(double gamma)
+{
+    return (gamma + 1) / ((gamma + 2) * (gamma + 2) * (gamma + 3));
+}
+
+bool ema_sigma_is_valid(double sigma_rel)
+{
+    return sigma_rel > 0 && sigma_rel <= sqrt(variance(0));
+}
+
+double ema_gamma(double sigma_rel)
+{
+    /* variance(1 / sigma) < sigma^2: the root lies between, and halving ends at neighbours. */
+    double low = 0, high = 1 / sigma_rel;
+    for (int i = 0; i < 200; i++) {
+        double middle = low + (high - low) / 2;
+        if (variance(middle) > sigma_rel * sigma_rel)
+            low = middle;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* ---- averages ----------------------------------------------------------------------------------
+ */
 
 ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options)
 {
     if (!(options.decay >= 0 && options.decay < 1))
         return error_null(ITO_ERR_RANGE, "ema: decay %g is not in [0, 1)", options.decay);
+    bool power = options.sigma_rel != 0.0;
+    if (power && !ema_sigma_is_valid(options.sigma_rel))
+        return error_null(ITO_ERR_RANGE, "ema: sigma_rel %g is not in (0, 0.288]",
+                          options.sigma_rel);
+    if (power && options.warmup)
+        return error_null(ITO_ERR_ARGUMENT, "ema: warmup does not go with sigma_rel");
     module_flat *flat = flat_of(model);
     if (flat == NULL || !flat_check(flat, "ema"))
         return NULL;
     ito_ema *e = struct_alloc(sizeof *e);
     if (e == NULL)
         return NULL;
-    *e = (ito_ema){.flat = flat, .decay = options.decay, .warmup = options.warmup};
+    *e = (ito_ema){.flat = flat,
+                   .decay = options.decay,
+                   .sigma_rel = options.sigma_rel,
+                   .gamma = power ? ema_gamma(options.sigma_rel) : 0,
+                   .warmup = options.warmup};
     e->average = flat_zeros(flat);
     if (e->average == NULL)
         goto fail;
@@ -41,6 +83,8 @@ double ito_ema_decay(const ito_ema *ema)
     if (ema == NULL)
         return 0;
     double n = (double)ema->updates, warm = (1 + n) / (10 + n);
+    if (ema->sigma_rel > 0)
+        return pow(1 - 1 / (n + 1), ema->gamma + 1);
     return ema->warmup && warm < ema->decay ? warm : ema->decay;
 }
 

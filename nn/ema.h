@@ -22,14 +22,21 @@ typedef struct ito_ema_options {
     int reserved_;
     double decay ITO_DEFAULT(0.9999); /* in [0, 1); 0: the averages follow the parameters */
     bool warmup; /* min(decay, (1 + n) / (10 + n)) at update n = 0, 1, ...: forget the start */
+    /* In (0, 0.288]: the average of a power of time, in place of a constant decay. Its weights have
+     * this standard deviation, as a share of the length of the training: 0.05 to 0.25. 0: none. */
+    double sigma_rel;
 } ito_ema_options;
 #define ITO_DEFAULTS_ito_ema_options .decay = 0.9999
 
 /**
  * Averages that begin as copies of the parameters: ito_ema_create(&model->base, .decay = 0.999).
- * Flattens the model.
+ * Flattens the model. With sigma_rel the decay of update n = 0, 1, ... is (1 - 1 / (n + 1))^(gamma
+ * + 1), gamma being such that (gamma + 1) / ((gamma + 2)^2 (gamma + 3)) = sigma_rel^2: the average
+ * forgets the start and gets longer with the training. From snapshots of two widths any other can
+ * be had afterwards: see posthoc.h. Source: Karras et al. 2023, arXiv:2312.02696, section 3.1.
  * @param model  a root; borrowed, must outlive the averages.
- * @return       owned by the caller. NULL: ITO_ERR_RANGE for the decay, ITO_ERR_MEMORY, whatever
+ * @return       owned by the caller. NULL: ITO_ERR_RANGE for the decay or sigma_rel,
+ *               ITO_ERR_ARGUMENT for a warm-up with sigma_rel, ITO_ERR_MEMORY, whatever
  *               ito_module_flatten records.
  */
 ITO_API ito_ema *ito_ema_create_with(ito_module *model, ito_ema_options options);

@@ -9,9 +9,15 @@ struct ito_ema {
     module_flat *flat;   /* the model's */
     ito_tensor *average; /* [flat->n] a reference; the parameters while swapped */
     double decay;
+    double sigma_rel, gamma; /* of the power of time; sigma_rel 0: a constant decay */
     bool warmup, swapped;
     int64_t updates;
 };
+
+/* Whether there is an average of a power of time of this width. */
+bool ema_sigma_is_valid(double sigma_rel);
+/* Its power. */
+double ema_gamma(double sigma_rel);
 
 /* Whether an update may be made now; if not, an error is recorded. */
 bool ema_ready(const ito_ema *ema);

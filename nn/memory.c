@@ -3,6 +3,7 @@
 #include "nn/memory.h"
 
 #include "autograd/graph.h"
+#include "nn/optim/optimizer.h"
 
 static const storage *block_of(const ito_tensor *t)
 {
@@ -35,9 +36,9 @@ ito_memory_account ito_memory_account_of(const ito_module *model, const ito_opti
     ito_memory_account a = {.peak = ito_memory_peak(), .held = ito_memory_held()};
     a.weights = count_blocks(ito_module_parameters(model), block_of);
     a.gradients = count_blocks(ito_module_parameters(model), gradient_block_of);
-    a.optimizer = opt == NULL ? 0 : count_blocks(ito_optimizer_state(opt), block_of);
+    a.optimizer = optimizer_bytes(opt);
     a.averages = ema == NULL ? 0 : count_blocks(ito_ema_state(ema), block_of);
-    if (a.weights < 0 || a.gradients < 0 || a.optimizer < 0 || a.averages < 0)
+    if (a.weights < 0 || a.gradients < 0 || a.averages < 0)
         return (ito_memory_account){0};
     a.activations = a.peak - a.weights - a.gradients - a.optimizer - a.averages;
     return a;

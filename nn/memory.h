@@ -12,7 +12,7 @@ extern "C" {
 /** Bytes of memory by use, all counted exactly. */
 typedef struct ito_memory_account {
     int64_t weights, gradients; /* of the model */
-    int64_t optimizer;          /* its state */
+    int64_t optimizer;          /* its state, and the scratch that it keeps */
     int64_t averages;
     int64_t activations; /* the rest of the peak: what forward keeps, their gradients, scratch */
     int64_t peak;        /* the most in use at once since ito_memory_reset_peak */

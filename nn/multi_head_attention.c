@@ -2,7 +2,6 @@
  * Inside, tensors are [N, heads, T, D], as the operation takes them. */
 #include "autograd/graph.h"
 #include "autograd/ops.h"
-#include "autograd/ops_attention.h"
 #include "nn/init.h"
 #include "nn/layer.h"
 #include "nn/layers_transformer.h"

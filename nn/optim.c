@@ -276,6 +276,23 @@ bool optimizer_later(ito_optimizer *o, ito_tensor *to, ito_tensor *value)
     return true;
 }
 
+static int64_t bytes_of(const ito_tensor *t)
+{
+    return t == NULL ? 0 : (int64_t)t->storage->bytes;
+}
+
+int64_t optimizer_bytes(const ito_optimizer *o)
+{
+    if (o == NULL)
+        return 0;
+    int64_t bytes = bytes_of(o->resting);
+    for (int s = 0; s < MAX_STATES; s++)
+        bytes += bytes_of(o->state[s]);
+    for (int64_t i = 0; o->own != NULL && i < o->own->n; i++)
+        bytes += bytes_of(o->own->tensors[i]);
+    return bytes;
+}
+
 /* ---- the step ----------------------------------------------------------------------------------
  */
 

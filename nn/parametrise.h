@@ -24,7 +24,8 @@ extern "C" {
 
 /** What to compute with in place of a parameter of m, which m's own forward function calls: the
  * value that a function below makes of it, of the current scope and differentiable, or parameter
- * itself. All layers call it for their weight. NULL for NULL, or an error of the computation. */
+ * itself. Layers call it for weights of two axes and more, but for the magnitude-preserving ones.
+ * NULL for NULL, or an error of the computation. */
 ITO_API ito_tensor *ito_module_value(const ito_module *m, ito_tensor *parameter);
 
 /** Options of ito_weight_norm. */

@@ -213,3 +213,20 @@ ito_tensor *ito_selu(ito_tensor *x)
     ito_scope_begin();
     return leave_scope(ito_mul_scalar(elu(x, alpha, 1), scale));
 }
+
+/* ---- as functions of x alone ---- */
+
+#define AS_FUNCTION(name)                                                                          \
+    ito_tensor *(ito_##name)(ito_tensor * x)                                                       \
+    {                                                                                              \
+        return ito_##name##_with(x, ITO_OPTIONS(ito_##name##_options));                            \
+    }
+AS_FUNCTION(gelu)
+AS_FUNCTION(softplus)
+AS_FUNCTION(leaky_relu)
+AS_FUNCTION(elu)
+AS_FUNCTION(celu)
+AS_FUNCTION(hardtanh)
+AS_FUNCTION(softshrink)
+AS_FUNCTION(hardshrink)
+AS_FUNCTION(glu)

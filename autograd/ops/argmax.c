@@ -1,7 +1,7 @@
 /* Where the largest and smallest numbers are, and these numbers along an axis with their places. */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 

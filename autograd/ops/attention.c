@@ -10,7 +10,7 @@
  */
 #include "autograd/op.h"
 #include "autograd/ops/dropout.h"
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
@@ -221,24 +221,49 @@ static bool add_to_keys(const attention *a, const block *at, const void *p, cons
 
 /* ---- masks and dropout, row by row ---- */
 
-#define MASK_ROW(name, real, type, masked)                                                         \
-    static bool name(real *score, const type *mask, int64_t step, int64_t n, real scale)           \
+/* x where seen is not 0, else -infinity; by bits, since masks are as good as random and a branch
+ * costs more than all the rest. */
+static inline float seen_f32(float x, uint8_t seen)
+{
+    uint32_t kept = 0u - (uint32_t)(seen != 0);
+    return bits_float((float_bits(x) & kept) | (0xff800000u & ~kept));
+}
+
+static inline double seen_f64(double x, uint8_t seen)
+{
+    uint64_t bits, kept = 0u - (uint64_t)(seen != 0);
+    memcpy(&bits, &x, sizeof bits);
+    bits = (bits & kept) | (0xfff0000000000000u & ~kept);
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+/* In two loops, neither of which branches. `flag` is as wide as real. */
+#define MASK_ROW(name, real, flag, type, masked)                                                   \
+    static inline bool name##_by(real *restrict score, const type *restrict mask, int64_t step,    \
+                                 int64_t n, real scale)                                            \
     {                                                                                              \
         const real none = -(real)INFINITY;                                                         \
-        bool any = false;                                                                          \
         for (int64_t j = 0; j < n; j++) {                                                          \
             const real x = score[j] * scale;                                                       \
             const type m = mask[j * step];                                                         \
             score[j] = masked;                                                                     \
-            any |= !(score[j] == none);                                                            \
         }                                                                                          \
-        return any;                                                                                \
+        flag any = 0;                                                                              \
+        for (int64_t j = 0; j < n; j++)                                                            \
+            any |= score[j] != none;                                                               \
+        return any != 0;                                                                           \
+    }                                                                                              \
+    static bool name(real *score, const type *mask, int64_t step, int64_t n, real scale)           \
+    {                                                                                              \
+        return step == 1 ? name##_by(score, mask, 1, n, scale)                                     \
+                         : name##_by(score, mask, step, n, scale);                                 \
     }
-MASK_ROW(mask_f32_by_bool, float, uint8_t, m != 0 ? x : none)
-MASK_ROW(mask_f32_by_f32, float, float, x + m)
-MASK_ROW(mask_f32_by_bf16, float, uint16_t, x + bf16_to_f32(m))
-MASK_ROW(mask_f64_by_bool, double, uint8_t, m != 0 ? x : none)
-MASK_ROW(mask_f64_by_f64, double, double, x + m)
+MASK_ROW(mask_f32_by_bool, float, int32_t, uint8_t, seen_f32(x, m))
+MASK_ROW(mask_f32_by_f32, float, int32_t, float, x + m)
+MASK_ROW(mask_f32_by_bf16, float, int32_t, uint16_t, x + bf16_to_f32(m))
+MASK_ROW(mask_f64_by_bool, double, int64_t, uint8_t, seen_f64(x, m))
+MASK_ROW(mask_f64_by_f64, double, int64_t, double, x + m)
 
 /* The first n scores of a row become scale score + mask; whether one of them is above -infinity. */
 static bool mask_row(const attention *a, const matrices *m, const block *b, int64_t r, void *row,
@@ -373,8 +398,32 @@ static bool for_blocks(const attention *a, int64_t batch, int matrices_of_scores
     return blocks_done(failed);
 }
 
+static bool types_fit(const ito_tensor *q, const ito_tensor *k, const ito_tensor *v,
+                      const ito_tensor *mask)
+{
+    static const char *const op = "scaled_dot_product_attention";
+    const ito_tensor *t[] = {q, k, v};
+    for (int i = 0; i < 3; i++) {
+        if (t[i]->dtype != ITO_F32 && t[i]->dtype != ITO_F64 && t[i]->dtype != ITO_BF16)
+            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
+                               op, ito_dtype_name(t[i]->dtype));
+        if (t[i]->dtype != q->dtype)
+            return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", op,
+                               ito_dtype_name(q->dtype), tensor_shape_str(q),
+                               ito_dtype_name(t[i]->dtype), tensor_shape_str(t[i]));
+    }
+    if (mask == NULL || mask->dtype == ITO_BOOL || mask->dtype == q->dtype ||
+        (mask->dtype == ITO_F32 && q->dtype == ITO_BF16))
+        return true;
+    return error_false(ITO_ERR_DTYPE, "%s: the mask beside %s is bool or %s, not %s (see ito_cast)",
+                       op, ito_dtype_name(q->dtype), ito_dtype_name(q->dtype),
+                       ito_dtype_name(mask->dtype));
+}
+
 ito_tensor *op_scaled_dot_product_attention_forward(op_call *c)
 {
+    if (!types_fit(c->in[0], c->in[1], c->in[2], c->in[3]))
+        return NULL;
     ito_shape shape = c->shape[0], rows = shape;
     rows.ndim--;
     shape.dim[shape.ndim - 1] = c->shape[2].dim[shape.ndim - 1];
@@ -696,28 +745,6 @@ ito_tensor *op_scaled_dot_product_attention_composite(ito_tensor *const *in, int
 
 /* ---- the operation ---- */
 
-static bool types_fit(const ito_tensor *q, const ito_tensor *k, const ito_tensor *v,
-                      const ito_tensor *mask)
-{
-    static const char *const op = "scaled_dot_product_attention";
-    const ito_tensor *t[] = {q, k, v};
-    for (int i = 0; i < 3; i++) {
-        if (t[i]->dtype != ITO_F32 && t[i]->dtype != ITO_F64 && t[i]->dtype != ITO_BF16)
-            return error_false(ITO_ERR_DTYPE, "%s: takes f32, f64 or bf16, not %s (see ito_cast)",
-                               op, ito_dtype_name(t[i]->dtype));
-        if (t[i]->dtype != q->dtype)
-            return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", op,
-                               ito_dtype_name(q->dtype), tensor_shape_str(q),
-                               ito_dtype_name(t[i]->dtype), tensor_shape_str(t[i]));
-    }
-    if (mask == NULL || mask->dtype == ITO_BOOL || mask->dtype == q->dtype ||
-        (mask->dtype == ITO_F32 && q->dtype == ITO_BF16))
-        return true;
-    return error_false(ITO_ERR_DTYPE, "%s: the mask beside %s is bool or %s, not %s (see ito_cast)",
-                       op, ito_dtype_name(q->dtype), ito_dtype_name(q->dtype),
-                       ito_dtype_name(mask->dtype));
-}
-
 /* [batch.., rows, columns] of q, k and v with one batch for all, the broadcast one. */
 static bool broadcast_batches(ito_shape *q, ito_shape *k, ito_shape *v)
 {
@@ -852,8 +879,6 @@ ito_tensor *ito_scaled_dot_product_attention_with(ito_tensor *q, ito_tensor *k, 
     if (p.dropout_p > 0 && g == NULL)
         return error_null(ITO_ERR_ARGUMENT,
                           "scaled_dot_product_attention: dropout without a generator");
-    if (!types_fit(q, k, v, options.attn_mask))
-        return NULL;
     if (p.dropout_p > 0)
         p.generator = *g;
     ito_scope_begin();

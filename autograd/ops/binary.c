@@ -1,7 +1,7 @@
 /* Arithmetic of two arrays that broadcast. A gradient is summed over the axes along which its input
  * was repeated. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 /* dx[i] = the expression, summed to input i's shape, if it is wanted. */
 #define GRADIENT(i, expression)                                                                    \
@@ -119,7 +119,7 @@ static ito_tensor *winner(ito_tensor *dy, ito_tensor *lost, ito_tensor *tied)
     return grad_unless(lost, ito_where(tied, ito_mul_scalar(dy, 0.5), dy));
 }
 
-REAL_BINARY(maximum, COST_PLAIN)
+NUMBER_BINARY(maximum, INTEGER_MAXIMUM)
 
 bool op_maximum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
@@ -129,7 +129,7 @@ bool op_maximum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return true;
 }
 
-REAL_BINARY(minimum, COST_PLAIN)
+NUMBER_BINARY(minimum, INTEGER_MINIMUM)
 
 bool op_minimum_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {

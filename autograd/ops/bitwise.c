@@ -1,7 +1,7 @@
 /* Logic: of the bits of integers and bool, and of the truth of any numbers. Results have no
  * gradient. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #define BIT_ROW(name, type, op)                                                                    \
     static void name##_##type(const void *context, char *const *data, const int64_t *s, int64_t n) \

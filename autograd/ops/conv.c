@@ -9,7 +9,7 @@
 #include "autograd/ops/pad.h"
 #include "autograd/ops/spatial.h"
 
-#include "autograd/ops_conv.h"
+#include "autograd/ops.h"
 
 /* ---- a call and its checks ---- */
 

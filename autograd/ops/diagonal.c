@@ -1,7 +1,7 @@
 /* Diagonals and triangles of matrices. A diagonal is every (M + 1)-th element of a row-major matrix
  * of M columns; the others are masks of where a column is, counted from the diagonal. */
 #include "autograd/op.h"
-#include "autograd/ops_shape.h"
+#include "autograd/ops.h"
 
 /* ---- triangles ------------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* Distances between the rows of two matrices. In the Euclidean case without an array of all
  * differences; the gradient is made of two products of matrices. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

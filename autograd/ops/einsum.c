@@ -1,9 +1,8 @@
 /* einsum: an equation of letters, and operands contracted from left to right. Axes that are summed
  * over and those that both operands have become the axes of a stack of matrix products; where no
  * axis is summed the product is element by element. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
-#include "autograd/ops_product.h"
-#include "autograd/ops_shape.h"
 
 #include <string.h>
 

@@ -58,9 +58,15 @@ ito_tensor *number_like(double value, const ito_tensor *like);
 /* The end of a scope that a composed operation opened: its result outlives it. */
 ito_tensor *leave_scope(ito_tensor *y);
 
-/* Rows of add, sub and mul over i32, i64 and u8, wrapping, and bool (or, nothing, and). NULL where
- * the operation does not exist, with an error recorded. */
-typedef enum integer_op { INTEGER_ADD, INTEGER_SUB, INTEGER_MUL } integer_op;
+/* Rows over i32, i64 and u8, wrapping, and bool (or, nothing, and, or, and). NULL where the
+ * operation does not exist, with an error recorded. */
+typedef enum integer_op {
+    INTEGER_ADD,
+    INTEGER_SUB,
+    INTEGER_MUL,
+    INTEGER_MAXIMUM,
+    INTEGER_MINIMUM
+} integer_op;
 iterate_row *integer_row(integer_op op, const char *name, ito_dtype dtype);
 
 /* dy where the bool mask holds, else 0: shaped as both broadcast. For gradients. */

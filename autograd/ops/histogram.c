@@ -1,7 +1,7 @@
 /* Places in sorted lists, and counts of what falls where. */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 

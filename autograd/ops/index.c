@@ -153,21 +153,6 @@ ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index)
     return index_select_entries(x, a, index);
 }
 
-ito_tensor *ito_embedding(ito_tensor *weight, ito_tensor *index)
-{
-    if (weight == NULL || index == NULL)
-        return NULL;
-    if (weight->ndim != 2)
-        return error_null(ITO_ERR_SHAPE, "embedding: the weight %s is not a matrix",
-                          tensor_shape_str(weight));
-    if (index->ndim == ITO_MAX_DIMS)
-        return error_null(ITO_ERR_SHAPE, "embedding: the index %s has too many axes",
-                          tensor_shape_str(index));
-    if (!index_check("embedding", index, weight->shape[0]))
-        return NULL;
-    return index_select_entries(weight, 0, index);
-}
-
 /* ---- index_add
  * ----------------------------------------------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* Functions of matrices that are made of products and factors. */
+#include "autograd/ops.h"
 #include "autograd/ops/matrices.h"
-#include "autograd/ops_linalg.h"
 
 #include <float.h>
 #include <math.h>

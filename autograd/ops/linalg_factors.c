@@ -1,8 +1,7 @@
 /* QR, singular values, eigenvalues, and what follows from them. An operation has one result, so
  * factors lie side by side in one tensor, of which the public functions give parts. */
+#include "autograd/ops.h"
 #include "autograd/ops/matrices.h"
-#include "autograd/ops_linalg.h"
-#include "autograd/ops_shape.h"
 
 #include <float.h>
 #include <lapack.h>

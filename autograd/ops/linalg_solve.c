@@ -1,9 +1,8 @@
 /* Equations and determinants: what LU and Cholesky factors give. Gradients are made of operations:
  * Giles 2008, "An extended collection of matrix derivative results for forward and reverse mode
  * automatic differentiation". */
+#include "autograd/ops.h"
 #include "autograd/ops/matrices.h"
-#include "autograd/ops_linalg.h"
-#include "autograd/ops_shape.h"
 
 #include <lapack.h>
 #include <math.h>

@@ -1,9 +1,9 @@
 /* Losses of probabilities and classes: logits or log-probabilities [N, C, ...] with classes [N,
  * ...] or probabilities of the classes, shaped as they are. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/loss.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 
@@ -92,7 +92,8 @@ static ito_tensor *class_loss(const char *op, ito_tensor *log_p, ito_tensor *tar
                               ito_reduction reduction)
 {
     class_targets t = {0};
-    if (log_p == NULL || !read_targets(op, log_p, target, weight, ignore_index, &t))
+    if (log_p == NULL || target == NULL ||
+        !read_targets(op, log_p, target, weight, ignore_index, &t))
         return NULL;
     ito_tensor *loss = ito_squeeze(ito_gather(log_p, 1, ito_unsqueeze(t.index, 1)), 1);
     if (t.weight != NULL)
@@ -140,6 +141,8 @@ ito_tensor *ito_nll_loss_with(ito_tensor *log_p, ito_tensor *target, ito_nll_los
 static ito_tensor *soft_loss(ito_tensor *log_p, ito_tensor *target,
                              const ito_cross_entropy_options *o)
 {
+    if (log_p == NULL || target == NULL)
+        return NULL;
     double classes = (double)log_p->shape[1], examples = (double)ito_numel(log_p) / classes;
     if (o->label_smoothing > 0)
         target = ito_add_scalar(ito_mul_scalar(target, 1 - o->label_smoothing),

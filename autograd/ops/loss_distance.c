@@ -1,7 +1,7 @@
 /* Losses that compare what belongs together with what does not: labels are 1 and -1. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/loss.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

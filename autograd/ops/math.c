@@ -1,6 +1,6 @@
 /* Element-wise functions that are made of others. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <float.h>
 #include <math.h>

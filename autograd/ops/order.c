@@ -3,9 +3,9 @@
  * Every number becomes a key of 64 bits in the same order, NaN last; falling orders negate the key.
  * So one sort serves all dtypes, and equal keys keep their order. What is here makes places, as
  * discrete operations; values are gathered from there, and gradients follow. */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* Padding and reversal. */
 #include "autograd/ops/pad.h"
+#include "autograd/ops.h"
 #include "autograd/ops/layout.h"
 #include "autograd/ops/spatial.h"
-#include "autograd/ops_shape.h"
 
 /* ---- pad
  * ----------------------------------------------------------------------------------------- */

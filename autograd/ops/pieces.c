@@ -1,6 +1,6 @@
 /* One tensor as several along an axis, and several as one along a new axis. */
 #include "autograd/op.h"
-#include "autograd/ops_shape.h"
+#include "autograd/ops.h"
 
 /* ---- stack ----------------------------------------------------------------------------------- */
 

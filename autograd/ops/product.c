@@ -1,7 +1,6 @@
 /* Products by name. All are matrix products of the tensors reshaped, or sums of products. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
-#include "autograd/ops_product.h"
-#include "autograd/ops_shape.h"
 
 static bool have_both(const char *op, const ito_tensor *a, const ito_tensor *b)
 {
@@ -158,6 +157,10 @@ ito_tensor *ito_inner(ito_tensor *a, ito_tensor *b)
 {
     if (!have_both("inner", a, b))
         return NULL;
+    if (a->dtype != b->dtype)
+        return error_null(ITO_ERR_DTYPE, "inner: %s %s and %s %s do not mix (see ito_cast)",
+                          ito_dtype_name(a->dtype), tensor_shape_str(a), ito_dtype_name(b->dtype),
+                          tensor_shape_str(b));
     if (a->ndim == 0 || b->ndim == 0)
         return COMPOSITE(ito_mul(a, b));
     if (a->shape[a->ndim - 1] != b->shape[b->ndim - 1])
@@ -272,4 +275,33 @@ ito_tensor *ito_cross(ito_tensor *a, ito_tensor *b, int axis)
         return error_null(ITO_ERR_SHAPE, "cross: axis %d of %s and %s is not of size 3", at,
                           tensor_shape_str(a), tensor_shape_str(b));
     return COMPOSITE(cross(a, b, at));
+}
+
+/* [a0, 1, a1, 1, ...] times [1, b0, 1, b1, ...]; then each pair of axes becomes one. */
+static ito_tensor *kron(ito_tensor *a, ito_tensor *b, int axes)
+{
+    ito_shape left = {.ndim = 2 * axes}, right = left, out = {.ndim = axes};
+    for (int i = 0; i < axes; i++) {
+        int ai = i - (axes - a->ndim), bi = i - (axes - b->ndim);
+        int64_t from_a = ai < 0 ? 1 : a->shape[ai], from_b = bi < 0 ? 1 : b->shape[bi];
+        left.dim[2 * i] = from_a;
+        left.dim[2 * i + 1] = right.dim[2 * i] = 1;
+        right.dim[2 * i + 1] = from_b;
+        out.dim[i] = checked_mul(from_a, from_b);
+    }
+    if (shape_numel(out) < 0)
+        return error_null(ITO_ERR_SHAPE, "kron: the product of %s and %s is too large",
+                          tensor_shape_str(a), tensor_shape_str(b));
+    return ito_reshape_to(ito_mul(ito_reshape_to(a, left), ito_reshape_to(b, right)), out);
+}
+
+ito_tensor *ito_kron(ito_tensor *a, ito_tensor *b)
+{
+    if (!have_both("kron", a, b))
+        return NULL;
+    int axes = a->ndim > b->ndim ? a->ndim : b->ndim;
+    if (2 * axes > ITO_MAX_DIMS)
+        return error_null(ITO_ERR_SHAPE, "kron: %s and %s have more than 4 axes",
+                          tensor_shape_str(a), tensor_shape_str(b));
+    return COMPOSITE(kron(a, b, axes));
 }

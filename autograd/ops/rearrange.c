@@ -1,6 +1,6 @@
 /* The order of axes and elements: composites of views and cat. */
 #include "autograd/op.h"
-#include "autograd/ops_shape.h"
+#include "autograd/ops.h"
 
 /* ---- axes ------------------------------------------------------------------------------------ */
 

@@ -33,7 +33,7 @@ bool check_axes(const char *op, const ito_tensor *x, ito_shape dims)
 {
     reduce_params params;
     ito_reduce_options options = {.dims = dims};
-    return resolve(op, x, &options, &params);
+    return reduce_resolve(op, x, &options, &params);
 }
 
 /* How many terms each result has. */

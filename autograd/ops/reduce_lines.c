@@ -1,10 +1,10 @@
 /* Reductions that need no kernel: of integers and bool, products, and questions of truth. Each
  * result is a loop over a row-major line. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/lines.h"
 #include "autograd/ops/pad.h"
 #include "autograd/ops/reduce.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 

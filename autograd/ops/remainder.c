@@ -1,7 +1,7 @@
 /* Division that leaves a rest, of floats and integers, and copysign. Elements of floats are
  * computed in double, where the rest of two floats is exact. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 
@@ -20,7 +20,9 @@ static double floor_divide_of(double a, double b)
 {
     if (b == 0)
         return a / b;
-    double quotient = (a - remainder_of(a, b)) / b;
+    double rest = fmod(a, b), quotient = (a - rest) / b;
+    if (rest != 0 && (rest < 0) != (b < 0))
+        quotient -= 1;
     return quotient == 0 ? copysign(0, a / b) : round(quotient);
 }
 

@@ -1,7 +1,7 @@
 /* Repetition: expanded views that reshape makes into memory; and grids and products of lists. */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_shape.h"
 
 /* ---- repeat and tile ------------------------------------------------------------------------- */
 

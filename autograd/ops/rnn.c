@@ -1,8 +1,9 @@
 /* Recurrent networks over whole sequences, and single cells: the layers and directions that
  * PyTorch's weights describe, each an operation of recurrent.c. Sequences run time-major inside. */
+#include "autograd/autocast.h"
 #include "autograd/op.h"
+#include "autograd/ops.h"
 #include "autograd/ops/recurrent.h"
-#include "autograd/ops_recurrent.h"
 
 /* ---- checks ---- */
 
@@ -52,7 +53,7 @@ static bool check_state(const rnn *r, const ito_tensor *state, const char *name,
     if (!tensor_has_shape(state, &shape))
         return error_false(ITO_ERR_SHAPE, "%s: %s is %s, not %s", r->op, name,
                            tensor_shape_str(state), shape_str(shape));
-    if (state->dtype != r->x->dtype)
+    if (state->dtype != r->x->dtype && !autocast_active())
         return error_false(ITO_ERR_DTYPE, "%s: beside %s x %s is %s (see ito_cast)", r->op,
                            ito_dtype_name(r->x->dtype), name, ito_dtype_name(state->dtype));
     return true;
@@ -192,10 +193,12 @@ static ito_tensor *run_direction(const run *s, ito_tensor *x, int64_t index, boo
         recurrent_layer(s->r->cell, reverse, gates, w[1], o->bias ? w[3] : NULL,
                         first_state(s, o->h_0, index), lstm ? first_state(s, o->c_0, index) : NULL);
     s->h_n[index] = ito_narrow(out, 0, reverse ? 0 : steps - 1, 1);
+    if (s->h_n[index] == NULL)
+        return NULL;
     if (!lstm)
         return out;
     s->c_n[index] = ito_narrow(out, 0, steps, 1);
-    return ito_narrow(out, 0, 0, steps);
+    return s->c_n[index] == NULL ? NULL : ito_narrow(out, 0, 0, steps);
 }
 
 static ito_tensor *run_layers(const run *s, ito_tensor *x)

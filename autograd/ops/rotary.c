@@ -2,7 +2,7 @@
  * is the turn back, so backward is the same operation. It goes by rows of features, each of which
  * is read once. */
 #include "autograd/graph.h"
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 
 #include <math.h>
@@ -12,60 +12,88 @@ typedef struct rotary_params {
     bool back; /* by -angle */
 } rotary_params;
 
-/* Where a row's pairs lie: feature `first` j and `partner` further. */
-typedef struct rotary_row {
-    int64_t features, pairs, first, partner;
-    int64_t x_step, y_step;
+/* What is done to each row. */
+typedef struct rotary_rows {
+    int64_t features, pairs, x_step, y_step; /* steps: from feature to feature */
+    bool interleaved;
     double sign; /* of the angle */
-} rotary_row;
+} rotary_rows;
 
+/* Pair j is feature `first` j, and the one `partner` further. */
 #define ROTATE(name, type, real, load, store)                                                      \
-    static void name(type *y, const type *x, const real *cosine, const real *sine,                 \
-                     const rotary_row *r)                                                          \
+    static inline void name##_by(type *restrict y, const type *restrict x,                         \
+                                 const real *restrict cosine, const real *restrict sine,           \
+                                 const rotary_rows *r, int64_t first, int64_t partner,             \
+                                 int64_t x_step, int64_t y_step)                                   \
     {                                                                                              \
         const real sign = (real)r->sign;                                                           \
         for (int64_t j = 0; j < r->pairs; j++) {                                                   \
-            int64_t i = j * r->first, k = i + r->partner;                                          \
-            real a = load(x[i * r->x_step]), b = load(x[k * r->x_step]);                           \
+            int64_t i = j * first, k = i + partner;                                                \
+            real a = load(x[i * x_step]), b = load(x[k * x_step]);                                 \
             real c = cosine[j], s = sign * sine[j];                                                \
-            y[i * r->y_step] = store(a * c - b * s);                                               \
-            y[k * r->y_step] = store(b * c + a * s);                                               \
+            y[i * y_step] = store(a * c - b * s);                                                  \
+            y[k * y_step] = store(b * c + a * s);                                                  \
         }                                                                                          \
         for (int64_t i = 2 * r->pairs; i < r->features; i++)                                       \
-            y[i * r->y_step] = x[i * r->x_step];                                                   \
+            y[i * y_step] = x[i * x_step];                                                         \
+    }                                                                                              \
+    static void name(void *y, const void *x, const void *cosine, const void *sine,                 \
+                     const rotary_rows *r)                                                         \
+    {                                                                                              \
+        bool dense = r->x_step == 1 && r->y_step == 1;                                             \
+        if (dense && r->interleaved)                                                               \
+            name##_by(y, x, cosine, sine, r, 2, 1, 1, 1);                                          \
+        else if (dense)                                                                            \
+            name##_by(y, x, cosine, sine, r, 1, r->pairs, 1, 1);                                   \
+        else                                                                                       \
+            name##_by(y, x, cosine, sine, r, r->interleaved ? 2 : 1,                               \
+                      r->interleaved ? 1 : r->pairs, r->x_step, r->y_step);                        \
     }
 ROTATE(rotate_f32, float, float, , )
 ROTATE(rotate_f64, double, double, , )
 ROTATE(rotate_bf16, uint16_t, float, bf16_to_f32, f32_to_bf16)
 
-/* The offset of row i of t, whose axes but the last are as in shape, or broadcast to it. */
-static int64_t row_offset(const ito_tensor *t, const ito_shape *shape, int64_t i)
+/* Matrix i of a tensor that is shaped as x [.., T, D] or broadcasts to it, and how its rows follow.
+ */
+typedef struct row_walk {
+    char *at;
+    int64_t step; /* in bytes */
+} row_walk;
+
+static row_walk walk(const ito_tensor *t, const ito_shape *shape, int64_t i)
 {
-    int64_t at = 0;
-    for (int axis = shape->ndim - 2, front = shape->ndim - t->ndim; axis >= 0; axis--) {
-        if (axis >= front && t->shape[axis - front] > 1)
-            at += i % shape->dim[axis] * t->stride[axis - front];
+    int front = shape->ndim - t->ndim;
+    int64_t at = 0, size = (int64_t)ito_dtype_size(t->dtype), step = 0;
+    for (int axis = shape->ndim - 2; axis >= 0; axis--) {
+        bool there = axis >= front && t->shape[axis - front] > 1;
+        int64_t stride = there ? t->stride[axis - front] : 0;
+        if (axis == shape->ndim - 2) {
+            step = stride * size;
+            continue;
+        }
+        at += i % shape->dim[axis] * stride;
         i /= shape->dim[axis];
     }
-    return at;
+    return (row_walk){(char *)tensor_data(t) + at * size, step};
 }
 
-static void rotate_row(const op_call *c, ito_tensor *y, const ito_tensor *cosine,
-                       const ito_tensor *sine, const rotary_row *r, int64_t row)
+static void rotate_matrix(const op_call *c, ito_tensor *y, const ito_tensor *cosine,
+                          const ito_tensor *sine, const rotary_rows *r, int64_t i)
 {
-    const ito_tensor *x = c->in[0];
     const ito_shape *shape = &c->shape[0];
-    int64_t from = row_offset(x, shape, row), to = row_offset(y, shape, row);
-    int64_t angle = row_offset(cosine, shape, row), sine_at = row_offset(sine, shape, row);
-    if (x->dtype == ITO_F64)
-        rotate_f64((double *)tensor_data(y) + to, (double *)tensor_data(x) + from,
-                   (double *)tensor_data(cosine) + angle, (double *)tensor_data(sine) + sine_at, r);
-    else if (x->dtype == ITO_F32)
-        rotate_f32((float *)tensor_data(y) + to, (float *)tensor_data(x) + from,
-                   (float *)tensor_data(cosine) + angle, (float *)tensor_data(sine) + sine_at, r);
-    else
-        rotate_bf16((uint16_t *)tensor_data(y) + to, (uint16_t *)tensor_data(x) + from,
-                    (float *)tensor_data(cosine) + angle, (float *)tensor_data(sine) + sine_at, r);
+    row_walk from = walk(c->in[0], shape, i), to = walk(y, shape, i);
+    row_walk cos_at = walk(cosine, shape, i), sin_at = walk(sine, shape, i);
+    int64_t rows = shape->ndim < 2 ? 1 : shape->dim[shape->ndim - 2];
+    ito_dtype dtype = y->dtype;
+    for (int64_t row = 0; row < rows; row++) {
+        (dtype == ITO_F64   ? rotate_f64
+         : dtype == ITO_F32 ? rotate_f32
+                            : rotate_bf16)(to.at, from.at, cos_at.at, sin_at.at, r);
+        to.at += to.step;
+        from.at += from.step;
+        cos_at.at += cos_at.step;
+        sin_at.at += sin_at.step;
+    }
 }
 
 ito_tensor *op_apply_rotary_forward(op_call *c)
@@ -77,17 +105,16 @@ ito_tensor *op_apply_rotary_forward(op_call *c)
     if (y == NULL || cosine == NULL || sine == NULL)
         return NULL;
     int last = x->ndim - 1;
-    int64_t pairs = cosine->shape[cosine->ndim - 1], rows = 1;
-    rotary_row r = {.features = x->shape[last],
-                    .pairs = pairs,
-                    .first = p->interleaved ? 2 : 1,
-                    .partner = p->interleaved ? 1 : pairs,
-                    .x_step = x->stride[last],
-                    .y_step = y->stride[last],
-                    .sign = p->back ? -1 : 1};
-    for (int i = 0; i < last; i++)
-        rows *= x->shape[i];
-    PARALLEL_FOR(i, rows, 2 * ito_numel(x), rotate_row(c, y, cosine, sine, &r, i));
+    rotary_rows r = {.features = x->shape[last],
+                     .pairs = cosine->shape[cosine->ndim - 1],
+                     .x_step = x->stride[last],
+                     .y_step = y->stride[last],
+                     .interleaved = p->interleaved,
+                     .sign = p->back ? -1 : 1};
+    int64_t matrices = 1;
+    for (int i = 0; i < last - 1; i++)
+        matrices *= x->shape[i];
+    PARALLEL_FOR(i, matrices, 2 * ito_numel(x), rotate_matrix(c, y, cosine, sine, &r, i));
     return y;
 }
 

@@ -1,11 +1,11 @@
 /* Cumulative operations along an axis. Each line has one writer, which goes through it in order, in
  * double. Gradients of products are recurrences: nothing is divided, so zeros do no harm. */
 #include "autograd/ops/scan.h"
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
 #include "autograd/ops/pad.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 

@@ -1,11 +1,10 @@
 /* Writing at places named by an index: replacing, and reducing what goes to one place. A line of
  * the result along the indexed axis has one writer, which goes through the index in order. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
 #include "autograd/ops/scan.h"
-#include "autograd/ops_index.h"
-#include "autograd/ops_reduce.h"
 
 #include <math.h>
 

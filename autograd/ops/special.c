@@ -1,7 +1,7 @@
 /* Functions of one array that are too rare for a kernel: each element is computed in double and
  * rounded once. The derivatives of polygamma and sinc are of their own kind, one order higher. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 
@@ -183,6 +183,8 @@ ito_tensor *ito_erfinv(ito_tensor *x)
  * f_(n-1) is the n-th derivative of sin(u). */
 static double sinc_derivative(double u, int n)
 {
+    if (isnan(u))
+        return u;
     if (fabs(u) > n + 1) {
         double f = sin(u) / u;
         for (int k = 1; k <= n; k++) {

@@ -1,9 +1,8 @@
 /* Elements by coordinates and by masks. Coordinates of several axes become places along one, masks
  * become lists of places; then it is index_select, and index_add or scatter the other way. */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_index.h"
-#include "autograd/ops_reduce.h"
 
 /* ---- coordinates ----------------------------------------------------------------------------- */
 

@@ -1,7 +1,7 @@
 /* Functions of one array, element by element: each rule of differentiation below its function.
  * Where a rule can use the result instead of the input it does, since the result is at hand. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

@@ -1,9 +1,9 @@
 /* Windows: every one along an axis, and those of images as columns (im2col) with its transpose.
  * Windows overlap, so they are read by index_select, whose gradient adds; and added by index_add.
  */
+#include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
-#include "autograd/ops_shape.h"
 
 /* Where the elements of n windows lie: i64 [n size], window by window if by_window, else element by
  * element: window i begins at i step, element j of it stands at j dilation from there. */

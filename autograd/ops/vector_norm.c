@@ -1,8 +1,8 @@
 /* Norms over axes and what is made of them. Where a root or a power has an infinite slope at 0, the
  * gradient is 0, in each order of differentiation. */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/reduce.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

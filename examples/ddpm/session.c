@@ -79,6 +79,15 @@ void session_draw_from(session *s, ito_generator *g)
         s->labelled->generator = g;
 }
 
+/* With the defaults of its algorithm; Muon's rates are such that one suits both of its parts. */
+static ito_optimizer *make_optimizer(const session *s)
+{
+    const ito_optimizer_algorithm *a = ito_optimizer_find(s->o.optimizer);
+    if (a == &ito_optimizer_muon)
+        return ito_muon_create(&s->unet->base, .adjust_lr_fn = ITO_MUON_MATCH_RMS_ADAMW);
+    return a == NULL ? NULL : a->create(&s->unet->base);
+}
+
 static bool build(session *s, const ito_ddpm_settings *settings)
 {
     ito_generator init = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_INIT, 0);
@@ -89,7 +98,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
         return false;
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
-    s->optimizer = ito_adam_create(&s->unet->base, .beta1 = 0.9);
+    s->optimizer = make_optimizer(s);
     if (s->optimizer == NULL)
         return false;
     s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);

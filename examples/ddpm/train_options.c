@@ -10,6 +10,7 @@
 
 #include <inttypes.h>
 #include <ito/ito.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -67,6 +68,10 @@ void train_options_set_defaults(train_options *o, const bool *given)
         o->diffusion_steps = ito_schedule_find(o->schedule)->level != NULL ? 0 : 1000;
     if (o->loss == NULL)
         o->loss = ito_variance_find(o->variance)->learned ? "hybrid" : "simple";
+    if (isnan(o->lr))
+        o->lr = ito_optimizer_find(o->optimizer)->lr;
+    if (o->decay == NULL)
+        o->decay = strncmp(o->optimizer, "schedule_free", 13) == 0 ? "constant" : "cosine";
 }
 
 /* Refuse options that the other options make useless. */

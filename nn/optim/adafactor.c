@@ -153,7 +153,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_adafactor = {
     .name = "adafactor",
-    .help = "Second moments by rows and columns alone: little state; steps relative to the weights",
+    .help = "second moments by rows and columns alone: little state; steps relative to the weights",
     .source = "Shazeer, Stern 2018, arXiv:1804.04235",
     .lr = 1e-2,
     .create = create,

@@ -37,7 +37,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_adagrad = {
     .name = "adagrad",
-    .help = "The gradient over the root of the sum of all its squares",
+    .help = "the gradient over the root of the sum of all its squares",
     .source = "Duchi, Hazan, Singer 2011",
     .lr = 1e-2,
     .create = create,

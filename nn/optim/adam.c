@@ -51,7 +51,7 @@ static ito_optimizer *create_adam(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_adam = {
     .name = "adam",
-    .help = "Means of the gradient and of its square decide each number's step",
+    .help = "means of the gradient and of its square decide each number's step",
     .source = "Kingma, Ba 2014, arXiv:1412.6980",
     .lr = 1e-3,
     .create = create_adam,

@@ -30,7 +30,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_lion = {
     .name = "lion",
-    .help = "The sign of a momentum: every number moves by the learning rate",
+    .help = "the sign of a momentum: every number moves by the learning rate",
     .source = "Chen et al. 2023, arXiv:2302.06675",
     .lr = 1e-4,
     .create = create,

@@ -148,7 +148,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_muon = {
     .name = "muon",
-    .help = "Momentum of matrices made orthogonal; AdamW for all other parameters",
+    .help = "momentum of matrices made orthogonal; AdamW for all other parameters",
     .source = "Jordan et al. 2024; Liu et al. 2025, arXiv:2502.16982",
     .lr = 1e-3,
     .create = create,

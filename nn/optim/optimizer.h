@@ -98,6 +98,9 @@ step_rates optimizer_rates(const ito_optimizer *o, int64_t i, double lr);
  * outside. False if one is NULL. */
 bool optimizer_later(ito_optimizer *o, ito_tensor *to, ito_tensor *value);
 
+/* Bytes of all blocks and tensors that it keeps; 0 for NULL. */
+int64_t optimizer_bytes(const ito_optimizer *o);
+
 /* Whether value is in [0, limit); if not, an error says so. */
 bool optimizer_in_range(const char *op, const char *what, double value, double limit);
 

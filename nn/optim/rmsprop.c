@@ -33,7 +33,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_rmsprop = {
     .name = "rmsprop",
-    .help = "The gradient over its root mean square",
+    .help = "the gradient over its root mean square",
     .source = "Hinton 2012, lecture 6",
     .lr = 1e-2,
     .create = create,

@@ -132,7 +132,7 @@ static ito_optimizer *create_sgd(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_schedule_free_sgd = {
     .name = "schedule_free_sgd",
-    .help = "Gradient descent at a constant rate, with a mean of its path in place of a schedule",
+    .help = "gradient descent at a constant rate, with a mean of its path in place of a schedule",
     .source = "Defazio et al. 2024, arXiv:2405.15682",
     .lr = 1.0,
     .create = create_sgd,

@@ -37,7 +37,7 @@ static ito_optimizer *create(ito_module *model)
 
 const ito_optimizer_algorithm ito_optimizer_sgd = {
     .name = "sgd",
-    .help = "Gradient descent; with momentum, in Nesterov's form too",
+    .help = "gradient descent; with momentum, in Nesterov's form too",
     .source = "Robbins, Monro 1951; Sutskever et al. 2013",
     .lr = 1e-3,
     .create = create,

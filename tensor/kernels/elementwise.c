@@ -204,10 +204,11 @@ V_FN vec hardswish_slope(vec x)
     return v_select(v_le(x, num(-3)), v_zero(), between);
 }
 
-/* (x t)' = t + x (1 - t^2) sigmoid(x) with t = w / (w + 2) as above, in terms of e. */
+/* (x t)' = t + x (1 - t^2) sigmoid(x) with t = w / (w + 2) as above, in terms of e. From 30 on it
+ * is 1 to the last bit. */
 V_FN vec mish_slope(vec x)
 {
-    vec near = v_min(num(20), x), e = v_exp(near), w = e * (e + num(2)), all = w + num(2);
+    vec near = v_min(num(30), x), e = v_exp(near), w = e * (e + num(2)), all = w + num(2);
     return w / all + near * num(4) * e * (num(1) + e) / (all * all);
 }
 

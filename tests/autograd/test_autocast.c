@@ -27,6 +27,30 @@ Test(autocast, products_run_in_bf16_and_sums_in_f32)
     cr_assert_eq(ito_dtype_of(ito_linear(x, w, NULL)), ITO_F32);
 }
 
+Test(autocast, attention_and_recurrent_steps_run_in_bf16)
+{
+    ito_tensor *x = f32(ITO_SHAPE(3, 4, 4), 1), *narrow = ito_cast(x, ITO_BF16), *h_n = NULL;
+    ito_tensor *mask = f32(ITO_SHAPE(4, 4), 2), *h = f32(ITO_SHAPE(1, 4, 2), 3);
+    ito_tensor *w[] = {f32(ITO_SHAPE(8, 4), 4), f32(ITO_SHAPE(8, 2), 5), f32(ITO_SHAPE(8), 6),
+                       f32(ITO_SHAPE(8), 7)};
+    ITO_AUTOCAST(ITO_BF16)
+    {
+        ito_tensor *y = ito_scaled_dot_product_attention(x, narrow, x, .attn_mask = mask);
+        cr_assert_eq(ito_dtype_of(y), ITO_BF16, "%s", ito_error());
+        assert_close(y,
+                     ito_scaled_dot_product_attention(narrow, narrow, narrow,
+                                                      .attn_mask = ito_cast(mask, ITO_BF16)),
+                     0, "attention");
+        y = ito_lstm(x, w, 4, .h_0 = h, .h_n = &h_n);
+        cr_assert_eq(ito_dtype_of(y), ITO_BF16, "%s", ito_error());
+        cr_assert_eq(ito_dtype_of(h_n), ITO_BF16);
+        assert_close(ito_lstm(narrow, w, 4, .h_0 = h), y, 0, "the next layer");
+    }
+    cr_assert_null(ito_scaled_dot_product_attention(x, narrow, x));
+    assert_error(ITO_ERR_DTYPE, "scaled_dot_product_attention: f32 [3, 4, 4] and bf16 [3, 4, 4] do "
+                                "not mix (see ito_cast)");
+}
+
 Test(autocast, two_types_meet_in_the_wider_one)
 {
     ito_tensor *x = f32(ITO_SHAPE(3, 4), 1), *narrow = ito_cast(x, ITO_BF16);

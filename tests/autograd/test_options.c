@@ -1,6 +1,6 @@
 /* Options of operations, sweeps and checks: each at the ends of what is legal, 0 above all, which
  * means 0; and the defaults. */
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -179,6 +179,54 @@ Test(options, a_negative_scale_of_attention_prefers_the_least_alike)
     ito_tensor *k = ito_from_data((double[]){-1, 1}, ITO_SHAPE(1, 2, 1), ITO_F64);
     double want = exp(1) / (exp(1) + exp(-1)) * -1 + exp(-1) / (exp(1) + exp(-1));
     assert_elements(ito_scaled_dot_product_attention(q, k, k, .scale = -1), &want, 1, 1e-15, "");
+}
+
+Test(options, attention_without_dropout_needs_no_generator_and_leaves_it_alone)
+{
+    ito_tensor *q = random_tensor(ITO_SHAPE(2, 4), -2, 2, 1);
+    ito_generator g = ito_generator_make(1, 2);
+    ito_tensor *y = ito_scaled_dot_product_attention(q, q, q, .dropout_p = 0, .generator = &g);
+    assert_close(y, ito_scaled_dot_product_attention(q, q, q), 0, "attention");
+    cr_assert_eq(g.offset, 0);
+    y = ito_scaled_dot_product_attention(q, q, q, .dropout_p = 1 - 1e-12, .generator = &g);
+    assert_elements(y, (double[8]){0}, 8, 0, "all are dropped");
+}
+
+Test(options, one_group_for_each_head_is_no_grouping)
+{
+    ito_tensor *q = random_tensor(ITO_SHAPE(2, 3, 4), -2, 2, 1);
+    assert_close(ito_scaled_dot_product_attention(q, q, q, .enable_gqa = true),
+                 ito_scaled_dot_product_attention(q, q, q), 0, "attention");
+}
+
+Test(options, a_rotary_embedding_has_base_10000_and_starts_at_0)
+{
+    ito_tensor *x = random_tensor(ITO_SHAPE(3, 4), -2, 2, 1);
+    assert_close(ito_rotary_embedding(x),
+                 ito_rotary_embedding(x, .base = 10000, .start = 0, .dims = 4), 0, "rotary");
+    assert_close(ito_rotary_embedding(ito_narrow(x, 0, 0, 1)), ito_narrow(x, 0, 0, 1), 0, "at 0");
+    assert_close(ito_rotary_embedding(x, .start = 7),
+                 ito_rotary_embedding(x, .positions = ito_arange(7, 10, 1, ITO_I64)), 0, "at 7");
+}
+
+Test(options, row_0_may_be_padding_and_rows_may_have_no_length)
+{
+    ito_tensor *weight = ito_requires_grad(ito_ones(ITO_SHAPE(2, 2), ITO_F64), true);
+    ito_tensor *index = ito_from_data((int64_t[]){0, 1}, ITO_SHAPE(1, 2), ITO_I64);
+    ito_tensor *y = ito_embedding(weight, index, .padding_idx = 0);
+    assert_elements(ito_grad(ito_sum(y), weight), (double[]){0, 0, 1, 1}, 4, 0, "embedding");
+    y = ito_embedding_bag(weight, index, .padding_idx = 0, .mode = ITO_BAG_SUM);
+    assert_elements(y, (double[]){1, 1}, 2, 0, "embedding_bag");
+    assert_elements(ito_embedding(weight, index, .max_norm = 0), (double[4]){0}, 4, 0, "max_norm");
+}
+
+Test(options, a_recurrent_network_has_a_layer_at_least)
+{
+    ito_tensor *x = ito_ones(ITO_SHAPE(2, 1, 3), ITO_F64);
+    cr_assert_null(ito_gru(x, NULL, 0, .num_layers = 0));
+    assert_error(ITO_ERR_ARGUMENT, "gru: 0 weights are not 4 for each of 0 layers and 1 direction");
+    cr_assert_null(ito_gru(x, NULL, 0, .num_layers = INT64_MAX, .bidirectional = true));
+    ito_error_clear();
 }
 
 Test(options, group_norm_without_eps_gives_unit_variance)

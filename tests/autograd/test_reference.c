@@ -2,7 +2,7 @@
  * result and the same gradients in f64. Cases that are no single operation here are composed of
  * several, which joins them. Every case of the file is in one of the lists below; README.md there
  * describes them. */
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "tensor/io/safetensors.h"
 #include "tests/autograd/op_check.h"
 

@@ -47,6 +47,16 @@ static ito_tensor *join(ito_tensor *x)
     return ito_cat(ITO_TENSORS(ito_silu(x), ito_gelu(x)), 1);
 }
 
+static ito_tensor *elu(ito_tensor *x)
+{
+    return ito_elu(x, .alpha = 2);
+}
+
+static ito_tensor *leaky(ito_tensor *x)
+{
+    return ito_leaky_relu(x);
+}
+
 static ito_tensor *gelu(ito_tensor *x)
 {
     return ito_gelu(x);
@@ -74,8 +84,9 @@ static ito_tensor *cut(ito_tensor *x)
 
 typedef ito_tensor *function(ito_tensor *x);
 
-static function *const cheap[] = {ito_silu, gelu, norm,    norm_silu, row_norm, root_norm,
-                                  drop,     join, enlarge, widen,     turn,     cut};
+static function *const cheap[] = {ito_silu, ito_mish,  ito_hardswish, elu,       leaky, gelu,
+                                  norm,     norm_silu, row_norm,      root_norm, drop,  join,
+                                  enlarge,  widen,     turn,          cut};
 
 /* y = h w for h = f(x), whose slope along w is h. */
 static ito_tensor *times_w(function *f, ito_tensor *x, ito_tensor **w)

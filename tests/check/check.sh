@@ -12,12 +12,13 @@ step() { # name, command...
 
 # A build directory of its own for each compiler, all of them under build/.
 build_in() { # directory, compiler, options...
-    [ -f "$1/build.ninja" ] || CC=$2 meson setup "$1" "${@:3}" || return
+    local cxx=${2/%gcc/g++}
+    [ -f "$1/build.ninja" ] || CC=$2 CXX=${cxx/%clang/clang++} meson setup "$1" "${@:3}" || return
     ninja -C "$1"
 }
 
 check_format() {
-    sources '*.c' '*.h' | xargs clang-format --dry-run -Werror
+    sources '*.c' '*.h' '*.cpp' '*.hpp' | xargs clang-format --dry-run -Werror
 }
 
 check_includes() {

@@ -39,15 +39,19 @@ text ~ /^#define ito_/ && text !~ /^#define ito_values/ && (text ~ /ITO_OPTIONS\
     failed = 1
 }
 
-text ~ /^typedef struct [a-z0-9_]+ \{$/ { type = $3; inside = 1; text = ""; next }
+text ~ /^typedef struct [a-z0-9_]+ \{$/ { type = $3; inside = 1; text = field = ""; next }
 /^}/ { inside = 0 }
-inside {
-    line = text
-    sub(/ ITO_DEFAULT\(.*/, ";", line)
-    if (match(line, /[a-z_0-9A-Z]+;/)) {
-        field = substr(line, RSTART, RLENGTH - 1)
+inside { # a field, over one line or several
+    field = field text
+    if (field ~ /;/) {
+        sub(/ *ITO_DEFAULT\(.*/, "", field)
+        sub(/;.*/, "", field)
+        if (match(field, /\(\*[a-z0-9_]+\)/)) # of a function
+            field = substr(field, RSTART + 2, RLENGTH - 3)
+        sub(/.*[ *]/, "", field)
         if (field != "reserved_")
             fields[type] = fields[type] " " field
+        field = ""
     }
 }
 

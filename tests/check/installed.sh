@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # What is installed suffices: a program compiles against the headers and ito.pc and runs with the
-# shared and with the static library.    installed.sh BUILD [programs]
+# shared and with the static library; so it does by the recipes of docs/cookbook.md for pkg-config, Meson
+# and CMake, and so does the one in C++, where these are there.    installed.sh BUILD [programs]
 # With "programs" so do those of examples/, from their sources and flags of pkg-config alone.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -69,6 +70,44 @@ END
     done
 }
 
+# The blocks of the cookbook with this fence.
+block() { awk -v fence="\`\`\`$1" '$0 == fence { on = 1; next } /^```/ { on = 0 } on' "$root/docs/cookbook.md"; }
+
+runs() { # program
+    local printed
+    printed=$(LD_LIBRARY_PATH=$libdir "$1") || fail "$1 fails"
+    [ "$printed" = "$(flags --modversion ito) 6" ] || fail "$1 prints $printed"
+}
+
+recipes() {
+    mkdir "$work/pc" "$work/recipe"
+    sed "s|^prefix=.*|prefix=$prefix|" "$pc" >"$work/pc/ito.pc"
+    cp "$work/small.c" "$work/recipe/program.c"
+    (
+        cd "$work/recipe"
+        export PKG_CONFIG_PATH=$work/pc
+        local command
+        command=$(sed -n 's/^    \(cc program\.c .*\)/\1/p' "$root/docs/cookbook.md")
+        [ -n "$command" ] || fail "no recipe for pkg-config"
+        eval "${command/#cc/"${cc[@]}"}"
+        runs ./program
+        block meson >meson.build
+        meson setup by-meson >said 2>&1 && ninja -C by-meson >>said 2>&1 || fail "Meson: $(cat said)"
+        runs by-meson/program
+        if command -v cmake >/dev/null; then
+            block cmake >CMakeLists.txt
+            cmake -B by-cmake >said 2>&1 && cmake --build by-cmake >>said 2>&1 || fail "CMake: $(cat said)"
+            runs by-cmake/program
+        fi
+        if command -v "${CXX:-c++}" >/dev/null; then
+            block cpp >program.cpp
+            "${CXX:-c++}" -std=c++17 -Wall -Wextra -Werror program.cpp \
+                $(pkg-config --cflags --libs ito) -o in-cpp
+            [ "$(LD_LIBRARY_PATH=$libdir ./in-cpp)" = $'learned\nrefused' ] || fail "the program in C++"
+        fi
+    )
+}
+
 # A program is a directory of examples/ with a main.c; its sources are there and in examples/common.
 program() { # name of the directory
     local source object objects=() kind
@@ -102,4 +141,5 @@ all_programs() {
 }
 
 small_program
+recipes
 [ "${2:-}" != programs ] || all_programs

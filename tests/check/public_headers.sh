@@ -46,6 +46,7 @@ for name in gcc clang g++ clang++; do
     suffix=c
     case $name in *++) suffix=cpp ;; esac
     for header in $headers; do
+        [ "$suffix,${header##*.}" != c,hpp ] || continue
         printf '#include <ito/%s>\n#include <ito/%s>\ntypedef int alone;\n' "$header" "$header" >"$work/alone.$suffix"
         (cd "$work" && ${compilers[$name]} "${warnings[@]}" -I. -fsyntax-only "alone.$suffix") || {
             echo "$header does not compile alone with $name" >&2

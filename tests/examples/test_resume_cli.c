@@ -1,5 +1,6 @@
 /* Stopping and going on: a run that is stopped and resumed ends in the same bytes as one that was
  * not. */
+#include "models/ddpm/choices.h"
 #include "tests/examples/cli.h"
 
 #include <criterion/criterion.h>
@@ -34,6 +35,40 @@ Test(cli_resume, a_resumed_run_ends_in_the_same_bytes)
     cr_assert_eq(count_lines(log), 10);
     succeeds(run("train --out parts --resume"));
     cr_assert_not_null(strstr(complained, "10 steps done"));
+}
+
+/* Each optimiser trains and goes on; a run from before there was a choice is one of Adam. */
+Test(cli_resume, every_optimizer_goes_on_to_the_bit)
+{
+    int64_t n;
+    const ito_choice *const *all = ito_choices("optimizer", &n);
+    for (int64_t i = 0; i < n; i++) {
+        char arguments[200];
+        cr_assert_eq(system("rm -rf a b"), 0);
+        snprintf(arguments, sizeof arguments, "--optimizer %s --lr 1e-3 --steps 4 " QUIET " ",
+                 all[i]->name);
+        train_tiny("a", arguments);
+        strcat(arguments, "--stop-at 2 ");
+        train_tiny("b", arguments);
+        succeeds(run("train --out b --resume"));
+        cr_expect(same_file("a/checkpoints/step-4/ema.safetensors",
+                            "b/checkpoints/step-4/ema.safetensors"),
+                  "%s", all[i]->name);
+        cr_expect(same_file("a/checkpoints/step-4/optimizer.safetensors",
+                            "b/checkpoints/step-4/optimizer.safetensors"),
+                  "%s", all[i]->name);
+        cr_expect_eq(strcmp(all[i]->name, "schedule_free_adamw") == 0 ||
+                         strcmp(all[i]->name, "schedule_free_sgd") == 0,
+                     system("grep -q '\"decay\":.*\"constant\"' a/config.json") == 0, "%s",
+                     all[i]->name);
+    }
+    cr_assert_eq(system("rm -rf a b"), 0);
+    train_tiny("a", "--steps 4 --stop-at 2 " QUIET);
+    cr_assert_eq(system("sed -i '/\"optimizer\":/d' a/config.json"), 0);
+    succeeds(run("train --out a --resume"));
+    is_usage_error("train --out a --resume --optimizer lion", "--optimizer: it differs");
+    is_usage_error("train --data npy:data.npy --out c --optimizer adm " TINY,
+                   "--optimizer: \"adm\" is none of adam|adamw|");
 }
 
 Test(cli_resume, minutes_become_a_number_of_steps_that_the_run_keeps)

@@ -3,6 +3,7 @@
 #include "autograd/ops.h"
 #include "nn/checkpoint.h"
 #include "nn/layers.h"
+#include "nn/layers_recurrent.h"
 #include "tests/nn/nn_check.h"
 
 #include <math.h>
@@ -54,6 +55,32 @@ Test(layers_f64, conv2d_has_the_right_gradients)
                                             .padding = 1, .groups = 2, .dtype = ITO_F64);
     cr_expect(ito_is_channels_last(l->weight));
     check_gradients(&l->base, random_f64(ITO_SHAPE(1, 2, 4, 5)));
+}
+
+Test(layers_f64, convolutions_of_all_kinds_have_the_right_gradients)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    check_gradients(&ito_conv1d_create(NULL, "", 2, 2, 3, .generator = &g, .padding = 1,
+                                       .padding_mode = ITO_PADDING_REFLECT, .dtype = ITO_F64)
+                         ->base,
+                    random_f64(ITO_SHAPE(1, 2, 5)));
+    check_gradients(&ito_conv3d_create(NULL, "", 1, 2, 2, .generator = &g, .dtype = ITO_F64)->base,
+                    random_f64(ITO_SHAPE(1, 1, 3, 2, 3)));
+    check_gradients(&ito_conv_transpose2d_create(NULL, "", 2, 2, 2, .generator = &g, .stride = 2,
+                                                 .output_padding = 1, .dtype = ITO_F64)
+                         ->base,
+                    random_f64(ITO_SHAPE(1, 2, 2, 3)));
+}
+
+Test(layers_f64, recurrent_networks_have_the_right_gradients)
+{
+    ito_generator g = ito_generator_make(1, 0);
+    check_gradients(&ito_lstm_create(NULL, "", 2, 2, .generator = &g, .dtype = ITO_F64)->base,
+                    random_f64(ITO_SHAPE(3, 2, 2)));
+    check_gradients(
+        &ito_gru_create(NULL, "", 2, 2, .generator = &g, .bidirectional = true, .dtype = ITO_F64)
+             ->base,
+        random_f64(ITO_SHAPE(3, 1, 2)));
 }
 
 Test(layers_f64, norms_have_the_right_gradients)

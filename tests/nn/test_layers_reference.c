@@ -4,11 +4,13 @@
 #include "autograd/ops.h"
 #include "nn/layers.h"
 #include "nn/layers_mp.h"
+#include "nn/layers_recurrent.h"
 #include "nn/layers_transformer.h"
 #include "nn/parametrise.h"
 #include "tests/autograd/op_check.h"
 #include "tests/nn/nn_check.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Sums of at most a few hundred products of magnitude 4, each rounded to 2^-53 on either side in an
@@ -153,7 +155,39 @@ LAYER(encoder, ito_transformer_encoder_create(NULL, "", 6, 2, 2, SIZES, .norm = 
 LAYER(decoder, ito_transformer_decoder_create(NULL, "", 6, 2, 2, SIZES, .norm = true, F64))
 CALL(decoder, ito_transformer_decoder_forward((ito_transformer_stack *)m, in[0], in[1]))
 
+/* ---- recurrent networks ---------------------------------------------------------------------- */
+
+LAYER(lstm, ito_lstm_create(NULL, "", 3, 4, .num_layers = 2, .bidirectional = true, F64))
+LAYER(gru, ito_gru_create(NULL, "", 3, 4, .num_layers = 2, .batch_first = true, F64))
+LAYER(gru_alone, ito_gru_create(NULL, "", 3, 4, .bias = false, .bidirectional = true, F64))
+LAYER(rnn_relu, ito_rnn_create(NULL, "", 3, 4, .relu = true, F64))
+LAYER(rnn_tanh, ito_rnn_create(NULL, "", 3, 4, F64))
+
+static ito_tensor *flat(ito_tensor *x)
+{
+    return ito_reshape(x, -1);
+}
+
+/* The result and the last states in a row. */
+static ito_tensor *call_recurrent(ito_module *m, ito_tensor *const *in)
+{
+    ito_recurrent_layer *l = (ito_recurrent_layer *)m;
+    bool lstm = l->gates == 4;
+    ito_tensor *h = NULL, *c = NULL;
+    ito_tensor *y = ito_recurrent_forward(l, in[0], .h_0 = in[1], .c_0 = in[2], .h_n = &h,
+                                          .c_n = lstm ? &c : NULL);
+    if (y == NULL)
+        return NULL;
+    return lstm ? ito_cat(ITO_TENSORS(flat(y), flat(h), flat(c)), 0)
+                : ito_cat(ITO_TENSORS(flat(y), flat(h)), 0);
+}
+
 static const layer_case cases[] = {
+    {"lstm", make_lstm, call_recurrent},
+    {"gru", make_gru, call_recurrent},
+    {"gru_alone", make_gru_alone, call_recurrent},
+    {"rnn_relu", make_rnn_relu, call_recurrent},
+    {"rnn_tanh", make_rnn_tanh, call_recurrent},
     {"conv1d", make_conv1d, NULL},
     {"conv1d_same", make_conv1d_same, NULL},
     {"conv2d_axes", make_conv2d_axes, NULL},
@@ -275,7 +309,8 @@ static void check_state(const layer_case *c, const ito_module *m)
         ito_tensor *want = named(c->name, "after", state->names[i]);
         want = want != NULL ? want : named(c->name, "state", state->names[i]);
         snprintf(what, sizeof what, "%s: %s afterwards", c->name, state->names[i]);
-        assert_close(state->tensors[i], want, tolerance, what);
+        assert_close(ito_cast(state->tensors[i], ITO_F64), ito_cast(want, ITO_F64), tolerance,
+                     what);
     }
     ito_named_tensors_free(parameters);
     ito_named_tensors_free(state);

@@ -2,6 +2,7 @@
 #include "autograd/ops.h"
 #include "nn/layers.h"
 #include "nn/layers_mp.h"
+#include "nn/layers_recurrent.h"
 #include "nn/optim.h"
 #include "nn/parametrise.h"
 #include "nn/summary.h"
@@ -104,6 +105,16 @@ Test(summary, attention_and_matrix_products_count_their_products)
     t = totals_of(&gram->base, ito_ones(ITO_SHAPE(2, 3, 4), ITO_F32));
     cr_expect_eq(t.flops, 2 * 9 * 2 * 4, "%g", t.flops);
     ito_module_free(&gram->base);
+}
+
+/* An LSTM over 5 steps of 2: 160 gates of 3 products with x, a bias, and 4 products with h. */
+Test(summary, recurrent_networks_count_their_products)
+{
+    ito_recurrent_layer *l = ito_lstm_create(NULL, "", 3, 4);
+    ito_summary_totals t = totals_of(&l->base, ito_ones(ITO_SHAPE(5, 2, 3), ITO_F32));
+    cr_expect_eq(t.flops, 160 * (6 + 1 + 8), "%g", t.flops);
+    cr_expect_eq(t.parameters, 16 * (3 + 4 + 2));
+    ito_module_free(&l->base);
 }
 
 /* Weights that are computed, in flattened memory. */

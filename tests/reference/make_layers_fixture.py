@@ -252,6 +252,28 @@ def transformers():
     case("decoder", nn.TransformerDecoder(layer, 2, nn.LayerNorm(6)), x(4, 3, 6), x(5, 3, 6))
 
 
+def recurrent():
+    def all_of(m, a, *states):
+        states = states[0] if len(states) == 1 else states or None
+        output, last = m(a, states)
+        last = last if isinstance(last, tuple) else (last,)
+        return torch.cat([t.flatten() for t in (output, *last)])
+
+    nn = torch.nn
+    case(
+        "lstm",
+        nn.LSTM(3, 4, num_layers=2, bidirectional=True),
+        x(5, 2, 3),
+        x(4, 2, 4),
+        x(4, 2, 4),
+        call=all_of,
+    )
+    case("gru", nn.GRU(3, 4, num_layers=2, batch_first=True), x(2, 5, 3), x(2, 2, 4), call=all_of)
+    case("gru_alone", nn.GRU(3, 4, bias=False, bidirectional=True), x(5, 3), call=all_of)
+    case("rnn_relu", nn.RNN(3, 4, nonlinearity="relu"), x(5, 2, 3), call=all_of)
+    case("rnn_tanh", nn.RNN(3, 4), x(5, 2, 3), call=all_of)
+
+
 if __name__ == "__main__":
     torch.set_default_dtype(torch.float64)
     torch.use_deterministic_algorithms(True)
@@ -260,6 +282,7 @@ if __name__ == "__main__":
     convolutions()
     attention()
     transformers()
+    recurrent()
     arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
     made = "torch %s, numpy %s, safetensors %s, Python %s" % (
         torch.__version__.split("+")[0],

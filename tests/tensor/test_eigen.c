@@ -170,3 +170,42 @@ Test(eigen, does_not_depend_on_the_number_of_threads)
     free(first_values);
     free(a);
 }
+
+/* ---- orthonormal bases ---- */
+
+enum { MOST = 20 };
+
+/* Rows of q are orthonormal, and row i of a has nothing beyond row i of q. */
+static void expect_basis(const double *a, int64_t n)
+{
+    double work[MOST * MOST], q[MOST * MOST];
+    memcpy(work, a, (size_t)(n * n) * sizeof *a);
+    cr_assert_eq(orthonormal_rows(work, n, q), ITO_OK, "%s", ito_error());
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double product = 0, beyond = 0;
+            for (int64_t k = 0; k < n; k++) {
+                product += q[i * n + k] * q[j * n + k];
+                beyond += a[i * n + k] * q[j * n + k];
+            }
+            cr_expect(fabs(product - (i == j)) < 1e-13, "%g", product);
+            cr_expect(j <= i || fabs(beyond) < 1e-12, "row %d beyond %d: %g", (int)i, (int)j,
+                      beyond);
+        }
+}
+
+Test(eigen, orthonormal_rows_span_what_was_given)
+{
+    ito_generator g = ito_generator_make(3, 0);
+    for (int64_t n = 0; n <= MOST; n++) {
+        double a[MOST * MOST];
+        for (int64_t i = 0; i < n * n; i++)
+            a[i] = ito_uniform(&g) - 0.5;
+        expect_basis(a, n);
+        for (int64_t i = 0; n > 2 && i < n; i++) /* rows that depend on each other, and zeros */
+            a[2 * n + i] = a[i] - a[n + i];
+        for (int64_t i = 0; n > 3 && i < n; i++)
+            a[3 * n + i] = 0;
+        expect_basis(a, n);
+    }
+}

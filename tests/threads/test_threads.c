@@ -26,7 +26,7 @@ __attribute__((format(printf, 2, 3), noreturn)) static void fail(int line, const
 
 /* ---- what is compared ------------------------------------------------------------------------ */
 
-enum { MOST = 80 }; /* results */
+enum { MOST = 100 }; /* results */
 
 typedef struct outcome {
     const char *what[MOST];
@@ -156,10 +156,17 @@ static void attentions(outcome *o)
                             leaf(&g, ITO_SHAPE(heads, length, 16))};
         ito_tensor *y = ito_scaled_dot_product_attention(in[0], in[1], in[2]);
         keep_all(o, "attention", y, in, 3);
+        ito_tensor *masked[] = {in[0], in[1], in[2], leaf(&g, ITO_SHAPE(length, length))};
+        y = ito_scaled_dot_product_attention(in[0], in[1], in[2], .attn_mask = masked[3],
+                                             .is_causal = true, .dropout_p = 0.1, .generator = &g);
+        keep_all(o, "attention, masked", y, masked, 4);
         ito_tensor *ones = ito_scaled_dot_product_attention(in[0], in[1], ito_ones_like(in[2]));
         CHECK(close_to(ito_item(ito_max(ones)), 1) && close_to(ito_item(ito_min(ones)), 1),
               "attention: the weights do not add up to 1");
     }
+    ito_tensor *x = leaf(&g, ITO_SHAPE(5, 70, 40));
+    ito_tensor *w[] = {leaf(&g, ITO_SHAPE(120, 40)), leaf(&g, ITO_SHAPE(120, 30))};
+    keep_all(o, "lstm", ito_lstm(x, w, 2, .bias = false), w, 2);
     ito_tensor *logits = leaf(&g, ITO_SHAPE(1500, 100));
     keep_all(o, "log_softmax", ito_log_softmax(logits, 1), &logits, 1);
 }
@@ -187,8 +194,7 @@ static void elements(outcome *o)
     ito_generator mask = ito_generator_make(5, 1);
     keep_all(o, "dropout", ito_dropout(x, 0.3, &mask), &x, 1);
     ito_tensor *target = ito_rand(&g, ITO_SHAPE(N), ITO_F32);
-    keep(o, "binary_cross_entropy_with_logits",
-         ito_binary_cross_entropy_with_logits(x, target));
+    keep(o, "binary_cross_entropy_with_logits", ito_binary_cross_entropy_with_logits(x, target));
     ito_zero_grad(x);
     keep_all(o, "mse_loss", ito_mse_loss(x, target), &x, 1);
     ito_tensor *table = leaf(&g, ITO_SHAPE(370, 400)), *columns = ito_transpose(table, 0, 1);

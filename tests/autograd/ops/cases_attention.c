@@ -1,6 +1,6 @@
 /* Attention against the definition in long double, its fused gradients against the composite
  * form's. */
-#include "autograd/ops_attention.h"
+#include "autograd/ops.h"
 #include "autograd/transforms.h"
 #include "tests/autograd/op_check.h"
 

@@ -1,4 +1,5 @@
 /* Cases of the operations on two arrays that broadcast: arithmetic and comparisons. */
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -402,4 +403,65 @@ Test(ops_binary, large_arrays_are_covered_once)
         }
     }
     ito_set_threads(before);
+}
+
+/* ---- further functions: their rows have gradients ----------------------------------------------
+ */
+
+static const double inf = HUGE_VAL, nan_ = NAN;
+
+Test(ops_binary, angles_and_lengths_at_the_origin_and_far_away)
+{
+    exactly("atan2", ito_atan2, 3, (double[]){0, 0, 1}, (double[]){0, -1, 0},
+            (double[]){0, M_PI, M_PI_2}, (double[]){0, -1, 0}, (double[]){0, 0, -1});
+    exactly("hypot", ito_hypot, 4, (double[]){3, inf, 0x3p600, 0}, (double[]){4, nan_, 0x4p600, 0},
+            (double[]){5, inf, 0x5p600, 0}, NULL, NULL);
+}
+
+Test(ops_binary, sums_of_exponentials_do_not_overflow)
+{
+    exactly("logaddexp", ito_logaddexp, 5, (double[]){inf, -inf, 1000, -inf, nan_},
+            (double[]){inf, -inf, 1, 2, 0}, (double[]){inf, -inf, 1000, 2, nan_}, NULL, NULL);
+    exactly("logaddexp", ito_logaddexp, 2, (double[]){1000, 0}, (double[]){-1000, 0},
+            (double[]){1000, M_LN2}, (double[]){1, 0.5}, (double[]){0, 0.5});
+}
+
+Test(ops_binary, xlogy_is_0_at_0)
+{
+    exactly("xlogy", ito_xlogy, 5, (double[]){0, 0, 0, 0, 2}, (double[]){0, -1, inf, nan_, 0},
+            (double[]){0, 0, 0, nan_, -inf}, NULL, NULL);
+    exactly("xlogy", ito_xlogy, 3, (double[]){0, 0, 2}, (double[]){0, 1, 1}, (double[]){0, 0, 0},
+            (double[]){0, 0, 0}, (double[]){0, 0, 2});
+}
+
+Test(ops_binary, rests_have_the_sign_of_one_of_two)
+{
+    double a[] = {5, -5, 5, -1, inf, 5, 6, -3}, b[] = {3, 3, 0, inf, 2, -3, -3, 3};
+    exactly("fmod", ito_fmod, 8, a, b, (double[]){2, -2, nan_, -1, nan_, 2, 0, 0}, NULL, NULL);
+    exactly("remainder", ito_remainder, 8, a, b, (double[]){2, 1, nan_, inf, nan_, -1, 0, 0}, NULL,
+            NULL);
+    exactly("floor_divide", ito_floor_divide, 8, a, b, (double[]){1, -2, inf, -1, nan_, -2, -2, -1},
+            NULL, NULL);
+    exactly("floor_divide", ito_floor_divide, 2, (double[]){1, -0.0}, (double[]){0.1, 3},
+            (double[]){9, 0}, NULL, NULL); /* the quotient of 1 and 0.1 is 10 after rounding */
+    exactly("copysign", ito_copysign, 4, (double[]){0, 1, -2, 3}, (double[]){-1, -0.0, 5, 5},
+            (double[]){0, -1, 2, 3}, (double[]){0, -1, -1, 1}, (double[]){0, 0, 0, 0});
+}
+
+Test(ops_binary, integers_divide_without_overflow)
+{
+    ito_scope_begin();
+    ito_tensor *least = ito_from_data((int32_t[]){INT32_MIN}, ITO_SHAPE(1), ITO_I32);
+    ito_tensor *minus = ito_scalar(-1, ITO_I32);
+    assert_elements(ito_floor_divide(least, minus), (double[]){INT32_MIN}, 1, 0, "wraps");
+    assert_elements(ito_remainder(least, minus), (double[]){0}, 1, 0, "remainder");
+    assert_elements(ito_fmod(least, minus), (double[]){0}, 1, 0, "fmod");
+    ito_tensor *wide = ito_from_data((int64_t[]){INT64_MIN}, ITO_SHAPE(1), ITO_I64);
+    ito_tensor *quotient = ito_floor_divide(wide, ito_scalar(-1, ITO_I64));
+    cr_assert_eq(*(const int64_t *)ito_const_data(quotient), INT64_MIN);
+    ito_tensor *bytes = ito_from_data((uint8_t[]){200, 7}, ITO_SHAPE(2), ITO_U8);
+    ito_tensor *divisor = ito_scalar(255, ITO_U8);
+    assert_elements(ito_floor_divide(bytes, divisor), (double[]){0, 0}, 2, 0, "u8");
+    assert_elements(ito_bitwise_not(bytes), (double[]){55, 248}, 2, 0, "not of u8");
+    ito_scope_end();
 }

@@ -1,4 +1,5 @@
 /* Losses, against sums in plain double loops written from their definitions. */
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -220,4 +221,111 @@ Test(ops_loss, cross_entropy_is_minus_the_log_of_the_right_class)
                             .shape = {ITO_SHAPE(4, 3)},
                             .roundings = 5, /* of a logarithm up to 4, and of the mean */
                             .gradient_roundings = 4});
+}
+
+/* d^2 / 2 is as curved at 0 as elsewhere. */
+Test(ops_loss, huber_is_curved_at_an_error_of_0)
+{
+    for (double d = -0.5; d <= 0.5; d += 0.25) {
+        ito_scope_begin();
+        ito_tensor *x = ito_requires_grad(ito_full(ITO_SHAPE(4), d, ITO_F64), true);
+        ito_tensor *y = ito_huber_loss(x, ito_zeros(ITO_SHAPE(4), ITO_F64));
+        ito_tensor *dx = ito_grad(y, x, .create_graph = true);
+        double want[] = {0.25, 0.25, 0.25, 0.25};
+        assert_elements(ito_grad(ito_sum(dx), x), want, 4, 1e-15, "second derivative");
+        ito_scope_end();
+    }
+}
+
+Test(ops_loss, ignored_targets_do_not_count)
+{
+    ito_scope_begin();
+    double log_p[] = {-HUGE_VAL, 0, -1, -2}; /* a target that is ignored may be impossible */
+    ito_tensor *x = ito_requires_grad(ito_from_data(log_p, ITO_SHAPE(2, 2), ITO_F64), true);
+    ito_tensor *target = ito_from_data((int64_t[]){-100, 1}, ITO_SHAPE(2), ITO_I64);
+    ito_tensor *each = ito_nll_loss(x, target, .reduction = ITO_REDUCTION_NONE);
+    assert_elements(each, (double[]){0, 2}, 2, 0, "none");
+    ito_tensor *mean = ito_nll_loss(x, target);
+    cr_assert_eq(ito_item(mean), 2);
+    assert_elements(ito_grad(mean, x), (double[]){0, 0, 0, -1}, 4, 0, "gradient");
+    target = ito_full(ITO_SHAPE(2), -100, ITO_I64);
+    cr_assert(isnan(ito_item(ito_nll_loss(x, target))), "the mean of none");
+    cr_assert_eq(ito_item(ito_nll_loss(x, target, .reduction = ITO_REDUCTION_SUM)), 0);
+    target = ito_from_data((int64_t[]){5, 1}, ITO_SHAPE(2), ITO_I64);
+    cr_assert_eq(ito_item(ito_nll_loss(x, target, .ignore_index = 5)), 2);
+    cr_assert_null(ito_nll_loss(x, target));
+    assert_error(ITO_ERR_RANGE, "nll_loss: index 5 at [0] is outside 0..1");
+    ito_scope_end();
+}
+
+Test(ops_loss, certain_probabilities_have_finite_losses)
+{
+    ito_scope_begin();
+    ito_tensor *p = ito_from_data((double[]){0, 1, 0, 1}, ITO_SHAPE(4), ITO_F64);
+    ito_tensor *t = ito_from_data((double[]){1, 0, 0, 1}, ITO_SHAPE(4), ITO_F64);
+    p = ito_requires_grad(p, true);
+    ito_tensor *y = ito_binary_cross_entropy(p, t, .reduction = ITO_REDUCTION_NONE);
+    assert_elements(y, (double[]){100, 100, 0, 0}, 4, 0, "loss");
+    assert_elements(ito_grad(ito_sum(y), p), (double[]){-1e12, 1e12, 0, 0}, 4, 0, "gradient");
+    cr_assert_null(ito_binary_cross_entropy(ito_full(ITO_SHAPE(4), NAN, ITO_F64), t));
+    assert_error(ITO_ERR_RANGE, "binary_cross_entropy: the probability nan is outside 0..1");
+    ito_tensor *log_p = ito_full(ITO_SHAPE(2), -1, ITO_F64);
+    ito_tensor *half = ito_from_data((double[]){0, 0.5}, ITO_SHAPE(2), ITO_F64);
+    double want[] = {0, 0.5 * log(0.5) + 0.5};
+    assert_elements(ito_kl_div(log_p, half, .reduction = ITO_REDUCTION_NONE), want, 2, 1e-15,
+                    "kl_div");
+    ito_scope_end();
+}
+
+/* The variance counts as eps, its gradient as if it were free (PyTorch's choice: it can grow
+ * again).
+ */
+Test(ops_loss, small_variances_are_raised)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_full(ITO_SHAPE(1), 1, ITO_F64), *y = ito_zeros(ITO_SHAPE(1), ITO_F64);
+    ito_tensor *v = ito_requires_grad(ito_full(ITO_SHAPE(1), 0.1, ITO_F64), true);
+    ito_tensor *loss = ito_gaussian_nll_loss(x, y, v, .eps = 0.5);
+    cr_assert_float_eq(ito_item(loss), 0.5 * (log(0.5) + 2), 1e-15);
+    assert_elements(ito_grad(loss, v), (double[]){-1}, 1, 1e-15, "gradient");
+    ito_scope_end();
+}
+
+/* Against the sum over every way to spread two labels over three frames: ab-, a-b, -ab, aab, abb;
+ * equal labels need a blank between them. */
+Test(ops_loss, ctc_sums_over_all_paths)
+{
+    ito_scope_begin();
+    ito_tensor *p = ito_softmax(random_tensor(ITO_SHAPE(3, 3), -2, 2, 4), 1), *none;
+    const double *q = ito_const_data(p);
+    double a[] = {q[1], q[4], q[7]}, b[] = {q[2], q[5], q[8]}, blank[] = {q[0], q[3], q[6]};
+    double ab = a[0] * b[1] * blank[2] + a[0] * blank[1] * b[2] + blank[0] * a[1] * b[2] +
+                a[0] * a[1] * b[2] + a[0] * b[1] * b[2];
+    double aa = a[0] * blank[1] * a[2];
+    ito_tensor *frames = ito_scalar(3, ITO_I64), *two = ito_scalar(2, ITO_I64);
+    ito_tensor *labels = ito_from_data((int64_t[]){1, 2}, ITO_SHAPE(2), ITO_I64);
+    ito_tensor *equal = ito_full(ITO_SHAPE(2), 1, ITO_I64);
+    none = ito_scalar(0, ITO_I64);
+    double got =
+        ito_item(ito_ctc_loss(ito_log(p), labels, frames, two, .reduction = ITO_REDUCTION_SUM));
+    cr_assert_float_eq(got, -log(ab), 1e-14);
+    got = ito_item(ito_ctc_loss(ito_log(p), labels, frames, two));
+    cr_assert_float_eq(got, -log(ab) / 2, 1e-14);
+    got = ito_item(ito_ctc_loss(ito_log(p), equal, frames, two, .reduction = ITO_REDUCTION_SUM));
+    cr_assert_float_eq(got, -log(aa), 1e-14);
+    got = ito_item(ito_ctc_loss(ito_log(p), equal, frames, none));
+    cr_assert_float_eq(got, -log(blank[0] * blank[1] * blank[2]), 1e-14);
+    ito_scope_end();
+}
+
+Test(ops_loss, ctc_without_a_path_is_infinite)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_requires_grad(random_tensor(ITO_SHAPE(2, 3), -2, 2, 4), true);
+    ito_tensor *frames = ito_scalar(2, ITO_I64), *labels = ito_full(ITO_SHAPE(2), 1, ITO_I64);
+    ito_tensor *y = ito_ctc_loss(x, labels, frames, frames);
+    cr_assert_eq(ito_item(y), HUGE_VAL);
+    assert_elements(ito_grad(y, x), (double[6]){0}, 6, 0, "gradient");
+    cr_assert_eq(ito_item(ito_ctc_loss(x, labels, frames, frames, .zero_infinity = true)), 0);
+    ito_scope_end();
 }

@@ -1,5 +1,5 @@
 /* Recurrent networks: all outputs of layers in two directions, against single cells. */
-#include "autograd/ops_recurrent.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* Cases of the reductions and what is composed of them. */
-#include "autograd/ops_reduce.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>
@@ -125,8 +125,8 @@ static void error_checks(const reduce_case *c)
 }
 
 /* roundings and gradient_roundings: in bf16, see op_check.h. */
-static void check(const char *name, reduce_fn *f, oracle_fn *oracle,
-                  double correction, int roundings, int gradient_roundings)
+static void check(const char *name, reduce_fn *f, oracle_fn *oracle, double correction,
+                  int roundings, int gradient_roundings)
 {
     reduce_case c = {.name = name,
                      .f = f,
@@ -295,8 +295,10 @@ Test(ops_reduce, var)
 {
     /* The mean, the difference, the square (twice the difference's), the sum. */
     check("var", ito_var_with, biased_var, 0, 5, 5);
-    reduce_case c = {
-        .name = "var", .f = ito_var_with, .oracle = var, .options = ITO_OPTIONS(ito_reduce_options)};
+    reduce_case c = {.name = "var",
+                     .f = ito_var_with,
+                     .oracle = var,
+                     .options = ITO_OPTIONS(ito_reduce_options)};
     ito_scope_begin();
     forward_checks(c, ITO_F64, f64_tolerance);
     ito_tensor *x = ito_add_scalar(random_tensor(ITO_SHAPE(1000), -1, 1, 1), 1e6);

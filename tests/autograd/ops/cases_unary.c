@@ -1,5 +1,6 @@
 /* Cases of the functions of one array: each meets libm in double on dense, strided, empty and
  * zero-dimensional inputs, then the checks that every operation passes. */
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 #include "tensor/kernels/kernels.h"
 #include "tests/autograd/op_check.h"
@@ -70,23 +71,28 @@ static void lanes_are_independent(const unary_case *c, ito_dtype dtype)
     }
 }
 
+static void meets_libm(const unary_case *c)
+{
+    ito_scope_begin();
+    forward_checks(c, ITO_F64, f64_tolerance);
+    forward_checks(c, ITO_F32, f32_tolerance);
+    lanes_are_independent(c, ITO_F32);
+    lanes_are_independent(c, ITO_F64);
+    lanes_are_independent(c, ITO_BF16);
+    cr_assert_null(c->f(ito_zeros(ITO_SHAPE(2), ITO_F16)));
+    cr_assert(strstr(ito_error_message(), ": takes f32, f64 or bf16, not f16 (see ito_cast)") !=
+              NULL);
+    ito_error_clear();
+    ito_scope_end();
+}
+
 /* roundings: in bf16, of what the rule of differentiation takes and of each of its steps; a sum of
  * two terms counts those of both. */
 static void check(const char *name, unary_fn *f, oracle_fn *oracle, double low, double high,
                   int roundings)
 {
     unary_case c = {name, f, oracle, low, high};
-    ito_scope_begin();
-    forward_checks(&c, ITO_F64, f64_tolerance);
-    forward_checks(&c, ITO_F32, f32_tolerance);
-    lanes_are_independent(&c, ITO_F32);
-    lanes_are_independent(&c, ITO_F64);
-    lanes_are_independent(&c, ITO_BF16);
-    cr_assert_null(f(ito_zeros(ITO_SHAPE(2), ITO_F16)));
-    cr_assert(strstr(ito_error_message(), ": takes f32, f64 or bf16, not f16 (see ito_cast)") !=
-              NULL);
-    ito_error_clear();
-    ito_scope_end();
+    meets_libm(&c);
     op_check_run((op_check){.what = name,
                             .f = apply,
                             .context = &c,
@@ -394,6 +400,189 @@ void case_scale_shift(void)
     cr_assert_str_eq(ito_error_message(),
                      "add_scalar: takes f32, f64 or bf16, not bool (see ito_cast)");
     ito_error_clear();
+    ito_scope_end();
+}
+
+/* ---- functions whose gradients are checked by rows ----------------------------------------------
+ */
+
+static double mish(double x)
+{
+    return x * tanh(log1p(exp(x)));
+}
+static ito_tensor *gelu_by_tanh(ito_tensor *x)
+{
+    return ito_gelu(x, .approximate = ITO_GELU_TANH);
+}
+static double gelu_tanh(double x)
+{
+    return x / 2 * (1 + tanh(sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
+}
+static double hardswish(double x)
+{
+    return x * fmin(fmax(x + 3, 0), 6) / 6;
+}
+static ito_tensor *elu_of_2(ito_tensor *x)
+{
+    return ito_elu(x, .alpha = 2);
+}
+static double elu(double x)
+{
+    return x > 0 ? x : 2 * expm1(x);
+}
+static ito_tensor *leaky(ito_tensor *x)
+{
+    return ito_leaky_relu(x, .negative_slope = 0.2);
+}
+static double leaky_relu(double x)
+{
+    return x > 0 ? x : 0.2 * x;
+}
+
+Test(ops_unary, further_functions_meet_libm)
+{
+    static const unary_case cases[] = {
+        {"tan", ito_tan, tan, -1.3, 1.3},
+        {"asin", ito_asin, asin, -1, 1},
+        {"acos", ito_acos, acos, -1, 1},
+        {"atan", ito_atan, atan, -9, 9},
+        {"sinh", ito_sinh, sinh, -2, 2},
+        {"cosh", ito_cosh, cosh, -2, 2},
+        {"asinh", ito_asinh, asinh, -9, 9},
+        {"acosh", ito_acosh, acosh, 1, 9},
+        {"atanh", ito_atanh, atanh, -0.9, 0.9},
+        {"exp2", ito_exp2, exp2, -3, 3},
+        {"log2", ito_log2, log2, 0.1, 9},
+        {"log10", ito_log10, log10, 0.1, 9},
+        {"erfc", ito_erfc, erfc, -3, 3},
+        {"ceil", ito_ceil, ceil, -3, 3},
+        {"trunc", ito_trunc, trunc, -3, 3},
+        {"mish", ito_mish, mish, -5, 5},
+        {"gelu", gelu_by_tanh, gelu_tanh, -4, 4},
+        {"hardswish", ito_hardswish, hardswish, -5, 5},
+        {"elu", elu_of_2, elu, -4, 4},
+        {"leaky_relu", leaky, leaky_relu, -4, 4},
+        {"lgamma", ito_lgamma, lgamma, 0.5, 4},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        meets_libm(&cases[i]);
+}
+
+Test(ops_unary, ends_and_poles)
+{
+    const double inf = HUGE_VAL, nan = NAN;
+    EXACTLY(ito_asin, ((double[]){1.5, 0, nan}), ((double[]){nan, 0, nan}));
+    EXACTLY(ito_acos, ((double[]){1, -1.5}), ((double[]){0, nan}));
+    EXACTLY(ito_cosh, ((double[]){0, inf, -inf, 1000}), ((double[]){1, inf, inf, inf}));
+    EXACTLY(ito_sinh, ((double[]){0, inf, -inf, -1000}), ((double[]){0, inf, -inf, -inf}));
+    EXACTLY(ito_acosh, ((double[]){1, 0.5, inf}), ((double[]){0, nan, inf}));
+    EXACTLY(ito_atanh, ((double[]){0, 1, -1, 2}), ((double[]){0, inf, -inf, nan}));
+    EXACTLY(ito_exp2, ((double[]){3, -inf, inf, 5000}), ((double[]){8, 0, inf, inf}));
+    EXACTLY(ito_log2, ((double[]){8, 0, -1, inf}), ((double[]){3, -inf, nan, inf}));
+    EXACTLY(ito_log10, ((double[]){1, 0, -1, inf}), ((double[]){0, -inf, nan, inf}));
+    EXACTLY(ito_erfc, ((double[]){0, inf, -inf, nan}), ((double[]){1, 0, 2, nan}));
+    EXACTLY(ito_ceil, ((double[]){0.5, -1.5, inf, nan}), ((double[]){1, -1, inf, nan}));
+    EXACTLY(ito_trunc, ((double[]){1.5, -1.5, -inf, nan}), ((double[]){1, -1, -inf, nan}));
+    EXACTLY(ito_frac, ((double[]){1.5, -1.5, 2, inf}), ((double[]){0.5, -0.5, 0, nan}));
+    EXACTLY(ito_sinc, ((double[]){0, nan}), ((double[]){1, nan}));
+    EXACTLY(ito_lgamma, ((double[]){1, 0, -1, inf}), ((double[]){0, inf, inf, inf}));
+    EXACTLY(ito_digamma, ((double[]){0, -0.0, -1, inf}), ((double[]){-inf, inf, nan, inf}));
+    EXACTLY(ito_erfinv, ((double[]){0, 1, -1, 2, nan}), ((double[]){0, inf, -inf, nan, nan}));
+    SLOPES(ito_asin, ((double[]){0, 1}), ((double[]){1, inf}));
+    ito_scope_begin();
+    cr_assert(signbit(ito_item(ito_ceil(ito_scalar(-0.5, ITO_F32)))), "-0");
+    cr_assert(signbit(ito_item(ito_trunc(ito_scalar(-0.5, ITO_F64)))), "-0");
+    ito_scope_end();
+}
+
+Test(ops_unary, activations_at_their_ends)
+{
+    const double inf = HUGE_VAL, nan = NAN;
+    EXACTLY(ito_mish, ((double[]){0, 1000, inf, nan}), ((double[]){0, 1000, inf, nan}));
+    SLOPES(ito_mish, ((double[]){0, 1e10, -1000}), ((double[]){0.6, 1, 0}));
+    EXACTLY(gelu_by_tanh, ((double[]){0, 100, -100, 0x1p50, nan}),
+            ((double[]){0, 100, 0, 0x1p50, nan}));
+    SLOPES(gelu_by_tanh, ((double[]){0, 0x1p50, -0x1p50}), ((double[]){0.5, 1, 0}));
+    EXACTLY(ito_hardswish, ((double[]){-3, 3, -9, 9}), ((double[]){0, 3, 0, 9}));
+    SLOPES(ito_hardswish, ((double[]){-3, 0, 3}), ((double[]){0, 0.5, 1}));
+    EXACTLY(elu_of_2, ((double[]){0, 1000, -1000, nan}), ((double[]){0, 1000, -2, nan}));
+    SLOPES(elu_of_2, ((double[]){0, 1000, -1000}), ((double[]){2, 1, 0}));
+    SLOPES(leaky, ((double[]){0, nan, 1}), ((double[]){0.2, 0.2, 1}));
+    EXACTLY(ito_relu6, ((double[]){-1, 7, nan}), ((double[]){0, 6, nan}));
+    SLOPES(ito_relu6, ((double[]){0, 6}), ((double[]){0, 0}));
+    EXACTLY(ito_logsigmoid, ((double[]){-1000, 1000}), ((double[]){-1000, 0}));
+    EXACTLY(ito_softsign, ((double[]){0, -3, 1}), ((double[]){0, -0.75, 0.5}));
+    SLOPES(ito_softsign, ((double[]){0, -1}), ((double[]){1, 0.25}));
+    EXACTLY(plain_softplus, ((double[]){20.5, 30}), ((double[]){20.5, 30}));
+}
+
+/* The second derivative of sin(pi x) / (pi x) at 0 is -pi^2 / 3, though the formula is 0 / 0. */
+Test(ops_unary, sinc_is_smooth_at_0)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_requires_grad(ito_scalar(0, ITO_F64), true);
+    ito_tensor *slope = ito_grad(ito_sinc(x), x, .create_graph = true);
+    cr_assert_eq(ito_item(slope), 0);
+    double curvature = ito_item(ito_grad(slope, x));
+    cr_assert(fabs(curvature + M_PI * M_PI / 3) <= 1e-14, "%.17g", curvature);
+    ito_scope_end();
+}
+
+static double at(ito_tensor *y)
+{
+    return ito_item(y);
+}
+
+/* Values at points where there is a closed form, and the recurrence across the pole at 0, where the
+ * reflection takes over. */
+Test(ops_unary, digamma_and_its_derivatives_obey_their_laws)
+{
+    const double euler = 0.57721566490153286061, zeta_3 = 1.20205690315959428540;
+    ito_scope_begin();
+    ito_tensor *one = ito_scalar(1, ITO_F64), *half = ito_scalar(0.5, ITO_F64);
+    cr_assert_float_eq(at(ito_digamma(one)), -euler, 1e-15);
+    cr_assert_float_eq(at(ito_digamma(half)), -euler - 2 * M_LN2, 4e-15);
+    cr_assert_float_eq(at(ito_polygamma(1, one)), M_PI * M_PI / 6, 1e-15);
+    cr_assert_float_eq(at(ito_polygamma(1, half)), M_PI * M_PI / 2, 4e-15);
+    cr_assert_float_eq(at(ito_polygamma(2, one)), -2 * zeta_3, 4e-15);
+    for (double x = -7.7; x < 3; x += 0.49) {
+        ito_tensor *here = ito_scalar(x, ITO_F64), *next = ito_scalar(x + 1, ITO_F64);
+        double factorial = 1;
+        for (int n = 0; n < 5; n++) {
+            double step = (n % 2 == 0 ? 1 : -1) * factorial / pow(x, n + 1);
+            double got = at(ito_polygamma(n, next)) - at(ito_polygamma(n, here));
+            double size = fabs(at(ito_polygamma(n, here))) + fabs(step) + 1;
+            cr_assert(fabs(got - step) <= 1e-13 * size, "order %d at %g: %.17g, not %.17g", n, x,
+                      got, step);
+            factorial *= n + 1;
+        }
+    }
+    ito_scope_end();
+}
+
+Test(ops_unary, erfinv_inverts_erf)
+{
+    ito_scope_begin();
+    for (double y = -5.5; y <= 5.5; y += 0.25) {
+        double x = erf(y), got = at(ito_erfinv(ito_scalar(x, ITO_F64)));
+        /* x is rounded: y is known to this over the slope of erf */
+        double slope = M_2_SQRTPI * exp(-y * y);
+        cr_assert(fabs(got - y) <= 1e-15 * fabs(y) + 0x1p-53 * fabs(x) / slope, "%g: %.17g", y,
+                  got);
+    }
+    ito_scope_end();
+}
+
+Test(ops_unary, numbers_stand_in_for_what_is_none)
+{
+    ito_scope_begin();
+    static const ito_dtype dtypes[] = {ITO_F32, ITO_F64, ITO_BF16};
+    static const double largest[] = {0x1.fffffep127, 0x1.fffffffffffffp1023, 0x1.fep127};
+    for (int i = 0; i < 3; i++) {
+        double x[] = {NAN, HUGE_VAL, -HUGE_VAL, 2}, want[] = {0, largest[i], -largest[i], 2};
+        ito_tensor *t = ito_cast(ito_from_data(x, ITO_SHAPE(4), ITO_F64), dtypes[i]);
+        assert_elements(ito_nan_to_num(t), want, 4, 0, "nan_to_num");
+    }
     ito_scope_end();
 }
 

@@ -60,6 +60,7 @@
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/posthoc.h"
 #include "nn/parametrise.h"
 #include "nn/summary.h"
 

@@ -2,9 +2,9 @@
  * Invariant: square roots are taken of symmetric matrices only, whose eigenvalues are real. */
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
-#include "tensor/eigen.h"
 #include "models/metrics/features.h"
 #include "models/metrics/metrics.h"
+#include "tensor/eigen.h"
 #include "tensor/internal.h"
 
 #include <float.h>

@@ -6,7 +6,7 @@
 #ifndef ITO_OPS_DROPOUT_PUBLIC_H
 #define ITO_OPS_DROPOUT_PUBLIC_H
 
-#include "ops.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

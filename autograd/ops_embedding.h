@@ -4,7 +4,7 @@
 #ifndef ITO_OPS_EMBEDDING_H
 #define ITO_OPS_EMBEDDING_H
 
-#include "ops.h"
+#include "../tensor/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {

@@ -1,5 +1,5 @@
 /* The embedding layer: a table of rows. */
-#include "autograd/ops_embedding.h"
+#include "autograd/ops.h"
 #include "nn/init.h"
 #include "nn/layer.h"
 #include "nn/layers.h"

@@ -1,6 +1,6 @@
 /* The layers of LSTM, GRU and Elman networks: weights under PyTorch's names for the operations on
  * whole sequences. */
-#include "autograd/ops_recurrent.h"
+#include "autograd/ops.h"
 #include "nn/init.h"
 #include "nn/layer.h"
 #include "nn/layers_recurrent.h"

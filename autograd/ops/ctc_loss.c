@@ -5,9 +5,9 @@
  * The forward recursion of section 4.1 in logarithms, made of operations, so that gradients of any
  * order follow. States are the 2 S + 1 of the labels with a blank before, between and behind them.
  */
+#include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
 #include "autograd/ops/loss.h"
-#include "autograd/ops_math.h"
 
 #include <math.h>
 

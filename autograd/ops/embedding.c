@@ -1,8 +1,8 @@
 /* Rows of a table named by an index, one by one or summed in bags. Made of index_select and
  * index_add, whose derivatives are each other; which rows belong to which bag is found out here. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
 #include "autograd/ops/index.h"
-#include "autograd/ops_embedding.h"
 
 #include <math.h>
 #include <string.h>

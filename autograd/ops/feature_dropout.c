@@ -1,8 +1,8 @@
 /* Dropout of whole channels, and the dropouts that keep mean and variance of SELU's activations.
  * The mask is drawn for what goes together and kept, a byte for each. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
 #include "autograd/ops/dropout.h"
-#include "autograd/ops_dropout.h"
 
 #include <math.h>
 

@@ -2,10 +2,8 @@
  * real to half a spectrum, and back. The rest cuts, pads, scales and takes one axis after another.
  */
 #include "tensor/fft.h"
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
-#include "autograd/ops_fft.h"
-#include "autograd/ops_math.h"
-#include "autograd/ops_shape.h"
 
 #include <math.h>
 #include <string.h>

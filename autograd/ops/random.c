@@ -2,12 +2,9 @@
  * the blocks from offset + i BLOCKS on where it may need several. They are drawn in double, and
  * what they are multiplied with is an operation: so gradients follow, but for gamma's, which has a
  * rule. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
 #include "autograd/ops/gamma.h"
-#include "autograd/ops_math.h"
-#include "autograd/ops_random.h"
-#include "autograd/ops_reduce.h"
-#include "autograd/ops_shape.h"
 
 #include <float.h>
 #include <math.h>

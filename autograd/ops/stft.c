@@ -1,8 +1,8 @@
 /* Short-time Fourier transforms: frames gathered by an index, which knows of the padding as well;
  * and added back by the same index. */
+#include "autograd/ops.h"
 #include "autograd/ops/composite.h"
 #include "autograd/ops/index.h"
-#include "autograd/ops_fft.h"
 
 #include <math.h>
 

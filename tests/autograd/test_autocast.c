@@ -1,7 +1,6 @@
 /* Mixed precision by the operation: which types come out, and that gradients are those of the
  * conversions written out. */
-#include "autograd/ops_attention.h"
-#include "autograd/ops_recurrent.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

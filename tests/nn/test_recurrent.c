@@ -1,7 +1,6 @@
 /* Recurrent layers: initial values, dropout, computed weights, training, and what is refused.
  * Values, gradients and states are compared with PyTorch's in test_layers_reference.c. */
 #include "autograd/ops.h"
-#include "autograd/ops_loss.h"
 #include "nn/layers.h"
 #include "nn/layers_recurrent.h"
 #include "nn/optim.h"

@@ -1,5 +1,5 @@
 /* Cases of the operations on two arrays that broadcast: arithmetic and comparisons. */
-#include "autograd/ops_math.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -1,5 +1,5 @@
 /* Losses, against sums in plain double loops written from their definitions. */
-#include "autograd/ops_math.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

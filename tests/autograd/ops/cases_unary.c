@@ -1,6 +1,6 @@
 /* Cases of the functions of one array: each meets libm in double on dense, strided, empty and
  * zero-dimensional inputs, then the checks that every operation passes. */
-#include "autograd/ops_math.h"
+#include "autograd/ops.h"
 #include "tensor/convert.h"
 #include "tensor/kernels/kernels.h"
 #include "tests/autograd/op_check.h"

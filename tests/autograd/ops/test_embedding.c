@@ -1,6 +1,6 @@
 /* What the table of operations cannot say of embeddings: gradients that are left out, and rows that
  * are shortened in place. */
-#include "autograd/ops_embedding.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

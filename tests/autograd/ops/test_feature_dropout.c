@@ -1,6 +1,6 @@
 /* Dropouts of channels and of self-normalising networks: what goes together, and which moments
  * stay. */
-#include "autograd/ops_dropout.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

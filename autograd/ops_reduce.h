@@ -55,14 +55,18 @@ ITO_API ito_tensor *ito_aminmax_with(ito_tensor *x, ito_tensor **largest,
 
 /* ---- one element along an axis ---- */
 
+/** The type of a place that nothing goes to. */
+typedef enum ito_reserved { ITO_RESERVED } ito_reserved;
+
 /** What functions take that choose among all elements, or those along one axis. */
 typedef struct ito_arg_options {
-    int reserved_;
+    ito_reserved reserved_;
     int dim ITO_DEFAULT(ITO_NO_DIM); /* by default: all elements in row-major order */
     bool keepdim;                    /* leave the axis with size 1; all axes by default */
 } ito_arg_options;
-/* The last initialiser makes ito_argmax(x, 1) axis 1, as it was before there were options. */
-#define ITO_DEFAULTS_ito_arg_options .dim = ITO_NO_DIM, .reserved_ = 0
+/* The last initialiser makes ito_argmax(x, 1) axis 1, as it was before there were options. C++,
+ * where it would be the first, refuses it for its type. */
+#define ITO_DEFAULTS_ito_arg_options .dim = ITO_NO_DIM, .reserved_ = ITO_RESERVED
 
 /** i64 index of the first largest of the numbers: ito_argmax(x, .dim = 1). No gradient.
  * ITO_ERR_SHAPE for no elements, as of all in this part. */

@@ -120,6 +120,11 @@ ITO_API ito_tensor *ito_triu_with(ito_tensor *x, ito_tri_options options);
 ITO_API ito_tensor *ito_diag_with(ito_tensor *x, ito_tri_options options);
 #define ito_diag(...) ITO_AT(ITO_CALL_1(ito_diag_with, ito_tri_options, __VA_ARGS__, ))
 
+/** i64 [2, n]: rows and columns of the elements of a matrix that ito_tril keeps, row by row. */
+ITO_API ito_tensor *ito_tril_indices(int64_t rows, int64_t columns, int64_t offset);
+/** The same of ito_triu. ITO_ERR_ARGUMENT for a negative size, as of both. */
+ITO_API ito_tensor *ito_triu_indices(int64_t rows, int64_t columns, int64_t offset);
+
 /** What ito_diagonal and ito_diagonal_scatter take. */
 typedef struct ito_diagonal_options {
     int reserved_;
@@ -222,6 +227,8 @@ ITO_API ito_tensor *ito_pad_mode(ito_tensor *x, ito_shape pads, ito_padding_mode
 #define ito_stack(...) ITO_AT(ito_stack(__VA_ARGS__))
 #define ito_swapaxes(...) ITO_AT(ito_swapaxes(__VA_ARGS__))
 #define ito_tensor_split(...) ITO_AT(ito_tensor_split(__VA_ARGS__))
+#define ito_tril_indices(...) ITO_AT(ito_tril_indices(__VA_ARGS__))
+#define ito_triu_indices(...) ITO_AT(ito_triu_indices(__VA_ARGS__))
 #define ito_unbind(...) ITO_AT(ito_unbind(__VA_ARGS__))
 #define ito_unflatten(...) ITO_AT(ito_unflatten(__VA_ARGS__))
 #define ito_unfold_axis(...) ITO_AT(ito_unfold_axis(__VA_ARGS__))

@@ -9,8 +9,8 @@
  * probabilities of 0, by statistics of 0; so backward needs no case for it.
  */
 #include "autograd/op.h"
-#include "autograd/ops/dropout.h"
 #include "autograd/ops.h"
+#include "autograd/ops/dropout.h"
 #include "tensor/convert.h"
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"

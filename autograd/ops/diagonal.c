@@ -41,6 +41,31 @@ ito_tensor *ito_triu_with(ito_tensor *x, ito_tri_options options)
     return triangle("triu", x, options.diagonal, INT64_MAX);
 }
 
+/* Row and column of each element of the band, row by row. */
+static ito_tensor *band_indices(const char *op, int64_t rows, int64_t columns, int64_t low,
+                                int64_t high)
+{
+    if (rows < 0 || columns < 0)
+        return error_null(ITO_ERR_ARGUMENT, "%s: no matrix has the shape %s", op,
+                          shape_str(ITO_SHAPE(rows, columns)));
+    ito_scope_begin();
+    ito_tensor *mask = band(rows, columns, low, high);
+    ito_tensor *y = mask == NULL ? NULL : ito_transpose(ito_nonzero(mask), 0, 1);
+    y = ito_keep(y == NULL ? NULL : ito_contiguous(y));
+    ito_scope_end();
+    return y;
+}
+
+ito_tensor *ito_tril_indices(int64_t rows, int64_t columns, int64_t offset)
+{
+    return band_indices("tril_indices", rows, columns, INT64_MIN, offset);
+}
+
+ito_tensor *ito_triu_indices(int64_t rows, int64_t columns, int64_t offset)
+{
+    return band_indices("triu_indices", rows, columns, offset, INT64_MAX);
+}
+
 /* ---- diagonals ------------------------------------------------------------------------------- */
 
 /* The matrices of x whose diagonal is meant: which axes, and where it begins. */

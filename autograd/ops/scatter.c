@@ -50,18 +50,24 @@ REPLACE(16)
 REPLACE(32)
 REPLACE(64)
 
-ito_tensor *op_scatter_forward(op_call *c)
+/* A copy of the first input with the third in place of what the second names. */
+static ito_tensor *replaced(const op_call *c, int axis)
 {
     ito_tensor *y = copy_of(c->in[0]);
     if (y == NULL)
         return NULL;
     size_t size = ito_dtype_size(y->dtype);
-    scatter_lines(c, y, *(const int *)c->params,
+    scatter_lines(c, y, axis,
                   size == 4   ? replace_32
                   : size == 8 ? replace_64
                   : size == 2 ? replace_16
                               : replace_8);
     return y;
+}
+
+ito_tensor *op_scatter_forward(op_call *c)
+{
+    return replaced(c, *(const int *)c->params);
 }
 
 /* index and src, of one shape, have been checked. */
@@ -183,8 +189,7 @@ ito_tensor *op_scatter_extreme_forward(op_call *c)
     static scatter_line *const rows[ITO_DTYPES][2] = {LINE_NUMBERS(ENTRY)};
 #undef ENTRY
     const extreme_params *p = c->params;
-    ito_tensor *y =
-        p->include_self ? copy_of(c->in[0]) : scatter(c->in[0], p->axis, c->in[1], c->in[2]);
+    ito_tensor *y = p->include_self ? copy_of(c->in[0]) : replaced(c, p->axis);
     if (y != NULL)
         scatter_lines(c, y, p->axis, rows[y->dtype][p->largest]);
     return y;
@@ -198,12 +203,14 @@ bool op_scatter_extreme_backward(const op_call *c, ito_tensor *dy, ito_tensor **
     ito_dtype dtype = dy->dtype;
     ito_tensor *chosen = ito_eq(c->in[2], index_gather(c->out, p->axis, index));
     ito_tensor *count = scatter_add_to_zeros(ito_cast(chosen, dtype), p->axis, index, c->shape[0]);
-    ito_tensor *own = ito_eq(c->in[0], c->out), *there = hit(c->shape[0], p->axis, index);
-    if (p->include_self)
-        count = ito_add(count, ito_cast(own, dtype));
+    /* Whether x's own element is the result, one of several, or alone where it does not count. */
+    ito_tensor *own =
+        p->include_self ? ito_eq(c->in[0], c->out)
+                        : ito_ne(hit(c->shape[0], p->axis, index), ito_ones(c->shape[0], ITO_BOOL));
+    count = ito_add(count, ito_cast(own, dtype));
     ito_tensor *share = ito_div(dy, count);
     if (c->needs[0])
-        dx[0] = p->include_self ? grad_where(own, share) : grad_unless(there, dy);
+        dx[0] = grad_where(own, share);
     if (c->needs[2])
         dx[2] = grad_where(chosen, index_gather(share, p->axis, index));
     return (!c->needs[0] || dx[0] != NULL) && (!c->needs[2] || dx[2] != NULL);

@@ -78,6 +78,13 @@ function name_of(parameter) {
     return parameter
 }
 
+# ".name = options.name"; an array gets its first element.
+function given(field, options) {
+    if (!sub(/\[.*/, "", field))
+        return "." field " = " options "." field
+    return "." field " = {" options "." field "[0]}"
+}
+
 END {
     if (failed)
         exit 1
@@ -103,14 +110,14 @@ END {
         m = split(fields[type], f, " ")
         all = ""
         for (k = 1; k <= m; k++)
-            all = all (k == 1 ? "" : ", ") "." f[k] " = " options "." f[k]
+            all = all (k == 1 ? "" : ", ") given(f[k], options)
         comma = arguments == "" ? "" : ", "
         print "void use_" name "(" parameters[function_of[name]] ");"
         print "void use_" name "(" parameters[function_of[name]] ")\n{"
         print "    " options " = ITO_OPTIONS(" type ");"
         print "    (void)" name "(" arguments ");"
-        print "    DESIGNATED(" options " = ITO_OPTIONS(" type ", ." f[1] " = " options "." f[1] ");)"
-        print "    DESIGNATED((void)" name "(" arguments comma "." f[1] " = " options "." f[1] ");)"
+        print "    DESIGNATED(" options " = ITO_OPTIONS(" type ", " given(f[1], options) ");)"
+        print "    DESIGNATED((void)" name "(" arguments comma given(f[1], options) ");)"
         print "    DESIGNATED((void)" name "(" arguments comma all ");)"
         print "}"
     }

@@ -35,8 +35,9 @@ awk '
         declaration = declaration $0
         if (index(declaration, "(")) {
             open = 0
-            match(declaration, /ito_[a-z0-9_]+\(/)
-            name = substr(declaration, RSTART + 4, RLENGTH - 5)
+            sub(/^ITO_API ito_tensor \*\(?ito_/, "", declaration)
+            match(declaration, /^[a-z0-9_]+/)
+            name = substr(declaration, 1, RLENGTH)
             short = name
             if (sub(/_(with|to)$/, "", short) && short in macro)
                 name = short

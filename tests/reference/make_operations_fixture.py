@@ -26,9 +26,7 @@ def tensor(t):
 
 
 def array(t):
-    """NumPy's ascontiguousarray makes a list of a single number."""
-    a = t.detach().resolve_neg().numpy()
-    return np.ascontiguousarray(a).reshape(a.shape)
+    return t.detach().resolve_neg().contiguous().numpy()
 
 
 def evaluate(row, arrays):

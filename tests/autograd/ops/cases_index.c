@@ -378,3 +378,57 @@ void case_one_hot(void)
     cr_assert_null(ito_one_hot(NULL, 3, ITO_F32));
     cr_assert_eq(ito_error_code(), ITO_OK);
 }
+
+/* ---- scatter_extreme ------------------------------------------------------------------------- */
+
+typedef struct extreme_case {
+    ito_tensor *index; /* [6, 2], along axis 0 */
+    bool largest, include_self;
+} extreme_case;
+
+static ito_tensor *f_scatter_extreme(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    const extreme_case *c = context;
+    ito_scatter_reduction reduction = c->largest ? ITO_SCATTER_AMAX : ITO_SCATTER_AMIN;
+    return ito_scatter_reduce(in[0], 0, c->index, in[1], reduction,
+                              .include_self = c->include_self);
+}
+
+static void check_scatter_extreme(const extreme_case *c)
+{
+    ito_tensor *in[] = {distinct_tensor(ITO_SHAPE(4, 3), -2, 2),
+                        random_tensor(ITO_SHAPE(6, 2), -2, 2, 1)};
+    const double *x = ito_const_data(in[0]), *src = ito_const_data(in[1]);
+    const int64_t *k = ito_const_data(c->index);
+    double want[12];
+    for (int64_t i = 0; i < 12; i++) {
+        bool empty = !c->include_self;
+        want[i] = x[i];
+        for (int64_t j = 0; j < 12; j++) {
+            if (k[j] * 3 + j % 2 != i)
+                continue;
+            bool better = c->largest ? src[j] > want[i] : src[j] < want[i];
+            want[i] = empty || better ? src[j] : want[i];
+            empty = false;
+        }
+    }
+    assert_elements(f_scatter_extreme(in, 2, (void *)(uintptr_t)c), want, 12, 0, "scatter_extreme");
+}
+
+void case_scatter_extreme(void)
+{
+    ito_scope_begin();
+    for (int i = 0; i < 4; i++) {
+        extreme_case c = {random_indices(ITO_SHAPE(6, 2), 4, 5), i % 2 == 0, i / 2 == 0};
+        check_scatter_extreme(&c);
+        op_check o = {.what = "scatter_extreme",
+                      .f = f_scatter_extreme,
+                      .context = &c,
+                      .n = 2,
+                      .shape = {ITO_SHAPE(4, 3), ITO_SHAPE(6, 2)},
+                      .distinct = {true, false}};
+        op_check_run(o);
+    }
+    ito_scope_end();
+}

@@ -49,7 +49,8 @@ Test(classifier, the_shipped_one_is_right_on_enough_test_images)
     images = ito_unsqueeze(ito_narrow(images, 0, 0, 2000), 1);
     cr_assert_eq(ito_classifier_run(c, images, NULL, &logits), ITO_OK, "%s", ito_error());
     labels = ito_cast(ito_narrow(labels, 0, 0, 2000), ITO_I64);
-    double right = ito_item(ito_sum(ito_cast(ito_eq(ito_argmax(logits, .dim = 1), labels), ITO_F32)));
+    double right =
+        ito_item(ito_sum(ito_cast(ito_eq(ito_argmax(logits, .dim = 1), labels), ITO_F32)));
     cr_expect_geq(right / 2000, 0.913, "%g %%", right / 20);
     ito_module_free(&c->base);
 }

@@ -55,8 +55,8 @@
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
-#include "nn/posthoc.h"
 #include "nn/parametrise.h"
+#include "nn/posthoc.h"
 #include "nn/summary.h"
 
 #include "models/classifier/classifier.h"

@@ -59,6 +59,7 @@
 #include "nn/module.h"
 #include "nn/optim.h"
 #include "nn/parametrise.h"
+#include "nn/posthoc.h"
 #include "nn/summary.h"
 
 #include "models/classifier/classifier.h"

@@ -1,5 +1,5 @@
 /* The layers of batch and instance norm, whose running statistics are buffers. */
-#include "autograd/ops_norm.h"
+#include "autograd/ops.h"
 #include "nn/layer.h"
 #include "nn/layers_norm.h"
 #include "tensor/internal.h"

@@ -153,6 +153,13 @@ typedef struct ito_glu_options {
  * arXiv:1612.08083). ITO_ERR_SHAPE for an odd size. */
 ITO_API ito_tensor *ito_glu_with(ito_tensor *x, ito_glu_options options);
 #define ito_glu(...) ITO_AT(ITO_CALL_1(ito_glu_with, ito_glu_options, __VA_ARGS__, ))
+/** a gelu(b) of the two halves, as ito_glu (Shazeer 2020, arXiv:2002.05202; the gate is the second
+ * half, as in glu and in diffusers). */
+ITO_API ito_tensor *ito_geglu_with(ito_tensor *x, ito_glu_options options);
+#define ito_geglu(...) ITO_AT(ITO_CALL_1(ito_geglu_with, ito_glu_options, __VA_ARGS__, ))
+/** a silu(b) of the two halves, as ito_geglu. */
+ITO_API ito_tensor *ito_swiglu_with(ito_tensor *x, ito_glu_options options);
+#define ito_swiglu(...) ITO_AT(ITO_CALL_1(ito_swiglu_with, ito_glu_options, __VA_ARGS__, ))
 
 /* ---- as functions ---- */
 

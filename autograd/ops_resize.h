@@ -76,7 +76,8 @@ typedef struct ito_grid_sample_options {
  * x at the places that a grid names: ito_grid_sample(x, grid, .padding_mode = ITO_GRID_BORDER).
  * @param x     [N, C, H, W] or [N, C, D, H, W].
  * @param grid  [N, OH, OW, 2] or [N, OD, OH, OW, 3]: x, y and z from -1 (left, top, front) to 1;
- * the same dtype. NaN counts as -1.
+ * the same dtype. NaN counts as -1, and places beyond 2^20
+ *              as 2^20.
  * @return      [N, C, OH, OW] or [N, C, OD, OH, OW]; differentiable in both, but for the grid of
  *              nearest, whose gradient is 0.
  * Source: Jaderberg et al. 2015, arXiv:1506.02025, eq. (5).

@@ -104,21 +104,41 @@ ito_tensor *ito_prelu(ito_tensor *x, ito_tensor *weight)
     return leave_scope(ito_where(ito_gt(x, number_like(0, x)), x, below));
 }
 
-/* Shapes are (a, b) side by side along axis. */
-ito_tensor *ito_glu_with(ito_tensor *x, ito_glu_options options)
+/* a gate(b), where x is a and b side by side along the axis. */
+static ito_tensor *gated(const char *op, ito_tensor *x, int dim, ito_tensor *(*gate)(ito_tensor *b))
 {
-    if (!check_real("glu", &x, 1))
+    if (!check_real(op, &x, 1))
         return NULL;
-    int axis = axis_normalize("glu", options.dim, x->ndim);
+    int axis = axis_normalize(op, dim, x->ndim);
     if (axis < 0)
         return NULL;
     int64_t half = x->shape[axis] / 2;
     if (x->shape[axis] % 2 != 0)
-        return error_null(ITO_ERR_SHAPE, "glu: axis %d of %s does not form two halves", axis,
+        return error_null(ITO_ERR_SHAPE, "%s: axis %d of %s does not form two halves", op, axis,
                           tensor_shape_str(x));
     ito_scope_begin();
-    ito_tensor *gate = ito_sigmoid(ito_narrow(x, axis, half, half));
-    return leave_scope(ito_mul(ito_narrow(x, axis, 0, half), gate));
+    ito_tensor *b = gate(ito_narrow(x, axis, half, half));
+    return leave_scope(ito_mul(ito_narrow(x, axis, 0, half), b));
+}
+
+ito_tensor *ito_glu_with(ito_tensor *x, ito_glu_options options)
+{
+    return gated("glu", x, options.dim, ito_sigmoid);
+}
+
+static ito_tensor *exact_gelu(ito_tensor *x)
+{
+    return ito_gelu(x);
+}
+
+ito_tensor *ito_geglu_with(ito_tensor *x, ito_glu_options options)
+{
+    return gated("geglu", x, options.dim, exact_gelu);
+}
+
+ito_tensor *ito_swiglu_with(ito_tensor *x, ito_glu_options options)
+{
+    return gated("swiglu", x, options.dim, ito_silu);
 }
 
 ito_tensor *ito_softmin(ito_tensor *x, int axis)

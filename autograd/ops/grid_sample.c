@@ -171,10 +171,11 @@ static ito_tensor *weighted_rows(ito_tensor *rows, const all_taps *all, ito_tens
     return ito_sum(value, .dims = ITO_DIMS(1));
 }
 
-/* Numbers, where NaN counts as -1. */
+/* Numbers: NaN counts as -1, what is infinite as far away, where differences are finite. */
 static ito_tensor *numbers(ito_tensor *g)
 {
-    return ito_masked_fill(g, ito_ne(g, g), -1);
+    const double far = 0x1p20;
+    return ito_masked_fill(ito_clamp(g, -far, far), ito_ne(g, g), -1);
 }
 
 static ito_tensor *sample(ito_tensor *x, ito_tensor *grid, const ito_grid_sample_options *o)

@@ -95,6 +95,15 @@ static ito_tensor *run(const operation *o, ito_dtype dtype, ito_tensor **x)
     return y;
 }
 
+/* Rows without a real input are of the one dtype that they have. */
+static bool is_of(const operation *o, ito_dtype dtype)
+{
+    bool real = operation_inputs(o) == 0;
+    for (int i = 0; i < operation_inputs(o); i++)
+        real = real || ito_dtype_of(operation_input_tensor(o, i)) == ITO_F64;
+    return real || ito_dtype_of(operation_input_tensor(o, 0)) == dtype;
+}
+
 /* Of the operation's rows, from the first on: whether one of them takes this. */
 static bool takes(int64_t first, const char *name, ito_dtype dtype)
 {
@@ -103,7 +112,7 @@ static bool takes(int64_t first, const char *name, ito_dtype dtype)
         operation o = operation_rows[i]();
         ito_scope_begin();
         ito_tensor *x[OP_CHECK_INPUTS] = {NULL};
-        taken = strcmp(o.name, name) == 0 && run(&o, dtype, x) != NULL;
+        taken = strcmp(o.name, name) == 0 && is_of(&o, dtype) && run(&o, dtype, x) != NULL;
         ito_scope_end();
     }
     return taken;

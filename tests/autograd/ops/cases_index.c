@@ -1,6 +1,5 @@
 /* Indexing, against plain loops over coordinates. */
-#include "autograd/ops_embedding.h"
-#include "autograd/ops_index.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* Orders, cumulative operations and reductions where the table of operations does not reach: dtypes
  * of results, long lines, exact zeros, ties. */
-#include "autograd/ops_reduce.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -1,6 +1,6 @@
 /* Scatter where entries of the index repeat, which PyTorch leaves open: the last one stays, and it
  * alone takes the gradient. */
-#include "autograd/ops_index.h"
+#include "autograd/ops.h"
 #include "tests/autograd/op_check.h"
 
 #include <criterion/criterion.h>

@@ -11,7 +11,7 @@
 #ifndef ITO_OPS_LINALG_H
 #define ITO_OPS_LINALG_H
 
-#include "../tensor/tensor.h"
+#include "ops_math.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -95,6 +95,14 @@ ITO_API ito_tensor *ito_cholesky_solve_with(ito_tensor *b, ito_tensor *l,
  * independent. */
 ITO_API ito_tensor *ito_linalg_qr(ito_tensor *a, ito_tensor **r);
 
+/** A = P L U for [.., M, N], K = min(M, N), with rows exchanged for large pivots: P [.., M, M],
+ * which is returned and is constant; L [.., M, K] with ones on its diagonal, and the upper triangle
+ * U
+ * [.., K, N], either of which may be NULL. The gradient takes the square part of U not to be
+ * singular.
+ */
+ITO_API ito_tensor *ito_linalg_lu(ito_tensor *a, ito_tensor **l, ito_tensor **u);
+
 /**
  * A = U diag(S) V^T for [.., M, N], K = min(M, N), S falling.
  * @param s   S [.., K], or NULL.
@@ -143,6 +151,11 @@ ITO_API ito_tensor *ito_linalg_matrix_exp(ito_tensor *a);
 
 /* ---- norms ---- */
 
+/** The norm of all numbers, or along axes: ito_norm by PyTorch's newer name. f32, f64 or bf16. */
+ITO_API ito_tensor *ito_linalg_vector_norm_with(ito_tensor *x, ito_norm_options options);
+#define ito_linalg_vector_norm(...)                                                                \
+    ITO_AT(ITO_CALL_1(ito_linalg_vector_norm_with, ito_norm_options, __VA_ARGS__, ))
+
 /** What norms take. */
 typedef struct ito_linalg_matrix_norm_options {
     int reserved_;
@@ -171,6 +184,7 @@ ITO_API ito_tensor *ito_linalg_matrix_norm_with(ito_tensor *a,
 #define ito_linalg_eigvalsh(...) ITO_AT(ito_linalg_eigvalsh(__VA_ARGS__))
 #define ito_linalg_inv(...) ITO_AT(ito_linalg_inv(__VA_ARGS__))
 #define ito_linalg_lstsq(...) ITO_AT(ito_linalg_lstsq(__VA_ARGS__))
+#define ito_linalg_lu(...) ITO_AT(ito_linalg_lu(__VA_ARGS__))
 #define ito_linalg_matrix_exp(...) ITO_AT(ito_linalg_matrix_exp(__VA_ARGS__))
 #define ito_linalg_matrix_power(...) ITO_AT(ito_linalg_matrix_power(__VA_ARGS__))
 #define ito_linalg_qr(...) ITO_AT(ito_linalg_qr(__VA_ARGS__))

@@ -52,7 +52,7 @@ static ito_tensor *run_unrecorded(const recompute_params *p, ito_tensor *const *
     }
     grad_watch_end(outer);
     ito_no_grad_end();
-    ito_keep(y);
+    y = ito_keep(y);
     ito_scope_end();
     return y;
 }

@@ -457,7 +457,8 @@ bool fft(ito_tensor *y, const ito_tensor *x, const fft_call *call)
     for (j.lanes = 1; 2 * j.lanes <= least(LANES, least(j.count, LANE_NUMBERS / j.t.direct.n));)
         j.lanes *= 2; /* a power of two fills vectors */
     j.scratch = j.lanes * lane_size(&j.t);
-    int team = threads_for(j.count * row_cost(&j));
+    int64_t groups = (j.count + j.lanes - 1) / j.lanes;
+    int team = (int)least(threads_for(j.count * row_cost(&j)), groups);
     int64_t roots = 2 * call->n, tables = tables_size(&j.t);
     double *room = mem_alloc((size_t)(roots + tables + team * j.scratch) * sizeof *room);
     if (room == NULL)

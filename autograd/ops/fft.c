@@ -410,7 +410,7 @@ ito_tensor *ito_conj(ito_tensor *z)
 /* Re(a) b + Im(a) i b, with i b = (-Im(b), Re(b)). */
 static ito_tensor *complex_mul(ito_tensor *a, ito_tensor *b)
 {
-    ito_tensor *turned = ito_mul(ito_flip(b, -1), signs(b, -1, 1));
+    ito_tensor *turned = ito_mul(ito_flip_to(b, ITO_DIMS(-1)), signs(b, -1, 1));
     return ito_add(ito_mul(ito_narrow(a, -1, 0, 1), b), ito_mul(ito_narrow(a, -1, 1, 1), turned));
 }
 

@@ -6,12 +6,13 @@
 #include <float.h>
 #include <math.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 double digamma_positive(double x)
 {
     double sum = 0;
-    for (; x < 10; x++)
-        sum -= 1 / x;
+    while (x < 10)
+        sum -= 1 / x++;
     double y = 1 / (x * x); /* 6.3.18 */
     double tail = y * (1.0 / 12 - y * (1.0 / 120 - y * (1.0 / 252 - y * (1.0 / 240 - y / 132))));
     return sum + log(x) - 0.5 / x - tail;
@@ -26,16 +27,15 @@ typedef struct dual {
 static dual series(double a, double x)
 {
     dual sum = {1, 0}, term = {1, 0};
-    for (double k = 1; term.value > sum.value * (DBL_EPSILON / 16) ||
-                       fabs(term.slope) > fabs(sum.slope) * (DBL_EPSILON / 16);
+    const double small = DBL_EPSILON / 16;
+    for (int64_t k = 1; term.value > DBL_MIN && (term.value > sum.value * small ||
+                                                 fabs(term.slope) > fabs(sum.slope) * small);
          k++) {
-        double factor = x / (a + k);
-        term.slope = term.slope * factor - term.value * factor / (a + k);
+        double factor = x / (a + (double)k);
+        term.slope = factor * (term.slope - term.value / (a + (double)k));
         term.value *= factor;
         sum.slope += term.slope;
         sum.value += term.value;
-        if (term.value < DBL_MIN)
-            break;
     }
     return sum;
 }
@@ -45,8 +45,8 @@ static dual fraction(double a, double x)
 {
     double b = x + 1 - a;
     dual c = {1 / DBL_MIN, 0}, d = {1 / b, 1 / (b * b)}, h = d;
-    for (double i = 1; i < 100000; i++) {
-        double n = -i * (i - a), slope = i; /* the numerator, and its derivative */
+    for (int64_t k = 1; k < 100000; k++) {
+        double i = (double)k, n = -i * (i - a), slope = i; /* the numerator, and its derivative */
         b += 2;
         double below = n * d.value + b, below_slope = slope * d.value + n * d.slope - 1;
         double next = b + n / c.value;

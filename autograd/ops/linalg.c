@@ -28,7 +28,7 @@ static bool full_rank(const ito_tensor *a, ito_tensor *r)
     double *v = tensor_data(room);
     for (int64_t b = 0; b < count; b++) {
         matrix_read(v, r, b);
-        double largest = 0, least = INFINITY;
+        double largest = 0, least = HUGE_VAL;
         for (int64_t i = 0; i < k; i++) {
             double d = fabs(v[i + i * k]);
             largest = d > largest ? d : largest;
@@ -185,14 +185,9 @@ ito_tensor *ito_linalg_matrix_exp(ito_tensor *a)
 /* ---- norms -------------------------------------------------------------------------------------
  */
 
-/* The root of the sum of squares, with gradient 0 where all are 0. */
-static ito_tensor *frobenius(ito_tensor *a)
+ito_tensor *ito_linalg_vector_norm_with(ito_tensor *x, ito_norm_options options)
 {
-    ito_tensor *sum = ito_sum(ito_square(a), .dims = ITO_DIMS(-2, -1));
-    if (sum == NULL)
-        return NULL;
-    ito_tensor *none = ito_eq(sum, ito_scalar(0, sum->dtype));
-    return ito_masked_fill(ito_sqrt(ito_masked_fill(sum, none, 1)), none, 0);
+    return ito_norm_with(x, options);
 }
 
 /* The extreme sum of |a| along axis -2 (columns) or -1 (rows). */
@@ -207,7 +202,7 @@ static ito_tensor *norm_of(ito_tensor *a, const char *ord)
     bool largest = ord[0] != '-';
     const char *what = largest ? ord : ord + 1;
     if (strcmp(ord, "fro") == 0)
-        return frobenius(a);
+        return ito_norm(a, .dims = ITO_DIMS(-2, -1));
     if (strcmp(ord, "nuc") == 0)
         return ito_sum(ito_linalg_svdvals(a), .dims = ITO_DIMS(-1));
     if (strcmp(what, "2") == 0)

@@ -135,6 +135,101 @@ ito_tensor *ito_linalg_qr(ito_tensor *a, ito_tensor **r)
     return q;
 }
 
+/* ---- LU: [.., M, N + M], both triangles in one matrix, and P beside it -------------------------
+ */
+
+static int lu(const op_call *c, ito_tensor *y, int64_t b, double *scratch)
+{
+    sizes s = sizes_of(c);
+    int32_t m = (int32_t)s.m, n = (int32_t)s.n, lead = at_least_1(m), zero;
+    double *a = scratch, *p = a + s.m * s.n;
+    int32_t *pivot = (int32_t *)(p + s.m * s.m), *row = (int32_t *)(p + s.m * s.m + s.k);
+    matrix_read(a, c->in[0], b);
+    LAPACK_dgetrf(&m, &n, a, &lead, pivot, &zero); /* a zero pivot is no failure here */
+    for (int32_t i = 0; i < m; i++)
+        row[i] = i; /* row i of L U is row row[i] of A */
+    for (int64_t i = 0; i < s.k; i++) {
+        int32_t swap = row[i];
+        row[i] = row[pivot[i] - 1];
+        row[pivot[i] - 1] = swap;
+    }
+    memset(p, 0, (size_t)(s.m * s.m) * sizeof *p);
+    for (int64_t i = 0; i < s.m; i++)
+        p[row[i] + i * s.m] = 1;
+    matrix_write(y, b, (matrix_part){0, 0, s.m, s.n, 1, s.m}, a);
+    matrix_write(y, b, (matrix_part){0, s.n, s.m, s.m, 1, s.m}, p);
+    return 0;
+}
+
+ito_tensor *op_linalg_lu_forward(op_call *c)
+{
+    sizes s = sizes_of(c);
+    return each_matrix(c, result(c, s.m, s.n + s.m), s.m * s.n + s.m * s.m + s.k + s.m,
+                       s.m * s.n * s.k + 100, lu, "");
+}
+
+/* Rows and columns [first, first + count) of matrices. */
+static ito_tensor *block(ito_tensor *a, int64_t row, int64_t rows, int64_t column, int64_t columns)
+{
+    return part(part(a, -2, row, rows), -1, column, columns);
+}
+
+static ito_tensor *strictly_lower(ito_tensor *a)
+{
+    return ito_tril(a, .diagonal = -1);
+}
+
+/* L^-1 dA U^-1 is L^-1 dL, below the diagonal, and dU U^-1: Walter, Lehmann 2018. What is right of
+ * a wide A's square has U2 = L^-1 A2; what is below a tall one's has L2 = A2 U^-1. */
+bool op_linalg_lu_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
+{
+    sizes s = sizes_of(c);
+    ito_tensor *both = block(c->out, 0, s.k, 0, s.k), *p = part(c->out, -1, s.n, s.m);
+    ito_tensor *dl = block(dy, 0, s.k, 0, s.k), *du = dl, *other = NULL;
+    ito_tensor *lt = transposed(both), *ut = lt; /* upper and unit, and lower: of one matrix */
+    if (s.n > s.k) {
+        ito_tensor *u2 = block(c->out, 0, s.k, s.k, s.n - s.k);
+        other = ito_linalg_solve_triangular(lt, block(dy, 0, s.k, s.k, s.n - s.k), .upper = true,
+                                            .unitriangular = true);
+        dl = ito_sub(dl, ito_matmul(other, transposed(u2)));
+    } else if (s.m > s.k) {
+        ito_tensor *l2 = block(c->out, s.k, s.m - s.k, 0, s.k);
+        other = ito_linalg_solve_triangular(ut, block(dy, s.k, s.m - s.k, 0, s.k), .left = false);
+        du = ito_sub(du, ito_matmul(transposed(l2), other));
+    }
+    dl = strictly_lower(dl);
+    ito_tensor *below = ito_add(dl, ito_matmul(transposed(strictly_lower(both)), dl));
+    ito_tensor *above = ito_matmul(ito_triu(du), transposed(ito_triu(both)));
+    ito_tensor *inner = ito_add(strictly_lower(below), ito_triu(above));
+    ito_tensor *da = ito_linalg_solve_triangular(lt, inner, .upper = true, .unitriangular = true);
+    da = ito_linalg_solve_triangular(ut, da, .left = false);
+    if (s.m != s.n)
+        da = ito_cat(ITO_TENSORS(da, other), s.n > s.k ? -1 : -2);
+    dx[0] = ito_matmul(p, da);
+    return dx[0] != NULL;
+}
+
+ito_tensor *ito_linalg_lu(ito_tensor *a, ito_tensor **l, ito_tensor **u)
+{
+    if (l != NULL)
+        *l = NULL;
+    if (u != NULL)
+        *u = NULL;
+    if (!matrices_check("linalg_lu", a, false))
+        return NULL;
+    int64_t m = a->shape[a->ndim - 2], n = a->shape[a->ndim - 1], k = m < n ? m : n;
+    ito_scope_begin();
+    ito_tensor *packed = OP1(linalg_lu, a), *ones = part(ito_eye(m, a->dtype), -1, 0, k);
+    ito_tensor *lower = ito_add(strictly_lower(block(packed, 0, m, 0, k)), ones);
+    ito_tensor *upper = ito_triu(block(packed, 0, k, 0, n));
+    ito_tensor *p = two_parts(ito_detach(part(packed, -1, n, m)), lower, l);
+    p = p == NULL || upper == NULL ? NULL : two_parts(p, upper, u);
+    ito_scope_end();
+    if (p == NULL && l != NULL)
+        *l = NULL;
+    return p;
+}
+
 /* ---- singular values: [.., M + 1 + N, K], U, S and V below each other --------------------------
  */
 

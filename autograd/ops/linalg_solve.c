@@ -430,8 +430,9 @@ ito_tensor *ito_linalg_slogdet(ito_tensor *a, ito_tensor **logabsdet)
 static ito_tensor *logdet(ito_tensor *a)
 {
     ito_tensor *log, *sign = ito_linalg_slogdet(a, &log);
-    return sign == NULL ? NULL
-                        : ito_masked_fill(log, ito_lt(sign, ito_scalar(0, sign->dtype)), NAN);
+    return sign == NULL
+               ? NULL
+               : ito_masked_fill(log, ito_lt(sign, ito_scalar(0, sign->dtype)), (double)NAN);
 }
 
 ito_tensor *ito_logdet(ito_tensor *a)

@@ -108,14 +108,14 @@ ito_tensor *each_matrix(const op_call *c, ito_tensor *y, int64_t scratch, int64_
     int64_t count = shape_numel(batch);
     if (count == 0)
         return y;
-    int team = threads_for(count * cost);
+    int64_t threads = threads_for(count * cost), team = threads < count ? threads : count;
     ito_tensor *room = tensor_empty(ITO_SHAPE(team, scratch), ITO_F64);
     ito_tensor *outcome = tensor_empty(ITO_SHAPE(count), ITO_I32);
     if (room == NULL || outcome == NULL)
         return NULL;
     double *own = tensor_data(room);
     int32_t *failed = tensor_data(outcome);
-#pragma omp parallel for num_threads(team) schedule(static)
+#pragma omp parallel for num_threads((int)team) schedule(static)
     for (int64_t b = 0; b < count; b++)
         failed[b] = work(c, y, b, own + omp_get_thread_num() * scratch);
     for (int64_t b = 0; b < count; b++)

@@ -228,8 +228,8 @@ ito_tensor *ito_addbmm_with(ito_tensor *x, ito_tensor *a, ito_tensor *b, ito_add
     if (x == NULL || !can_multiply("addbmm", a, 3, b, 3))
         return NULL;
     ito_shape out = ITO_SHAPE(a->shape[1], b->shape[2]);
-    return COMPOSITE(
-        add_product("addbmm", x, contract(ito_permute(a, 1, 0, 2), b, 2, out), options));
+    return COMPOSITE(add_product(
+        "addbmm", x, contract(ito_permute_to(a, ITO_SHAPE(1, 0, 2)), b, 2, out), options));
 }
 
 /* ---- others ------------------------------------------------------------------------------------

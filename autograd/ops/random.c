@@ -105,7 +105,7 @@ ito_tensor *ito_normal(ito_tensor *mean, ito_tensor *std, ito_generator *g)
 {
     ito_shape shape;
     if (!check_pair("normal", "mean", mean, "std", std, g, &shape) ||
-        !in_range("normal", "std", std, 0, INFINITY, false))
+        !in_range("normal", "std", std, 0, HUGE_VAL, false))
         return NULL;
     return COMPOSITE(
         ito_add(mean, ito_mul(std, ito_cast(ito_randn(g, shape, ITO_F64), mean->dtype))));
@@ -116,7 +116,7 @@ static ito_tensor *placed(const char *op, ito_tensor *loc, ito_tensor *scale, it
 {
     ito_shape shape;
     if (!check_pair(op, "loc", loc, "scale", scale, g, &shape) ||
-        !in_range(op, "scale", scale, 0, INFINITY, true))
+        !in_range(op, "scale", scale, 0, HUGE_VAL, true))
         return NULL;
     return COMPOSITE(ito_add(loc, ito_mul(scale, numbers(g, shape, loc->dtype, f))));
 }
@@ -134,7 +134,7 @@ ito_tensor *ito_gumbel(ito_tensor *loc, ito_tensor *scale, ito_generator *g)
 ito_tensor *ito_exponential(ito_tensor *rate, ito_generator *g)
 {
     if (!is_real("exponential", "rate", rate) || !have_generator("exponential", g) ||
-        !in_range("exponential", "rate", rate, 0, INFINITY, true))
+        !in_range("exponential", "rate", rate, 0, HUGE_VAL, true))
         return NULL;
     return COMPOSITE(
         ito_div(numbers(g, ito_shape_of(rate), rate->dtype, exponential_number), rate));
@@ -346,9 +346,12 @@ static double poisson_number(double rate, const ito_generator *g, uint64_t block
     double u[2];
     if (rate < 10) {
         uniform_pair(g, block, u);
-        double term = exp(-rate), sum = term, k = 0;
-        for (; u[0] > sum && k < 200; sum += term)
+        double term = exp(-rate), sum = term;
+        int k = 0;
+        while (u[0] > sum && k < 200) {
             term *= rate / ++k;
+            sum += term;
+        }
         return k;
     }
     double log_rate = log(rate), b = 0.931 + 2.53 * sqrt(rate), a = -0.059 + 0.02483 * b;

@@ -82,7 +82,7 @@ static ito_tensor *stft(const frames *f, ito_tensor *x)
 {
     int64_t length = x->shape[x->ndim - 1], pad = f->center ? f->n_fft / 2 : 0;
     if (f->center && !f->reflect) {
-        x = ito_pad(x, 0, pad, pad);
+        x = ito_pad_with(x, 0, ITO_SHAPE(pad, pad));
         length += 2 * pad;
         pad = 0;
     } else if (pad >= length && f->center) {
@@ -153,12 +153,12 @@ static ito_tensor *istft(const frames *f, ito_tensor *x, int64_t wanted)
     ito_tensor *half = ito_narrow(x, -3, 0, f->n_fft / 2 + 1), *window = full_window(f, x);
     ito_tensor *y = ito_fft_irfft(ito_transpose(half, -3, -2), .n = f->n_fft, .norm = f->norm);
     ito_tensor *sum = ito_narrow(overlap(f, ito_mul(y, window)), -1, pad, length);
-    ito_tensor *squares = ito_expand(ito_square(window), count, f->n_fft);
+    ito_tensor *squares = ito_expand_to(ito_square(window), ITO_SHAPE(count, f->n_fft));
     ito_tensor *weight = ito_narrow(overlap(f, squares), -1, pad, length);
     if (weight == NULL || !covered(f, weight))
         return NULL;
     y = ito_div(sum, weight);
-    return length < wanted ? ito_pad(y, 0, 0, wanted - length) : y;
+    return length < wanted ? ito_pad_with(y, 0, ITO_SHAPE(0, wanted - length)) : y;
 }
 
 ito_tensor *ito_istft_with(ito_tensor *x, int64_t n_fft, ito_stft_options options)

@@ -4,7 +4,8 @@
 # averaged over the last tenth of the steps, and of the bits per dimension of held-out images with the
 # averaged weights: mean and range over the seeds. Runs that are there already are not made again.
 #     compare_optimizers.sh DIRECTORY [STEPS [TUNING_STEPS]]
-# Environment: ITO_DDPM the program; DATA what to learn; SEEDS; ARGUMENTS more for `ito-ddpm train`.
+# Environment: ITO_DDPM the program; DATA what to learn; SEEDS; ARGUMENTS more for `ito-ddpm train`;
+# OPTIMIZERS lines of a name and the learning rates to try.
 set -eu
 out=$1
 steps=${2:-3500}
@@ -13,12 +14,11 @@ program=${ITO_DDPM:-build/examples/ito-ddpm}
 data=${DATA:-fashion-mnist}
 mkdir -p "$out"
 
-# NAME and the learning rates to try: factors of three around what is usual for it.
-optimizers='adam 3e-4 1e-3 3e-3
-adamw 3e-4 1e-3 3e-3
+# Factors of three around what is usual for each.
+optimizers=${OPTIMIZERS:-adamw 3e-4 1e-3 3e-3
 muon 1e-3 3e-3 1e-2
 soap 1e-3 3e-3 1e-2
-schedule_free_adamw 1e-3 3e-3 1e-2'
+schedule_free_adamw 1e-3 3e-3 1e-2}
 
 # train RUN OPTIMISER RATE SEED STEPS
 train() {
@@ -26,7 +26,7 @@ train() {
     rm -rf "$1"
     # shellcheck disable=SC2086
     "$program" train --data "$data" --out "$1" --optimizer "$2" --lr "$3" --seed "$4" --steps "$5" \
-        --sample-every 0 ${ARGUMENTS:-} 2>"$1.txt" || return 0 # it diverged: its loss is not finite
+        --sample-every 0 ${ARGUMENTS:-} 2>"$1.txt" </dev/null || return 0 # it diverged: its loss is not finite
     touch "$1/done"
 }
 

@@ -3,6 +3,7 @@
 #include "autograd/ops.h"
 #include "nn/checkpoint.h"
 #include "nn/layers.h"
+#include "nn/layers_norm.h"
 #include "nn/layers_recurrent.h"
 #include "tests/nn/nn_check.h"
 
@@ -81,6 +82,14 @@ Test(layers_f64, recurrent_networks_have_the_right_gradients)
         &ito_gru_create(NULL, "", 2, 2, .generator = &g, .bidirectional = true, .dtype = ITO_F64)
              ->base,
         random_f64(ITO_SHAPE(3, 1, 2)));
+}
+
+Test(layers_f64, norms_with_running_statistics_have_the_right_gradients)
+{
+    check_gradients(&ito_batch_norm_create(NULL, "", 2, .dtype = ITO_F64)->base,
+                    random_f64(ITO_SHAPE(3, 2, 2)));
+    check_gradients(&ito_instance_norm_create(NULL, "", 2, .affine = true, .dtype = ITO_F64)->base,
+                    random_f64(ITO_SHAPE(2, 2, 3)));
 }
 
 Test(layers_f64, norms_have_the_right_gradients)

@@ -4,6 +4,8 @@
 #include "autograd/ops.h"
 #include "nn/layers.h"
 #include "nn/layers_mp.h"
+#include "nn/layers_norm.h"
+#include "nn/layers_pool.h"
 #include "nn/layers_recurrent.h"
 #include "nn/layers_transformer.h"
 #include "nn/parametrise.h"
@@ -155,6 +157,29 @@ LAYER(encoder, ito_transformer_encoder_create(NULL, "", 6, 2, 2, SIZES, .norm = 
 LAYER(decoder, ito_transformer_decoder_create(NULL, "", 6, 2, 2, SIZES, .norm = true, F64))
 CALL(decoder, ito_transformer_decoder_forward((ito_transformer_stack *)m, in[0], in[1]))
 
+/* ---- norms with running statistics ----------------------------------------------------------- */
+
+LAYER(batch_norm, ito_batch_norm_create(NULL, "", 3, F64))
+LAYER(batch_norm_evaluation, ito_batch_norm_create(NULL, "", 3, .eps = 0.1, F64))
+LAYER(batch_norm_of_all, ito_batch_norm_create(NULL, "", 3, .momentum = (double)NAN, F64))
+LAYER(batch_norm_untracked,
+      ito_batch_norm_create(NULL, "", 3, .affine = false, .track_running_stats = false, F64))
+LAYER(instance_norm, ito_instance_norm_create(NULL, "", 3, F64))
+LAYER(instance_norm_tracked, ito_instance_norm_create(NULL, "", 3, .momentum = 0.3, .affine = true,
+                                                      .track_running_stats = true, F64))
+
+/* ---- pools ----------------------------------------------------------------------------------- */
+
+LAYER(max_pool1d, ito_max_pool1d_create(NULL, "", 2, .dilation = 2))
+LAYER(max_pool2d, ito_max_pool2d_create(NULL, "", 3, .stride = 2, .padding = 1, .ceil_mode = true))
+LAYER(max_pool3d, ito_max_pool3d_create(NULL, "", 0, .kernels = ITO_SHAPE(1, 2, 2)))
+LAYER(avg_pool1d, ito_avg_pool1d_create(NULL, "", 3, .padding = 1, .count_include_pad = false))
+LAYER(avg_pool2d, ito_avg_pool2d_create(NULL, "", 2, .stride = 1))
+LAYER(avg_pool3d, ito_avg_pool3d_create(NULL, "", 2))
+LAYER(adaptive_avg_pool1d, ito_adaptive_avg_pool_create(NULL, "", 1, ITO_SHAPE(3)))
+LAYER(adaptive_avg_pool2d, ito_adaptive_avg_pool_create(NULL, "", 2, ITO_SHAPE(2, 3)))
+LAYER(adaptive_max_pool3d, ito_adaptive_max_pool_create(NULL, "", 3, ITO_SHAPE(2)))
+
 /* ---- recurrent networks ---------------------------------------------------------------------- */
 
 LAYER(lstm, ito_lstm_create(NULL, "", 3, 4, .num_layers = 2, .bidirectional = true, F64))
@@ -183,6 +208,22 @@ static ito_tensor *call_recurrent(ito_module *m, ito_tensor *const *in)
 }
 
 static const layer_case cases[] = {
+    {"batch_norm", make_batch_norm, NULL},
+    {"batch_norm_evaluation", make_batch_norm_evaluation, NULL},
+    {"batch_norm_of_all", make_batch_norm_of_all, NULL},
+    {"batch_norm_untracked_evaluation", make_batch_norm_untracked, NULL},
+    {"instance_norm", make_instance_norm, NULL},
+    {"instance_norm_tracked", make_instance_norm_tracked, NULL},
+    {"instance_norm_evaluation", make_instance_norm_tracked, NULL},
+    {"max_pool1d", make_max_pool1d, NULL},
+    {"max_pool2d", make_max_pool2d, NULL},
+    {"max_pool3d", make_max_pool3d, NULL},
+    {"avg_pool1d", make_avg_pool1d, NULL},
+    {"avg_pool2d", make_avg_pool2d, NULL},
+    {"avg_pool3d", make_avg_pool3d, NULL},
+    {"adaptive_avg_pool1d", make_adaptive_avg_pool1d, NULL},
+    {"adaptive_avg_pool2d", make_adaptive_avg_pool2d, NULL},
+    {"adaptive_max_pool3d", make_adaptive_max_pool3d, NULL},
     {"lstm", make_lstm, call_recurrent},
     {"gru", make_gru, call_recurrent},
     {"gru_alone", make_gru_alone, call_recurrent},

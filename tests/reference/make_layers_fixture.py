@@ -34,6 +34,9 @@ def case(name, module, *inputs, call=None, train=True):
     module = module.double().train(train)
     for parameter in module.parameters():
         parameter.data.copy_(x(*parameter.shape, low=-1.0, high=1.0))
+    for key, buffer in module.named_buffers():
+        if "running" in key:
+            buffer.copy_(x(*buffer.shape, low=0.5, high=1.5))
     before = state_of(module)
     inputs = [a.requires_grad_() if a.is_floating_point() else a for a in inputs]
     output = module(*inputs) if call is None else call(module, *inputs)
@@ -252,6 +255,36 @@ def transformers():
     case("decoder", nn.TransformerDecoder(layer, 2, nn.LayerNorm(6)), x(4, 3, 6), x(5, 3, 6))
 
 
+def running_norms():
+    nn = torch.nn
+    case("batch_norm", nn.BatchNorm2d(3), x(2, 3, 2, 3))
+    case("batch_norm_evaluation", nn.BatchNorm1d(3, eps=0.1), x(4, 3), train=False)
+    case("batch_norm_of_all", nn.BatchNorm1d(3, momentum=None), x(2, 3, 4))
+    case(
+        "batch_norm_untracked_evaluation",
+        nn.BatchNorm1d(3, affine=False, track_running_stats=False),
+        x(4, 3),
+        train=False,
+    )
+    case("instance_norm", nn.InstanceNorm2d(3), x(2, 3, 2, 3))
+    tracked = {"affine": True, "track_running_stats": True, "momentum": 0.3}
+    case("instance_norm_tracked", nn.InstanceNorm1d(3, **tracked), x(2, 3, 5))
+    case("instance_norm_evaluation", nn.InstanceNorm1d(3, **tracked), x(2, 3, 5), train=False)
+
+
+def pools():
+    nn = torch.nn
+    case("max_pool1d", nn.MaxPool1d(2, dilation=2), x(2, 3, 7))
+    case("max_pool2d", nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True), x(2, 3, 6, 5))
+    case("max_pool3d", nn.MaxPool3d((1, 2, 2)), x(2, 2, 2, 4, 5))
+    case("avg_pool1d", nn.AvgPool1d(3, padding=1, count_include_pad=False), x(2, 3, 7))
+    case("avg_pool2d", nn.AvgPool2d(2, stride=1), x(2, 3, 4, 5))
+    case("avg_pool3d", nn.AvgPool3d(2), x(2, 2, 2, 4, 4))
+    case("adaptive_avg_pool1d", nn.AdaptiveAvgPool1d(3), x(2, 3, 7))
+    case("adaptive_avg_pool2d", nn.AdaptiveAvgPool2d((2, 3)), x(2, 3, 5, 4))
+    case("adaptive_max_pool3d", nn.AdaptiveMaxPool3d(2), x(2, 2, 3, 4, 5))
+
+
 def recurrent():
     def all_of(m, a, *states):
         states = states[0] if len(states) == 1 else states or None
@@ -282,6 +315,8 @@ if __name__ == "__main__":
     convolutions()
     attention()
     transformers()
+    running_norms()
+    pools()
     recurrent()
     arrays = {k: np.array(v, order="C") for k, v in arrays.items()}
     made = "torch %s, numpy %s, safetensors %s, Python %s" % (

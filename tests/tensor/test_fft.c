@@ -38,8 +38,9 @@ static void direct(const double *x, const fft_call *c, int64_t row, int64_t k, l
     bool positive = c->inverse || c->kind == FFT_REAL_INVERSE;
     sum[0] = sum[1] = 0;
     for (int64_t j = 0; j < c->n; j++) {
-        double z[2];
-        input(x, c, row, j, z);
+        double number[2];
+        input(x, c, row, j, number);
+        long double z[2] = {(long double)number[0], (long double)number[1]};
         long double angle = 2 * acosl(-1) * (long double)(j * k % c->n) / (long double)c->n;
         long double re = cosl(angle), im = (positive ? 1 : -1) * sinl(angle);
         sum[0] += z[0] * re - z[1] * im;
@@ -60,8 +61,8 @@ static double relative_error(const ito_tensor *x, const ito_tensor *y, const fft
             long double want[2];
             direct(in, c, row, k, want);
             for (int i = 0; i < parts; i++) {
-                long double w = want[i] * c->scale;
-                long double d = got[parts * (row * count + k) + i] - w;
+                long double w = want[i] * (long double)c->scale;
+                long double d = (long double)got[parts * (row * count + k) + i] - w;
                 error += d * d;
                 size += w * w;
             }

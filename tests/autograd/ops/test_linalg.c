@@ -42,6 +42,8 @@ Test(linalg, factors_multiply_to_the_matrix)
         assert_orthonormal(u);
         assert_orthonormal(transpose(vh));
         assert_close(ito_matmul(q, r), a, tolerance, "Q R");
+        ito_tensor *lower, *upper, *p = ito_linalg_lu(a, &lower, &upper);
+        assert_close(ito_matmul(ito_matmul(p, lower), upper), a, tolerance, "P L U");
         assert_close(ito_matmul(ito_mul(u, ito_unsqueeze(s, -2)), vh), a, tolerance, "U S V^T");
         ito_tensor *inverse = ito_linalg_pinv(a);
         assert_close(ito_matmul(ito_matmul(a, inverse), a), a, tolerance, "A A+ A");
@@ -104,6 +106,8 @@ Test(linalg, further_results_are_null_on_failure)
     cr_assert(ito_linalg_qr(a, &one) == NULL && one == NULL);
     one = a;
     cr_assert(ito_linalg_svd(a, &one, &two) == NULL && one == NULL && two == NULL);
+    one = two = a;
+    cr_assert(ito_linalg_lu(a, &one, &two) == NULL && one == NULL && two == NULL);
     one = two = a;
     cr_assert(ito_linalg_eigh(a, &one) == NULL && one == NULL);
     cr_assert(ito_linalg_slogdet(a, &two) == NULL && two == NULL);

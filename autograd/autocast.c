@@ -46,6 +46,7 @@ typedef enum policy { WIDEST, IN_BF16, IN_F32 } policy;
 static const unsigned char policies[OP_COUNT] = {
     [OP_bmm] = IN_BF16,
     [OP_conv2d] = IN_BF16,
+    [OP_conv2d_data] = IN_BF16,
     [OP_linear] = IN_BF16,
     [OP_recurrent] = IN_BF16,
     [OP_scaled_dot_product_attention] = IN_BF16,

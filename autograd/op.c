@@ -119,7 +119,12 @@ bool op_inputs_fit(const char *name, op_dtypes dtypes, ito_tensor *const *in, in
                    unsigned optional)
 {
     op_info info = {.name = name, .dtypes = dtypes};
-    return check_inputs(&info, in, n, optional);
+    if (!autocast_active())
+        return check_inputs(&info, in, n, optional);
+    for (int64_t i = 0; i < n; i++) /* each by itself: what does not mix is converted later */
+        if (!check_inputs(&info, in + i, 1, optional >> i & 1))
+            return false;
+    return true;
 }
 
 static bool any_needs_grad(ito_tensor *const *in, int64_t n)

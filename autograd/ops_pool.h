@@ -6,7 +6,7 @@
  * ito_max_pool2d(x, 0, .kernels = ITO_SHAPE(3, 2)). Along an axis of size L there are (L + 2
  * padding - dilation (kernel - 1) - 1) / stride + 1 windows, rounded down; with .ceil_mode rounded
  * up, but none begins behind the axis and its first padding. Errors: ITO_ERR_ARGUMENT for options
- * out of range, a padding of more than half of the window among them; ITO_ERR_SHAPE where no window
+ * out of range, a padding of more than half of the kernel among them; ITO_ERR_SHAPE where no window
  * fits.
  */
 #ifndef ITO_OPS_POOL_H

@@ -149,9 +149,12 @@ static bool output_padding_fits(const conv_call *c)
 }
 
 /* Checks everything but .add, and fills in the sizes. */
-static bool call_fits(conv_call *c, ito_tensor *x, ito_tensor *w, ito_tensor *b)
+static bool call_fits(conv_call *c, ito_tensor *x, ito_tensor *w, ito_tensor *b, ito_tensor *add)
 {
-    if (!op_inputs_fit(c->name, MIXED, (ito_tensor *[]){x, w, b}, 3, 4) || !options_fit(c))
+    enum { BIAS_AND_ADD_MAY_BE_NULL = 12 };
+    if (!op_inputs_fit(c->name, MIXED, (ito_tensor *[]){x, w, b, add}, 4,
+                       BIAS_AND_ADD_MAY_BE_NULL) ||
+        !options_fit(c))
         return false;
     if (x->ndim != c->n + 2 || w->ndim != c->n + 2)
         return error_false(ITO_ERR_SHAPE, "%s: x %s and weight %s must be [N, C, %s] and [%s, %s]",
@@ -284,10 +287,6 @@ static bool add_fits(const conv_call *c, const ito_tensor *x, const ito_tensor *
     }
     if (add == NULL)
         return true;
-    if (add->dtype != x->dtype)
-        return error_false(ITO_ERR_DTYPE, "%s: %s %s and %s %s do not mix (see ito_cast)", c->name,
-                           ito_dtype_name(x->dtype), tensor_shape_str(x),
-                           ito_dtype_name(add->dtype), tensor_shape_str(add));
     return tensor_has_shape(add, &y) || tensor_has_shape(add, &image) ||
            error_false(ITO_ERR_SHAPE, "%s: add is %s; it can be %s, as the result, or %s", c->name,
                        tensor_shape_str(add), shape_str(y), shape_str(image));
@@ -315,7 +314,7 @@ static ito_tensor *convolution(const char *name, int n, ito_tensor *x, ito_tenso
         !spatial_values(name, "paddings", n, o.padding, o.paddings, c.padding) ||
         !spatial_values(name, "dilations", n, o.dilation, o.dilations, c.dilation) ||
         !spatial_values(name, "", n, o.padding_end, ITO_SHAPE(), c.end) ||
-        !call_fits(&c, x, w, b) || !add_fits(&c, x, o.add))
+        !call_fits(&c, x, w, b, o.add) || !add_fits(&c, x, o.add))
         return NULL;
     ito_scope_begin();
     if (o.padding_mode != ITO_PADDING_ZEROS)
@@ -381,13 +380,13 @@ static ito_tensor *transposed(const char *name, int n, ito_tensor *x, ito_tensor
         !spatial_values(name, "paddings", n, o.padding, o.paddings, c.padding) ||
         !spatial_values(name, "dilations", n, o.dilation, o.dilations, c.dilation) ||
         !spatial_values(name, "output_paddings", n, o.output_padding, o.output_paddings, c.end) ||
-        !call_fits(&c, x, w, b))
+        !call_fits(&c, x, w, b, NULL))
         return NULL;
     ito_scope_begin();
     ito_tensor *y = spread_out(x, w, &c);
-    if (b != NULL) {
+    if (b != NULL && y != NULL) {
         ito_shape along = {.ndim = n + 1, .dim = {c.channels, 1, 1, 1}};
-        y = ito_add(y, ito_reshape_to(ito_cast(b, x->dtype), along));
+        y = ito_add(y, ito_reshape_to(ito_cast(b, y->dtype), along));
     }
     y = ito_keep(y);
     ito_scope_end();

@@ -86,11 +86,17 @@ static bool sizes_fit(const ito_tensor *x, const int64_t *out)
                        spatial_text(from, n, x->shape + 2, true), spatial_text(to, n, out, true));
 }
 
-static double scale_of(const resample_params *p, double given)
+/* Input pixels from an output pixel to the next. PyTorch forgets the factor where antialiasing
+ * keeps a size, and where nearest keeps or doubles one of an image; there it rounds to f32, too. */
+static double scale_of(const resample_params *p, int n, double given)
 {
     if (p->align_corners)
         return p->out > 1 ? (double)(p->in - 1) / (double)(p->out - 1) : 0;
-    return given > 0 ? given : (double)p->in / (double)p->out;
+    bool image = n == 2, whole = p->out == p->in || p->out == 2 * p->in;
+    bool forget = p->antialias ? p->out == p->in : p->rule == RESAMPLE_NEAREST && image && whole;
+    double scale = given > 0 && !forget ? given : (double)p->in / (double)p->out;
+    bool nearest = p->rule == RESAMPLE_NEAREST || p->rule == RESAMPLE_NEAREST_EXACT;
+    return nearest && image ? (double)(float)scale : scale;
 }
 
 /* The whole factor by which an image grows in both axes, or 0. */
@@ -99,7 +105,7 @@ static int64_t whole_factor(const resample_params *p, int n)
     int64_t factor = n == 2 ? p[0].out / p[0].in : 0;
     for (int i = 0; i < n; i++)
         if (p[i].rule != RESAMPLE_NEAREST || p[i].out != factor * p[i].in ||
-            p[i].scale != 1 / (double)factor)
+            p[i].scale != (double)(float)(1 / (double)factor))
             return 0;
     return factor;
 }
@@ -120,7 +126,7 @@ ito_tensor *ito_interpolate_with(ito_tensor *x, ito_interpolate_options o)
                                  .out = out[i],
                                  .align_corners = o.align_corners,
                                  .antialias = o.antialias};
-        p[i].scale = scale_of(&p[i], scale[i]);
+        p[i].scale = scale_of(&p[i], n, scale[i]);
     }
     int64_t factor = whole_factor(p, n);
     return factor > 0 ? ito_upsample_nearest2d(x, factor) : resample_axes(x, p, n);

@@ -64,10 +64,10 @@ static bool options_fit(const pool_call *c)
             spatial_text(padding, c->n, w->padding, false),
             spatial_text(dilation, c->n, w->dilation, false));
     for (int i = 0; i < c->n; i++)
-        if (w->padding[i] > reach(c, i) / 2)
+        if (w->padding[i] > w->kernel[i] / 2)
             return error_false(ITO_ERR_ARGUMENT,
-                               "%s: padding %" PRId64 " is more than half of a window of %" PRId64,
-                               c->name, w->padding[i], reach(c, i));
+                               "%s: padding %" PRId64 " is more than half of a kernel of %" PRId64,
+                               c->name, w->padding[i], w->kernel[i]);
     return true;
 }
 
@@ -75,10 +75,10 @@ static bool options_fit(const pool_call *c)
 static int64_t windows(const pool_call *c, int i)
 {
     int64_t stride = c->window.stride[i], padding = c->window.padding[i];
-    int64_t room = c->size[i] + 2 * padding - reach(c, i);
+    int64_t room = c->size[i] + 2 * padding - reach(c, i) + (c->ceil_mode ? stride - 1 : 0);
     if (room < 0 || c->size[i] < 1)
         return 0;
-    int64_t n = (room + (c->ceil_mode ? stride - 1 : 0)) / stride + 1;
+    int64_t n = room / stride + 1;
     return c->ceil_mode && (n - 1) * stride >= c->size[i] + padding ? n - 1 : n;
 }
 

@@ -51,6 +51,24 @@ Test(autocast, attention_and_recurrent_steps_run_in_bf16)
                                 "not mix (see ito_cast)");
 }
 
+Test(autocast, convolutions_of_any_kind_run_in_bf16_with_what_is_added)
+{
+    ito_tensor *x = f32(ITO_SHAPE(2, 3, 5, 4), 1), *w = f32(ITO_SHAPE(3, 3, 3, 3), 2);
+    ito_tensor *b = f32(ITO_SHAPE(3), 3), *line = f32(ITO_SHAPE(2, 3, 5), 4);
+    ITO_AUTOCAST(ITO_BF16)
+    {
+        ito_tensor *y = ito_conv2d(x, w, b, .padding = 1);
+        cr_assert_eq(ito_dtype_of(ito_conv2d(x, w, b, .padding = 1, .add = y)), ITO_BF16, "%s",
+                     ito_error());
+        cr_assert_eq(ito_dtype_of(ito_conv_transpose2d(x, w, b)), ITO_BF16, "%s", ito_error());
+        cr_assert_eq(ito_dtype_of(ito_conv1d(line, ito_select(w, 3, 0), b)), ITO_BF16, "%s",
+                     ito_error());
+    }
+    cr_assert_null(ito_conv2d(x, w, b, .padding = 1, .add = ito_cast(x, ITO_BF16)));
+    assert_error(ITO_ERR_DTYPE,
+                 "conv2d: f32 [2, 3, 5, 4] and bf16 [2, 3, 5, 4] do not mix (see ito_cast)");
+}
+
 Test(autocast, two_types_meet_in_the_wider_one)
 {
     ito_tensor *x = f32(ITO_SHAPE(3, 4), 1), *narrow = ito_cast(x, ITO_BF16);

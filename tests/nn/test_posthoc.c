@@ -155,8 +155,8 @@ static double distance(ito_named_tensors *a, ito_named_tensors *b)
     cr_assert(a != NULL && b != NULL && a->n == b->n);
     for (int64_t i = 0; i < a->n; i++)
         for (int64_t k = 0; k < ito_numel(a->tensors[i]); k++) {
-            double x = ((const float *)ito_const_data(a->tensors[i]))[k];
-            double y = ((const float *)ito_const_data(b->tensors[i]))[k];
+            double x = (double)((const float *)ito_const_data(a->tensors[i]))[k];
+            double y = (double)((const float *)ito_const_data(b->tensors[i]))[k];
             square += (x - y) * (x - y);
             size += y * y;
         }

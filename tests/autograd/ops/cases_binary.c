@@ -408,7 +408,7 @@ Test(ops_binary, large_arrays_are_covered_once)
 /* ---- further functions: their rows have gradients ----------------------------------------------
  */
 
-static const double inf = HUGE_VAL, nan_ = NAN;
+static const double inf = HUGE_VAL, nan_ = (double)NAN;
 
 Test(ops_binary, angles_and_lengths_at_the_origin_and_far_away)
 {

@@ -267,7 +267,7 @@ Test(ops_loss, certain_probabilities_have_finite_losses)
     ito_tensor *y = ito_binary_cross_entropy(p, t, .reduction = ITO_REDUCTION_NONE);
     assert_elements(y, (double[]){100, 100, 0, 0}, 4, 0, "loss");
     assert_elements(ito_grad(ito_sum(y), p), (double[]){-1e12, 1e12, 0, 0}, 4, 0, "gradient");
-    cr_assert_null(ito_binary_cross_entropy(ito_full(ITO_SHAPE(4), NAN, ITO_F64), t));
+    cr_assert_null(ito_binary_cross_entropy(ito_full(ITO_SHAPE(4), (double)NAN, ITO_F64), t));
     assert_error(ITO_ERR_RANGE, "binary_cross_entropy: the probability nan is outside 0..1");
     ito_tensor *log_p = ito_full(ITO_SHAPE(2), -1, ITO_F64);
     ito_tensor *half = ito_from_data((double[]){0, 0.5}, ITO_SHAPE(2), ITO_F64);

@@ -20,13 +20,17 @@ static void assert_places(ito_tensor *indices, const double *want, int64_t n)
 void case_max_pool_indices(void)
 {
     ito_tensor *places = NULL;
-    ito_tensor *x = numbers((double[]){1, 3, 3, 2, NAN, 5, NAN, 0}, ITO_SHAPE(1, 1, 8));
+    ito_tensor *x =
+        numbers((double[]){1, 3, 3, 2, (double)NAN, 5, (double)NAN, 0}, ITO_SHAPE(1, 1, 8));
     ito_tensor *y = ito_max_pool1d(x, 4, .indices = &places);
-    assert_elements(y, (double[]){3, NAN}, 2, 0, "ties and NaN");
+    assert_elements(y, (double[]){3, (double)NAN}, 2, 0, "ties and NaN");
     assert_places(places, (double[]){1, 6}, 2); /* the first of equals, the last NaN, as PyTorch */
-    ito_tensor *low = numbers((double[]){-INFINITY, -INFINITY, -INFINITY}, ITO_SHAPE(1, 1, 3));
+    ito_tensor *low = numbers((double[]){-(double)INFINITY, -(double)INFINITY, -(double)INFINITY},
+                              ITO_SHAPE(1, 1, 3));
     y = ito_max_pool1d(low, 2, .stride = 1, .padding = 1, .indices = &places);
-    assert_elements(y, (double[]){-INFINITY, -INFINITY, -INFINITY, -INFINITY}, 4, 0, "lowest");
+    assert_elements(
+        y, (double[]){-(double)INFINITY, -(double)INFINITY, -(double)INFINITY, -(double)INFINITY},
+        4, 0, "lowest");
     assert_places(places, (double[]){0, 0, 1, 2}, 4);
 }
 

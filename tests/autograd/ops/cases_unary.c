@@ -470,7 +470,7 @@ Test(ops_unary, further_functions_meet_libm)
 
 Test(ops_unary, ends_and_poles)
 {
-    const double inf = HUGE_VAL, nan = NAN;
+    const double inf = HUGE_VAL, nan = (double)NAN;
     EXACTLY(ito_asin, ((double[]){1.5, 0, nan}), ((double[]){nan, 0, nan}));
     EXACTLY(ito_acos, ((double[]){1, -1.5}), ((double[]){0, nan}));
     EXACTLY(ito_cosh, ((double[]){0, inf, -inf, 1000}), ((double[]){1, inf, inf, inf}));
@@ -497,7 +497,7 @@ Test(ops_unary, ends_and_poles)
 
 Test(ops_unary, activations_at_their_ends)
 {
-    const double inf = HUGE_VAL, nan = NAN;
+    const double inf = HUGE_VAL, nan = (double)NAN;
     EXACTLY(ito_mish, ((double[]){0, 1000, inf, nan}), ((double[]){0, 1000, inf, nan}));
     SLOPES(ito_mish, ((double[]){0, 1e10, -1000}), ((double[]){0.6, 1, 0}));
     EXACTLY(gelu_by_tanh, ((double[]){0, 100, -100, 0x1p50, nan}),
@@ -579,7 +579,8 @@ Test(ops_unary, numbers_stand_in_for_what_is_none)
     static const ito_dtype dtypes[] = {ITO_F32, ITO_F64, ITO_BF16};
     static const double largest[] = {0x1.fffffep127, 0x1.fffffffffffffp1023, 0x1.fep127};
     for (int i = 0; i < 3; i++) {
-        double x[] = {NAN, HUGE_VAL, -HUGE_VAL, 2}, want[] = {0, largest[i], -largest[i], 2};
+        double x[] = {(double)NAN, HUGE_VAL, -HUGE_VAL, 2},
+               want[] = {0, largest[i], -largest[i], 2};
         ito_tensor *t = ito_cast(ito_from_data(x, ITO_SHAPE(4), ITO_F64), dtypes[i]);
         assert_elements(ito_nan_to_num(t), want, 4, 0, "nan_to_num");
     }

@@ -18,7 +18,8 @@ static ito_tensor *grid(const double *xy, int64_t places)
 
 Test(ops_grid_sample, not_a_number_is_minus_one_and_infinity_is_far_outside)
 {
-    ito_tensor *g = grid((double[]){NAN, NAN, INFINITY, 0, -INFINITY, -1}, 3);
+    ito_tensor *g =
+        grid((double[]){(double)NAN, (double)NAN, (double)INFINITY, 0, -(double)INFINITY, -1}, 3);
     assert_elements(ito_grid_sample(image(), g, .align_corners = true), (double[]){1, 0, 0}, 3, 0,
                     "zeros");
     ito_tensor *border =
@@ -31,7 +32,7 @@ Test(ops_grid_sample, not_a_number_is_minus_one_and_infinity_is_far_outside)
 
 Test(ops_grid_sample, what_is_not_seen_is_left_alone)
 {
-    ito_tensor *x = ito_from_data((double[]){NAN, 2, 3, 4}, ITO_SHAPE(1, 1, 2, 2), ITO_F64);
+    ito_tensor *x = ito_from_data((double[]){(double)NAN, 2, 3, 4}, ITO_SHAPE(1, 1, 2, 2), ITO_F64);
     ito_tensor *g = grid((double[]){5, 5, 1, 1}, 2);
     assert_elements(ito_grid_sample(x, g, .align_corners = true), (double[]){0, 4}, 2, 0, "NaN");
 }

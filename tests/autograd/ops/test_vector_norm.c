@@ -18,7 +18,7 @@ static void assert_flat(ito_tensor *y, ito_tensor *x, const double *first, const
 
 Test(ops_vector_norm, gradients_at_zero_are_zero)
 {
-    static const double orders[] = {0.5, 1, 1.5, 2, 3, INFINITY, -INFINITY, 0};
+    static const double orders[] = {0.5, 1, 1.5, 2, 3, (double)INFINITY, -(double)INFINITY, 0};
     const double zeros[4] = {0};
     for (size_t i = 0; i < sizeof orders / sizeof *orders; i++) {
         ito_scope_begin();
@@ -39,8 +39,8 @@ Test(ops_vector_norm, of_nothing_and_of_nan)
     ito_scope_begin();
     ito_tensor *none = ito_zeros(ITO_SHAPE(3, 0), ITO_F32);
     assert_elements(ito_norm(none, .dims = ITO_DIMS(1)), (double[]){0, 0, 0}, 3, 0, "none");
-    cr_assert(isnan(ito_item(ito_norm(ito_scalar(NAN, ITO_F32)))));
-    cr_assert(isnan(ito_item(ito_norm(ito_scalar(NAN, ITO_F32), .ord = INFINITY))));
+    cr_assert(isnan(ito_item(ito_norm(ito_scalar((double)NAN, ITO_F32)))));
+    cr_assert(isnan(ito_item(ito_norm(ito_scalar((double)NAN, ITO_F32), .ord = (double)INFINITY))));
     cr_assert_null(ito_norm(none, .ord = INFINITY));
     assert_error(ITO_ERR_SHAPE, "max: no elements along the axes of [3, 0]");
     ito_scope_end();

@@ -42,9 +42,13 @@
 
 /* The arguments, or 0 if there are none: ISO C wants something between the braces of a list. This
  * has to stand in a system header, too: __VA_OPT__ is not in the standard before C23 and C++20. */
+#if defined(__cppcheck__) /* which does not know __VA_OPT__ */
+#define ITO_SOMETHING_(...) __VA_ARGS__
+#else
 #define ITO_SOMETHING_(...) ITO_LIST_##__VA_OPT__(GIVEN_)(__VA_ARGS__)
 #define ITO_LIST_GIVEN_(...) __VA_ARGS__
 #define ITO_LIST_(...) 0
+#endif
 
 /* Calls f(arguments, options): a macro with options is
  *     #define ito_sum(...) ITO_AT(ITO_CALL_1(ito_sum_with, ito_reduce_options, __VA_ARGS__, ))

@@ -200,7 +200,7 @@ ito_tensor *ito_pixel_shuffle(ito_tensor *x, int64_t r)
         return NULL;
     int64_t n = s.dim[0], channels = s.dim[1], h = s.dim[2], w = s.dim[3];
     int64_t square = r < 1 ? -1 : checked_mul(r, r);
-    if (square < 0 || channels % square != 0)
+    if (square < 1 || channels % square != 0)
         return error_null(ITO_ERR_SHAPE,
                           "pixel_shuffle: %" PRId64 " channels are no multiple of %" PRId64 "^2",
                           channels, r);

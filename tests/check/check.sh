@@ -60,7 +60,7 @@ check_threads() { # build directory
 cppcheck_files() { # options; files on stdin
     cppcheck --file-list=- --quiet --error-exitcode=1 --inline-suppr --std=c11 \
         --enable=warning,performance -j "$(nproc)" \
-        --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ "$@"
+        --suppressions-list=tests/check/cppcheck.txt -D_GNU_SOURCE -D__x86_64__ -D__cppcheck__ "$@"
 }
 
 # The library, then programs, which include it as it is installed.

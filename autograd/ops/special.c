@@ -34,8 +34,10 @@ enum { BERNOULLI = sizeof bernoulli / sizeof *bernoulli, FAR = 12 };
 static double hurwitz_zeta(double s, double x)
 {
     double sum = 0;
-    for (; x < FAR; x++)
+    while (x < FAR) {
         sum += pow(x, -s);
+        x += 1;
+    }
     double power = pow(x, -s);
     sum += x * power / (s - 1) + power / 2;
     double factor = s * power / x; /* s (s + 1) .. (s + 2 k - 2) x^(-s - 2 k + 1) */
@@ -58,8 +60,10 @@ static double digamma_of(double x, double unused)
         return rest != 0 ? digamma_of(1 - x, 0) - M_PI / tan(M_PI * rest) : (double)NAN;
     }
     double sum = 0;
-    for (; x < FAR; x++)
+    while (x < FAR) {
         sum -= 1 / x;
+        x += 1;
+    }
     double y = log(x) - 0.5 / x, power = 1 / (x * x), factorial = 1; /* (2k - 1)! */
     for (int k = 0; k < BERNOULLI; k++) {
         y -= bernoulli[k] * factorial * power;

@@ -14,8 +14,6 @@
 #include "tensor/gemm/gemm.h"
 #include "tensor/kernels/kernels.h"
 
-#include <math.h>
-
 /* A stack of matrices [.., rows, columns] with any strides. */
 typedef struct matrices {
     const ito_tensor *t;

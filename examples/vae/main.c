@@ -33,7 +33,7 @@ static const option_row rows[] = {
     INT_ROW("latent", latent, "N", 1, 8192, "20", "Numbers in a code"),
     INT_ROW("width", width, "N", 1, 1024, "32", "Channels of the networks at half the size"),
     GROUP_ROW("How"),
-    INT_ROW("epochs", epochs, "N", 1, 1e4, "6", "How often each image is seen"),
+    INT_ROW("epochs", epochs, "N", 1, 1e4, "5", "How often each image is seen"),
     INT_ROW("batch", batch, "N", 1, 60000, "128", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.002", "Learning rate, falling to 0 along a cosine"),
     REAL_ROW("beta", beta, "X", 0, 1000, "1", "Weight of the KL divergence in training"),

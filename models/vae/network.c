@@ -4,6 +4,7 @@
 #include "nn/layers.h"
 #include "tensor/internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -143,9 +144,12 @@ fail:
     return NULL;
 }
 
-/* ---- files ---- */
+/* ---- files: the metadata has the settings, each under its name ---- */
 
-#define KEY "ito_vae" /* the entry of the metadata with the settings */
+enum { CHANNELS, HEIGHT, WIDTH, LATENT, SPATIAL, LEVELS, LEVEL_WIDTH, SIGMA, NUMBERS };
+static const char *const keys[] = {"vae.channels",    "vae.height",  "vae.width",
+                                   "vae.latent",      "vae.spatial", "vae.levels",
+                                   "vae.level_width", "vae.sigma",   "vae.likelihood"};
 
 static const ito_vae_likelihood *const likelihoods[] = {&ito_vae_bernoulli, &ito_vae_gaussian};
 
@@ -167,38 +171,52 @@ ito_status ito_vae_save(const ito_vae *vae, const char *path)
         return error_status(ITO_ERR_ARGUMENT,
                             "vae_save: a model with networks or a likelihood of your own is saved "
                             "by ito_module_save");
-    char text[400];
     const ito_vae_options *o = &vae->options;
-    snprintf(text, sizeof text,
-             "image %" PRId64 "x%" PRId64 "x%" PRId64 " latent %" PRId64
-             " spatial %d levels %" PRId64 " width %" PRId64 " likelihood %s sigma %.17g",
-             vae->image.dim[0], vae->image.dim[1], vae->image.dim[2], o->latent, o->spatial,
-             o->levels, o->width, known->name, vae->likelihood.sigma);
-    const char *key = KEY, *value = text;
-    return ito_module_save(&vae->base, path, .metadata_keys = &key, .metadata_values = &value,
-                           .n_metadata = 1);
+    const double numbers[] = {[CHANNELS] = (double)vae->image.dim[0],
+                              [HEIGHT] = (double)vae->image.dim[1],
+                              [WIDTH] = (double)vae->image.dim[2],
+                              [LATENT] = (double)o->latent,
+                              [SPATIAL] = o->spatial,
+                              [LEVELS] = (double)o->levels,
+                              [LEVEL_WIDTH] = (double)o->width,
+                              [SIGMA] = vae->likelihood.sigma};
+    char texts[NUMBERS][32];
+    const char *values[NUMBERS + 1];
+    for (int i = 0; i < NUMBERS; i++) {
+        snprintf(texts[i], sizeof texts[i], "%.17g", numbers[i]);
+        values[i] = texts[i];
+    }
+    values[NUMBERS] = known->name;
+    return ito_module_save(&vae->base, path, .metadata_keys = keys, .metadata_values = values,
+                           .n_metadata = NUMBERS + 1);
 }
 
-static ito_vae *create_from(const char *text, const char *path)
+/* The numbers of the metadata; false unless each is there, and small if it is a size. */
+static bool read_numbers(const ito_safetensors *file, double *numbers)
 {
-    int64_t image[3];
-    int spatial;
-    char name[16];
-    ito_vae_likelihood likelihood;
-    double sigma;
-    ito_vae_options o = ITO_OPTIONS(ito_vae_options, .likelihood = &likelihood);
-    int n = sscanf(text != NULL ? text : "",
-                   "image %" SCNd64 "x%" SCNd64 "x%" SCNd64 " latent %" SCNd64
-                   " spatial %d levels %" SCNd64 " width %" SCNd64 " likelihood %15s sigma %lf",
-                   &image[0], &image[1], &image[2], &o.latent, &spatial, &o.levels, &o.width, name,
-                   &sigma);
-    const ito_vae_likelihood *known = n == 9 ? find_likelihood(name) : NULL;
-    if (known == NULL)
+    for (int i = 0; i < NUMBERS; i++) {
+        const char *text = ito_safetensors_metadata(file, keys[i]);
+        char *end = NULL;
+        numbers[i] = text != NULL ? strtod(text, &end) : 0;
+        if (text == NULL || end == text || *end != '\0' || !(fabs(numbers[i]) <= 1e9))
+            return false;
+    }
+    return true;
+}
+
+static ito_vae *create_from(const ito_safetensors *file, const char *path)
+{
+    double n[NUMBERS];
+    const ito_vae_likelihood *known =
+        find_likelihood(ito_safetensors_metadata(file, keys[NUMBERS]));
+    if (known == NULL || !read_numbers(file, n))
         return error_null(ITO_ERR_FORMAT, "%s: it holds no settings of a VAE", path);
-    likelihood = *known;
-    likelihood.sigma = sigma;
-    o.spatial = spatial != 0;
-    return ito_vae_create_with(image[0], image[1], image[2], o);
+    ito_vae_likelihood likelihood = *known;
+    likelihood.sigma = n[SIGMA];
+    return ito_vae_create((int64_t)n[CHANNELS], (int64_t)n[HEIGHT], (int64_t)n[WIDTH],
+                          .latent = (int64_t)n[LATENT], .spatial = n[SPATIAL] != 0,
+                          .levels = (int64_t)n[LEVELS], .width = (int64_t)n[LEVEL_WIDTH],
+                          .likelihood = &likelihood);
 }
 
 ito_vae *ito_vae_load(const char *path)
@@ -206,7 +224,7 @@ ito_vae *ito_vae_load(const char *path)
     ito_safetensors *file = path != NULL ? ito_safetensors_open(path) : NULL;
     if (path == NULL)
         error_missing("vae_load", "path");
-    ito_vae *vae = file != NULL ? create_from(ito_safetensors_metadata(file, KEY), path) : NULL;
+    ito_vae *vae = file != NULL ? create_from(file, path) : NULL;
     if (vae != NULL && ito_module_load_file(&vae->base, file) != ITO_OK) {
         ito_module_free(&vae->base);
         vae = NULL;

@@ -151,27 +151,38 @@ Test(vae_network, a_file_brings_its_settings)
     ito_module_free(&again->base);
 }
 
+/* A file with the settings of a small model, the i-th one changed; `change` NULL leaves out all
+ * from it on. */
+static void write_settings(int i, const char *change)
+{
+    static const char *const keys[] = {"vae.channels",    "vae.height",  "vae.width",
+                                       "vae.latent",      "vae.spatial", "vae.levels",
+                                       "vae.level_width", "vae.sigma",   "vae.likelihood"};
+    const char *values[] = {"1", "8", "8", "2", "0", "1", "4", "0.1", "gaussian"};
+    ito_tensor *zero = ito_zeros(ITO_SHAPE(1), ITO_F32);
+    const char *name = "weight";
+    values[i] = change;
+    cr_assert_eq(ito_safetensors_save(path, 1, &name, &zero, change != NULL ? 9 : i, keys, values),
+                 ITO_OK, "%s", ito_error());
+}
+
 Test(vae_network, refuses_files_of_something_else)
 {
     char sentence[128];
-    ito_tensor *zero = ito_zeros(ITO_SHAPE(1), ITO_F32);
-    const char *name = "weight", *key = "ito_vae";
-    static const char *const texts[] = {
-        NULL, "image 1x8x8",
-        "image 1x8x8 latent 2 spatial 0 levels 1 width 4 likelihood poisson sigma 0.1"};
     snprintf(sentence, sizeof sentence, "%s: it holds no settings of a VAE", path);
-    for (int i = 0; i < 3; i++) {
-        cr_assert_eq(ito_safetensors_save(path, 1, &name, &zero, i > 0, &key, &texts[i]), ITO_OK);
+    for (int i = 0; i < 9; i++) {
+        write_settings(i, NULL);
         expect_refused(ito_vae_load(path), ITO_ERR_FORMAT, sentence);
+        static const char *const bad[] = {"", "two", "4 5", "1e300", "nan"};
+        for (int k = 0; k < 5; k++) {
+            write_settings(i, bad[k]);
+            expect_refused(ito_vae_load(path), ITO_ERR_FORMAT, sentence);
+        }
     }
-    const char *wide = "image 1x8x8 latent 2 spatial 0 levels 1 width 9000 likelihood gaussian "
-                       "sigma 0.1";
-    cr_assert_eq(ito_safetensors_save(path, 1, &name, &zero, 1, &key, &wide), ITO_OK);
+    write_settings(6, "9000");
     expect_refused(ito_vae_load(path), ITO_ERR_RANGE,
                    "vae: the width of a level is 9000; it must be 1 to 8192");
-    const char *good = "image 1x8x8 latent 2 spatial 0 levels 1 width 4 likelihood gaussian "
-                       "sigma 0.1";
-    cr_assert_eq(ito_safetensors_save(path, 1, &name, &zero, 1, &key, &good), ITO_OK);
+    write_settings(6, "8"); /* right, but the file has no weights */
     cr_expect_null(ito_vae_load(path));
     expect_error_with(ITO_ERR_FORMAT, "weight");
     expect_refused(ito_vae_load(NULL), ITO_ERR_ARGUMENT, "vae_load: path is NULL");

@@ -148,7 +148,6 @@ static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
-    o->sampling.spacing = "linspace";
     if (o->model != NULL)
         refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;

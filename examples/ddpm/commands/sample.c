@@ -52,7 +52,8 @@ static const option_row rows[] = {
     INT_ROW(
         "steps", sampling.steps, "N", 1, 1e6, NULL,
         "Steps taken, at most those of the diffusion (ddpm 250, others 50; without --model 25)"),
-    KIND_ROW("spacing", sampling.spacing, "spacing", "linspace", "Which steps those are"),
+    KIND_ROW("spacing", sampling.spacing, "spacing", NULL,
+             "Which steps those are (the sampler's own; see below)"),
     FLAG_ROW("end-at-first", sampling.end_at_first,
              "End at the first noise level, not at none: solvers keep their order"),
     ETA_ROW(sampling.eta),

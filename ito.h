@@ -81,6 +81,7 @@
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
 #include "models/metrics/metrics.h"
+#include "models/vae/vae.h"
 
 #include "renamed.h"
 

@@ -84,6 +84,7 @@
 #include "models/ddpm/sampler/sampler.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
+#include "models/gpt/gpt.h"
 #include "models/metrics/metrics.h"
 #include "models/vae/vae.h"
 

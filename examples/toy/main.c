@@ -4,7 +4,7 @@
 #include "examples/common/progress.h"
 #include "examples/toy/data.h"
 #include "examples/toy/distance.h"
-#include "examples/toy/draw.h"
+#include "examples/common/draw.h"
 #include "examples/toy/mlp.h"
 
 #include <inttypes.h>

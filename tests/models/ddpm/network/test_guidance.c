@@ -5,6 +5,7 @@
 #include "autograd/autograd.h"
 #include "models/ddpm/network/condition.h"
 #include "models/ddpm/sampler/sampler.h"
+#include "tensor/runtime.h"
 #include "tests/models/ddpm/gaussian.h"
 #include "tests/models/ddpm/network/network_check.h"
 
@@ -369,6 +370,46 @@ Test(guidance, autoguidance_takes_a_diffusion_and_two_networks)
                    "autoguidance: the guide is NULL");
     assert_refused(ito_autoguidance_create(d, &r.base, &r.base, (double)NAN), ITO_ERR_RANGE,
                    "autoguidance: a scale of nan; it must be finite");
+    ito_diffusion_free(d);
+}
+
+/* Its answer is there already. */
+static ito_tensor *the_context(ito_network *self, const ito_network_input *in)
+{
+    (void)in;
+    return self->context;
+}
+
+Test(guidance, failed_allocations_are_errors_and_leak_nothing)
+{
+    ito_diffusion *d = two_headed();
+    ito_generator random = ito_generator_make(6, 0);
+    ito_tensor *x = ito_randn(&random, ITO_SHAPE(2, 2, 3), ITO_F64), *y = NULL;
+    ito_network good = network_of(the_context, ito_randn(&random, ITO_SHAPE(2, 4, 3), ITO_F64));
+    ito_network bad = network_of(the_context, ito_randn(&random, ITO_SHAPE(2, 4, 3), ITO_F64));
+    ito_tensor *t = ito_from_data((double[]){500, 100}, ITO_SHAPE(2), ITO_F64);
+    ito_network_input in = {.x = x, .t = t, .x_t = x, .time = t};
+    int64_t failures = 0;
+    ito_memory_fail_nth(1);
+    cr_assert_null(ito_autoguidance_create(d, &good, &bad, 2.0));
+    ito_memory_fail_nth(0);
+    cr_assert_eq(ito_error_code(), ITO_ERR_MEMORY);
+    ito_error_clear();
+    ito_guidance *g =
+        ito_autoguidance_create(d, &good, &bad, 2.0, .sigma_hi = sigma_of(300), .rescale = 0.7);
+    int64_t blocks = ito_memory_blocks();
+    for (; y == NULL; failures += y == NULL) {
+        ito_scope_begin();
+        ito_memory_fail_nth(failures + 1);
+        y = ito_network_evaluate(&g->base, &in);
+        ito_memory_fail_nth(0);
+        cr_assert_eq(ito_error_code(), y == NULL ? ITO_ERR_MEMORY : ITO_OK);
+        ito_error_clear();
+        ito_scope_end();
+        cr_assert_eq(ito_memory_blocks(), blocks);
+    }
+    cr_assert_gt(failures, 5);
+    ito_network_free(&g->base);
     ito_diffusion_free(d);
 }
 

@@ -69,6 +69,7 @@
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/network/condition.h"
+#include "models/ddpm/network/dit.h"
 #include "models/ddpm/network/guidance.h"
 #include "models/ddpm/network/network.h"
 #include "models/ddpm/network/noise_classifier.h"

@@ -71,6 +71,7 @@
 #include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/likelihood/log_likelihood.h"
 #include "models/ddpm/network/condition.h"
+#include "models/ddpm/network/dit.h"
 #include "models/ddpm/network/guidance.h"
 #include "models/ddpm/network/network.h"
 #include "models/ddpm/network/noise_classifier.h"

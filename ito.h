@@ -21,6 +21,7 @@
 #include "tensor/io/whole_file.h"
 
 #include "autograd/autograd.h"
+#include "autograd/ode.h"
 #include "autograd/ops.h"
 #include "autograd/ops_activation.h"
 #include "autograd/ops_at.h"
@@ -68,6 +69,7 @@
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"
+#include "models/ddpm/likelihood/log_likelihood.h"
 #include "models/ddpm/network/condition.h"
 #include "models/ddpm/network/dit.h"
 #include "models/ddpm/network/guidance.h"
@@ -76,12 +78,16 @@
 #include "models/ddpm/network/self_condition.h"
 #include "models/ddpm/network/unet.h"
 #include "models/ddpm/objective/objective.h"
+#include "models/ddpm/process/pairing.h"
 #include "models/ddpm/process/process.h"
 #include "models/ddpm/process/timestep_sampler.h"
+#include "models/ddpm/sampler/probability_flow.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
+#include "models/gpt/gpt.h"
 #include "models/metrics/metrics.h"
+#include "models/vae/vae.h"
 
 #include "renamed.h"
 

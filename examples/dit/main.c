@@ -150,7 +150,6 @@ static bool train(session *s, cJSON *out)
                                      .max_norm = 1.0,
                                      .seed = (uint64_t)o->seed};
     progress bar = {.quiet = false};
-    double started = progress_clock();
     bool good = true;
     s->labelled->drop = o->drop;
     progress_begin(&bar, "step", "images", 0, o->steps);
@@ -162,7 +161,7 @@ static bool train(session *s, cJSON *out)
         progress_step(&bar, step + 1, o->batch, r.loss);
     }
     progress_end(&bar);
-    double seconds = progress_clock() - started;
+    double seconds = progress_clock() - bar.started;
     result_text(out, "network", o->network);
     result_number(out, "parameters", (double)ito_module_parameter_count(s->model));
     result_number(out, "steps", (double)o->steps);

@@ -71,6 +71,7 @@
 #include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/likelihood/log_likelihood.h"
 #include "models/ddpm/network/condition.h"
+#include "models/ddpm/network/dit.h"
 #include "models/ddpm/network/guidance.h"
 #include "models/ddpm/network/network.h"
 #include "models/ddpm/network/noise_classifier.h"
@@ -84,7 +85,9 @@
 #include "models/ddpm/sampler/sampler.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
+#include "models/gpt/gpt.h"
 #include "models/metrics/metrics.h"
+#include "models/vae/vae.h"
 
 #include "renamed.h"
 

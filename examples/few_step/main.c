@@ -26,8 +26,6 @@
         TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's"), \
         TEXT_ROW("out", out, "FILE", "student.safetensors",                                        \
                  "Where the student goes, for ito-ddpm sample --model"),                           \
-        INT_ROW("judge", judge, "N", ITO_CLASSIFIER_WIDTH + 1, 1e6, NULL,                          \
-                "Print the Frechet distance of N images in two steps (none)"),                     \
         GROUP_ROW("How"),                                                                          \
         INT_ROW("grid", grid, "N", 2, 1000, "16", "Steps of ddim that the teacher takes"),         \
         INT_ROW("batch", batch, "N", 1, 1e6, "48", "Images in each training step"),                \
@@ -64,16 +62,9 @@ static bool study(pupil *p, const few_step_options *o, bool distillation)
     if (!(distillation ? distillation_train(p) : consistency_train(p)) || !pupil_save(p))
         return false;
     const char *eta = distillation ? "" : " --eta 1";
-    fprintf(
-        stderr,
-        "%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --spacing trailing --steps 2\n",
-        o->out, o->out, eta);
-    if (o->judge == UNSET_INT)
-        return true;
-    double distance = pupil_frechet(p, distillation ? 0.0 : 1.0);
-    if (!isnan(distance))
-        printf("frechet: %.3f\n", distance);
-    return !isnan(distance);
+    fprintf(stderr, "%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --steps 2\n",
+            o->out, o->out, eta);
+    return true;
 }
 
 /* ---- points in the plane ---- */
@@ -186,7 +177,7 @@ int main(int argc, char **argv)
                         "[OPTION...] (--help after each)\n");
         return EXIT_USAGE;
     }
-    few_step_options o = {.judge = UNSET_INT};
+    few_step_options o = {.out = NULL};
     plane_options plane;
     pupil p = {.o = &o};
     command_line c = {.command = methods[m].name,

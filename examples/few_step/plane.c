@@ -1,9 +1,11 @@
 /* Two moons in the plane, and a network of two times. */
 #include "examples/few_step/plane.h"
 
+#include "examples/common/draw.h"
+
 #include <math.h>
 
-enum { POINT = 2, WAVES = 8, INPUTS = POINT + 4 * WAVES, SIDE = 200 };
+enum { POINT = 2, WAVES = 8, INPUTS = POINT + 4 * WAVES };
 
 ito_tensor *mean_velocity_at(const mean_velocity *u, ito_tensor *x, ito_tensor *t, ito_tensor *r)
 {
@@ -95,26 +97,11 @@ double plane_distance(ito_tensor *a, ito_tensor *b)
     return off != NULL ? ito_item(off) : -1.0;
 }
 
-static void dot(uint8_t *pixels, int64_t width, int64_t left, double x, double y)
+bool plane_draw(const char *path, ito_tensor *const *clouds, int n)
 {
-    int64_t column = (int64_t)floor((x + 1.2) / 2.4 * SIDE);
-    int64_t row = (int64_t)floor((1.2 - y) / 2.4 * SIDE);
-    if (column >= 0 && column < SIDE && row >= 0 && row < SIDE) {
-        uint8_t *pixel = pixels + row * width + left + column;
-        *pixel = (uint8_t)(*pixel > 90 ? *pixel - 90 : 0);
-    }
-}
-
-bool plane_draw(const char *path, ito_tensor *const *clouds, int64_t n)
-{
-    ito_tensor *picture = ito_full(ITO_SHAPE(1, SIDE, n * SIDE), 255, ITO_U8);
-    for (int64_t k = 0; picture != NULL && k < n; k++) {
-        ito_tensor *points = ito_contiguous(ito_cast(clouds[k], ITO_F64));
-        if (points == NULL)
+    ito_tensor *picture = draw_panels(n);
+    for (int k = 0; k < n; k++)
+        if (picture == NULL || !draw_points(picture, k, clouds[k]))
             return false;
-        const double *xy = ito_const_data(points);
-        for (int64_t i = 0; i < ito_size(points, 0); i++)
-            dot(ito_data(picture), n * SIDE, k * SIDE, xy[2 * i], xy[2 * i + 1]);
-    }
-    return picture != NULL && ito_png_save(path, picture) == ITO_OK;
+    return ito_png_save(path, picture) == ITO_OK;
 }

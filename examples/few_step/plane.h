@@ -37,6 +37,6 @@ ito_tensor *plane_moons(ito_generator *g, int64_t n);
  * on average; -1 with an error recorded. */
 double plane_distance(ito_tensor *a, ito_tensor *b);
 /* Clouds of points [.., 2] side by side, each in [-1.2, 1.2]^2. False with an error recorded. */
-bool plane_draw(const char *path, ito_tensor *const *clouds, int64_t n);
+bool plane_draw(const char *path, ito_tensor *const *clouds, int n);
 
 #endif

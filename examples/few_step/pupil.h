@@ -8,7 +8,7 @@
 /* The options of the methods on images; the rows are in main.c. */
 typedef struct few_step_options {
     const char *teacher, *data, *out, *pairs, *precision;
-    int64_t steps, batch, grid, ratio, lessons, stages, judge, seed, threads;
+    int64_t steps, batch, grid, ratio, lessons, seed, threads;
     double lr, ema;
 } few_step_options;
 
@@ -54,10 +54,5 @@ bool pupil_graduate(pupil *p);
 
 /* Write the student with the settings of its teacher, for ito-ddpm sample and eval. */
 bool pupil_save(const pupil *p);
-/* The Frechet distance of o->judge images in two steps of ddim, of the classes in turn, from the
- * training images, as ito-ddpm eval computes it. eta 1 is multistep consistency sampling (Song et
- * al. 2023, algorithm 1): all that is left of the noise is drawn again. NaN with an error recorded.
- */
-double pupil_frechet(pupil *p, double eta);
 
 #endif

@@ -38,7 +38,7 @@ static void make_teacher(const char *path, const char *words)
 static ito_tensor *images(const char *path, int steps)
 {
     program = "ito-ddpm";
-    succeeds(run("sample --model %s --npy images.npy --n 16 --sampler ddim --spacing trailing "
+    succeeds(run("sample --model %s --npy images.npy --n 16 --sampler ddim "
                  "--steps %d",
                  path, steps));
     program = "ito-few-step";
@@ -73,7 +73,7 @@ Test(cli_few_step, consistency_models_train_by_either_pairs)
     const char *how = "consistency --teacher t.safetensors " SMALL "--steps 4 --grid 4";
     succeeds(run("%s --out a.safetensors", how));
     cr_expect_not_null(strstr(complained, "ito-ddpm sample --model a.safetensors --sampler ddim "
-                                          "--eta 1 --spacing trailing --steps 2"),
+                                          "--eta 1 --steps 2"),
                        "%s", complained);
     succeeds(run("%s --out b.safetensors --pairs teacher", how));
     cr_expect_not(same_file("a.safetensors", "b.safetensors"));

@@ -80,6 +80,7 @@
 #include "models/ddpm/sampler/sampler.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
+#include "models/inception/inception.h"
 #include "models/metrics/metrics.h"
 
 #include "renamed.h"

@@ -1,6 +1,6 @@
 /* Pictures of the plane: points and arrows on white. */
-#ifndef ITO_EXAMPLES_TOY_DRAW_H
-#define ITO_EXAMPLES_TOY_DRAW_H
+#ifndef ITO_EXAMPLES_DRAW_H
+#define ITO_EXAMPLES_DRAW_H
 
 #include <ito/ito.h>
 

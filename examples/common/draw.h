@@ -2,7 +2,7 @@
 #ifndef ITO_EXAMPLES_DRAW_H
 #define ITO_EXAMPLES_DRAW_H
 
-#include <ito/ito.h>
+#include <ito/tensor/tensor.h>
 
 /* White panels side by side: u8 [3, H, W] of the current scope. */
 ito_tensor *draw_panels(int panels);

@@ -1,10 +1,10 @@
 /* ito-toy: a diffusion of points in the plane, trained in seconds. Draws the data beside samples,
  * and the score at three levels of noise. */
+#include "examples/common/draw.h"
 #include "examples/common/options.h"
 #include "examples/common/progress.h"
 #include "examples/toy/data.h"
 #include "examples/toy/distance.h"
-#include "examples/common/draw.h"
 #include "examples/toy/mlp.h"
 
 #include <inttypes.h>

@@ -10,14 +10,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images of 8x8 as Fashion-MNIST's files, and the arguments that take them. */
+/* Images as Fashion-MNIST's files. */
+static void write_set(int64_t side)
+{
+    ito_generator g = ito_generator_make(1, 1);
+    ito_shape shape = ITO_SHAPE(40, side, side);
+    write_idx("train-images-idx3-ubyte", ito_randint(&g, 0, 256, shape, ITO_U8));
+    write_idx("train-labels-idx1-ubyte", ito_randint(&g, 0, 10, ITO_SHAPE(40), ITO_U8));
+}
+
 static void enter(void)
 {
     cli_enter();
-    ito_generator g = ito_generator_make(1, 1);
-    write_idx("train-images-idx3-ubyte", ito_randint(&g, 0, 256, ITO_SHAPE(40, 8, 8), ITO_U8));
-    ito_tensor *labels = ito_randint(&g, 0, 10, ITO_SHAPE(40), ITO_U8);
-    write_idx("train-labels-idx1-ubyte", labels);
+    write_set(8);
 }
 
 TestSuite(cli_few_step, .init = enter, .fini = cli_leave, .timeout = 120);
@@ -80,6 +85,19 @@ Test(cli_few_step, consistency_models_train_by_either_pairs)
     succeeds(run("%s --out c.safetensors --pairs teacher --threads 1", how));
     cr_expect(same_file("b.safetensors", "c.safetensors"));
     images("a.safetensors", 2);
+    succeeds(run("%s --out d.safetensors --ema 0", how));
+    cr_expect_not(same_file("a.safetensors", "d.safetensors"), "the averages are the student");
+}
+
+Test(cli_few_step, the_teacher_that_comes_with_it_has_classes)
+{
+    program = "ito-few-step";
+    write_set(28);
+    succeeds(run("distillation --data . --grid 4 --ratio 2 --lessons 4 --batch 2 --steps 1 "
+                 "--out a.safetensors"));
+    program = "ito-ddpm";
+    succeeds(run("sample --model a.safetensors --class boot --sampler ddim --steps 2 --n 2 "
+                 "--out boots.png"));
 }
 
 static double first_distance(const char *arguments)

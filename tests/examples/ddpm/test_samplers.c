@@ -54,8 +54,7 @@ Test(samplers, none_is_worse_than_ddim_on_the_network_that_is_shipped, .timeout 
                                                        .model = BUILT_IN,
                                                        .weights = "ema",
                                                        .precision = "f32",
-                                                       .class = "all",
-                                                       .guidance = 1.0}));
+                                                       .class = "all"}));
     ito_sample_options o =
         ITO_OPTIONS(ito_sample_options, .sampler = &ito_sampler_ddim, .steps = EVALUATIONS);
     double most = 1.05 * distance(&net, o, c, real);

@@ -61,10 +61,10 @@ static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
         .threshold = o->threshold, .s_churn = o->churn, .end_at_first = o->end_at_first,
         .noise_at_last = o->noise_at_last,
         .observe = s->trajectory != NULL && s->trajectory->kept != NULL ? observe : NULL,
-        .observe_context = s, .spacing = ito_spacing_find(o->spacing), .seed = (uint64_t)o->seed,
-        .first_image = o->first + first, .progress = batches_progress,
+        .observe_context = s, .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
+        .seed = (uint64_t)o->seed, .first_image = o->first + first, .progress = batches_progress,
         .progress_context = &s->batches);
-    return out->sampler != NULL && out->spacing != NULL;
+    return out->sampler != NULL && (o->spacing == NULL || out->spacing != NULL);
 }
 
 /* A batch by the network alone, or guided by a classifier. */

@@ -2,6 +2,7 @@
  * message for an unknown name. */
 #include "models/ddpm/choices.h"
 
+#include "autograd/ode.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/process/timestep_sampler.h"
 #include "models/ddpm/sampler/sampler.h"
@@ -55,6 +56,11 @@ static const ito_choice *const optimizers[] = {
 #include "nn/optim/optimizers.def"
 };
 
+#define ITO_ODE_METHOD ROW
+static const ito_choice *const ode_methods[] = {
+#include "autograd/ode_methods.def"
+};
+
 typedef struct choice_kind {
     const char *name, *words; /* in messages */
     const ito_choice *const *list;
@@ -74,6 +80,7 @@ static const choice_kind kinds[] = {
     {"sampler", "sampler", LIST(samplers)},
     {"spacing", "spacing", LIST(spacings)},
     {"optimizer", "optimizer", LIST(optimizers)},
+    {"ode_method", "ode method", LIST(ode_methods)},
 };
 
 static const choice_kind *kind_find(const char *kind)

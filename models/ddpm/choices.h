@@ -39,7 +39,7 @@ enum {
  * All choices of a kind, in the order of their list.
  *
  * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
- *              "objective", "sampler", "spacing" or "optimizer".
+ *              "objective", "sampler", "spacing", "optimizer" or "ode_method".
  * @param n     written: their number; 0 if there is no such kind.
  * @return      [n], static; each is the first member of an ito_sampler, ito_schedule_family, ...
  *              NULL and ITO_ERR_ARGUMENT if there is no such kind.

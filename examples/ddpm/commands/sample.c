@@ -13,7 +13,8 @@ typedef struct sample_options {
     const char *model, *out, *npy, *weights, *variance, *precision, *trajectory, *frames, *class,
         *classifier;
     int64_t columns, trajectory_steps, threads;
-    double guidance, classifier_scale;
+    guidance_options guidance;
+    double classifier_scale;
     sampling_options sampling;
     bool json;
 } sample_options;
@@ -39,7 +40,7 @@ static const option_row rows[] = {
     INT_ROW("n", sampling.n, "N", 1, 1e7, "64", "How many images"),
     INT_ROW("columns", columns, "N", 1, 1e7, NULL, "Images in a row of the grid (as a square)"),
     CLASS_ROW,
-    GUIDANCE_ROW,
+    GUIDANCE_ROWS,
     TEXT_ROW("classifier", classifier, "FILE", NULL,
              "class: guide to it by what ito-ddpm classifier has trained, and evaluate the network "
              "without a class, which it need not know"),
@@ -52,7 +53,8 @@ static const option_row rows[] = {
     INT_ROW(
         "steps", sampling.steps, "N", 1, 1e6, NULL,
         "Steps taken, at most those of the diffusion (ddpm 250, others 50; without --model 25)"),
-    KIND_ROW("spacing", sampling.spacing, "spacing", "linspace", "Which steps those are"),
+    KIND_ROW("spacing", sampling.spacing, "spacing", NULL,
+             "Which steps those are (the sampler's own; see below)"),
     FLAG_ROW("end-at-first", sampling.end_at_first,
              "End at the first noise level, not at none: solvers keep their order"),
     ETA_ROW(sampling.eta),
@@ -103,7 +105,7 @@ typedef struct job {
 
 static void check_guidance(const command_line *c, const sample_options *o)
 {
-    refuse_lone_guidance(c, o->class);
+    guidance_check(c, &o->guidance, o->class);
     if (o->classifier != NULL && o->class == NULL)
         options_refuse(c, "--classifier: it needs a --class to guide to");
     if (o->classifier == NULL && options_given(c, "classifier-scale"))
@@ -150,7 +152,7 @@ static bool open_network(job *j)
                                                        .precision = o->precision,
                                                        .variance = o->variance,
                                                        .class = class,
-                                                       .guidance = o->guidance}) &&
+                                                       .guidance = &o->guidance}) &&
            (o->classifier == NULL ||
             classifier_guidance_open(&j->guidance, o->classifier, &j->net, o->class));
 }

@@ -190,7 +190,7 @@ static bool run(const audio_options *o)
 
 int main(int argc, char **argv)
 {
-    audio_options o;
+    audio_options o = {.out = NULL};
     command_line c = {.command = "",
                       .doc = "Learn tones of eight notes from their waves, and make new ones.",
                       .options = rows,

@@ -187,12 +187,13 @@ Test(guidance, a_run_evaluates_twice_in_the_interval_alone)
     g.guidance->sigma_hi = 2.0;
     double times[25];
     int expected = 25;
-    cr_assert_eq(ito_timesteps(g.d->process, NULL, 25, times), ITO_OK);
+    cr_assert_eq(ito_timesteps(g.d->process, &ito_spacing_linspace, 25, times), ITO_OK);
     for (int i = 0; i < 25; i++)
         expected += sigma_of((int64_t)times[i]) > 0.3 && sigma_of((int64_t)times[i]) <= 2.0;
     cr_assert(expected > 30 && expected < 45);
     cr_assert_not_null(ito_diffusion_sample(g.d, &g.labelled->base, ITO_SHAPE(2, 1, 1, 1),
-                                            .sampler = &ito_sampler_ddim, .steps = 25),
+                                            .sampler = &ito_sampler_ddim,
+                                            .spacing = &ito_spacing_linspace, .steps = 25),
                        "%s", ito_error());
     cr_assert_eq(r.evaluations, expected);
     guided_free(&g);

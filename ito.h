@@ -77,6 +77,7 @@
 #include "models/ddpm/objective/objective.h"
 #include "models/ddpm/process/process.h"
 #include "models/ddpm/process/timestep_sampler.h"
+#include "models/ddpm/recipe.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"

@@ -2,6 +2,7 @@
 #include "models/ddpm/choices.h"
 
 #include "models/ddpm/process/timestep_sampler.h"
+#include "models/ddpm/recipe.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "nn/optim.h"
 #include "tests/models/ddpm/ddpm_check.h"
@@ -10,7 +11,7 @@
 
 static const char *const kinds[] = {"schedule", "timestep_law", "prediction", "time_input",
                                     "variance", "weighting",    "objective",  "sampler",
-                                    "spacing",  "optimizer"};
+                                    "spacing",  "recipe",       "optimizer"};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -47,13 +48,15 @@ FINDER(weighting)
 FINDER(objective)
 FINDER(sampler)
 FINDER(spacing)
+FINDER(recipe)
 FINDER(optimizer)
 
 Test(choices, functions_of_each_kind_find_the_same)
 {
     static const void *(*const find[KINDS])(const char *) = {
-        find_schedule,  find_timestep_law, find_prediction, find_time_input, find_variance,
-        find_weighting, find_objective,    find_sampler,    find_spacing,    find_optimizer,
+        find_schedule, find_timestep_law, find_prediction, find_time_input,
+        find_variance, find_weighting,    find_objective,  find_sampler,
+        find_spacing,  find_recipe,       find_optimizer,
     };
     for (int k = 0; k < KINDS; k++) {
         int64_t n;

@@ -2,7 +2,9 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone. */
 #include "examples/ddpm/sampling.h"
 
+#include <inttypes.h>
 #include <ito/ito.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -39,6 +41,63 @@ void refuse_idle_options(const command_line *c, const char *sampler)
                            samplers_with(options[i].uses, names, sizeof names));
 }
 
+/* What the run that the model is of says of its samples; nothing if it cannot be read. */
+static model_sampling find_run(const char *model)
+{
+    model_files f;
+    if (model_find(model, false, &f)) {
+        model_sampling run = f.sampling;
+        model_files_free(&f);
+        return run;
+    }
+    ito_error_clear();
+    return (model_sampling){.steps = UNSET_INT, .guidance = UNSET_REAL};
+}
+
+/* What of it was taken, on stderr. */
+static void say_taken(const char *command, const model_sampling *taken)
+{
+    char text[200] = "";
+    size_t n = 0, size = sizeof text;
+    if (taken->sampler != NULL)
+        n += (size_t)snprintf(text + n, size - n, ", %s", taken->sampler);
+    if (taken->steps != UNSET_INT)
+        n += (size_t)snprintf(text + n, size - n, ", %" PRId64 " steps", taken->steps);
+    if (taken->spacing != NULL)
+        n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing);
+    if (!isnan(taken->guidance))
+        n += (size_t)snprintf(text + n, size - n, ", guidance %g", taken->guidance);
+    if (n > 0)
+        fprintf(stderr, "ito-ddpm %s: as the %s%s of the run says: %s\n", command,
+                taken->recipe != NULL ? "recipe " : "config.json",
+                taken->recipe != NULL ? taken->recipe : "", text + 2);
+}
+
+/* The spacing and the number of steps go with the sampler. */
+void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
+                       double *guidance)
+{
+    model_sampling run = find_run(model);
+    if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler) != 0)) {
+        run.spacing = NULL;
+        run.steps = UNSET_INT;
+    }
+    run.sampler = o->sampler == NULL ? run.sampler : NULL;
+    run.spacing = o->spacing == NULL ? run.spacing : NULL;
+    run.steps = o->steps == UNSET_INT ? run.steps : UNSET_INT;
+    run.guidance = isnan(*guidance) && guided ? run.guidance : UNSET_REAL;
+    if (run.sampler != NULL)
+        o->sampler = run.sampler;
+    if (run.spacing != NULL)
+        o->spacing = run.spacing;
+    if (run.steps != UNSET_INT)
+        o->steps = run.steps;
+    if (o->sampler == NULL)
+        o->sampler = "ddpm";
+    *guidance = real_or(*guidance, real_or(run.guidance, 1.0));
+    say_taken(c->command, &run);
+}
+
 bool sampling_steps(const inference *net, sampling_options *o)
 {
     return inference_steps(net, strcmp(o->sampler, "ddpm") == 0 ? 250 : 50, &o->steps);
@@ -61,10 +120,10 @@ static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
         .threshold = o->threshold, .s_churn = o->churn, .end_at_first = o->end_at_first,
         .noise_at_last = o->noise_at_last,
         .observe = s->trajectory != NULL && s->trajectory->kept != NULL ? observe : NULL,
-        .observe_context = s, .spacing = ito_spacing_find(o->spacing), .seed = (uint64_t)o->seed,
-        .first_image = o->first + first, .progress = batches_progress,
+        .observe_context = s, .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
+        .seed = (uint64_t)o->seed, .first_image = o->first + first, .progress = batches_progress,
         .progress_context = &s->batches);
-    return out->sampler != NULL && out->spacing != NULL;
+    return out->sampler != NULL && (o->spacing == NULL || out->spacing != NULL);
 }
 
 /* A batch by the network alone, or guided by a classifier. */

@@ -21,6 +21,7 @@ typedef struct session {
     ito_self_condition *remembering;
     ito_class_condition *labelled;
     ito_network *network;            /* all of it */
+    ito_timestep_law law;            /* with the numbers of the options */
     ito_timestep_sampler *timesteps; /* NULL: uniform, which has no state */
     ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;

@@ -58,7 +58,7 @@ static const option_row rows[] = {
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,
              "--conditional: images of this class, of each as often as the data, or of none; bits "
              "given it, each image's own, or none (all)"),
-    GUIDANCE_ROW,
+    SCALE_ROW,
     WEIGHTS_ROW,
     SAMPLER_ROW(sampling.sampler,
                 "As for sample, which has more to set: give its --npy to --images then"),
@@ -128,8 +128,6 @@ static void check_source(const eval_options *o, const command_line *c)
                              "n|class|guidance|weights|sampler|steps|eta|variance|no-clip|"
                              "precision|seed|batch",
                              "it takes a --model to make images with");
-    else if (!o->bits_per_dim)
-        refuse_idle_options(c, o->sampling.sampler);
 }
 
 /* What it is compared with. */
@@ -148,7 +146,6 @@ static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
-    o->sampling.spacing = "linspace";
     if (o->model != NULL)
         refuse_lone_guidance(&c, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
@@ -159,6 +156,11 @@ static void parse(eval_options *o, int argc, char **argv)
     else if (o->sampling.n == UNSET_INT)
         o->sampling.n = 10000;
     check_source(o, &c);
+    if (o->model != NULL && !o->bits_per_dim) {
+        sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
+                          &o->sampling, &o->guidance);
+        refuse_idle_options(&c, o->sampling.sampler);
+    }
     check_reference(o, &c);
     if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
         options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "

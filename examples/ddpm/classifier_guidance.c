@@ -44,14 +44,6 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *c, c
     return good;
 }
 
-/* Whether two processes have the same levels at every step. */
-static bool same_noise(const ito_process *a, const ito_process *b)
-{
-    size_t size = (size_t)a->steps * sizeof *a->signal;
-    return a->steps == b->steps && memcmp(a->signal, b->signal, size) == 0 &&
-           memcmp(a->noise, b->noise, size) == 0;
-}
-
 static bool fits(const char *path, const ito_ddpm_settings *s, const inference *net)
 {
     const ito_unet_config *its = &s->model, *ours = &net->files.settings.model;
@@ -63,7 +55,7 @@ static bool fits(const char *path, const ito_ddpm_settings *s, const inference *
             path, its->height, its->width, its->in_channels, PLURAL(its->in_channels), ours->height,
             ours->width, ours->in_channels);
     ito_diffusion *d = ito_diffusion_create_with(s->diffusion);
-    bool same = d != NULL && same_noise(d->process, net->diffusion->process);
+    bool same = d != NULL && same_levels(d->process, net->diffusion->process);
     if (d != NULL && !same)
         options_error("--classifier: %s knows images noised by another schedule than the network's",
                       path);

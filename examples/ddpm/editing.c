@@ -82,9 +82,9 @@ bool edit_put(edit_job *j, int64_t first, ito_tensor *x)
 static void parse(const edit_command *e, edit_options *o, int argc, char **argv)
 {
     command_line c = {.command = e->name, .doc = e->doc, .options = e->rows, .values = o};
-    *o = (edit_options){.guidance = 1.0}; /* defaults of options without a row */
+    *o = (edit_options){.guidance = {.scale = 1.0}}; /* defaults of options without a row */
     options_parse(&c, argc, argv);
-    refuse_lone_guidance(&c, o->class);
+    guidance_check(&c, &o->guidance, o->class);
     options_require(&c, "model", "the network to use");
     for (int i = 0; i < 2 && e->needs[i] != NULL; i++)
         options_require(&c, e->needs[i], "what it starts from");
@@ -101,7 +101,7 @@ static bool prepare(edit_job *j, const edit_command *e)
                                                        .weights = o->weights,
                                                        .precision = o->precision,
                                                        .class = o->class,
-                                                       .guidance = o->guidance}) &&
+                                                       .guidance = &o->guidance}) &&
            inference_steps(&j->net, e->steps, &o->steps);
 }
 

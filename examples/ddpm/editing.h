@@ -13,7 +13,8 @@ typedef struct edit_options {
     const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
     double t;
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
-    double guidance, strength;
+    guidance_options guidance;
+    double strength;
     bool json;
 } edit_options;
 

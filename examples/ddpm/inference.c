@@ -13,24 +13,18 @@ bool variance_is_fixed(const ito_choice *choice)
     return variance != NULL && !variance->learned;
 }
 
-void refuse_lone_guidance(const command_line *c, const char *class)
-{
-    if (options_given(c, "guidance") && (class == NULL || strcmp(class, "none") == 0))
-        options_refuse(c, "--guidance: it needs a --class to guide to");
-}
-
 /* A network whose labels were never dropped has not learned the label "no class", which guidance
  * needs. */
-bool inference_set_class(inference *net, const char *word, double guidance)
+bool inference_set_class(inference *net, const char *word, const guidance_options *guidance)
 {
     int64_t classes = net->files.settings.model.classes;
     bool none = word == NULL || (strcmp(word, "none") == 0 && classes > 0);
     bool all = !none && strcmp(word, "all") == 0 && classes > 0;
-    net->guidance = guidance;
+    bool alone = guidance == NULL || guidance->scale == 1.0 || !guidance_by_class(guidance);
     net->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&net->files, word);
     if (!none && !all && net->class < 0)
         return false;
-    if (classes == 0 || net->files.label_dropout > 0.0 || (!none && guidance == 1.0))
+    if (classes == 0 || net->files.label_dropout > 0.0 || (!none && alone))
         return true;
     return options_error("--%s: the network was trained with --label-dropout 0 and knows no images "
                          "without a class",
@@ -64,10 +58,32 @@ ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **la
     return *labels != NULL ? images : NULL;
 }
 
-static bool build_network(inference *net)
+/* Guidance around the network. */
+static ito_guidance *build_guidance(inference *net, const inference_options *o)
+{
+    static const guidance_options none = {.scale = 1.0};
+    const guidance_options *g = o->guidance != NULL ? o->guidance : &none;
+    ito_network *network = &net->unet->network;
+    ito_guidance_options options;
+    if (!guidance_library_options(g, &options))
+        return NULL;
+    if (g->perturbed)
+        return ito_autoguidance_create_with(net->diffusion, network, &net->unet->perturbed,
+                                            g->scale, options);
+    if (g->network == NULL)
+        return ito_guidance_create_with(net->diffusion, network, g->scale, options);
+    if (!guide_open(&net->guide, g, strcmp(o->weights, "model") == 0, &net->files,
+                    net->diffusion->process))
+        return NULL;
+    model_set_precision(net->guide.unet, o->precision, o->command);
+    return ito_autoguidance_create_with(net->diffusion, network, &net->guide.unet->network,
+                                        g->scale, options);
+}
+
+static bool build_network(inference *net, const inference_options *o)
 {
     const ito_unet_config *c = &net->files.settings.model;
-    net->guided = ito_guidance_create(net->diffusion, &net->unet->network, 1.0);
+    net->guided = build_guidance(net, o);
     if (net->guided == NULL)
         return false;
     ito_network *inner = &net->guided->base;
@@ -96,7 +112,7 @@ bool inference_open(inference *net, inference_options o)
         return false;
     model_set_precision(net->unet, o.precision, o.command);
     net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
-    return net->diffusion != NULL && build_network(net);
+    return net->diffusion != NULL && build_network(net, &o);
 }
 
 void inference_close(inference *net)
@@ -104,6 +120,7 @@ void inference_close(inference *net)
     ito_network_free(net->labelled != NULL ? &net->labelled->base : NULL);
     ito_network_free(net->remembering != NULL ? &net->remembering->base : NULL);
     ito_network_free(net->guided != NULL ? &net->guided->base : NULL);
+    guide_close(&net->guide);
     ito_diffusion_free(net->diffusion);
     if (net->unet != NULL)
         ito_module_free(&net->unet->base);
@@ -148,7 +165,6 @@ static ito_tensor *labels_of(const inference *net, int64_t first, int64_t n)
 
 ito_network *inference_network_labelled(inference *net, ito_tensor *labels)
 {
-    net->guided->scale = net->guidance;
     if (net->labelled == NULL)
         return net->remembering != NULL ? &net->remembering->base : &net->guided->base;
     net->labelled->labels = labels;

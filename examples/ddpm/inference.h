@@ -5,6 +5,7 @@
 
 #include "examples/common/options.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/guidance.h"
 #include "examples/ddpm/model_files.h"
 
 #include <ito/ito.h>
@@ -18,9 +19,6 @@
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,                                              \
              "Of this class, of each in turn, or of none, if the network was trained with "        \
              "--conditional")
-#define GUIDANCE_ROW                                                                               \
-    REAL_ROW("guidance", guidance, "W", 0, 1000, "1",                                              \
-             "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it")
 #define WEIGHTS_ROW                                                                                \
     WORDS_ROW("weights", weights, "ema|model", "ema", "Averaged weights or plain ones")
 #define PRECISION_ROW                                                                              \
@@ -40,22 +38,22 @@ bool variance_is_fixed(const ito_choice *choice);
 typedef struct inference_options {
     const char *command; /* for messages */
     const char *model, *weights, *precision;
-    const char *variance; /* NULL: as trained */
-    const char *class;    /* NULL: none */
-    double guidance;
-    const char *usual_class; /* in place of NULL, if the network has classes */
+    const char *variance;             /* NULL: as trained */
+    const char *class;                /* NULL: none */
+    const guidance_options *guidance; /* NULL: none; borrowed */
+    const char *usual_class;          /* in place of NULL, if the network has classes */
 } inference_options;
 
 typedef struct inference {
     model_files files;
     ito_unet *unet;
     ito_diffusion *diffusion;
-    int64_t class; /* of all images, or one of these */
-    double guidance;
+    int64_t class;      /* of all images, or one of these */
     ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
                            classes - 1, and again; borrowed */
-    /* Around the network, from the inside: guidance by labels, and, where the network takes them,
-     * its own last estimate and labels. */
+    /* Around the network, from the inside: guidance, and, where the network takes them, its own
+     * last estimate and labels. */
+    guide_network guide; /* of autoguidance */
     ito_guidance *guided;
     ito_self_condition *remembering;
     ito_class_condition *labelled;
@@ -63,13 +61,12 @@ typedef struct inference {
 
 enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };
 
-/* End the program if --guidance was given without a --class. */
-void refuse_lone_guidance(const command_line *c, const char *class);
 /* Load the network for these options. False with an error recorded; closed in either case. */
 bool inference_open(inference *net, inference_options o);
 void inference_close(inference *net);
-/* Change the class, given as by the option. False with an error recorded. */
-bool inference_set_class(inference *net, const char *word, double guidance);
+/* Change the class, given as by the option, for this guidance or none. False with an error
+ * recorded. */
+bool inference_set_class(inference *net, const char *word, const guidance_options *guidance);
 /* "all", "none", or the name of the class of all images; NULL for a network without classes. */
 const char *inference_class(const inference *net);
 /* Images to compare the network's own with; and, if each class is requested in turn and the data

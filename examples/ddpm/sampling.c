@@ -85,7 +85,7 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
     run.sampler = o->sampler == NULL ? run.sampler : NULL;
     run.spacing = o->spacing == NULL ? run.spacing : NULL;
     run.steps = o->steps == UNSET_INT ? run.steps : UNSET_INT;
-    run.guidance = isnan(*guidance) && guided ? run.guidance : UNSET_REAL;
+    run.guidance = guided && !options_given(c, "guidance") ? run.guidance : UNSET_REAL;
     if (run.sampler != NULL)
         o->sampler = run.sampler;
     if (run.spacing != NULL)
@@ -94,7 +94,7 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
         o->steps = run.steps;
     if (o->sampler == NULL)
         o->sampler = "ddpm";
-    *guidance = real_or(*guidance, real_or(run.guidance, 1.0));
+    *guidance = real_or(run.guidance, *guidance);
     say_taken(c->command, &run);
 }
 

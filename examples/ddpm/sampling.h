@@ -37,11 +37,6 @@ typedef struct sampling {
     batches batches;
 } sampling;
 
-#define SCALE_ROW                                                                                  \
-    REAL_ROW("guidance", guidance, "W", 0, 1000, NULL,                                             \
-             "class: how much of it; 1 as trained, 2 or 3 clearer and less varied, 0 none of it "  \
-             "(that of the run; 1)")
-
 /* Take what the command line leaves open from the run that the model is of, with a note on stderr,
  * or from the command; guidance too, if there is a class to guide to. A model that cannot be read
  * says nothing; it is an error when it is opened. */

@@ -2,6 +2,7 @@
  * message for an unknown name. */
 #include "models/ddpm/choices.h"
 
+#include "autograd/ode.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/process/timestep_sampler.h"
 #include "models/ddpm/recipe.h"
@@ -60,6 +61,11 @@ static const ito_choice *const optimizers[] = {
 #include "nn/optim/optimizers.def"
 };
 
+#define ITO_ODE_METHOD ROW
+static const ito_choice *const ode_methods[] = {
+#include "autograd/ode_methods.def"
+};
+
 typedef struct choice_kind {
     const char *name, *words; /* in messages */
     const ito_choice *const *list;
@@ -80,6 +86,7 @@ static const choice_kind kinds[] = {
     {"spacing", "spacing", LIST(spacings)},
     {"recipe", "recipe", LIST(recipes)},
     {"optimizer", "optimizer", LIST(optimizers)},
+    {"ode_method", "ode method", LIST(ode_methods)},
 };
 
 static const choice_kind *kind_find(const char *kind)

@@ -41,7 +41,7 @@ enum {
  * All choices of a kind, in the order of their list.
  *
  * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
- *              "objective", "sampler", "spacing", "recipe" or "optimizer".
+ *              "objective", "sampler", "spacing", "recipe", "optimizer" or "ode_method".
  * @param n     written: their number; 0 if there is no such kind.
  * @return      [n], static; each is the first member of an ito_sampler, ito_schedule_family, ...
  *              NULL and ITO_ERR_ARGUMENT if there is no such kind.

@@ -104,7 +104,7 @@ static const ito_recipe_setting min_snr[] = {
     NUMBER(gamma, 5, "code"),
     CHOOSE(timestep_law, "uniform", "code"),
     CHOOSE(sampler, "heun", "code"),
-    CHOOSE(spacing, "karras", "code"),
+    CHOOSE(spacing, "karras", "code, which begins at sigma = 80"),
     NUMBER(sampling_steps, 50, "code"),
     NUMBER(guidance, 1.5, "code, ViT-XL"),
     CHOOSE(optimizer, "adamw", "code"),

@@ -5,11 +5,25 @@
 #include "autograd/ops.h"
 #include "tensor/internal.h"
 
+#include <float.h>
 #include <math.h>
 
 ito_tensor *features_rows(ito_tensor *x, int64_t first, int64_t n)
 {
     return ito_contiguous(ito_cast(ito_detach(ito_narrow(x, 0, first, n)), ITO_F64));
+}
+
+ito_tensor *features_mean(ito_tensor *x)
+{
+    ito_tensor *sum = ito_zeros(ITO_SHAPE(x->shape[1]), ITO_F64);
+    for (int64_t first = 0; sum != NULL && first < x->shape[0]; first += FEATURES_BLOCK) {
+        ito_scope_begin();
+        ito_tensor *rows = features_rows(x, first, features_block(x->shape[0], first));
+        rows = ito_sum(rows, .dims = ITO_DIMS(0));
+        sum = rows != NULL ? ito_add_(sum, rows, 1.0) : NULL;
+        ito_scope_end();
+    }
+    return ito_mul_scalar(sum, 1.0 / (double)x->shape[0]);
 }
 
 static bool rows_finite(const char *op, ito_tensor *x, int64_t first)
@@ -20,7 +34,7 @@ static bool rows_finite(const char *op, ito_tensor *x, int64_t first)
         return false;
     const double *v = tensor_data(block);
     for (int64_t i = 0; i < rows * width; i++) {
-        if (!isfinite(v[i])) {
+        if (!(fabs(v[i]) <= (double)FLT_MAX)) { /* beyond, sums of products may overflow */
             error_status(ITO_ERR_NUMERIC, "%s: feature %" PRId64 " of image %" PRId64 " is %g", op,
                          i % width, first + i / width, v[i]);
             return false;

@@ -11,6 +11,8 @@ bool features_check(const char *op, ito_tensor *x);
 bool features_check_pair(const char *op, ito_tensor *a, ito_tensor *b);
 /* Rows first .. first + n - 1 in f64, row-major, of the current scope. */
 ito_tensor *features_rows(ito_tensor *x, int64_t first, int64_t n);
+/* The mean of all rows [D] f64, of the current scope; NULL on error. */
+ito_tensor *features_mean(ito_tensor *x);
 
 /* Rows of a block. Sums go block by block, so this number determines the rounding of results. */
 #define FEATURES_BLOCK 1024

@@ -15,21 +15,17 @@
 
 /* ---- moments ---- */
 
-/* The sum of all rows or, given a mean, of their centred outer products. The blocks are fixed, so
- * the result does not depend on the number of threads. */
-static ito_tensor *sum_blocks(ito_tensor *x, ito_tensor *mean)
+/* The sum of the centred rows' outer products. The blocks are fixed, so the result does not depend
+ * on the number of threads. */
+static ito_tensor *sum_products(ito_tensor *x, ito_tensor *mean)
 {
     int64_t width = x->shape[1];
-    ito_tensor *sum = ito_zeros(mean != NULL ? ITO_SHAPE(width, width) : ITO_SHAPE(width), ITO_F64);
+    ito_tensor *sum = ito_zeros(ITO_SHAPE(width, width), ITO_F64);
     for (int64_t first = 0; sum != NULL && first < x->shape[0]; first += FEATURES_BLOCK) {
         ito_scope_begin();
         ito_tensor *rows = features_rows(x, first, features_block(x->shape[0], first));
-        if (mean != NULL) {
-            rows = ito_sub(rows, mean);
-            rows = ito_matmul(ito_transpose(rows, 0, 1), rows);
-        } else {
-            rows = ito_sum(rows, .dims = ITO_DIMS(0));
-        }
+        rows = ito_sub(rows, mean);
+        rows = ito_matmul(ito_transpose(rows, 0, 1), rows);
         sum = rows != NULL ? ito_add_(sum, rows, 1.0) : NULL;
         ito_scope_end();
     }
@@ -46,9 +42,8 @@ ito_status ito_feature_moments(ito_tensor *features, ito_tensor **mean, ito_tens
                             MOMENTS ": a covariance takes at least 2 images, not %" PRId64, n);
     ito_scope_begin();
     ito_no_grad_begin();
-    ito_tensor *m = sum_blocks(features, NULL);
-    m = ito_keep(ito_mul_scalar(m, 1.0 / (double)n));
-    ito_tensor *s = m != NULL ? sum_blocks(features, m) : NULL;
+    ito_tensor *m = ito_keep(features_mean(features));
+    ito_tensor *s = m != NULL ? sum_products(features, m) : NULL;
     s = ito_keep(ito_mul_scalar(s, 1.0 / (double)(n - 1)));
     ito_no_grad_end();
     ito_scope_end();

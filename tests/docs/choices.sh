@@ -10,7 +10,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 for kind in schedule timestep_law prediction time_input variance weighting objective sampler spacing recipe \
-    recipe_settings optimizer; do
+    recipe_settings optimizer ode_method; do
     "$program" "$kind" >"$work/$kind"
     if [ "$(grep -cxF "<!-- choices: $kind -->" "$page")" != 1 ]; then
         echo "$page: one \"<!-- choices: $kind -->\" is needed" >&2

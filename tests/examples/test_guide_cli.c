@@ -1,4 +1,5 @@
-/* ito-ddpm classifier, and samples that it guides. */
+/* ito-ddpm classifier and samples that it guides; guidance in an interval, and by a worse network.
+ */
 #include "tests/examples/cli.h"
 
 #include "autograd/ops.h"
@@ -124,4 +125,136 @@ Test(cli_guide, what_does_not_go_together_is_refused)
     cr_assert_eq(system("sed -i 's/classifier_channels\\(..\\):8/classifier_channels\\1:9/' c"), 0);
     fails_with(run("sample --model r --out g.png --class dark --classifier c"), "a width of 9");
     cr_assert(!there("g.png"));
+}
+
+/* ---- without a classifier ---- */
+
+#define SIX "sample --model r --n 6 --steps 6 --sampler ddim "
+
+Test(cli_guide, samples_are_guided_in_an_interval_and_rescaled)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 30 " QUIET " --out r"));
+    succeeds(run(SIX "--npy one.npy --class cat"));
+    succeeds(run(SIX "--npy two.npy --class cat --guidance 3"));
+    succeeds(run(SIX "--npy never.npy --class cat --guidance 3 --guidance-interval 1e8,1e9"));
+    succeeds(run(SIX "--npy always.npy --class cat --guidance 3 --guidance-interval 0,inf"));
+    succeeds(run(SIX "--npy some.npy --class cat --guidance 3 --guidance-interval 0.3,2"));
+    succeeds(run(SIX "--npy even.npy --class cat --guidance 3 --guidance-rescale 0.7"));
+    cr_assert(same_file("one.npy", "never.npy"));
+    cr_assert(same_file("two.npy", "always.npy"));
+    const char *differ[] = {"one.npy", "two.npy", "some.npy", "even.npy"};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++)
+            cr_assert_not(same_file(differ[i], differ[j]), "%s %s", differ[i], differ[j]);
+}
+
+Test(cli_guide, samples_are_guided_by_a_worse_network)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 30 " QUIET " --out r"));
+    succeeds(run(FOLDER "--conditional --steps 10 --channels 4 " QUIET " --out w"));
+    succeeds(run(SIX "--npy one.npy"));
+    succeeds(run(SIX "--npy same.npy --guidance 1 --autoguidance w"));
+    succeeds(run(SIX "--npy two.npy --guidance 3 --autoguidance w"));
+    succeeds(run(SIX "--npy worse.npy --guidance 0 --autoguidance w"));
+    succeeds(run("sample --model w --n 6 --steps 6 --sampler ddim --npy w.npy"));
+    succeeds(run(SIX "--npy dog.npy --guidance 3 --autoguidance w --class dog"));
+    succeeds(run(SIX "--npy pag.npy --guidance 3 --perturbed-attention"));
+    cr_assert(same_file("one.npy", "same.npy"));
+    cr_assert(same_file("worse.npy", "w.npy"));
+    const char *differ[] = {"one.npy", "two.npy", "dog.npy", "pag.npy", "w.npy"};
+    for (int i = 0; i < 5; i++)
+        for (int j = 0; j < i; j++)
+            cr_assert_not(same_file(differ[i], differ[j]), "%s %s", differ[i], differ[j]);
+    succeeds(run("edit --model r --image photos/cat/0.png --npy e.npy --n 1 --steps 4 --guidance 2 "
+                 "--autoguidance w --guidance-interval 0.1,9"));
+}
+
+Test(cli_guide, guidance_that_does_not_go_together_is_refused)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 1 " QUIET " --out r"));
+#define LONELY "it needs --guidance, which says how much"
+    is_usage_error("sample --model r --out g.png --class cat --guidance-interval 1,2",
+                   "--guidance-interval: " LONELY);
+    is_usage_error("sample --model r --out g.png --class cat --guidance-rescale 0.5",
+                   "--guidance-rescale: " LONELY);
+    is_usage_error("sample --model r --out g.png --autoguidance r", "--autoguidance: " LONELY);
+    is_usage_error("sample --model r --out g.png --perturbed-attention",
+                   "--perturbed-attention: " LONELY);
+    is_usage_error("sample --model r --out g.png --guidance 2 --guidance-interval 1,2",
+                   "--guidance: it needs a --class to guide to");
+    is_usage_error("sample --model r --out g.png --guidance 2 --autoguidance r "
+                   "--perturbed-attention",
+                   "--perturbed-attention: --autoguidance guides already, by another network");
+    const char *intervals[] = {"2", "2,1", "-1,2", "1,2,3", "a,b", "1,1"};
+    for (int i = 0; i < 6; i++) {
+        char arguments[128], words[128];
+        snprintf(arguments, sizeof arguments,
+                 "sample --model r --out g.png --class cat --guidance 2 --guidance-interval=%s",
+                 intervals[i]);
+        snprintf(words, sizeof words,
+                 "--guidance-interval: \"%s\" is not LOW,HIGH, two numbers from 0 that rise",
+                 intervals[i]);
+        is_usage_error(arguments, words);
+    }
+    is_usage_error("eval --images a.npy --data folder:photos --frechet --autoguidance r",
+                   "--autoguidance: it takes a --model to make images with");
+    is_usage_error("eval --model r --data folder:photos --bits-per-dim --guidance 2 "
+                   "--perturbed-attention",
+                   "it has no part in --bits-per-dim, which makes no images");
+}
+
+/* Each network that disagrees with r, and what is said of it. */
+Test(cli_guide, a_worse_network_that_disagrees_is_refused)
+{
+    write_classes();
+    succeeds(run(FOLDER "--conditional --steps 1 " QUIET " --out r"));
+    write_class("pets/cat", 3, 8, 0);
+    write_class("pets/rat", 3, 8, 255);
+    static const char *const cases[][2] = {
+        {"--conditional --size 4", "4x4 images with 1 channel, and the network 8x8 images with 1 "
+                                   "channel"},
+        {"", "other classes than the network"},
+        {"--conditional --data folder:pets", "other classes than the network"},
+        {"--conditional --schedule linear", "another schedule than the network"},
+        {"--conditional --diffusion-steps 10", "another schedule than the network"},
+        {"--conditional --prediction v", "the prediction v, and the network the prediction eps"},
+        {"--conditional --time-input log-snr",
+         "the time input log-snr, and the network the time input timestep"},
+        {"--conditional --variance learned_range",
+         "a learned variance, and the network a fixed variance"},
+        {"--conditional --self-conditioning",
+         "self-conditioning, and the network no self-conditioning"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char words[256];
+        succeeds(run(FOLDER "%s --steps 1 " QUIET " --out w%zu", cases[i][0], i));
+        snprintf(words, sizeof words,
+                 "--autoguidance: w%zu/checkpoints/step-1/ema.safetensors has %s", i, cases[i][1]);
+        char arguments[128];
+        snprintf(arguments, sizeof arguments,
+                 "sample --model r --out g.png --guidance 2 --autoguidance w%zu", i);
+        is_usage_error(arguments, words);
+    }
+    fails_with(run("sample --model r --out g.png --guidance 2 --autoguidance nowhere"),
+               "nowhere: cannot open");
+    cr_assert(!there("g.png"));
+}
+
+/* Of processes in continuous time, which have no steps to compare. */
+Test(cli_guide, schedules_in_continuous_time_are_told_apart)
+{
+    write_classes();
+#define CONTINUOUS                                                                                 \
+    "train --data folder:photos --size 8 --grey --batch 4 --channels 8 --multipliers 1,2 "         \
+    "--blocks 1 --steps 1 --prediction v " QUIET
+    succeeds(run(CONTINUOUS " --schedule flow --out a"));
+    succeeds(run(CONTINUOUS " --schedule flow --out b"));
+    succeeds(run(CONTINUOUS " --schedule vp --out c"));
+    succeeds(run("sample --model a --npy x.npy --n 1 --steps 2 --sampler ddim --guidance 2 "
+                 "--autoguidance b"));
+    is_usage_error("sample --model a --npy x.npy --guidance 2 --autoguidance c",
+                   "has another schedule than the network");
 }

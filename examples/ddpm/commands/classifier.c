@@ -94,8 +94,7 @@ static bool prepare(job *j)
                                                      .model = o->model,
                                                      .weights = "ema",
                                                      .precision = "f32",
-                                                     .usual_class = "all",
-                                                     .guidance = 1.0}))
+                                                     .usual_class = "all"}))
         return false;
     const ito_diffusion *d = j->net.diffusion;
     if (d->process->steps == 0 || d->time_input != &ito_time_input_timestep)

@@ -82,8 +82,7 @@ static bool prepare(job *j)
                                                   .weights = o->weights,
                                                   .precision = "f32",
                                                   .variance = o->variance,
-                                                  .class = o->class != NULL ? "0" : NULL,
-                                                  .guidance = 1.0}) &&
+                                                  .class = o->class != NULL ? "0" : NULL}) &&
            inference_steps(&j->network.net, 50, &j->o.steps);
 }
 

@@ -7,7 +7,7 @@
 static const option_row rows[] = {
     EDIT_MODEL_ROWS,
     TEXT_ROW("image", image, "NOISE.npy", NULL, "What encode has made, with as many --steps"),
-    GUIDANCE_ROW,
+    GUIDANCE_ROWS,
     EDIT_RESULT_ROWS,
     EDIT_MACHINE_ROWS,
 };

@@ -10,7 +10,7 @@ static const option_row rows[] = {
     REAL_ROW("strength", strength, "X", ABOVE_0, 1, "0.5",
              "How far it is noised, of all the way: 1 keeps next to nothing of it"),
     INT_ROW("n", n, "N", 1, 1e4, "4", "How many versions"),
-    GUIDANCE_ROW,
+    GUIDANCE_ROWS,
     EDIT_RESULT_ROWS,
     SEED_ROW,
     EDIT_MACHINE_ROWS,

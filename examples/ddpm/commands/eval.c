@@ -17,7 +17,7 @@ typedef struct eval_options {
     const char *model, *images, *data, *features, *against, *weights, *precision;
     const char *variance, *rate_distortion, *class, *split;
     int64_t threads, monte_carlo;
-    double guidance;
+    guidance_options guidance;
     sampling_options sampling;
     bool frechet, precision_recall, score, bits_per_dim, json;
 } eval_options;
@@ -58,7 +58,7 @@ static const option_row rows[] = {
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,
              "--conditional: images of this class, of each as often as the data, or of none; bits "
              "given it, each image's own, or none (all)"),
-    SCALE_ROW,
+    GUIDANCE_ROWS,
     WEIGHTS_ROW,
     SAMPLER_ROW(sampling.sampler,
                 "As for sample, which has more to set: give its --npy to --images then"),
@@ -111,7 +111,7 @@ static void check_bound(const eval_options *o, const command_line *c)
 {
     options_refuse_given(c,
                          "images|features|against|frechet|precision-recall|score|sampler|steps|eta|"
-                         "guidance",
+                         "guidance|" GUIDANCE_MORE,
                          "it has no part in --bits-per-dim, which makes no images");
     options_require(c, "model", "the network whose bound is computed");
     if (o->monte_carlo != UNSET_INT && o->rate_distortion != NULL)
@@ -125,7 +125,8 @@ static void check_source(const eval_options *o, const command_line *c)
         options_refuse(c, "it takes one of --model, --images and --features: what is judged");
     if (o->model == NULL)
         options_refuse_given(c,
-                             "n|class|guidance|weights|sampler|steps|eta|variance|no-clip|"
+                             "n|class|guidance|" GUIDANCE_MORE
+                             "|weights|sampler|steps|eta|variance|no-clip|"
                              "precision|seed|batch",
                              "it takes a --model to make images with");
 }
@@ -147,7 +148,7 @@ static void parse(eval_options *o, int argc, char **argv)
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
     if (o->model != NULL)
-        refuse_lone_guidance(&c, o->class);
+        guidance_check(&c, &o->guidance, o->class);
     o->bits_per_dim = o->bits_per_dim || o->rate_distortion != NULL;
     if (o->bits_per_dim)
         check_bound(o, &c);
@@ -158,7 +159,7 @@ static void parse(eval_options *o, int argc, char **argv)
     check_source(o, &c);
     if (o->model != NULL && !o->bits_per_dim) {
         sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
-                          &o->sampling, &o->guidance);
+                          &o->sampling, &o->guidance.scale);
         refuse_idle_options(&c, o->sampling.sampler);
     }
     check_reference(o, &c);
@@ -181,7 +182,7 @@ static bool prepare_model(job *j)
                                                        .variance = o->variance,
                                                        .class = o->class,
                                                        .usual_class = "all",
-                                                       .guidance = o->guidance}) &&
+                                                       .guidance = &o->guidance}) &&
            sampling_steps(&j->net, &o->sampling);
 }
 

@@ -38,7 +38,7 @@ static bool choose_classes(job *j)
     if (missing && j->o->class != NULL)
         return options_error(
             "--class: \"all\" are the images' own, and %s has none; name one, or none", j->o->data);
-    if (missing && !inference_set_class(net, NULL, 1.0))
+    if (missing && !inference_set_class(net, NULL, NULL))
         return false;
     if (j->o->class == NULL && inference_class(net) != NULL)
         fprintf(stderr, "ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
@@ -91,8 +91,7 @@ static bool prepare(job *j)
                                                      .precision = o->precision,
                                                      .variance = o->variance,
                                                      .class = o->class,
-                                                     .usual_class = "all",
-                                                     .guidance = 1.0}) ||
+                                                     .usual_class = "all"}) ||
         !load_images(j))
         return false;
     int64_t n = ito_size(j->images, 0), T = j->net.diffusion->process->steps;

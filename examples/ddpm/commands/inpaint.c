@@ -16,7 +16,7 @@ static const option_row rows[] = {
     INT_ROW("jump", jump, "N", 1, 1e6, "10", "Steps that RePaint goes back up at once"),
     INT_ROW("repeats", repeats, "N", 1, 1e6, "5",
             "Times that it goes through each stretch; more fits better and takes longer"),
-    GUIDANCE_ROW,
+    GUIDANCE_ROWS,
     EDIT_RESULT_ROWS,
     SEED_ROW,
     EDIT_MACHINE_ROWS,

@@ -15,7 +15,7 @@ static const option_row rows[] = {
     INT_ROW("n", n, "N", 2, 1e4, "9", "How many images from the one to the other"),
     REAL_ROW("t", t, "T", ABOVE_0, 1e6, NULL,
              "Step that both are noised to and mixed at: more is freer (half of the diffusion)"),
-    GUIDANCE_ROW,
+    GUIDANCE_ROWS,
     EDIT_RESULT_ROWS,
     SEED_ROW,
     EDIT_MACHINE_ROWS,

@@ -14,7 +14,8 @@ typedef struct sample_options {
     const char *model, *out, *npy, *weights, *variance, *precision, *trajectory, *frames, *class,
         *classifier;
     int64_t columns, trajectory_steps, threads;
-    double guidance, classifier_scale;
+    guidance_options guidance;
+    double classifier_scale;
     sampling_options sampling;
     bool json;
 } sample_options;
@@ -40,7 +41,7 @@ static const option_row rows[] = {
     INT_ROW("n", sampling.n, "N", 1, 1e7, "64", "How many images"),
     INT_ROW("columns", columns, "N", 1, 1e7, NULL, "Images in a row of the grid (as a square)"),
     CLASS_ROW,
-    SCALE_ROW,
+    GUIDANCE_ROWS,
     TEXT_ROW("classifier", classifier, "FILE", NULL,
              "class: guide to it by what ito-ddpm classifier has trained, and evaluate the network "
              "without a class, which it need not know"),
@@ -54,7 +55,7 @@ static const option_row rows[] = {
             "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50; "
             "without --model 25)"),
     KIND_ROW("spacing", sampling.spacing, "spacing", NULL,
-             "Which steps those are (those of the run; linspace)"),
+             "Which steps those are (those of the run; the sampler's own, see below)"),
     FLAG_ROW("end-at-first", sampling.end_at_first,
              "End at the first noise level, not at none: solvers keep their order"),
     ETA_ROW(sampling.eta),
@@ -105,7 +106,7 @@ typedef struct job {
 
 static void check_guidance(const command_line *c, const sample_options *o)
 {
-    refuse_lone_guidance(c, o->class);
+    guidance_check(c, &o->guidance, o->class);
     if (o->classifier != NULL && o->class == NULL)
         options_refuse(c, "--classifier: it needs a --class to guide to");
     if (o->classifier == NULL && options_given(c, "classifier-scale"))
@@ -136,7 +137,7 @@ static void parse(sample_options *o, int argc, char **argv)
     if (o->sampling.no_clip)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
     bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
-    sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
+    sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance.scale);
     refuse_idle_options(&c, o->sampling.sampler);
     if (o->columns == UNSET_INT)
         o->columns = (int64_t)ceil(sqrt((double)o->sampling.n));
@@ -154,7 +155,7 @@ static bool open_network(job *j)
                                                        .precision = o->precision,
                                                        .variance = o->variance,
                                                        .class = class,
-                                                       .guidance = o->guidance}) &&
+                                                       .guidance = &o->guidance}) &&
            (o->classifier == NULL ||
             classifier_guidance_open(&j->guidance, o->classifier, &j->net, o->class));
 }

@@ -1,4 +1,4 @@
-/* Guidance by labels and by a classifier, around a network.
+/* Guidance by labels, by a worse network and by a classifier, around a network.
  * Invariant: an example's output depends on that example and its label alone. */
 #include "models/ddpm/network/guidance.h"
 
@@ -21,48 +21,137 @@ static void destroy(ito_network *self)
     free(self);
 }
 
-/* ---- classifier-free ---- */
+/* ---- away from a worse output ---- */
+
+static bool is_guided(const ito_guidance *g, const ito_tensor *time, int64_t i)
+{
+    ito_level at = ito_process_level(g->diffusion->process, vector_at(time, i));
+    double sigma = at.noise / at.signal; /* infinite without signal */
+    return sigma > g->sigma_lo && sigma <= g->sigma_hi;
+}
+
+/* How many of n examples are guided. */
+static int64_t count_guided(const ito_guidance *g, const ito_network_input *in, int64_t n)
+{
+    if (g->sigma_lo == 0.0 && isinf(g->sigma_hi))
+        return n;
+    int64_t guided = 0;
+    for (int64_t i = 0; i < n; i++)
+        guided += is_guided(g, in->time, i);
+    return guided;
+}
+
+/* Which these are: [N, 1, ...] bool. */
+static ito_tensor *guided_examples(const ito_guidance *g, const ito_network_input *in)
+{
+    ito_tensor *mask = ito_empty(one_per_example(in->x_t), ITO_BOOL);
+    for (int64_t i = 0; mask != NULL && i < in->x_t->shape[0]; i++)
+        ((bool *)tensor_data(mask))[i] = is_guided(g, in->time, i);
+    return mask;
+}
+
+/* y, with phi of the way to the deviation of `to` in each example: eq. (15) and (16) of Lin et
+ * al. */
+static ito_tensor *rescaled(ito_tensor *y, ito_tensor *to, double phi)
+{
+    ito_shape each = ITO_SHAPE(y->shape[0], -1);
+    ito_tensor *ratio = ito_div(ito_std(ito_reshape_to(to, each), .dims = ITO_DIMS(1)),
+                                ito_std(ito_reshape_to(y, each), .dims = ITO_DIMS(1)));
+    ito_tensor *factor = ito_add_scalar(ito_mul_scalar(ratio, phi), 1.0 - phi);
+    return ito_mul(y, ito_reshape_to(factor, one_per_example(y)));
+}
+
+/* The output of the worse network. */
+static ito_tensor *evaluate_worse(const ito_guidance *g, const ito_network_input *in)
+{
+    ito_network_input without = *in;
+    without.labels = NULL;
+    return g->guide == NULL ? ito_network_evaluate(g->network, &without)
+                            : ito_network_evaluate(g->guide, in);
+}
+
+static ito_tensor *evaluate_both(const ito_guidance *g, const ito_network_input *in, bool all)
+{
+    const char *op = g->guide == NULL ? "guidance" : "autoguidance";
+    network_heads better, worse;
+    ito_tensor *output = ito_network_evaluate(g->network, in);
+    if (!part_heads(op, g->diffusion, output, in->x_t, &better))
+        return NULL;
+    ito_tensor *other = evaluate_worse(g, in);
+    if (other != NULL && !shape_equal(ito_shape_of(other), ito_shape_of(output)))
+        return error_null(ITO_ERR_SHAPE, "%s: the worse network made %s of %s, and the network %s",
+                          op, tensor_shape_str(other), tensor_shape_str(in->x_t),
+                          tensor_shape_str(output));
+    if (!part_heads(op, g->diffusion, other, in->x_t, &worse))
+        return NULL;
+    ito_tensor *guided = ito_lerp(worse.prediction, better.prediction, g->scale);
+    if (g->rescale > 0.0 && guided != NULL)
+        guided = rescaled(guided, better.prediction, g->rescale);
+    if (!all)
+        guided = ito_where(guided_examples(g, in), guided, better.prediction);
+    return join_heads(guided, better.v);
+}
 
 static ito_tensor *evaluate(ito_network *self, const ito_network_input *in)
 {
     ito_guidance *g = (ito_guidance *)self;
-    ito_network_input without = *in;
-    without.labels = NULL;
-    if (g->scale == 0.0)
-        return ito_network_evaluate(g->network, &without);
-    if (g->scale == 1.0)
-        return ito_network_evaluate(g->network, in);
-    if (in->labels == NULL)
+    if (g->guide == NULL && in->labels == NULL && g->scale != 0.0 && g->scale != 1.0)
         return error_null(ITO_ERR_ARGUMENT, "guidance: a scale of %g needs labels to guide to",
                           g->scale);
-    network_heads labelled, none;
-    if (!part_heads("guidance", g->diffusion, ito_network_evaluate(g->network, in), in->x_t,
-                    &labelled) ||
-        !part_heads("guidance", g->diffusion, ito_network_evaluate(g->network, &without), in->x_t,
-                    &none))
-        return NULL;
-    return join_heads(ito_lerp(none.prediction, labelled.prediction, g->scale), labelled.v);
+    int64_t n = in->x_t->shape[0], guided = count_guided(g, in, n);
+    if (g->scale == 1.0 || guided == 0)
+        return ito_network_evaluate(g->network, in);
+    if (g->scale == 0.0 && g->rescale == 0.0 && guided == n)
+        return evaluate_worse(g, in);
+    return evaluate_both(g, in, guided == n);
 }
 
 static void begin(ito_network *self)
 {
     ito_network_begin(((ito_guidance *)self)->network);
+    ito_network_begin(((ito_guidance *)self)->guide);
 }
 
-ito_guidance *ito_guidance_create(const ito_diffusion *d, ito_network *network, double scale)
+static ito_guidance *create(const char *op, const ito_diffusion *d, ito_network *network,
+                            ito_network *guide, double scale, ito_guidance_options o)
 {
     if (d == NULL || network == NULL)
-        return error_null(ITO_ERR_ARGUMENT, "guidance: the %s is NULL",
+        return error_null(ITO_ERR_ARGUMENT, "%s: the %s is NULL", op,
                           d == NULL ? "diffusion" : "network");
     if (!isfinite(scale))
-        return error_null(ITO_ERR_RANGE, "guidance: a scale of %g; it must be finite", scale);
+        return error_null(ITO_ERR_RANGE, "%s: a scale of %g; it must be finite", op, scale);
+    if (!(o.sigma_lo >= 0.0 && o.sigma_lo < o.sigma_hi))
+        return error_null(ITO_ERR_RANGE,
+                          "%s: sigma_lo %g and sigma_hi %g; they rise, from 0 or more", op,
+                          o.sigma_lo, o.sigma_hi);
+    if (!(o.rescale >= 0.0 && o.rescale <= 1.0))
+        return error_null(ITO_ERR_RANGE, "%s: a rescale of %g; it is from 0 to 1", op, o.rescale);
     ito_guidance *g = struct_alloc(sizeof *g);
     if (g != NULL)
         *g = (ito_guidance){.base = {.evaluate = evaluate, .begin = begin, .free = destroy},
                             .diffusion = d,
                             .network = network,
-                            .scale = scale};
+                            .guide = guide,
+                            .scale = scale,
+                            .sigma_lo = o.sigma_lo,
+                            .sigma_hi = o.sigma_hi,
+                            .rescale = o.rescale};
     return g;
+}
+
+ito_guidance *ito_guidance_create_with(const ito_diffusion *d, ito_network *network, double scale,
+                                       ito_guidance_options options)
+{
+    return create("guidance", d, network, NULL, scale, options);
+}
+
+ito_guidance *ito_autoguidance_create_with(const ito_diffusion *d, ito_network *network,
+                                           ito_network *guide, double scale,
+                                           ito_guidance_options options)
+{
+    if (guide == NULL)
+        return error_null(ITO_ERR_ARGUMENT, "autoguidance: the guide is NULL");
+    return create("autoguidance", d, network, guide, scale, options);
 }
 
 /* ---- by a classifier's gradient ---- */

@@ -198,6 +198,7 @@ static void unet_destroy(ito_module *m)
 }
 
 static ito_tensor *evaluate(ito_network *self, const ito_network_input *in);
+static ito_tensor *evaluate_perturbed(ito_network *self, const ito_network_input *in);
 
 static ito_tensor *no_forward(ito_module *m, ito_tensor *x)
 {
@@ -219,6 +220,7 @@ ito_unet *ito_unet_create(const ito_unet_config *config, ito_generator *init)
     u->base.destroy = unet_destroy;
     u->base.forward = no_forward;
     u->network = (ito_network){.evaluate = evaluate, .context = u};
+    u->perturbed = (ito_network){.evaluate = evaluate_perturbed, .context = u};
     u->layers = struct_alloc(sizeof *u->layers);
     ito_scope_begin(); /* for tensors whose registration fails */
     bool good =
@@ -296,6 +298,19 @@ static ito_tensor *layer_forward(const unet_layer *l, ito_tensor *x, ito_tensor 
     if (l->attention != NULL)
         x = ito_attention_forward(l->attention, x);
     x = ito_keep(x);
+    ito_scope_end();
+    return x;
+}
+
+/* The layer of the middle with the identity for the attention's map: the values go through. */
+static ito_tensor *layer_perturbed(const unet_layer *l, ito_tensor *x, ito_tensor *temb)
+{
+    const ito_attention_layer *a = l->attention;
+    ito_scope_begin();
+    x = resnet_forward(l->resnet, x, temb);
+    ito_tensor *h = ito_permute(ito_group_norm_forward(a->group_norm, x), 0, 2, 3, 1);
+    h = ito_linear_forward(a->to_out, ito_linear_forward(a->to_v, h));
+    x = ito_keep(ito_add(ito_permute(h, 0, 3, 1, 2), x));
     ito_scope_end();
     return x;
 }
@@ -380,7 +395,7 @@ static bool check_input(const ito_unet *u, const ito_tensor *x, const ito_tensor
 }
 
 /* Everything between the time embedding and the last norm; NULL from anywhere ends up NULL. */
-static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb)
+static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb, bool perturbed)
 {
     struct unet_layers *l = u->layers;
     ito_tensor *skips[MAX_SKIPS];
@@ -394,7 +409,8 @@ static ito_tensor *down_and_up(ito_unet *u, ito_tensor *x, ito_tensor *temb)
             skips[n++] = x = ito_conv2d_forward(l->down[i].resample, x);
     }
     for (int64_t k = 0; k < l->mid.n; k++)
-        x = layer_apply(u, &l->mid.layer[k], x, NULL, temb);
+        x = perturbed && k == 0 ? layer_perturbed(&l->mid.layer[k], x, temb)
+                                : layer_apply(u, &l->mid.layer[k], x, NULL, temb);
     for (int64_t i = u->config.levels - 1; i >= 0; i--) {
         for (int64_t k = 0; k < l->up[i].n; k++)
             x = joined_apply(u, &l->up[i].layer[k], x, skips[--n], temb);
@@ -454,7 +470,7 @@ static bool check_estimate(const ito_unet *u, const ito_tensor *x_0, const ito_t
 
 /* Labels and the earlier estimate may be NULL. */
 static ito_tensor *forward(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels,
-                           ito_tensor *x_0)
+                           ito_tensor *x_0, bool perturbed)
 {
     if (x == NULL || t == NULL || !check_input(u, x, t) || !check_labels(u, labels, t) ||
         !check_estimate(u, x_0, x))
@@ -463,8 +479,8 @@ static ito_tensor *forward(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor
     ito_scope_begin();
     if (u->config.self_condition)
         x = ito_cat(ITO_TENSORS(x, x_0 != NULL ? x_0 : ito_zeros_like(x)), 1);
-    x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16),
-                    cast_if_bf16(u, embed(u, t, labels), ITO_BF16));
+    x = down_and_up(u, cast_if_bf16(u, x, ITO_BF16), cast_if_bf16(u, embed(u, t, labels), ITO_BF16),
+                    perturbed);
     x = ito_group_norm_silu_forward(u->layers->conv_norm_out, x);
     x = ito_conv2d_forward(u->layers->conv_out, x);
     x = ito_keep(cast_if_bf16(u, x, outside));
@@ -474,15 +490,20 @@ static ito_tensor *forward(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor
 
 ito_tensor *ito_unet_forward_class(ito_unet *u, ito_tensor *x, ito_tensor *t, ito_tensor *labels)
 {
-    return forward(u, x, t, labels, NULL);
+    return forward(u, x, t, labels, NULL, false);
 }
 
 ito_tensor *ito_unet_forward(ito_unet *u, ito_tensor *x, ito_tensor *t)
 {
-    return forward(u, x, t, NULL, NULL);
+    return forward(u, x, t, NULL, NULL, false);
 }
 
 static ito_tensor *evaluate(ito_network *self, const ito_network_input *in)
 {
-    return forward(self->context, in->x, in->t, in->labels, in->x_0);
+    return forward(self->context, in->x, in->t, in->labels, in->x_0, false);
+}
+
+static ito_tensor *evaluate_perturbed(ito_network *self, const ito_network_input *in)
+{
+    return forward(self->context, in->x, in->t, in->labels, in->x_0, true);
 }

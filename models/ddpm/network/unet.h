@@ -59,6 +59,10 @@ typedef struct ito_unet {
     /** The U-Net as a network, for losses, samplers and guidance. It takes labels and an earlier
      * estimate if config has them, and refuses them otherwise. */
     ito_network network;
+    /** The same, but each position of the attention in the middle attends to itself alone: a worse
+     * network, for perturbed attention guidance by ito_autoguidance_create (Ahn et al. 2024,
+     * arXiv:2403.17377, eq. (14)). */
+    ito_network perturbed;
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
     bool recompute; /* set by the user: backward computes the inside of each residual block and

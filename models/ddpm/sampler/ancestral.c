@@ -19,4 +19,5 @@ const ito_sampler ito_sampler_ddpm = {
     .help = "ancestral: the mean of eq. (7) at x_0-hat, the diffusion's variance",
     .source = "Ho, Jain, Abbeel 2020, arXiv:2006.11239, algorithm 2",
     .uses = ITO_USES_VARIANCE | ITO_USES_CHURN,
-    .update = ancestral_update};
+    .update = ancestral_update,
+    .spacing = &ito_spacing_trailing};

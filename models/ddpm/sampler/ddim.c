@@ -27,10 +27,12 @@ const ito_sampler ito_sampler_ddim = {.name = "ddim",
                                       .help = "eq. (12) and (16); deterministic with eta 0",
                                       .source = "Song et al. 2020, arXiv:2010.02502",
                                       .uses = ITO_USES_ETA | ITO_USES_CHURN | ITO_USES_EPS,
-                                      .update = ddim_update};
+                                      .update = ddim_update,
+                                      .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_euler_a = {.name = "euler-a",
                                          .help = "Euler's method with noise, as ddim with eta 1",
                                          .source =
                                              "Karras et al. 2022, arXiv:2206.00364; k-diffusion",
                                          .uses = ITO_USES_CHURN | ITO_USES_EPS,
-                                         .update = euler_ancestral_update};
+                                         .update = euler_ancestral_update,
+                                         .spacing = &ito_spacing_trailing};

@@ -32,11 +32,13 @@ const ito_sampler ito_sampler_deis = {.name = "deis",
                                       .uses = ITO_USES_EPS,
                                       .step = deis_step,
                                       .history = 1,
-                                      .order = 2};
+                                      .order = 2,
+                                      .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_deis3 = {.name = "deis3",
                                        .help = "exponential integrator tAB in log rho, of order 3",
                                        .source = "Zhang, Chen 2022, arXiv:2204.13902",
                                        .uses = ITO_USES_EPS,
                                        .step = deis_step,
                                        .history = 2,
-                                       .order = 3};
+                                       .order = 3,
+                                       .spacing = &ito_spacing_trailing};

@@ -48,26 +48,30 @@ const ito_sampler ito_sampler_dpmpp_1s = {.name = "dpm++1s",
                                           .help = "DPM-Solver++ of order 1",
                                           .source = "Lu et al. 2022, arXiv:2211.01095",
                                           .step = multistep,
-                                          .order = 1};
+                                          .order = 1,
+                                          .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_dpmpp_2m = {.name = "dpm++2m",
                                           .help =
                                               "DPM-Solver++ multistep, midpoint form, of order 2",
                                           .source = "Lu et al. 2022, arXiv:2211.01095, algorithm 2",
                                           .step = multistep,
                                           .history = 1,
-                                          .order = 2};
+                                          .order = 2,
+                                          .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_dpmpp_3m = {.name = "dpm++3m",
                                           .help = "DPM-Solver++ multistep of order 3",
                                           .source = "Lu et al. 2022, arXiv:2211.01095",
                                           .step = multistep,
                                           .history = 2,
-                                          .order = 3};
+                                          .order = 3,
+                                          .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_dpmpp_2m_sde = {.name = "dpm++2m-sde",
                                               .help = "SDE-DPM-Solver++ 2M, which adds noise",
                                               .source = "Lu et al. 2022, arXiv:2211.01095",
                                               .step = noisy_multistep,
                                               .history = 1,
-                                              .order = 2};
+                                              .order = 2,
+                                              .spacing = &ito_spacing_trailing};
 
 /* ---- DPM-Solver++, single step ---- */
 
@@ -93,4 +97,5 @@ const ito_sampler ito_sampler_dpmpp_2s = {
     .source = "Lu et al. 2022, arXiv:2211.01095",
     .step = single_step,
     .history = 1,
-    .order = 2};
+    .order = 2,
+    .spacing = &ito_spacing_trailing};

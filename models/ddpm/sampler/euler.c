@@ -12,6 +12,13 @@ ito_tensor *slope_step(ito_tensor *x, ito_level at, ito_level to, ito_tensor *ep
     return ito_axpby(kept, x, to.noise - kept * at.noise, eps);
 }
 
+bool leaps(const ito_step *step)
+{
+    static const double most = 10.0;
+    ito_level at = step->at, to = step->to;
+    return to.signal / hypot(to.signal, to.noise) > most * at.signal / hypot(at.signal, at.noise);
+}
+
 /* For steps to or from an end of the process, and for steps without a history. */
 ito_tensor *euler_step(const ito_sampler_state *s)
 {
@@ -32,4 +39,5 @@ const ito_sampler ito_sampler_euler = {
     .help = "Euler's method in sigma = noise / signal, the same update as ddim with eta 0",
     .source = "Karras et al. 2022, arXiv:2206.00364",
     .uses = ITO_USES_CHURN | ITO_USES_EPS,
-    .update = euler_update};
+    .update = euler_update,
+    .spacing = &ito_spacing_trailing};

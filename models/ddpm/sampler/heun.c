@@ -7,7 +7,7 @@ ito_tensor *heun_step(ito_sampler_state *s)
     ito_step step = s->step,
              next = ito_step_between(step.process, step.t_to, step.process->t_clean);
     ito_estimate then;
-    if (step.to.noise == 0.0 || step.at.signal == 0.0)
+    if (step.to.noise == 0.0 || leaps(&step))
         return euler_step(s);
     ito_tensor *first = slope_step(s->x, step.at, step.to, s->estimate.eps);
     if (!ito_sampler_evaluate(s, first, &next, &then))
@@ -20,4 +20,5 @@ const ito_sampler ito_sampler_heun = {
     .help = "Heun's method in sigma: evaluates twice a step",
     .source = "Karras et al. 2022, arXiv:2206.00364, algorithms 1 and 2",
     .uses = ITO_USES_CHURN | ITO_USES_EPS,
-    .step = heun_step};
+    .step = heun_step,
+    .spacing = &ito_spacing_trailing};

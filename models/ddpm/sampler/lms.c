@@ -32,4 +32,5 @@ const ito_sampler ito_sampler_lms = {.name = "lms",
                                      .uses = ITO_USES_EPS,
                                      .step = lms_step,
                                      .history = 3,
-                                     .order = 4};
+                                     .order = 4,
+                                     .spacing = &ito_spacing_trailing};

@@ -4,16 +4,26 @@
 
 #include <math.h>
 
-/* Adams and Bashforth's mean of eps, by how many values there are. */
-static ito_tensor *adams_bashforth(const ito_sampler_state *s)
+/* How many earlier slopes there are: one that was followed by a leap is of no use. */
+static int slopes(const ito_sampler_state *s)
+{
+    int n = s->n_past;
+    if (n == 0)
+        return 0;
+    ito_step oldest = {.at = past_level(s, n), .to = past_level(s, n - 1)};
+    return leaps(&oldest) ? n - 1 : n;
+}
+
+/* Adams and Bashforth's mean of eps and n earlier values. */
+static ito_tensor *adams_bashforth(const ito_sampler_state *s, int n)
 {
     static const double weights[4][4] = {{1.0},
                                          {3.0 / 2, -1.0 / 2},
                                          {23.0 / 12, -16.0 / 12, 5.0 / 12},
                                          {55.0 / 24, -59.0 / 24, 37.0 / 24, -9.0 / 24}};
-    const double *weight = weights[s->n_past];
+    const double *weight = weights[n];
     ito_tensor *eps = ito_mul_scalar(s->estimate.eps, weight[0]);
-    for (int j = 0; j < s->n_past; j++)
+    for (int j = 0; j < n; j++)
         eps = ito_axpby(1.0, eps, weight[j + 1], s->past[j].eps);
     return eps;
 }
@@ -42,13 +52,14 @@ enum { PLAIN = 1 };
 
 static ito_tensor *pndm_step(ito_sampler_state *s)
 {
-    if (s->step.to.noise == 0.0 || s->step.at.signal == 0.0)
+    if (s->step.to.noise == 0.0 || leaps(&s->step))
         return euler_step(s);
-    if (s->n_past < 3 && s->sampler->variant != PLAIN)
+    int n = slopes(s);
+    if (n < 3 && s->sampler->variant != PLAIN)
         return runge_kutta(s);
-    if (s->n_past == 0)
+    if (n == 0)
         return heun_step(s);
-    return slope_step(s->x, s->step.at, s->step.to, adams_bashforth(s));
+    return slope_step(s->x, s->step.at, s->step.to, adams_bashforth(s, n));
 }
 
 const ito_sampler ito_sampler_pndm = {
@@ -57,11 +68,13 @@ const ito_sampler ito_sampler_pndm = {
     .source = "Liu et al. 2022, arXiv:2202.09778",
     .uses = ITO_USES_EPS,
     .step = pndm_step,
-    .history = 3};
+    .history = 3,
+    .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_plms = {.name = "plms",
                                       .help = "pndm without Runge-Kutta: one improved Euler step",
                                       .source = "Liu et al. 2022, arXiv:2202.09778",
                                       .uses = ITO_USES_EPS,
                                       .step = pndm_step,
                                       .history = 3,
-                                      .variant = PLAIN};
+                                      .variant = PLAIN,
+                                      .spacing = &ito_spacing_trailing};

@@ -318,7 +318,7 @@ static ito_status find_times(sampler_run *run)
     double *times = run->times;
     ito_status status = ITO_OK;
     /* A run down to t_min has one more time, at which it ends; trailing times do not reach it. */
-    bool one_more = o->end_at_first && !(o->spacing != NULL && o->spacing->above_t_min);
+    bool one_more = o->end_at_first && !o->spacing->above_t_min;
     if (o->times != NULL)
         memcpy(times, o->times, (size_t)n * sizeof *times);
     else
@@ -366,6 +366,8 @@ ito_status sampler_run_begin(sampler_run *run, const ito_diffusion *d, ito_netwo
         return error_missing("sample", "the diffusion");
     if (options.sampler == NULL)
         options.sampler = &ito_sampler_ddpm;
+    if (options.spacing == NULL)
+        options.spacing = ito_sampler_spacing(options.sampler, d->process);
     *run = (sampler_run){.network = network};
     ito_status status = check_options(d, shape, &options);
     if (status != ITO_OK)

@@ -31,6 +31,10 @@ int order_at(const ito_sampler_state *s, int n_past, int64_t i);
 ito_tensor *limit_x_0(const ito_sample_options *o, ito_tensor *x_0);
 /* The step with one slope eps throughout: x / signal moves by eps in sigma = noise / signal. */
 ito_tensor *slope_step(ito_tensor *x, ito_level at, ito_level to, ito_tensor *eps);
+/* Whether the signal, as a share of both, grows more than tenfold over the step: from next to none.
+ * There a slope eps in sigma is no guide: sigma falls by thousands, and eps errs by what x_0-hat
+ * changes. */
+bool leaps(const ito_step *step);
 /* Euler's step, from the estimate alone; valid to and from the ends of the process. */
 ito_tensor *euler_step(const ito_sampler_state *s);
 /* Heun's method; also the first step of plain PNDM. */

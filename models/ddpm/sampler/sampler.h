@@ -18,39 +18,6 @@
 extern "C" {
 #endif
 
-/** x at the step's end = x_t x_t + x_0 x_0-hat + eps eps-hat + noise z, with z standard normal. */
-typedef struct ito_sampler_update {
-    double x_t, x_0, eps, noise; /* coefficients */
-    bool learned;                /* noise times the deviation that the network has learned */
-} ito_sampler_update;
-
-/** A run from noise to data, as a sampler's step function sees it; see below. */
-typedef struct ito_sampler_state ito_sampler_state;
-
-/** The largest number of earlier estimates that a run keeps. */
-#define ITO_SAMPLER_HISTORY 3
-
-/** A sampler: the update of one step. */
-typedef struct ito_sampler {
-    const char *name, *help, *source; /* see choices.h */
-    unsigned uses;                    /* ITO_USES_ETA, ITO_USES_CHURN, ITO_USES_VARIANCE */
-    /** For samplers that evaluate once and use no history. eta as in the options below. */
-    ito_sampler_update (*update)(const ito_diffusion *d, const ito_step *step, double eta);
-    /** Or, if update is NULL: x at the step's end, of the current scope. */
-    ito_tensor *(*step)(ito_sampler_state *s);
-    int history; /* earlier estimates that it uses, 0 to ITO_SAMPLER_HISTORY */
-    int order; /* of accuracy, where a family has several; at most history + 1, and 0 counts as 1 */
-    int variant; /* where a family has variants */
-} ito_sampler;
-
-/** Each of these is described by its own help and source, in samplers.def. dpmpp_2m has .variant 1,
- * its Heun form, and unipc has .variant 1, B(h) = -h: copy one to set it. */
-#define ITO_SAMPLER(name) ITO_API extern const ito_sampler name;
-#include "samplers.def"
-
-/** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
-ITO_API const ito_sampler *ito_sampler_find(const char *name);
-
 /** The choice of the n times that a run visits. In steps they are whole, and all are the same with
  * n = T. */
 typedef struct ito_spacing {
@@ -78,6 +45,44 @@ ITO_API const ito_spacing *ito_spacing_find(const char *name);
 ITO_API ito_status ito_timesteps(const ito_process *p, const ito_spacing *spacing, int64_t n,
                                  double *times);
 
+/** x at the step's end = x_t x_t + x_0 x_0-hat + eps eps-hat + noise z, with z standard normal. */
+typedef struct ito_sampler_update {
+    double x_t, x_0, eps, noise; /* coefficients */
+    bool learned;                /* noise times the deviation that the network has learned */
+} ito_sampler_update;
+
+/** A run from noise to data, as a sampler's step function sees it; see below. */
+typedef struct ito_sampler_state ito_sampler_state;
+
+/** The largest number of earlier estimates that a run keeps. */
+#define ITO_SAMPLER_HISTORY 3
+
+/** A sampler: the update of one step. */
+typedef struct ito_sampler {
+    const char *name, *help, *source; /* see choices.h */
+    unsigned uses;                    /* ITO_USES_ETA, ITO_USES_CHURN, ITO_USES_VARIANCE */
+    /** For samplers that evaluate once and use no history. eta as in the options below. */
+    ito_sampler_update (*update)(const ito_diffusion *d, const ito_step *step, double eta);
+    /** Or, if update is NULL: x at the step's end, of the current scope. */
+    ito_tensor *(*step)(ito_sampler_state *s);
+    int history; /* earlier estimates that it uses, 0 to ITO_SAMPLER_HISTORY */
+    int order; /* of accuracy, where a family has several; at most history + 1, and 0 counts as 1 */
+    int variant;                /* where a family has variants */
+    const ito_spacing *spacing; /* its usual times; NULL: linspace */
+} ito_sampler;
+
+/** Each of these is described by its own help and source, in samplers.def. dpmpp_2m has .variant 1,
+ * its Heun form, and unipc has .variant 1, B(h) = -h: copy one to set it. */
+#define ITO_SAMPLER(name) ITO_API extern const ito_sampler name;
+#include "samplers.def"
+
+/** The one of that name. NULL and ITO_ERR_ARGUMENT, with the names there are, if none has it. */
+ITO_API const ito_sampler *ito_sampler_find(const char *name);
+
+/** The spacing that a run of this sampler has if none is given: karras for a process whose time is
+ * sigma, of which equal steps would leave the small ones out; else the sampler's own. */
+ITO_API const ito_spacing *ito_sampler_spacing(const ito_sampler *sampler, const ito_process *p);
+
 /** Called after each step; false stops the sampling. x is borrowed. */
 typedef bool ito_sample_progress(int64_t done, int64_t steps, ito_tensor *x, void *context);
 /** Called after each step with the state: s->estimate.x_0 is the estimate of the clean data from
@@ -94,7 +99,7 @@ typedef struct ito_sample_options {
     int reserved_;
     const ito_sampler *sampler;               /* default ito_sampler_ddpm */
     int64_t steps ITO_DEFAULT(ITO_ALL_STEPS); /* the number of times visited */
-    const ito_spacing *spacing;               /* default ito_spacing_linspace */
+    const ito_spacing *spacing;               /* default ito_sampler_spacing's */
     const double *times;                      /* [steps] a list, falling, instead of a spacing */
     double start ITO_DEFAULT(ITO_UNSET);      /* begin at this time, for any list */
     bool end_at_first; /* end at t_min, without evaluating there, not at the clean data; spacing

@@ -10,6 +10,13 @@ const ito_spacing *ito_spacing_find(const char *name)
     return (const void *)ito_choice_find("spacing", name);
 }
 
+const ito_spacing *ito_sampler_spacing(const ito_sampler *sampler, const ito_process *p)
+{
+    if (p != NULL && p->family != NULL && (p->family->uses & ITO_USES_SIGMAS))
+        return &ito_spacing_karras;
+    return sampler->spacing != NULL ? sampler->spacing : &ito_spacing_linspace;
+}
+
 /* ---- equal steps in t ---- */
 
 /* In continuous time, n times from t_max on in equal steps: to t_min, or, if not, to one step above
@@ -86,14 +93,14 @@ static void move_apart(int64_t T, int64_t S, double *times)
 }
 
 /* The times nearest to sigma = inverse(y), y in equal steps from `high`, which counts as t_max, to
- * `low`. */
+ * `low`, which is t_min. */
 static void warped_times(const ito_process *p, int64_t n, double high, double low,
                          double (*inverse)(double y), double *times)
 {
     for (int64_t i = 0; i < n; i++) { /* i counts from the high end, as times do */
         double share = n == 1 ? 0.0 : (double)i / (double)(n - 1);
         double sigma = inverse(high + share * (low - high));
-        times[i] = i == 0 ? p->t_max : ito_process_time(p, sigma);
+        times[i] = i == 0 ? p->t_max : i == n - 1 ? p->t_min : ito_process_time(p, sigma);
     }
     if (p->steps > 0)
         move_apart(p->steps, n, times);

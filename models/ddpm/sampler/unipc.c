@@ -88,10 +88,12 @@ const ito_sampler ito_sampler_unipc = {
     .source = "Zhao et al. 2023, arXiv:2302.04867",
     .step = unipc_step,
     .history = 2,
-    .order = 2};
+    .order = 2,
+    .spacing = &ito_spacing_trailing};
 const ito_sampler ito_sampler_unipc3 = {.name = "unipc3",
                                         .help = "unipc of order 3",
                                         .source = "Zhao et al. 2023, arXiv:2302.04867",
                                         .step = unipc_step,
                                         .history = 3,
-                                        .order = 3};
+                                        .order = 3,
+                                        .spacing = &ito_spacing_trailing};

@@ -2,7 +2,9 @@
  * are. */
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"
+#include "models/ddpm/network/guidance.h"
 #include "models/ddpm/sampler/sampler.h"
+#include "tests/models/ddpm/ddpm_check.h"
 #include "tests/models/ddpm/gaussian.h"
 
 #include <criterion/criterion.h>
@@ -111,6 +113,38 @@ Test(ddpm_options, churn_takes_the_extremes_of_each)
     cr_expect_eq(SAMPLED(.sampler = &ito_sampler_euler, .s_churn = 20, .s_tmin = 0,
                          .s_tmax = (double)INFINITY),
                  churned);
+}
+
+/* A sampled batch of a good and a bad network. */
+static double guided(ito_guidance_options o)
+{
+    ito_diffusion *d = ito_diffusion_create(.steps = 20);
+    gaussian_network good = gaussian_make(d, 0.0);
+    ito_network bad = network_of(evaluate_zeros, NULL);
+    ito_guidance *g = ito_autoguidance_create_with(d, &good.base, &bad, 2.0, o);
+    cr_assert_not_null(g, "%s", ito_error());
+    ito_scope_begin();
+    double sum = ito_item(ito_sum(ito_abs(ito_diffusion_sample(
+        d, &g->base, ITO_SHAPE(2, 3), .sampler = &ito_sampler_ddim, .dtype = ITO_F64))));
+    ito_scope_end();
+    ito_network_free(&g->base);
+    ito_diffusion_free(d);
+    cr_assert(isfinite(sum));
+    return sum;
+}
+
+#define GUIDED(...) guided(ITO_OPTIONS(ito_guidance_options, __VA_ARGS__))
+
+Test(ddpm_options, guidance_takes_the_extremes_of_each)
+{
+    double usual = GUIDED(.reserved_ = 0), never = GUIDED(.sigma_lo = 1e300);
+    cr_expect_neq(never, usual);
+    cr_expect_eq(GUIDED(.sigma_hi = 1e-300), never);
+    cr_expect_eq(GUIDED(.sigma_lo = 0, .sigma_hi = (double)INFINITY), usual);
+    cr_expect_eq(GUIDED(.sigma_lo = 1e-300, .sigma_hi = 1e300), usual);
+    cr_expect_eq(GUIDED(.rescale = 0), usual);
+    /* Of a network that is a multiple of the other, all of the scale goes. */
+    cr_expect_float_eq(GUIDED(.rescale = 1), never, 1e-12 * never);
 }
 
 Test(ddpm_options, the_bound_takes_the_extremes_of_each)

@@ -3,6 +3,7 @@
 #include "autograd/ops.h"
 #include "models/metrics/metrics.h"
 #include "tests/expect.h"
+#include "tests/models/metrics/metrics_check.h"
 
 #include <float.h>
 #include <math.h>
@@ -10,12 +11,6 @@
 
 /* What the header promises: 2 width^1.5 sqrt(eps) times the largest variance. */
 #define BOUND(width, variance) (2 * pow(width, 1.5) * sqrt(DBL_EPSILON) * (variance))
-
-static ito_tensor *randn(uint64_t seed, int64_t n, int64_t width)
-{
-    ito_generator g = ito_generator_make(seed, 0);
-    return ito_randn(&g, ITO_SHAPE(n, width), ITO_F64);
-}
 
 static ito_tensor *diagonal(int64_t n, const double *values)
 {
@@ -195,10 +190,11 @@ Test(frechet, refuses_fewer_images_than_it_needs)
 
 Test(frechet, refuses_what_are_no_features)
 {
-    ito_tensor *good = randn(1, 8, 4), *bad = ito_clone(good);
-    ((double *)ito_data(bad))[4 * 5 + 2] = (double)NAN;
+    ito_tensor *good = randn(1, 8, 4), *bad = with_element(good, 4 * 5 + 2, (double)NAN);
     fails(ito_frechet_distance(good, bad), ITO_ERR_NUMERIC,
           "frechet_distance: feature 2 of image 5 is nan");
+    fails(ito_frechet_distance(with_element(good, 7, -4e38), good), ITO_ERR_NUMERIC,
+          "frechet_distance: feature 3 of image 1 is -4e+38");
     fails(ito_frechet_distance(ito_unsqueeze(good, 0), good), ITO_ERR_SHAPE,
           "frechet_distance: features are [images, width], not [1, 8, 4]");
     fails(ito_frechet_distance(good, ito_cast(good, ITO_I64)), ITO_ERR_DTYPE,

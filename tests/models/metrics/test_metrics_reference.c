@@ -78,6 +78,34 @@ Test(metrics_reference, precision_and_recall)
     }
 }
 
+Test(metrics_reference, density_and_coverage)
+{
+    for (int i = 0; i < 3; i++) {
+        ito_density_coverage_result r;
+        cr_assert_eq(ito_density_coverage(get("real"), get("fake"), &r, .k = 2 * i + 1), ITO_OK);
+        cr_expect_float_eq(r.density, numbers("density_coverage")[2 * i], 1e-15);
+        cr_expect_float_eq(r.coverage, numbers("density_coverage")[2 * i + 1], 1e-15);
+    }
+}
+
+Test(metrics_reference, kernel_distance)
+{
+    ito_kernel_distance_result r;
+    cr_assert_eq(ito_kernel_distance(ito_narrow(get("real"), 0, 0, 64), get("fake"), &r,
+                                     .subsets = 1, .subset_size = 64),
+                 ITO_OK);
+    cr_expect_float_eq(r.mean, *numbers("kernel_distance"), 1e-14);
+}
+
+Test(metrics_reference, mmd)
+{
+    static const double sigmas[] = {2, 2, 10, 10};
+    for (int i = 0; i < 4; i++)
+        cr_expect_float_eq(
+            ito_mmd(get("real"), get("fake"), .sigma = sigmas[i], .unbiased = i % 2 == 0),
+            numbers("mmd")[i], 1e-11);
+}
+
 Test(metrics_reference, classifier_score)
 {
     static const int64_t splits[] = {1, 4, 10};

@@ -3,15 +3,10 @@
 #include "autograd/ops.h"
 #include "models/metrics/metrics.h"
 #include "tests/expect.h"
+#include "tests/models/metrics/metrics_check.h"
 
 #include <math.h>
 #include <stdlib.h>
-
-static ito_tensor *randn(uint64_t seed, int64_t n, int64_t width)
-{
-    ito_generator g = ito_generator_make(seed, 0);
-    return ito_randn(&g, ITO_SHAPE(n, width), ITO_F64);
-}
 
 static ito_precision_recall_result of(ito_tensor *real, ito_tensor *generated, int64_t k)
 {
@@ -149,9 +144,8 @@ Test(precision_recall, refuses_what_it_cannot_compare)
     fails(randn(2, 5, 4), x, 5, ITO_ERR_SHAPE,
           "precision_recall: a neighbour number 5 takes at least 6 images, not 5");
     fails(x, x, -1, ITO_ERR_RANGE, "precision_recall: k is -1, not from 1 to 1024");
-    ito_tensor *bad = ito_clone(x);
-    ((double *)ito_data(bad))[9] = (double)INFINITY;
-    fails(x, bad, 3, ITO_ERR_NUMERIC, "precision_recall: feature 1 of image 2 is inf");
+    fails(x, with_element(x, 9, (double)INFINITY), 3, ITO_ERR_NUMERIC,
+          "precision_recall: feature 1 of image 2 is inf");
     fails(x, NULL, 3, ITO_ERR_ARGUMENT, "precision_recall: features is NULL");
 }
 

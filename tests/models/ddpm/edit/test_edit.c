@@ -165,7 +165,7 @@ Test(edit, a_run_begins_at_the_step_it_was_noised_to)
     char times[256] = "";
     ito_network network = network_of(note_times, times);
     cr_assert_not_null(ito_image_to_image(d, &network, x, 0.5, .steps = 2), "%s", ito_error());
-    cr_expect_str_eq(times, "9 0 ");
+    cr_expect_str_eq(times, "9 ");
     ito_diffusion_free(d);
 }
 
@@ -282,7 +282,7 @@ Test(edit, strength_is_a_share_of_the_times_in_continuous_time)
     cr_assert_not_null(ito_image_to_image(d, &network, x, 0.375, .steps = 2), "%s", ito_error());
     cr_assert_not_null(ito_image_to_image(d, &network, x, 1.0, .steps = 2), "%s", ito_error());
     cr_assert_not_null(ito_image_to_image(d, &network, x, 1e-9, .steps = 2), "%s", ito_error());
-    cr_expect_str_eq(times, "0.375 0.001 1 0.001 0.001 ");
+    cr_expect_str_eq(times, "0.375 1 0.5 0.001 ");
     ito_diffusion_free(d);
 }
 

@@ -181,15 +181,17 @@ Test(network, each_evaluation_of_the_coder_begins)
 
 /* ---- wrappers ---- */
 
-enum { LABELLED, SELF_CONDITIONED, GUIDED, CLASSIFIER_GUIDED, KINDS };
+enum { LABELLED, SELF_CONDITIONED, GUIDED, AUTOGUIDED, CLASSIFIER_GUIDED, KINDS };
 
 static ito_network *wrap(int kind, const ito_diffusion *d, ito_network *network,
                          ito_network *classifier)
 {
+    static ito_network guide = {.evaluate = evaluate_zeros};
     void *wrapper = kind == LABELLED           ? (void *)ito_class_condition_create(network, 5)
                     : kind == SELF_CONDITIONED ? (void *)ito_self_condition_create(d, network)
-                    : kind == GUIDED
-                        ? (void *)ito_guidance_create(d, network, 1.0)
+                    : kind == GUIDED           ? (void *)ito_guidance_create(d, network, 1.0)
+                    : kind == AUTOGUIDED
+                        ? (void *)ito_autoguidance_create(d, network, &guide, 1.0)
                         : (void *)ito_classifier_guidance_create(d, network, classifier, 1.0);
     return wrapper; /* the network is the first member of each */
 }

@@ -4,7 +4,7 @@
 
 #include "autograd/ops.h"
 #include "tensor/runtime.h"
-#include "tests/models/ddpm/ddpm_check.h"
+#include "tests/models/ddpm/network/network_check.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -307,6 +307,54 @@ Test(unet, recomputing_gives_the_same_bits_and_takes_less_memory)
     cr_assert_gt(largest(plain), 0);
     cr_assert_leq(4 * peak, 3 * plain_peak, "%lld of %lld bytes", (long long)peak,
                   (long long)plain_peak); /* a quarter less, at the least */
+}
+
+/* ---- perturbed attention ---- */
+
+/* The middle has two positions and a group for each channel, so the norm makes h and -h of them.
+ * Keys are h there, and queries `sharpness` h: the larger it is, the nearer the attention's map
+ * comes to the identity. All other weights are random. */
+static double change_by_perturbing(double sharpness)
+{
+    ito_unet_config config = tiny_unet_config(1);
+    config.height = 4;
+    config.width = 2;
+    config.multipliers[1] = 1;
+    config.groups = config.channels;
+    config.attention[1] = false;
+    ito_unet *u = random_unet(config);
+    const char *middle = "mid_block.attentions.0.";
+    const struct {
+        const char *name;
+        ito_tensor *value;
+    } set[] = {{"group_norm.weight", ito_ones(ITO_SHAPE(8), ITO_F32)},
+               {"group_norm.bias", ito_zeros(ITO_SHAPE(8), ITO_F32)},
+               {"to_q.weight", ito_mul_scalar(ito_eye(8, ITO_F32), sharpness)},
+               {"to_q.bias", ito_zeros(ITO_SHAPE(8), ITO_F32)},
+               {"to_k.weight", ito_eye(8, ITO_F32)},
+               {"to_k.bias", ito_zeros(ITO_SHAPE(8), ITO_F32)}};
+    ito_no_grad_begin();
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", middle, set[i].name);
+        cr_assert_not_null(ito_copy_(ito_module_find(&u->base, name), set[i].value), "%s", name);
+    }
+    ito_generator g = ito_generator_make(8, 0);
+    ito_tensor *x = ito_randn(&g, ITO_SHAPE(2, 1, 4, 2), ITO_F32), *t = steps_of(2, 9);
+    ito_network_input in = {.x = x, .t = t, .x_t = x, .time = ito_cast(t, ITO_F64)};
+    ito_tensor *y = ito_network_evaluate(&u->network, &in);
+    ito_tensor *perturbed = ito_network_evaluate(&u->perturbed, &in);
+    ito_no_grad_end();
+    double change = largest_difference(y, perturbed) / ito_item(ito_max(ito_abs(y)));
+    ito_module_free(&u->base);
+    return change;
+}
+
+Test(unet, perturbed_has_the_identity_for_the_attention_of_the_middle)
+{
+    cr_expect_lt(change_by_perturbing(1e4), 1e-5); /* rounding */
+    cr_expect_gt(change_by_perturbing(1.0), 1e-4);
+    cr_expect_gt(change_by_perturbing(0.0), 1e-3); /* of a map that is constant */
 }
 
 /* ---- errors ---- */

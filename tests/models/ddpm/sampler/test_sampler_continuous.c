@@ -207,7 +207,9 @@ Test(sampler_continuous, there_are_fifty_times_by_default)
     for (int f = 0; f < COUNT(families); f++) {
         ito_diffusion *d = diffusion_of(&families[f]);
         notes s = noted(d, ITO_OPTIONS(ito_sample_options));
-        cr_assert_eq(ito_timesteps(d->process, &ito_spacing_linspace, 50, times), ITO_OK);
+        cr_assert_eq(ito_timesteps(d->process, ito_sampler_spacing(&ito_sampler_ddpm, d->process),
+                                   50, times),
+                     ITO_OK);
         visits(&s, 50, times);
         ito_diffusion_free(d);
     }

@@ -90,6 +90,29 @@ Test(sampler_gaussian, paths_with_both_ends_are_followed)
     ito_diffusion_free(d);
 }
 
+/* The cosine schedule ends with a noise of 2e4 times the signal. With as many evaluations, or one
+ * less, none is further from the exact gain than ddim. */
+Test(sampler_gaussian, none_is_worse_than_ddim_from_next_to_no_signal)
+{
+    enum { EVALUATIONS = 20 };
+    ito_diffusion *d =
+        ito_diffusion_create(.schedule = &ito_schedule_cosine, .prediction = &ito_prediction_v);
+    ito_sample_options o =
+        ITO_OPTIONS(ito_sample_options, .sampler = &ito_sampler_ddim, .steps = EVALUATIONS);
+    double most = fabs(gain_of(d, o) - 0.5);
+    for (int64_t k = 0; sampler_at(k) != NULL; k++) {
+        o.sampler = sampler_at(k);
+        o.steps = o.sampler == &ito_sampler_heun   ? (EVALUATIONS + 1) / 2
+                  : o.sampler == &ito_sampler_pndm ? EVALUATIONS - 9
+                  : o.sampler == &ito_sampler_plms ? EVALUATIONS - 1
+                                                   : EVALUATIONS;
+        if (!is_noisy(o.sampler))
+            cr_expect(fabs(gain_of(d, o) - 0.5) <= most + 1e-12, "%s: %g off, ddim %g",
+                      o.sampler->name, fabs(gain_of(d, o) - 0.5), most);
+    }
+    ito_diffusion_free(d);
+}
+
 /* ---- moments ---- */
 
 /* n values of a normal distribution have a variance within 5 sqrt(2 / n) of the true one but for

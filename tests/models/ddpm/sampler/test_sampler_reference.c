@@ -98,7 +98,7 @@ Test(sampler_reference, ancestral)
 }
 
 /* t = 999, 899, 799, 699, 599, 500, 400, 300, 200, 100, then step 0, which is not asked. */
-#define NODES .steps = 10, .end_at_first = true, .no_clip = true
+#define NODES .steps = 10, .spacing = &ito_spacing_linspace, .end_at_first = true, .no_clip = true
 
 Test(sampler_reference, dpm_solver)
 {
@@ -135,14 +135,15 @@ Test(sampler_reference, deis)
 }
 
 /* t = 999, 888, ..., 0, then the clean image; they start from sigma times the fixture. */
+#define LINSPACE .steps = 10, .spacing = &ito_spacing_linspace, .no_clip = true
+
 Test(sampler_reference, steps_in_sigma)
 {
     ito_process *p = ito_process_create(&ito_schedule_linear);
     double noise = p->noise[999];
-    sums_to(noise, 241.815434, OPTIONS(.sampler = &ito_sampler_heun, .steps = 10, .no_clip = true));
-    sums_to(noise, 169.460814,
-            OPTIONS(.sampler = &ito_sampler_euler, .steps = 10, .no_clip = true));
-    sums_to(noise, 192.0218, OPTIONS(.sampler = &ito_sampler_lms, .steps = 10, .no_clip = true));
+    sums_to(noise, 241.815434, OPTIONS(LINSPACE, .sampler = &ito_sampler_heun));
+    sums_to(noise, 169.460814, OPTIONS(LINSPACE, .sampler = &ito_sampler_euler));
+    sums_to(noise, 192.0218, OPTIONS(LINSPACE, .sampler = &ito_sampler_lms));
     ito_process_free(p);
 }
 

@@ -1,6 +1,6 @@
 /* Points and arrows in a picture.
  * Invariant: nothing is drawn outside its panel. */
-#include "examples/toy/draw.h"
+#include "examples/common/draw.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static double *numbers_of(ito_tensor *t)
         return values;
     free(values);
     if (ito_error_code() == ITO_OK)
-        ito_error_set(ITO_ERR_MEMORY, "toy: no memory for a picture");
+        ito_error_set(ITO_ERR_MEMORY, "draw: no memory for a picture");
     return NULL;
 }
 

@@ -1,8 +1,8 @@
 /* Pictures of the plane: points and arrows on white. */
-#ifndef ITO_EXAMPLES_TOY_DRAW_H
-#define ITO_EXAMPLES_TOY_DRAW_H
+#ifndef ITO_EXAMPLES_DRAW_H
+#define ITO_EXAMPLES_DRAW_H
 
-#include <ito/ito.h>
+#include <ito/tensor/tensor.h>
 
 /* White panels side by side: u8 [3, H, W] of the current scope. */
 ito_tensor *draw_panels(int panels);

@@ -78,6 +78,7 @@
 #include "models/ddpm/network/self_condition.h"
 #include "models/ddpm/network/unet.h"
 #include "models/ddpm/objective/objective.h"
+#include "models/ddpm/objective/uncertainty.h"
 #include "models/ddpm/process/pairing.h"
 #include "models/ddpm/process/process.h"
 #include "models/ddpm/process/timestep_sampler.h"

@@ -26,11 +26,14 @@ typedef struct model_files {
     cJSON *class_names;   /* an array of texts; NULL without classes */
     double label_dropout; /* of its training; 0: no image was without its class */
     model_sampling sampling;
+    bool uncertain; /* there may be an uncertainty beside its weights */
 } model_files;
 
 /* Keys of the metadata of a self-contained file, which ito-ddpm export writes. */
 #define MODEL_SETTINGS "ito_ddpm_settings"
 #define MODEL_STEP "ito_step"
+/* Of the settings, and the name of the module. */
+#define MODEL_UNCERTAINTY "uncertainty"
 
 /* The network that comes with the program: Fashion-MNIST, by class. Its training is in
  * docs/results.md.

@@ -26,6 +26,7 @@ static const struct {
     {"timestep_law", "step-sampling", NULL},
     {"mean", "time-mean", "step-sampling"},
     {"std", "time-std", "step-sampling"},
+    {"uncertainty", "uncertainty", NULL},
     {"sampler", "sampler", NULL},
     {"spacing", "spacing", "sampler"},
     {"sampling_steps", "sampling-steps", "sampler"},

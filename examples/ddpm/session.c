@@ -110,6 +110,12 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
         !build_network(s, settings))
         return false;
+    if (s->o.uncertainty > 0) {
+        s->uncertainty = ito_uncertainty_create(&s->unet->base, MODEL_UNCERTAINTY, s->o.uncertainty,
+                                                .generator = &init);
+        if (s->uncertainty == NULL)
+            return false;
+    }
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
     s->optimizer = make_optimizer(s);
@@ -122,6 +128,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
                                          .optimizer = s->optimizer,
                                          .ema = s->ema,
                                          .timesteps = s->timesteps,
+                                         .uncertainty = s->uncertainty,
                                          .max_norm = s->o.clip,
                                          .seed = (uint64_t)s->o.seed};
     return s->ema != NULL;
@@ -227,8 +234,11 @@ static char *settings_text(const session *s, const ito_ddpm_settings *settings)
         return NULL;
     cJSON *root = cJSON_Parse(text);
     free(text);
-    text = root != NULL && put_classes(root, s) && put_sampling(root, &s->o) ? cJSON_Print(root)
-                                                                             : NULL;
+    text = root != NULL && put_classes(root, s) && put_sampling(root, &s->o) &&
+                   (s->o.uncertainty == 0 ||
+                    result_number(root, MODEL_UNCERTAINTY, (double)s->o.uncertainty))
+               ? cJSON_Print(root)
+               : NULL;
     cJSON_Delete(root);
     if (text == NULL)
         ito_error_set(ITO_ERR_MEMORY, "settings: no memory for their text");

@@ -16,6 +16,7 @@ typedef struct session {
     cJSON *class_names; /* NULL unless conditional */
     ito_loader *loader;
     ito_unet *unet;
+    ito_uncertainty *uncertainty; /* part of unet; NULL: none */
     ito_diffusion *diffusion;
     /* Around the network, from the inside: its own last estimate, and labels; or NULL. */
     ito_self_condition *remembering;

@@ -56,6 +56,7 @@ static const field fields[] = {
     ROW(LAW, OWN(timestep_law)),
     ROW(NORMAL, "mean", VALUE(timestep_law.mean)),
     ROW(NORMAL, "std", VALUE(timestep_law.std)),
+    ROW(COUNT, OWN(uncertainty)),
     ROW(CHOICE, "sampler", VALUE(sampling.sampler)),
     ROW(CHOICE, "spacing", VALUE(sampling.spacing)),
     ROW(COUNT, "sampling_steps", VALUE(sampling.steps)),

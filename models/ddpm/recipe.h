@@ -49,6 +49,7 @@ typedef struct ito_recipe_values {
     ito_diffusion_options diffusion;
     ito_timestep_law timestep_law; /* with the mean and std of the recipe */
     ito_sample_options sampling;
+    int64_t uncertainty;                      /* channels of a learned one; 0: none */
     double guidance;                          /* the scale of classifier-free guidance */
     const ito_optimizer_algorithm *optimizer; /* NULL: it does not say */
     double lr, beta1, beta2, weight_decay;    /* of the optimiser */
@@ -60,8 +61,8 @@ typedef struct ito_recipe_values {
  * The values of a recipe, which may be a user's own. Its settings may be
  *     schedule, steps, beta_start, beta_end, sigma_min, sigma_max, shift, prediction, time_input,
  *     variance, objective, weighting, gamma, k, sigma_data: members of ito_diffusion_options;
- *     timestep_law, and behind it mean, std; sampler, spacing, sampling_steps, guidance;
- *     optimizer, lr, beta1, beta2, weight_decay, ema, dropout, label_dropout.
+ *     timestep_law, and behind it mean, std; uncertainty; sampler, spacing, sampling_steps,
+ * guidance; optimizer, lr, beta1, beta2, weight_decay, ema, dropout, label_dropout.
  *
  * @param out  written on success.
  * @return     ITO_ERR_ARGUMENT for NULL, a setting that there is not, a choice in place of a number

@@ -159,6 +159,7 @@ static const ito_recipe_setting edm2[] = {
     CHOOSE(timestep_law, "lognormal-sigma", "table 6"),
     NUMBER(mean, -0.4, "table 6"),
     NUMBER(std, 1, "table 6"),
+    NUMBER(uncertainty, 128, "eq. (14), (21); code"),
     CHOOSE(sampler, "heun", "table 2"),
     CHOOSE(spacing, "karras", "code"),
     NUMBER(sampling_steps, 32, "table 2: 63 evaluations"),

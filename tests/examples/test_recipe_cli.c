@@ -139,6 +139,10 @@ Test(cli_recipe, a_run_can_say_so_without_a_recipe)
     says("r/checkpoints/step-3/settings.json", "\"sampling\"");
     cr_assert_eq(system("sed -i 's/\"ddim\"/\"dodo\"/' r/checkpoints/step-3/settings.json"), 0);
     fails_with(run("sample --model r --n 2 --npy a.npy"), "sampler: there is no \"dodo\"");
+    cr_assert_eq(system("sed -i 's/\"dodo\"/\"ddim\"/; s/\"steps\":\t9/\"steps\":\t\"9\"/' "
+                        "r/checkpoints/step-3/settings.json"),
+                 0);
+    fails_with(run("sample --model r --n 2 --npy a.npy"), "\"steps\" is not a number from 0 on");
 }
 
 Test(cli_recipe, its_guidance_is_for_networks_with_classes)
@@ -209,6 +213,31 @@ Test(cli_recipe, betas_and_decay_train_other_weights)
             cr_expect_not(same_file(path, other), "%s is %s", options[i], options[k]);
         }
     }
+}
+
+/* It is in checkpoints, for training to go on, and in nothing that is made of them. */
+Test(cli_recipe, an_uncertainty_is_learned_beside_the_network)
+{
+#define UNSURE TRAIN "--diffusion-steps 20 --uncertainty 8 --lr 0.05 --steps 4 "
+    succeeds(run(UNSURE "--out whole"));
+    succeeds(run(UNSURE "--out halves --stop-at 2"));
+    succeeds(run("train --out halves --resume"));
+    same_directory("whole/checkpoints/step-4", "halves/checkpoints/step-4");
+    succeeds(run(TRAIN "--diffusion-steps 20 --lr 0.05 --steps 4 --out plain"));
+    succeeds(run("sample --model whole --n 2 --steps 4 --npy a.npy"));
+    succeeds(run("sample --model plain --n 2 --steps 4 --npy b.npy"));
+    cr_expect_not(same_file("a.npy", "b.npy"));
+    succeeds(run("sample --model whole --weights model --n 2 --steps 4 --npy c.npy"));
+    succeeds(run("export --model whole --out w.safetensors --dtype f32"));
+    succeeds(run("sample --model w.safetensors --n 2 --steps 4 --npy d.npy"));
+    cr_expect(same_file("a.npy", "d.npy"));
+    succeeds(run("info w.safetensors"));
+    cr_expect_null(strstr(said, "uncertainty.linear"), "%s", said);
+    cr_assert_eq(system("sed -i 's/conv_in.weight/conv_of.weight/g' "
+                        "whole/checkpoints/step-4/ema.safetensors"),
+                 0);
+    fails_with(run("sample --model whole --n 2 --steps 4 --npy e.npy"),
+               "ema.safetensors: lacks conv_in.weight of the model");
 }
 
 Test(cli_recipe, each_trains_goes_on_and_draws_its_grid)

@@ -110,7 +110,7 @@ Test(recipe, edm_is_that_of_table_1_and_its_training_that_of_table_7)
 {
     ito_recipe_values v = read(&ito_recipe_edm);
     assert_edm(&v, -1.2, 1.2, 18);
-    cr_expect(v.lr == 1e-3 && v.dropout == 0.13);
+    cr_expect(v.lr == 1e-3 && v.dropout == 0.13 && v.uncertainty == 0);
     /* half of the weight after 0.5 million images */
     cr_expect_float_eq(log(0.5) / log(v.ema) * 512.0, 5e5, 0.02 * 5e5);
 }
@@ -120,7 +120,7 @@ Test(recipe, edm2_is_that_of_table_6)
     ito_recipe_values v = read(&ito_recipe_edm2);
     assert_edm(&v, -0.4, 1.0, 32);
     cr_expect(v.beta1 == 0.9 && v.beta2 == 0.99 && v.dropout == 0.0 && v.guidance == 1.4);
-    cr_expect(isnan(v.lr) && isnan(v.ema));
+    cr_expect(isnan(v.lr) && isnan(v.ema) && v.uncertainty == 128);
 }
 
 static void assert_flow(const ito_recipe_values *v, double shift)
@@ -217,13 +217,17 @@ Test(recipe, each_trains_a_step_and_samples)
         c.dropout = isnan(v.dropout) ? 0.0 : v.dropout;
         ito_generator g = ito_generator_make(1, 0);
         ito_unet *unet = ito_unet_create(&c, &g);
+        ito_uncertainty *u = NULL;
+        if (v.uncertainty > 0)
+            u = ito_uncertainty_create(&unet->base, "u", v.uncertainty, .generator = &g);
         ito_optimizer *opt = v.optimizer->create(&unet->base);
         ito_timestep_sampler *times = ito_timestep_sampler_create(d->process, &v.timestep_law);
         ito_diffusion_trainer trainer = {.diffusion = d,
                                          .network = &unet->network,
                                          .model = &unet->base,
                                          .optimizer = opt,
-                                         .timesteps = times};
+                                         .timesteps = times,
+                                         .uncertainty = u};
         ito_train_result r;
         ito_tensor *x = ito_rand(&g, ITO_SHAPE(4, 1, 8, 8), ITO_F32);
         cr_assert_eq(ito_diffusion_train_step(&trainer, x, 0, 1e-3, &r), ITO_OK, "%s: %s",

@@ -37,6 +37,7 @@ static const struct {
     {"beta2", "beta2", "optimizer"},
     {"weight_decay", "weight-decay", "optimizer"},
     {"ema", "ema", NULL},
+    {"ema_sigma_rel", "ema-sigma-rel", "ema"},
     {"dropout", "dropout", NULL},
     {"label_dropout", "label-dropout", NULL},
 };
@@ -61,9 +62,10 @@ static bool is_other(const char *option, const ito_recipe *recipe, const train_o
     int row = 0;
     while (train_rows[row].name == NULL || strcmp(train_rows[row].name, option) != 0)
         row++;
-    const char *text = *(const char *const *)((const char *)o + train_rows[row].offset);
     const char *own = choice_of(recipe, option);
-    return given[row] && (own == NULL || strcmp(text, own) != 0);
+    return given[row] &&
+           (own == NULL ||
+            strcmp(*(const char *const *)((const char *)o + train_rows[row].offset), own) != 0);
 }
 
 const option_preset *recipe_preset_make(recipe_preset *out, const ito_recipe *recipe,

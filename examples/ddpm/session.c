@@ -121,7 +121,9 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     s->optimizer = make_optimizer(s);
     if (s->optimizer == NULL)
         return false;
-    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
+    bool decays = isnan(s->o.ema_sigma_rel);
+    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = decays,
+                            .sigma_rel = real_or(s->o.ema_sigma_rel, 0.0));
     s->trainer = (ito_diffusion_trainer){.diffusion = s->diffusion,
                                          .network = s->network,
                                          .model = &s->unet->base,

@@ -91,6 +91,8 @@ static void refuse_idle(const train_options *o, const command_line *c)
     if (o->label_dropout == 0.0)
         options_refuse_given(c, "guidance",
                              "it takes images without a class, and --label-dropout 0 trains none");
+    if (options_given(c, "ema"))
+        options_refuse_given(c, "ema-sigma-rel", "--ema says how long averages are already");
     if (strncmp(o->optimizer, "adam", 4) != 0)
         options_refuse_given(c, "beta1|beta2|weight-decay", "it is for --optimizer adam and adamw");
     if (o->sample_every == 0)

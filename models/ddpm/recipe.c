@@ -67,6 +67,7 @@ static const field fields[] = {
     ROW(REAL, OWN(beta2)),
     ROW(REAL, OWN(weight_decay)),
     ROW(REAL, OWN(ema)),
+    ROW(REAL, OWN(ema_sigma_rel)),
     ROW(REAL, OWN(dropout)),
     ROW(REAL, OWN(label_dropout)),
 };
@@ -139,6 +140,7 @@ ito_status ito_recipe_read(const ito_recipe *recipe, ito_recipe_values *out)
                                 .beta2 = ITO_UNSET,
                                 .weight_decay = ITO_UNSET,
                                 .ema = ITO_UNSET,
+                                .ema_sigma_rel = ITO_UNSET,
                                 .dropout = ITO_UNSET,
                                 .label_dropout = ITO_UNSET};
     for (const ito_recipe_setting *s = recipe->settings; s->name != NULL; s++) {

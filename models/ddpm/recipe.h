@@ -54,6 +54,7 @@ typedef struct ito_recipe_values {
     const ito_optimizer_algorithm *optimizer; /* NULL: it does not say */
     double lr, beta1, beta2, weight_decay;    /* of the optimiser */
     double ema;                               /* the decay of the averages at each step */
+    double ema_sigma_rel; /* or the width of those of a power of time: see nn/ema.h */
     double dropout, label_dropout;
 } ito_recipe_values;
 
@@ -62,7 +63,7 @@ typedef struct ito_recipe_values {
  *     schedule, steps, beta_start, beta_end, sigma_min, sigma_max, shift, prediction, time_input,
  *     variance, objective, weighting, gamma, k, sigma_data: members of ito_diffusion_options;
  *     timestep_law, and behind it mean, std; uncertainty; sampler, spacing, sampling_steps,
- * guidance; optimizer, lr, beta1, beta2, weight_decay, ema, dropout, label_dropout.
+ * guidance; optimizer, lr, beta1, beta2, weight_decay, ema, ema_sigma_rel, dropout, label_dropout.
  *
  * @param out  written on success.
  * @return     ITO_ERR_ARGUMENT for NULL, a setting that there is not, a choice in place of a number

@@ -167,13 +167,13 @@ static const ito_recipe_setting edm2[] = {
     CHOOSE(optimizer, "adam", "table 6"),
     NUMBER(beta1, 0.9, "table 6"),
     NUMBER(beta2, 0.99, "table 6"),
+    NUMBER(ema_sigma_rel, 0.13, "table 6"),
     NUMBER(dropout, 0, "table 6"),
     END,
 };
 const ito_recipe ito_recipe_edm2 = {
     .name = "edm2",
-    .help = "EDM2-S on ImageNet-512, without what belongs to its magnitude-preserving network: "
-            "learning rate, averages",
+    .help = "EDM2-S on ImageNet-512, but for the rate of its magnitude-preserving network",
     .source = "Karras et al. 2023, arXiv:2312.02696",
     .settings = edm2};
 

@@ -55,6 +55,9 @@ Test(cli_recipe, a_run_goes_on_to_the_bit_without_the_recipe)
     cr_expect(same_file("whole/checkpoints/step-4/model.safetensors",
                         "halves/checkpoints/step-4/model.safetensors"));
     says("halves/checkpoints/step-4/settings.json", "\"sampler\":\t\"heun\"");
+    cr_expect(same_file("whole/checkpoints/step-4/ema.safetensors",
+                        "halves/checkpoints/step-4/ema.safetensors"));
+    says("whole/config.json", "\"ema-sigma-rel\":\t0.13");
     is_usage_error("train --out whole --resume --recipe edm",
                    "--recipe: it differs from that of the run in whole");
 }
@@ -94,6 +97,8 @@ Test(cli_recipe, a_choice_of_ones_own_leaves_the_recipes_numbers_for_it_behind)
     says("r/config.json", "\"lr\":\t0.001"); /* sgd's */
     says_not("r/config.json", "sampling-steps");
     says("r/config.json", "\"loss\":\t\"hybrid\"");
+    succeeds(run(TRAIN "--recipe edm2 --steps 1 --ema 0.9 --out e"));
+    says_not("e/config.json", "ema-sigma-rel");
     succeeds(run(TRAIN "--recipe iddpm --steps 1 --schedule linear --out s"));
     says("s/config.json", "\"diffusion-steps\":\t1000"); /* not 4000 */
 }
@@ -190,6 +195,8 @@ Test(cli_recipe, what_does_not_go_together_is_refused)
     is_usage_error(TRAIN "--time-std 1 --out r", "--time-std: the law of times uniform has none; "
                                                  "lognormal-sigma and logit-normal have");
     is_usage_error(TRAIN "--shift 3 --out r", "--shift: the schedule cosine has none; flow has");
+    is_usage_error(TRAIN "--ema 0.9 --ema-sigma-rel 0.1 --out r",
+                   "--ema-sigma-rel: --ema says how long averages are already");
     is_usage_error(TRAIN "--optimizer sgd --beta2 0.9 --out r",
                    "--beta2: it is for --optimizer adam and adamw");
 }

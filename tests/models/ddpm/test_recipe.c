@@ -120,7 +120,7 @@ Test(recipe, edm2_is_that_of_table_6)
     ito_recipe_values v = read(&ito_recipe_edm2);
     assert_edm(&v, -0.4, 1.0, 32);
     cr_expect(v.beta1 == 0.9 && v.beta2 == 0.99 && v.dropout == 0.0 && v.guidance == 1.4);
-    cr_expect(isnan(v.lr) && isnan(v.ema) && v.uncertainty == 128);
+    cr_expect(isnan(v.lr) && isnan(v.ema) && v.ema_sigma_rel == 0.13 && v.uncertainty == 128);
 }
 
 static void assert_flow(const ito_recipe_values *v, double shift)

@@ -149,8 +149,6 @@ static void check_source(const eval_options *o, const command_line *c)
                              "|weights|sampler|steps|eta|variance|no-clip|"
                              "precision|seed|batch",
                              "it takes a --model to make images with");
-    else if (!o->bits_per_dim)
-        refuse_idle_options(c, o->sampling.sampler);
 }
 
 /* What it is compared with. */
@@ -199,6 +197,11 @@ static void parse(eval_options *o, int argc, char **argv)
     else if (o->sampling.n == UNSET_INT)
         o->sampling.n = 10000;
     check_source(o, &c);
+    if (o->model != NULL && !o->bits_per_dim) {
+        sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
+                          &o->sampling, &o->guidance.scale);
+        refuse_idle_options(&c, o->sampling.sampler);
+    }
     check_reference(o, &c);
     if (!o->bits_per_dim)
         check_metrics(o, &c);

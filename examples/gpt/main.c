@@ -105,7 +105,9 @@ static bool train(ito_gpt *gpt, const text *t, const settings *s)
     /* Muon for the matrices of the blocks, AdamW for embeddings, norms and biases. */
     ito_optimizer *opt = ito_muon_create(&gpt->base, .weight_decay = s->decay, .adamw_lr = 0.15,
                                          .adamw_beta2 = 0.99);
-    bool good = opt != NULL && ito_optimizer_group(opt, "w?e.*", .elementwise = true) == ITO_OK;
+    bool good = opt != NULL && ito_optimizer_group(opt, "w?e.*", .elementwise = true) == ITO_OK &&
+                ito_optimizer_group(opt, "*.bias", .weight_decay = 0) == ITO_OK &&
+                ito_optimizer_group(opt, "*ln_*", .weight_decay = 0) == ITO_OK;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
     progress bar = {.quiet = false};
     progress_begin(&bar, "step", "characters", 0, s->steps);

@@ -88,6 +88,7 @@
 #include "models/ddpm/settings.h"
 #include "models/ddpm/train.h"
 #include "models/gpt/gpt.h"
+#include "models/inception/inception.h"
 #include "models/metrics/metrics.h"
 #include "models/vae/vae.h"
 

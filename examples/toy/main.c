@@ -39,7 +39,7 @@ static const option_row rows[] = {
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.01", "Learning rate, falling to 0 along a cosine"),
     GROUP_ROW("What is drawn"),
     KIND_ROW("sampler", sampler, "sampler", "heun", "From noise to points"),
-    KIND_ROW("spacing", spacing, "spacing", NULL, "Which times it visits (the sampler's own)"),
+    KIND_ROW("spacing", spacing, "spacing", "linspace", "Which times it visits"),
     INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "50", "How many"),
     INT_ROW("n", n, "N", 2, 1e6, "4000", "Points"),
     TEXT_ROW("out", out, "DIR", "toy", "Where samples.png and score.png go"),
@@ -152,8 +152,7 @@ static bool draw_samples(const toy *t, const char *path)
     ito_tensor *points = toy_points(t->data, &g, o->n), *others = toy_points(t->data, &g, o->n);
     ito_tensor *samples = ito_diffusion_sample(
         t->diffusion, &t->network->network, ITO_SHAPE(o->n, 2),
-        .sampler = ito_sampler_find(o->sampler),
-        .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
+        .sampler = ito_sampler_find(o->sampler), .spacing = ito_spacing_find(o->spacing),
         .steps = o->sampling_steps, .no_clip = true, .seed = (uint64_t)o->seed);
     ito_tensor *picture = draw_panels(2);
     double distance = sliced_distance(points, samples), least = sliced_distance(points, others);

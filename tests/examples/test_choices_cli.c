@@ -252,7 +252,7 @@ Test(cli_choices, each_sampler_makes_images_of_its_own)
 Test(cli_choices, each_option_of_sampling_does_something)
 {
     static const char *const options[] = {
-        "--spacing leading", "--spacing trailing", "--spacing karras",  "--spacing rate",
+        "--spacing leading", "--spacing linspace", "--spacing karras",  "--spacing rate",
         "--end-at-first",    "--eta 0.5",          "--threshold 0.999", "--rederive-eps",
         "--churn 3",         "--first 1",          "--seed 1",          "--weights model",
         "--no-clip"};

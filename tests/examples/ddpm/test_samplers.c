@@ -50,13 +50,11 @@ Test(samplers, none_is_worse_than_ddim_on_the_network_that_is_shipped, .timeout 
     ito_classifier *c = ito_classifier_fashion_mnist();
     inference net = {.unet = NULL};
     cr_assert(real != NULL && c != NULL, "%s", ito_error());
-    cr_assert(
-        inference_open(&net, (inference_options){.command = "test",
-                                                 .model = BUILT_IN,
-                                                 .weights = "ema",
-                                                 .precision = "f32",
-                                                 .class = "all",
-                                                 .guidance = &(guidance_options){.scale = 1.0}}));
+    cr_assert(inference_open(&net, (inference_options){.command = "test",
+                                                       .model = BUILT_IN,
+                                                       .weights = "ema",
+                                                       .precision = "f32",
+                                                       .class = "all"}));
     ito_sample_options o =
         ITO_OPTIONS(ito_sample_options, .sampler = &ito_sampler_ddim, .steps = EVALUATIONS);
     double most = 1.05 * distance(&net, o, c, real);

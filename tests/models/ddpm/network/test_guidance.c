@@ -187,12 +187,13 @@ Test(guidance, a_run_evaluates_twice_in_the_interval_alone)
     g.guidance->sigma_hi = 2.0;
     double times[25];
     int expected = 25;
-    cr_assert_eq(ito_timesteps(g.d->process, NULL, 25, times), ITO_OK);
+    cr_assert_eq(ito_timesteps(g.d->process, &ito_spacing_linspace, 25, times), ITO_OK);
     for (int i = 0; i < 25; i++)
         expected += sigma_of((int64_t)times[i]) > 0.3 && sigma_of((int64_t)times[i]) <= 2.0;
     cr_assert(expected > 30 && expected < 45);
     cr_assert_not_null(ito_diffusion_sample(g.d, &g.labelled->base, ITO_SHAPE(2, 1, 1, 1),
-                                            .sampler = &ito_sampler_ddim, .steps = 25),
+                                            .sampler = &ito_sampler_ddim,
+                                            .spacing = &ito_spacing_linspace, .steps = 25),
                        "%s", ito_error());
     cr_assert_eq(r.evaluations, expected);
     guided_free(&g);
@@ -289,7 +290,7 @@ Test(guidance, autoguidance_goes_from_the_worse_network_through_the_better_one)
 Test(guidance, autoguidance_takes_labels_and_leaves_the_variance)
 {
     ito_diffusion *d = two_headed();
-    recorder good = recorder_make(0.0), bad = recorder_make(0.0);
+    recorder good = recorder_make(5.0), bad = recorder_make(4.0);
     good.two_heads = bad.two_heads = true;
     ito_guidance *g = ito_autoguidance_create(d, &good.base, &bad.base, 2.0);
     ito_class_condition *c = ito_class_condition_create(&g->base, 5);
@@ -298,6 +299,9 @@ Test(guidance, autoguidance_takes_labels_and_leaves_the_variance)
     assert_two(ito_narrow(y, 1, 0, 1), 1.5, 4.5);
     assert_two(ito_narrow(y, 1, 1, 1), 15.0, 45.0);
     cr_assert(good.labels[1] == 4 && bad.labels[1] == 4);
+    y = evaluate_two(&g->base, 1.0, 7.0);
+    assert_two(ito_narrow(y, 1, 0, 1), 6.5, 6.5);
+    assert_two(ito_narrow(y, 1, 1, 1), 55.0, 55.0);
     ito_network_free(&c->base);
     ito_network_free(&g->base);
     ito_diffusion_free(d);

@@ -199,9 +199,6 @@ static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const se
     return fflush(stdout) == 0;
 }
 
-/* ---- the program -------------------------------------------------------------------------------
- */
-
 static bool run(const settings *s, text *t)
 {
     if (!options_set_threads(s->threads) || !path_can_write(s->out) || !text_open(t, s))

@@ -296,6 +296,8 @@ static bool check_call(const solution *s, const ito_tensor *x)
                            "ode: rtol is %g and atol %g; they must be finite, at least 0 and above "
                            "0",
                            o->rtol, o->atol);
+    if (o->norm != ITO_ODE_RMS && o->norm != ITO_ODE_MAX)
+        return error_false(ITO_ERR_RANGE, "ode: there is no norm %d", (int)o->norm);
     return check_method(s->method, o);
 }
 
@@ -304,6 +306,8 @@ ito_tensor *ito_ode_solve_with(ito_ode_function *f, void *context, ito_tensor *x
 {
     solution s = {.f = f, .context = context, .o = options, .t = t0, .end = t1};
     s.method = options.method == NULL ? &ito_ode_rk45 : options.method;
+    if (options.report != NULL)
+        *options.report = s.report;
     if (x == NULL) {
         error_missing("ode", "x");
         return NULL;

@@ -374,6 +374,14 @@ Test(ode, functions_that_do_not_give_a_slope_are_refused)
     expect_refused(ito_ode_solve(decay, NULL, NULL, 2, 3), ITO_ERR_ARGUMENT, "ode: x is NULL");
 }
 
+Test(ode, a_refused_call_reports_that_nothing_was_done)
+{
+    ito_ode_report r = {7, 7, 7};
+    expect_refused(SOLVE(1, .steps = 0, .report = &r), ITO_ERR_RANGE,
+                   "ode: 0 steps; at least 1 is needed");
+    cr_expect(r.evaluations == 0 && r.steps == 0 && r.rejected == 0);
+}
+
 Test(ode, numbers_out_of_their_range_are_refused)
 {
     static const double nan = (double)NAN, inf = (double)INFINITY;
@@ -384,6 +392,7 @@ Test(ode, numbers_out_of_their_range_are_refused)
     expect_refused(SOLVE(1, .steps = 0), ITO_ERR_RANGE, "ode: 0 steps; at least 1 is needed");
     expect_refused(SOLVE(1, .rtol = -1), ITO_ERR_RANGE,
                    "ode: rtol is -1 and atol 1e-05; they must be finite, at least 0 and above 0");
+    expect_refused(SOLVE(1, .norm = (ito_ode_norm)2), ITO_ERR_RANGE, "ode: there is no norm 2");
     expect_refused(SOLVE(1, .atol = 0), ITO_ERR_RANGE,
                    "ode: rtol is 1e-05 and atol 0; they must be finite, at least 0 and above 0");
     expect_refused(SOLVE(1, .atol = nan), ITO_ERR_RANGE,

@@ -57,7 +57,7 @@ typedef struct ito_dit {
      * classes, and refuses them otherwise, as it does an earlier estimate of the images. */
     ito_network network;
     int64_t channels, height, width; /* of the images */
-    ito_dit_options options;         /* out_channels filled in */
+    ito_dit_options options;         /* out_channels filled in, generator NULL */
     ito_dtype precision;             /* see ito_dit_set_precision */
     struct dit_layers *layers;
 } ito_dit;

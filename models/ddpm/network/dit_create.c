@@ -219,6 +219,7 @@ ito_dit *ito_dit_create_with(int64_t channels, int64_t height, int64_t width, it
     bool good =
         d->layers != NULL && add_layers(d) && (o.generator == NULL || initialise(d, o.generator));
     ito_scope_end();
+    d->options.generator = NULL; /* the caller's, and no longer of use */
     if (good)
         return d;
     ito_module_free(&d->base);

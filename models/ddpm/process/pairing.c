@@ -88,13 +88,14 @@ static bool check_cost(const ito_tensor *cost)
     return true;
 }
 
-static bool check_finite(const double *cost, int64_t n)
+/* Whether the numbers are such that no sum of n of them overflows: prices are such sums. */
+static bool check_sizes(const double *cost, int64_t n)
 {
     for (int64_t k = 0; k < n * n; k++)
-        if (!isfinite(cost[k]))
+        if (!(fabs(cost[k]) <= 1e290))
             return error_false(ITO_ERR_NUMERIC,
                                "linear_assignment: the cost of row %" PRId64 " and column %" PRId64
-                               " is %g",
+                               " is %g; costs are of up to 1e290 in size",
                                k / n, k % n, cost[k]);
     return true;
 }
@@ -125,7 +126,7 @@ ito_tensor *ito_linear_assignment(const ito_tensor *cost)
     bool good = costs != NULL && room != NULL && indices != NULL;
     if (good) {
         tensor_copy(costs, cost);
-        good = check_finite(tensor_data(costs), n);
+        good = check_sizes(tensor_data(costs), n);
     }
     if (good)
         column = tensor_empty(ITO_SHAPE(n), ITO_I64);

@@ -19,9 +19,9 @@ extern "C" {
  * The assignment of columns to rows, each to one, whose costs have the least sum; exact, in O(N^3)
  * (scipy.optimize.linear_sum_assignment).
  *
- * @param cost  [N, N] f32 or f64, finite.
+ * @param cost  [N, N] f32 or f64, from -1e290 to 1e290.
  * @return      [N] i64, the column of each row; one of the best if several are. NULL on error:
- *              ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_NUMERIC for a cost that is not finite.
+ *              ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_NUMERIC for another cost.
  * Source: Jonker, Volgenant 1987, A shortest augmenting path algorithm; Crouse 2016, On
  * implementing 2D rectangular assignment algorithms.
  */

@@ -133,7 +133,13 @@ Test(pairing, what_has_no_assignment_is_refused)
     assert_refused(ito_linear_assignment(ito_zeros(ITO_SHAPE(2, 2), ITO_I64)), ITO_ERR_DTYPE,
                    "linear_assignment: costs are f32 or f64, not i64");
     assert_refused(ito_linear_assignment(ito_from_data(values, ITO_SHAPE(2, 2), ITO_F64)),
-                   ITO_ERR_NUMERIC, "linear_assignment: the cost of row 1 and column 0 is nan");
+                   ITO_ERR_NUMERIC,
+                   "linear_assignment: the cost of row 1 and column 0 is nan; costs are of up to "
+                   "1e290 in size");
+    assert_refused(ito_linear_assignment(ito_full(ITO_SHAPE(2, 2), -1.1e290, ITO_F64)),
+                   ITO_ERR_NUMERIC,
+                   "linear_assignment: the cost of row 0 and column 0 is -1.1e+290; costs are of "
+                   "up to 1e290 in size");
     assert_refused(ito_ot_pairing(NULL, x), ITO_ERR_ARGUMENT, "ot_pairing: x_0 is NULL");
     assert_refused(ito_ot_pairing(x, NULL), ITO_ERR_ARGUMENT, "ot_pairing: the noise is NULL");
     assert_refused(ito_ot_pairing(x, ito_zeros(ITO_SHAPE(3, 3), ITO_F64)), ITO_ERR_SHAPE,

@@ -11,7 +11,7 @@
 #include <string.h>
 
 enum { SIDE = ITO_CLASSIFIER_SIDE, WARMUP = 100, SAMPLED = 100, SHOWN = 80, REAL = 10000 };
-enum { DIT_STEPS = 2000, UNET_STEPS = 1000 }; /* equally long: README.md */
+enum { DIT_STEPS = 1900, UNET_STEPS = 950 }; /* equally long: README.md */
 
 typedef struct settings {
     const char *network, *positions, *data, *sampler, *out;
@@ -25,23 +25,23 @@ typedef struct settings {
 static const option_row rows[] = {
     GROUP_ROW("The network"),
     WORDS_ROW("network", network, "dit|unet", "dit", "A transformer, or the U-Net \"small\""),
-    INT_ROW("patch", patch, "P", 1, SIDE, "4", "Of the transformer: pixels of a patch's side"),
-    INT_ROW("width", width, "D", 1, 16384, "128", "its numbers for each patch"),
-    INT_ROW("depth", depth, "N", 1, 1024, "6", "its blocks"),
-    INT_ROW("heads", heads, "N", 1, 16384, "4", "heads of its attention"),
-    WORDS_ROW("positions", positions, "sincos|learned|rotary", "sincos", "how places are told"),
+    INT_ROW("patch", patch, "P", 1, SIDE, "4", "Transformer: pixels of a patch's side"),
+    INT_ROW("width", width, "D", 1, 16384, "128", "Transformer: numbers in a token"),
+    INT_ROW("depth", depth, "N", 1, 1024, "6", "Transformer: blocks"),
+    INT_ROW("heads", heads, "N", 1, 16384, "4", "Transformer: heads of attention"),
+    WORDS_ROW("positions", positions, "sincos|learned|rotary", "sincos", "Transformer: places"),
     GROUP_ROW("Training"),
     TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's"),
-    INT_ROW("steps", steps, "N", 1, 1e7, NULL, "Steps (as many as the network does in 3 minutes)"),
-    INT_ROW("batch", batch, "N", 1, 60000, "64", "Images in each"),
-    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.001", "Learning rate, falling to 0 along a cosine"),
-    REAL_ROW("ema", ema, "X", 0, 0.999999, "0.998", "Decay of the averages that are sampled"),
+    INT_ROW("steps", steps, "N", 1, 1e7, NULL, "Steps (what takes about three minutes)"),
+    INT_ROW("batch", batch, "N", 1, 60000, "32", "Images in each"),
+    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.001", "Rate of learning, down to 0 along a cosine"),
+    REAL_ROW("ema", ema, "X", 0, 0.999999, "0.995", "Decay of the averages that are sampled"),
     REAL_ROW("drop", drop, "P", 0, 1, "0.1", "How often a label is dropped"),
     GROUP_ROW("What is drawn"),
     REAL_ROW("guidance", guidance, "W", 0, 100, "1.5", "none + W (class - none)"),
     KIND_ROW("sampler", sampler, "sampler", "heun", "From noise to images"),
-    INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "20", "How many"),
-    INT_ROW("n", n, "N", 100, 1e4, "2000", "Images that are compared with real ones"),
+    INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "10", "How many"),
+    INT_ROW("n", n, "N", 100, 1e4, "1000", "Images that are compared with real ones"),
     TEXT_ROW("out", out, "FILE", "dit.png", "A picture, a column for each class"),
     SEED_ROW,
     THREADS_ROW,

@@ -23,6 +23,11 @@ double consistency_earlier(const ito_process *p, double t, double share);
 ito_tensor *consistency_losses(const ito_diffusion *d, ito_network *network, ito_tensor *x_t,
                                ito_tensor *t, ito_tensor *x_r, ito_tensor *r);
 
+/* x_r at r [N] f64 on the trajectory of x_t, x_0 with noise eps at t, by o->pairs: the same noise,
+ * or a step of the teacher. NULL with an error recorded. */
+ito_tensor *consistency_second_point(const pupil *p, ito_tensor *x_0, ito_tensor *eps,
+                                     ito_tensor *x_t, ito_tensor *t, ito_tensor *r);
+
 /* Train p's student by o->pairs. False with an error recorded. */
 bool consistency_train(pupil *p);
 

@@ -44,7 +44,7 @@ ito_tensor *jump_ddim(const ito_diffusion *d, ito_network *network, ito_tensor *
         ito_tensor *first = ito_full(ITO_SHAPE(1), p->t_min, ITO_F64);
         if (ito_diffusion_estimate(d, network, x_t, ito_maximum(t, first), &e) == ITO_OK) {
             ito_tensor *clean =
-                ito_lt(jump_numbers(p, t, x_t, noise_of), ito_scalar(1e-30, ito_dtype_of(x_t)));
+                ito_eq(jump_numbers(p, t, x_t, noise_of), ito_scalar(0.0, ito_dtype_of(x_t)));
             x_r = jump_noised(p, ito_clamp(e.x_0, -1.0, 1.0), e.eps, r);
             x_r = ito_where(clean, x_t, x_r);
         }

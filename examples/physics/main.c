@@ -32,12 +32,12 @@ typedef struct settings {
 
 static const option_row burgers_rows[] = {
     REAL_ROW("viscosity", nu, "NU", 0.001, 10, "0.0031830988618", "nu of the equation (0.01 / pi)"),
-    TRAINING_ROWS("3000", "1024", "0.01", "burgers.png"),
+    TRAINING_ROWS("8000", "1024", "0.01", "burgers.png"),
 };
 
 static const option_row score_rows[] = {
     FLAG_ROW("sliced", sliced, "(v' s)^2 in the loss, not |s|^2, whose variance is less"),
-    TRAINING_ROWS("3000", "1024", "0.01", "score.png"),
+    TRAINING_ROWS("5000", "4096", "0.01", "score.png"),
 };
 
 /* ---- what both have ----------------------------------------------------------------------------
@@ -120,7 +120,7 @@ static void paint(ito_tensor *picture, int64_t left, ito_tensor *values)
                                                            : c == 2 ? value
                                                                     : fabs(value);
             ((uint8_t *)ito_data(picture))[(c * GRID_X + i / GRID_T) * width + left + i % GRID_T] =
-                (uint8_t)(255 - 215 * fmax(0, away));
+                (uint8_t)(255.5 - 215 * fmax(0, away));
         }
 }
 

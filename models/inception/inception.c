@@ -110,7 +110,7 @@ static ito_tensor *run_unit(const unit *u, ito_tensor *x)
     ito_tensor *scale = ito_mul(n->weight, ito_rsqrt(ito_add_scalar(n->running_var, n->eps)));
     ito_tensor *w = ito_mul(u->conv->weight, ito_reshape(scale, -1, 1, 1, 1));
     ito_tensor *shift = ito_sub(n->bias, ito_mul(n->running_mean, scale));
-    return ito_relu(ito_conv2d_with(x, w, shift, u->conv->conv));
+    return shift != NULL ? ito_relu(ito_conv2d_with(x, w, shift, u->conv->conv)) : NULL;
 }
 
 static ito_tensor *run_pool(const ito_inception *net, inception_pool p, ito_tensor *x)

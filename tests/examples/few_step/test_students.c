@@ -176,6 +176,30 @@ Test(few_step, exact_consistency_function_has_no_loss_and_the_denoiser_has_one)
     ito_diffusion_free(d);
 }
 
+Test(few_step, second_point_has_the_same_noise_or_is_a_step_of_the_teacher)
+{
+    static const double t[N] = {999, 500, 60}, r[N] = {940, 250, -1};
+    ito_diffusion *d = diffusion();
+    gaussian_network net = gaussian_make(d, 0.0);
+    few_step_options o = {.pairs = "data"};
+    pupil p = {.o = &o, .diffusion = d, .teacher.network = &net.base};
+    ito_tensor *ts = times(t[0], t[1], t[2]), *rs = times(r[0], r[1], r[2]);
+    ito_tensor *x_0 = points(0.3), *eps = points(0.4), *x_t = points(0.2);
+    ito_tensor *noised = consistency_second_point(&p, x_0, eps, x_t, ts, rs);
+    o.pairs = "teacher";
+    ito_tensor *stepped = consistency_second_point(&p, x_0, eps, x_t, ts, rs);
+    for (int64_t i = 0; i < N; i++) {
+        ito_level a = ito_process_level(d->process, t[i]), b = ito_process_level(d->process, r[i]);
+        double gain = (0.25 * a.signal * b.signal + a.noise * b.noise) / gaussian_variance(a);
+        for (int64_t j = 0; j < D; j++) {
+            double expected = b.signal * at(x_0, i, j) + b.noise * at(eps, i, j);
+            cr_expect_float_eq(at(noised, i, j), expected, 1e-14);
+            cr_expect_float_eq(at(stepped, i, j), gain * at(x_t, i, j), 1e-12);
+        }
+    }
+    ito_diffusion_free(d);
+}
+
 /* Only f(x_t, t) is trained: the network is a x, and so is f at the end of the process, where its
  * signal is almost 0. d loss / d a of sqrt(|a x_t - target|^2 + c^2) with the target held. */
 static ito_tensor *scaled(ito_network *self, const ito_network_input *in)
@@ -244,4 +268,57 @@ Test(few_step, teachers_steps_approach_the_trajectory)
         before = off;
     }
     ito_diffusion_free(d);
+}
+
+/* ---- labels ---- */
+
+Test(few_step, a_tenth_of_the_labels_is_dropped_for_both_networks)
+{
+    enum { IMAGES = 10000, CLASSES = 7 };
+    ito_network net = {.evaluate = scaled};
+    pupil p = {.teacher.condition = ito_class_condition_create(&net, CLASSES),
+               .student.condition = ito_class_condition_create(&net, CLASSES),
+               .settings.model.classes = CLASSES};
+    ito_generator g = ito_generator_make(1, 0);
+    ito_tensor *given = ito_full(ITO_SHAPE(IMAGES), 3, ITO_I64);
+    ito_tensor *labels = pupil_set_labels(&p, given, &g);
+    cr_assert_not_null(labels, "%s", ito_error());
+    cr_expect_eq(p.teacher.condition->labels, labels);
+    cr_expect_eq(p.student.condition->labels, labels);
+    int64_t dropped = 0;
+    for (int64_t i = 0; i < IMAGES; i++) {
+        int64_t label = ((const int64_t *)ito_const_data(labels))[i];
+        cr_assert(label == 3 || label == CLASSES);
+        dropped += label == CLASSES;
+    }
+    cr_expect(dropped > 900 && dropped < 1100, "%d of 10000", (int)dropped);
+    ito_network_free(&p.teacher.condition->base);
+    ito_network_free(&p.student.condition->base);
+}
+
+/* ---- rounds ---- */
+
+Test(few_step, a_student_that_graduates_is_the_teacher)
+{
+    ito_unet_config config = {.in_channels = 1,
+                              .height = 4,
+                              .width = 4,
+                              .channels = 4,
+                              .levels = 1,
+                              .multipliers = {1},
+                              .blocks = 1,
+                              .dtype = ITO_F32};
+    ito_generator g = ito_generator_make(1, 0);
+    pupil p = {.student.unet = ito_unet_create(&config, &g),
+               .teacher.unet = ito_unet_create(&config, &g)};
+    cr_assert(p.student.unet != NULL && p.teacher.unet != NULL, "%s", ito_error());
+    uint32_t student, teacher, other;
+    cr_assert_eq(ito_module_checksum(&p.student.unet->base, &student), ITO_OK);
+    cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &other), ITO_OK);
+    cr_expect_neq(student, other);
+    cr_assert(pupil_graduate(&p), "%s", ito_error());
+    cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &teacher), ITO_OK);
+    cr_expect_eq(student, teacher);
+    ito_module_free(&p.student.unet->base);
+    ito_module_free(&p.teacher.unet->base);
 }

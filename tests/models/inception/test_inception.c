@@ -309,17 +309,18 @@ Test(inception, refuses_what_are_no_images)
 
 /* ---- memory ---- */
 
-/* Every 37th request of an attempt fails: a network is made of a thousand, of which each attempt
- * fills in all before. */
+/* Every 29th request of an attempt fails: a network is made of a thousand, and each attempt makes
+ * all before. */
 static int64_t count_some_failures(ito_status (*attempt)(void *context), void *context)
 {
     int64_t blocks = ito_memory_blocks(), failures = 0;
-    for (int64_t nth = 1;; nth += 37, failures++) {
+    for (int64_t nth = 1;; nth += 29, failures++) {
         ito_scope_begin();
         ito_memory_fail_nth(nth);
         ito_status status = attempt(context);
         ito_memory_fail_nth(0);
         ito_scope_end();
+        cr_assert_eq(ito_error_code(), status, "request %" PRId64 ": %s", nth, ito_error_message());
         ito_error_clear();
         if (status == ITO_OK)
             return failures;

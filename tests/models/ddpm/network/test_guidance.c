@@ -290,7 +290,7 @@ Test(guidance, autoguidance_goes_from_the_worse_network_through_the_better_one)
 Test(guidance, autoguidance_takes_labels_and_leaves_the_variance)
 {
     ito_diffusion *d = two_headed();
-    recorder good = recorder_make(0.0), bad = recorder_make(0.0);
+    recorder good = recorder_make(5.0), bad = recorder_make(4.0);
     good.two_heads = bad.two_heads = true;
     ito_guidance *g = ito_autoguidance_create(d, &good.base, &bad.base, 2.0);
     ito_class_condition *c = ito_class_condition_create(&g->base, 5);
@@ -299,6 +299,9 @@ Test(guidance, autoguidance_takes_labels_and_leaves_the_variance)
     assert_two(ito_narrow(y, 1, 0, 1), 1.5, 4.5);
     assert_two(ito_narrow(y, 1, 1, 1), 15.0, 45.0);
     cr_assert(good.labels[1] == 4 && bad.labels[1] == 4);
+    y = evaluate_two(&g->base, 1.0, 7.0);
+    assert_two(ito_narrow(y, 1, 0, 1), 6.5, 6.5);
+    assert_two(ito_narrow(y, 1, 1, 1), 55.0, 55.0);
     ito_network_free(&c->base);
     ito_network_free(&g->base);
     ito_diffusion_free(d);

@@ -123,6 +123,9 @@ static bool read_sampling(model_files *f)
                 read_name(said, "spacing", &s->spacing) && read_number(f, said, "steps", &steps) &&
                 read_number(f, said, "guidance", &s->guidance);
     f->uncertain = features > 0.0;
+    const cJSON *interval = cJSON_GetObjectItemCaseSensitive(said, "guidance_interval");
+    if (cJSON_IsString(interval))
+        snprintf(s->interval, sizeof s->interval, "%s", interval->valuestring);
     s->steps = good && steps >= 1.0 && steps <= 1e6 ? (int64_t)steps : UNSET_INT;
     cJSON_Delete(root);
     return good;

@@ -14,6 +14,7 @@ typedef struct model_sampling {
     const char *recipe, *sampler, *spacing; /* names of choices */
     int64_t steps;
     double guidance;
+    char interval[64]; /* of guidance, "LOW,HIGH"; empty: none */
 } model_sampling;
 
 /* The description of a network before it is built; freed by model_files_free. */

@@ -31,6 +31,7 @@ static const struct {
     {"spacing", "spacing", "sampler"},
     {"sampling_steps", "sampling-steps", "sampler"},
     {"guidance", "guidance", NULL},
+    {"guidance_hi", "guidance-interval", NULL}, /* with guidance_lo */
     {"optimizer", "optimizer", NULL},
     {"lr", "lr", "optimizer"},
     {"beta1", "beta1", "optimizer"},
@@ -53,6 +54,18 @@ static const char *choice_of(const ito_recipe *recipe, const char *option)
             if (strcmp(s->name, names[i].setting) == 0)
                 return s->choice;
     return NULL;
+}
+
+/* "LOW,HIGH", kept: options of texts point to it. */
+static const char *interval_of(const ito_recipe *recipe, double high)
+{
+    static char text[64];
+    double low = 0.0;
+    for (const ito_recipe_setting *s = recipe->settings; s->name != NULL; s++)
+        if (strcmp(s->name, "guidance_lo") == 0)
+            low = s->number;
+    snprintf(text, sizeof text, "%g,%g", low, high);
+    return text;
 }
 
 /* Whether the option was given, and is not what the recipe has for it. */
@@ -79,8 +92,11 @@ const option_preset *recipe_preset_make(recipe_preset *out, const ito_recipe *re
                 (names[i].owner != NULL && is_other(names[i].owner, recipe, o, given)))
                 continue;
             snprintf(out->numbers[n], sizeof out->numbers[n], "%.17g", s->number);
+            const char *text = s->choice != NULL ? s->choice : out->numbers[n];
+            if (strcmp(s->name, "guidance_hi") == 0)
+                text = interval_of(recipe, s->number);
             out->values[n][0] = names[i].option;
-            out->values[n][1] = s->choice != NULL ? s->choice : out->numbers[n];
+            out->values[n][1] = text;
             n++;
         }
     for (int i = 0; below->values[i][0] != NULL; i++, n++)

@@ -67,6 +67,8 @@ static void say_taken(const char *command, const model_sampling *taken)
         n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing);
     if (!isnan(taken->guidance))
         n += (size_t)snprintf(text + n, size - n, ", guidance %g", taken->guidance);
+    if (taken->interval[0] != '\0')
+        n += (size_t)snprintf(text + n, size - n, " at %s", taken->interval);
     if (n > 0)
         fprintf(stderr, "ito-ddpm %s: as the %s%s of the run says: %s\n", command,
                 taken->recipe != NULL ? "recipe " : "config.json",
@@ -75,7 +77,7 @@ static void say_taken(const char *command, const model_sampling *taken)
 
 /* The spacing and the number of steps go with the sampler. */
 void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
-                       double *guidance)
+                       guidance_options *guidance)
 {
     model_sampling run = find_run(model);
     if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler) != 0)) {
@@ -94,7 +96,12 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
         o->steps = run.steps;
     if (o->sampler == NULL)
         o->sampler = "ddpm";
-    *guidance = real_or(run.guidance, *guidance);
+    guidance->scale = real_or(run.guidance, guidance->scale);
+    if (isnan(run.guidance) || guidance->interval != NULL)
+        run.interval[0] = '\0';
+    memcpy(o->interval, run.interval, sizeof o->interval);
+    if (run.interval[0] != '\0')
+        guidance->interval = o->interval;
     say_taken(c->command, &run);
 }
 

@@ -10,6 +10,7 @@
 typedef struct sampling_options {
     const char *sampler, *spacing; /* NULL: those of the run, or ddpm and the library's */
     int64_t steps;                 /* UNSET_INT: likewise, or the usual number */
+    char interval[64];             /* of guidance, of the run */
     int64_t n, first, batch, seed;
     double eta, threshold, churn;
     bool no_clip, rederive_eps, end_at_first, noise_at_last;
@@ -41,7 +42,7 @@ typedef struct sampling {
  * or from the command; guidance too, if there is a class to guide to. A model that cannot be read
  * says nothing; it is an error when it is opened. */
 void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
-                       double *guidance);
+                       guidance_options *guidance);
 /* End the program if an option was given that the sampler does not use. */
 void refuse_idle_options(const command_line *c, const char *sampler);
 /* Set o->steps where it is unset, and check it. False with an error recorded. */

@@ -221,7 +221,8 @@ static bool put_sampling(cJSON *root, const train_options *o)
                 result_text(all, "spacing", o->spacing) &&
                 (o->sampling_steps == UNSET_INT ||
                  result_number(all, "steps", (double)o->sampling_steps)) &&
-                (isnan(o->guidance) || result_number(all, "guidance", o->guidance));
+                (isnan(o->guidance) || result_number(all, "guidance", o->guidance)) &&
+                result_text(all, "guidance_interval", o->guidance_interval);
     if (good && cJSON_GetArraySize(all) > 0 && cJSON_AddItemToObject(root, "sampling", all))
         return true;
     cJSON_Delete(all);

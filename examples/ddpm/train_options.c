@@ -4,6 +4,7 @@
 
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/guidance.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/presets.h"
 #include "examples/ddpm/recipes.h"
@@ -86,7 +87,7 @@ static void refuse_idle(const train_options *o, const command_line *c)
     if (!data_resizes(o->data))
         options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
     if (!o->conditional)
-        options_refuse_given(c, "label-dropout|guidance",
+        options_refuse_given(c, "label-dropout|guidance|guidance-interval",
                              "it takes --conditional, which has labels");
     if (o->label_dropout == 0.0)
         options_refuse_given(c, "guidance",
@@ -121,6 +122,10 @@ static void fit_samples(train_options *o, const command_line *c)
 {
     if (!options_given(c, "guidance") && (!o->conditional || o->label_dropout == 0.0))
         o->guidance = UNSET_REAL;
+    if (isnan(o->guidance)) {
+        options_refuse_given(c, "guidance-interval", "it needs --guidance, which says how much");
+        o->guidance_interval = NULL;
+    }
     if (!options_given(c, "sample-steps") && o->sampling_steps != UNSET_INT &&
         o->sample_steps > o->sampling_steps)
         o->sample_steps = o->sampling_steps;
@@ -148,7 +153,9 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         fit_samples(o, &c);
     }
     limit_steps(o, &c);
-    return true;
+    ito_guidance_options guidance;
+    return guidance_library_options(&(guidance_options){.interval = o->guidance_interval},
+                                    &guidance);
 }
 
 /* ---- config.json ---- */

@@ -35,7 +35,7 @@ static const option_row rows[] = {
     INT_ROW("steps", steps, "N", 1, 1e7, NULL, "Steps (what takes about three minutes)"),
     INT_ROW("batch", batch, "N", 1, 60000, "32", "Images in each"),
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.001", "Rate of learning, down to 0 along a cosine"),
-    REAL_ROW("ema", ema, "X", 0, 0.999999, "0.998", "Decay of the averages that are sampled"),
+    REAL_ROW("ema", ema, "X", 0, 0.999999, "0.995", "Decay of the averages that are sampled"),
     REAL_ROW("drop", drop, "P", 0, 1, "0.1", "How often a label is dropped"),
     GROUP_ROW("What is drawn"),
     REAL_ROW("guidance", guidance, "W", 0, 100, "1.5", "none + W (class - none)"),

@@ -18,9 +18,9 @@ typedef struct flow_options {
 
 static const option_row rows[] = {
     WORDS_ROW("data", data, "gaussians|checkerboard", "gaussians", "The distribution"),
-    INT_ROW("steps", steps, "N", 1, 1e7, "4000", "Training steps of each flow"),
-    INT_ROW("batch", batch, "N", 1, 1e5, "256", "Points in each"),
-    INT_ROW("pairs", pairs, "N", 1, 1e7, "20000", "That the first flow makes for the third"),
+    INT_ROW("steps", steps, "N", 1, 1e7, "5000", "Training steps of each flow"),
+    INT_ROW("batch", batch, "N", 1, 1e5, "128", "Points in each"),
+    INT_ROW("pairs", pairs, "N", 1, 1e7, "10000", "That the first flow makes for the third"),
     INT_ROW("n", n, "N", 2, 1e5, "1000", "Points in a measurement"),
     TEXT_ROW("out", out, "DIR", "flow", "Where flow.png goes"),
     SEED_ROW,

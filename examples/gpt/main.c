@@ -69,6 +69,22 @@ static bool text_open(text *t, const settings *s)
     return false;
 }
 
+/* [1, length]; NULL with an error recorded. */
+static ito_tensor *prompt_of(const text *t, const settings *s)
+{
+    int64_t length = (int64_t)strlen(s->prompt);
+    ito_tensor *prompt = ito_empty(ITO_SHAPE(1, length), ITO_I64);
+    for (int64_t i = 0; prompt != NULL && i < length; i++) {
+        int64_t token = t->of[(unsigned char)s->prompt[i]];
+        ((int64_t *)ito_data(prompt))[i] = token;
+        if (token < 0) {
+            options_error("--prompt: \"%c\" is not in %s", s->prompt[i], s->text);
+            return NULL;
+        }
+    }
+    return prompt;
+}
+
 static int64_t learnt(const text *t)
 {
     return t->n - t->n / 10;
@@ -105,7 +121,9 @@ static bool train(ito_gpt *gpt, const text *t, const settings *s)
     /* Muon for the matrices of the blocks, AdamW for embeddings, norms and biases. */
     ito_optimizer *opt = ito_muon_create(&gpt->base, .weight_decay = s->decay, .adamw_lr = 0.15,
                                          .adamw_beta2 = 0.99);
-    bool good = opt != NULL && ito_optimizer_group(opt, "w?e.*", .elementwise = true) == ITO_OK;
+    bool good = opt != NULL && ito_optimizer_group(opt, "w?e.*", .elementwise = true) == ITO_OK &&
+                ito_optimizer_group(opt, "*.bias", .weight_decay = 0) == ITO_OK &&
+                ito_optimizer_group(opt, "*ln_*", .weight_decay = 0) == ITO_OK;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
     progress bar = {.quiet = false};
     progress_begin(&bar, "step", "characters", 0, s->steps);
@@ -164,16 +182,8 @@ static bool judge(ito_gpt *gpt, const text *t, const settings *s)
 }
 
 /* Text to stdout, after the prompt. */
-static bool write_text(ito_gpt *gpt, const text *t, const settings *s)
+static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const settings *s)
 {
-    int64_t given = (int64_t)strlen(s->prompt);
-    ito_tensor *prompt = ito_empty(ITO_SHAPE(1, given), ITO_I64);
-    for (int64_t i = 0; prompt != NULL && i < given; i++) {
-        int64_t token = t->of[(unsigned char)s->prompt[i]];
-        ((int64_t *)ito_data(prompt))[i] = token;
-        if (token < 0)
-            return options_error("--prompt: \"%c\" is not in %s", s->prompt[i], s->text);
-    }
     ito_generator g = ito_generator_make((uint64_t)s->seed, 2);
     double started = progress_clock();
     ito_tensor *made =
@@ -189,14 +199,14 @@ static bool write_text(ito_gpt *gpt, const text *t, const settings *s)
     return fflush(stdout) == 0;
 }
 
-/* ---- the program -------------------------------------------------------------------------------
- */
-
 static bool run(const settings *s, text *t)
 {
     if (!options_set_threads(s->threads) || !path_can_write(s->out) || !text_open(t, s))
         return false;
+    ito_tensor *prompt = prompt_of(t, s);
     ito_generator g = ito_generator_make((uint64_t)s->seed, 0);
+    if (prompt == NULL)
+        return false;
     ito_gpt *gpt = ito_gpt_create(t->size, s->context, .n_layer = s->layers, .n_head = s->heads,
                                   .n_embd = s->width, .dropout = s->dropout,
                                   .rotary = strcmp(s->positions, "rotary") == 0, .generator = &g);
@@ -211,7 +221,7 @@ static bool run(const settings *s, text *t)
     good = good && (s->out == NULL || ito_module_save(&gpt->base, s->out) == ITO_OK);
     ito_module_train(&gpt->base, false);
     ito_no_grad_begin();
-    good = good && judge(gpt, t, s) && write_text(gpt, t, s);
+    good = good && judge(gpt, t, s) && write_text(gpt, t, prompt, s);
     ito_no_grad_end();
     ito_module_free(&gpt->base);
     return good;

@@ -120,7 +120,7 @@ static void paint(ito_tensor *picture, int64_t left, ito_tensor *values)
                                                            : c == 2 ? value
                                                                     : fabs(value);
             ((uint8_t *)ito_data(picture))[(c * GRID_X + i / GRID_T) * width + left + i % GRID_T] =
-                (uint8_t)(255 - 215 * fmax(0, away));
+                (uint8_t)(255.5 - 215 * fmax(0, away));
         }
 }
 

@@ -49,8 +49,9 @@ typedef struct ito_recipe_values {
     ito_diffusion_options diffusion;
     ito_timestep_law timestep_law; /* with the mean and std of the recipe */
     ito_sample_options sampling;
-    int64_t uncertainty;                      /* channels of a learned one; 0: none */
-    double guidance;                          /* the scale of classifier-free guidance */
+    int64_t uncertainty;             /* channels of a learned one; 0: none */
+    double guidance;                 /* the scale of classifier-free guidance */
+    double guidance_lo, guidance_hi; /* and its interval: sigma_lo and sigma_hi of guidance.h */
     const ito_optimizer_algorithm *optimizer; /* NULL: it does not say */
     double lr, beta1, beta2, weight_decay;    /* of the optimiser */
     double ema;                               /* the decay of the averages at each step */

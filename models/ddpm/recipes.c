@@ -147,28 +147,23 @@ const ito_recipe ito_recipe_edm = {.name = "edm",
                                    .source = "Karras et al. 2022, arXiv:2206.00364",
                                    .settings = edm};
 
+/* Tables and equations of Karras et al. */
+#define EDM2                                                                                       \
+    CHOOSE(schedule, "edm", "appendix B.1"), NUMBER(sigma_min, 0.002, "code"),                     \
+        NUMBER(sigma_max, 80, "code"), CHOOSE(prediction, "edm", "appendix B.1"),                  \
+        NUMBER(sigma_data, 0.5, "appendix B.1"), CHOOSE(time_input, "c-noise", "appendix B.1"),    \
+        CHOOSE(objective, "simple", "eq. (14)"), CHOOSE(weighting, "edm", "eq. (14)"),             \
+        CHOOSE(timestep_law, "lognormal-sigma", "table 6"), NUMBER(mean, -0.4, "table 6"),         \
+        NUMBER(std, 1, "table 6"), NUMBER(uncertainty, 128, "eq. (14), (21); code"),               \
+        CHOOSE(sampler, "heun", "table 2"), CHOOSE(spacing, "karras", "code"),                     \
+        NUMBER(sampling_steps, 32, "table 2: 63 evaluations"),                                     \
+        CHOOSE(optimizer, "adam", "table 6"), NUMBER(beta1, 0.9, "table 6"),                       \
+        NUMBER(beta2, 0.99, "table 6"), NUMBER(ema_sigma_rel, 0.13, "table 6"),                    \
+        NUMBER(dropout, 0, "table 6")
+
 static const ito_recipe_setting edm2[] = {
-    CHOOSE(schedule, "edm", "appendix B.1"),
-    NUMBER(sigma_min, 0.002, "code"),
-    NUMBER(sigma_max, 80, "code"),
-    CHOOSE(prediction, "edm", "appendix B.1"),
-    NUMBER(sigma_data, 0.5, "appendix B.1"),
-    CHOOSE(time_input, "c-noise", "appendix B.1"),
-    CHOOSE(objective, "simple", "eq. (14)"),
-    CHOOSE(weighting, "edm", "eq. (14)"),
-    CHOOSE(timestep_law, "lognormal-sigma", "table 6"),
-    NUMBER(mean, -0.4, "table 6"),
-    NUMBER(std, 1, "table 6"),
-    NUMBER(uncertainty, 128, "eq. (14), (21); code"),
-    CHOOSE(sampler, "heun", "table 2"),
-    CHOOSE(spacing, "karras", "code"),
-    NUMBER(sampling_steps, 32, "table 2: 63 evaluations"),
+    EDM2,
     NUMBER(guidance, 1.4, "table 6"),
-    CHOOSE(optimizer, "adam", "table 6"),
-    NUMBER(beta1, 0.9, "table 6"),
-    NUMBER(beta2, 0.99, "table 6"),
-    NUMBER(ema_sigma_rel, 0.13, "table 6"),
-    NUMBER(dropout, 0, "table 6"),
     END,
 };
 const ito_recipe ito_recipe_edm2 = {
@@ -176,6 +171,19 @@ const ito_recipe ito_recipe_edm2 = {
     .help = "EDM2-S on ImageNet-512, but for the rate of its magnitude-preserving network",
     .source = "Karras et al. 2023, arXiv:2312.02696",
     .settings = edm2};
+
+static const ito_recipe_setting edm2_interval[] = {
+    EDM2,
+    NUMBER(guidance, 2.1, "Kynkaanniemi et al., table 1: EDM2-S"),
+    NUMBER(guidance_lo, 0.28, "Kynkaanniemi et al., table 1"),
+    NUMBER(guidance_hi, 2.9, "Kynkaanniemi et al., table 1"),
+    END,
+};
+const ito_recipe ito_recipe_edm2_interval = {
+    .name = "edm2-interval",
+    .help = "the same with guidance in an interval of noise levels",
+    .source = "Kynkaanniemi et al. 2024, arXiv:2404.07724",
+    .settings = edm2_interval};
 
 static const ito_recipe_setting flow[] = {
     CHOOSE(schedule, "flow", "eq. (20)"),

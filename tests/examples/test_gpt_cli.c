@@ -56,7 +56,7 @@ Test(cli_gpt, says_what_is_wrong)
 {
     is_usage_error("--text rhyme --context 120 --steps 1",
                    "ito-gpt: rhyme: a tenth of its 1200 characters is no more than --context, 120");
-    is_usage_error(SMALL "--steps 1 --prompt x", "ito-gpt: --prompt: \"x\" is not in rhyme");
+    is_usage_error(SMALL "--prompt x", "ito-gpt: --prompt: \"x\" is not in rhyme");
     is_usage_error(SMALL "--heads 3",
                    "ito-gpt: multi_head_attention: 16 features do not form 3 heads");
     fails_with(run("--text prose"), "ito-gpt: prose: cannot read it");

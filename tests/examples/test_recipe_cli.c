@@ -169,6 +169,21 @@ Test(cli_recipe, its_guidance_is_for_networks_with_classes)
     cr_expect_not(same_file("a.npy", "c.npy"));
     succeeds(run("sample --model r --n 2 --steps 3 --npy d.npy"));
     cr_expect_null(strstr(complained, "guidance"), "%s", complained);
+    succeeds(run(CLASSES "--recipe edm2-interval --conditional --lr 0.05 --out i"));
+    says("i/config.json", "\"guidance-interval\":\t\"0.28,2.9\"");
+    succeeds(run("sample --model i --n 2 --steps 3 --npy a.npy --class cat"));
+    cr_expect_not_null(strstr(complained, "guidance 2.1 at 0.28,2.9"), "%s", complained);
+    succeeds(run("sample --model i --n 2 --steps 3 --npy b.npy --class cat --guidance 2.1 "
+                 "--guidance-interval 0.28,2.9"));
+    succeeds(run("sample --model i --n 2 --steps 3 --npy c.npy --class cat --guidance 2.1"));
+    cr_expect(same_file("a.npy", "b.npy"));
+    cr_expect_not(same_file("a.npy", "c.npy"));
+    succeeds(run(CLASSES "--recipe edm2-interval --conditional --guidance 2 --out o"));
+    says("o/config.json", "\"guidance-interval\":\t\"0.28,2.9\"");
+    is_usage_error(CLASSES "--recipe edm --conditional --guidance-interval 1,2 --out x",
+                   "--guidance-interval: it needs --guidance, which says how much");
+    is_usage_error(CLASSES "--conditional --guidance-interval 2,1 --out x",
+                   "--guidance-interval: \"2,1\" is not LOW,HIGH, two numbers from 0 that rise");
     is_usage_error(TRAIN "--recipe edm2 --guidance 2 --out x",
                    "--guidance: it takes --conditional, which has labels");
     is_usage_error(

@@ -199,7 +199,7 @@ static void parse(eval_options *o, int argc, char **argv)
     check_source(o, &c);
     if (o->model != NULL && !o->bits_per_dim) {
         sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
-                          &o->sampling, &o->guidance.scale);
+                          &o->sampling, &o->guidance);
         refuse_idle_options(&c, o->sampling.sampler);
     }
     check_reference(o, &c);

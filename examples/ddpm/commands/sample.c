@@ -137,7 +137,7 @@ static void parse(sample_options *o, int argc, char **argv)
     if (o->sampling.no_clip)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
     bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
-    sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance.scale);
+    sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
     refuse_idle_options(&c, o->sampling.sampler);
     if (o->columns == UNSET_INT)
         o->columns = (int64_t)ceil(sqrt((double)o->sampling.n));

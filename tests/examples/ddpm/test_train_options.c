@@ -93,8 +93,8 @@ Test(train_options, every_setting_of_a_recipe_is_a_value_that_a_row_takes)
         recipe_preset made;
         const option_preset *preset = recipe_preset_make(&made, recipe, below, &o, given);
         int settings = 0, all = 0;
-        for (; recipe->settings[settings].name != NULL; settings++)
-            continue;
+        for (int k = 0; recipe->settings[k].name != NULL; k++) /* LOW,HIGH is one option */
+            settings += strcmp(recipe->settings[k].name, "guidance_lo") != 0;
         for (; preset->values[all][0] != NULL; all++)
             cr_expect(
                 option_set(&train_rows[row_of(preset->values[all][0])], &o, preset->values[all][1]),

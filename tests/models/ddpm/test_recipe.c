@@ -123,6 +123,14 @@ Test(recipe, edm2_is_that_of_table_6)
     cr_expect(isnan(v.lr) && isnan(v.ema) && v.ema_sigma_rel == 0.13 && v.uncertainty == 128);
 }
 
+Test(recipe, edm2_interval_guides_where_kynkaanniemi_et_al_do)
+{
+    ito_recipe_values v = read(&ito_recipe_edm2_interval);
+    assert_edm(&v, -0.4, 1.0, 32);
+    cr_expect(v.guidance == 2.1 && v.guidance_lo == 0.28 && v.guidance_hi == 2.9);
+    cr_expect(isnan(read(&ito_recipe_edm2).guidance_lo));
+}
+
 static void assert_flow(const ito_recipe_values *v, double shift)
 {
     cr_expect(v->diffusion.schedule == &ito_schedule_flow && v->diffusion.shift == shift);

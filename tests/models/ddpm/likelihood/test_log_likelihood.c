@@ -340,7 +340,9 @@ static ito_status once(void *context)
 
 Test(log_likelihood, failing_allocations_pass)
 {
-    attempt a = {.d = diffusion_of(&cases[0])};
+    ito_diffusion *d = diffusion_of(&cases[0]);
+    attempt a = {.d = d};
     for (a.probes = 0; a.probes < 3; a.probes += 2)
         cr_expect_gt(count_failed_allocations(once, &a), 50);
+    ito_diffusion_free(d);
 }

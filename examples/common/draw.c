@@ -1,4 +1,4 @@
-/* Points and arrows in a picture.
+/* Points, lines and arrows in a picture.
  * Invariant: nothing is drawn outside its panel. */
 #include "examples/common/draw.h"
 
@@ -65,6 +65,17 @@ static void line(ito_tensor *picture, int panel, const double from[2], const dou
         dot(picture, panel, from[0] + share * (to[0] - from[0]),
             from[1] + share * (to[1] - from[1]), red, 0.8);
     }
+}
+
+bool draw_lines(ito_tensor *picture, int panel, ito_tensor *from, ito_tensor *to)
+{
+    double *a = numbers_of(from), *b = numbers_of(to);
+    bool good = picture != NULL && a != NULL && b != NULL;
+    for (int64_t i = 0; good && i < ito_size(from, 0); i++)
+        line(picture, panel, a + 2 * i, b + 2 * i);
+    free(a);
+    free(b);
+    return good;
 }
 
 /* A shaft, and a head of two lines. */

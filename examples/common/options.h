@@ -104,7 +104,7 @@ typedef struct option_row {
             "Threads; results do not depend on it (all processors)")
 #define JSON_ROW FLAG_ROW("json", json, "Print one JSON object on stdout at the end")
 
-enum { MAX_OPTIONS = 64 };
+enum { MAX_OPTIONS = 96 };
 
 /* A named set of values in place of some defaults. */
 typedef struct option_preset {

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,48 @@ static bool read_classes(model_files *f)
     return good;
 }
 
+/* A number of what the run says, or NaN. */
+static bool read_number(const model_files *f, const cJSON *sampling, const char *name, double *out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(sampling, name);
+    *out = item != NULL ? item->valuedouble : (double)NAN;
+    if (item == NULL || (cJSON_IsNumber(item) && item->valuedouble >= 0.0))
+        return true;
+    ito_error_set(ITO_ERR_FORMAT, "%s: \"%s\" is not a number from 0 on", f->source, name);
+    return false;
+}
+
+/* The name of a choice that it has, or NULL. */
+static bool read_name(const cJSON *sampling, const char *kind, const char **out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(sampling, kind);
+    const ito_choice *choice = NULL;
+    if (item != NULL)
+        choice = ito_choice_find(kind, cJSON_IsString(item) ? item->valuestring : "");
+    *out = choice != NULL ? choice->name : NULL;
+    return item == NULL || choice != NULL;
+}
+
+/* What the run says of samples, which older checkpoints lack. */
+static bool read_sampling(model_files *f)
+{
+    cJSON *root = cJSON_Parse(f->text);
+    const cJSON *said = cJSON_GetObjectItemCaseSensitive(root, "sampling");
+    model_sampling *s = &f->sampling;
+    double steps, features;
+    bool good = read_number(f, root, MODEL_UNCERTAINTY, &features) &&
+                read_name(said, "recipe", &s->recipe) && read_name(said, "sampler", &s->sampler) &&
+                read_name(said, "spacing", &s->spacing) && read_number(f, said, "steps", &steps) &&
+                read_number(f, said, "guidance", &s->guidance);
+    f->uncertain = features > 0.0;
+    const cJSON *interval = cJSON_GetObjectItemCaseSensitive(said, "guidance_interval");
+    if (cJSON_IsString(interval))
+        snprintf(s->interval, sizeof s->interval, "%s", interval->valuestring);
+    s->steps = good && steps >= 1.0 && steps <= 1e6 ? (int64_t)steps : UNSET_INT;
+    cJSON_Delete(root);
+    return good;
+}
+
 /* The settings of a self-contained file. */
 static bool read_metadata(model_files *f)
 {
@@ -122,7 +165,8 @@ static bool read_settings(model_files *f)
 {
     bool alone = ito_safetensors_metadata(f->file, MODEL_SETTINGS) != NULL;
     return (alone ? read_metadata(f) : read_state(f)) &&
-           ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f);
+           ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f) &&
+           read_sampling(f);
 }
 
 int64_t class_named(const cJSON *class_names, const char *word)
@@ -195,13 +239,31 @@ void model_files_free(model_files *f)
     *f = (model_files){.step = -1};
 }
 
+/* Whether the file has every parameter of the network. */
+static bool has_all(const ito_safetensors *file, const ito_unet *unet)
+{
+    ito_named_tensors *p = ito_module_parameters(&unet->base);
+    bool all = p != NULL;
+    for (int64_t i = 0; all && i < p->n; i++) {
+        all = ito_safetensors_find(file, p->names[i]) >= 0;
+        if (!all)
+            ito_error_set(ITO_ERR_FORMAT, "%s: lacks %s of the model", ito_safetensors_path(file),
+                          p->names[i]);
+    }
+    ito_named_tensors_free(p);
+    return all;
+}
+
+/* An uncertainty is for training alone: weights that have one beside the network's are read without
+ * it. */
 ito_unet *model_load(const model_files *f)
 {
     ito_unet *unet = ito_unet_create(&f->settings.model, NULL);
     if (unet == NULL)
         return NULL;
     ito_module_train(&unet->base, false);
-    if (ito_module_load_file(&unet->base, f->file) == ITO_OK)
+    if ((!f->uncertain || has_all(f->file, unet)) &&
+        ito_module_load_file(&unet->base, f->file, .partial = f->uncertain) == ITO_OK)
         return unet;
     ito_module_free(&unet->base);
     return NULL;

@@ -8,6 +8,15 @@
 #include <cjson/cJSON.h>
 #include <ito/ito.h>
 
+/* How the run that a network is of wants its samples made: by its options or its recipe. What it
+ * does not say is NULL, UNSET_INT or NaN. */
+typedef struct model_sampling {
+    const char *recipe, *sampler, *spacing; /* names of choices */
+    int64_t steps;
+    double guidance;
+    char interval[64]; /* of guidance, "LOW,HIGH"; empty: none */
+} model_sampling;
+
 /* The description of a network before it is built; freed by model_files_free. */
 typedef struct model_files {
     ito_safetensors *file; /* its weights */
@@ -17,11 +26,15 @@ typedef struct model_files {
     ito_ddpm_settings settings;
     cJSON *class_names;   /* an array of texts; NULL without classes */
     double label_dropout; /* of its training; 0: no image was without its class */
+    model_sampling sampling;
+    bool uncertain; /* there may be an uncertainty beside its weights */
 } model_files;
 
 /* Keys of the metadata of a self-contained file, which ito-ddpm export writes. */
 #define MODEL_SETTINGS "ito_ddpm_settings"
 #define MODEL_STEP "ito_step"
+/* Of the settings, and the name of the module. */
+#define MODEL_UNCERTAINTY "uncertainty"
 
 /* The network that comes with the program: Fashion-MNIST, by class. Its training is in
  * docs/results.md.

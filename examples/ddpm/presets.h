@@ -1,4 +1,5 @@
-/* Presets of `ito-ddpm train`: a network of the library (ito_unet_preset) and a recipe for it. */
+/* Presets of `ito-ddpm train`: a network of the library (ito_unet_preset) and settings for its
+ * training. */
 #ifndef ITO_DDPM_PRESETS_H
 #define ITO_DDPM_PRESETS_H
 

@@ -26,7 +26,7 @@ static bool stored_options(train_options *out, const char *dir, const cJSON *opt
     }
     free(source);
     if (good)
-        train_options_set_defaults(out, found);
+        train_options_set_defaults(out, found, NULL); /* what a recipe said is stored */
     return good;
 }
 

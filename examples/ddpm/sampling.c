@@ -2,7 +2,9 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone. */
 #include "examples/ddpm/sampling.h"
 
+#include <inttypes.h>
 #include <ito/ito.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,6 +39,70 @@ void refuse_idle_options(const command_line *c, const char *sampler)
             options_refuse(c, "--%s: the sampler %s does not use it; it is for %s",
                            options[i].option, sampler,
                            samplers_with(options[i].uses, names, sizeof names));
+}
+
+/* What the run that the model is of says of its samples; nothing if it cannot be read. */
+static model_sampling find_run(const char *model)
+{
+    model_files f;
+    if (model_find(model, false, &f)) {
+        model_sampling run = f.sampling;
+        model_files_free(&f);
+        return run;
+    }
+    ito_error_clear();
+    return (model_sampling){.steps = UNSET_INT, .guidance = UNSET_REAL};
+}
+
+/* What of it was taken, on stderr. */
+static void say_taken(const char *command, const model_sampling *taken)
+{
+    char text[200] = "";
+    size_t n = 0, size = sizeof text;
+    if (taken->sampler != NULL)
+        n += (size_t)snprintf(text + n, size - n, ", %s", taken->sampler);
+    if (taken->steps != UNSET_INT)
+        n += (size_t)snprintf(text + n, size - n, ", %" PRId64 " steps", taken->steps);
+    if (taken->spacing != NULL)
+        n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing);
+    if (!isnan(taken->guidance))
+        n += (size_t)snprintf(text + n, size - n, ", guidance %g", taken->guidance);
+    if (taken->interval[0] != '\0')
+        n += (size_t)snprintf(text + n, size - n, " at %s", taken->interval);
+    if (n > 0)
+        fprintf(stderr, "ito-ddpm %s: as the %s%s of the run says: %s\n", command,
+                taken->recipe != NULL ? "recipe " : "config.json",
+                taken->recipe != NULL ? taken->recipe : "", text + 2);
+}
+
+/* The spacing and the number of steps go with the sampler. */
+void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
+                       guidance_options *guidance)
+{
+    model_sampling run = find_run(model);
+    if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler) != 0)) {
+        run.spacing = NULL;
+        run.steps = UNSET_INT;
+    }
+    run.sampler = o->sampler == NULL ? run.sampler : NULL;
+    run.spacing = o->spacing == NULL ? run.spacing : NULL;
+    run.steps = o->steps == UNSET_INT ? run.steps : UNSET_INT;
+    run.guidance = guided && !options_given(c, "guidance") ? run.guidance : UNSET_REAL;
+    if (run.sampler != NULL)
+        o->sampler = run.sampler;
+    if (run.spacing != NULL)
+        o->spacing = run.spacing;
+    if (run.steps != UNSET_INT)
+        o->steps = run.steps;
+    if (o->sampler == NULL)
+        o->sampler = "ddpm";
+    guidance->scale = real_or(run.guidance, guidance->scale);
+    if (isnan(run.guidance) || guidance->interval != NULL)
+        run.interval[0] = '\0';
+    memcpy(o->interval, run.interval, sizeof o->interval);
+    if (run.interval[0] != '\0')
+        guidance->interval = o->interval;
+    say_taken(c->command, &run);
 }
 
 bool sampling_steps(const inference *net, sampling_options *o)

@@ -8,18 +8,20 @@
 #include "examples/ddpm/trajectory.h"
 
 typedef struct sampling_options {
-    const char *sampler, *spacing;
-    int64_t steps; /* UNSET_INT: the usual number */
+    const char *sampler, *spacing; /* NULL: those of the run, or ddpm and the library's */
+    int64_t steps;                 /* UNSET_INT: likewise, or the usual number */
+    char interval[64];             /* of guidance, of the run */
     int64_t n, first, batch, seed;
     double eta, threshold, churn;
     bool no_clip, rederive_eps, end_at_first, noise_at_last;
 } sampling_options;
 
 /* The rows that sample and eval share. AT(field) is of the command's options. */
-#define SAMPLER_ROW(field, text) KIND_ROW("sampler", field, "sampler", "ddpm", text)
+#define SAMPLER_ROW(field, text)                                                                   \
+    KIND_ROW("sampler", field, "sampler", NULL, text " (that of the run; ddpm)")
 #define STEPS_ROW(field)                                                                           \
     INT_ROW("steps", field, "N", 1, 1e6, NULL,                                                     \
-            "Steps taken, at most those of the diffusion (ddpm 250, others 50)")
+            "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50)")
 #define ETA_ROW(field)                                                                             \
     REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm")
 #define NO_CLIP_ROW(field)                                                                         \
@@ -36,6 +38,11 @@ typedef struct sampling {
     batches batches;
 } sampling;
 
+/* Take what the command line leaves open from the run that the model is of, with a note on stderr,
+ * or from the command; guidance too, if there is a class to guide to. A model that cannot be read
+ * says nothing; it is an error when it is opened. */
+void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
+                       guidance_options *guidance);
 /* End the program if an option was given that the sampler does not use. */
 void refuse_idle_options(const command_line *c, const char *sampler);
 /* Set o->steps where it is unset, and check it. False with an error recorded. */

@@ -3,12 +3,14 @@
 #include "examples/ddpm/session.h"
 
 #include "examples/common/paths.h"
+#include "examples/common/results.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -44,7 +46,10 @@ static bool build_timesteps(session *s)
     const ito_timestep_law *law = ito_timestep_law_find(s->o.step_sampling);
     if (law == NULL || law == &ito_timestep_law_uniform)
         return law != NULL;
-    s->timesteps = ito_timestep_sampler_create(s->diffusion->process, law);
+    s->law = *law;
+    s->law.mean = real_or(s->o.time_mean, law->mean);
+    s->law.std = real_or(s->o.time_std, law->std);
+    s->timesteps = ito_timestep_sampler_create(s->diffusion->process, &s->law);
     if (s->timesteps == NULL)
         return false;
     s->memory[0] = s->timesteps->history;
@@ -83,6 +88,15 @@ void session_draw_from(session *s, ito_generator *g)
 static ito_optimizer *make_optimizer(const session *s)
 {
     const ito_optimizer_algorithm *a = ito_optimizer_find(s->o.optimizer);
+    const train_options *o = &s->o;
+    if (a == &ito_optimizer_adam)
+        return ito_adam_create(&s->unet->base, .beta1 = real_or(o->beta1, 0.9),
+                               .beta2 = real_or(o->beta2, 0.999),
+                               .weight_decay = real_or(o->weight_decay, 0.0));
+    if (a == &ito_optimizer_adamw)
+        return ito_adamw_create(&s->unet->base, .beta1 = real_or(o->beta1, 0.9),
+                                .beta2 = real_or(o->beta2, 0.999),
+                                .weight_decay = real_or(o->weight_decay, 0.01));
     if (a == &ito_optimizer_muon)
         return ito_muon_create(&s->unet->base, .adjust_lr_fn = ITO_MUON_MATCH_RMS_ADAMW);
     return a == NULL ? NULL : a->create(&s->unet->base);
@@ -96,18 +110,27 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
         !build_network(s, settings))
         return false;
+    if (s->o.uncertainty > 0) {
+        s->uncertainty = ito_uncertainty_create(&s->unet->base, MODEL_UNCERTAINTY, s->o.uncertainty,
+                                                .generator = &init);
+        if (s->uncertainty == NULL)
+            return false;
+    }
     model_set_precision(s->unet, s->o.precision, "train");
     s->unet->recompute = s->o.recompute;
     s->optimizer = make_optimizer(s);
     if (s->optimizer == NULL)
         return false;
-    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = true);
+    bool decays = isnan(s->o.ema_sigma_rel);
+    s->ema = ito_ema_create(&s->unet->base, .decay = s->o.ema, .warmup = decays,
+                            .sigma_rel = real_or(s->o.ema_sigma_rel, 0.0));
     s->trainer = (ito_diffusion_trainer){.diffusion = s->diffusion,
                                          .network = s->network,
                                          .model = &s->unet->base,
                                          .optimizer = s->optimizer,
                                          .ema = s->ema,
                                          .timesteps = s->timesteps,
+                                         .uncertainty = s->uncertainty,
                                          .max_norm = s->o.clip,
                                          .seed = (uint64_t)s->o.seed};
     return s->ema != NULL;
@@ -178,21 +201,47 @@ static bool open_events(session *s)
     return good;
 }
 
-/* The settings for every checkpoint, with the names of the classes. */
+/* The names of the classes, and how often they were left out; nothing for a run without. */
+static bool put_classes(cJSON *root, const session *s)
+{
+    if (s->class_names == NULL)
+        return true;
+    cJSON *names = cJSON_Duplicate(s->class_names, true);
+    if (names != NULL && cJSON_AddItemToObject(root, "class_names", names))
+        return result_number(root, "label_dropout", s->o.label_dropout);
+    cJSON_Delete(names);
+    return false;
+}
+
+/* What the run says of its samples, for those who sample from a checkpoint: model_sampling. */
+static bool put_sampling(cJSON *root, const train_options *o)
+{
+    cJSON *all = cJSON_CreateObject();
+    bool good = result_text(all, "recipe", o->recipe) && result_text(all, "sampler", o->sampler) &&
+                result_text(all, "spacing", o->spacing) &&
+                (o->sampling_steps == UNSET_INT ||
+                 result_number(all, "steps", (double)o->sampling_steps)) &&
+                (isnan(o->guidance) || result_number(all, "guidance", o->guidance)) &&
+                result_text(all, "guidance_interval", o->guidance_interval);
+    if (good && cJSON_GetArraySize(all) > 0 && cJSON_AddItemToObject(root, "sampling", all))
+        return true;
+    cJSON_Delete(all);
+    return good;
+}
+
+/* The settings for every checkpoint. */
 static char *settings_text(const session *s, const ito_ddpm_settings *settings)
 {
     char *text = ito_ddpm_settings_format(settings);
-    if (text == NULL || s->class_names == NULL)
-        return text;
+    if (text == NULL)
+        return NULL;
     cJSON *root = cJSON_Parse(text);
-    cJSON *names = cJSON_Duplicate(s->class_names, true);
     free(text);
-    text = NULL;
-    if (root != NULL && names != NULL && cJSON_AddItemToObject(root, "class_names", names) &&
-        cJSON_AddNumberToObject(root, "label_dropout", s->o.label_dropout) != NULL)
-        text = cJSON_Print(root);
-    else if (cJSON_GetObjectItemCaseSensitive(root, "class_names") == NULL)
-        cJSON_Delete(names);
+    text = root != NULL && put_classes(root, s) && put_sampling(root, &s->o) &&
+                   (s->o.uncertainty == 0 ||
+                    result_number(root, MODEL_UNCERTAINTY, (double)s->o.uncertainty))
+               ? cJSON_Print(root)
+               : NULL;
     cJSON_Delete(root);
     if (text == NULL)
         ito_error_set(ITO_ERR_MEMORY, "settings: no memory for their text");

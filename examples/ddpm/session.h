@@ -16,11 +16,13 @@ typedef struct session {
     cJSON *class_names; /* NULL unless conditional */
     ito_loader *loader;
     ito_unet *unet;
+    ito_uncertainty *uncertainty; /* part of unet; NULL: none */
     ito_diffusion *diffusion;
     /* Around the network, from the inside: its own last estimate, and labels; or NULL. */
     ito_self_condition *remembering;
     ito_class_condition *labelled;
     ito_network *network;            /* all of it */
+    ito_timestep_law law;            /* with the numbers of the options */
     ito_timestep_sampler *timesteps; /* NULL: uniform, which has no state */
     ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;

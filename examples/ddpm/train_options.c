@@ -1,11 +1,13 @@
 /* The options of `ito-ddpm train`. Invariant: after parsing every value is set, by the command
- * line, the run, the preset or the table, except those without a default. */
+ * line, the run, the recipe, the preset or the table, except those without a default. */
 #include "examples/ddpm/train_options.h"
 
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/guidance.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/presets.h"
+#include "examples/ddpm/recipes.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
@@ -49,6 +51,7 @@ static const char doc[] =
     "\v"
     "Examples:\n"
     "  ito-ddpm train --data fashion-mnist --out run\n"
+    "  ito-ddpm train --data fashion-mnist --recipe edm --sigma-data 0.35 --out run\n"
     "  ito-ddpm train --data cifar10:cifar-10-batches-bin --preset cifar10 --out run\n"
     "  ito-ddpm train --data folder:photos --size 64 --preset cifar10 --batch 32 --out run\n"
     "  ito-ddpm train --out run --resume\n\n"
@@ -59,9 +62,13 @@ static const char doc[] =
     "and the last good checkpoint stays.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.";
 
-void train_options_set_defaults(train_options *o, const bool *given)
+void train_options_set_defaults(train_options *o, const bool *given, const ito_recipe *recipe)
 {
-    options_set_defaults(train_rows, o, given, preset_find(o->preset));
+    recipe_preset with_recipe;
+    const option_preset *preset = preset_find(o->preset);
+    if (recipe != NULL)
+        preset = recipe_preset_make(&with_recipe, recipe, preset, o, given);
+    options_set_defaults(train_rows, o, given, preset);
     if (o->flip == NULL)
         o->flip = o->data == NULL || data_mirrors(o->data) ? "yes" : "no";
     if (o->diffusion_steps == UNSET_INT)
@@ -80,9 +87,48 @@ static void refuse_idle(const train_options *o, const command_line *c)
     if (!data_resizes(o->data))
         options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
     if (!o->conditional)
-        options_refuse_given(c, "label-dropout", "it takes --conditional, which has labels");
+        options_refuse_given(c, "label-dropout|guidance|guidance-interval",
+                             "it takes --conditional, which has labels");
+    if (o->label_dropout == 0.0)
+        options_refuse_given(c, "guidance",
+                             "it takes images without a class, and --label-dropout 0 trains none");
+    if (options_given(c, "ema"))
+        options_refuse_given(c, "ema-sigma-rel", "--ema says how long averages are already");
+    if (strncmp(o->optimizer, "adam", 4) != 0)
+        options_refuse_given(c, "beta1|beta2|weight-decay", "it is for --optimizer adam and adamw");
     if (o->sample_every == 0)
         options_refuse_given(c, "sample-count|sample-steps", "--sample-every 0 draws no samples");
+}
+
+/* Limit steps of sampling to those there are; more are refused where they were given. */
+static void limit_steps(train_options *o, const command_line *c)
+{
+    const struct {
+        const char *name;
+        int64_t *steps;
+    } limited[] = {{"sampling-steps", &o->sampling_steps}, {"sample-steps", &o->sample_steps}};
+    for (int i = 0; i < 2 && o->diffusion_steps > 0; i++) {
+        if (*limited[i].steps <= o->diffusion_steps)
+            continue;
+        if (options_given(c, limited[i].name))
+            options_refuse(c, "--%s: %" PRId64 " is more than the %" PRId64 " of the diffusion",
+                           limited[i].name, *limited[i].steps, o->diffusion_steps);
+        *limited[i].steps = o->diffusion_steps;
+    }
+}
+
+/* What the recipe says of samples, where it applies to this run. */
+static void fit_samples(train_options *o, const command_line *c)
+{
+    if (!options_given(c, "guidance") && (!o->conditional || o->label_dropout == 0.0))
+        o->guidance = UNSET_REAL;
+    if (isnan(o->guidance)) {
+        options_refuse_given(c, "guidance-interval", "it needs --guidance, which says how much");
+        o->guidance_interval = NULL;
+    }
+    if (!options_given(c, "sample-steps") && o->sampling_steps != UNSET_INT &&
+        o->sample_steps > o->sampling_steps)
+        o->sample_steps = o->sampling_steps;
 }
 
 bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config)
@@ -101,17 +147,15 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         if (!resume_options(o, &c, config))
             return false;
     } else {
-        train_options_set_defaults(o, c.given);
+        train_options_set_defaults(o, c.given,
+                                   o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
         refuse_idle(o, &c);
+        fit_samples(o, &c);
     }
-    if (o->diffusion_steps == 0 || o->sample_steps <= o->diffusion_steps)
-        return true;
-    if (options_given(&c, "sample-steps"))
-        options_refuse(&c,
-                       "--sample-steps: %" PRId64 " is more than the %" PRId64 " of the diffusion",
-                       o->sample_steps, o->diffusion_steps);
-    o->sample_steps = o->diffusion_steps;
-    return true;
+    limit_steps(o, &c);
+    ito_guidance_options guidance;
+    return guidance_library_options(&(guidance_options){.interval = o->guidance_interval},
+                                    &guidance);
 }
 
 /* ---- config.json ---- */

@@ -27,9 +27,9 @@ extern const option_row train_rows[];
  * config.json, a JSON text that must outlive o, as *config; false with an error recorded if it
  * cannot be used. */
 bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config);
-/* Set what was neither given nor stored: the preset's values, the table's defaults, and what
- * follows from other settings. given is by row. */
-void train_options_set_defaults(train_options *o, const bool *given);
+/* Set what was neither given nor stored: the values of the recipe, if it is not NULL, then the
+ * preset's, the table's defaults, and what follows from other settings. given is by row. */
+void train_options_set_defaults(train_options *o, const bool *given, const ito_recipe *recipe);
 
 /* The network and diffusion for images of this shape, or false with an error recorded
  * (train_settings.c). */

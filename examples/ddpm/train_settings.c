@@ -74,6 +74,13 @@ static bool numbers_belong(const train_options *o, const ito_diffusion_options *
     if (sigma != NULL && !(d->schedule->uses & ITO_USES_SIGMAS))
         return options_error("--sigma-%s: the schedule %s has no range of sigmas", sigma,
                              o->schedule);
+    if (!isnan(o->shift) && !(d->schedule->uses & ITO_USES_SHIFT))
+        return options_error("--shift: the schedule %s has none; flow has", o->schedule);
+    const char *normal = !isnan(o->time_mean) ? "mean" : !isnan(o->time_std) ? "std" : NULL;
+    if (normal != NULL && !(ito_timestep_law_find(o->step_sampling)->uses & ITO_USES_NORMAL))
+        return options_error("--time-%s: the law of times %s has none; lognormal-sigma and "
+                             "logit-normal have",
+                             normal, o->step_sampling);
     if (o->zero_terminal_snr && d->schedule->beta == NULL)
         return options_error("--zero-terminal-snr: it changes betas, and the schedule %s has none",
                              o->schedule);
@@ -88,18 +95,18 @@ static bool numbers_belong(const train_options *o, const ito_diffusion_options *
 /* Set the diffusion's options, and check that its choices are compatible. */
 static bool set_diffusion(const train_options *o, ito_diffusion_options *d)
 {
-    *d = ITO_OPTIONS(ito_diffusion_options, .schedule = ito_schedule_find(o->schedule),
-                     .steps = int_or(o->diffusion_steps, ITO_USUAL_STEPS),
-                     .beta_start = real_or(o->beta_start, d->beta_start),
-                     .beta_end = real_or(o->beta_end, d->beta_end),
-                     .sigma_min = real_or(o->sigma_min, d->sigma_min),
-                     .sigma_max = real_or(o->sigma_max, d->sigma_max),
-                     .zero_terminal_snr = o->zero_terminal_snr,
-                     .prediction = ito_prediction_find(o->prediction),
-                     .time_input = ito_time_input_find(o->time_input),
-                     .variance = ito_variance_find(o->variance),
-                     .weighting = ito_weighting_find(o->weighting), .gamma = o->gamma, .k = o->k,
-                     .sigma_data = o->sigma_data, .objective = ito_objective_find(o->loss));
+    *d = ITO_OPTIONS(
+        ito_diffusion_options, .schedule = ito_schedule_find(o->schedule),
+        .steps = int_or(o->diffusion_steps, ITO_USUAL_STEPS),
+        .beta_start = real_or(o->beta_start, d->beta_start),
+        .beta_end = real_or(o->beta_end, d->beta_end),
+        .sigma_min = real_or(o->sigma_min, d->sigma_min),
+        .sigma_max = real_or(o->sigma_max, d->sigma_max), .shift = real_or(o->shift, d->shift),
+        .zero_terminal_snr = o->zero_terminal_snr, .prediction = ito_prediction_find(o->prediction),
+        .time_input = ito_time_input_find(o->time_input),
+        .variance = ito_variance_find(o->variance), .weighting = ito_weighting_find(o->weighting),
+        .gamma = o->gamma, .k = o->k, .sigma_data = o->sigma_data,
+        .objective = ito_objective_find(o->loss));
     if (d->schedule == NULL || d->prediction == NULL || d->time_input == NULL ||
         d->variance == NULL || d->objective == NULL || d->weighting == NULL ||
         !numbers_belong(o, d))

@@ -1,19 +1,20 @@
 /* ito-toy: a diffusion of points in the plane, trained in seconds. Draws the data beside samples,
  * and the score at three levels of noise. */
+#include "examples/common/draw.h"
 #include "examples/common/options.h"
 #include "examples/common/progress.h"
 #include "examples/toy/data.h"
 #include "examples/toy/distance.h"
-#include "examples/common/draw.h"
 #include "examples/toy/mlp.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 typedef struct toy_options {
-    const char *data, *out;
+    const char *data, *out, *recipe;
     const char *schedule, *prediction, *time_input, *weighting, *timestep_law, *sampler, *spacing;
     int64_t steps, batch, width, sampling_steps, n, seed, threads;
     double lr;
@@ -24,6 +25,8 @@ typedef struct toy_options {
 static const option_row rows[] = {
     GROUP_ROW("What is learned"),
     LIST_ROW("data", data, "NAME", toy_distributions, "moons", "The distribution"),
+    KIND_ROW("recipe", recipe, "recipe", NULL,
+             "What a paper chose of what follows, the sampler and the spacing; options win"),
     KIND_ROW("schedule", schedule, "schedule", "flow", "The process from data to noise"),
     KIND_ROW("prediction", prediction, "prediction", "flow", "What the network predicts"),
     KIND_ROW("time-input", time_input, "time_input", "timestep", "What it is told of the time"),
@@ -36,7 +39,7 @@ static const option_row rows[] = {
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.01", "Learning rate, falling to 0 along a cosine"),
     GROUP_ROW("What is drawn"),
     KIND_ROW("sampler", sampler, "sampler", "heun", "From noise to points"),
-    KIND_ROW("spacing", spacing, "spacing", NULL, "Which times it visits (the sampler's own)"),
+    KIND_ROW("spacing", spacing, "spacing", "linspace", "Which times it visits"),
     INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "50", "How many"),
     INT_ROW("n", n, "N", 2, 1e6, "4000", "Points"),
     TEXT_ROW("out", out, "DIR", "toy", "Where samples.png and score.png go"),
@@ -45,29 +48,58 @@ static const option_row rows[] = {
     END_ROW,
 };
 
+static const ito_recipe no_recipe = {.settings = &(ito_recipe_setting){.name = NULL}};
+
+/* Options that were not given, as the recipe has them. */
+static void take_recipe(const command_line *c, const ito_recipe *recipe)
+{
+    for (const ito_recipe_setting *s = recipe->settings; s->name != NULL; s++)
+        for (const option_row *row = c->options; s->choice != NULL && row->type != OPTION_END;
+             row++)
+            if (row->choices.kind != NULL && strcmp(row->choices.kind, s->name) == 0 &&
+                !options_given(c, row->name))
+                option_set(row, c->values, s->choice);
+}
+
 /* The model and its training. */
 typedef struct toy {
     const toy_options *o;
     const toy_data *data;
     ito_diffusion *diffusion;
+    ito_timestep_law law;
     ito_timestep_sampler *timesteps;
     mlp *network;
     ito_optimizer *optimizer;
 } toy;
+
+/* A recipe has numbers beside its choices. The network has no second head for a variance. */
+static bool set_choices(toy *t)
+{
+    const toy_options *o = t->o;
+    const ito_recipe *recipe = o->recipe != NULL ? ito_recipe_find(o->recipe) : &no_recipe;
+    ito_recipe_values v;
+    if (recipe == NULL || ito_recipe_read(recipe, &v) != ITO_OK)
+        return false;
+    v.diffusion.schedule = ito_schedule_find(o->schedule);
+    v.diffusion.prediction = ito_prediction_find(o->prediction);
+    v.diffusion.time_input = ito_time_input_find(o->time_input);
+    v.diffusion.weighting = ito_weighting_find(o->weighting);
+    v.diffusion.variance = NULL;
+    v.diffusion.objective = NULL;
+    t->law = v.timestep_law;
+    if (strcmp(t->law.name, o->timestep_law) != 0)
+        t->law = *ito_timestep_law_find(o->timestep_law);
+    return (t->diffusion = ito_diffusion_create_with(v.diffusion)) != NULL;
+}
 
 static bool toy_open(toy *t, const toy_options *o)
 {
     const choice_list distributions = {.own = toy_distributions};
     ito_generator init = ito_diffusion_generator((uint64_t)o->seed, ITO_DRAW_INIT, 0);
     *t = (toy){.o = o, .data = (const void *)choices_find(&distributions, o->data)};
-    t->diffusion = ito_diffusion_create(.schedule = ito_schedule_find(o->schedule),
-                                        .prediction = ito_prediction_find(o->prediction),
-                                        .time_input = ito_time_input_find(o->time_input),
-                                        .weighting = ito_weighting_find(o->weighting));
-    if (t->diffusion == NULL)
+    if (!set_choices(t))
         return false;
-    t->timesteps =
-        ito_timestep_sampler_create(t->diffusion->process, ito_timestep_law_find(o->timestep_law));
+    t->timesteps = ito_timestep_sampler_create(t->diffusion->process, &t->law);
     t->network = mlp_create(o->width, &init);
     t->optimizer = t->network == NULL ? NULL : ito_adam_create(&t->network->base);
     return t->timesteps != NULL && t->optimizer != NULL;
@@ -120,8 +152,7 @@ static bool draw_samples(const toy *t, const char *path)
     ito_tensor *points = toy_points(t->data, &g, o->n), *others = toy_points(t->data, &g, o->n);
     ito_tensor *samples = ito_diffusion_sample(
         t->diffusion, &t->network->network, ITO_SHAPE(o->n, 2),
-        .sampler = ito_sampler_find(o->sampler),
-        .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
+        .sampler = ito_sampler_find(o->sampler), .spacing = ito_spacing_find(o->spacing),
         .steps = o->sampling_steps, .no_clip = true, .seed = (uint64_t)o->seed);
     ito_tensor *picture = draw_panels(2);
     double distance = sliced_distance(points, samples), least = sliced_distance(points, others);
@@ -205,13 +236,12 @@ int main(int argc, char **argv)
         .command = "",
         .doc = "Train a diffusion of points in the plane in seconds, and draw samples and "
                "the score.\vFlow matching is the default. DDPM and EDM are\n"
-               "  ito-toy --schedule linear --prediction eps --sampler ddpm "
-               "--sampling-steps 1000\n"
-               "  ito-toy --schedule edm --prediction edm --weighting edm --time-input "
-               "c-noise\n      --timestep-law lognormal-sigma --spacing karras\n",
+               "  ito-toy --recipe ddpm --sampling-steps 1000\n  ito-toy --recipe edm\n",
         .options = rows,
         .values = &o};
     options_parse(&c, argc, argv);
+    if (o.recipe != NULL)
+        take_recipe(&c, ito_recipe_find(o.recipe));
     if (run(&o))
         return 0;
     options_blame();

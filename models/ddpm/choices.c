@@ -5,6 +5,7 @@
 #include "autograd/ode.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/process/timestep_sampler.h"
+#include "models/ddpm/recipe.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "nn/optim.h"
 #include "tensor/choice.h"
@@ -51,6 +52,10 @@ static const ito_choice *const spacings[] = {
 #include "models/ddpm/sampler/spacings.def"
 };
 
+#define ITO_RECIPE ROW
+static const ito_choice *const recipes[] = {
+#include "models/ddpm/recipes.def"
+};
 #define ITO_OPTIMIZER ROW
 static const ito_choice *const optimizers[] = {
 #include "nn/optim/optimizers.def"
@@ -79,6 +84,7 @@ static const choice_kind kinds[] = {
     {"objective", "objective", LIST(objectives)},
     {"sampler", "sampler", LIST(samplers)},
     {"spacing", "spacing", LIST(spacings)},
+    {"recipe", "recipe", LIST(recipes)},
     {"optimizer", "optimizer", LIST(optimizers)},
     {"ode_method", "ode method", LIST(ode_methods)},
 };

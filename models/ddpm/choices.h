@@ -32,14 +32,16 @@ enum {
     ITO_USES_CHURN = 1 << 6,      /* s_churn, s_tmin, s_tmax, s_noise */
     ITO_USES_VARIANCE = 1 << 7,   /* the variance of a reverse step */
     ITO_USES_EPS = 1 << 8,        /* an estimate of eps, which .rederive_eps changes */
-    ITO_NEEDS_STEPS = 1 << 9      /* a process in steps */
+    ITO_NEEDS_STEPS = 1 << 9,     /* a process in steps */
+    ITO_USES_SHIFT = 1 << 10,     /* shift */
+    ITO_USES_NORMAL = 1 << 11     /* mean, std: those of a normal distribution */
 };
 
 /**
  * All choices of a kind, in the order of their list.
  *
  * @param kind  "schedule", "timestep_law", "prediction", "time_input", "variance", "weighting",
- *              "objective", "sampler", "spacing", "optimizer" or "ode_method".
+ *              "objective", "sampler", "spacing", "recipe", "optimizer" or "ode_method".
  * @param n     written: their number; 0 if there is no such kind.
  * @return      [n], static; each is the first member of an ito_sampler, ito_schedule_family, ...
  *              NULL and ITO_ERR_ARGUMENT if there is no such kind.

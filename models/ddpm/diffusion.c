@@ -145,6 +145,7 @@ static ito_process *make_process(const ito_diffusion_options *o)
                              .beta_end = o->beta_end,
                              .sigma_min = o->sigma_min,
                              .sigma_max = o->sigma_max,
+                             .shift = o->shift,
                              .zero_terminal_snr = o->zero_terminal_snr};
     return ito_process_create_with(o->schedule, p);
 }

@@ -36,11 +36,12 @@ typedef struct ito_diffusion {
 typedef struct ito_diffusion_options {
     int reserved_;
     const ito_schedule_family *schedule;        /* default ito_schedule_linear */
-    int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS); /* these five as in ito_process_options */
+    int64_t steps ITO_DEFAULT(ITO_USUAL_STEPS); /* these six as in ito_process_options */
     double beta_start ITO_DEFAULT(1e-4);
     double beta_end ITO_DEFAULT(0.02);
     double sigma_min ITO_DEFAULT(0.002);
     double sigma_max ITO_DEFAULT(80.0);
+    double shift ITO_DEFAULT(1.0);
     bool zero_terminal_snr;              /* likewise */
     const double *betas;                 /* [steps] a list of betas instead of a schedule; copied */
     const ito_prediction *prediction;    /* default ito_prediction_eps */
@@ -54,7 +55,7 @@ typedef struct ito_diffusion_options {
 } ito_diffusion_options;
 #define ITO_DEFAULTS_ito_diffusion_options                                                         \
     .steps = ITO_USUAL_STEPS, .beta_start = 1e-4, .beta_end = 0.02, .sigma_min = 0.002,            \
-    .sigma_max = 80.0, .gamma = ITO_UNSET, .k = ITO_UNSET, .sigma_data = ITO_UNSET
+    .sigma_max = 80.0, .shift = 1.0, .gamma = ITO_UNSET, .k = ITO_UNSET, .sigma_data = ITO_UNSET
 
 /**
  * A diffusion of these options. It is owned by the caller and freed by ito_diffusion_free. What

@@ -55,6 +55,7 @@ static const field diffusion_fields[] = {
     {"beta_end", REAL, DIFFUSION(beta_end), .when = ITO_USES_BETAS},
     {"sigma_min", REAL, DIFFUSION(sigma_min), .when = ITO_USES_SIGMAS},
     {"sigma_max", REAL, DIFFUSION(sigma_max), .when = ITO_USES_SIGMAS},
+    {"shift", REAL, DIFFUSION(shift), .optional = true, .when = ITO_USES_SHIFT},
     {"zero_terminal_snr", TRUTH, DIFFUSION(zero_terminal_snr), .optional = true},
     {"prediction", CHOICE, DIFFUSION(prediction), .choices = "prediction"},
     {"time_input", CHOICE, DIFFUSION(time_input), .optional = true, .choices = "time_input",

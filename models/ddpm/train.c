@@ -61,7 +61,18 @@ static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_res
 /* The time of each example and its loss before weighting, which trainer->timesteps records. */
 typedef struct drawn {
     ito_tensor *t, *losses;
+    ito_tensor *plain; /* the loss without the uncertainty; NULL where there is none */
 } drawn;
+
+/* What is minimised in place of losses [N] at times t. */
+static ito_tensor *with_uncertainty(const ito_diffusion_trainer *tr, ito_tensor *t,
+                                    ito_tensor *losses, ito_tensor *weights, drawn *out)
+{
+    ito_tensor *all = weights == NULL ? losses : ito_mul(losses, weights);
+    out->plain = ito_detach(ito_mean(all));
+    return out->plain == NULL ? NULL
+                              : ito_uncertainty_losses(tr->uncertainty, tr->diffusion, t, losses);
+}
 
 /* The loss at times drawn by a law, weighted so that its mean is that over uniform times. */
 static ito_tensor *loss_at_drawn(const ito_diffusion_trainer *tr, ito_generator *for_t,
@@ -74,7 +85,10 @@ static ito_tensor *loss_at_drawn(const ito_diffusion_trainer *tr, ito_generator 
     out->losses = ito_detach(losses);
     if (out->losses == NULL)
         return NULL;
-    return ito_mean(ito_mul(losses, ito_cast(weights, losses->dtype)));
+    weights = ito_cast(weights, losses->dtype);
+    if (tr->uncertainty != NULL)
+        losses = with_uncertainty(tr, out->t, losses, weights, out);
+    return ito_mean(ito_mul(losses, weights));
 }
 
 static ito_tensor *uniform_times(const ito_process *p, ito_generator *g, int64_t n)
@@ -99,7 +113,10 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
     if (tr->timesteps != NULL)
         return loss_at_drawn(tr, &for_t, x_0, eps, out);
     ito_tensor *t = uniform_times(tr->diffusion->process, &for_t, x_0->shape[0]);
-    return ito_diffusion_loss(tr->diffusion, tr->network, x_0, t, eps);
+    if (tr->uncertainty == NULL)
+        return ito_diffusion_loss(tr->diffusion, tr->network, x_0, t, eps);
+    ito_tensor *losses = ito_diffusion_losses(tr->diffusion, tr->network, x_0, t, eps);
+    return ito_mean(with_uncertainty(tr, t, losses, NULL, out));
 }
 
 /* Clip, update and average, unless the gradient is not finite, which is not an error here. */
@@ -124,12 +141,12 @@ ito_status ito_diffusion_train_step(const ito_diffusion_trainer *tr, ito_tensor 
     ito_status status = ITO_OK;
     ito_scope_begin();
     ito_module_zero_grad(tr->model);
-    drawn d = {NULL, NULL};
+    drawn d = {NULL, NULL, NULL};
     ito_tensor *loss = loss_of(tr, x_0, step, &d);
     if (loss == NULL) {
         status = error_missing("train_step", "the loss");
     } else {
-        status = ito_to_data(loss, &r.loss, ITO_F64);
+        status = ito_to_data(d.plain != NULL ? d.plain : loss, &r.loss, ITO_F64);
         if (status == ITO_OK && isfinite(r.loss)) {
             if (d.losses != NULL)
                 status = timestep_sampler_check(tr->timesteps, d.t, d.losses);

@@ -11,6 +11,7 @@
 #include "../../nn/ema.h"
 #include "../../nn/optim.h"
 #include "diffusion.h"
+#include "objective/uncertainty.h"
 #include "process/timestep_sampler.h"
 
 #ifdef __cplusplus
@@ -40,13 +41,14 @@ typedef struct ito_diffusion_trainer {
     ito_ema *ema;                    /* NULL: no averages */
     ito_timestep_sampler *timesteps; /* how t is drawn; NULL: uniformly. Its recorded losses are
                                         part of the training state: see timestep_sampler.h */
+    ito_uncertainty *uncertainty;    /* a part of the model; NULL: none */
     double max_norm;                 /* of the gradient; 0: no clipping */
     uint64_t seed;
 } ito_diffusion_trainer;
 
 /** What a training step did. */
 typedef struct ito_train_result {
-    double loss;
+    double loss;       /* of the diffusion: without what an uncertainty makes of it */
     double grad_norm;  /* before clipping; NaN if the loss was not finite */
     bool applied;      /* false: a number was not finite, and nothing has changed */
     char culprit[160]; /* what was not finite: "the gradient of conv_in.weight", ... */

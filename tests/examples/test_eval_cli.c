@@ -213,7 +213,7 @@ Test(cli_eval, the_test_set_is_another)
                    "--split: npy:test.npy has no test set; it is for "
                    "fashion-mnist|mnist:DIR|cifar10:DIR");
     is_usage_error("eval --features a.npy --against b.npy --frechet --split test",
-                   "--split: --against takes its place beside --features");
+                   "--split: --against takes its place");
 }
 
 /* ---- networks with classes ---- */
@@ -426,9 +426,10 @@ Test(cli_eval, says_what_is_missing)
     is_usage_error("eval --features x.npy --frechet", "--against is missing");
     is_usage_error("eval --model r --frechet", "--data is missing");
     is_usage_error("eval --model r --data minst --frechet", "--data: \"minst\" is none of");
-    is_usage_error(
-        "eval --model r --data fashion-mnist",
-        "it takes one or more of --frechet, --precision-recall and --score, or --bits-per-dim");
+    is_usage_error("eval --model r --data fashion-mnist",
+                   "it takes one or more of --frechet, --kid, --mmd, --precision-recall, "
+                   "--density-coverage and "
+                   "--score, or --bits-per-dim");
     is_usage_error("eval --features a.npy --against b.npy --score",
                    "--score: it takes images, not features");
     is_usage_error("eval --model r --data fashion-mnist --frechet --n 0", "--n");

@@ -53,7 +53,7 @@ Test(cli_usage, options_that_would_change_nothing_are_refused)
         {"eval --features f.npy --against f.npy --data npy:data.npy --frechet",
          "--data: --against takes its place"},
         {"eval --images data.npy --against f.npy --data npy:data.npy --score",
-         "--against: it takes the --features"},
+         "--data: --against takes its place"},
         {"train --out r --data npy:data.npy --size 3", "--size: it is for folder:DIR"},
         {NPY "--grey", "--grey: it is for folder:DIR"},
         {NPY "--label-dropout 0.2", "--label-dropout: it takes --conditional"},

@@ -1,25 +1,28 @@
 /* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
- * that comes with Ito, or in features that were computed elsewhere.
+ * that comes with Ito, of Inception-v3, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/eval_bits_per_dim.h"
+#include "examples/ddpm/commands/eval_metrics.h"
+#include "examples/ddpm/features.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/sampling.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 typedef struct eval_options {
     const char *model, *images, *data, *features, *against, *weights, *precision;
+    const char *inception, *save_features, *save_against;
     const char *variance, *rate_distortion, *class, *split;
     int64_t threads, monte_carlo;
     guidance_options guidance;
     sampling_options sampling;
-    bool frechet, precision_recall, score, bits_per_dim, json;
+    metric_options metrics;
+    bool bits_per_dim, json;
 } eval_options;
 
 #define AT(field) offsetof(eval_options, field)
@@ -34,13 +37,28 @@ static const option_row rows[] = {
               "Which of them: fashion-mnist, mnist and cifar10 have a test set"),
     TEXT_ROW("features", features, "FILE.npy", NULL,
              "Features of generated images [N, D], in place of images"),
-    TEXT_ROW("against", against, "FILE.npy", NULL, "Features of real images [M, D]"),
+    TEXT_ROW("against", against, "FILE.npy", NULL,
+             "Features of real images [M, D], in place of --data"),
+    TEXT_ROW("inception", inception, "FILE", NULL,
+             "Features of Inception-v3, of pytorch-fid's weights as safetensors, in place of those "
+             "of Ito's classifier"),
+    TEXT_ROW("save-features", save_features, "FILE.npy", NULL,
+             "Write the features of the generated images, for --features"),
+    TEXT_ROW("save-against", save_against, "FILE.npy", NULL,
+             "Write those of the real images, for --against"),
 
     GROUP_ROW("What is computed"),
-    FLAG_ROW("frechet", frechet, "Frechet distance, to all real images"),
-    FLAG_ROW("precision-recall", precision_recall,
+    FLAG_ROW("frechet", metrics.frechet, "Frechet distance, to all real images"),
+    FLAG_ROW("kid", metrics.kid,
+             "Kernel distance (KID), mean and deviation over 100 subsets of up to 1000 images"),
+    FLAG_ROW("mmd", metrics.mmd,
+             "Discrepancy under a Gaussian kernel, times 1000 (as CMMD), to all real images"),
+    REAL_ROW("mmd-sigma", metrics.mmd_sigma, "X", ABOVE_0, 1e30, "10", "mmd: of the kernel"),
+    FLAG_ROW("precision-recall", metrics.precision_recall,
              "Precision and recall (k = 3), among as many real images as generated ones"),
-    FLAG_ROW("score", score, "Classifier score, of the generated images alone"),
+    FLAG_ROW("density-coverage", metrics.density_coverage,
+             "Density and coverage (k = 5), among as many real images as generated ones"),
+    FLAG_ROW("score", metrics.score, "Classifier score, of the generated images alone"),
     FLAG_ROW("bits-per-dim", bits_per_dim,
              "The variational bound of --model on the first --n images of --data, term by term, by "
              "one evaluation of the network for every step of the diffusion"),
@@ -87,21 +105,22 @@ static const char doc[] =
     "  ito-ddpm eval --model run --data fashion-mnist --bits-per-dim --n 64 --rate-distortion "
     "rd.csv\n"
     "  ito-ddpm eval --model run --data fashion-mnist --split test --bits-per-dim --monte-carlo 8\n"
-    "  ito-ddpm eval --features fake.npy --against real.npy --frechet --precision-recall\n\n"
+    "  ito-ddpm eval --features fake.npy --against real.npy --frechet --precision-recall\n"
+    "  ito-ddpm eval --model run --data cifar10:DIR --inception inception.safetensors --frechet "
+    "--kid --n 50000\n\n"
     "Features are those of Ito's own classifier of Fashion-MNIST, for grey images of 28x28; the "
-    "numbers cannot be compared with ones from Inception. Features of another network, in .npy, "
-    "can be given.\n"
+    "numbers cannot be compared with ones from Inception, whose weights do not come with Ito: "
+    "docs/evaluation.md says how to have them. Features of another network, in .npy, can be "
+    "given.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 typedef struct job {
     eval_options o;
     inference net;
     sampling sampling;
-    ito_tensor *made, *real; /* features [N, D], [M, D] */
+    feature_network network;
+    ito_tensor *made, *real; /* features [N, D], [M, D]; real may be NULL */
     ito_tensor *logits;      /* of the generated images, if needed */
-    double frechet;
-    ito_precision_recall_result manifold;
-    ito_classifier_score_result score;
 } job;
 
 /* ---- compatible options ---- */
@@ -110,8 +129,9 @@ typedef struct job {
 static void check_bound(const eval_options *o, const command_line *c)
 {
     options_refuse_given(c,
-                         "images|features|against|frechet|precision-recall|score|sampler|steps|eta|"
-                         "guidance|" GUIDANCE_MORE,
+                         "images|features|against|inception|save-features|save-against|frechet|"
+                         "kid|mmd|mmd-sigma|precision-recall|density-coverage|score|sampler|steps|"
+                         "eta|guidance|" GUIDANCE_MORE,
                          "it has no part in --bits-per-dim, which makes no images");
     options_require(c, "model", "the network whose bound is computed");
     if (o->monte_carlo != UNSET_INT && o->rate_distortion != NULL)
@@ -129,20 +149,38 @@ static void check_source(const eval_options *o, const command_line *c)
                              "|weights|sampler|steps|eta|variance|no-clip|"
                              "precision|seed|batch",
                              "it takes a --model to make images with");
-    else if (!o->bits_per_dim)
-        refuse_idle_options(c, o->sampling.sampler);
 }
 
 /* What it is compared with. */
 static void check_reference(const eval_options *o, const command_line *c)
 {
-    if (o->features != NULL) {
+    if (o->against != NULL)
+        options_refuse_given(c, "data|split|save-against", "--against takes its place");
+    else if (o->features != NULL && o->data == NULL)
         options_require(c, "against", "the features of real images");
-        options_refuse_given(c, "data|split", "--against takes its place beside --features");
-    } else {
-        options_refuse_given(c, "against", "it takes the --features that it is compared with");
+    else if (o->bits_per_dim || metrics_compare(&o->metrics) || o->save_against != NULL)
         options_require(c, "data", "the real images");
-    }
+}
+
+/* Features of images are computed, of the generated ones or of the real ones. */
+static bool needs_network(const eval_options *o)
+{
+    return o->features == NULL || o->data != NULL;
+}
+
+static void check_metrics(const eval_options *o, const command_line *c)
+{
+    if (!metrics_wanted(&o->metrics) && o->save_features == NULL && o->save_against == NULL)
+        options_refuse(c, "it takes one or more of --frechet, --kid, --mmd, --precision-recall, "
+                          "--density-coverage and --score, or --bits-per-dim");
+    if (o->metrics.score && o->features != NULL)
+        options_refuse(c, "--score: it takes images, not features");
+    if (o->save_features != NULL && o->features != NULL)
+        options_refuse(c, "--save-features: those of --features are in a file already");
+    if (o->inception != NULL && !needs_network(o))
+        options_refuse(c, "--inception: all features are in files already");
+    if (!o->metrics.mmd)
+        options_refuse_given(c, "mmd-sigma", "it is of --mmd");
 }
 
 static void parse(eval_options *o, int argc, char **argv)
@@ -159,12 +197,14 @@ static void parse(eval_options *o, int argc, char **argv)
     else if (o->sampling.n == UNSET_INT)
         o->sampling.n = 10000;
     check_source(o, &c);
+    if (o->model != NULL && !o->bits_per_dim) {
+        sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
+                          &o->sampling, &o->guidance);
+        refuse_idle_options(&c, o->sampling.sampler);
+    }
     check_reference(o, &c);
-    if (!o->frechet && !o->precision_recall && !o->score && !o->bits_per_dim)
-        options_refuse(&c, "it takes one or more of --frechet, --precision-recall and --score, or "
-                           "--bits-per-dim");
-    if (o->score && o->features != NULL)
-        options_refuse(&c, "--score: it takes images, not features");
+    if (!o->bits_per_dim)
+        check_metrics(o, &c);
 }
 
 /* ---- images of a model ---- */
@@ -193,20 +233,6 @@ static ito_tensor *sample_all(job *j)
 
 /* ---- features ---- */
 
-/* Whether the classifier takes images of this shape. */
-static bool fits(const ito_tensor *images, const char *whose)
-{
-    if (ito_size(images, 1) == 1 && ito_size(images, 2) == 28 && ito_size(images, 3) == 28)
-        return true;
-    ito_error_set(ITO_ERR_SHAPE,
-                  "%s: the images are %" PRId64 "x%" PRId64 " with %" PRId64
-                  " channel%s, and the features that come with Ito are of grey images of 28x28; "
-                  "take --features and --against of another network",
-                  whose, ito_size(images, 2), ito_size(images, 3), ito_size(images, 1),
-                  PLURAL(ito_size(images, 1)));
-    return false;
-}
-
 /* Classes for n images with the frequencies of the labels, for any n: in turn, if all are equally
  * frequent. */
 static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int64_t n)
@@ -229,12 +255,16 @@ static ito_tensor *classes_as_frequent(ito_tensor *labels, int64_t classes, int6
     return out;
 }
 
-/* The real images, and the classes of the images to generate, if there are any. */
-static ito_tensor *load_real(job *j)
+/* The real images, and the classes of the images to generate, if there are any. Images of files are
+ * compared in the size of the generated ones, or that of the classifier. */
+static ito_tensor *load_real(job *j, const ito_tensor *made)
 {
     const eval_options *o = &j->o;
-    data_options what = {
-        .spec = o->data, .size = 28, .grey = true, .test = strcmp(o->split, "test") == 0};
+    bool alike = made != NULL && o->inception != NULL;
+    data_options what = {.spec = o->data,
+                         .size = alike ? ito_size(made, 2) : 28,
+                         .grey = !alike || ito_size(made, 1) == 1,
+                         .test = strcmp(o->split, "test") == 0};
     if (o->model == NULL)
         return data_load(what);
     ito_tensor *labels, *real = inference_data(&j->net, what, &labels);
@@ -243,73 +273,109 @@ static ito_tensor *load_real(job *j)
     if (labels != NULL)
         j->net.labels =
             classes_as_frequent(labels, j->net.files.settings.model.classes, o->sampling.n);
-    if (o->class == NULL && inference_class(&j->net) != NULL)
-        fprintf(stderr, "ito-ddpm eval: the network has classes: images of each, as --class all\n");
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
 /* Checked before hours of sampling: more images than features, a third neighbour, an image for each
  * split. */
-static bool enough_images(const eval_options *o, const ito_tensor *real)
+static bool enough_images(const job *j, int64_t real)
 {
-    int64_t least = o->frechet ? ITO_CLASSIFIER_WIDTH + 1 : o->score ? 10 : 4;
-    int64_t least_real = o->frechet ? least : o->precision_recall ? 4 : 1;
-    if (o->sampling.n >= least && ito_size(real, 0) >= least_real)
-        return true;
+    const eval_options *o = &j->o;
+    int64_t width = features_width(&j->network);
+    int64_t least = metrics_least_made(&o->metrics, width);
+    int64_t least_real = metrics_least_real(&o->metrics, width);
     if (o->sampling.n < least)
         return options_error("--n: %" PRId64
                              " image%s cannot be judged so; it takes at least %" PRId64,
                              o->sampling.n, PLURAL(o->sampling.n), least);
-    return options_error("--data: %s has %" PRId64
+    if (real >= least_real)
+        return true;
+    return options_error("%s: %s has %" PRId64
                          " image%s; to compare with it takes at least %" PRId64,
-                         o->data, ito_size(real, 0), PLURAL(ito_size(real, 0)), least_real);
+                         o->data != NULL ? "--data" : "--against",
+                         o->data != NULL ? o->data : o->against, real, PLURAL(real), least_real);
+}
+
+/* Features [N, D] of a file; of the network's width, if one computes those of the other side. */
+static ito_tensor *load_features(const job *j, const char *path)
+{
+    ito_tensor *x = ito_npy_load(path);
+    if (x == NULL)
+        return NULL;
+    if (ito_ndim(x) != 2) {
+        ito_error_set(ITO_ERR_SHAPE, "%s: it has %d axes; features have two, [images, width]", path,
+                      ito_ndim(x));
+        return NULL;
+    }
+    if (!needs_network(&j->o) || ito_size(x, 1) == features_width(&j->network))
+        return x;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: its features are of width %" PRId64 ", and those of %s of %" PRId64, path,
+                  ito_size(x, 1), j->o.inception != NULL ? "Inception-v3" : "the classifier",
+                  features_width(&j->network));
+    return NULL;
+}
+
+/* The features of the real images, or the images that they are computed of, if there are any. */
+static bool find_real(job *j, const ito_tensor *made, ito_tensor **images)
+{
+    const eval_options *o = &j->o;
+    if (o->against != NULL)
+        return (j->real = load_features(j, o->against)) != NULL;
+    if (o->data == NULL)
+        return true;
+    *images = load_real(j, made);
+    return *images != NULL && features_fit(&j->network, *images, o->data);
+}
+
+/* The images to judge, those of a model being made once all else is known to fit. */
+static bool find_images(job *j, ito_tensor **made, ito_tensor **real)
+{
+    const eval_options *o = &j->o;
+    if (o->model != NULL && !prepare_model(j))
+        return false;
+    if (o->images != NULL)
+        *made = image_npy_load(o->images, ANY_FINITE);
+    if ((o->images != NULL && *made == NULL) || !find_real(j, *made, real))
+        return false;
+    if (o->images != NULL)
+        return features_fit(&j->network, *made, o->images);
+    if (o->features != NULL)
+        return (j->made = load_features(j, o->features)) != NULL;
+    const ito_tensor *other = *real != NULL ? *real : j->real;
+    if (!enough_images(j, other != NULL ? ito_size(other, 0) : INT64_MAX))
+        return false;
+    if (o->class == NULL && inference_class(&j->net) != NULL)
+        fprintf(stderr, "ito-ddpm eval: the network has classes: images of each, as --class all\n");
+    *made = sample_all(j);
+    return *made != NULL;
+}
+
+static bool save(const char *path, const ito_tensor *features)
+{
+    return path == NULL || ito_npy_save(path, features) == ITO_OK;
 }
 
 static bool find_features(job *j)
 {
     const eval_options *o = &j->o;
-    if (o->features != NULL) {
-        j->made = ito_npy_load(o->features);
-        j->real = j->made != NULL ? ito_npy_load(o->against) : NULL;
-        return j->real != NULL;
-    }
-    if (o->model != NULL && !prepare_model(j))
+    ito_tensor *made = NULL, *real = NULL;
+    if ((needs_network(o) && !features_open(&j->network, o->inception)) ||
+        !find_images(j, &made, &real))
         return false;
-    ito_tensor *real = load_real(j);
-    if (real == NULL || !fits(real, o->data) || (o->model != NULL && !enough_images(o, real)))
+    if (made != NULL)
+        j->made = features_of(&j->network, made, o->metrics.score ? &j->logits : NULL);
+    if (j->made == NULL || !save(o->save_features, j->made))
         return false;
-    ito_tensor *made = o->model != NULL ? sample_all(j) : image_npy_load(o->images, ANY_FINITE);
-    if (made == NULL || (o->images != NULL && !fits(made, o->images)))
-        return false;
-    ito_classifier *c = ito_classifier_fashion_mnist();
-    bool good = c != NULL &&
-                ito_classifier_run(c, made, &j->made, o->score ? &j->logits : NULL) == ITO_OK &&
-                ito_classifier_run(c, real, &j->real, NULL) == ITO_OK;
-    if (c != NULL)
-        ito_module_free(&c->base);
-    return good;
-}
-
-static bool compute(job *j)
-{
-    const eval_options *o = &j->o;
-    if (o->frechet) {
-        j->frechet = ito_frechet_distance(j->real, j->made);
-        if (isnan(j->frechet))
-            return false;
-    }
-    if (o->score && ito_classifier_score(j->logits, &j->score) != ITO_OK)
-        return false;
-    if (!o->precision_recall)
+    if (real == NULL || (!metrics_compare(&o->metrics) && o->save_against == NULL))
         return true;
-    ito_tensor *real = j->real;
-    if (ito_ndim(real) == 2 && ito_ndim(j->made) == 2 && ito_size(real, 0) > ito_size(j->made, 0))
-        real = ito_narrow(real, 0, 0, ito_size(j->made, 0));
-    return ito_precision_recall(real, j->made, &j->manifold, .k = 3) == ITO_OK;
+    j->real = features_of(&j->network, real, NULL);
+    return j->real != NULL && save(o->save_against, j->real);
 }
 
 /* ---- results ---- */
 
+/* What was compared, and how; NULL with an error recorded. */
 static cJSON *describe(const job *j)
 {
     const eval_options *o = &j->o;
@@ -323,19 +389,17 @@ static cJSON *describe(const job *j)
         result_text(root, "class", inference_class(&j->net));
     }
     result_number(root, "images", (double)ito_size(j->made, 0));
-    result_number(root, "real_images", (double)ito_size(j->real, 0));
+    if (j->real != NULL)
+        result_number(root, "real_images", (double)ito_size(j->real, 0));
     result_number(root, "width", (double)ito_size(j->made, 1));
-    if (o->frechet)
-        result_number(root, "frechet", j->frechet);
-    if (o->precision_recall) {
-        result_number(root, "precision", j->manifold.precision);
-        result_number(root, "recall", j->manifold.recall);
-    }
-    if (o->score) {
-        result_number(root, "score", j->score.mean);
-        result_number(root, "score_deviation", j->score.deviation);
-    }
-    return root;
+    if (needs_network(o))
+        result_text(root, "features", features_name(&j->network));
+    if (o->inception != NULL)
+        result_number(root, "features_per_second", (double)j->network.images / j->network.seconds);
+    if (metrics_describe(&o->metrics, j->real, j->made, j->logits, root))
+        return root;
+    cJSON_Delete(root);
+    return NULL;
 }
 
 static int run_bound(const eval_options *o)
@@ -366,9 +430,10 @@ int command_eval(int argc, char **argv)
     if (j.o.bits_per_dim)
         return run_bound(&j.o);
     ito_scope_begin();
-    bool good = find_features(&j) && compute(&j);
-    int code =
-        good ? results_print("eval", describe(&j), started, j.o.json) : options_report("eval");
+    cJSON *results = find_features(&j) ? describe(&j) : NULL;
+    int code = results != NULL ? results_print("eval", results, started, j.o.json)
+                               : options_report("eval");
+    features_close(&j.network);
     inference_close(&j.net);
     ito_scope_end();
     return code;

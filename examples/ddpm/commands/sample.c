@@ -8,6 +8,7 @@
 
 #include <ito/ito.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct sample_options {
     const char *model, *out, *npy, *weights, *variance, *precision, *trajectory, *frames, *class,
@@ -50,11 +51,11 @@ static const option_row rows[] = {
 
     GROUP_ROW("How"),
     SAMPLER_ROW(sampling.sampler, "Ancestral sampling, or a faster sampler with fewer steps"),
-    INT_ROW(
-        "steps", sampling.steps, "N", 1, 1e6, NULL,
-        "Steps taken, at most those of the diffusion (ddpm 250, others 50; without --model 25)"),
+    INT_ROW("steps", sampling.steps, "N", 1, 1e6, NULL,
+            "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50; "
+            "without --model 25)"),
     KIND_ROW("spacing", sampling.spacing, "spacing", NULL,
-             "Which steps those are (the sampler's own; see below)"),
+             "Which steps those are (those of the run; the sampler's own, see below)"),
     FLAG_ROW("end-at-first", sampling.end_at_first,
              "End at the first noise level, not at none: solvers keep their order"),
     ETA_ROW(sampling.eta),
@@ -135,6 +136,8 @@ static void parse(sample_options *o, int argc, char **argv)
         options_refuse_given(&c, "columns", "it needs an --out or --frames that has them");
     if (o->sampling.no_clip)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
+    bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
+    sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
     refuse_idle_options(&c, o->sampling.sampler);
     if (o->columns == UNSET_INT)
         o->columns = (int64_t)ceil(sqrt((double)o->sampling.n));

@@ -45,6 +45,8 @@ static bool write_grid(session *s, const char *path)
         s->labelled->labels = classes_in_turn(0, o->sample_count, s->labelled->classes);
     ito_tensor *x = ito_diffusion_sample(
         s->diffusion, s->network, ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
+        .sampler = o->sampler != NULL ? ito_sampler_find(o->sampler) : NULL,
+        .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
         .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
     if (x == NULL)
         return ito_error_code() == ITO_OK;

@@ -17,52 +17,58 @@ typedef struct assignment {
     int64_t *row;     /* [n] of each column, or -1 */
     int64_t *column;  /* [n] of each row, or -1 */
     int64_t *before;  /* [n] the row that a column is reached from */
-    bool *seen;       /* [n] columns whose distance is final */
+    int64_t *order;   /* [n] columns: the open ones, then those whose distance is final */
 } assignment;
 
-/* The nearest column without a row, by Dijkstra's search over reduced costs; *length is how far it
- * is. */
-static int64_t find_free_column(assignment *a, int64_t start, double *length)
+/* Relax the distances of the open columns by row i, which is `length` away: where in the order the
+ * nearest of them is. */
+static int64_t relax(assignment *a, int64_t i, double length, int64_t open)
 {
-    int64_t i = start, nearest = -1;
-    *length = 0.0;
-    for (int64_t j = 0; j < a->n; j++) {
-        a->distance[j] = (double)INFINITY;
-        a->seen[j] = false;
-    }
-    do {
-        nearest = -1;
-        for (int64_t j = 0; j < a->n; j++) {
-            if (a->seen[j])
-                continue;
-            double d = *length + a->cost[i * a->n + j] - a->u[i] - a->v[j];
-            if (d < a->distance[j]) {
-                a->distance[j] = d;
-                a->before[j] = i;
-            }
-            if (nearest < 0 || a->distance[j] < a->distance[nearest])
-                nearest = j;
+    const double *cost = a->cost + i * a->n;
+    double base = length - a->u[i], least = (double)INFINITY;
+    int64_t nearest = 0;
+    for (int64_t k = 0; k < open; k++) {
+        int64_t j = a->order[k];
+        double d = base + cost[j] - a->v[j];
+        if (d < a->distance[j]) {
+            a->distance[j] = d;
+            a->before[j] = i;
         }
-        *length = a->distance[nearest];
-        a->seen[nearest] = true;
-        i = a->row[nearest];
-    } while (i >= 0);
+        if (a->distance[j] < least) {
+            least = a->distance[j];
+            nearest = k;
+        }
+    }
     return nearest;
 }
 
-/* Give row `start` a column, and other rows on the path other ones. */
+/* Give row `start` a column, and other rows on the shortest path to a free one other columns:
+ * Dijkstra's search over reduced costs. */
 static void assign_row(assignment *a, int64_t start)
 {
-    double length;
-    int64_t j = find_free_column(a, start, &length), i;
-    a->u[start] += length;
-    for (int64_t k = 0; k < a->n; k++)
-        if (a->seen[k] && k != j) {
-            a->u[a->row[k]] += length - a->distance[k];
-            a->v[k] -= length - a->distance[k];
-        }
+    int64_t open = a->n, i = start, j;
+    double length = 0.0;
+    for (int64_t k = 0; k < a->n; k++) {
+        a->distance[k] = (double)INFINITY;
+        a->order[k] = k;
+    }
     do {
-        int64_t next = a->column[i = a->before[j]];
+        int64_t nearest = relax(a, i, length, open--);
+        j = a->order[nearest];
+        a->order[nearest] = a->order[open];
+        a->order[open] = j;
+        length = a->distance[j];
+        i = a->row[j];
+    } while (i >= 0);
+    a->u[start] += length;
+    for (int64_t k = open + 1; k < a->n; k++) {
+        int64_t passed = a->order[k];
+        a->u[a->row[passed]] += length - a->distance[passed];
+        a->v[passed] -= length - a->distance[passed];
+    }
+    do {
+        i = a->before[j];
+        int64_t next = a->column[i];
         a->row[j] = i;
         a->column[i] = j;
         j = next;
@@ -94,10 +100,11 @@ static bool check_finite(const double *cost, int64_t n)
 }
 
 /* Rows get their columns one after the other. */
-static void assign_all(const double *cost, double *room, int64_t *indices, bool *seen,
-                       int64_t *column, int64_t n)
+static void assign_all(const double *cost, double *room, int64_t *indices, int64_t *column,
+                       int64_t n)
 {
-    assignment a = {cost, n, room, room + n, room + 2 * n, indices, column, indices + n, seen};
+    assignment a = {cost,    n,      room,        room + n,       room + 2 * n,
+                    indices, column, indices + n, indices + 2 * n};
     for (int64_t k = 0; k < n; k++) {
         a.u[k] = a.v[k] = 0.0;
         a.row[k] = a.column[k] = -1;
@@ -114,9 +121,8 @@ ito_tensor *ito_linear_assignment(const ito_tensor *cost)
     ito_scope_begin();
     ito_tensor *costs = tensor_empty(ito_shape_of(cost), ITO_F64);
     ito_tensor *room = tensor_empty(ITO_SHAPE(3, n), ITO_F64);
-    ito_tensor *indices = tensor_empty(ITO_SHAPE(2, n), ITO_I64);
-    ito_tensor *seen = tensor_empty(ITO_SHAPE(n), ITO_BOOL), *column = NULL;
-    bool good = costs != NULL && room != NULL && indices != NULL && seen != NULL;
+    ito_tensor *indices = tensor_empty(ITO_SHAPE(3, n), ITO_I64), *column = NULL;
+    bool good = costs != NULL && room != NULL && indices != NULL;
     if (good) {
         tensor_copy(costs, cost);
         good = check_finite(tensor_data(costs), n);
@@ -124,8 +130,8 @@ ito_tensor *ito_linear_assignment(const ito_tensor *cost)
     if (good)
         column = tensor_empty(ITO_SHAPE(n), ITO_I64);
     if (column != NULL)
-        assign_all(tensor_data(costs), tensor_data(room), tensor_data(indices), tensor_data(seen),
-                   tensor_data(column), n);
+        assign_all(tensor_data(costs), tensor_data(room), tensor_data(indices), tensor_data(column),
+                   n);
     column = ito_keep(column);
     ito_scope_end();
     return column;

@@ -34,8 +34,7 @@ ITO_API ito_tensor *ito_linear_assignment(const ito_tensor *cost);
  * @param x_0    [N, ...] f32 or f64.
  * @param noise  of x_0's shape and dtype.
  * @return       [N] i64: noise number index[i] goes to example i. Errors as above.
- * Source: Pooladian et al. 2023, arXiv:2304.14772, section 3.2; Tong et al. 2023, arXiv:2302.00482,
- *         section 3.3.3.
+ * Source: Pooladian et al. 2023, arXiv:2304.14772; Tong et al. 2023, arXiv:2302.00482.
  */
 ITO_API ito_tensor *ito_ot_pairing(ito_tensor *x_0, ito_tensor *noise);
 

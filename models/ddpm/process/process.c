@@ -199,6 +199,8 @@ ito_process *ito_process_create_with(const ito_schedule_family *family, ito_proc
         return error_null(ITO_ERR_ARGUMENT,
                           "process: 0 steps mean continuous time, and the schedule %s is in steps",
                           family->name);
+    if (family->uses & ITO_USES_SHIFT && !(o.shift > 0.0 && isfinite(o.shift)))
+        return error_null(ITO_ERR_RANGE, "process: the shift is %g; it must be above 0", o.shift);
     if (family->level != NULL && o.steps == 0)
         return create_continuous(family, &o);
     return create_in_steps(family, &o);

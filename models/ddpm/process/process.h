@@ -44,18 +44,21 @@ typedef struct ito_process_options {
     /** edm: the cleanest and the noisiest level. */
     double sigma_min ITO_DEFAULT(0.002);
     double sigma_max ITO_DEFAULT(80.0);
+    /** flow: the noise is s t / (1 + (s - 1) t): more noise at every time for large images, s being
+     * the square root of how many more pixels they have (Esser et al. 2024, eq. 23). */
+    double shift ITO_DEFAULT(1.0);
     /** Shift and scale sqrt(alpha_bar) so that no signal is left at T - 1 (Lin et al. 2023,
      * arXiv:2305.08891, algorithm 1); eps does not determine x_0 there. */
     bool zero_terminal_snr;
 } ito_process_options;
 #define ITO_DEFAULTS_ito_process_options                                                           \
     .steps = ITO_USUAL_STEPS, .beta_start = 1e-4, .beta_end = 0.02, .sigma_min = 0.002,            \
-    .sigma_max = 80.0
+    .sigma_max = 80.0, .shift = 1.0
 
 /** A family of processes, by one of its functions. */
 typedef struct ito_schedule_family {
     const char *name, *help, *source; /* see choices.h */
-    unsigned uses;                    /* ITO_USES_BETAS, ITO_USES_SIGMAS */
+    unsigned uses;                    /* ITO_USES_BETAS, ITO_USES_SIGMAS, ITO_USES_SHIFT */
     /** In steps: the beta of step t of T, in (0, 1), or 1 at the last one; variance is preserved,
      * signal^2 + noise^2 = 1, as in the paper. */
     double (*beta)(int64_t t, int64_t T, const ito_process_options *options);
@@ -93,9 +96,9 @@ typedef struct ito_process {
  * A process of a family.
  *
  * @return  owned by the caller, freed by ito_process_free. NULL on error: ITO_ERR_RANGE for the
- *          number of steps, for sigmas that do not rise, or for a step at which the signal does not
- *          fall; ITO_ERR_ARGUMENT for a NULL family or one without functions, or for
- *          zero_terminal_snr of a family without betas; ITO_ERR_MEMORY.
+ *          number of steps, for sigmas that do not rise, for a shift that is not above 0, or for a
+ *          step at which the signal does not fall; ITO_ERR_ARGUMENT for a NULL family or one
+ * without functions, or for zero_terminal_snr of a family without betas; ITO_ERR_MEMORY.
  */
 ITO_API ito_process *ito_process_create_with(const ito_schedule_family *family,
                                              ito_process_options options);

@@ -9,8 +9,8 @@ static ito_level straight_level(int64_t t, int64_t T, const ito_process_options 
 
 static ito_level flow_level(double t, const ito_process_options *o)
 {
-    (void)o;
-    return (ito_level){1.0 - t, t};
+    double noise = o->shift * t / (1.0 + (o->shift - 1.0) * t);
+    return (ito_level){1.0 - noise, noise};
 }
 
 /* Time 0 has no noise, so there is nothing to train. */
@@ -32,5 +32,6 @@ const ito_schedule_family ito_schedule_flow = {
     .name = "flow",
     .help = "noise t, signal 1 - t, for t of [0, 1]: flow matching, rectified flow",
     .source = LIPMAN_2022,
+    .uses = ITO_USES_SHIFT,
     .level = flow_level,
     .range = flow_range};

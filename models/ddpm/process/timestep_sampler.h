@@ -28,7 +28,7 @@ typedef struct ito_timestep_sampler ito_timestep_sampler;
 typedef struct ito_timestep_law ito_timestep_law;
 struct ito_timestep_law {
     const char *name, *help, *source; /* see choices.h */
-    unsigned uses;                    /* ITO_NEEDS_STEPS */
+    unsigned uses;                    /* ITO_NEEDS_STEPS, ITO_USES_NORMAL */
     /** In steps: fill in the probability of each of the T steps, up to a common factor. */
     void (*probabilities)(const ito_timestep_sampler *s, double *p);
     /** Or: the time below which a share u of [0, 1) of all times lies; in steps, a step. Weights

@@ -3,6 +3,7 @@
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/presets.h"
+#include "examples/ddpm/recipes.h"
 #include "examples/ddpm/train_options.h"
 
 #include <criterion/criterion.h>
@@ -24,7 +25,7 @@ static train_options defaults(const char *preset, const char *data, const char *
     train_options o = {.preset = preset, .data = data, .variance = variance};
     given[row_of("preset")] = given[row_of("data")] = true;
     given[row_of("variance")] = variance != NULL;
-    train_options_set_defaults(&o, given);
+    train_options_set_defaults(&o, given, NULL);
     return o;
 }
 
@@ -77,6 +78,33 @@ Test(train_options, the_presets_of_the_paper_are_its_recipes)
     train_options small = defaults("small", "npy:x", NULL);
     cr_expect_str_eq(small.schedule, "cosine");
     cr_expect(small.batch == 32 && small.lr == 1e-3 && small.steps == 3500);
+}
+
+/* None is lost on the way, and the preset's come behind. */
+Test(train_options, every_setting_of_a_recipe_is_a_value_that_a_row_takes)
+{
+    int64_t n;
+    const ito_choice *const *recipes = ito_choices("recipe", &n);
+    const option_preset *below = preset_find("cifar10");
+    for (int64_t i = 0; i < n; i++) {
+        const ito_recipe *recipe = ito_recipe_find(recipes[i]->name);
+        const bool given[MAX_OPTIONS] = {false};
+        train_options o = {.preset = "cifar10"};
+        recipe_preset made;
+        const option_preset *preset = recipe_preset_make(&made, recipe, below, &o, given);
+        int settings = 0, all = 0;
+        for (int k = 0; recipe->settings[k].name != NULL; k++) /* LOW,HIGH is one option */
+            settings += strcmp(recipe->settings[k].name, "guidance_lo") != 0;
+        for (; preset->values[all][0] != NULL; all++)
+            cr_expect(
+                option_set(&train_rows[row_of(preset->values[all][0])], &o, preset->values[all][1]),
+                "%s: %s", recipe->name, preset->values[all][0]);
+        int behind = 0;
+        while (below->values[behind][0] != NULL)
+            behind++;
+        cr_expect_eq(all, settings + behind, "%s", recipe->name);
+        cr_expect_str_eq(preset->values[settings][0], below->values[0][0]);
+    }
 }
 
 Test(train_options, what_is_left_open_follows_from_the_rest)

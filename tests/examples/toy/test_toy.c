@@ -84,6 +84,21 @@ Test(toy, ddpm_and_edm_learn_too)
     }
 }
 
+Test(toy, a_recipe_is_its_options_and_numbers)
+{
+#define SHORT "--steps 2 --n 50 --sampling-steps 4 "
+    succeeds(run(SHORT "--out a --recipe edm"));
+    succeeds(run(SHORT "--out b " EDM "--timestep-law lognormal-sigma --spacing karras"));
+    succeeds(run(SHORT "--out c --recipe edm2")); /* another mean and deviation */
+    succeeds(run(SHORT "--out d --recipe edm --timestep-law uniform"));
+    cr_expect(same_file("a/samples.png", "b/samples.png"));
+    cr_expect_not(same_file("a/samples.png", "c/samples.png"));
+    cr_expect_not(same_file("a/samples.png", "d/samples.png"));
+    succeeds(run(SHORT "--recipe iddpm")); /* but for its learned variance */
+    is_usage_error("--recipe p2 --weighting simple",
+                   "diffusion: the weighting simple has no gamma, and 1 was given");
+}
+
 Test(toy, what_cannot_be_is_refused)
 {
     is_usage_error(

@@ -3,6 +3,7 @@
 
 #include "autograd/ode.h"
 #include "models/ddpm/process/timestep_sampler.h"
+#include "models/ddpm/recipe.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "nn/optim.h"
 #include "tests/models/ddpm/ddpm_check.h"
@@ -11,7 +12,7 @@
 
 static const char *const kinds[] = {"schedule", "timestep_law", "prediction", "time_input",
                                     "variance", "weighting",    "objective",  "sampler",
-                                    "spacing",  "optimizer",    "ode_method"};
+                                    "spacing",  "recipe",       "optimizer",  "ode_method"};
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
@@ -48,6 +49,7 @@ FINDER(weighting)
 FINDER(objective)
 FINDER(sampler)
 FINDER(spacing)
+FINDER(recipe)
 FINDER(optimizer)
 FINDER(ode_method)
 
@@ -56,7 +58,7 @@ Test(choices, functions_of_each_kind_find_the_same)
     static const void *(*const find[KINDS])(const char *) = {
         find_schedule, find_timestep_law, find_prediction, find_time_input,
         find_variance, find_weighting,    find_objective,  find_sampler,
-        find_spacing,  find_optimizer,    find_ode_method,
+        find_spacing,  find_recipe,       find_optimizer,  find_ode_method,
     };
     for (int k = 0; k < KINDS; k++) {
         int64_t n;

@@ -113,6 +113,20 @@ Test(settings, every_field_is_kept)
     cr_assert(isnan(back.sigma_data));
 }
 
+Test(settings, a_shift_is_kept_and_is_1_in_files_without_it)
+{
+    cr_assert_eq(ROUND_TRIP(.schedule = &ito_schedule_flow).shift, 1.0);
+    cr_assert_eq(ROUND_TRIP(.schedule = &ito_schedule_flow, .shift = 3).shift, 3.0);
+    ito_ddpm_settings s = example();
+    s.diffusion.schedule = &ito_schedule_flow;
+    s.diffusion.steps = 0;
+    s.diffusion.shift = 3;
+    char *text = ito_ddpm_settings_format(&s), *shift = strstr(text, "\"shift\"");
+    memcpy(shift, "\"other\"", 7);
+    cr_assert_eq(parsed(text).diffusion.shift, 1.0);
+    free(text);
+}
+
 Test(settings, edm_is_kept)
 {
     ito_diffusion_options back =

@@ -27,6 +27,16 @@ Test(time_input, timestep_is_the_step_or_a_share_of_1000)
     ito_process_free(edm);
 }
 
+Test(time_input, share_is_of_1000_for_any_number_of_steps)
+{
+    ito_process *steps = ito_process_create(&ito_schedule_cosine, .steps = 4000);
+    ito_process *flow = ito_process_create(&ito_schedule_flow);
+    cr_assert_eq(told(&ito_time_input_share, steps, 3000), 750.0);
+    cr_assert_eq(told(&ito_time_input_share, flow, 0.25), 250.0);
+    ito_process_free(steps);
+    ito_process_free(flow);
+}
+
 Test(time_input, t_is_the_time_itself)
 {
     ito_process *steps = ito_process_create(&ito_schedule_linear);
@@ -35,6 +45,16 @@ Test(time_input, t_is_the_time_itself)
     cr_assert_eq(told(&ito_time_input_t, edm, 3.75), 3.75);
     ito_process_free(steps);
     ito_process_free(edm);
+}
+
+Test(time_input, noise_is_the_time_of_flow_after_its_shift)
+{
+    ito_process *flow = ito_process_create(&ito_schedule_flow);
+    ito_process *shifted = ito_process_create(&ito_schedule_flow, .shift = 3);
+    cr_assert_eq(told(&ito_time_input_noise, flow, 0.25), 250.0);
+    cr_assert_eq(told(&ito_time_input_noise, shifted, 0.25), 500.0);
+    ito_process_free(flow);
+    ito_process_free(shifted);
 }
 
 Test(time_input, log_snr_is_the_logarithm_of_alpha_bar_over_its_rest)

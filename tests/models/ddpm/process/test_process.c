@@ -210,6 +210,34 @@ Test(process, zero_terminal_snr_without_betas_is_refused)
                    ITO_ERR_ARGUMENT, "process: zero_terminal_snr changes betas, and flow has none");
 }
 
+/* Resolutions of a shift of 3: at half of the time the data have three parts of noise to one of
+ * signal; the sigma is thrice that of no shift at every time. */
+Test(process, a_shift_of_flow_multiplies_sigma)
+{
+    ito_process *plain = ito_process_create(&ito_schedule_flow);
+    ito_process *shifted = ito_process_create(&ito_schedule_flow, .shift = 3);
+    cr_assert_eq(ito_process_level(shifted, 0.5).noise, 0.75);
+    cr_assert_eq(ito_process_level(shifted, 1).signal, 0.0);
+    for (int i = 1; i < 20; i++) {
+        ito_level a = ito_process_level(plain, i / 20.0), b = ito_process_level(shifted, i / 20.0);
+        cr_assert_eq(b.signal + b.noise, 1.0);
+        cr_assert_float_eq(b.noise / b.signal, 3 * a.noise / a.signal, 1e-12 * b.noise / b.signal);
+    }
+    ito_process_free(plain);
+    ito_process_free(shifted);
+}
+
+Test(process, a_shift_that_is_not_above_0_is_refused)
+{
+    assert_refused(ito_process_create(&ito_schedule_flow, .shift = 0), ITO_ERR_RANGE,
+                   "process: the shift is 0; it must be above 0");
+    assert_refused(ito_process_create(&ito_schedule_flow, .steps = 10, .shift = (double)INFINITY),
+                   ITO_ERR_RANGE, "process: the shift is inf; it must be above 0");
+    ito_process *p = ito_process_create(&ito_schedule_edm, .shift = 0); /* which has none */
+    cr_assert_not_null(p, "%s", ito_error());
+    ito_process_free(p);
+}
+
 Test(process, a_family_that_is_missing_or_has_no_function_is_refused)
 {
     static const ito_schedule_family empty = {.name = "empty"};

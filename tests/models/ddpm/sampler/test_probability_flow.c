@@ -110,6 +110,32 @@ Test(probability_flow, an_example_alone_is_that_example_in_a_batch)
     ito_diffusion_free(d);
 }
 
+/* A network that remembers: what it is asked twice without a beginning it answers otherwise. */
+static int evaluations_since;
+
+static void forget(ito_network *self)
+{
+    (void)self;
+    evaluations_since = 0;
+}
+
+static ito_tensor *remember(ito_network *self, const ito_network_input *in)
+{
+    (void)self;
+    return ito_full_like(in->x, evaluations_since++);
+}
+
+Test(probability_flow, a_network_with_memory_forgets_before_each_evaluation)
+{
+    ito_diffusion *d = flow();
+    ito_network network = {.evaluate = remember, .begin = forget};
+    ito_tensor *noise = ito_ones(ITO_SHAPE(1, 3), ITO_F64);
+    ito_tensor *x = ito_diffusion_sample_ode_from(d, &network, noise);
+    /* a velocity eps - x_0 of 0: x stays; x / signal at t_min = 0.001 */
+    cr_expect_float_eq(ito_item(ito_max(x)), 1 / 0.999, 1e-4);
+    ito_diffusion_free(d);
+}
+
 /* ---- what is refused ---- */
 
 Test(probability_flow, what_it_cannot_sample_is_refused)

@@ -268,8 +268,8 @@ static bool check_method(const ito_ode_method *m, const ito_ode_options *o)
 {
     if (m->stages < 1 || m->stages > ITO_ODE_STAGES || m->order < 1)
         return error_false(ITO_ERR_RANGE,
-                           "ode: %s has %d stages and order %d; a method has 1 to %d and at least "
-                           "1",
+                           "ode: %s has %d stages and order %d; a method has 1 to %d stages and an "
+                           "order of at least 1",
                            m->name, m->stages, m->order, ITO_ODE_STAGES);
     if (o->steps == ITO_ODE_ADAPTIVE && !has_error_estimate(m))
         return error_false(ITO_ERR_ARGUMENT,
@@ -292,10 +292,13 @@ static bool check_call(const solution *s, const ito_tensor *x)
     if (o->steps < 1 && o->steps != ITO_ODE_ADAPTIVE)
         return error_false(ITO_ERR_RANGE, "ode: %" PRId64 " steps; at least 1 is needed", o->steps);
     if (!(o->rtol >= 0.0 && isfinite(o->rtol) && o->atol > 0.0 && isfinite(o->atol)))
-        return error_false(ITO_ERR_RANGE,
-                           "ode: rtol is %g and atol %g; they must be finite, at least 0 and above "
-                           "0",
-                           o->rtol, o->atol);
+        return error_false(
+            ITO_ERR_RANGE,
+            "ode: rtol is %g and atol %g; rtol is at least 0, atol above 0, and both are "
+            "finite",
+            o->rtol, o->atol);
+    if (o->norm != ITO_ODE_RMS && o->norm != ITO_ODE_MAX)
+        return error_false(ITO_ERR_RANGE, "ode: there is no norm %d", (int)o->norm);
     return check_method(s->method, o);
 }
 
@@ -304,6 +307,8 @@ ito_tensor *ito_ode_solve_with(ito_ode_function *f, void *context, ito_tensor *x
 {
     solution s = {.f = f, .context = context, .o = options, .t = t0, .end = t1};
     s.method = options.method == NULL ? &ito_ode_rk45 : options.method;
+    if (options.report != NULL)
+        *options.report = s.report;
     if (x == NULL) {
         error_missing("ode", "x");
         return NULL;

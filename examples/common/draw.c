@@ -18,10 +18,10 @@ ito_tensor *draw_panels(int panels)
 static void dot(ito_tensor *picture, int panel, double x, double y, const double colour[3],
                 double share)
 {
-    int64_t column = (int64_t)floor((x + extent) / (2 * extent) * SIDE);
-    int64_t row = (int64_t)floor((extent - y) / (2 * extent) * SIDE), width = ito_size(picture, 2);
-    if (column < 0 || column >= SIDE || row < 0 || row >= SIDE)
+    double right = (x + extent) / (2 * extent) * SIDE, down = (extent - y) / (2 * extent) * SIDE;
+    if (!(right >= 0 && right < SIDE && down >= 0 && down < SIDE)) /* nor NaN */
         return;
+    int64_t column = (int64_t)right, row = (int64_t)down, width = ito_size(picture, 2);
     uint8_t *pixels = ito_data(picture);
     for (int64_t c = 0; c < 3; c++) {
         uint8_t *p = pixels + (c * SIDE + row) * width + panel * (SIDE + GAP) + column;
@@ -45,21 +45,20 @@ bool draw_points(ito_tensor *picture, int panel, ito_tensor *points)
 {
     static const double blue[3] = {30, 70, 160};
     double *xy = numbers_of(points);
-    if (picture == NULL || xy == NULL)
-        return false;
-    for (int64_t i = 0; i < ito_size(points, 0); i++)
+    bool good = picture != NULL && xy != NULL;
+    for (int64_t i = 0; good && i < ito_size(points, 0); i++)
         for (int k = 0; k < 4; k++) /* a dot of 2x2 pixels */
             dot(picture, panel, xy[2 * i] + (k % 2) * 2 * extent / SIDE,
                 xy[2 * i + 1] + (k / 2) * 2 * extent / SIDE, blue, 0.35);
     free(xy);
-    return true;
+    return good;
 }
 
 static void line(ito_tensor *picture, int panel, const double from[2], const double to[2])
 {
     static const double red[3] = {190, 40, 30};
     double length = hypot(to[0] - from[0], to[1] - from[1]);
-    int n = (int)(length / (2 * extent) * SIDE) + 1;
+    int n = (int)fmin(length / (2 * extent) * SIDE, 1e4) + 1; /* NaN too */
     for (int i = 0; i <= n; i++) {
         double share = (double)i / n;
         dot(picture, panel, from[0] + share * (to[0] - from[0]),

@@ -38,7 +38,7 @@ static char *find_or_say(const char *dir, bool test, const char *part, const cha
     if (path == NULL && strcmp(dir, FASHION_MNIST) == 0)
         ito_error_set(ITO_ERR_IO,
                       "fashion-mnist: it is not in %s; install the Debian package "
-                      "dataset-fashion-mnist, or name the directory that has its files, mnist:DIR",
+                      "dataset-fashion-mnist, or have --data name another place of its files",
                       dir);
     else if (path == NULL)
         ito_error_set(ITO_ERR_IO, "%s/%s-%s-%s-ubyte: there is no such file, nor .gz", dir,

@@ -7,7 +7,7 @@
 #include <inttypes.h>
 #include <math.h>
 
-/* Images between two looks at the clock. */
+/* Images of a step of the progress. */
 enum { OF_CLASSIFIER = 1000, OF_INCEPTION = 16 };
 
 bool features_open(feature_network *f, const char *inception)
@@ -72,10 +72,11 @@ static bool put(ito_tensor *all, int64_t first, ito_tensor *part)
     return part != NULL && ito_copy_(ito_narrow(all, 0, first, ito_size(part, 0)), part) != NULL;
 }
 
-static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, ito_tensor *logits,
-                 progress *p)
+static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, ito_tensor *logits)
 {
     int64_t n = ito_size(images, 0), at_once = f->inception != NULL ? OF_INCEPTION : OF_CLASSIFIER;
+    progress p = {.quiet = false};
+    progress_begin(&p, "features", "images", 0, (n + at_once - 1) / at_once);
     bool good = true;
     for (int64_t first = 0; good && first < n; first += at_once) {
         int64_t count = n - first < at_once ? n - first : at_once;
@@ -85,8 +86,9 @@ static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, i
                    run(f, ito_narrow(images, 0, first, count), logits != NULL ? &some : NULL)) &&
                (logits == NULL || put(logits, first, some));
         ito_scope_end();
-        progress_step(p, first + count, count, (double)NAN);
+        progress_step(&p, first / at_once + 1, count, (double)NAN);
     }
+    progress_end(&p);
     return good;
 }
 
@@ -100,12 +102,9 @@ ito_tensor *features_of(feature_network *f, ito_tensor *images, ito_tensor **log
     if (features == NULL || (logits != NULL && all == NULL))
         return NULL;
     double started = progress_clock();
-    progress p = {.quiet = false};
-    progress_begin(&p, "features", "images", 0, n);
     ito_no_grad_begin();
-    bool good = fill(f, images, features, all, &p);
+    bool good = fill(f, images, features, all);
     ito_no_grad_end();
-    progress_end(&p);
     f->seconds += progress_clock() - started;
     f->images += n;
     if (logits != NULL)

@@ -177,7 +177,7 @@ static ito_tensor *sample(session *s)
     const settings *o = s->o;
     ito_tensor *all = ito_empty(ITO_SHAPE(o->n, 1, SIDE, SIDE), ITO_F32);
     progress bar = {.quiet = false};
-    progress_begin(&bar, "image", "images", 0, o->n);
+    progress_begin(&bar, "batch", "images", 0, (o->n + SAMPLED - 1) / SAMPLED);
     s->guided->scale = o->guidance;
     for (int64_t i = 0; i < o->n; i += SAMPLED) {
         int64_t n = o->n - i < SAMPLED ? o->n - i : SAMPLED;
@@ -191,7 +191,7 @@ static ito_tensor *sample(session *s)
             .seed = (uint64_t)o->seed, .first_image = i);
         ito_copy_(ito_slice(all, 0, i, i + n, 1), x);
         ito_scope_end();
-        progress_step(&bar, i + n, n, (double)NAN);
+        progress_step(&bar, i / SAMPLED + 1, n, (double)NAN);
     }
     progress_end(&bar);
     return ito_error_code() == ITO_OK ? all : NULL;

@@ -42,7 +42,7 @@ static const option_row distillation_rows[] = {
     INT_ROW("ratio", ratio, "K", 2, 500, "8",
             "Steps of the teacher in one of the student; 2 is the paper's, in rounds"),
     INT_ROW("lessons", lessons, "N", 1, 1e7, "24576", "Images that the teacher is asked about"),
-    INT_ROW("steps", steps, "N", 1, 1e7, "6000", "Training steps, of all rounds"),
+    INT_ROW("steps", steps, "N", 1, 1e7, "16000", "Training steps, of all rounds"),
     MACHINE_ROWS,
 };
 
@@ -79,10 +79,10 @@ typedef struct plane_options {
 #define AT(field) offsetof(plane_options, field)
 
 static const option_row plane_rows[] = {
-    INT_ROW("steps", steps, "N", 1, 1e7, "6000", "Training steps"),
-    INT_ROW("batch", batch, "N", 4, 1e6, "512", "Points in each"),
+    INT_ROW("steps", steps, "N", 1, 1e7, "4000", "Training steps"),
+    INT_ROW("batch", batch, "N", 4, 1e6, "1024", "Points in each"),
     INT_ROW("width", width, "N", 1, 8192, "128", "Of the network's hidden layers"),
-    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.002", "Learning rate, falling to 0 along a cosine"),
+    REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.005", "Learning rate, falling to 0 along a cosine"),
     INT_ROW("n", n, "N", 2, 1e6, "4000", "Points drawn"),
     TEXT_ROW("out", out, "FILE.png", NULL, "A picture: data, one step of Euler, one step, two"),
     SEED_ROW,

@@ -35,7 +35,7 @@ ito_tensor *mean_flow_loss(const mean_velocity *u, ito_tensor *x_0, ito_generato
     ito_tensor *eps = ito_randn(g, ito_shape_of(x_0), ITO_F32), *v = ito_sub(eps, x_0);
     ito_tensor *a = ito_rand(g, one, ITO_F32), *b = ito_rand(g, one, ITO_F32);
     ito_tensor *t = ito_maximum(a, b), *r = ito_minimum(a, b);
-    ito_tensor *equal = ito_lt(ito_rand(g, one, ITO_F32), ito_scalar(0.5, ITO_F32));
+    ito_tensor *equal = ito_lt(ito_rand(g, one, ITO_F32), ito_scalar(0.75, ITO_F32));
     ito_tensor *x_t = ito_add(x_0, ito_mul(t, v));
     return ito_mean(mean_flow_losses(u, x_t, t, ito_where(equal, t, r), v, 0.0));
 }

@@ -17,9 +17,9 @@ ito_tensor *mean_flow_target(const mean_velocity *u, ito_tensor *x, ito_tensor *
 ito_tensor *mean_flow_losses(const mean_velocity *u, ito_tensor *x, ito_tensor *t, ito_tensor *r,
                              ito_tensor *v, double power);
 
-/* The mean loss of points x_0 [N, 2]: t and r are uniform, equal in half of the batch; v is eps -
- * x_0. power is 0, not the paper's 1: in the plane |u - target| varies much from example to
- * example, and the weight would pull u off the mean. */
+/* The mean loss of points x_0 [N, 2]: t and r are uniform, equal in three quarters of the batch; v
+ * is eps - x_0. power is 0, not the paper's 1: in the plane |u - target| varies much from example
+ * to example, and the weight would pull u off the mean. */
 ito_tensor *mean_flow_loss(const mean_velocity *u, ito_tensor *x_0, ito_generator *g);
 
 #endif

@@ -133,6 +133,8 @@ ito_status ito_recipe_read(const ito_recipe *recipe, ito_recipe_values *out)
 {
     if (recipe == NULL)
         return error_missing("recipe", "the recipe");
+    if (recipe->settings == NULL)
+        return error_missing("recipe", "the list of settings");
     ito_recipe_values values = {.diffusion = ITO_OPTIONS(ito_diffusion_options),
                                 .timestep_law = ito_timestep_law_uniform,
                                 .sampling = ITO_OPTIONS(ito_sample_options),

@@ -63,8 +63,9 @@ typedef struct ito_recipe_values {
  * The values of a recipe, which may be a user's own. Its settings may be
  *     schedule, steps, beta_start, beta_end, sigma_min, sigma_max, shift, prediction, time_input,
  *     variance, objective, weighting, gamma, k, sigma_data: members of ito_diffusion_options;
- *     timestep_law, and behind it mean, std; uncertainty; sampler, spacing, sampling_steps,
- * guidance; optimizer, lr, beta1, beta2, weight_decay, ema, ema_sigma_rel, dropout, label_dropout.
+ *     timestep_law, and behind it mean, std; uncertainty; sampler, spacing, sampling_steps;
+ *     guidance, guidance_lo, guidance_hi; optimizer, lr, beta1, beta2, weight_decay, ema,
+ *     ema_sigma_rel, dropout, label_dropout.
  *
  * @param out  written on success.
  * @return     ITO_ERR_ARGUMENT for NULL, a setting that there is not, a choice in place of a number

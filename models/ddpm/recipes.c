@@ -158,7 +158,7 @@ const ito_recipe ito_recipe_edm = {.name = "edm",
         CHOOSE(sampler, "heun", "table 2"), CHOOSE(spacing, "karras", "code"),                     \
         NUMBER(sampling_steps, 32, "table 2: 63 evaluations"),                                     \
         CHOOSE(optimizer, "adam", "table 6"), NUMBER(beta1, 0.9, "table 6"),                       \
-        NUMBER(beta2, 0.99, "table 6"), NUMBER(ema_sigma_rel, 0.13, "table 6"),                    \
+        NUMBER(beta2, 0.99, "table 6"), NUMBER(ema_sigma_rel, 0.025, "table 6: with guidance"),    \
         NUMBER(dropout, 0, "table 6")
 
 static const ito_recipe_setting edm2[] = {

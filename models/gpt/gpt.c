@@ -173,7 +173,8 @@ ito_tensor *ito_gpt_forward_with(ito_gpt *gpt, ito_tensor *tokens, ito_gpt_forwa
     int64_t past = o.cache != NULL && o.cache->keys != NULL ? o.cache->length : 0;
     if (tokens->shape[1] > gpt->block_size - past)
         return error_null(ITO_ERR_RANGE,
-                          "gpt: %" PRId64 " tokens after %" PRId64 ", in a block of %" PRId64,
+                          "gpt: %" PRId64 " tokens and %" PRId64
+                          " in the cache do not fit in a block of %" PRId64,
                           tokens->shape[1], past, gpt->block_size);
     ito_scope_begin();
     ito_tensor *x = embed(gpt, tokens, past);

@@ -59,7 +59,8 @@ typedef struct ito_gpt_options {
     bool bias ITO_DEFAULT(true);        /* of linear layers and norms */
     bool tie_weights ITO_DEFAULT(true); /* lm_head is wte (Press, Wolf 2016, arXiv:1608.05859) */
     bool rotary; /* rotary position embedding in place of wpe (Su et al. 2021, arXiv:2104.09864) */
-    ito_tensor *(*activation)(ito_tensor *x); /* of the MLPs; NULL: ito_gelu */
+    /* Of the MLPs; NULL: ito_gelu, nanoGPT's. GPT-2's own is its approximation by tanh. */
+    ito_tensor *(*activation)(ito_tensor *x);
     ito_dtype dtype; /* of the parameters: ITO_F32 (the default) or ITO_F64 */
 } ito_gpt_options;
 #define ITO_DEFAULTS_ito_gpt_options                                                               \

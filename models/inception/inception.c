@@ -75,7 +75,8 @@ static void destroy(ito_module *m)
 ito_inception *ito_inception_create_with(ito_inception_options o)
 {
     if (o.classes < 1)
-        return error_null(ITO_ERR_ARGUMENT, "inception: %" PRId64 " classes", o.classes);
+        return error_null(ITO_ERR_ARGUMENT, "inception: %" PRId64 " classes; there must be some",
+                          o.classes);
     ito_inception *net = ito_module_create(NULL, "", sizeof *net);
     if (net == NULL)
         return NULL;

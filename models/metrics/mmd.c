@@ -6,6 +6,7 @@
 #include "models/metrics/metrics.h"
 #include "tensor/internal.h"
 
+#include <float.h>
 #include <math.h>
 
 #define OP "mmd"
@@ -33,14 +34,15 @@ static double mean_within(const points *p, double gamma, bool unbiased)
 
 static double discrepancy(ito_tensor *real, ito_tensor *made, const ito_mmd_options *o)
 {
-    double gamma = 0.5 / (o->sigma * o->sigma);
+    double gamma = fmin(0.5 / (o->sigma * o->sigma), DBL_MAX); /* times 0 it is 0 */
     points a, b;
     ito_tensor *mean = features_mean(real);
     if (mean == NULL || !points_make(&a, real, mean) || !points_make(&b, made, mean))
         return (double)NAN;
     double xx = mean_within(&a, gamma, o->unbiased), yy = mean_within(&b, gamma, o->unbiased);
     double xy = kernel_sum(&a, &b, gaussian, gamma) / ((double)a.n * (double)b.n);
-    return SCALE * (xx + yy - 2.0 * xy);
+    double d = SCALE * (xx + yy - 2.0 * xy);
+    return !o->unbiased && d < 0.0 ? 0.0 : d; /* NaN stays NaN */
 }
 
 static bool enough(ito_tensor *x, int64_t least)

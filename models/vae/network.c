@@ -167,7 +167,8 @@ ito_status ito_vae_save(const ito_vae *vae, const char *path)
     if (vae == NULL || path == NULL)
         return error_missing("vae_save", vae == NULL ? "vae" : "path");
     const ito_vae_likelihood *known = find_likelihood(vae->likelihood.name);
-    if (vae->image.ndim == 0 || known == NULL || known->log_prob != vae->likelihood.log_prob)
+    if (vae->image.ndim == 0 || known == NULL || known->log_prob != vae->likelihood.log_prob ||
+        known->mean != vae->likelihood.mean)
         return error_status(ITO_ERR_ARGUMENT,
                             "vae_save: a model with networks or a likelihood of your own is saved "
                             "by ito_module_save");

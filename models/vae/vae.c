@@ -137,6 +137,8 @@ ito_tensor *ito_vae_mean(const ito_vae *vae, ito_tensor *output)
 {
     if (vae == NULL || output == NULL || !check_likelihood(vae))
         return NULL;
+    if (vae->likelihood.mean == NULL)
+        return error_null(ITO_ERR_ARGUMENT, "vae: the likelihood has no mean");
     return vae->likelihood.mean(&vae->likelihood, output);
 }
 

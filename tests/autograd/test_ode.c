@@ -374,6 +374,14 @@ Test(ode, functions_that_do_not_give_a_slope_are_refused)
     expect_refused(ito_ode_solve(decay, NULL, NULL, 2, 3), ITO_ERR_ARGUMENT, "ode: x is NULL");
 }
 
+Test(ode, a_refused_call_reports_that_nothing_was_done)
+{
+    ito_ode_report r = {7, 7, 7};
+    expect_refused(SOLVE(1, .steps = 0, .report = &r), ITO_ERR_RANGE,
+                   "ode: 0 steps; at least 1 is needed");
+    cr_expect(r.evaluations == 0 && r.steps == 0 && r.rejected == 0);
+}
+
 Test(ode, numbers_out_of_their_range_are_refused)
 {
     static const double nan = (double)NAN, inf = (double)INFINITY;
@@ -382,18 +390,24 @@ Test(ode, numbers_out_of_their_range_are_refused)
     expect_refused(SOLVE(inf, .rtol = 0), ITO_ERR_RANGE,
                    "ode: from t = 0 to inf; both must be finite");
     expect_refused(SOLVE(1, .steps = 0), ITO_ERR_RANGE, "ode: 0 steps; at least 1 is needed");
-    expect_refused(SOLVE(1, .rtol = -1), ITO_ERR_RANGE,
-                   "ode: rtol is -1 and atol 1e-05; they must be finite, at least 0 and above 0");
-    expect_refused(SOLVE(1, .atol = 0), ITO_ERR_RANGE,
-                   "ode: rtol is 1e-05 and atol 0; they must be finite, at least 0 and above 0");
-    expect_refused(SOLVE(1, .atol = nan), ITO_ERR_RANGE,
-                   "ode: rtol is 1e-05 and atol nan; they must be finite, at least 0 and above 0");
+    expect_refused(
+        SOLVE(1, .rtol = -1), ITO_ERR_RANGE,
+        "ode: rtol is -1 and atol 1e-05; rtol is at least 0, atol above 0, and both are finite");
+    expect_refused(SOLVE(1, .norm = (ito_ode_norm)2), ITO_ERR_RANGE, "ode: there is no norm 2");
+    expect_refused(
+        SOLVE(1, .atol = 0), ITO_ERR_RANGE,
+        "ode: rtol is 1e-05 and atol 0; rtol is at least 0, atol above 0, and both are finite");
+    expect_refused(
+        SOLVE(1, .atol = nan), ITO_ERR_RANGE,
+        "ode: rtol is 1e-05 and atol nan; rtol is at least 0, atol above 0, and both are finite");
     expect_refused(SOLVE(1, .method = &ito_ode_heun), ITO_ERR_ARGUMENT,
                    "ode: heun does not estimate its error; .steps has to say how many it makes");
     expect_refused(SOLVE(1, .method = &tall), ITO_ERR_RANGE,
-                   "ode: tall has 9 stages and order 1; a method has 1 to 8 and at least 1");
+                   "ode: tall has 9 stages and order 1; a method has 1 to 8 stages and an order of "
+                   "at least 1");
     expect_refused(SOLVE(1, .method = &flat), ITO_ERR_RANGE,
-                   "ode: flat has 1 stages and order 0; a method has 1 to 8 and at least 1");
+                   "ode: flat has 1 stages and order 0; a method has 1 to 8 stages and an order of "
+                   "at least 1");
     expect_refused(ito_ode_solve(decay, NULL, ito_ones(ITO_SHAPE(1), ITO_I64), 0, 1), ITO_ERR_DTYPE,
                    "ode: x is f32 or f64, not i64");
 }

@@ -57,7 +57,7 @@ Test(cli_recipe, a_run_goes_on_to_the_bit_without_the_recipe)
     says("halves/checkpoints/step-4/settings.json", "\"sampler\":\t\"heun\"");
     cr_expect(same_file("whole/checkpoints/step-4/ema.safetensors",
                         "halves/checkpoints/step-4/ema.safetensors"));
-    says("whole/config.json", "\"ema-sigma-rel\":\t0.13");
+    says("whole/config.json", "\"ema-sigma-rel\":\t0.025");
     is_usage_error("train --out whole --resume --recipe edm",
                    "--recipe: it differs from that of the run in whole");
 }

@@ -113,6 +113,9 @@ static ito_status check(const likelihood *l, const ito_tensor *x_0)
     if (o->probes < 0)
         return error_status(ITO_ERR_RANGE,
                             "log_likelihood: %" PRId64 " probes; 0 is the exact trace", o->probes);
+    if (checked_mul(l->K, sizeof *l->probes) < 0)
+        return error_status(ITO_ERR_RANGE, "log_likelihood: %" PRId64 " probes are too many",
+                            o->probes);
     if (!(o->dequantise >= 0.0 && isfinite(o->dequantise)))
         return error_status(ITO_ERR_RANGE,
                             "log_likelihood: dequantise is %g; a spacing is finite and at least 0",

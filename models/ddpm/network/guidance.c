@@ -50,13 +50,16 @@ static ito_tensor *guided_examples(const ito_guidance *g, const ito_network_inpu
     return mask;
 }
 
-/* y, with phi of the way to the deviation of `to` in each example: eq. (15) and (16) of Lin et
- * al. */
+/* y, with phi of the way to the deviation of `to` in each example: eq. (15) and (16) of Lin et al.
+ * What has no deviation stays. */
 static ito_tensor *rescaled(ito_tensor *y, ito_tensor *to, double phi)
 {
     ito_shape each = ITO_SHAPE(y->shape[0], -1);
-    ito_tensor *ratio = ito_div(ito_std(ito_reshape_to(to, each), .dims = ITO_DIMS(1)),
-                                ito_std(ito_reshape_to(y, each), .dims = ITO_DIMS(1)));
+    ito_tensor *own = ito_std(ito_reshape_to(y, each), .dims = ITO_DIMS(1));
+    ito_tensor *ratio = ito_div(ito_std(ito_reshape_to(to, each), .dims = ITO_DIMS(1)), own);
+    if (ratio == NULL)
+        return NULL;
+    ratio = ito_where(ito_gt(own, ito_zeros_like(own)), ratio, ito_ones_like(own));
     ito_tensor *factor = ito_add_scalar(ito_mul_scalar(ratio, phi), 1.0 - phi);
     return ito_mul(y, ito_reshape_to(factor, one_per_example(y)));
 }

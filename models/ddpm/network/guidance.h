@@ -38,8 +38,8 @@ typedef struct ito_guidance_options {
     double sigma_lo;
     double sigma_hi ITO_DEFAULT(INFINITY);
     /** Bring the deviation of each example's guided output back to that of the network's: 0 not at
-     * all, 1 wholly, 0.7 in the paper. Not for examples of one number, which have no deviation
-     * (Lin et al. 2023, arXiv:2305.08891, section 3.4). */
+     * all, 1 wholly, 0.7 in the paper. An output without a deviation, all of whose numbers are
+     * equal, stays as it is (Lin et al. 2023, arXiv:2305.08891, section 3.4). */
     double rescale;
 } ito_guidance_options;
 #define ITO_DEFAULTS_ito_guidance_options .sigma_hi = (double)INFINITY

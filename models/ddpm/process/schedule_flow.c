@@ -9,7 +9,8 @@ static ito_level straight_level(int64_t t, int64_t T, const ito_process_options 
 
 static ito_level flow_level(double t, const ito_process_options *o)
 {
-    double noise = o->shift * t / (1.0 + (o->shift - 1.0) * t);
+    /* In this form the noise is exactly 1 at t = 1, and no rounding takes it beyond. */
+    double noise = o->shift * t / ((1.0 - t) + o->shift * t);
     return (ito_level){1.0 - noise, noise};
 }
 

@@ -259,7 +259,7 @@ Test(few_step, teachers_steps_approach_the_trajectory)
     ito_diffusion *d = diffusion();
     gaussian_network net = gaussian_make(d, 0.0);
     ito_tensor *x_t = points(0.3), *t = times(700, 500, 300);
-    double before = INFINITY;
+    double before = (double)INFINITY;
     for (double step = 160; step >= 20; step /= 2) {
         ito_tensor *r = ito_add_scalar(t, -step);
         ito_tensor *x_r = along(d, x_t, ito_const_data(t), ito_const_data(r));

@@ -120,7 +120,7 @@ Test(recipe, edm2_is_that_of_table_6)
     ito_recipe_values v = read(&ito_recipe_edm2);
     assert_edm(&v, -0.4, 1.0, 32);
     cr_expect(v.beta1 == 0.9 && v.beta2 == 0.99 && v.dropout == 0.0 && v.guidance == 1.4);
-    cr_expect(isnan(v.lr) && isnan(v.ema) && v.ema_sigma_rel == 0.13 && v.uncertainty == 128);
+    cr_expect(isnan(v.lr) && isnan(v.ema) && v.ema_sigma_rel == 0.025 && v.uncertainty == 128);
 }
 
 Test(recipe, edm2_interval_guides_where_kynkaanniemi_et_al_do)
@@ -347,6 +347,8 @@ Test(recipe, a_missing_recipe_is_refused)
     ito_recipe_values v;
     assert_refused_status(ito_recipe_read(NULL, &v), ITO_ERR_ARGUMENT,
                           "recipe: the recipe is NULL");
+    assert_refused_status(ito_recipe_read(&(ito_recipe){.name = "mine"}, &v), ITO_ERR_ARGUMENT,
+                          "recipe: the list of settings is NULL");
 }
 
 Test(recipe, an_unknown_name_is_refused_with_those_there_are)

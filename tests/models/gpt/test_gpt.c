@@ -57,7 +57,7 @@ Test(gpt, a_cache_continues)
             cr_expect_lt(largest_difference(part, ito_narrow(whole, 1, from, count)), 1e-12);
         }
         expect_refused(ito_gpt_forward(gpt, random_tokens(0, 3, 1), .cache = cache), ITO_ERR_RANGE,
-                       "gpt: 1 tokens after 8, in a block of 8");
+                       "gpt: 1 tokens and 8 in the cache do not fit in a block of 8");
         ito_no_grad_end();
         for (int i = 0; i < LAYERS; i++)
             ito_kv_cache_free(&cache[i]);
@@ -195,7 +195,7 @@ Test(gpt, refuses_what_are_no_tokens)
 {
     ito_gpt *gpt = small_gpt(false, 0);
     expect_refused(ito_gpt_forward(gpt, random_tokens(0, 1, BLOCK + 1)), ITO_ERR_RANGE,
-                   "gpt: 9 tokens after 0, in a block of 8");
+                   "gpt: 9 tokens and 0 in the cache do not fit in a block of 8");
     expect_refused(ito_gpt_forward(gpt, ito_zeros(ITO_SHAPE(4), ITO_I64)), ITO_ERR_SHAPE,
                    "gpt: tokens are [N, T], not [4]");
     expect_refused(ito_gpt_forward(gpt, ito_full(ITO_SHAPE(1, 2), VOCABULARY, ITO_I64)),

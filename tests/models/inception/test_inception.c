@@ -303,7 +303,8 @@ Test(inception, refuses_what_are_no_images)
     expect_refused(ito_inception_run(net, NULL), ITO_ERR_ARGUMENT, "inception: images is NULL");
     expect_refused(ito_inception_run(NULL, grey_image(1)), ITO_ERR_ARGUMENT,
                    "inception: net is NULL");
-    expect_refused(ito_inception_create(.classes = 0), ITO_ERR_ARGUMENT, "inception: 0 classes");
+    expect_refused(ito_inception_create(.classes = 0), ITO_ERR_ARGUMENT,
+                   "inception: 0 classes; there must be some");
     ito_module_free(&net->base);
 }
 

@@ -106,6 +106,16 @@ Test(mmd, refuses_what_it_cannot_compare)
     fails(ito_mmd(NULL, x), ITO_ERR_ARGUMENT, "mmd: features is NULL");
 }
 
+/* Rounding would make it so for about a third of them. */
+Test(mmd, of_equal_sets_is_never_below_0)
+{
+    for (int i = 0; i < 50; i++) {
+        ito_tensor *x = randn((uint64_t)i, 30 + i, 5);
+        double d = ito_mmd(x, ito_clone(x), .sigma = 1);
+        cr_expect(d >= 0.0 && d < 1e-9, "%d: %g", i, d);
+    }
+}
+
 Test(mmd, options_mean_what_they_say)
 {
     ito_tensor *a = ito_mul_scalar(randn(1, 20, 4), 10), *b = ito_mul_scalar(randn(2, 20, 4), 10);
@@ -113,6 +123,7 @@ Test(mmd, options_mean_what_they_say)
     cr_expect_neq(ito_mmd(a, b), ito_mmd(a, b, .sigma = 11));
     /* Small against all distances: of the pairs only those with itself are left. */
     cr_expect_float_eq(ito_mmd(a, b, .sigma = 1e-3), 100, 1e-9);
+    cr_expect_eq(ito_mmd(a, ito_clone(a), .sigma = 1e-170), 0); /* whose square is 0 */
     cr_expect_float_eq(ito_mmd(a, b, .sigma = 1e9), 0, 1e-9);
     fails(ito_mmd(a, b, .sigma = 0), ITO_ERR_RANGE, "mmd: sigma is 0, not a positive number");
     fails(ito_mmd(a, b, .sigma = -1), ITO_ERR_RANGE, "mmd: sigma is -1, not a positive number");

@@ -195,6 +195,11 @@ Test(vae_network, saves_what_it_can_restore)
     ito_vae *own = ito_module_create(NULL, "", sizeof *own), *vae = small(false, ITO_F32);
     cr_expect_eq(ito_vae_save(own, path), ITO_ERR_ARGUMENT);
     expect_error(ITO_ERR_ARGUMENT, sentence);
+    ito_vae_likelihood before = vae->likelihood;
+    vae->likelihood.mean = ito_vae_gaussian.mean;
+    cr_expect_eq(ito_vae_save(vae, path), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, sentence);
+    vae->likelihood = before;
     vae->likelihood.name = "mine";
     cr_expect_eq(ito_vae_save(vae, path), ITO_ERR_ARGUMENT);
     expect_error(ITO_ERR_ARGUMENT, sentence);

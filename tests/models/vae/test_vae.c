@@ -319,6 +319,9 @@ Test(vae, refuses_what_does_not_fit)
     expect_refused(ito_vae_elbo(&bare, x, &g), ITO_ERR_ARGUMENT, "vae: the model has no encoder");
     expect_refused(ito_vae_decode(&bare, z), ITO_ERR_ARGUMENT, "vae: the model has no decoder");
     expect_refused(ito_vae_mean(&bare, x), ITO_ERR_ARGUMENT, "vae: the model has no likelihood");
+    bare.likelihood.log_prob = ito_vae_gaussian.log_prob;
+    expect_refused(ito_vae_mean(&bare, x), ITO_ERR_ARGUMENT, "vae: the likelihood has no mean");
+    bare.likelihood.log_prob = NULL;
     expect_refused(ito_vae_log_likelihood(&bare, x, x), ITO_ERR_ARGUMENT,
                    "vae: the model has no likelihood");
     expect_refused(ito_vae_log_likelihood(vae, z, x), ITO_ERR_SHAPE,

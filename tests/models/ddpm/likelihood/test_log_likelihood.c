@@ -295,6 +295,8 @@ Test(log_likelihood, numbers_out_of_their_range_are_refused)
     ito_tensor *x = correlated_points(1);
     refused_with(x, OPTIONS(.probes = -1), ITO_ERR_RANGE,
                  "log_likelihood: -1 probes; 0 is the exact trace");
+    refused_with(x, OPTIONS(.probes = INT64_C(1) << 61), ITO_ERR_RANGE,
+                 "log_likelihood: 2305843009213693952 probes are too many");
     refused_with(x, OPTIONS(.dequantise = -1), ITO_ERR_RANGE,
                  "log_likelihood: dequantise is -1; a spacing is finite and at least 0");
     refused_with(x, OPTIONS(.scale = 0), ITO_ERR_RANGE,

@@ -264,6 +264,26 @@ Test(guidance, rescaling_brings_the_deviation_of_each_example_back)
     ito_diffusion_free(d);
 }
 
+/* Those of one number, and those whose numbers are all the same. */
+Test(guidance, examples_without_a_deviation_are_not_rescaled)
+{
+    ito_diffusion *d = ito_diffusion_create();
+    ito_network network = network_of(x_or_square, NULL);
+    ito_guidance *g = ito_guidance_create(d, &network, 3.0, .rescale = 0.7);
+    for (int width = 1; width <= 4; width += 3) {
+        ito_tensor *x = ito_full(ITO_SHAPE(2, width), 0.5, ITO_F64),
+                   *t = ito_zeros(ITO_SHAPE(2), ITO_F64);
+        ito_network_input in = {
+            .x = x, .t = t, .x_t = x, .time = t, .labels = labels_of(2, (const int64_t[]){0, 0})};
+        ito_tensor *y = ito_network_evaluate(&g->base, &in);
+        cr_assert_not_null(y, "%s", ito_error());
+        for (int i = 0; i < 2 * width; i++)
+            cr_expect_eq(((const double *)ito_const_data(y))[i], 3.0 * 0.5 - 2.0 * 0.25);
+    }
+    ito_network_free(&g->base);
+    ito_diffusion_free(d);
+}
+
 /* ---- autoguidance ---- */
 
 static ito_diffusion *two_headed(void)

@@ -227,6 +227,19 @@ Test(process, a_shift_of_flow_multiplies_sigma)
     ito_process_free(shifted);
 }
 
+/* As s t / (1 + (s - 1) t) the noise would pass 1 where the divisor rounds to less than s. */
+Test(process, a_shift_of_flow_ends_in_noise_alone)
+{
+    for (int i = 1; i <= 100; i++) {
+        ito_process *p = ito_process_create(&ito_schedule_flow, .shift = 0.1 * i);
+        cr_assert_not_null(p, "%s", ito_error());
+        ito_level end = ito_process_level(p, 1);
+        cr_expect(end.signal == 0.0 && end.noise == 1.0, "shift %g: signal %g, noise %g", 0.1 * i,
+                  end.signal, end.noise);
+        ito_process_free(p);
+    }
+}
+
 Test(process, a_shift_that_is_not_above_0_is_refused)
 {
     assert_refused(ito_process_create(&ito_schedule_flow, .shift = 0), ITO_ERR_RANGE,

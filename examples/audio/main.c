@@ -20,12 +20,12 @@ typedef struct audio_options {
 #define AT(field) offsetof(audio_options, field)
 
 static const option_row rows[] = {
-    INT_ROW("steps", steps, "N", 1, 1e7, "300", "Training steps"),
-    INT_ROW("batch", batch, "N", 1, 1e6, "32", "Tones in each"),
+    INT_ROW("steps", steps, "N", 1, 1e7, "1500", "Training steps"),
+    INT_ROW("batch", batch, "N", 1, 1e6, "16", "Tones in each"),
     INT_ROW("width", width, "N", 8, 8192, "96", "Channels of the network, a multiple of 8"),
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.002", "Learning rate, falling to 0 along a cosine"),
-    INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "15", "Steps from noise to a tone"),
-    INT_ROW("n", n, "N", 32, 4096, "128", "Tones that are made and judged"),
+    INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "25", "Steps from noise to a tone"),
+    INT_ROW("n", n, "N", 32, 4096, "256", "Tones that are made and judged"),
     TEXT_ROW("out", out, "DIR", "audio", "Where data.wav, samples.wav and spectra.png go"),
     SEED_ROW,
     THREADS_ROW,

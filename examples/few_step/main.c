@@ -27,6 +27,11 @@
         TEXT_ROW("out", out, "FILE", "student.safetensors",                                        \
                  "Where the student goes, for ito-ddpm sample --model"),                           \
         GROUP_ROW("How"),                                                                          \
+        REAL_ROW("guidance", guidance, "W", 0, 1000, "2",                                          \
+                 "Of the teacher, towards the class; 1 as trained"),                               \
+        REAL_ROW("sigma-lo", sigma_lo, "X", 0, 1e6, "0.28",                                        \
+                 "guidance: only where noise / signal is above it"),                               \
+        REAL_ROW("sigma-hi", sigma_hi, "X", ABOVE_0, 1e6, "2.9", "and at most this"),              \
         INT_ROW("grid", grid, "N", 2, 1000, "16", "Steps of ddim that the teacher takes"),         \
         INT_ROW("batch", batch, "N", 1, 1e6, "48", "Images in each training step"),                \
         REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.001",                                            \

@@ -56,7 +56,7 @@ static bool check(const pupil *p)
     return false;
 }
 
-static bool load(const pupil *p, labelled *out)
+static bool load(const pupil *p, labelled *out, double guidance)
 {
     out->unet = ito_unet_create(&p->settings.model, NULL);
     if (out->unet == NULL || ito_module_load_file(&out->unet->base, p->file) != ITO_OK ||
@@ -67,7 +67,11 @@ static bool load(const pupil *p, labelled *out)
     out->network = &out->unet->network;
     if (p->settings.model.classes == 0)
         return true;
-    out->condition = ito_class_condition_create(out->network, p->settings.model.classes);
+    out->guided = ito_guidance_create(p->diffusion, out->network, guidance,
+                                      .sigma_lo = p->o->sigma_lo, .sigma_hi = p->o->sigma_hi);
+    if (out->guided == NULL)
+        return false;
+    out->condition = ito_class_condition_create(&out->guided->base, p->settings.model.classes);
     out->network = out->condition != NULL ? &out->condition->base : NULL;
     return out->network != NULL;
 }
@@ -91,13 +95,14 @@ bool pupil_open(pupil *p, const few_step_options *o)
     p->diffusion = ito_diffusion_create_with(p->settings.diffusion);
     p->images = p->diffusion != NULL ? idx_directory_images(o->data, false) : NULL;
     p->labels = p->images != NULL ? idx_directory_labels(o->data, false, p->images) : NULL;
-    return p->labels != NULL && check(p) && load(p, &p->teacher) && load(p, &p->student) &&
-           pupil_set_grid(p, o->grid);
+    return p->labels != NULL && check(p) && load(p, &p->teacher, o->guidance) &&
+           load(p, &p->student, 1.0) && pupil_set_grid(p, o->grid);
 }
 
 static void unload(labelled *m)
 {
     ito_network_free(m->condition != NULL ? &m->condition->base : NULL);
+    ito_network_free(m->guided != NULL ? &m->guided->base : NULL);
     if (m->unet != NULL)
         ito_module_free(&m->unet->base);
 }
@@ -205,6 +210,8 @@ bool pupil_graduate(pupil *p)
         for (int64_t i = 0; good && i < to->n; i++)
             good = ito_copy_(to->tensors[i], from->tensors[i]) != NULL;
     }
+    if (p->teacher.guided != NULL)
+        p->teacher.guided->scale = 1.0; /* it has learned that */
     ito_named_tensors_free(to);
     ito_named_tensors_free(from);
     return good;

@@ -9,17 +9,18 @@
 typedef struct few_step_options {
     const char *teacher, *data, *out, *pairs, *precision;
     int64_t steps, batch, grid, ratio, lessons, seed, threads;
-    double lr, ema;
+    double lr, ema, guidance, sigma_lo, sigma_hi;
 } few_step_options;
 
 /* The teacher that comes with the program: that of ito-ddpm. */
 #define BUILT_IN "fashion-mnist"
 
-/* A network with labels around it, if it takes any. */
+/* A network with guidance and labels around it, if it takes any. */
 typedef struct labelled {
     ito_unet *unet;
+    ito_guidance *guided;
     ito_class_condition *condition;
-    ito_network *network; /* the outer one of these two */
+    ito_network *network; /* the outer one of these */
 } labelled;
 
 typedef struct pupil {
@@ -49,7 +50,7 @@ ito_tensor *pupil_set_labels(pupil *p, ito_tensor *labels, ito_generator *g);
 typedef ito_tensor *pupil_losses(pupil *p, const ito_batch *b, int64_t step);
 /* Train the student, and leave it with the averages of its weights. */
 bool pupil_train(pupil *p, const ito_dataset *data, pupil_losses *losses, int64_t steps);
-/* The teacher becomes what the student is. */
+/* The teacher becomes what the student is, without guidance. */
 bool pupil_graduate(pupil *p);
 
 /* Write the student with the settings of its teacher, for ito-ddpm sample and eval. */

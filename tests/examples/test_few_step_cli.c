@@ -152,6 +152,23 @@ Test(cli_few_step, a_network_that_cannot_be_a_teacher_is_refused)
                "single step has not");
 }
 
+/* Where noise / signal is in the interval, and nowhere else. */
+Test(cli_few_step, a_student_learns_the_guidance_of_its_teacher)
+{
+    write_set(28);
+    program = "ito-few-step";
+    const char *how =
+        "distillation --data . --batch 2 --lessons 4 --steps 2 --precision f32 --grid 4 "
+        "--ratio 2";
+    succeeds(run("%s --guidance 1 --out a.safetensors", how));
+    succeeds(run("%s --guidance 3 --out b.safetensors", how));
+    succeeds(run("%s --guidance 3 --sigma-lo 1e5 --sigma-hi 1e6 --out c.safetensors", how));
+    cr_expect(!same_file("a.safetensors", "b.safetensors"));
+    cr_expect(same_file("a.safetensors", "c.safetensors"));
+    fails_with(run("distillation --data . --sigma-lo 3 --sigma-hi 1"),
+               "guidance: sigma_lo 3 and sigma_hi 1; they rise, from 0 or more");
+}
+
 Test(cli_few_step, what_else_is_wrong_is_said)
 {
     program = "ito-few-step";

@@ -14,7 +14,7 @@ const ito_spacing *ito_sampler_spacing(const ito_sampler *sampler, const ito_pro
 {
     if (p != NULL && p->family != NULL && (p->family->uses & ITO_USES_SIGMAS))
         return &ito_spacing_karras;
-    return sampler->spacing != NULL ? sampler->spacing : &ito_spacing_linspace;
+    return sampler != NULL && sampler->spacing != NULL ? sampler->spacing : &ito_spacing_linspace;
 }
 
 /* ---- equal steps in t ---- */

@@ -316,9 +316,12 @@ Test(few_step, a_student_that_graduates_is_the_teacher)
     cr_assert_eq(ito_module_checksum(&p.student.unet->base, &student), ITO_OK);
     cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &other), ITO_OK);
     cr_expect_neq(student, other);
+    ito_guidance guided = {.scale = 2.0};
+    p.teacher.guided = &guided;
     cr_assert(pupil_graduate(&p), "%s", ito_error());
     cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &teacher), ITO_OK);
     cr_expect_eq(student, teacher);
+    cr_expect_eq(guided.scale, 1.0, "it learned from a guided teacher, and is not guided itself");
     ito_module_free(&p.student.unet->base);
     ito_module_free(&p.teacher.unet->base);
 }

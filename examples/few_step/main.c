@@ -46,8 +46,8 @@ static const option_row distillation_rows[] = {
     IMAGE_ROWS,
     INT_ROW("ratio", ratio, "K", 2, 500, "8",
             "Steps of the teacher in one of the student; 2 is the paper's, in rounds"),
-    INT_ROW("lessons", lessons, "N", 1, 1e7, "24576", "Images that the teacher is asked about"),
-    INT_ROW("steps", steps, "N", 1, 1e7, "16000", "Training steps, of all rounds"),
+    INT_ROW("lessons", lessons, "N", 1, 1e7, "12288", "Images that the teacher is asked about"),
+    INT_ROW("steps", steps, "N", 1, 1e7, "2600", "Training steps, of all rounds"),
     MACHINE_ROWS,
 };
 

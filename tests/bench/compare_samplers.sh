@@ -1,6 +1,6 @@
 #!/bin/sh
 # Compares samplers at equal numbers of evaluations of the network, each with its usual spacing: the Frechet
-# distance and the kernel distance (KID, times 1000) of samples from the training set. Prints two Markdown
+# distance and the kernel distance (KID) of samples from the training set. Prints two Markdown
 # tables of mean (deviation) over the seeds. Figures that are there already are not made again.
 #     compare_samplers.sh DIRECTORY [IMAGES]
 # Environment: ITO_DDPM the program; MODEL a run; DATA its data; SEEDS; EVALUATIONS; SAMPLERS; ARGUMENTS more for
@@ -37,12 +37,10 @@ judge() {
     mv "$4.new" "$4"
 }
 
-# "mean (deviation)" of a number, times a factor, in the files
+# "mean (deviation)" of $key in the files
 summary() {
-    key=$1 factor=$2
-    shift 2
-    sed -n "s/.*\"$key\": *\([-0-9.e]*\).*/\1/p" "$@" | awk -v factor="$factor" '{ x = factor * $1; sum += x; squares += x * x }
-        END { mean = sum / NR; deviation = NR > 1 ? (squares - NR * mean * mean) / (NR - 1) : 0
+    sed -n "s/.*\"$key\": *\([-0-9.e]*\).*/\1/p" "$@" | awk '{ sum += $1; squares += $1 * $1 }
+          END { mean = sum / NR; deviation = NR > 1 ? (squares - NR * mean * mean) / (NR - 1) : 0
               printf "%.2f (%.2f)", mean, sqrt(deviation > 0 ? deviation : 0) }'
 }
 
@@ -58,7 +56,7 @@ table() {
             for seed in $seeds; do
                 [ -e "$out/$sampler-$n-$seed.json" ] && set -- "$@" "$out/$sampler-$n-$seed.json"
             done
-            [ $# -eq 0 ] && printf ' |' || printf ' %s |' "$(summary "$key" "$factor" "$@")"
+            [ $# -eq 0 ] && printf ' |' || printf ' %s |' "$(summary "$@")"
         done
     done
     echo
@@ -73,8 +71,8 @@ for seed in $seeds; do
     done
 done
 echo "Frechet distance of $images images:"
-key=frechet factor=1
+key=frechet
 table
-echo "Kernel distance, times 1000:"
-key=kid factor=1000
+echo "Kernel distance:"
+key=kid
 table

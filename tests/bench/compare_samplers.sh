@@ -20,7 +20,7 @@ mkdir -p "$out"
 steps_of() {
     case $1 in
     heun) echo $((($2 + 1) / 2)) ;;
-    pndm) [ "$2" -ge 14 ] && echo $(($2 - 9)) || true ;;
+    pndm) if [ "$2" -ge 14 ]; then echo $(($2 - 9)); fi ;;
     plms) echo $(($2 - 1)) ;;
     *) echo "$2" ;;
     esac
@@ -46,8 +46,10 @@ summary() {
 
 table() {
     printf '| sampler |'
+    # shellcheck disable=SC2086
     printf ' %s |' $evaluations
     printf '\n| --- |'
+    # shellcheck disable=SC2086
     printf ' --- |%.0s' $evaluations
     for sampler in $samplers; do
         printf '\n| %s |' "$sampler"

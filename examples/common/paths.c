@@ -51,7 +51,7 @@ bool path_ends_with(const char *text, const char *end)
 
 static bool make_one(const char *dir)
 {
-    return mkdir(dir, 0777) == 0 || errno == EEXIST;
+    return mkdir(dir, 0777) == 0 || (errno == EEXIST && path_is_directory(dir));
 }
 
 bool path_make_directory(const char *dir, bool parents)

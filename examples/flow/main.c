@@ -3,11 +3,11 @@
  * Printed are how bent their paths are, how far samples are from data, and how likely data are. */
 #include "examples/common/draw.h"
 #include "examples/common/options.h"
+#include "examples/common/paths.h"
 
 #include <ito/ito.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 typedef struct flow_options {
     const char *data, *out;
@@ -221,7 +221,6 @@ static bool measure_all(flows *f)
             return false;
     printf("%-13s%54.3f%14.3f\n", "other data", distance(others, data), log_density(f->o, data));
     snprintf(file, sizeof file, "%s/flow.png", f->o->out);
-    mkdir(f->o->out, 0777); /* an error shows at the file */
     return ito_png_save(file, ito_cat(ITO_TENSORS(above, below), 1)) == ITO_OK;
 }
 
@@ -237,7 +236,7 @@ int main(int argc, char **argv)
     flows f = {.o = &o};
     f.d = ito_diffusion_create(.schedule = &ito_schedule_flow, .prediction = &ito_prediction_flow,
                                .time_input = &ito_time_input_t);
-    bool good = f.d != NULL && options_set_threads(o.threads);
+    bool good = f.d != NULL && path_make_directory(o.out, true) && options_set_threads(o.threads);
     for (int k = 0; good && k < FLOWS; k++)
         good = train(&f, k);
     ito_no_grad_begin();

@@ -2,6 +2,7 @@
  * and the score at three levels of noise. */
 #include "examples/common/draw.h"
 #include "examples/common/options.h"
+#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/toy/data.h"
 #include "examples/toy/distance.h"
@@ -11,7 +12,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 typedef struct toy_options {
     const char *data, *out, *recipe;
@@ -220,8 +220,8 @@ static bool run(const toy_options *o)
     char samples[4096], score[4096];
     snprintf(samples, sizeof samples, "%s/samples.png", o->out);
     snprintf(score, sizeof score, "%s/score.png", o->out);
-    mkdir(o->out, 0777); /* an error shows at the first file */
-    bool good = options_set_threads(o->threads) && toy_open(&t, o) && train(&t);
+    bool good = path_make_directory(o->out, true) && options_set_threads(o->threads) &&
+                toy_open(&t, o) && train(&t);
     ito_scope_begin();
     good = good && draw_samples(&t, samples) && draw_scores(&t, score);
     ito_scope_end();

@@ -53,6 +53,8 @@ ito_status ito_density_coverage_with(ito_tensor *real, ito_tensor *generated,
                                      ito_density_coverage_options o)
 {
     int64_t k = o.k;
+    if (out == NULL)
+        return error_missing(OP, "the result");
     if (!features_check_pair(OP, real, generated) || !points_neighbours_fit(OP, real, k))
         return ito_error_code();
     if (generated->shape[0] < 1)

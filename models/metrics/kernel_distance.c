@@ -89,6 +89,8 @@ static ito_kernel_distance_result moments(const double *values, int64_t n)
 ito_status ito_kernel_distance_with(ito_tensor *real, ito_tensor *generated,
                                     ito_kernel_distance_result *out, ito_kernel_distance_options o)
 {
+    if (out == NULL)
+        return error_missing(OP, "the result");
     if (!features_check_pair(OP, real, generated) || !check_subsets(real, generated, &o))
         return ito_error_code();
     ito_scope_begin();

@@ -51,6 +51,8 @@ ito_status ito_precision_recall_with(ito_tensor *real, ito_tensor *generated,
                                      ito_precision_recall_options o)
 {
     int64_t k = o.k;
+    if (out == NULL)
+        return error_missing(OP, "the result");
     if (!features_check_pair(OP, real, generated))
         return ito_error_code();
     if (!points_neighbours_fit(OP, real, k) || !points_neighbours_fit(OP, generated, k))

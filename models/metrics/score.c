@@ -52,6 +52,8 @@ ito_status ito_classifier_score_with(ito_tensor *logits, ito_classifier_score_re
                                      ito_classifier_score_options o)
 {
     int64_t splits = o.splits;
+    if (out == NULL)
+        return error_missing(OP, "the result");
     if (!features_check(OP, logits))
         return ito_error_code();
     if (splits < 1 || splits > logits->shape[0])

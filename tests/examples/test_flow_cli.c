@@ -66,6 +66,6 @@ Test(flow_cli, the_other_distribution)
 Test(flow_cli, what_cannot_be_is_refused)
 {
     is_usage_error("--data moons", "ito-flow: --data: \"moons\" is none of gaussians|checkerboard");
-    cr_expect_eq(run(SMALL "--steps 1 --out no/such/directory"), 1);
-    cr_expect_not_null(strstr(complained, "no/such/directory/flow.png"), "%s", complained);
+    /* before the training: this one would take hours */
+    fails_with(run(SMALL "--steps 1000000 --out data.npy"), "data.npy: ");
 }

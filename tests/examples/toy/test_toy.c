@@ -108,6 +108,6 @@ Test(toy, what_cannot_be_is_refused)
     is_usage_error("--sampler nothing", "ito-toy: --sampler: \"nothing\" is none of ddpm|");
     succeeds(run("--help"));
     cr_expect_not_null(strstr(said, "swiss-roll"));
-    cr_expect_eq(run("--steps 1 --n 10 --out no/such/directory"), 1);
-    cr_expect_not_null(strstr(complained, "no/such/directory/samples.png"), "%s", complained);
+    /* before the training: this one would take hours */
+    fails_with(run("--steps 10000000 --out data.npy"), "data.npy: ");
 }

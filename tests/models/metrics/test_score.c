@@ -2,6 +2,7 @@
 #include "autograd/ops.h"
 #include "models/metrics/metrics.h"
 #include "tests/expect.h"
+#include "tests/models/metrics/metrics_check.h"
 
 #include <float.h>
 #include <math.h>
@@ -86,4 +87,19 @@ Test(classifier_score, options_mean_what_they_say)
     cr_expect_eq(ito_classifier_score(logits, &r, .splits = -1), ITO_ERR_RANGE);
     expect_error(ITO_ERR_RANGE,
                  "classifier_score: the number of images, 20, cannot be cut into -1 splits");
+}
+
+/* ---- of all metrics ---- */
+
+Test(metrics, a_result_without_a_place_is_refused)
+{
+    ito_tensor *x = randn(1, 20, 3), *y = randn(2, 20, 3);
+    cr_expect_eq(ito_classifier_score(x, NULL, .splits = 2), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "classifier_score: the result is NULL");
+    cr_expect_eq(ito_kernel_distance(x, y, NULL, .subset_size = 10), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "kernel_distance: the result is NULL");
+    cr_expect_eq(ito_precision_recall(x, y, NULL), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "precision_recall: the result is NULL");
+    cr_expect_eq(ito_density_coverage(x, y, NULL), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "density_coverage: the result is NULL");
 }

@@ -86,5 +86,5 @@ Test(plot, what_cannot_be_drawn_is_said)
                "process: zero_terminal_snr changes betas, and straight has none");
     fails_with(run("plot --out no/where"), "no/where: cannot make the directory: No such file");
     put_file("file", "");
-    fails_with(run("plot --out file"), "file/beta.svg: ");
+    fails_with(run("plot --out file"), "file: cannot make the directory");
 }

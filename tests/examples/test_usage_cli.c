@@ -79,7 +79,7 @@ Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)
 {
     cr_assert_eq(system("mkdir dir"), 0);
     fails_with(run("sample --out dir"), "dir: cannot write it: it is a directory");
-    fails_with(run("sample --frames data.npy"), "data.npy/frames.png: cannot write it");
+    fails_with(run("sample --frames data.npy"), "data.npy: cannot make the directory");
     fails_with(run("sample --npy a --out a"), "a: it cannot be two files at once");
     fails_with(run("sample --npy a --out b --trajectory a"), "a: it cannot be two files at once");
     fails_with(run("export --model fashion-mnist --out dir"), "dir: cannot write it");

@@ -14,10 +14,14 @@ static int64_t now(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-bool profile_on;
+_Atomic bool profile_on;
 int64_t (*profile_clock)(void) = now;
 
+/* Counting may begin and end while other threads are inside frames. Those frames are of an earlier
+ * period, or none was entered: what a thread has open counts only if it is of this period. */
 static _Thread_local profile_frame *innermost;
+static _Thread_local unsigned innermost_period;
+static _Atomic unsigned period;
 /* The thread that loaded the library: only its time that no frame covers is somebody's. */
 static _Thread_local bool at_home;
 static _Atomic int64_t home, away; /* nanoseconds covered by frames, in that thread and in others */
@@ -31,6 +35,9 @@ static _Atomic(profile_row *) first;
 
 void profile_enter(profile_frame *f)
 {
+    if (innermost_period != period)
+        innermost = NULL;
+    innermost_period = period;
     *f = (profile_frame){.outer = innermost,
                          .start = profile_clock(),
                          .in_backward = innermost != NULL && innermost->in_backward};
@@ -63,6 +70,8 @@ static void register_row(profile_row *row)
 
 void profile_leave(profile_frame *f, profile_row *row, int64_t bytes)
 {
+    if (innermost != f || innermost_period != period)
+        return;
     int64_t elapsed = profile_clock() - f->start;
     int64_t own_bytes = bytes > f->inner_bytes ? bytes - f->inner_bytes : 0;
     if (!row->listed)
@@ -125,6 +134,32 @@ void profile_report(FILE *to, bool json)
     else
         fprintf(to, "%-28s %-11s %9s %11.1f %6.1f%%\n%-28s %-11s %9s %11.1f\n", "other", "", "",
                 1e-6 * (double)other, 100.0 * share, "total", "", "", 1e-6 * (double)total);
+}
+
+/* ---- a part of a program ---- */
+
+bool ito_profile_begin(void)
+{
+    if (profile_on)
+        return false;
+    period++;
+    profile_reset();
+    profile_on = true;
+    return true;
+}
+
+char *ito_profile_end(void)
+{
+    char *text = NULL;
+    size_t size = 0;
+    profile_on = false;
+    FILE *to = open_memstream(&text, &size);
+    if (to != NULL)
+        profile_report(to, true);
+    if (to != NULL && fclose(to) == 0)
+        return text;
+    free(text);
+    return error_null(ITO_ERR_MEMORY, "profile: no memory for the report");
 }
 
 /* ---- the environment ---- */

@@ -36,8 +36,8 @@ typedef struct profile_frame {
     bool in_backward;
 } profile_frame;
 
-/* Whether frames count. Not to be changed while a frame is open, which would be counted wrongly. */
-extern bool profile_on;
+/* Whether frames count. Not to be changed while the thread that does it has a frame open. */
+extern _Atomic bool profile_on;
 
 void profile_enter(profile_frame *f);
 /* bytes: of the results that were made. */

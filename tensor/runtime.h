@@ -36,6 +36,18 @@ ITO_API ito_status ito_isa_check(void);
  * of AMD. */
 ITO_API bool ito_multiplies_bf16(void);
 
+/**
+ * Count where the program's time goes, operation by operation, until ito_profile_end: what
+ * ITO_PROFILE in the environment does for a whole program. For steps of a training loop say, which
+ * it does not slow down measurably. Called outside of operations; threads that run some count from
+ * their next one on.
+ * @return  false if this is being counted already, by ITO_PROFILE or another begin.
+ */
+ITO_API bool ito_profile_begin(void);
+/** End it. What was counted, as one JSON object of the form that ITO_PROFILE=json prints; freed with
+ * free(). Only after an ito_profile_begin that was true. NULL and ITO_ERR_MEMORY. */
+ITO_API char *ito_profile_end(void);
+
 /** Bytes of tensor memory in use now. */
 ITO_API int64_t ito_memory_current(void);
 /** The most bytes that were in use at once since ito_memory_reset_peak. */

@@ -255,9 +255,11 @@ static error_t parse_key(int key, char *text, struct argp_state *state)
     }
     if (key != ARGP_KEY_ARG)
         return ARGP_ERR_UNKNOWN;
-    if (c->arguments == NULL || c->argument != NULL)
+    int most = c->arguments == NULL ? 0 : c->most > 0 ? c->most : 1;
+    if (c->count == most)
         options_refuse(c, "\"%s\" is one argument too many", text);
-    c->argument = text;
+    c->all[c->count++] = text;
+    c->argument = c->all[0];
     return 0;
 }
 

@@ -104,7 +104,7 @@ typedef struct option_row {
             "Threads; results do not depend on it (all processors)")
 #define JSON_ROW FLAG_ROW("json", json, "Print one JSON object on stdout at the end")
 
-enum { MAX_OPTIONS = 96 };
+enum { MAX_OPTIONS = 96, MAX_ARGUMENTS = 64 };
 
 /* A named set of values in place of some defaults. */
 typedef struct option_preset {
@@ -121,6 +121,9 @@ typedef struct command_line {
     void *values;
     bool given[MAX_OPTIONS]; /* by row: whether it was given */
     const char *argument;    /* the argument that is not an option, if arguments is set */
+    int most;                /* how many such arguments are taken; 0: one */
+    int count;               /* how many there are: */
+    const char *all[MAX_ARGUMENTS];
 } command_line;
 
 /* ---- command lines ---- */

@@ -100,11 +100,36 @@ static bool grow(run_history *h, int64_t *room)
     return true;
 }
 
-/* Append the columns of the line; false if it is not a line of a log. */
-static bool take_line(run_history *h, const char *line)
+/* Append the loss by time of a line, if it has one; false without memory. The room doubles at each
+ * power of two. */
+static bool take_bins(run_history *h, const cJSON *root)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(root, "loss_by_t");
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != LOG_BINS)
+        return true;
+    if ((h->n_bins & (h->n_bins - 1)) == 0) {
+        size_t room = h->n_bins > 0 ? 2 * (size_t)h->n_bins : 1;
+        log_bins *grown = realloc(h->bins, room * sizeof *grown);
+        if (grown == NULL)
+            return false;
+        h->bins = grown;
+    }
+    log_bins *bins = &h->bins[h->n_bins++];
+    bins->step = (double)step_of(root);
+    for (int i = 0; i < LOG_BINS; i++) {
+        const cJSON *item = cJSON_GetArrayItem(list, i);
+        bins->mean[i] = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
+    }
+    return true;
+}
+
+/* Append the columns of the line; false if it is not a line of a log, or *memory if there is none.
+ */
+static bool take_line(run_history *h, const char *line, bool *memory)
 {
     cJSON *root = cJSON_Parse(line);
     bool good = step_of(root) >= 0;
+    *memory = !good || take_bins(h, root);
     for (int c = 0; good && c < LOG_COLUMNS; c++) {
         const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, names[c]);
         h->column[c][h->n] = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
@@ -142,7 +167,7 @@ static bool read_lines(run_history *h, FILE *f)
     while (memory && (n = getline(&line, &length, f)) > 0) {
         if (h->n == room)
             memory = grow(h, &room);
-        if (!memory || line[n - 1] != '\n' || !take_line(h, line))
+        if (!memory || line[n - 1] != '\n' || !take_line(h, line, &memory))
             break;
     }
     free(line);
@@ -174,5 +199,6 @@ void run_history_free(run_history *h)
     for (int c = 0; c < LOG_COLUMNS; c++)
         free(h->column[c]);
     free(h->smoothed);
+    free(h->bins);
     *h = (run_history){.n = 0};
 }

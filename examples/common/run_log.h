@@ -36,10 +36,20 @@ typedef enum log_column {
     LOG_COLUMNS
 } log_column;
 
+/* Bins of the loss by time; see examples/ddpm/loss_bins.h. */
+enum { LOG_BINS = 10 };
+
+typedef struct log_bins {
+    double step;           /* of the line that has them */
+    double mean[LOG_BINS]; /* NaN for a bin without images */
+} log_bins;
+
 typedef struct run_history {
     int64_t n;
     double *column[LOG_COLUMNS];
     double *smoothed; /* the loss, averaged over the steps before it: half weight at 1 / 40 of n */
+    int64_t n_bins;   /* of the lines that have a loss by time */
+    log_bins *bins;
 } run_history;
 
 /* All lines up to the first that cannot be read; none if there is no file. Freed by

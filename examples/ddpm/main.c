@@ -30,6 +30,8 @@ static const struct {
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"plot", command_plot, "draw noise schedules, and an image on its way to noise"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
+    {"compare", command_compare, "put runs side by side in one page: curves, samples, figures"},
+    {"list", command_list, "list the runs in a directory, with their settings and results"},
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

@@ -8,50 +8,27 @@
 #include "examples/common/paths.h"
 #include "examples/common/run_log.h"
 #include "examples/common/text_file.h"
+#include "examples/ddpm/page.h"
+#include "examples/ddpm/report_parts.h"
 #include "examples/ddpm/run_directory.h"
+#include "examples/ddpm/run_results.h"
+#include "examples/ddpm/run_summary.h"
 #include "examples/ddpm/schedule_plots.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-enum { MOST_GRIDS = 40, MAX_IMAGE = 64 << 20 };
-
-/* ---- style ---- */
-
-static const char style[] =
-    ":root{color-scheme:light dark;--ink:#1f2328;--paper:#fff;--rule:#d8dee4;--card:#f6f8fa;"
-    "--c0:#1f6feb;--c1:#d1242f;--c2:#1a7f37;--c3:#9a6700}"
-    "@media(prefers-color-scheme:dark){:root{--ink:#e6edf3;--paper:#0d1117;--rule:#30363d;"
-    "--card:#161b22;--c0:#58a6ff;--c1:#ff7b72;--c2:#3fb950;--c3:#d29922}}"
-    "body{margin:0 auto;padding:1rem;max-width:64rem;font:16px/1.5 system-ui,sans-serif;"
-    "color:var(--ink);background:var(--paper)}"
-    "h1{font-size:1.4rem;overflow-wrap:anywhere}h2{font-size:1.1rem;margin-top:2rem}"
-    ".figures{display:grid;grid-template-columns:repeat(auto-fit,minmax(8.5rem,1fr));gap:.6rem}"
-    ".figures div{background:var(--card);border-radius:.5rem;padding:.5rem .8rem}"
-    ".figures b{display:block;font-size:1.2rem}"
-    ".charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,26rem),1fr));"
-    "gap:1rem}"
-    ".grids figure{margin:0;display:none}.grids figure:last-of-type{display:block}.grids "
-    "img{width:100%;max-width:36rem;image-rendering:pixelated;display:block}"
-    ".grids input{width:100%;max-width:36rem}"
-    "table{border-collapse:collapse}td{border-bottom:1px solid var(--rule);padding:.15rem .8rem "
-    ".15rem 0;vertical-align:top;overflow-wrap:anywhere}"
-    "pre{background:var(--card);border-radius:.5rem;padding:.8rem;white-space:pre-wrap;"
-    "overflow-wrap:anywhere}pre span{display:inline-block}"
-    /* charts shrink on a narrow page, but their letters should not */
-    "@media(max-width:34rem){.charts .chart{font-size:16px}.charts .chart .title{font-size:17px}}";
+enum { MOST_GRIDS = 40 };
 
 /* ---- figures ---- */
 
 typedef struct run_report {
     const char *dir;
     cJSON *config;
+    ito_diffusion *diffusion; /* NULL: its settings are not known to this program */
     run_history log;
     FILE *out;
 } run_report;
@@ -67,38 +44,37 @@ static double latest(const run_report *r, const double *column)
     return r->log.n > 0 ? column[r->log.n - 1] : (double)NAN;
 }
 
-static void write_figure(FILE *out, const char *label, const char *format, double value)
+/* What eval found, the latest of each. */
+static void write_results(const run_report *r)
 {
-    fprintf(out, "<div>%s<b>", label);
-    if (isfinite(value))
-        fprintf(out, format, value);
-    else
-        fputs("none yet", out);
-    fputs("</b></div>\n", out);
+    cJSON *results = run_results_read(r->dir), *latest = run_results_latest(results);
+    const cJSON *one;
+    cJSON_ArrayForEach(one, latest) page_figure(
+        r->out, one->string, "%.4g", cJSON_GetObjectItemCaseSensitive(one, "value")->valuedouble);
+    cJSON_Delete(results);
+    cJSON_Delete(latest);
 }
 
 static void write_figures(const run_report *r)
 {
     const run_history *h = &r->log;
-    const cJSON *steps = option_of(r, "steps"), *isa;
+    const cJSON *steps = option_of(r, "steps");
     double seconds = latest(r, h->column[LOG_SECONDS]);
     FILE *out = r->out;
     fputs("<div class=\"figures\">\n", out);
     char step[48] = "%.0f";
     if (cJSON_IsNumber(steps))
         snprintf(step, sizeof step, "%%.0f of %.15g", steps->valuedouble);
-    write_figure(out, "step", step, latest(r, h->column[LOG_STEP]));
-    write_figure(out, "loss, smoothed", "%.4g", latest(r, h->smoothed));
-    write_figure(out, "images a second", "%.4g", latest(r, h->column[LOG_IMAGES_PER_SECOND]));
-    write_figure(out, seconds < 7200.0 ? "minutes of training" : "hours of training", "%.1f",
-                 seconds / (seconds < 7200.0 ? 60.0 : 3600.0));
-    write_figure(out, "peak memory, MiB", "%.0f", latest(r, h->column[LOG_PEAK_BYTES]) / 0x1p20);
-    isa = cJSON_GetObjectItemCaseSensitive(r->config, "isa");
-    if (cJSON_IsString(isa)) {
-        fputs("<div>instruction set<b>", out);
-        html_text(out, isa->valuestring);
-        fputs("</b></div>\n", out);
-    }
+    page_figure(out, "step", step, latest(r, h->column[LOG_STEP]));
+    page_figure(out, "loss, smoothed", "%.4g", latest(r, h->smoothed));
+    page_figure(out, "images a second", "%.4g", latest(r, h->column[LOG_IMAGES_PER_SECOND]));
+    page_figure(out, seconds < 7200.0 ? "minutes of training" : "hours of training", "%.1f",
+                seconds / (seconds < 7200.0 ? 60.0 : 3600.0));
+    page_figure(out, "peak memory, MiB", "%.0f", latest(r, h->column[LOG_PEAK_BYTES]) / 0x1p20);
+    const cJSON *isa = cJSON_GetObjectItemCaseSensitive(r->config, "isa");
+    if (cJSON_IsString(isa))
+        page_text_figure(out, "instruction set", isa->valuestring);
+    write_results(r);
     fputs("</div>\n", out);
 }
 
@@ -135,11 +111,17 @@ static void write_loss(FILE *out, const run_history *h, bool alone)
                               .count = 2});
 }
 
+static const ito_process *process_of(const run_report *r)
+{
+    return r->diffusion != NULL ? r->diffusion->process : NULL;
+}
+
 static void write_curves(const run_report *r)
 {
     const run_history *h = &r->log;
     fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", r->out);
     write_loss(r->out, h, false);
+    write_loss_by_time(r->out, h, process_of(r));
     write_curve(r, "Learning rate", h->column[LOG_LR], false, true);
     write_curve(r, "Norm of the gradient", h->column[LOG_GRAD_NORM], true, false);
     write_curve(r, "Images a second", h->column[LOG_IMAGES_PER_SECOND], false, true);
@@ -151,8 +133,8 @@ static void write_curves(const run_report *r)
 
 /* ---- the schedule ---- */
 
-/* Settings that this program does not know omit the charts; the table shows them all. */
-static void write_schedule_of(const run_report *r)
+/* NULL for settings that this program does not know. */
+static ito_diffusion *diffusion_of(const run_report *r)
 {
     ito_ddpm_settings settings;
     ito_diffusion *d = NULL;
@@ -161,90 +143,41 @@ static void write_schedule_of(const run_report *r)
         d = ito_diffusion_create_with(settings.diffusion);
     if (d == NULL)
         ito_error_clear();
-    bool in_steps = d != NULL && d->process->steps > 0; /* the charts are of tables */
-    if (in_steps)
-        fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
-    for (int i = 0; in_steps && i < SCHEDULE_PLOTS; i++)
-        if (!schedule_plot_write(r->out, &schedule_plots[i], (const ito_process *[]){d->process},
+    free(text);
+    return d;
+}
+
+/* The charts are of tables: none in continuous time. */
+static void write_schedule_of(const run_report *r)
+{
+    if (process_of(r) == NULL || process_of(r)->steps == 0)
+        return;
+    fputs("<h2>Noise schedule</h2>\n<div class=\"charts\">\n", r->out);
+    for (int i = 0; i < SCHEDULE_PLOTS; i++)
+        if (!schedule_plot_write(r->out, &schedule_plots[i], (const ito_process *[]){process_of(r)},
                                  NULL, 1, false))
             ito_error_clear();
-    if (in_steps)
-        fputs("</div>\n", r->out);
-    ito_diffusion_free(d);
-    free(text);
+    fputs("</div>\n", r->out);
 }
 
 /* ---- grids of samples ---- */
 
-static int64_t grid_step(const char *name)
-{
-    static const char start[] = "step-";
-    const char *digits = name + sizeof start - 1;
-    if (strncmp(name, start, sizeof start - 1) != 0 || *digits < '0' || *digits > '9')
-        return -1;
-    char *end;
-    errno = 0;
-    long long step = strtoll(digits, &end, 10);
-    return errno == 0 && strcmp(end, ".png") == 0 ? step : -1;
-}
-
-static int by_step(const void *a, const void *b)
-{
-    int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* The steps that have a grid, in order; their number, or 0. Freed with free(). */
-static int64_t list_grids(const char *dir, int64_t **steps)
-{
-    char *path = path_join(dir, "samples");
-    DIR *d = path != NULL ? opendir(path) : NULL;
-    int64_t n = 0, room = 0;
-    *steps = NULL;
-    for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
-        if (grid_step(e->d_name) < 0)
-            continue;
-        if (n == room) {
-            room = room > 0 ? 2 * room : 64;
-            int64_t *grown = realloc(*steps, (size_t)room * sizeof *grown);
-            if (grown == NULL)
-                break;
-            *steps = grown;
-        }
-        (*steps)[n++] = grid_step(e->d_name);
-    }
-    if (d != NULL)
-        closedir(d);
-    free(path);
-    if (n > 0)
-        qsort(*steps, (size_t)n, sizeof **steps, by_step);
-    return n;
-}
-
-/* Write the grid; false if there is none that can be read and is small enough for a page. */
+/* Write the grid; false if there is none that can be read. */
 static bool write_grid(const run_report *r, int64_t step)
 {
-    int64_t size;
-    char *path = run_sample_path(r->dir, step);
-    char *data = path != NULL ? ito_file_read(path, MAX_IMAGE, &size) : NULL;
+    char alt[64], caption[64], *path = run_sample_path(r->dir, step);
+    snprintf(alt, sizeof alt, "samples after step %" PRId64, step);
+    snprintf(caption, sizeof caption, "after step %" PRId64, step);
+    bool good = page_image(r->out, path, alt, caption);
     free(path);
-    if (data == NULL) {
-        ito_error_clear();
-        return false;
-    }
-    fprintf(r->out,
-            "<figure><img alt=\"samples after step %" PRId64 "\" src=\"data:image/png;base64,",
-            step);
-    html_base64(r->out, data, size);
-    fprintf(r->out, "\"><figcaption>after step %" PRId64 "</figcaption></figure>\n", step);
-    free(data);
-    return true;
+    return good;
 }
 
 /* The style sheet shows the last one until the slider is moved. */
 static void write_grids(const run_report *r)
 {
-    int64_t *steps, n = list_grids(r->dir, &steps), wanted = n < MOST_GRIDS ? n : MOST_GRIDS;
+    int64_t *steps, n = run_grids(r->dir, "samples", &steps),
+                    wanted = n < MOST_GRIDS ? n : MOST_GRIDS;
     int64_t shown = 0;
     if (n > 0)
         fputs("<h2>Samples over time</h2>\n<div class=\"grids\">\n", r->out);
@@ -317,30 +250,20 @@ static void write_command(const run_report *r)
 
 static void write_page(run_report *r)
 {
-    char when[64] = "";
-    time_t now = time(NULL);
-    struct tm local;
-    if (localtime_r(&now, &local) != NULL)
-        strftime(when, sizeof when, "%Y-%m-%d %H:%M", &local);
-    fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>",
-          r->out);
-    html_text(r->out, r->dir);
-    fprintf(
-        r->out,
-        "</title>\n<link rel=\"icon\" href=\"data:,\">\n<style>%s\n%s</style>\n</head>\n<body>\n"
-        "<h1>",
-        style, chart_style);
-    html_text(r->out, r->dir);
-    fprintf(r->out, "</h1>\n<p>A training run of ito-ddpm; written %s.</p>\n", when);
+    r->diffusion = diffusion_of(r);
+    page_begin(r->out, r->dir, "A training run of ito-ddpm");
     write_figures(r);
     write_curves(r);
     write_grids(r);
+    write_plain_samples(r->out, r->dir);
+    write_profile(r->out, r->dir);
     write_schedule_of(r);
     write_command(r);
     fputs("<h2>Settings</h2>\n<table>\n", r->out);
     write_rows(r->out, r->config, "");
-    fputs("</table>\n</body>\n</html>\n", r->out);
+    fputs("</table>\n", r->out);
+    page_end(r->out);
+    ito_diffusion_free(r->diffusion);
 }
 
 static void write_loss_alone(run_report *r)

@@ -12,9 +12,7 @@
 
 /* ---- its settings ---- */
 
-/* The options of a run. A missing one has its default, so that runs of earlier versions can be
- * resumed. */
-static bool stored_options(train_options *out, const char *dir, const cJSON *options)
+bool stored_options(train_options *out, const char *dir, const cJSON *options)
 {
     bool found[MAX_OPTIONS] = {false};
     char *source = path_join(dir, "config.json");

@@ -4,6 +4,10 @@
 
 #include "examples/ddpm/session.h"
 
+/* The options of the run in dir, given those of its config.json, which must outlive them. A missing
+ * one has its default, so that runs of earlier versions can be resumed. False with an error
+ * recorded. */
+bool stored_options(train_options *out, const char *dir, const cJSON *options);
 /* Take from the config.json of the run in o->out, given as *config, what the command line does not
  * say. A different value of a setting that cannot change ends the program. False with an error
  * recorded if the run cannot be used. */

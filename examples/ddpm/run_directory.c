@@ -115,11 +115,21 @@ bool run_open(training_run *r, const char *dir)
     return run_begin(r, dir) && take_lock(r);
 }
 
-char *run_sample_path(const char *dir, int64_t step)
+static char *grid_path(const char *dir, const char *samples, int64_t step)
 {
     char name[64];
-    snprintf(name, sizeof name, "samples/step-%" PRId64 ".png", step);
+    snprintf(name, sizeof name, "%s/step-%" PRId64 ".png", samples, step);
     return path_join(dir, name);
+}
+
+char *run_sample_path(const char *dir, int64_t step)
+{
+    return grid_path(dir, "samples", step);
+}
+
+char *run_plain_sample_path(const char *dir, int64_t step)
+{
+    return grid_path(dir, PLAIN_SAMPLES, step);
 }
 
 void run_close(training_run *r)

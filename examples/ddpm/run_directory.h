@@ -27,6 +27,9 @@ bool run_set_config(training_run *r, const char *config);
 cJSON *run_config(const char *dir);
 /* DIR/samples/step-N.png, freed with free(). */
 char *run_sample_path(const char *dir, int64_t step);
+/* The same grid of the plain weights, in a directory of this name. */
+#define PLAIN_SAMPLES "samples-plain"
+char *run_plain_sample_path(const char *dir, int64_t step);
 /* Release everything. Accepts a run that is not open, zeroed with lock = -1. */
 void run_close(training_run *r);
 

@@ -49,7 +49,7 @@ const schedule_plot schedule_plots[SCHEDULE_PLOTS] = {
 bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_process *const *s,
                          const char *const *names, int64_t count, bool alone)
 {
-    chart_series lines[CHART_COLORS];
+    chart_series lines[MOST_SCHEDULES];
     int64_t T = 0, used = 0;
     for (int64_t i = 0; i < count; i++)
         T += s[i]->steps;

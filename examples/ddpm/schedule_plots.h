@@ -14,12 +14,12 @@ typedef struct schedule_plot {
     double (*value)(const ito_process *s, int64_t t);
 } schedule_plot;
 
-enum { SCHEDULE_PLOTS = 5 };
+enum { SCHEDULE_PLOTS = 5, MOST_SCHEDULES = 4 };
 /* beta, alpha_bar, SNR, the posterior's variance, and the weights of the bound's terms. */
 extern const schedule_plot schedule_plots[SCHEDULE_PLOTS];
 
-/* One chart of up to CHART_COLORS schedules; names, for the legend, may be NULL. alone as in a
- * chart. False with an error recorded. */
+/* One chart of up to MOST_SCHEDULES schedules, whose names have room in its legend; names, for the
+ * legend, may be NULL. alone as in a chart. False with an error recorded. */
 bool schedule_plot_write(FILE *out, const schedule_plot *p, const ito_process *const *s,
                          const char *const *names, int64_t count, bool alone);
 

@@ -132,7 +132,8 @@ static bool build(session *s, const ito_ddpm_settings *settings)
                                          .timesteps = s->timesteps,
                                          .uncertainty = s->uncertainty,
                                          .max_norm = s->o.clip,
-                                         .seed = (uint64_t)s->o.seed};
+                                         .seed = (uint64_t)s->o.seed,
+                                         .each = true};
     return s->ema != NULL;
 }
 

@@ -4,7 +4,9 @@
 
 #include "examples/common/events.h"
 #include "examples/common/progress.h"
+#include "examples/ddpm/loss_bins.h"
 #include "examples/ddpm/run_directory.h"
+#include "examples/ddpm/step_profile.h"
 #include "examples/ddpm/train_options.h"
 
 #include <ito/ito.h>
@@ -32,6 +34,8 @@ typedef struct session {
     event_file events; /* for TensorBoard, if requested */
     ito_diffusion_trainer trainer;
     progress progress;
+    step_profile profile;
+    loss_bins bins; /* of the steps since the last line with them */
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
     int failures;   /* in a row */

@@ -36,6 +36,11 @@ ito_tensor *weighted_sum(const ito_process *p, coefficients_of_step *of,
                          const ito_prediction *prediction, ito_tensor *x, ito_tensor *y,
                          const ito_tensor *t);
 
+/* ito_diffusion_loss, and, unless `each` is NULL, the losses [N] that it is the mean of, without
+ * gradients. The loss has the same bits in either case. */
+ito_tensor *diffusion_loss(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
+                           ito_tensor *t, ito_tensor *eps, ito_tensor **each);
+
 /* The target as a sum of x_0 and eps; x_0 as a sum of x_t and the output. */
 coefficients_of_step target_coefficients, x_0_coefficients;
 /* The weight of the squared error of the output. */

@@ -5,6 +5,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/diffusion_internal.h"
 #include "models/ddpm/process/timestep_sampler_internal.h"
 #include "tensor/internal.h"
 
@@ -58,7 +59,7 @@ static void find_culprit(const ito_module *model, ito_tensor *x_0, ito_train_res
                  isfinite(r->loss) ? "the norm of the gradient" : "the output of the network");
 }
 
-/* The time of each example and its loss before weighting, which trainer->timesteps records. */
+/* The time of each example and its loss before weighting; NULL where nobody asks for the losses. */
 typedef struct drawn {
     ito_tensor *t, *losses;
     ito_tensor *plain; /* the loss without the uncertainty; NULL where there is none */
@@ -112,11 +113,13 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
     ito_module_seed(tr->model, for_dropout.seed, for_dropout.stream);
     if (tr->timesteps != NULL)
         return loss_at_drawn(tr, &for_t, x_0, eps, out);
-    ito_tensor *t = uniform_times(tr->diffusion->process, &for_t, x_0->shape[0]);
+    out->t = uniform_times(tr->diffusion->process, &for_t, x_0->shape[0]);
     if (tr->uncertainty == NULL)
-        return ito_diffusion_loss(tr->diffusion, tr->network, x_0, t, eps);
-    ito_tensor *losses = ito_diffusion_losses(tr->diffusion, tr->network, x_0, t, eps);
-    return ito_mean(with_uncertainty(tr, t, losses, NULL, out));
+        return diffusion_loss(tr->diffusion, tr->network, x_0, out->t, eps,
+                              tr->each ? &out->losses : NULL);
+    ito_tensor *losses = ito_diffusion_losses(tr->diffusion, tr->network, x_0, out->t, eps);
+    out->losses = ito_detach(losses);
+    return ito_mean(with_uncertainty(tr, out->t, losses, NULL, out));
 }
 
 /* Clip, update and average, unless the gradient is not finite, which is not an error here. */
@@ -148,17 +151,21 @@ ito_status ito_diffusion_train_step(const ito_diffusion_trainer *tr, ito_tensor 
     } else {
         status = ito_to_data(d.plain != NULL ? d.plain : loss, &r.loss, ITO_F64);
         if (status == ITO_OK && isfinite(r.loss)) {
-            if (d.losses != NULL)
+            if (tr->timesteps != NULL)
                 status = timestep_sampler_check(tr->timesteps, d.t, d.losses);
             if (status == ITO_OK)
                 status = ito_backward(loss);
             if (status == ITO_OK)
                 status = apply(tr, lr, &r);
-            if (status == ITO_OK && r.applied && d.losses != NULL)
+            if (status == ITO_OK && r.applied && tr->timesteps != NULL)
                 status = ito_timestep_sampler_update(tr->timesteps, d.t, d.losses);
         }
         if (status == ITO_OK && !r.applied)
             find_culprit(tr->model, x_0, &r);
+    }
+    if (tr->each) {
+        r.t = ito_keep(d.t);
+        r.losses = ito_keep(d.losses);
     }
     ito_scope_end();
     if (status == ITO_OK)

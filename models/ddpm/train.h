@@ -44,6 +44,7 @@ typedef struct ito_diffusion_trainer {
     ito_uncertainty *uncertainty;    /* a part of the model; NULL: none */
     double max_norm;                 /* of the gradient; 0: no clipping */
     uint64_t seed;
+    bool each; /* also report the time and the loss of each example, which changes no bit */
 } ito_diffusion_trainer;
 
 /** What a training step did. */
@@ -52,6 +53,10 @@ typedef struct ito_train_result {
     double grad_norm;  /* before clipping; NaN if the loss was not finite */
     bool applied;      /* false: a number was not finite, and nothing has changed */
     char culprit[160]; /* what was not finite: "the gradient of conv_in.weight", ... */
+    /* With trainer->each, else NULL; of the caller's scope. */
+    ito_tensor *t;      /* [N] the times that were drawn */
+    ito_tensor *losses; /* [N] the loss of the diffusion at each, without the weights of the law of
+                           times and what an uncertainty makes of it */
 } ito_train_result;
 
 /**

@@ -243,6 +243,89 @@ Test(profile, names_are_made_harmless)
     cr_assert_eq(row("a_b_c_", "forward").calls, 1);
 }
 
+/* ---- a part of a program ---- */
+
+static void run_inner(void)
+{
+    ito_tensor *x = ito_ones(ITO_SHAPE(1), ITO_F64);
+    cr_assert_not_null(ito_custom(&inner, &x, 1, NULL));
+}
+
+/* The milliseconds of the row of this name in a report; -1 without one. */
+static double ms_in(const char *report, const char *name)
+{
+    cJSON *o = cJSON_Parse(report);
+    cr_assert_not_null(o, "%s", report);
+    double ms = -1.0;
+    const cJSON *r;
+    cJSON_ArrayForEach(
+        r, cJSON_GetObjectItem(o, "rows")) if (strcmp(cJSON_GetObjectItem(r, "name")->valuestring,
+                                                      name) == 0) ms =
+        cJSON_GetObjectItem(r, "ms")->valuedouble;
+    cJSON_Delete(o);
+    return ms;
+}
+
+Test(profile, a_part_of_a_program_is_counted)
+{
+    profile_on = false;
+    run_inner();
+    cr_assert(ito_profile_begin());
+    cr_assert(!ito_profile_begin(), "it is under way");
+    clock_ns += 1000000;
+    run_inner();
+    clock_ns += 1000000;
+    char *report = ito_profile_end();
+    cr_assert_not_null(report);
+    cr_expect_float_eq(ms_in(report, "other"), 2.0, 1e-3);
+    cr_expect_eq(ms_in(report, "inner"), 0.0, "5 ns are there, and less than is printed");
+    free(report);
+    cr_expect(!profile_on);
+    run_inner();
+    cr_expect_eq(row("inner", "forward").calls, 1, "neither before it nor after it");
+    cr_assert(ito_profile_begin());
+    report = ito_profile_end();
+    cr_expect_eq(ms_in(report, "inner"), -1.0, "it begins anew");
+    free(report);
+}
+
+/* What another thread has open when counting begins or ends, as an operation that begins or ends it
+ * from inside shows: it is left out, and later frames do not count towards it. */
+static ito_tensor *begin_inside(ito_tensor *const *in, int64_t n, const void *unused)
+{
+    (void)n, (void)unused;
+    cr_assert(ito_profile_begin());
+    run_inner();
+    return ito_clone(in[0]);
+}
+
+static ito_tensor *end_inside(ito_tensor *const *in, int64_t n, const void *unused)
+{
+    (void)n, (void)unused;
+    run_inner();
+    free(ito_profile_end());
+    return ito_clone(in[0]);
+}
+
+Test(profile, frames_that_were_open_before_are_left_out)
+{
+    static const ito_custom_op begins = {.name = "begins", .forward = begin_inside};
+    static const ito_custom_op ends = {.name = "ends", .forward = end_inside};
+    ito_tensor *x = ito_ones(ITO_SHAPE(1), ITO_F64);
+    profile_on = false;
+    cr_assert_not_null(ito_custom(&begins, &x, 1, NULL));
+    cr_expect_eq(row("begins", "forward").calls, 0);
+    cr_expect_eq(row("inner", "forward").calls, 1);
+    cr_assert_not_null(ito_custom(&ends, &x, 1, NULL));
+    cr_expect_eq(row("ends", "forward").calls, 0);
+    cr_expect_eq(row("inner", "forward").calls, 2);
+    cr_assert(ito_profile_begin());
+    run_inner(); /* the frame of `ends` has gone: this one is the outermost */
+    cr_expect_eq(row("inner", "forward").calls, 1);
+    cr_expect_eq(row("inner", "forward").nanoseconds, INNER);
+    free(ito_profile_end());
+}
+
 Test(profile, off_it_counts_nothing)
 {
     profile_on = false;

@@ -1,4 +1,4 @@
-// Appended to a report by report.sh: whatever is wrong with the page becomes a console error.
+// Appended to a report or a comparison by report.sh: whatever is wrong with the page becomes a console error.
 addEventListener('load', () => {
     const wrong = (...words) => console.error('report:', ...words);
     const charts = [...document.querySelectorAll('svg.chart')];
@@ -13,17 +13,27 @@ addEventListener('load', () => {
             if (box.left < frame.left - 1 || box.right > frame.right + 1) wrong(name, 'cuts', text.textContent);
         }
     }
-    if (charts.length != 10) wrong('there are', charts.length, 'charts');
+    const comparison = document.title.includes('side by side');
+    if (charts.length != (comparison ? 3 : 11)) wrong('there are', charts.length, 'charts');
+    const beside = document.querySelectorAll('.beside img').length;
+    if (beside != 2) wrong(beside, 'images are beside each other');
+    for (const bar of document.querySelectorAll('.bar'))
+        if (bar.getBoundingClientRect().height < 5) wrong('a bar of the profile cannot be seen');
+    if (!comparison && document.querySelectorAll('.bar').length < 10) wrong('the profile is not there');
+    for (const mark of document.querySelectorAll('.mark'))
+        if (getComputedStyle(mark).backgroundColor == 'rgba(0, 0, 0, 0)') wrong('a mark has no colour');
 
     const grids = [...document.querySelectorAll('.grids figure')];
     const shown = () => grids.filter(grid => getComputedStyle(grid).display != 'none');
-    if (grids.length < 2 || shown().length != 1) wrong(shown().length, 'of', grids.length, 'grids are shown');
-    const slider = document.querySelector('.grids input');
-    slider.value = 0;
-    slider.dispatchEvent(new Event('input'));
-    if (shown()[0] != grids[0] || shown().length != 1) wrong('the slider does not choose a grid');
-    slider.value = slider.max;
-    slider.dispatchEvent(new Event('input'));
+    if (!comparison) {
+        if (grids.length < 2 || shown().length != 1) wrong(shown().length, 'of', grids.length, 'grids are shown');
+        const slider = document.querySelector('.grids input');
+        slider.value = 0;
+        slider.dispatchEvent(new Event('input'));
+        if (shown()[0] != grids[0] || shown().length != 1) wrong('the slider does not choose a grid');
+        slider.value = slider.max;
+        slider.dispatchEvent(new Event('input'));
+    }
     for (const image of document.images)
         if (!image.complete || image.naturalWidth == 0) wrong('no image', image.alt);
 

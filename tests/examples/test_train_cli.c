@@ -122,7 +122,8 @@ Test(cli_train, info_verifies_and_describes)
     } good[] = {
         {"r", "kind: run"},
         {"r/checkpoints/step-2", "kind: checkpoint"},
-        {"r/checkpoints/step-2/ema.safetensors", "conv_in.weight: f32 [8, 1, 3, 3]"},
+        {"r/checkpoints/step-2/ema.safetensors", "checksums: "},
+        {"r/checkpoints/step-2/ema.safetensors --tensors", "conv_in.weight: f32 [8, 1, 3, 3]"},
         {"data.npy", "shape: [40, 1, 8, 8]"},
     };
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -146,6 +147,138 @@ Test(cli_train, info_verifies_and_describes)
     fails_with(run("info r"), "model.safetensors: ");
 }
 
+static bool says(const char *words)
+{
+    return strstr(said, words) != NULL;
+}
+
+/* Tensors are listed where they are asked for, and in JSON. */
+Test(cli_train, info_lists_tensors_on_request)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    static const char *const paths[] = {"r", "r/checkpoints/step-2",
+                                        "r/checkpoints/step-2/model.safetensors"};
+    for (int i = 0; i < 3; i++) {
+        succeeds(run("info %s", paths[i]));
+        cr_expect(!says("conv_in.weight") && !says("contents"), "%s: %s", paths[i], said);
+        succeeds(run("info %s --tensors", paths[i]));
+        cr_expect(says("conv_in.weight: f32 [8, 1, 3, 3]"), "%s: %s", paths[i], said);
+        succeeds(run("info %s --json", paths[i]));
+        cr_expect(says("\"conv_in.weight\":\"f32 [8, 1, 3, 3]\""), "%s: %s", paths[i], said);
+    }
+}
+
+/* What was learned, how long, the loss, where things are and what to type, in twenty lines. */
+Test(cli_train, info_tells_of_a_run_in_twenty_lines)
+{
+    write_classes();
+    succeeds(run(FOLDER "--out 'my run' --conditional --steps 60 --stop-at 50 --sample-every 25 "
+                        "--sample-count 2 --sample-steps 2"));
+    succeeds(run("info 'my run'"));
+    cr_expect_leq(count_lines(said), 20, "%s", said);
+    static const char *const lines[] = {
+        "path: my run\n",
+        "kind: run\n",
+        "state: stopped\n",
+        "data: folder:photos, 6 images of 1x8x8, 2 classes: cat, dog\n",
+        "network: preset small, 8 channels x [1,2], ",
+        "diffusion: schedule cosine, prediction eps, diffusion-steps 20\n",
+        "optimiser: adam, learning rate 0.001, cosine decay, batch 4, averages 0.999, seed 0\n",
+        "step: 50 of 60\n",
+        "\ntime: ",
+        " images/s, ",
+        "\nloss: ",
+        "smoothed; ",
+        " a tenth of the run ago ",
+        "samples: my run/samples/step-50.png, the newest of 2\n",
+        "report: my run/report.html\n",
+        "newest checkpoint: my run/checkpoints/step-50, verified\n",
+        "to go on: ito-ddpm train --resume --out 'my run'\n",
+        "to sample: ito-ddpm sample --out grid.png --model 'my run'\n"};
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        cr_expect(says(lines[i]), "\"%s\" is not in: %s", lines[i], said);
+    succeeds(run("train --resume --out 'my run'"));
+    succeeds(run("info 'my run'"));
+    cr_expect(says("state: done\n") && says("--resume --out 'my run' --steps 120\n"), "%s", said);
+    succeeds(run("info 'my run' --json"));
+    cr_expect_eq(number("step"), 60);
+    cr_expect_eq(number("grids"), 3);
+}
+
+/* The lines of the log that have the loss by time, as their steps. */
+static const char *steps_with_bins(const char *path)
+{
+    static char log[1 << 16], steps[256];
+    size_t n = 0;
+    slurp(path, log, sizeof log);
+    for (const char *line = log; *line != '\0'; line = strchr(line, '\n') + 1) {
+        const char *bins = strstr(line, "\"loss_by_t\": [");
+        if (bins != NULL && bins < strchr(line, '\n'))
+            n += (size_t)snprintf(steps + n, sizeof steps - n, "%d ",
+                                  atoi(line + strlen("{\"step\": ")));
+    }
+    return steps;
+}
+
+/* After each fifty steps, where a process ends, and at the end. */
+Test(cli_train, the_log_has_the_loss_by_time)
+{
+    train_tiny("r", "--steps 110 --stop-at 60 " QUIET);
+    cr_expect_str_eq(steps_with_bins("r/log.jsonl"), "50 60 ");
+    succeeds(run("train --resume --out r"));
+    cr_expect_str_eq(steps_with_bins("r/log.jsonl"), "50 60 100 110 ");
+    train_tiny("s", "--steps 200 --log-every 40 --step-sampling stratified " QUIET);
+    cr_expect_str_eq(steps_with_bins("s/log.jsonl"), "80 120 160 200 ");
+}
+
+/* A few steps of a process are counted; a run shorter than that has none. */
+Test(cli_train, a_run_knows_where_the_time_of_a_step_goes)
+{
+    static char text[1 << 16];
+    train_tiny("short", "--steps 4 " QUIET);
+    cr_expect(!there("short/profile.json"));
+    train_tiny("r", "--steps 12 " QUIET);
+    slurp("r/profile.json", text, sizeof text);
+    cJSON *profile = cJSON_Parse(text);
+    cr_assert_not_null(profile, "%s", text);
+    cr_expect_eq(cJSON_GetObjectItem(profile, "step")->valuedouble, 12);
+    cr_expect_eq(cJSON_GetObjectItem(profile, "steps")->valuedouble, 7);
+    const cJSON *row;
+    double calls = 0;
+    cJSON_ArrayForEach(
+        row, cJSON_GetObjectItem(profile,
+                                 "rows")) if (strcmp(cJSON_GetObjectItem(row, "name")->valuestring,
+                                                     "optimiser") == 0) calls =
+        cJSON_GetObjectItem(row, "calls")->valuedouble;
+    cr_expect_eq(calls, 7, "one a step");
+    cJSON_Delete(profile);
+    slurp("r/report.html", text, sizeof text);
+    cr_expect_not_null(strstr(text, "Where the time of a step goes"));
+    cr_expect_not_null(strstr(text, "the mean of 7 up to step 12."));
+}
+
+/* The plain weights' grid is of the same noise: it is the averaged one where these are the weights.
+ * What report --samples draws is what training drew. */
+Test(cli_train, averaged_and_plain_weights_are_drawn_at_the_end)
+{
+    train_tiny("r", "--steps 6 --ema 0 --sample-every 3 --sample-count 3 --sample-steps 4");
+    cr_expect(there("r/samples/step-3.png") && !there("r/samples-plain/step-3.png"));
+    cr_expect(same_file("r/samples/step-6.png", "r/samples-plain/step-6.png"));
+    train_tiny("s", "--steps 6 --ema 0.99 --lr 0.02 --warmup 0 --sample-every 6 --sample-count 3 "
+                    "--sample-steps 4");
+    cr_expect(!same_file("s/samples/step-6.png", "s/samples-plain/step-6.png"));
+    cr_assert_eq(system("cp -r s again; rm -r again/samples again/samples-plain"), 0);
+    succeeds(run("report again --samples"));
+    cr_expect_str_eq(said, "again/report.html\n");
+    cr_expect(same_file("s/samples/step-6.png", "again/samples/step-6.png"));
+    cr_expect(same_file("s/samples-plain/step-6.png", "again/samples-plain/step-6.png"));
+    static char page[1 << 17];
+    slurp("again/report.html", page, sizeof page);
+    cr_expect_not_null(strstr(page, "averaged weights, after step 6"));
+    cr_assert_eq(system("rm -r again/checkpoints again/samples"), 0);
+    fails_with(run("report again --samples"), "ito-ddpm report: again: ");
+}
+
 Test(cli_train, what_is_there_is_not_overwritten)
 {
     cr_assert_eq(mkdir("r", 0777), 0);
@@ -166,7 +299,7 @@ Test(cli_train, a_run_keeps_its_precision)
     slurp("r/log.jsonl", log, sizeof log);
     cr_assert_not_null(strstr(log, "\"precision\": \"f32\""), "%s", log);
     succeeds(run("info r"));
-    cr_assert_not_null(strstr(said, "precision: f32"), "%s", said);
+    cr_assert_not_null(strstr(said, " parameters, f32\n"), "%s", said);
     is_usage_error("train --out r --resume --precision bf16",
                    "--precision: it differs from that of the run in r");
     /* A run from before there was a choice. */
@@ -206,7 +339,7 @@ Test(cli_train, a_run_in_bf16_is_trained_resumed_and_sampled)
     slurp("r/log.jsonl", log, sizeof log);
     cr_assert_eq(times(log, "\"precision\": \"bf16\""), 4, "%s", log);
     succeeds(run("info r"));
-    cr_assert_not_null(strstr(said, "precision: bf16"), "%s", said);
+    cr_assert_not_null(strstr(said, " parameters, bf16\n"), "%s", said);
     train_tiny("s", "--precision bf16 --steps 4 --stop-at 2 " QUIET);
     succeeds(run("train --out s --resume"));
     same_directory("r/checkpoints/step-4", "s/checkpoints/step-4");

@@ -18,5 +18,7 @@ int command_classifier(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_report(int argc, char **argv);
+int command_compare(int argc, char **argv);
+int command_list(int argc, char **argv);
 
 #endif

@@ -7,6 +7,7 @@
 #include "examples/ddpm/commands/eval_metrics.h"
 #include "examples/ddpm/features.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/run_results.h"
 #include "examples/ddpm/sampling.h"
 
 #include <inttypes.h>
@@ -431,6 +432,8 @@ int command_eval(int argc, char **argv)
         return run_bound(&j.o);
     ito_scope_begin();
     cJSON *results = find_features(&j) ? describe(&j) : NULL;
+    if (results != NULL && j.o.model != NULL)
+        run_results_add(j.o.model, results);
     int code = results != NULL ? results_print("eval", results, started, j.o.json)
                                : options_report("eval");
     features_close(&j.network);

@@ -10,6 +10,7 @@
 #include "examples/common/text_file.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/run_results.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -266,8 +267,10 @@ int bits_run(const bits_options *o)
     double started = progress_clock();
     ito_scope_begin();
     bool good = prepare(&j) && run_all(&j) && write_rate_distortion(&j);
-    int code =
-        good ? results_print("eval", describe(&j), started, o->json) : options_report("eval");
+    cJSON *results = good ? describe(&j) : NULL;
+    if (good)
+        run_results_add(o->model, results);
+    int code = good ? results_print("eval", results, started, o->json) : options_report("eval");
     inference_close(&j.net);
     free(j.chart);
     ito_scope_end();

@@ -4,6 +4,7 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/commands/info_run.h"
 #include "examples/ddpm/file_kinds.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/run_directory.h"
@@ -14,13 +15,14 @@
 #include <string.h>
 
 typedef struct info_options {
-    bool json;
+    bool json, tensors;
 } info_options;
 
 #define AT(field) offsetof(info_options, field)
 
 static const option_row rows[] = {
-    FLAG_ROW("json", json, "Print one JSON object"),
+    FLAG_ROW("tensors", tensors, "List the tensors of weights too"),
+    FLAG_ROW("json", json, "Print one JSON object, which has them"),
     END_ROW,
 };
 
@@ -31,7 +33,7 @@ static const char doc[] =
     "\v"
     "Examples:\n"
     "  ito-ddpm info run\n"
-    "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors\n"
+    "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors --tensors\n"
     "  ito-ddpm info boot.ito\n"
     "  ito-ddpm info photos/\n\n"
     "Exit codes: 0 sound, 1 damaged or unknown, 2 wrong usage.";
@@ -224,6 +226,15 @@ static bool describe_checkpoint(cJSON *o, const char *dir)
            put_part(o, dir, "model.safetensors");
 }
 
+/* How far the run is, as list and compare say it too. */
+static bool describe_progress(cJSON *o, const char *dir)
+{
+    run_summary r;
+    bool good = run_summary_read(dir, &r) && run_summary_put(o, &r);
+    run_summary_free(&r);
+    return good;
+}
+
 static bool describe_run(cJSON *o, const char *dir)
 {
     char *checkpoints = path_join(dir, "checkpoints");
@@ -243,7 +254,7 @@ static bool describe_run(cJSON *o, const char *dir)
     }
     free(newest);
     free(checkpoints);
-    return good;
+    return good && describe_progress(o, dir);
 }
 
 /* ---- kinds of files ---- */
@@ -315,18 +326,21 @@ static void print_text(const char *text)
         putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
 }
 
-/* One line per member; members of objects are indented below their name. */
-static void print_object(const cJSON *o, int indent)
+/* One line per member; members of objects are indented below their name. Lists of tensors are left
+ * out unless they were asked for. */
+static void print_object(const cJSON *o, int indent, bool tensors)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, o)
     {
+        if (!tensors && cJSON_IsObject(item) && strcmp(item->string, "contents") == 0)
+            continue;
         printf("%*s", indent, "");
         print_text(item->string);
         putchar(':');
         if (cJSON_IsObject(item)) {
             putchar('\n');
-            print_object(item, indent + 2);
+            print_object(item, indent + 2, tensors);
         } else if (cJSON_IsString(item)) {
             putchar(' ');
             print_text(item->valuestring);
@@ -337,6 +351,27 @@ static void print_object(const cJSON *o, int indent)
             free(text);
         }
     }
+}
+
+/* A run in words; its newest checkpoint in full if its tensors are wanted. */
+static bool print_run(const cJSON *root, const char *dir, bool tensors)
+{
+    run_summary r;
+    if (!run_summary_read(dir, &r))
+        return false;
+    info_run_print(&r);
+    run_summary_free(&r);
+    if (tensors)
+        print_object(cJSON_GetObjectItemCaseSensitive(root, "newest checkpoint"), 0, true);
+    return true;
+}
+
+static bool print(const cJSON *root, const char *path, bool tensors)
+{
+    if (path_is_directory(path) && path_has(path, "config.json"))
+        return print_run(root, path, tensors);
+    print_object(root, 0, tensors);
+    return true;
 }
 
 int command_info(int argc, char **argv)
@@ -356,8 +391,8 @@ int command_info(int argc, char **argv)
         code = results_print_json("info", root);
         root = NULL;
     } else if (good) {
-        print_object(root, 0);
-        code = results_end("info", true);
+        good = print(root, c.argument, o.tensors);
+        code = good ? results_end("info", true) : options_report("info");
     }
     cJSON_Delete(root);
     ito_scope_end();

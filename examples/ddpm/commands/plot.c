@@ -53,8 +53,8 @@ static const char doc[] =
 
 typedef struct job {
     plot_options o;
-    char *names[CHART_COLORS];
-    ito_process *schedules[CHART_COLORS];
+    char *names[MOST_SCHEDULES];
+    ito_process *schedules[MOST_SCHEDULES];
     int64_t count;
 } job;
 
@@ -64,9 +64,9 @@ static bool add_schedule(job *j, const char *name, size_t length)
     static const choice_list all = {.kind = "schedule", .list = ito_choices};
     const plot_options *o = &j->o;
     char words[256];
-    if (j->count == CHART_COLORS)
+    if (j->count == MOST_SCHEDULES)
         return options_error("--schedules: \"%s\" has more than the %d that fit", o->schedules,
-                             CHART_COLORS);
+                             MOST_SCHEDULES);
     char *copy = j->names[j->count] = strndup(name, length);
     if (copy == NULL || !choices_have(&all, copy))
         return options_error("--schedules: \"%s\" is none of %s", copy,
@@ -150,7 +150,7 @@ static ito_tensor *levels(int64_t T)
 /* A row of the image at all levels for each schedule, with the same noise in all. */
 static bool draw_image(const job *j, ito_tensor *x_0)
 {
-    ito_tensor *t = levels(j->o.steps), *rows_of[CHART_COLORS];
+    ito_tensor *t = levels(j->o.steps), *rows_of[MOST_SCHEDULES];
     ito_generator g = ito_generator_make((uint64_t)j->o.seed, 0);
     ito_tensor *eps = ito_randn(&g, ito_shape_of(x_0), ITO_F32);
     ito_tensor *zeros =
@@ -197,7 +197,7 @@ int command_plot(int argc, char **argv)
     ito_scope_begin();
     int code = plot(&j) ? results_end("plot", true) : options_report("plot");
     ito_scope_end();
-    for (int i = 0; i < CHART_COLORS; i++) {
+    for (int i = 0; i < MOST_SCHEDULES; i++) {
         free(j.names[i]);
         ito_process_free(j.schedules[i]);
     }

@@ -60,34 +60,61 @@ static bool write_grid(session *s, const char *path)
     return grid != NULL && ito_png_save(path, grid) == ITO_OK;
 }
 
-static bool sample(session *s)
+/* A page, a profile or a last grid that cannot be written is no reason to stop. */
+static void tell_lost(session *s, const char *what, bool good)
 {
-    char *path = run_sample_path(s->run.dir, s->step);
-    if (path == NULL)
-        return false;
-    bool good = true;
-    if (!path_exists(path)) {
-        ito_scope_begin();
+    if (good)
+        return;
+    progress_end(&s->progress);
+    fprintf(stderr, "no %s after step %" PRId64 ": %s\n", what, s->step, ito_error_message());
+    ito_error_clear();
+}
+
+/* The grid at path by the averaged weights or the plain ones, unless there is one. */
+static bool sample_by(session *s, const char *path, bool averaged)
+{
+    if (path_exists(path))
+        return true;
+    ito_scope_begin();
+    if (averaged)
         ito_ema_swap(s->ema);
-        ito_module_train(&s->unet->base, false);
-        good = write_grid(s, path);
-        ito_module_train(&s->unet->base, true);
+    ito_module_train(&s->unet->base, false);
+    bool good = write_grid(s, path);
+    ito_module_train(&s->unet->base, true);
+    if (averaged)
         ito_ema_swap(s->ema);
-        ito_scope_end();
-        progress_skip(&s->progress);
-    }
+    ito_scope_end();
+    progress_skip(&s->progress);
+    return good;
+}
+
+/* The same grid of the plain weights, from the same noise. */
+static bool sample_plain(session *s)
+{
+    char *dir = path_join(s->run.dir, PLAIN_SAMPLES);
+    char *path = run_plain_sample_path(s->run.dir, s->step);
+    bool good =
+        dir != NULL && path != NULL && path_make_directory(dir, false) && sample_by(s, path, false);
+    free(dir);
     free(path);
     return good;
 }
 
-/* A page that cannot be written is no reason to stop. */
+/* A grid of the averaged weights; at the end of the run, for the report, one of the plain weights
+ * too. */
+static bool sample(session *s)
+{
+    char *path = run_sample_path(s->run.dir, s->step);
+    bool good = path != NULL && sample_by(s, path, true);
+    free(path);
+    if (good && s->step == s->o.steps && stop_signal() == 0)
+        tell_lost(s, "grid of the plain weights", sample_plain(s));
+    return good;
+}
+
 static void write_report(session *s)
 {
-    if (report_write(s->o.out))
-        return;
-    progress_end(&s->progress);
-    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
-    ito_error_clear();
+    tell_lost(s, "report", report_write(s->o.out));
 }
 
 /* A number in JSON, which has no NaN. */
@@ -99,16 +126,19 @@ static const char *json_number(char text[32], double value)
 
 static bool log_step(session *s, const ito_train_result *r, double lr)
 {
-    char loss[32], norm[32], rate[32], line[512];
+    char loss[32], norm[32], rate[32], bins[256] = "", line[768];
     const progress *p = &s->progress;
     double images = p->seconds_a_step > 0.0 ? (double)s->o.batch / p->seconds_a_step : (double)NAN;
+    bool last = s->step == s->o.steps || s->step == s->o.stop_at || stop_signal() != 0;
+    if (last || loss_bins_due(&s->bins, s->step))
+        loss_bins_take(&s->bins, s->step, bins);
     snprintf(line, sizeof line,
              "{\"step\": %" PRId64 ", \"loss\": %s, \"grad_norm\": %s, \"lr\": %.9g, "
              "\"images_per_second\": %s, \"seconds\": %.3f, \"peak_bytes\": %" PRId64
-             ", \"precision\": \"%s\"%s}",
+             ", \"precision\": \"%s\"%s%s}",
              s->step, json_number(loss, r->loss), json_number(norm, r->grad_norm), lr,
              json_number(rate, images), s->seconds + progress_clock() - s->started,
-             ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false");
+             ito_memory_peak(), s->o.precision, r->applied ? "" : ", \"applied\": false", bins);
     const event_scalar scalars[] = {
         {"loss", r->loss}, {"grad_norm", r->grad_norm}, {"lr", lr}, {"images_per_second", images}};
     return run_log_write(&s->run.log, line) &&
@@ -158,7 +188,8 @@ static bool one_step(session *s)
         session_draw_from(s, &draw);
         if (s->labelled != NULL)
             s->labelled->labels = batch.labels;
-        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
+        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK &&
+               loss_bins_add(&s->bins, s->diffusion->process, r.t, r.losses);
     }
     ito_scope_end();
     if (!good)
@@ -176,17 +207,33 @@ static bool sample_due(const session *s)
            (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
 }
 
+/* One step, which may be among those that are counted for profile.json: they end before anything
+ * else is done between steps. */
+static bool one_profiled_step(session *s, int64_t first, int64_t last)
+{
+    if (s->step == first + PROFILE_AFTER)
+        step_profile_begin(&s->profile, s->step);
+    if (!one_step(s))
+        return false;
+    if (step_profile_full(&s->profile, s->step) || sample_due(s) || s->step == last ||
+        s->step % s->o.checkpoint_every == 0 || stop_signal() != 0)
+        tell_lost(s, "profile", step_profile_end(&s->profile, s->step, s->o.out));
+    return true;
+}
+
 /* Up to the last step wanted now, or to the end of the step in which a signal came. */
 static bool train(session *s)
 {
     int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
+    int64_t first = s->step;
     progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
     s->started = progress_clock();
+    s->bins.since = s->step;
     /* Draw the samples that an earlier process was stopped at. */
     if (sample_due(s) && !sample(s))
         return false;
     while (s->step < last && stop_signal() == 0) {
-        if (!one_step(s))
+        if (!one_profiled_step(s, first, last))
             return false;
         /* No checkpoint while steps fail: the last one is as good, and a resumed run counts the
          * failures again. */

@@ -54,21 +54,44 @@ ito_tensor *ito_diffusion_losses(const ito_diffusion *d, ito_network *network, i
     return sum == NULL ? term : term == NULL ? sum : ito_add(sum, term);
 }
 
-ito_tensor *ito_diffusion_loss(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
-                               ito_tensor *t, ito_tensor *eps)
+/* L_simple by the fused operation. */
+static ito_tensor *simple_loss(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
+                               ito_tensor *t, ito_tensor *eps, ito_tensor **each)
+{
+    network_heads heads;
+    ito_tensor *x_t = ito_q_sample(d->process, x_0, eps, t);
+    if (!evaluate_noised("diffusion_loss", d, network, x_t, t, &heads))
+        return NULL;
+    ito_tensor *target =
+        weighted_sum(d->process, target_coefficients, d->prediction, x_0, eps, t);
+    if (each != NULL) {
+        ito_no_grad_begin();
+        *each = example_mean(ito_square(ito_sub(heads.prediction, target)));
+        ito_no_grad_end();
+        if (*each == NULL)
+            return NULL;
+    }
+    return ito_mse_loss(heads.prediction, target);
+}
+
+ito_tensor *diffusion_loss(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
+                           ito_tensor *t, ito_tensor *eps, ito_tensor **each)
 {
     if (d == NULL) {
         error_missing("diffusion_loss", "the diffusion");
         return NULL;
     }
     const ito_objective *o = d->objective;
-    if (o->simple != 1.0 || o->vlb != 0.0 || o->distance != NULL || d->weighting->weight != NULL)
-        return ito_mean(ito_diffusion_losses(d, network, x_0, t, eps));
-    /* L_simple by the fused operation. */
-    network_heads heads;
-    ito_tensor *x_t = ito_q_sample(d->process, x_0, eps, t);
-    if (!evaluate_noised("diffusion_loss", d, network, x_t, t, &heads))
-        return NULL;
-    return ito_mse_loss(heads.prediction,
-                        weighted_sum(d->process, target_coefficients, d->prediction, x_0, eps, t));
+    if (o->simple == 1.0 && o->vlb == 0.0 && o->distance == NULL && d->weighting->weight == NULL)
+        return simple_loss(d, network, x_0, t, eps, each);
+    ito_tensor *losses = ito_diffusion_losses(d, network, x_0, t, eps);
+    if (each != NULL && losses != NULL)
+        *each = ito_detach(losses);
+    return ito_mean(losses);
+}
+
+ito_tensor *ito_diffusion_loss(const ito_diffusion *d, ito_network *network, ito_tensor *x_0,
+                               ito_tensor *t, ito_tensor *eps)
+{
+    return diffusion_loss(d, network, x_0, t, eps, NULL);
 }

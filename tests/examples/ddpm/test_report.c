@@ -3,6 +3,7 @@
 #include "examples/common/chart.h"
 #include "examples/common/run_log.h"
 #include "examples/ddpm/report.h"
+#include "examples/ddpm/report_parts.h"
 #include "tensor/base.h"
 
 #include <criterion/criterion.h>
@@ -94,6 +95,23 @@ Test(report, a_chart_of_nothing_one_point_or_equal_ones_is_a_chart)
             free(drawn(
                 &(chart){.title = "t", .x_label = "x", .log_y = log_y, .series = &s, .count = 1}));
         }
+}
+
+/* Nine series are told apart by eight colours and dashes. */
+Test(report, series_have_colours_of_their_own)
+{
+    const double x[] = {1, 2}, y[] = {1, 2};
+    chart_series s[9];
+    for (int i = 0; i < 9; i++)
+        s[i] = (chart_series){.x = x, .y = y, .n = 2};
+    char *text = drawn(&(chart){.title = "t", .x_label = "x", .series = s, .count = 9});
+    for (int i = 0; i < 8; i++) {
+        char class[16];
+        snprintf(class, sizeof class, "class=\"c%d\"", i);
+        cr_expect_eq(count(text, class), i == 0 ? 2 : 1);
+    }
+    cr_expect_eq(count(text, "stroke-dasharray"), 1);
+    free(text);
 }
 
 Test(report, a_line_has_a_gap_where_a_number_is_not_finite)
@@ -217,6 +235,43 @@ Test(report, a_run_without_a_log_has_an_empty_one)
     run_history_free(&h);
 }
 
+/* Lines of earlier versions have no loss by time, and one with another number of bins is none. */
+Test(report, the_loss_by_time_is_read_from_the_lines_that_have_it)
+{
+    put("run/log.jsonl",
+        "{\"step\": 1}\n{\"step\": 2, \"loss_by_t\": [1, 2, 3, 4, 5, 6, 7, 8, 9, null]}\n"
+        "{\"step\": 3, \"loss_by_t\": [1, 2]}\n"
+        "{\"step\": 4, \"loss_by_t\": [3, 2, 3, 4, 5, 6, 7, 8, 9, null]}\n");
+    run_history h;
+    double mean[LOG_BINS];
+    cr_assert(run_history_read("run", &h));
+    cr_assert_eq(h.n, 4);
+    cr_assert_eq(h.n_bins, 2);
+    cr_expect_eq(h.bins[0].step, 2.0);
+    cr_expect_eq(h.bins[1].step, 4.0);
+    loss_by_time(&h, 0, 2, mean);
+    for (int i = 0; i < LOG_BINS - 1; i++)
+        cr_expect_eq(mean[i], i == 0 ? 2.0 : i + 1.0);
+    cr_expect(isnan(mean[LOG_BINS - 1]));
+    loss_by_time(&h, 1, 1, mean);
+    cr_expect_eq(mean[0], 3.0);
+    run_history_free(&h);
+}
+
+Test(report, many_lines_with_the_loss_by_time_are_kept)
+{
+    FILE *f = fopen("run/log.jsonl", "w");
+    for (int i = 1; i <= 1000; i++)
+        fprintf(f, "{\"step\": %d, \"loss_by_t\": [%d, 1, 1, 1, 1, 1, 1, 1, 1, 1]}\n", i, i);
+    fclose(f);
+    run_history h;
+    cr_assert(run_history_read("run", &h));
+    cr_assert_eq(h.n_bins, 1000);
+    for (int i = 0; i < 1000; i++)
+        cr_assert_eq(h.bins[i].mean[0], i + 1.0);
+    run_history_free(&h);
+}
+
 /* ---- the page ---- */
 
 #define CONFIG                                                                                     \
@@ -253,6 +308,78 @@ Test(report, the_page_stands_alone_and_escapes_what_the_run_says)
     cr_assert_eq(count(text, "src=\"http"), 0);
     cr_assert_eq(count(text, "<script src"), 0);
     cr_assert_eq(count(text, "<link"), 1); /* the empty icon */
+}
+
+/* Three stages of a run: lines 1 to 2, 3 to 4, 5 to 6. */
+Test(report, the_loss_by_time_has_a_line_for_each_stage)
+{
+    write_run();
+    FILE *f = fopen("run/log.jsonl", "w");
+    for (int i = 1; i <= 6; i++)
+        fprintf(f, "{\"step\": %d, \"loss_by_t\": [9, 8, 7, 6, 5, 4, 3, 2, 1, 0.%d]}\n", 50 * i, i);
+    fclose(f);
+    cr_assert(report_write("run"), "%s", ito_error_message());
+    char *text = page();
+    cr_assert_eq(count(text, "<svg"), 11);
+    char *drawing = strstr(text, "aria-label=\"Loss by time, in steps up to\"");
+    cr_assert_not_null(drawing);
+    *strstr(drawing, "</svg>") = '\0';
+    has(drawing, ">to 100<");
+    has(drawing, ">to 200<");
+    has(drawing, ">to 300<");
+    cr_assert_eq(count(drawing, "<polyline"), 6); /* and in the legend */
+    has(drawing, ">40<");                         /* times of the 50 steps of the diffusion */
+}
+
+Test(report, the_profile_is_a_table_in_order_of_time)
+{
+    write_run();
+    put("run/profile.json",
+        "{\"rows\": [{\"name\": \"add\", \"pass\": \"forward\", \"ms\": 20.0}, "
+        "{\"name\": \"conv2d\", \"pass\": \"<b>\", \"ms\": 60.0}, "
+        "{\"name\": \"other\", \"ms\": 20.0}], \"ms\": 100.0, \"step\": 15, \"steps\": 10}");
+    cr_assert(report_write("run"), "%s", ito_error_message());
+    char *text = page();
+    has(text, "<p>10 ms a step: the mean of 10 up to step 15.</p>");
+    char *conv = strstr(text, "<td>conv2d</td><td>&lt;b&gt;</td><td class=\"number\">6.00</td><td "
+                              "class=\"number\">60.0%</td>");
+    char *add = strstr(text, "<td>add</td><td>forward</td><td class=\"number\">2.00</td>");
+    cr_assert(conv != NULL && add != NULL && conv < add);
+    static const char *const bad[] = {"", "{", "[1]", "{\"rows\": 1}",
+                                      "{\"rows\": [{}], \"ms\": 0, \"steps\": 0}"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        put("run/profile.json", bad[i]);
+        cr_assert(report_write("run"), "%s", ito_error_message());
+        cr_expect_eq(count(page(), "the time of a step"), 0, "%s", bad[i]);
+    }
+}
+
+Test(report, plain_samples_are_beside_the_averaged_ones_of_their_step)
+{
+    write_run();
+    cr_assert_eq(mkdir("run/samples-plain", 0777), 0);
+    put("run/samples/step-20.png", "twenty");
+    put("run/samples/step-30.png", "thirty");
+    put("run/samples-plain/step-20.png", "plain");
+    cr_assert(report_write("run"), "%s", ito_error_message());
+    char *text = page();
+    char *beside = strstr(text, "<h2>Averaged and plain weights</h2>");
+    cr_assert_not_null(beside);
+    has(beside,
+        "src=\"data:image/png;base64,dHdlbnR5\"><figcaption>averaged weights, after step 20<");
+    has(beside,
+        "src=\"data:image/png;base64,cGxhaW4=\"><figcaption>plain weights, from the same noise<");
+    put("run/samples-plain/step-40.png", "alone");
+    cr_assert(report_write("run"));
+    cr_expect_eq(count(page(), "Averaged and plain"), 0, "step 40 has no averaged grid");
+}
+
+Test(report, what_eval_found_is_among_the_figures)
+{
+    write_run();
+    put("run/results.jsonl", "{\"step\": 2, \"images\": 100, \"frechet\": 12.25}\n");
+    cr_assert(report_write("run"), "%s", ito_error_message());
+    has(page(), "<div>frechet<b>12.25</b>");
 }
 
 Test(report, the_loss_is_a_file_of_its_own)

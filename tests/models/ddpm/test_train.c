@@ -217,6 +217,80 @@ Test(train, losses_at_drawn_steps_are_weighted)
     end(&w);
 }
 
+/* (w x_t - eps)^2 of each example by plain loops, from the streams of the step, for the network of
+ * one parameter w. */
+static void check_each(const ito_train_result *r, ito_tensor *x_0, const ito_diffusion *d, double w)
+{
+    int64_t n = ito_size(x_0, 0), t[64];
+    float x[2 * 64], noise[2 * 64], losses[64];
+    ito_generator for_eps = ito_diffusion_generator(1, ITO_DRAW_EPS, 5);
+    ito_tensor *eps = ito_randn(&for_eps, ito_shape_of(x_0), ITO_F32);
+    cr_assert(r->t != NULL && r->losses != NULL && ito_numel(r->losses) == n);
+    cr_assert(ito_to_data(r->t, t, ITO_I64) == ITO_OK && ito_to_data(x_0, x, ITO_F32) == ITO_OK &&
+              ito_to_data(eps, noise, ITO_F32) == ITO_OK &&
+              ito_to_data(r->losses, losses, ITO_F32) == ITO_OK);
+    for (int64_t i = 0; i < n; i++) {
+        double sum = 0.0;
+        for (int64_t k = 2 * i; k < 2 * i + 2; k++) {
+            double x_t = d->process->signal[t[i]] * (double)x[k] +
+                         d->process->noise[t[i]] * (double)noise[k];
+            sum += (w * x_t - (double)noise[k]) * (w * x_t - (double)noise[k]);
+        }
+        cr_expect_float_eq((double)losses[i], sum / 2.0, 1e-5 * (1.0 + sum), "example %d", (int)i);
+    }
+}
+
+/* Uniform times, a law of them, and an uncertainty: the loss of an example is the same. */
+Test(train, each_example_has_its_time_and_loss)
+{
+    static const ito_timestep_law late = {.name = "late", .probabilities = late_steps};
+    ito_generator g = ito_generator_make(3, 3);
+    ito_tensor *x_0 = ito_randn(&g, ITO_SHAPE(64, 2), ITO_F32);
+    ito_diffusion *d = ito_diffusion_create();
+    for (int k = 0; k < 4; k++) {
+        ito_module *model = ito_module_create(NULL, "scale", sizeof(ito_module));
+        ito_module_parameter(model, "weight", ito_full(ITO_SHAPE(1), 0.25, ITO_F32));
+        ito_network network = network_of(scaled, model);
+        ito_uncertainty *u =
+            k < 2 ? NULL : ito_uncertainty_create(model, "uncertainty", 8, .generator = &g);
+        ito_optimizer *sgd = ito_sgd_create(model);
+        ito_timestep_sampler *law =
+            k % 2 == 0 ? NULL : ito_timestep_sampler_create(d->process, &late);
+        ito_diffusion_trainer trainer = {.diffusion = d,
+                                         .network = &network,
+                                         .model = model,
+                                         .optimizer = sgd,
+                                         .timesteps = law,
+                                         .uncertainty = u,
+                                         .seed = 1,
+                                         .each = true};
+        ito_train_result r;
+        cr_assert_eq(ito_diffusion_train_step(&trainer, x_0, 5, 0.1, &r), ITO_OK, "%s",
+                     ito_error());
+        check_each(&r, x_0, d, 0.25);
+        if (k == 0) /* of uniform times without an uncertainty the loss is their mean */
+            cr_expect_float_eq(ito_item(ito_mean(r.losses)), r.loss, 1e-6);
+        trainer.each = false;
+        cr_assert_eq(ito_diffusion_train_step(&trainer, x_0, 6, 0.1, &r), ITO_OK);
+        cr_expect(r.t == NULL && r.losses == NULL);
+        ito_timestep_sampler_free(law);
+        ito_optimizer_free(sgd);
+        ito_module_free(model);
+    }
+    ito_diffusion_free(d);
+}
+
+Test(train, reporting_each_example_changes_no_bit)
+{
+    world a = begin(0.3), b = begin(0.3);
+    b.trainer.each = true;
+    for (int64_t i = 0; i < 3; i++)
+        cr_assert_eq(step(&a, i).loss, step(&b, i).loss);
+    cr_assert(equal_weights(&a, &b));
+    end(&a);
+    end(&b);
+}
+
 Test(train, loss_falls)
 {
     world w = begin(0.0);

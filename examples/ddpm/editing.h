@@ -15,7 +15,7 @@ typedef struct edit_options {
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
     guidance_options guidance;
     double strength;
-    bool json;
+    bool skip_bad, json;
 } edit_options;
 
 /* Rows; AT(field) is of edit_options. */

@@ -86,6 +86,7 @@ static void refuse_idle(const train_options *o, const command_line *c)
 {
     if (!data_resizes(o->data))
         options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
+    data_check_skip_bad(c, o->data);
     if (!o->conditional)
         options_refuse_given(c, "label-dropout|guidance|guidance-interval",
                              "it takes --conditional, which has labels");

@@ -20,7 +20,7 @@ typedef struct classifier_options {
     const char *model, *data, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
-    bool json;
+    bool skip_bad, json;
 } classifier_options;
 
 #define AT(field) offsetof(classifier_options, field)
@@ -29,6 +29,7 @@ static const option_row rows[] = {
     TEXT_ROW("model", model, "RUN|FILE", NULL,
              "The network it will guide, whose noise it learns to see through"),
     DATA_ROW("Images with classes"),
+    SKIP_BAD_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
     INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
     INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
@@ -70,6 +71,7 @@ static void parse(classifier_options *o, int argc, char **argv)
     options_require(&c, "model", "the network to guide");
     options_require(&c, "data", "images with classes");
     options_require(&c, "out", "where the classifier goes");
+    data_check_skip_bad(&c, o->data);
     if (o->channels % 8 != 0)
         options_refuse(&c, "--channels: %" PRId64 " is not a multiple of 8", o->channels);
 }
@@ -77,9 +79,11 @@ static void parse(classifier_options *o, int argc, char **argv)
 static bool load_data(job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
-    j->images = data_load_classes(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1},
-        &j->labels, &j->class_names);
+    j->images = data_load_classes((data_options){.spec = j->o.data,
+                                                 .size = c->height,
+                                                 .grey = c->in_channels == 1,
+                                                 .skip_bad = j->o.skip_bad},
+                                  &j->labels, &j->class_names);
     return j->images != NULL && model_fits(&j->net.files, j->images, j->o.data);
 }
 

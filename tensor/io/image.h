@@ -1,4 +1,5 @@
-/* Image files: PNG, JPEG and BMP in, PNG out, folders of images, and grids to look at samples. */
+/* Image files: PNG, JPEG and BMP in, PNG and JPEG out, folders of images, and grids to look at
+ * samples. */
 #ifndef ITO_IO_IMAGE_H
 #define ITO_IO_IMAGE_H
 
@@ -89,6 +90,29 @@ ITO_API ito_tensor *ito_image_grid(ito_tensor *images, int64_t columns, int64_t 
  * @return       ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_png_save(const char *path, const ito_tensor *image);
+
+/** Options of ito_image_save. */
+typedef struct ito_image_save_options {
+    int reserved_;
+    int64_t quality ITO_DEFAULT(95); /* of JPEG, 1 to 100; above 90 colour has every pixel */
+} ito_image_save_options;
+#define ITO_DEFAULTS_ito_image_save_options .quality = 95
+
+/** Whether ito_image_save knows the ending of the name: .png, .jpg or .jpeg, in any case. */
+ITO_API bool ito_image_can_save(const char *path);
+/**
+ * Write a picture as what its name ends in, in any case: PNG (.png) or JPEG (.jpg, .jpeg):
+ * ito_image_save("a.jpg", image, .quality = 80). JPEG changes pixels a little. Written as by
+ * ito_png_save.
+ *
+ * @param image  as for ito_png_save.
+ * @return       what ito_png_save says; ITO_ERR_ARGUMENT for another ending, ITO_ERR_RANGE for
+ *               another quality.
+ */
+ITO_API ito_status ito_image_save_with(const char *path, const ito_tensor *image,
+                                       ito_image_save_options options);
+#define ito_image_save(...)                                                                        \
+    ITO_AT(ITO_CALL_2(ito_image_save_with, ito_image_save_options, __VA_ARGS__, ))
 
 /**
  * Write an animated PNG, which browsers play over and over. Programs that know no animation show

@@ -138,6 +138,7 @@ static cJSON *describe(const edit_job *j)
     result_number(root, "step", (double)j->net.files.step);
     result_number(root, "images", (double)j->o.n);
     result_number(root, "steps", (double)j->o.steps);
+    inference_put_class(&j->net, root);
     if (j->error != NULL) {
         result_number(root, "round_trip_error", ito_item(ito_mean(j->error)));
         result_number(root, "largest_error", ito_item(ito_max(j->error)));

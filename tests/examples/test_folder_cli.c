@@ -1,11 +1,13 @@
 /* Folders of images as people have them: files at any depth, of other formats, and damaged ones. */
 #include "tests/examples/cli.h"
 
-#include "tensor/io/npy.h"
+#include "tensor/io/image.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 TestSuite(cli_folder, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 
@@ -196,4 +198,76 @@ Test(cli_folder, info_names_the_classes_of_other_data)
                        "%s", said);
     succeeds(run("info mnist:digits"));
     cr_expect_not_null(strstr(said, "path: digits\n"), "%s", said);
+}
+
+/* ---- names of classes ---- */
+
+/* A network of these classes, in k. */
+static void train_classes(const char *const *names)
+{
+    char dir[64];
+    for (int i = 0; names[i] != NULL; i++) {
+        snprintf(dir, sizeof dir, "photos/%s", names[i]);
+        cr_assert(mkdir("photos", 0700) == 0 || i > 0);
+        cr_assert_eq(mkdir(dir, 0700), 0);
+        snprintf(dir, sizeof dir, "photos/%s/1.png", names[i]);
+        cr_assert_eq(ito_png_save(dir, ito_full(ITO_SHAPE(1, 8, 8), 80 * i, ITO_U8)), ITO_OK);
+    }
+    succeeds(run("train --data folder:photos --conditional --out k --steps 1 " SMALL));
+}
+
+#define TRAIN_CLASSES(...) train_classes((const char *const[]){__VA_ARGS__, NULL})
+#define PACK "compress --model k --out a.ito --steps 2 --candidate-bits 4 --block-bits 4 --images "
+#define DRAW "sample --model k --n 1 --steps 2 --npy a.npy --json --class "
+
+Test(cli_folder, the_class_that_was_taken_is_said)
+{
+    TRAIN_CLASSES("cat", "dog", "Fish");
+    succeeds(run(DRAW "DOG"));
+    says("class: dog, number 2 of 0 to 2\n");
+    cr_expect_not_null(strstr(said, "\"class\":\"dog\",\"class_index\":2"), "%s", said);
+    succeeds(run(DRAW "0"));
+    says("class: Fish, number 0 of 0 to 2\n");
+    succeeds(run(DRAW "all"));
+    cr_expect_str_eq(complained, "1 image in a.npy\n");
+    cr_expect_not_null(strstr(said, "\"class\":\"all\","), "%s", said);
+    succeeds(run("encode --model k --n 1 --steps 2 --data folder:photos --npy a.npy --json "
+                 "--class cat"));
+    says("class: cat, number 1 of 0 to 2\n");
+    cr_expect_not_null(strstr(said, "\"class\":\"cat\",\"class_index\":1"), "%s", said);
+    succeeds(run("info k"));
+    cr_expect_not_null(strstr(said, "[\"Fish\",\"cat\",\"dog\"]"), "%s", said);
+}
+
+Test(cli_folder, numbers_that_are_names_are_names)
+{
+    TRAIN_CLASSES("1", "10", "2");
+    succeeds(run(DRAW "2"));
+    says("class: 2, number 2 of 0 to 2\n");
+    succeeds(run(DRAW "10"));
+    says("class: 10, number 1 of 0 to 2\n");
+    is_usage_error(DRAW "0", "--class: \"0\" is none of 1, 10, 2; where names are numbers, classes "
+                             "are not counted");
+    succeeds(run(PACK "photos/1/1.png --class 10"));
+    says("class: 10\n");
+}
+
+Test(cli_folder, classes_of_special_names_can_be_said)
+{
+    TRAIN_CLASSES("all", "none", "red, round");
+    succeeds(run(DRAW "all"));
+    says("class: each in turn; the one of that name is --class name:all\n");
+    succeeds(run(DRAW "name:all"));
+    says("class: all, number 0 of 0 to 2\n");
+    succeeds(run(DRAW "none"));
+    says("class: none of them; the one of that name is --class name:none\n");
+    succeeds(run(DRAW "name:none --guidance 2"));
+    says("class: none, number 1 of 0 to 2\n");
+    succeeds(run(DRAW "'red, round'"));
+    says("class: red, round, number 2 of 0 to 2\n");
+    succeeds(run(PACK "photos/all/1.png --class 'red, round'"));
+    says("class: red, round\n");
+    write_images("two.npy", 2, 8);
+    succeeds(run(PACK "two.npy --class 'red\\, round,name:all'"));
+    says("classes: red, round, all\n");
 }

@@ -73,7 +73,7 @@ static bool prepare(job *j)
                                                                .weights = o->weights,
                                                                .precision = "f32",
                                                                .variance = o->variance,
-                                                               .usual_class = "0"});
+                                                               .usual_class = "all"});
 }
 
 /* Read the file and check that its images are of the network's shape. */

@@ -389,7 +389,7 @@ static cJSON *describe(const job *j)
         result_text(root, "sampler", o->sampling.sampler);
         result_number(root, "steps", (double)o->sampling.steps);
         result_text(root, "precision", o->precision);
-        result_text(root, "class", inference_class(&j->net));
+        inference_put_class(&j->net, root);
     }
     result_number(root, "images", (double)ito_size(j->made, 0));
     if (j->real != NULL)

@@ -247,7 +247,7 @@ static cJSON *describe(const job *j)
     result_number(root, "step", (double)j->net.files.step);
     result_text(root, "precision", j->o->precision);
     result_text(root, "variance", j->net.diffusion->variance->name);
-    result_text(root, "class", inference_class(&j->net));
+    inference_put_class(&j->net, root);
     result_number(root, "images", (double)n);
     if (j->o->monte_carlo != UNSET_INT)
         result_number(root, "monte_carlo", (double)j->o->monte_carlo);

@@ -84,7 +84,13 @@ static ito_tensor *load_npy(const char *path, int64_t channels, float limit)
 static ito_tensor *load_picture(const char *path, int64_t channels, float limit)
 {
     (void)limit;
-    return ito_unsqueeze(ito_image_load(path, (int)channels), 0);
+    if (channels == 1 || channels == 3)
+        return ito_unsqueeze(ito_image_load(path, (int)channels), 0);
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: a picture has 1 or 3 channels, and the network takes %" PRId64
+                  "; a .npy file can have them",
+                  path, channels);
+    return NULL;
 }
 
 static const image_format npy = {

@@ -6,6 +6,7 @@
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
@@ -281,8 +282,10 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !rehearse(s) ||
+        !open_run(s, &settings))
         return false;
+    rehearse_report(s);
     fprintf(stderr,
             "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
             " parameters; %d thread%s, %s, %s\n",

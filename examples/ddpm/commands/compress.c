@@ -1,12 +1,12 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/compression.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -17,7 +17,7 @@
 typedef struct compress_options {
     const char *model, *weights, *variance, *images, *class, *out, *curve;
     int64_t steps, block_bits, candidate_bits, seed, batch, threads;
-    bool no_clip, json;
+    bool no_clip, force, json;
 } compress_options;
 
 #define AT(field) offsetof(compress_options, field)
@@ -27,6 +27,7 @@ static const option_row rows[] = {
     TEXT_ROW("images", images, "FILE|DIR", NULL,
              "What is compressed: an image file, a .npy of bytes, or a directory of .png files"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
+    FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
              "Of all images or, with commas, of each of them, if the network was trained with "
              "--conditional; \"none\" of one is possible too (none)"),
@@ -75,7 +76,8 @@ static bool prepare(job *j)
 {
     const compress_options *o = &j->o;
     j->network.batch = o->batch;
-    return options_set_threads(o->threads) && paths_can_write(o->out, o->curve, NULL) &&
+    const output outputs[] = {{"out", o->out, FILE_COMPRESSED}, {"curve", o->curve, FILE_UNKNOWN}};
+    return options_set_threads(o->threads) && outputs_can_write(outputs, 2, o->force) &&
            coder_network_open(&j->network,
                               (inference_options){.command = "compress",
                                                   .model = o->model,

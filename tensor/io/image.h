@@ -26,6 +26,27 @@ extern "C" {
  */
 ITO_API ito_tensor *ito_image_load(const char *path, int channels);
 
+/** What an image file holds, by its header. */
+typedef struct ito_image_properties {
+    const char *format;    /* "PNG", "JPEG" or "BMP"; a constant */
+    int64_t width, height; /* as ito_image_load has them */
+    int channels;          /* 1 grey; 3 red, green and blue, also by a palette; without alpha */
+    int bits;              /* of a sample, 1 to 16; 8 for the colours of a palette */
+    int orientation;       /* noted by a camera, 1 to 8 as in EXIF; 1: upright */
+    bool has_alpha;        /* some pixels may be transparent: a channel, or PNG's tRNS */
+} ito_image_properties;
+
+/**
+ * Say what an image file holds, without decoding it: a few kilobytes of it are read. A file of
+ * which ito_image_info says this may still be damaged further on.
+ *
+ * ito_image_load keeps all that is in the file if bits <= 8 and has_alpha is false.
+ * @param properties  receives them on success; untouched on error.
+ * @return            what ito_image_load says of a file that cannot be read, of another kind, too
+ *                    large, or whose header is damaged; ITO_ERR_ARGUMENT for NULL.
+ */
+ITO_API ito_status ito_image_info(const char *path, ito_image_properties *properties);
+
 /**
  * Read a folder of images, each sub-folder a class; without sub-folders the folder is one class.
  *
@@ -116,6 +137,7 @@ ITO_API ito_status ito_apng_save(const char *path, const ito_tensor *frames, int
 
 #ifndef ITO_BUILD
 #define ito_image_load(...) ITO_AT(ito_image_load(__VA_ARGS__))
+#define ito_image_info(...) ITO_AT(ito_image_info(__VA_ARGS__))
 #define ito_image_folder_load(...) ITO_AT(ito_image_folder_load(__VA_ARGS__))
 #define ito_image_grid(...) ITO_AT(ito_image_grid(__VA_ARGS__))
 #define ito_png_save(...) ITO_AT(ito_png_save(__VA_ARGS__))

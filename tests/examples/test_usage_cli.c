@@ -91,6 +91,27 @@ Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)
     cr_assert(!there("a.png") && !there("a.npy") && !there("b.png"));
 }
 
+/* As other programs end by SIGPIPE, which is ignored here so that it does not end a training. */
+Test(cli_usage, a_closed_pipe_ends_quietly)
+{
+    static const char *const commands[] = {"info data.npy", "info data.npy --json",
+                                           "sample --n 1 --steps 1 --json"};
+    for (int i = 0; i < 3; i++) {
+        char command[256], text[1024];
+        snprintf(command, sizeof command,
+                 "{ sleep 0.2; \"$ITO_DDPM\" %s 2>err.txt; echo $? >code.txt; } | true",
+                 commands[i]);
+        cr_assert_eq(system(command), 0);
+        slurp("code.txt", text, sizeof text);
+        cr_expect_str_eq(text, "141\n", "%s", commands[i]);
+        slurp("err.txt", text, sizeof text);
+        cr_expect_null(strstr(text, "stdout"), "%s", text);
+    }
+    cr_assert_eq(system("\"$ITO_DDPM\" info data.npy >/dev/full 2>err.txt; test $? = 1 && "
+                        "grep -q 'ito-ddpm info: stdout: cannot write to it' err.txt"),
+                 0);
+}
+
 Test(cli_usage, what_is_no_network_is_named)
 {
     cr_assert_eq(system("printf '\\211PNG beginning' >a.png; printf Ito-------- >b; : >empty; "

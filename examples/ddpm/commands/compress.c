@@ -52,7 +52,8 @@ static const char doc[] =
     "  ito-ddpm compress --model run --images boot.png --out boot.ito --class boot\n"
     "  ito-ddpm compress --model run --images photos/ --out photos.ito --curve curve.csv\n"
     "  ito-ddpm decompress --model run boot.ito --out same.png\n\n"
-    "The file gives the images exactly, its beginning gives what the network makes of it. It is "
+    "The file gives the pixels exactly (8 bits, no transparency: others are refused), its "
+    "beginning gives what the network makes of it. It is "
     "for this network and this instruction set (ITO_ISA) alone.";
 
 typedef struct job {

@@ -2,13 +2,13 @@
  * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -20,7 +20,7 @@ typedef struct classifier_options {
     const char *model, *data, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
-    bool skip_bad, json;
+    bool skip_bad, force, json;
 } classifier_options;
 
 #define AT(field) offsetof(classifier_options, field)
@@ -31,6 +31,7 @@ static const option_row rows[] = {
     DATA_ROW("Images with classes"),
     SKIP_BAD_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
+    FORCE_ROW,
     INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
     INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.001", "Highest learning rate of AdamW"),
@@ -93,7 +94,8 @@ static bool prepare(job *j)
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
     if (!options_set_threads(o->threads))
         return false;
-    if (!path_can_write(o->out) ||
+    const output out = {"out", o->out, FILE_SAFETENSORS};
+    if (!outputs_can_write(&out, 1, o->force) ||
         !inference_open(&j->net, (inference_options){.command = "classifier",
                                                      .model = o->model,
                                                      .weights = "ema",

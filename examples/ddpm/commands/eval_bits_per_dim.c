@@ -85,7 +85,8 @@ static bool prepare(job *j)
     const bits_options *o = j->o;
     if (o->rate_distortion != NULL) {
         j->chart = chart_path(o->rate_distortion);
-        if (j->chart == NULL || !paths_can_write(o->rate_distortion, j->chart, NULL))
+        if (j->chart == NULL || !paths_differ(o->rate_distortion, j->chart) ||
+            !path_can_write(o->rate_distortion) || !path_can_write(j->chart))
             return false;
     }
     if (!inference_open(&j->net, (inference_options){.command = "eval",

@@ -2,6 +2,7 @@
  * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
@@ -20,7 +21,7 @@ static bool open_data(session *s)
 {
     const train_options *o = &s->o;
     if (data_is_large(o->data))
-        fprintf(stderr, "reading %s\n", o->data);
+        note("reading %s\n", o->data);
     data_options what = {.spec = o->data, .size = o->size, .grey = o->grey};
     ito_tensor *labels = NULL;
     ito_tensor *images =
@@ -186,8 +187,8 @@ static bool plan_steps(session *s)
     double a_step = seconds[TRIALS / 2] * (s->o.self_conditioning ? 7.0 / 6.0 : 1.0) / 0.9;
     double steps = 60.0 * s->o.minutes / a_step;
     s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
-    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step,
-            s->o.steps, s->o.minutes);
+    note("%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step, s->o.steps,
+         s->o.minutes);
     return true;
 }
 
@@ -283,12 +284,11 @@ bool session_open(session *s)
     settings.model.classes = cJSON_GetArraySize(s->class_names);
     if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
         return false;
-    fprintf(stderr,
-            "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d thread%s, %s, %s\n",
-            s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
-            ito_isa(), s->o.precision);
+    note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+         " parameters; %d thread%s, %s, %s\n",
+         s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
+         ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
+         ito_isa(), s->o.precision);
     return true;
 }
 

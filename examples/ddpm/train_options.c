@@ -21,25 +21,27 @@
 /* clang-format off */
 const option_row train_rows[] = {
 #define GROUP(title) {.type = OPTION_GROUP, .help = title},
-#define NUMBER(kind, option, field, word, least, most, usual, of, text)                            \
+#define NUMBER(kind, option, field, word, least, most, usual, of, text, ...)                       \
     {.type = kind, .name = option, .offset = AT(field), .metavar = word, .low = least,             \
-     .high = most, .initial = usual, .scope = OPTION_##of, .help = text},
+     .high = most, .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
 #define CHOICE(option, field, word, usual, of, text, ...)                                          \
     {.type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,                  \
-     .choices = {__VA_ARGS__}, .initial = usual, .scope = OPTION_##of, .help = text},
-#define FLAG(option, field, of, text)                                                              \
-    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text},
+     .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define FLAG(option, field, of, text, ...)                                                         \
+    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text, \
+     __VA_ARGS__},
 #define INT(...) NUMBER(OPTION_INT, __VA_ARGS__)
 #define REAL(...) NUMBER(OPTION_REAL, __VA_ARGS__)
-#define TEXT(option, field, word, usual, of, text)                                                 \
+#define TEXT(option, field, word, usual, of, text, ...)                                            \
     {.type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word, .initial = usual,  \
-     .scope = OPTION_##of, .help = text},
-#define WORDS(option, field, all, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .words = all)
-#define KIND(option, field, what, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .kind = what, .list = ito_choices)
-#define LIST(option, field, word, list, usual, of, text)                                           \
-    CHOICE(option, field, word, usual, of, text, .own = list)
+     .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define WORDS(option, field, all, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text, .choices = {.words = all}, __VA_ARGS__)
+#define KIND(option, field, what, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text,                                                   \
+           .choices = {.kind = what, .list = ito_choices}, __VA_ARGS__)
+#define LIST(option, field, word, list, usual, of, text, ...)                                      \
+    CHOICE(option, field, word, usual, of, text, .choices = {.own = list}, __VA_ARGS__)
 #include "examples/ddpm/train_options.def"
     END_ROW,
 };

@@ -2,6 +2,7 @@
  * time.
  * Invariant: step n depends on the run's settings and n alone, so a run resumed from any checkpoint
  * gives the same bits. */
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
@@ -53,7 +54,7 @@ static bool write_grid(session *s, const char *path)
     ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
     if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
         progress_end(&s->progress);
-        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
+        note("samples of step %" PRId64 " are not finite; none are written\n", s->step);
         ito_error_clear();
         return true;
     }
@@ -86,7 +87,7 @@ static void write_report(session *s)
     if (report_write(s->o.out))
         return;
     progress_end(&s->progress);
-    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
+    note("no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
     ito_error_clear();
 }
 
@@ -216,20 +217,17 @@ static double mib(int64_t bytes)
 
 static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
-    fprintf(stderr,
-            "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
-            "%.0f activations; %.0f at most, %.0f held\n",
-            mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
-            mib(m->activations), mib(m->peak), mib(m->held));
+    note("memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
+         "%.0f activations; %.0f at most, %.0f held\n",
+         mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
+         mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
-        fprintf(stderr,
-                "stopped after step %" PRId64 " of %" PRId64
-                "; go on with: ito-ddpm train --out %s --resume\n",
-                s->step, s->o.steps, s->o.out);
+        note("stopped after step %" PRId64 " of %" PRId64
+             "; go on with: ito-ddpm train --out %s --resume\n",
+             s->step, s->o.steps, s->o.out);
     else
-        fprintf(stderr,
-                "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
-                s->step, PLURAL(s->step), s->o.out);
+        note("%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
+             s->step, PLURAL(s->step), s->o.out);
 }
 
 static cJSON *describe_memory(const ito_memory_account *m)

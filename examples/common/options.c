@@ -356,9 +356,10 @@ static int take_option(command_line *c, char **argv, int i)
 
 static void take_argument(command_line *c, char **argv, char *word)
 {
-    if (c->arguments == NULL || (c->n_arguments == 1 && !c->several))
+    int most = c->arguments == NULL ? 0 : c->most > 0 ? c->most : 1;
+    if (c->count == most)
         options_refuse(c, "\"%s\" is one argument too many", word);
-    argv[c->n_arguments++] = word;
+    argv[c->count++] = word;
     c->argument = argv[0];
 }
 
@@ -380,7 +381,7 @@ void options_parse(command_line *c, int argc, char **argv)
     }
     options_set_defaults(c->options, c->values, c->given, NULL);
     c->all = argv;
-    c->n_arguments = 0;
+    c->count = 0;
     bool options_end = false;
     for (int i = 1; i < argc;) {
         char *word = argv[i];

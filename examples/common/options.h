@@ -119,7 +119,7 @@ typedef struct option_preset {
 typedef struct command_line {
     const char *command;              /* "train"; "" for a program without commands */
     const char *arguments;            /* of the usage line: "FILE|RUN|DIR", or NULL */
-    bool several;                     /* whether there may be more than one of them */
+    int most;                         /* how many such arguments are taken; 0: one */
     const char *argument_of;          /* the option whose value may be given as the argument too */
     const char *doc;                  /* for --help; the text after a \v follows the options */
     const option_row *options;        /* closed by OPTION_END */
@@ -127,8 +127,8 @@ typedef struct command_line {
     void *values;
     bool given[MAX_OPTIONS]; /* by row: whether it was given */
     const char *argument;    /* the argument that is not an option, if arguments is set */
-    char **all;              /* all of them */
-    int n_arguments;
+    int count;               /* how many there are: */
+    char **all;
 } command_line;
 
 /* ---- command lines ---- */

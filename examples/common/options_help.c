@@ -160,9 +160,9 @@ void help_print(const command_line *c, bool all)
     const char *after = strchr(c->doc, '\v');
     command_name name = command_name_of(c->command);
     char *before = strndup(c->doc, strcspn(c->doc, "\v"));
-    printf("%sUsage:%s %s [OPTION...]%s%s%s\n", style(stdout, STYLE_HEADING),
+    printf("%sUsage:%s %s [OPTION...]%s%s\n", style(stdout, STYLE_HEADING),
            style(stdout, STYLE_PLAIN), name.text, c->arguments != NULL ? " " : "",
-           c->arguments != NULL ? c->arguments : "", c->several ? "..." : "");
+           c->arguments != NULL ? c->arguments : "");
     fill_paragraphs(before != NULL ? before : "");
     free(before);
     int left_out = print_rows(c, c->options, all);

@@ -35,8 +35,7 @@ double progress_loss(const progress *p)
     return p->loss_weight > 0.0 ? p->loss / p->loss_weight : (double)NAN;
 }
 
-/* "1h02m", "3m10s", "7s" */
-static void format_time(char text[32], double seconds)
+void format_duration(char text[32], double seconds)
 {
     int64_t s = (int64_t)(seconds + 0.5);
     if (s >= 3600)
@@ -50,7 +49,7 @@ static void format_time(char text[32], double seconds)
 static void draw(const progress *p, int64_t done, int64_t units)
 {
     char left[32], bar[BAR_WIDTH + 1] = "", loss[48] = "";
-    format_time(left, p->seconds_a_step * (double)(p->total - done));
+    format_duration(left, p->seconds_a_step * (double)(p->total - done));
     if (p->loss_weight > 0.0)
         snprintf(loss, sizeof loss, "  loss %.4f", progress_loss(p));
     double rate = p->seconds_a_step > 0.0 ? (double)units / p->seconds_a_step : 0.0;

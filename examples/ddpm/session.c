@@ -265,8 +265,11 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s))
-        return false;
+    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s);
+}
+
+static bool open_loader(session *s)
+{
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
     return s->loader != NULL;
@@ -282,7 +285,8 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) ||
+        (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
         return false;
     note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
          " parameters; %d thread%s, %s, %s\n",
@@ -290,6 +294,23 @@ bool session_open(session *s)
          ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
          ito_isa(), s->o.precision);
     return true;
+}
+
+bool session_step(session *s, double lr, ito_train_result *r)
+{
+    ito_batch batch;
+    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
+    ito_scope_begin();
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
+    if (good) {
+        session_draw_from(s, &draw);
+        if (s->labelled != NULL)
+            s->labelled->labels = batch.labels;
+        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, r) == ITO_OK;
+    }
+    ito_scope_end();
+    s->step += good;
+    return good;
 }
 
 bool session_save(session *s)

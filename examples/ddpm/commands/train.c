@@ -7,6 +7,7 @@
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/dry_run.h"
 #include "examples/ddpm/inference.h"
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/session.h"
@@ -149,22 +150,10 @@ static bool tolerate(session *s, const ito_train_result *r, double lr)
 
 static bool one_step(session *s)
 {
-    ito_batch batch;
     ito_train_result r;
     double lr = learning_rate(&s->o, s->step);
-    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
-    ito_scope_begin();
-    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
-    if (good) {
-        session_draw_from(s, &draw);
-        if (s->labelled != NULL)
-            s->labelled->labels = batch.labels;
-        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
-    }
-    ito_scope_end();
-    if (!good)
+    if (!session_step(s, lr, &r))
         return false;
-    s->step++;
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
     if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;
@@ -272,6 +261,8 @@ int command_train(int argc, char **argv)
     int code;
     if (!parsed || !session_open(&s)) {
         code = fail(&s);
+    } else if (s.o.dry_run) {
+        code = dry_run(&s);
     } else {
         stop_on_signals();
         bool good = train(&s);

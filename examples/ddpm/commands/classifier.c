@@ -2,6 +2,7 @@
  * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
@@ -209,10 +210,10 @@ static bool judge(job *j)
 
 static int report(const job *j)
 {
-    fprintf(stderr, "%s: right on", j->o.out);
+    note("%s: right on", j->o.out);
     for (int level = 0; level < LEVELS; level++)
-        fprintf(stderr, "%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "",
-                100.0 * j->right[level], step_judged(j, level));
+        note("%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "", 100.0 * j->right[level],
+             step_judged(j, level));
     fputc('\n', stderr);
     if (!j->o.json)
         return 0;
@@ -231,7 +232,7 @@ static int run(job *j)
     if (!train_all(j))
         return options_report("classifier");
     if (stop_signal() != 0) {
-        fprintf(stderr, "stopped; nothing was written\n");
+        note("stopped; nothing was written\n");
         return 128 + stop_signal();
     }
     if (!judge(j) || !classifier_guidance_save(j->o.out, j->classifier, &j->net, j->class_names))

@@ -154,6 +154,7 @@ def check(o, steps=4, batch=4, tolerance=1e-9):
     training, start = Training(net), {k: p.detach().clone() for k, p in net.named_parameters()}
     x_0 = scaled(read_images(o.directory)[: steps * batch]).double().reshape(steps, batch, 1, 28, 28)
     t, eps = torch.randint(0, T, (steps, batch)), torch.randn_like(x_0)
+    t[0, 0], t[0, 1] = 0, T - 1  # where the schedule is extreme
     lr = torch.tensor([learning_rate(step, 1000) for step in range(steps)], dtype=torch.float64)
     ito = steps_in_ito(o.program, {**start, "x_0": x_0, "t": t, "eps": eps, "lr": lr})
     ours, losses = {}, []

@@ -1,6 +1,8 @@
 /* The progress of a long job. */
 #include "examples/common/progress.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@ double progress_clock(void)
 
 void progress_begin(progress *p, const char *what, const char *unit, int64_t first, int64_t total)
 {
-    bool quiet = p->quiet;
+    bool quiet = p->quiet || notes_are_silent();
     double now = progress_clock();
     *p = (progress){.what = what, .unit = unit, .quiet = quiet, .first = first, .total = total};
     p->terminal = isatty(STDERR_FILENO) == 1;

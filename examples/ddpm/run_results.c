@@ -2,6 +2,7 @@
  * Invariant: a line is appended by one write, so several evaluations may end at once. */
 #include "examples/ddpm/run_results.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 
 #include <fcntl.h>
@@ -50,7 +51,7 @@ void run_results_add(const char *model, const cJSON *results)
     ssize_t size = line != NULL ? (ssize_t)strlen(line) : -1;
     if (file < 0 || write(file, line, (size_t)size) != size) {
         path_failed(path != NULL ? path : model, "add the results");
-        fprintf(stderr, "ito-ddpm eval: %s\n", ito_error_message());
+        complain("eval", "%s", ito_error_message());
         ito_error_clear();
     }
     if (file >= 0)

@@ -32,7 +32,7 @@ Test(cli_compare, runs_are_side_by_side_in_one_page)
     train_tiny("c", "--steps 8 --stop-at 6 --prediction v " SAMPLES);
     succeeds(run("eval --model a --data npy:data.npy --bits-per-dim --n 2"));
     succeeds(run("compare a 'b <i>' c"));
-    cr_expect_str_eq(complained, "side by side in compare.html\n");
+    cr_expect_str_eq(complained, "3 runs side by side in compare.html\n");
     cr_expect_not_null(strstr(said, "The losses are not of one kind, since the runs differ in "
                                     "prediction.\n"),
                        "%s", said);
@@ -86,5 +86,7 @@ Test(cli_compare, what_is_no_run_is_refused)
                "ito-ddpm compare: a/checkpoints: there is no run in it: it has no config.json");
     fails_with(run("compare a a --out nowhere/x.html"),
                "ito-ddpm compare: nowhere/x.html: cannot write it: No such file or directory");
+    is_usage_error("compare a a --out a.png",
+                   "ito-ddpm compare: --out: a.png: the name of a page ends in .html");
     cr_expect(!there("compare.html"));
 }

@@ -76,7 +76,7 @@ Test(cli_list, a_directory_without_runs_is_said_to_be_one)
 {
     succeeds(run("list"));
     cr_expect_str_eq(said, "");
-    cr_expect_str_eq(complained, "ito-ddpm list: there are no runs in .\n");
+    cr_expect_str_eq(complained, "there are no runs in .\n");
     succeeds(run("list --json"));
     cr_expect_str_eq(said, "{\"runs\":[],\"differing\":{}}\n");
     fails_with(run("list nowhere"), "ito-ddpm list: nowhere: cannot list it: No such file");

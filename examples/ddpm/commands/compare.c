@@ -217,6 +217,8 @@ static void write_samples(FILE *out, const run_list *list)
 
 /* ---- the command ---- */
 
+enum { MOST_RUNS = 1000 };
+
 /* That curves of different losses do not tell which run is better; NULL if they are of one kind. */
 static const char *warning(const cJSON *differing, char text[160])
 {
@@ -263,8 +265,16 @@ static int print(const run_list *list, const cJSON *differing, const compare_opt
     runs_print(stdout, list, differing, NULL);
     if (warning(differing, text) != NULL)
         printf("%s.\n", text);
-    fprintf(stderr, "side by side in %s\n", o->out);
+    say_where(list->n, "run", "runs side by side", o->out);
     return results_end("compare", true);
+}
+
+/* Whether the page can be written there, under a name that says what it is. */
+static bool can_write(const char *out)
+{
+    if (!path_ends_with(out, ".html"))
+        return options_error("--out: %s: the name of a page ends in .html", out);
+    return path_can_write(out);
 }
 
 /* All of them must be runs: an entry that cannot be read is an error here. */
@@ -289,14 +299,14 @@ int command_compare(int argc, char **argv)
                       .doc = doc,
                       .options = rows,
                       .values = &o,
-                      .most = MAX_ARGUMENTS};
+                      .most = MOST_RUNS};
     options_parse(&c, argc, argv);
     options_require_argument(&c);
     if (c.count < 2)
         options_refuse(&c, "there is one run, %s; it takes two or more", c.argument);
     run_list list = {.n = 0};
     cJSON *differing = NULL;
-    bool good = path_can_write(o.out) && read_all(&list, &c);
+    bool good = can_write(o.out) && read_all(&list, &c);
     if (good) {
         differing = runs_differing(&list);
         good = write_page(&list, differing, o.out);

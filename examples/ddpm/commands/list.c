@@ -1,5 +1,6 @@
 /* ito-ddpm list: the runs below a directory.
  * Invariant: a run that is damaged is listed as such and stops nothing. */
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
@@ -106,7 +107,7 @@ static int print(const run_list *list, const char *dir, bool json)
     runs_print(stdout, list, differing, dir);
     cJSON_Delete(differing);
     if (list->n == 0)
-        fprintf(stderr, "ito-ddpm list: there are no runs in %s\n", dir);
+        note("there are no runs in %s\n", dir);
     return results_end("list", true);
 }
 

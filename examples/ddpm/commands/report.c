@@ -5,11 +5,11 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/pictures.h"
 #include "examples/ddpm/resume.h"
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/sampling.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -52,7 +52,8 @@ static bool draw_grid(const train_options *run, inference *net, const char *path
     sampling s = {.net = net, .o = &o, .images = inference_images(net, o.n)};
     if (s.images == NULL || !sampling_run(&s))
         return false;
-    ito_tensor *grid = ito_image_grid(s.images, (int64_t)ceil(sqrt((double)o.n)), 2);
+    const picture_options look = {.columns = UNSET_INT, .padding = UNSET_INT, .zoom = 1};
+    ito_tensor *grid = pictures_grid(s.images, &look);
     return grid != NULL && ito_png_save(path, grid) == ITO_OK;
 }
 

@@ -94,6 +94,8 @@ static int64_t new_bytes(const ito_tensor *t, const op_call *c, const ito_tensor
 
 void profile_leave_forward(profile_frame *f, const op_call *c, const ito_tensor *out)
 {
+    if (!profile_entered(f))
+        return;
     profile_leave(f, row_of(c->info, f->in_backward ? IN_BACKWARD : FORWARD),
                   new_bytes(out, c, NULL));
 }

@@ -44,6 +44,11 @@ void profile_enter(profile_frame *f)
     innermost = f;
 }
 
+bool profile_entered(const profile_frame *f)
+{
+    return innermost == f && innermost_period == period;
+}
+
 static bool comes_before(const profile_row *a, const profile_row *b)
 {
     return a->order != b->order ? a->order < b->order : strcmp(a->name, b->name) < 0;
@@ -70,7 +75,7 @@ static void register_row(profile_row *row)
 
 void profile_leave(profile_frame *f, profile_row *row, int64_t bytes)
 {
-    if (innermost != f || innermost_period != period)
+    if (!profile_entered(f))
         return;
     int64_t elapsed = profile_clock() - f->start;
     int64_t own_bytes = bytes > f->inner_bytes ? bytes - f->inner_bytes : 0;

@@ -40,6 +40,8 @@ typedef struct profile_frame {
 extern _Atomic bool profile_on;
 
 void profile_enter(profile_frame *f);
+/* Whether the frame was entered since counting began; if not, nothing is known of it. */
+bool profile_entered(const profile_frame *f);
 /* bytes: of the results that were made. */
 void profile_leave(profile_frame *f, profile_row *row, int64_t bytes);
 

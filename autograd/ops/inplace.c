@@ -159,7 +159,8 @@ static void update_rows(ito_tensor *dst, ito_tensor *src, int operands, iterate_
     update u = {kernels(dst->dtype), ito_dtype_size(dst->dtype), scale};
     iterate((ito_tensor *[]){dst, src}, operands, row, &u, COST_PLAIN);
     ito_touch(dst);
-    profile_end(&frame, profile_on && frame.in_backward ? &gradient_sums : &in_place);
+    bool of_gradients = profile_on && profile_entered(&frame) && frame.in_backward;
+    profile_end(&frame, of_gradients ? &gradient_sums : &in_place);
 }
 
 ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)

@@ -18,12 +18,10 @@ const char chart_style[] =
     ".chart polyline{fill:none;stroke-width:1.8;stroke-linejoin:round}"
     ".chart .faint{stroke-width:1;opacity:.35}"
     ".chart .c0{stroke:var(--c0,#1f6feb)}.chart .c1{stroke:var(--c1,#d1242f)}"
-    ".chart .c2{stroke:var(--c2,#1a7f37)}.chart .c3{stroke:var(--c3,#9a6700)}"
-    ".chart .c4{stroke:var(--c4,#8250df)}.chart .c5{stroke:var(--c5,#1b7c83)}"
-    ".chart .c6{stroke:var(--c6,#bf3989)}.chart .c7{stroke:var(--c7,#57606a)}";
+    ".chart .c2{stroke:var(--c2,#1a7f37)}.chart .c3{stroke:var(--c3,#9a6700)}";
 
-const char *const chart_colors[CHART_COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700",
-                                                "#8250df", "#1b7c83", "#bf3989", "#57606a"};
+static const char *const colors[CHART_COLORS] = {"#1f6feb", "#d1242f", "#1a7f37", "#9a6700",
+                                                 "#8250df", "#1b7c83", "#bf3989", "#57606a"};
 
 /* The largest number drawn: differences and products of such numbers are finite. */
 #define LARGEST 1e100
@@ -173,12 +171,11 @@ static void write_even_axis(FILE *out, const chart *c, range y)
 
 /* ---- lines ---- */
 
-/* The style sheet's colours again, as attributes, for viewers that ignore style sheets. */
+/* The colour as an attribute too, for viewers that ignore style sheets. */
 static void begin_line(FILE *out, int64_t index, bool faint)
 {
     int color = (int)(index % CHART_COLORS);
-    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\"%s class=\"c%d%s\" points=\"",
-            chart_colors[color],
+    fprintf(out, "<polyline fill=\"none\" stroke=\"%s\"%s class=\"c%d%s\" points=\"", colors[color],
             index / CHART_COLORS % 2 == 1 ? " stroke-dasharray=\"5 3\"" : "", color,
             faint ? " faint" : "");
 }

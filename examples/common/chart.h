@@ -9,7 +9,6 @@
 
 /* The number of colours; further series reuse them in dashes. */
 enum { CHART_COLORS = 8 };
-extern const char *const chart_colors[CHART_COLORS];
 
 /* Points in order of x. A value that is not finite, beyond 1e100, or not positive on a logarithmic
  * axis leaves a gap. */

@@ -35,6 +35,8 @@ static const char style[] =
     ".15rem 0;vertical-align:top;overflow-wrap:anywhere}"
     "pre{background:var(--card);border-radius:.5rem;padding:.8rem;white-space:pre-wrap;"
     "overflow-wrap:anywhere}pre span{display:inline-block}"
+    ".chart .c4{stroke:var(--c4)}.chart .c5{stroke:var(--c5)}.chart .c6{stroke:var(--c6)}"
+    ".chart .c7{stroke:var(--c7)}"
     "th{text-align:left;padding:.15rem .8rem .15rem 0;overflow-wrap:anywhere}"
     ".wide{overflow-x:auto}.number{text-align:right;white-space:nowrap}"
     ".bar{background:var(--c0);height:.7rem;border-radius:.2rem}"

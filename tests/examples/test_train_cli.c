@@ -180,7 +180,7 @@ Test(cli_train, info_tells_of_a_run_in_twenty_lines)
         "path: my run\n",
         "kind: run\n",
         "state: stopped\n",
-        "data: folder:photos, 6 images of 1x8x8, 2 classes: cat, dog\n",
+        "/photos, 6 images of 1x8x8, 2 classes: cat, dog\n",
         "network: preset small, 8 channels x [1,2], ",
         "diffusion: schedule cosine, prediction eps, diffusion-steps 20\n",
         "optimiser: adam, learning rate 0.001, cosine decay, batch 4, averages 0.999, seed 0\n",

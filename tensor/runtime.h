@@ -44,8 +44,8 @@ ITO_API bool ito_multiplies_bf16(void);
  * @return  false if this is being counted already, by ITO_PROFILE or another begin.
  */
 ITO_API bool ito_profile_begin(void);
-/** End it. What was counted, as one JSON object of the form that ITO_PROFILE=json prints; freed with
- * free(). Only after an ito_profile_begin that was true. NULL and ITO_ERR_MEMORY. */
+/** End it. What was counted, as one JSON object of the form that ITO_PROFILE=json prints; freed
+ * with free(). Only after an ito_profile_begin that was true. NULL and ITO_ERR_MEMORY. */
 ITO_API char *ito_profile_end(void);
 
 /** Bytes of tensor memory in use now. */

@@ -62,8 +62,7 @@ static ito_tensor *simple_loss(const ito_diffusion *d, ito_network *network, ito
     ito_tensor *x_t = ito_q_sample(d->process, x_0, eps, t);
     if (!evaluate_noised("diffusion_loss", d, network, x_t, t, &heads))
         return NULL;
-    ito_tensor *target =
-        weighted_sum(d->process, target_coefficients, d->prediction, x_0, eps, t);
+    ito_tensor *target = weighted_sum(d->process, target_coefficients, d->prediction, x_0, eps, t);
     if (each != NULL) {
         ito_no_grad_begin();
         *each = example_mean(ito_square(ito_sub(heads.prediction, target)));

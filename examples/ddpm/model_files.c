@@ -3,7 +3,7 @@
 
 #include "ddpm_weights.h"
 #include "examples/common/paths.h"
-#include "examples/ddpm/file_kinds.h"
+#include "examples/common/file_kinds.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_PICTURES_H
 #define ITO_DDPM_PICTURES_H
 
-#include "examples/ddpm/outputs.h"
+#include "examples/common/outputs.h"
 
 #include <ito/ito.h>
 

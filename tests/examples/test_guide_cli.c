@@ -94,7 +94,7 @@ Test(cli_guide, what_does_not_go_together_is_refused)
     is_usage_error("classifier --model r --out c", "--data is missing");
     is_usage_error("classifier --model r --data folder:shades", "--out is missing");
     is_usage_error("classifier --model r --data nothing --out c", "--data: \"nothing\" is none of");
-    fails_with(run("classifier --model r --data npy:data.npy --out c"),
+    fails_with(run("classifier --model r --data npy:data.npy --out c.safetensors"),
                "data.npy: a .npy file of images has no classes");
     fails_with(run("classifier --model r --data folder:shades --out nowhere/c"),
                "nowhere/c: cannot write it");

@@ -2,6 +2,7 @@
  * Invariant: what is returned has at least one image, and pixels that are u8 or f32 in [-1, 1]. */
 #include "examples/ddpm/data.h"
 
+#include "examples/common/idx_directory.h"
 #include "examples/ddpm/data_kinds.h"
 
 #include <dirent.h>
@@ -23,9 +24,29 @@ static const char *place_of(const data_kind *kind, const char *spec)
     return kind->place != NULL ? kind->place : strchr(spec, ':') + 1;
 }
 
+const char *data_place(const char *text)
+{
+    const data_kind *kind = kind_of(text);
+    return kind != NULL && kind->place == NULL ? place_of(kind, text) : NULL;
+}
+
+cJSON *data_class_names(const char *spec)
+{
+    const data_kind *kind = kind_of(spec);
+    return kind->class_names != NULL ? cJSON_CreateStringArray(kind->class_names, IDX_CLASSES)
+                                     : NULL;
+}
+
 bool data_resizes(const char *spec)
 {
     return kind_of(spec)->resizes;
+}
+
+void data_check_skip_bad(const command_line *c, const char *spec)
+{
+    if (spec == NULL || !data_resizes(spec))
+        options_refuse_given(c, "skip-bad",
+                             "it is for folder:DIR, which has a file for each image");
 }
 
 bool data_mirrors(const char *spec)

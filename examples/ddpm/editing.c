@@ -13,8 +13,10 @@
 ito_tensor *edit_data(edit_job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
-    ito_tensor *all = data_load(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1});
+    ito_tensor *all = data_load((data_options){.spec = j->o.data,
+                                               .size = c->height,
+                                               .grey = c->in_channels == 1,
+                                               .skip_bad = j->o.skip_bad});
     return all == NULL || !model_fits(&j->net.files, all, j->o.data) ? NULL : all;
 }
 
@@ -102,6 +104,7 @@ static void parse(const edit_command *e, edit_options *o, int argc, char **argv)
     *o = (edit_options){.guidance = {.scale = 1.0}}; /* defaults of options without a row */
     options_parse(&c, argc, argv);
     guidance_check(&c, &o->guidance, o->class);
+    data_check_skip_bad(&c, o->data);
     options_require(&c, "model", "the network to use");
     for (int i = 0; i < 2 && e->needs[i] != NULL; i++)
         options_require(&c, e->needs[i], "what it starts from");
@@ -154,6 +157,7 @@ static cJSON *describe(const edit_job *j)
     result_number(root, "step", (double)j->net.files.step);
     result_number(root, "images", (double)j->o.n);
     result_number(root, "steps", (double)j->o.steps);
+    inference_put_class(&j->net, root);
     if (j->error != NULL) {
         result_number(root, "round_trip_error", ito_item(ito_mean(j->error)));
         result_number(root, "largest_error", ito_item(ito_max(j->error)));

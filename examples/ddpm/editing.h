@@ -17,7 +17,7 @@ typedef struct edit_options {
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
     guidance_options guidance;
     double strength;
-    bool force, json;
+    bool skip_bad, force, json;
 } edit_options;
 
 /* Rows; AT(field) is of edit_options. */

@@ -157,6 +157,10 @@ Test(cli_compress, classes_are_in_the_file)
         succeeds(run("decompress --model k k.ito --npy back.npy"));
         cr_expect(same_file("two.npy", "back.npy"), "%s", given[i]);
     }
+    succeeds(run(K "--class BAG,none --json"));
+    cr_expect_not_null(strstr(complained, "classes: bag, none\n"), "%s", complained);
+    cr_expect_not_null(strstr(said, "\"class\":\"bag\"}"), "%s", said);
+    cr_expect_not_null(strstr(said, "\"class\":\"none\"}"), "%s", said);
     is_usage_error(K "--class hat", "--class: \"hat\" is none of bag, boot, nor 0 to 1");
     is_usage_error(K "--class bag,boot,bag", "--class: there are 3 for 2 images");
     is_usage_error("compress --model r --images two.npy --out k.ito --class bag",

@@ -1,4 +1,5 @@
 /* ito-ddpm export: a trained network as one self-contained file. */
+#include "examples/common/messages.h"
 #include "examples/common/outputs.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
@@ -60,8 +61,8 @@ static bool export_model(const export_options *o)
                                         .n_metadata = 2) == ITO_OK;
     struct stat info;
     if (good && stat(o->out, &info) == 0)
-        fprintf(stderr, "step %s of %s: %" PRId64 " bytes in %s\n", step, f.weights,
-                (int64_t)info.st_size, o->out);
+        note("step %s of %s: %" PRId64 " bytes in %s\n", step, f.weights, (int64_t)info.st_size,
+             o->out);
     if (unet != NULL)
         ito_module_free(&unet->base);
     model_files_free(&f);

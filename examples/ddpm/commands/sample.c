@@ -213,7 +213,10 @@ static int report(const job *j, double started)
     result_number(root, "images", (double)o->sampling.n);
     result_number(root, "steps", (double)o->sampling.steps);
     result_text(root, "sampler", o->sampling.sampler);
-    result_text(root, "class", o->class);
+    if (o->classifier == NULL)
+        inference_put_class(&j->net, root);
+    else
+        classifier_guidance_put_class(&j->guidance, root);
     result_text(root, "classifier", o->classifier);
     result_text(root, "precision", o->precision);
     result_text(root, "out", o->pictures.out);

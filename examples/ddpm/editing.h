@@ -23,7 +23,7 @@ typedef struct edit_options {
 /* Rows; AT(field) is of edit_options. */
 #define EDIT_MODEL_ROWS MODEL_ROW, WEIGHTS_ROW, CLASS_ROW
 #define EDIT_RESULT_ROWS                                                                           \
-    PICTURES_ROW("Write the images"),                                                              \
+    PICTURES_ROW(""),                                                                              \
         TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write the result as float32 [N, C, H, W]"),        \
         PICTURE_LOOK_ROWS, FORCE_ROW, JSON_ROW
 #define EDIT_MACHINE_ROWS                                                                          \

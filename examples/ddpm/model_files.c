@@ -2,9 +2,9 @@
 #include "examples/ddpm/model_files.h"
 
 #include "ddpm_weights.h"
+#include "examples/common/file_kinds.h"
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
-#include "examples/common/file_kinds.h"
 #include "examples/ddpm/class_names.h"
 
 #include <errno.h>

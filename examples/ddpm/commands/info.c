@@ -5,7 +5,6 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
-#include "examples/common/file_kinds.h"
 #include "examples/ddpm/commands/info_folder.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"

@@ -1,4 +1,5 @@
-/* Image files: PNG, JPEG and BMP in, PNG out, folders of images, and grids to look at samples. */
+/* Image files: PNG, JPEG, BMP and WebP in, PNG out, folders of images, and grids to look at
+ * samples. */
 #ifndef ITO_IO_IMAGE_H
 #define ITO_IO_IMAGE_H
 
@@ -9,11 +10,15 @@ extern "C" {
 #endif
 
 /**
- * Read a PNG, JPEG or BMP file, whatever its name ends in.
+ * Read a PNG, JPEG, BMP or WebP file, whatever its name ends in, as libpng and libjpeg read it:
+ * bytes between segments, behind the pixels or behind the end are passed over.
  *
- * An image has at most 16384 pixels a side and 2^26 in all. Transparency is dropped, and an
- * orientation noted by a camera is not applied. Not read: CMYK, arithmetic-coded and
- * lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
+ * An image has at most 16384 pixels a side and 2^26 in all; decoding one takes up to 28 bytes a
+ * pixel for the time. It is turned upright by the orientation that a camera noted (EXIF, in PNG,
+ * JPEG and WebP). Transparency is dropped, and of 16 bits the upper 8 are kept. CMYK, as Adobe's
+ * programs write it in JPEG, becomes red, green and blue without a colour profile. WebP needs a
+ * library that was built with libwebp, and is not read where it moves. Not read: arithmetic-coded
+ * and lossless JPEG, TIFF, GIF, HEIC, AVIF, JPEG XL.
  * @param channels  3, or 1 for grey; the image is converted where it has the other.
  * @return          u8 [channels, H, W], owned by the current scope. NULL on error: ITO_ERR_IO if
  *                  the system refuses, ITO_ERR_FORMAT if the file is damaged, truncated or of a
@@ -23,19 +28,19 @@ ITO_API ito_tensor *ito_image_load(const char *path, int channels);
 
 /** What an image file holds, by its header. */
 typedef struct ito_image_properties {
-    const char *format;    /* "PNG", "JPEG" or "BMP"; a constant */
-    int64_t width, height; /* as ito_image_load has them */
-    int channels;          /* 1 grey; 3 red, green and blue, also by a palette; without alpha */
-    int bits;              /* of a sample, 1 to 16; 8 for the colours of a palette */
-    int orientation;       /* noted by a camera, 1 to 8 as in EXIF; 1: upright */
-    bool has_alpha;        /* some pixels may be transparent: a channel, or PNG's tRNS */
+    const char *format;    /* "PNG", "JPEG", "BMP" or "WebP"; a constant */
+    int64_t width, height; /* as ito_image_load has them: turned upright */
+    int channels;          /* 1 grey; 3 colours, also by a palette; 4 CMYK. Alpha is not counted */
+    int bits;              /* of a sample, 1 to 16, in BMP to 32; 8 for the colours of a palette */
+    int orientation;       /* that a camera noted, 1 to 8 as in EXIF; 1: upright, or not noted */
+    bool has_alpha;        /* pixels may be transparent: by a channel, or by PNG's tRNS */
 } ito_image_properties;
 
 /**
  * Say what an image file holds, without decoding it: a few kilobytes of it are read. A file of
  * which ito_image_info says this may still be damaged further on.
  *
- * ito_image_load keeps all that is in the file if bits <= 8 and has_alpha is false.
+ * ito_image_load(path, 3) keeps every colour if bits <= 8, channels < 4 and has_alpha is false.
  * @param properties  receives them on success; untouched on error.
  * @return            what ito_image_load says of a file that cannot be read, of another kind, too
  *                    large, or whose header is damaged; ITO_ERR_ARGUMENT for NULL.

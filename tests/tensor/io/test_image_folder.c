@@ -138,7 +138,7 @@ Test(image_folder, folders_that_give_no_data_set_are_refused)
     save_dot("a/1.png", 1);
     expect_refused(ITO_ERR_FORMAT, in_directory("b"), "holds no PNG, JPEG or BMP images");
     const char *path = write_file("b/1.jpg", "no image", 8);
-    expect_refused(ITO_ERR_FORMAT, path, "is not a PNG, JPEG or BMP image");
+    expect_refused(ITO_ERR_FORMAT, path, "is not a PNG, JPEG, BMP or WebP image");
     cr_assert_eq(unlink(path), 0);
     cr_assert_eq(symlink("nowhere", path), 0);
     expect_refused(ITO_ERR_IO, path, "cannot open: No such file or directory");

@@ -9,8 +9,8 @@
 
 #include "tensor/base.h"
 
-#define IMAGE_MAX_SIDE 16384
-#define IMAGE_MAX_PIXELS ((int64_t)1 << 26)
+#define IMAGE_MAX_SIDE ITO_IMAGE_MAX_SIDE
+#define IMAGE_MAX_PIXELS ((int64_t)ITO_IMAGE_MAX_PIXELS)
 #define IMAGE_MAX_FILE ((int64_t)1 << 29)
 
 /* A file in memory. */

@@ -152,14 +152,14 @@ Test(image_folder, what_is_not_read_is_listed_with_its_reason)
     folder("a");
     save_dot("a/1.JPG", 1); /* what it is, its content says */
     save_dot("a/2.jfif", 2);
-    write_file("a/3.WebP", "x", 1);
+    write_file("a/3.GiF", "x", 1);
     write_file("a/4.gif", "x", 1);
     write_file("a/5.tif", "x", 1);
     write_file("a/6", "x", 1);
     write_file("a/png", "x", 1);
     write_file("a/7.json", "x", 1);
     ito_image_folder *f = ito_image_folder_list(directory);
-    EXPECT_FILES(f, "a/1.JPG 0", "a/2.jfif 0", "a/3.WebP 0 format not read",
+    EXPECT_FILES(f, "a/1.JPG 0", "a/2.jfif 0", "a/3.GiF 0 format not read",
                  "a/4.gif 0 format not read", "a/5.tif 0 format not read", "a/6 0 not an image",
                  "a/7.json 0 not an image", "a/png 0 not an image");
     cr_expect_eq(f->files[2].state, ITO_IMAGE_FILE_UNREAD);

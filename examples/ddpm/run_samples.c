@@ -124,8 +124,7 @@ bool run_samples_try(session *s)
         options_blame();
     ito_scope_end();
     if (good && pictures_split(s->channels))
-        fprintf(stderr,
-                "images have %" PRId64 " channels: pictures show them side by side, in grey\n",
-                s->channels);
+        note("images have %" PRId64 " channels: pictures show them side by side, in grey\n",
+             s->channels);
     return good;
 }

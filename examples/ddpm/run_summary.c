@@ -145,6 +145,12 @@ static double loss_before(const run_history *h)
     return h->n >= 40 ? h->smoothed[h->n - 1 - h->n / 10] : (double)NAN;
 }
 
+/* NaN for what is no time or size: a log may say anything. */
+static double plausible(double value)
+{
+    return value >= 0.0 && value <= 0x1p53 ? value : (double)NAN;
+}
+
 static void take_log(run_summary *r)
 {
     const run_history *h = &r->log;
@@ -153,12 +159,14 @@ static void take_log(run_summary *r)
     r->step = isfinite(step) ? (int64_t)step : 0;
     if (r->step < r->checkpoint_step)
         r->step = r->checkpoint_step;
-    r->steps = cJSON_IsNumber(steps) ? (int64_t)steps->valuedouble : 0;
+    r->steps = cJSON_IsNumber(steps) && !isnan(plausible(steps->valuedouble))
+                   ? (int64_t)steps->valuedouble
+                   : 0;
     r->loss = h->n > 0 ? h->smoothed[h->n - 1] : (double)NAN;
     r->loss_before = loss_before(h);
-    r->seconds = last_of(h, LOG_SECONDS);
-    r->images_per_second = last_of(h, LOG_IMAGES_PER_SECOND);
-    r->peak_bytes = last_of(h, LOG_PEAK_BYTES);
+    r->seconds = plausible(last_of(h, LOG_SECONDS));
+    r->images_per_second = plausible(last_of(h, LOG_IMAGES_PER_SECOND));
+    r->peak_bytes = plausible(last_of(h, LOG_PEAK_BYTES));
 }
 
 bool run_summary_read(const char *dir, run_summary *out)

@@ -119,7 +119,7 @@ static ito_tensor *loss_of(const ito_diffusion_trainer *tr, ito_tensor *x_0, int
                               tr->each ? &out->losses : NULL);
     ito_tensor *losses = ito_diffusion_losses(tr->diffusion, tr->network, x_0, out->t, eps);
     out->losses = ito_detach(losses);
-    return ito_mean(with_uncertainty(tr, out->t, losses, NULL, out));
+    return out->losses == NULL ? NULL : ito_mean(with_uncertainty(tr, out->t, losses, NULL, out));
 }
 
 /* Clip, update and average, unless the gradient is not finite, which is not an error here. */
@@ -163,7 +163,7 @@ ito_status ito_diffusion_train_step(const ito_diffusion_trainer *tr, ito_tensor 
         if (status == ITO_OK && !r.applied)
             find_culprit(tr->model, x_0, &r);
     }
-    if (tr->each) {
+    if (status == ITO_OK && tr->each) {
         r.t = ito_keep(d.t);
         r.losses = ito_keep(d.losses);
     }

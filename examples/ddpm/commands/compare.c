@@ -4,6 +4,7 @@
 #include "examples/common/html.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
 #include "examples/ddpm/commands/commands.h"
@@ -88,29 +89,45 @@ static void write_settings(FILE *out, const cJSON *differing)
 }
 
 /* A row of the numbers at this place in each run's summary. */
-static void write_numbers(FILE *out, const run_list *list, const char *label, size_t offset,
-                          double unit)
+static void write_numbers(FILE *out, const run_list *list, const char *label, const char *format,
+                          size_t offset, double unit)
 {
     fprintf(out, "<tr><td>%s</td>", label);
     for (int64_t i = 0; i < list->n; i++) {
         double value = *(const double *)((const char *)&list->entries[i].run + offset) / unit;
-        fprintf(out, isfinite(value) ? "<td>%.6g</td>" : "<td>-</td>", value);
+        fputs("<td>", out);
+        fprintf(out, isfinite(value) ? format : "-", value);
+        fputs("</td>", out);
+    }
+    fputs("</tr>\n", out);
+}
+
+/* A row of how far each run is, or how long it took. */
+static void write_progress(FILE *out, const run_list *list, bool times)
+{
+    fprintf(out, "<tr><td>%s</td>", times ? "time" : "step");
+    for (int64_t i = 0; i < list->n; i++) {
+        const run_summary *r = &list->entries[i].run;
+        char took[32] = "-";
+        if (isfinite(r->seconds))
+            format_duration(took, r->seconds);
+        if (times)
+            fprintf(out, "<td>%s</td>", took);
+        else
+            fprintf(out, "<td>%" PRId64 " of %" PRId64 ", %s</td>", r->step, r->steps, r->state);
     }
     fputs("</tr>\n", out);
 }
 
 static void write_figures(FILE *out, const run_list *list)
 {
-    fputs("<tr><td>step</td>", out);
-    for (int64_t i = 0; i < list->n; i++)
-        fprintf(out, "<td>%" PRId64 " of %" PRId64 ", %s</td>", list->entries[i].run.step,
-                list->entries[i].run.steps, list->entries[i].run.state);
-    fputs("</tr>\n", out);
-    write_numbers(out, list, "loss, smoothed", offsetof(run_summary, loss), 1.0);
-    write_numbers(out, list, "parameters", offsetof(run_summary, parameters), 1.0);
-    write_numbers(out, list, "hours of training", offsetof(run_summary, seconds), 3600.0);
-    write_numbers(out, list, "images a second", offsetof(run_summary, images_per_second), 1.0);
-    write_numbers(out, list, "peak memory, MiB", offsetof(run_summary, peak_bytes), 0x1p20);
+    write_progress(out, list, false);
+    write_progress(out, list, true);
+    write_numbers(out, list, "loss, smoothed", "%.4g", offsetof(run_summary, loss), 1.0);
+    write_numbers(out, list, "parameters", "%.0f", offsetof(run_summary, parameters), 1.0);
+    write_numbers(out, list, "images a second", "%.4g", offsetof(run_summary, images_per_second),
+                  1.0);
+    write_numbers(out, list, "peak memory, MiB", "%.0f", offsetof(run_summary, peak_bytes), 0x1p20);
 }
 
 /* A row for each measure that eval found of any run. */

@@ -231,15 +231,6 @@ static bool describe_checkpoint(cJSON *o, const char *dir)
            put_part(o, dir, "model.safetensors");
 }
 
-/* How far the run is, as list and compare say it too. */
-static bool describe_progress(cJSON *o, const char *dir)
-{
-    run_summary r;
-    bool good = run_summary_read(dir, &r) && run_summary_put(o, &r);
-    run_summary_free(&r);
-    return good;
-}
-
 static bool describe_run(cJSON *o, const char *dir)
 {
     char *checkpoints = path_join(dir, "checkpoints");
@@ -259,7 +250,7 @@ static bool describe_run(cJSON *o, const char *dir)
     }
     free(newest);
     free(checkpoints);
-    return good && describe_progress(o, dir);
+    return good;
 }
 
 /* ---- kinds of files ---- */
@@ -359,25 +350,26 @@ static void print_object(const cJSON *o, int indent, bool tensors)
     }
 }
 
-/* A run in words; its newest checkpoint in full if its tensors are wanted. */
-static bool print_run(const cJSON *root, const char *dir, bool tensors)
+/* A run in few words; its newest checkpoint in full if the tensors are wanted. */
+static void print_words(const cJSON *root, const run_summary *run, bool tensors)
 {
-    run_summary r;
-    if (!run_summary_read(dir, &r))
-        return false;
-    info_run_print(&r);
-    run_summary_free(&r);
+    if (run->dir == NULL) {
+        print_object(root, 0, tensors);
+        return;
+    }
+    info_run_print(run);
     if (tensors)
         print_object(cJSON_GetObjectItemCaseSensitive(root, "newest checkpoint"), 0, true);
-    return true;
 }
 
-static bool print(const cJSON *root, const char *path, bool tensors)
+/* How far a run is goes into its object, as list and compare say it too; nothing for what is no
+ * run. */
+static bool add_summary(cJSON *root, const char *path, run_summary *run)
 {
-    if (path_is_directory(path) && path_has(path, "config.json"))
-        return print_run(root, path, tensors);
-    print_object(root, 0, tensors);
-    return true;
+    const cJSON *kind = cJSON_GetObjectItemCaseSensitive(root, "kind");
+    if (!cJSON_IsString(kind) || strcmp(kind->valuestring, "run") != 0)
+        return true;
+    return run_summary_read(path, run) && run_summary_put(root, run);
 }
 
 int command_info(int argc, char **argv)
@@ -389,7 +381,8 @@ int command_info(int argc, char **argv)
     options_require_argument(&c);
     ito_scope_begin();
     cJSON *root = cJSON_CreateObject();
-    bool good = root != NULL && describe(root, c.argument);
+    run_summary run = {.dir = NULL};
+    bool good = root != NULL && describe(root, c.argument) && add_summary(root, c.argument, &run);
     if (!good && ito_error_code() == ITO_OK)
         no_memory(c.argument);
     int code = 0;
@@ -397,10 +390,12 @@ int command_info(int argc, char **argv)
         code = results_print_json("info", root);
         root = NULL;
     } else if (good) {
-        code = print(root, c.argument, o.tensors) ? results_end("info", true) : 1;
+        print_words(root, &run, o.tensors);
+        code = results_end("info", true);
     }
     if (ito_error_code() != ITO_OK) /* also of a part of what was described */
         code = options_report("info");
+    run_summary_free(&run);
     cJSON_Delete(root);
     ito_scope_end();
     return code;

@@ -84,8 +84,8 @@ ito_tensor *diffusion_loss(const ito_diffusion *d, ito_network *network, ito_ten
     if (o->simple == 1.0 && o->vlb == 0.0 && o->distance == NULL && d->weighting->weight == NULL)
         return simple_loss(d, network, x_0, t, eps, each);
     ito_tensor *losses = ito_diffusion_losses(d, network, x_0, t, eps);
-    if (each != NULL && losses != NULL)
-        *each = ito_detach(losses);
+    if (each != NULL && (*each = ito_detach(losses)) == NULL)
+        return NULL;
     return ito_mean(losses);
 }
 

@@ -102,6 +102,26 @@ Test(runs, the_trend_is_that_of_the_last_tenth)
     }
 }
 
+/* A log may say anything; numbers that are no times, sizes or steps are not known. */
+Test(runs, numbers_beyond_all_bounds_are_left_out)
+{
+    write_run("r", ", \"steps\": 1e300, \"sampler\": \"later\"",
+              "{\"step\": 9007199254740992, \"loss\": 1e300, \"seconds\": 1e300, "
+              "\"images_per_second\": -1, \"peak_bytes\": 1e300}\n");
+    run_list list = {.n = 0};
+    cr_assert(run_list_add(&list, "r"));
+    const run_summary *r = &list.entries[0].run;
+    cr_expect_eq(r->steps, 0);
+    cr_expect(isnan(r->seconds) && isnan(r->images_per_second) && isnan(r->peak_bytes));
+    cJSON *differing = runs_differing(&list);
+    char *text = printed(&list, differing, NULL);
+    cr_expect(has(text, "\nr    9007199254740992    1e+300        -         -  begun\n"), "%s",
+              text);
+    free(text);
+    cJSON_Delete(differing);
+    run_list_free(&list);
+}
+
 Test(runs, a_process_that_trains_holds_the_lock)
 {
     write_run("r", "", "");

@@ -181,17 +181,21 @@ Test(bits, memory_is_the_same_after_each_step)
 }
 
 /* A step of w on x_0 under this limit, or of which this request fails: true if it succeeded, else
- * it must not have changed anything. */
+ * it must not have changed anything. It reports each example, which makes requests too. */
 static bool attempt(world *w, ito_tensor *x_0, int64_t limit, int64_t failing)
 {
     int64_t n, m, current = ito_memory_current(), blocks = ito_memory_blocks();
     float *before = state(w, &n);
     ito_train_result r = {.loss = 42};
+    w->trainer.each = true;
+    ito_scope_begin(); /* of the losses that it reports */
     ito_memory_limit(limit);
     ito_memory_fail_nth(failing);
     ito_status status = ito_diffusion_train_step(&w->trainer, x_0, w->step, 1e-3, &r);
     ito_memory_limit(0);
     ito_memory_fail_nth(0);
+    cr_assert_eq(status == ITO_OK, r.losses != NULL);
+    ito_scope_end();
     cr_assert_eq(ito_error_code(), status);
     cr_assert_eq(ito_memory_current(), current, "limit %lld, request %lld", (long long)limit,
                  (long long)failing);
@@ -220,6 +224,7 @@ Test(bits, a_step_under_too_small_a_limit_has_not_happened)
     ito_tensor *x_0 = next(&w);
     int64_t base = ito_memory_current();
     ito_memory_reset_peak();
+    unharmed.trainer.each = true; /* as w's, which takes some bytes */
     train_on(&unharmed, x_0);
     int64_t needed = ito_memory_peak() - base;
     for (int64_t part = 0; part < 8; part++)

@@ -225,7 +225,7 @@ Test(bits, a_step_under_too_small_a_limit_has_not_happened)
     int64_t base = ito_memory_current();
     ito_memory_reset_peak();
     unharmed.trainer.each = true; /* as w's, which takes some bytes */
-    train_on(&unharmed, x_0);
+    ITO_SCOPE train_on(&unharmed, x_0);
     int64_t needed = ito_memory_peak() - base;
     for (int64_t part = 0; part < 8; part++)
         cr_assert(!attempt(&w, x_0, base + needed * part / 8 + 1, 0), "%lld/8", (long long)part);

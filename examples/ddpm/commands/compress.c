@@ -28,7 +28,8 @@ enum { MOST_SAID = 20 }; /* classes that are named on stderr */
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
     TEXT_ROW("images", images, "FILE|DIR", NULL,
-             "What is compressed: an image file, a .npy of bytes, or a directory of .png files"),
+             "What is compressed: an image file, a .npy of bytes, or a directory of image "
+             "files"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
     TEXT_ROW("class", class, "NAME|K,...", NULL,
              "Of all images or, with commas, of each of them, if the network was trained with "

@@ -42,6 +42,11 @@ const char *data_place(const char *text);
 /* The names of the classes of a kind whose data all have the same, an array of texts for the caller
  * to delete; NULL for others. */
 cJSON *data_class_names(const char *spec);
+/* The same name with its place as an absolute path, freed with free(). NULL with an error recorded.
+ */
+char *data_absolute(const char *spec);
+/* Whether both name the same place, maybe by different paths. */
+bool data_same_place(const char *a, const char *b);
 /* u8, or f32 in [-1, 1], [N, C, H, W], of the current scope; NULL with an error recorded. */
 ito_tensor *data_load(data_options options);
 /* The same with each image's class, u8 or i64 [N], of the current scope, and the classes' names, an

@@ -9,12 +9,16 @@
 extern "C" {
 #endif
 
+/** The largest picture that is read or written: pixels a side, and in all. */
+#define ITO_IMAGE_MAX_SIDE 16384
+#define ITO_IMAGE_MAX_PIXELS (1 << 26)
+
 /**
  * Read a PNG, JPEG or BMP file, whatever its name ends in.
  *
- * An image has at most 16384 pixels a side and 2^26 in all. Transparency is dropped, and an
- * orientation noted by a camera is not applied. Not read: CMYK, arithmetic-coded and
- * lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
+ * An image has at most ITO_IMAGE_MAX_SIDE pixels a side and ITO_IMAGE_MAX_PIXELS in all.
+ * Transparency is dropped, and an orientation noted by a camera is not applied. Not read: CMYK,
+ * arithmetic-coded and lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
  * @param channels  3, or 1 for grey; the image is converted where it has the other.
  * @return          u8 [channels, H, W], owned by the current scope. NULL on error: ITO_ERR_IO if
  *                  the system refuses, ITO_ERR_FORMAT if the file is damaged, truncated or of a

@@ -1,6 +1,5 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
@@ -8,6 +7,7 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/compression.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -18,7 +18,7 @@
 typedef struct compress_options {
     const char *model, *weights, *variance, *images, *class, *out, *curve;
     int64_t steps, block_bits, candidate_bits, seed, batch, threads;
-    bool no_clip, json;
+    bool no_clip, force, json;
 } compress_options;
 
 enum { MOST_SAID = 20 }; /* classes that are named on stderr */
@@ -31,6 +31,7 @@ static const option_row rows[] = {
              "What is compressed: an image file, a .npy of bytes, or a directory of image "
              "files"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
+    FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
              "Of all images or, with commas, of each of them, if the network was trained with "
              "--conditional; \"none\" of one is possible too, and a comma in a name is written \\, "
@@ -56,7 +57,8 @@ static const char doc[] =
     "  ito-ddpm compress --model run --images boot.png --out boot.ito --class boot\n"
     "  ito-ddpm compress --model run --images photos/ --out photos.ito --curve curve.csv\n"
     "  ito-ddpm decompress --model run boot.ito --out same.png\n\n"
-    "The file gives the images exactly, its beginning gives what the network makes of it. It is "
+    "The file gives the pixels exactly (8 bits, no transparency: others are refused), its "
+    "beginning gives what the network makes of it. It is "
     "for this network and this instruction set (ITO_ISA) alone.";
 
 typedef struct job {
@@ -80,7 +82,8 @@ static bool prepare(job *j)
 {
     const compress_options *o = &j->o;
     j->network.batch = o->batch;
-    return options_set_threads(o->threads) && paths_can_write(o->out, o->curve, NULL) &&
+    const output outputs[] = {{"out", o->out, FILE_COMPRESSED}, {"curve", o->curve, FILE_UNKNOWN}};
+    return options_set_threads(o->threads) && outputs_can_write(outputs, 2, o->force) &&
            coder_network_open(
                &j->network, (inference_options){.command = "compress",
                                                 .model = o->model,

@@ -7,6 +7,7 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/pictures.h"
 #include "examples/ddpm/schedule_plots.h"
 
 #include <inttypes.h>
@@ -161,7 +162,8 @@ static bool draw_image(const job *j, ito_tensor *x_0)
     eps = ito_add(zeros, eps);
     for (int64_t i = 0; i < j->count; i++)
         rows_of[i] = ito_q_sample(j->schedules[i], x_0, eps, t);
-    ito_tensor *grid = ito_image_grid(ito_cat(rows_of, j->count, 0), LEVELS, 2);
+    const picture_options look = {.columns = LEVELS, .padding = UNSET_INT, .zoom = 1};
+    ito_tensor *grid = pictures_grid(ito_cat(rows_of, j->count, 0), &look);
     char *path = file_name(j, "noised", "png");
     bool good = grid != NULL && path != NULL && ito_png_save(path, grid) == ITO_OK && say(path);
     free(path);

@@ -2,21 +2,14 @@
  * Invariant: no file of a folder is left out without a word on stderr. */
 #include "examples/ddpm/folder_data.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_BAD = 20 }; /* bad files that are named each */
-
-/* Text from outside, as names of files are: control characters, which could control the terminal,
- * are shown as '?'. */
-static void say_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stderr);
-}
 
 /* "0.webp and 19 more: format not read", of the files in this state; the number of them. */
 static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, const char *before,
@@ -29,11 +22,10 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
             first = n++ == 0 ? f->files[i].name : first;
     if (n == 0)
         return 0;
-    fputs(before, stderr);
-    say_text(first);
+    note("%s%s", before, first);
     if (n > 1)
-        fprintf(stderr, " and %" PRId64 " more", n - 1);
-    fprintf(stderr, ": %s", reason);
+        note(" and %" PRId64 " more", n - 1);
+    note(": %s", reason);
     return n;
 }
 
@@ -44,16 +36,15 @@ void folder_say_left_out(const ito_image_folder *f)
     int64_t out = f->n_files - f->n_used;
     if (out == 0)
         return;
-    say_text(f->path);
-    fprintf(stderr, ": %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ",
-            f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
+    note("%s: %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ", f->path,
+         f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
     const char *before = "(";
     if (say_state(f, ITO_IMAGE_FILE_UNREAD, before, "format not read") > 0)
         before = "; ";
     if (say_state(f, ITO_IMAGE_FILE_OTHER, before, "not an image") > 0)
         before = "; ";
     say_state(f, ITO_IMAGE_FILE_BAD, before, "cannot be read");
-    fputs(")\n", stderr);
+    note(")\n");
 }
 
 /* A line for each image that could not be read. */
@@ -64,14 +55,12 @@ static void say_bad(const ito_image_folder *f)
         const ito_image_folder_file *file = &f->files[i];
         if (file->state != ITO_IMAGE_FILE_BAD)
             continue;
-        fputs("left out: ", stderr);
-        say_text(file->path);
-        fprintf(stderr, ": %s\n", file->reason);
+        note("left out: %s: %s\n", file->path, file->reason);
         said++;
     }
     if (said < f->n_bad)
-        fprintf(stderr, "left out: %" PRId64 " more, which ito-ddpm info %s names\n",
-                f->n_bad - said, f->path);
+        note("left out: %" PRId64 " more, which ito-ddpm info %s names\n", f->n_bad - said,
+             f->path);
 }
 
 /* Add to the recorded error of a file what can be done about it. */

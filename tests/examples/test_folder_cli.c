@@ -44,6 +44,19 @@ Test(cli_folder, what_is_left_out_is_said_at_the_start)
          "deep/notes.txt: not an image)\n");
 }
 
+/* Names of files come from outside, and may hold what would control the terminal. */
+Test(cli_folder, control_characters_of_names_are_not_printed)
+{
+    write_class("photos", 1, 8, 10);
+    shell("touch photos/\"$(printf 'a\\033[31mb')\".webp && printf x > photos/\"$(printf "
+          "'c\\rd')\".png");
+    succeeds(run("plot --data folder:photos --out p --skip-bad"));
+    says("left out (a?[31mb.webp: format not read; c?d.png: cannot be read)\n"
+         "left out: photos/c?d.png: ");
+    succeeds(run("plot --data folder:photos --out p --skip-bad --quiet"));
+    cr_expect_str_eq(complained, "");
+}
+
 Test(cli_folder, images_beside_the_folders_of_classes_are_refused_with_classes)
 {
     write_classes();

@@ -63,17 +63,21 @@ static void say_bad(const ito_image_folder *f)
              f->path);
 }
 
-/* Add to the recorded error of a file what can be done about it. */
+/* Add to the recorded error of a file how far the reading was and what can be done about it. */
 static void advise(const ito_image_folder *f)
 {
+    int64_t number = 1;
+    for (const ito_image_folder_file *file = f->files; file->state != ITO_IMAGE_FILE_BAD; file++)
+        number += file->state == ITO_IMAGE_FILE_USED;
     ito_status code = ito_error_code();
     char *fault = strdup(ito_error_message());
     if (fault == NULL)
         return;
     ito_error_clear();
     ito_error_set(code,
-                  "%s; --skip-bad leaves such files out, and ito-ddpm info %s names all of them",
-                  fault, f->path);
+                  "%s (image %" PRId64 " of %" PRId64 "); --skip-bad leaves such files out, and "
+                  "ito-ddpm info %s names all of them",
+                  fault, number, f->n_used + f->n_bad, f->path);
     free(fault);
 }
 

@@ -84,9 +84,10 @@ static void write_bad_ones(void)
 Test(cli_folder, a_bad_file_is_named_with_a_way_on)
 {
     write_bad_ones();
-    fails_with(run("train --data folder:photos --out r " SMALL),
-               "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG or BMP image; --skip-bad "
-               "leaves such files out, and ito-ddpm info photos names all of them\n");
+    fails_with(
+        run("train --data folder:photos --out r " SMALL),
+        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG or BMP image (image 4 "
+        "of 8); --skip-bad leaves such files out, and ito-ddpm info photos names all of them\n");
     cr_expect(!there("r"));
 }
 
@@ -132,7 +133,8 @@ Test(cli_folder, every_command_with_data_skips_bad_files)
         "plot --data folder:photos --out plots"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         cr_expect_eq(run("%s", commands[i]), 1);
-        says("photos/cat/bad.png: is not a PNG, JPEG or BMP image; --skip-bad leaves");
+        says("photos/cat/bad.png: is not a PNG, JPEG or BMP image (image 4 of 8); --skip-bad "
+             "leaves");
         succeeds(run("%s --skip-bad", commands[i]));
         says("left out: photos/dog/empty.jpg: is empty\n");
     }

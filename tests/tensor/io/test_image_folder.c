@@ -179,9 +179,7 @@ Test(image_folder, links_are_followed_but_not_in_circles)
     cr_assert_eq(symlink("other", in_directory("link")), 0);
     cr_assert_eq(symlink("nowhere", in_directory("a/broken")), 0);
     ito_image_folder *f = ito_image_folder_list(directory);
-    EXPECT_FILES(f, "a/b/1.png 0", "a/b/up/ 0 a link to a folder that it is in",
-                 "a/broken 0 not an image", "a/self/ 0 a link to a folder that it is in",
-                 "link/2.png 1", "other/2.png 2");
+    EXPECT_FILES(f, "a/b/1.png 0", "a/broken 0 not an image", "link/2.png 1", "other/2.png 2");
     ito_image_folder_free(f);
 }
 

@@ -160,12 +160,16 @@ Test(cli_folder, other_data_have_no_files_to_skip)
 Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
 {
     write_classes();
-    shell("touch photos/cat/x.webp photos/readme.txt");
+    shell("rm photos/dog/2.png");
+    write_class("photos/dog", 2, 9, 1);
+    write_class("large", 1, 20, 1);
+    shell("mv large/0.png photos/dog/2.png && touch photos/cat/x.webp photos/readme.txt");
     succeeds(run("info folder:photos"));
     cr_expect_str_eq(said, "path: photos\n"
                            "kind: folder of images\n"
                            "files: 8\n"
                            "images: 6\n"
+                           "sizes: 8x8 to 20x20\n"
                            "classes: 2\n"
                            "images_of_class:\n"
                            "  cat: 3\n"

@@ -11,7 +11,7 @@
 
 enum { MOST_BAD = 20 }; /* bad files that are named each */
 
-/* "0.webp and 19 more: format not read", of the files in this state; the number of them. */
+/* "0.gif and 19 more: format not read", of the files in this state; the number of them. */
 static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, const char *before,
                          const char *reason)
 {
@@ -29,7 +29,7 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
     return n;
 }
 
-/* "photos: 21 files: 20 images used, 1 left out (x.webp: format not read)"; nothing if all are
+/* "photos: 21 files: 20 images used, 1 left out (x.gif: format not read)"; nothing if all are
  * used. */
 void folder_say_left_out(const ito_image_folder *f)
 {

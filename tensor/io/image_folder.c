@@ -33,9 +33,10 @@ static ito_status refuse_empty(const ito_image_folder *f, int64_t label)
     if (class != NULL)
         snprintf(whose, sizeof whose, "the class %s ", class);
     if (first == NULL)
-        return file_error(ITO_ERR_FORMAT, f->path, "%sholds no PNG, JPEG or BMP images", whose);
+        return file_error(ITO_ERR_FORMAT, f->path, "%sholds no PNG, JPEG, BMP or WebP images",
+                          whose);
     return file_error(ITO_ERR_FORMAT, f->path,
-                      "%sholds no PNG, JPEG or BMP images that can be read, but %" PRId64
+                      "%sholds no PNG, JPEG, BMP or WebP images that can be read, but %" PRId64
                       " other file%s (%s: %s)",
                       whose, others, others == 1 ? "" : "s", first->name, first->reason);
 }

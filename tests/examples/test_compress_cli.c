@@ -157,13 +157,13 @@ Test(cli_compress, a_directory_gives_all_of_its_images_or_none)
     ito_tensor *back = ito_npy_load("back.npy");
     cr_expect(same_pixels(ito_contiguous(ito_flip(back, 0)), two));
 
-    cr_assert_eq(system("touch all/x.webp"), 0);
+    cr_assert_eq(system("touch all/x.gif"), 0);
     fails_with(run("compress --model r --images all --out none.ito " FAST),
-               "ito-ddpm compress: all: 1 of its images is of a format that is not read (x.webp); "
+               "ito-ddpm compress: all: 1 of its images is of a format that is not read (x.gif); "
                "make it a PNG file first\n");
-    cr_assert_eq(system("touch all/deep/y.gif"), 0);
+    cr_assert_eq(system("touch all/deep/y.tif"), 0);
     fails_with(run("compress --model r --images all --out none.ito " FAST),
-               "ito-ddpm compress: all: 2 of its images are of a format that is not read (x.webp, "
+               "ito-ddpm compress: all: 2 of its images are of a format that is not read (x.gif, "
                "...); make them PNG files first\n");
     cr_expect(!there("none.ito"));
     /* The pixels of a JPEG file are those that come back, as for one alone. */

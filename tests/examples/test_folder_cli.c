@@ -35,12 +35,12 @@ Test(cli_folder, what_is_left_out_is_said_at_the_start)
     succeeds(run("train --data folder:photos --out all --steps 1 " SMALL));
     says("folder:photos: 6 images of 1x8x8;");
     cr_expect_null(strstr(complained, "left out"), "%s", complained);
-    shell("touch photos/x.webp");
+    shell("touch photos/x.gif");
     succeeds(run("train --data folder:photos/ --out one --steps 1 " SMALL));
-    says("photos/: 7 files: 6 images used, 1 left out (x.webp: format not read)\n");
+    says("photos/: 7 files: 6 images used, 1 left out (x.gif: format not read)\n");
     shell("touch photos/y.gif photos/.hidden.gif photos/deep/notes.txt");
     succeeds(run("plot --data folder:photos --out plots"));
-    says("photos: 9 files: 6 images used, 3 left out (x.webp and 1 more: format not read; "
+    says("photos: 9 files: 6 images used, 3 left out (x.gif and 1 more: format not read; "
          "deep/notes.txt: not an image)\n");
 }
 
@@ -48,10 +48,10 @@ Test(cli_folder, what_is_left_out_is_said_at_the_start)
 Test(cli_folder, control_characters_of_names_are_not_printed)
 {
     write_class("photos", 1, 8, 10);
-    shell("touch photos/\"$(printf 'a\\033[31mb')\".webp && printf x > photos/\"$(printf "
+    shell("touch photos/\"$(printf 'a\\033[31mb')\".gif && printf x > photos/\"$(printf "
           "'c\\rd')\".png");
     succeeds(run("plot --data folder:photos --out p --skip-bad"));
-    says("left out (a?[31mb.webp: format not read; c?d.png: cannot be read)\n"
+    says("left out (a?[31mb.gif: format not read; c?d.png: cannot be read)\n"
          "left out: photos/c?d.png: ");
     succeeds(run("plot --data folder:photos --out p --skip-bad --quiet"));
     cr_expect_str_eq(complained, "");
@@ -86,7 +86,7 @@ Test(cli_folder, a_bad_file_is_named_with_a_way_on)
     write_bad_ones();
     fails_with(
         run("train --data folder:photos --out r " SMALL),
-        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG or BMP image (image 4 "
+        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image (image 4 "
         "of 8); --skip-bad leaves such files out, and ito-ddpm info photos names all of them\n");
     cr_expect(!there("r"));
 }
@@ -97,7 +97,7 @@ Test(cli_folder, bad_files_are_skipped_on_request_and_each_is_named)
     succeeds(run("train --data folder:photos --conditional --skip-bad --out skipped --steps 4 "
                  "--stop-at 2 --checkpoint-every 2 " SMALL));
     says("photos: 8 files: 6 images used, 2 left out (cat/bad.png and 1 more: cannot be read)\n"
-         "left out: photos/cat/bad.png: is not a PNG, JPEG or BMP image\n"
+         "left out: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image\n"
          "left out: photos/dog/empty.jpg: is empty\n");
     succeeds(run("train --out skipped --resume")); /* the run has it in its settings */
     says("photos: 8 files: 6 images used");
@@ -133,7 +133,7 @@ Test(cli_folder, every_command_with_data_skips_bad_files)
         "plot --data folder:photos --out plots"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         cr_expect_eq(run("%s", commands[i]), 1);
-        says("photos/cat/bad.png: is not a PNG, JPEG or BMP image (image 4 of 8); --skip-bad "
+        says("photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image (image 4 of 8); --skip-bad "
              "leaves");
         succeeds(run("%s --skip-bad", commands[i]));
         says("left out: photos/dog/empty.jpg: is empty\n");
@@ -163,7 +163,7 @@ Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
     shell("rm photos/dog/2.png");
     write_class("photos/dog", 2, 9, 1);
     write_class("large", 1, 20, 1);
-    shell("mv large/0.png photos/dog/2.png && touch photos/cat/x.webp photos/readme.txt");
+    shell("mv large/0.png photos/dog/2.png && touch photos/cat/x.gif photos/readme.txt");
     succeeds(run("info folder:photos"));
     cr_expect_str_eq(said, "path: photos\n"
                            "kind: folder of images\n"
@@ -176,7 +176,7 @@ Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
                            "  dog: 3\n"
                            "left_out:\n"
                            "  readme.txt: not an image\n"
-                           "  cat/x.webp: format not read\n");
+                           "  cat/x.gif: format not read\n");
     cr_expect_str_eq(complained, "");
 }
 
@@ -187,23 +187,25 @@ Test(cli_folder, info_names_all_bad_files_and_fails)
                                    "and others go on without them by --skip-bad\n");
     cr_expect_not_null(strstr(said, "images: 6\n"), "%s", said);
     cr_expect_not_null(strstr(said, "bad_files:\n"
-                                    "  cat/bad.png: is not a PNG, JPEG or BMP image\n"
+                                    "  cat/bad.png: is not a PNG, JPEG, BMP or WebP image\n"
                                     "  dog/empty.jpg: is empty\n"),
                        "%s", said);
     cr_expect_eq(run("info photos --json"), 1);
     cr_expect_eq(number("images"), 6);
     shell("rm photos/*/[0-9].png");
-    fails_with(run("info photos"),
-               "ito-ddpm info: photos: holds no PNG, JPEG or BMP images that can be read, but 2 "
-               "other files (cat/bad.png: is not a PNG, JPEG or BMP image)\n");
+    fails_with(
+        run("info photos"),
+        "ito-ddpm info: photos: holds no PNG, JPEG, BMP or WebP images that can be read, but 2 "
+        "other files (cat/bad.png: is not a PNG, JPEG, BMP or WebP image)\n");
     cr_expect_not_null(strstr(said, "  dog/empty.jpg: is empty\n"), "%s", said);
 }
 
 Test(cli_folder, info_of_a_directory_without_images_is_an_error_alone)
 {
     shell("mkdir papers && touch papers/a.txt");
-    fails_with(run("info papers"), "papers: holds no PNG, JPEG or BMP images that can be read, but "
-                                   "1 other file (a.txt: not an image)\n");
+    fails_with(run("info papers"),
+               "papers: holds no PNG, JPEG, BMP or WebP images that can be read, but "
+               "1 other file (a.txt: not an image)\n");
     cr_expect_str_eq(said, "");
 }
 

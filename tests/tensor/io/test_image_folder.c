@@ -351,6 +351,17 @@ Test(image_folder, a_class_of_bad_files_alone_is_refused)
     ito_image_folder_free(f);
 }
 
+Test(image_folder, a_pipe_is_not_waited_for)
+{
+    save_dot("1.png", 1);
+    cr_assert_eq(mkfifo(in_directory("2.png"), 0600), 0);
+    ito_image_folder *f = ito_image_folder_list(directory);
+    expect_tensor(ito_image_folder_load(f, 1, 1, NULL, .skip_bad = true), "\1",
+                  ITO_SHAPE(1, 1, 1, 1), ITO_U8);
+    EXPECT_FILES(f, "1.png 0", "2.png 0 is not a regular file");
+    ito_image_folder_free(f);
+}
+
 /* An error that was there before is neither taken for that of a file nor cleared. */
 Test(image_folder, an_earlier_error_stays)
 {

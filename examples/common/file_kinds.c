@@ -1,5 +1,5 @@
 /* The kind of a file. */
-#include "examples/ddpm/file_kinds.h"
+#include "examples/common/file_kinds.h"
 
 #include "examples/common/paths.h"
 

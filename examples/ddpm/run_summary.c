@@ -171,7 +171,7 @@ static void take_log(run_summary *r)
 
 bool run_summary_read(const char *dir, run_summary *out)
 {
-    run_summary r = {.dir = dir, .checkpoint_step = -1, .grid_step = -1, .parameters = NAN};
+    run_summary r = {.dir = dir, .checkpoint_step = -1, .grid_step = -1, .parameters = (double)NAN};
     r.config = run_config(dir);
     bool good = r.config != NULL && run_history_read(dir, &r.log) &&
                 (r.results = run_results_read(dir)) != NULL;

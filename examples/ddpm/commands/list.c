@@ -38,8 +38,6 @@ static const char doc[] =
 
 /* ---- finding them ---- */
 
-enum { MOST_LEVELS = 12 };
-
 /* Two of the names that a run has: a config.json alone may be of anything. */
 static bool looks_like_run(const char *dir)
 {
@@ -63,19 +61,21 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static bool find_below(run_list *list, const char *dir, int level)
+/* Add dir, if it is a run, or the runs below it, where directories that cannot be read are passed
+ * over. */
+static bool find_below(run_list *list, const char *dir, bool top)
 {
     if (looks_like_run(dir))
         return run_list_add(list, dir);
     struct dirent **entries = NULL;
-    int n = level < MOST_LEVELS ? scandir(dir, &entries, NULL, by_name) : 0;
-    if (n < 0 && level == 0)
+    int n = scandir(dir, &entries, NULL, by_name);
+    if (n < 0 && top)
         return path_failed(dir, "list it");
     bool good = true;
     for (int i = 0; i < n; i++) {
         char *path = entries[i]->d_name[0] != '.' ? path_join(dir, entries[i]->d_name) : NULL;
         if (good && path != NULL && is_plain_directory(path))
-            good = find_below(list, path, level + 1);
+            good = find_below(list, path, false);
         free(path);
         free(entries[i]);
     }
@@ -121,8 +121,8 @@ int command_list(int argc, char **argv)
                               : path_is_directory("runs") ? "runs"
                                                           : ".");
     run_list list = {.n = 0};
-    int code = dir != NULL && find_below(&list, dir, 0) ? print(&list, dir, o.json)
-                                                        : options_report("list");
+    int code = dir != NULL && find_below(&list, dir, true) ? print(&list, dir, o.json)
+                                                           : options_report("list");
     run_list_free(&list);
     free(dir);
     return code;

@@ -15,10 +15,11 @@ extern const ito_choice *const data_kinds[];
 #define DATA_ROW(text) LIST_ROW("data", data, "SPEC", data_kinds, NULL, text)
 
 typedef struct data_options {
-    const char *spec; /* "fashion-mnist", "mnist:DIR": one of data_kinds */
-    int64_t size;     /* for kinds that are resized: side of the squares that images are cut to */
-    bool grey;        /* for these kinds too: convert to grey */
-    bool test;        /* the test set, for kinds that have one; else the training set */
+    const char *spec;  /* "fashion-mnist", "mnist:DIR": one of data_kinds */
+    int64_t size;      /* for kinds that are resized: side of the squares that images are cut to */
+    bool grey;         /* for these kinds too: convert to grey */
+    const char *range; /* for npy: "LOW,HIGH", the numbers of black and white; NULL: by the dtype */
+    bool test;         /* the test set, for kinds that have one; else the training set */
 } data_options;
 
 /* Whether images of this kind are changed by --size and --grey. */

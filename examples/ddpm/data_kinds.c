@@ -2,7 +2,7 @@
 #include "examples/ddpm/data_kinds.h"
 
 #include "examples/common/idx_directory.h"
-#include "examples/ddpm/image_files.h"
+#include "examples/ddpm/image_arrays.h"
 
 #include <ito/ito.h>
 
@@ -56,13 +56,11 @@ static bool load_npy(const data_kind *kind, const char *place, const data_option
                      data_set *out)
 {
     (void)kind;
-    (void)o;
-    if (classes) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: a .npy file of images has no classes", place);
-        return false;
-    }
-    out->images = image_npy_load(place, IN_PIXEL_RANGE);
-    return out->images != NULL;
+    out->images = image_data_load(place, o->range);
+    if (out->images == NULL || !classes)
+        return out->images != NULL;
+    out->labels = image_data_labels(place, ito_size(out->images, 0), &out->class_names);
+    return out->labels != NULL;
 }
 
 static const data_kind fashion = {
@@ -98,7 +96,10 @@ static const data_kind folder = {
     .load = load_folder,
 };
 static const data_kind npy = {
-    .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W]", NULL},
+    .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W], or .npz of it",
+               NULL},
+    .place_has_classes = image_data_has_labels,
+    .ranges = true,
     .mirrors = true,
     .load = load_npy,
 };

@@ -14,8 +14,8 @@
 ito_tensor *edit_data(edit_job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
-    ito_tensor *all = data_load(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1});
+    ito_tensor *all = data_load((data_options){
+        .spec = j->o.data, .range = j->o.range, .size = c->height, .grey = c->in_channels == 1});
     return all == NULL || !model_fits(&j->net.files, all, j->o.data) ? NULL : all;
 }
 

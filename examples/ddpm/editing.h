@@ -10,7 +10,7 @@
 #include <ito/ito.h>
 
 typedef struct edit_options {
-    const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
+    const char *model, *weights, *data, *range, *image, *mask, *out, *npy, *precision, *class;
     double t;
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
     guidance_options guidance;

@@ -17,7 +17,7 @@
 enum { LEVELS = 4, JUDGED = 500, JUDGED_AT_ONCE = 100, WARMUP = 50 };
 
 typedef struct classifier_options {
-    const char *model, *data, *out;
+    const char *model, *data, *range, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
     bool json;
@@ -29,6 +29,7 @@ static const option_row rows[] = {
     TEXT_ROW("model", model, "RUN|FILE", NULL,
              "The network it will guide, whose noise it learns to see through"),
     DATA_ROW("Images with classes"),
+    RANGE_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
     INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
     INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
@@ -78,7 +79,8 @@ static bool load_data(job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
     j->images = data_load_classes(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1},
+        (data_options){
+            .spec = j->o.data, .range = j->o.range, .size = c->height, .grey = c->in_channels == 1},
         &j->labels, &j->class_names);
     return j->images != NULL && model_fits(&j->net.files, j->images, j->o.data);
 }

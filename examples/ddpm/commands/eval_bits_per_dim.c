@@ -51,8 +51,11 @@ static bool load_images(job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
     const char *data = j->o->data;
-    data_options what = {
-        .spec = data, .size = c->height, .grey = c->in_channels == 1, .test = j->o->test};
+    data_options what = {.spec = data,
+                         .range = j->o->range,
+                         .size = c->height,
+                         .grey = c->in_channels == 1,
+                         .test = j->o->test};
     ito_tensor *all = inference_data(&j->net, what, &j->net.labels);
     if (all == NULL || !model_fits(&j->net.files, all, data) || !choose_classes(j))
         return false;

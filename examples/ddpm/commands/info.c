@@ -26,7 +26,8 @@ static const option_row rows[] = {
 
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
-    "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
+    "npy, npz, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files "
+    "or "
     "of CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
     "\v"
     "Examples:\n"
@@ -139,6 +140,30 @@ static bool describe_npy(cJSON *o, const char *path)
 {
     ito_tensor *x = ito_npy_load(path);
     return x != NULL && result_text(o, "kind", "npy file") && put_tensor(o, x);
+}
+
+/* One array, read so that its checksum is compared. */
+static bool put_array(cJSON *list, const ito_npz *f, const char *name)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_npz_read(f, name);
+    cJSON *item = x != NULL ? cJSON_AddObjectToObject(list, name) : NULL;
+    bool good = item != NULL && put_tensor(item, x);
+    ito_scope_end();
+    return good;
+}
+
+static bool describe_npz(cJSON *o, const char *path)
+{
+    ito_npz *f = ito_npz_open(path);
+    int64_t n = ito_npz_count(f);
+    bool good =
+        f != NULL && result_text(o, "kind", "npz archive") && result_number(o, "arrays", (double)n);
+    cJSON *list = good ? cJSON_AddObjectToObject(o, "contents") : NULL;
+    for (int64_t i = 0; i < n && good; i++)
+        good = list != NULL && put_array(list, f, ito_npz_name(f, i));
+    ito_npz_close(f);
+    return good;
 }
 
 static bool describe_idx(cJSON *o, const char *path)
@@ -286,7 +311,8 @@ static bool describe_unknown(cJSON *o, const char *path)
 {
     (void)o;
     ito_error_set(ITO_ERR_FORMAT,
-                  "%s: it is neither a safetensors, npy, IDX, image nor compressed file", path);
+                  "%s: it is neither a safetensors, npy, npz, IDX, image nor compressed file",
+                  path);
     return false;
 }
 
@@ -301,7 +327,7 @@ static bool describe(cJSON *o, const char *path)
     if (path_is_directory(path))
         return describe_directory(o, path);
     static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
-        describe_unknown, describe_safetensors, describe_npy,
+        describe_unknown, describe_safetensors, describe_npy,       describe_npz,
         describe_idx,     describe_image,       describe_compressed};
     return describe_file[file_kind_of(path)](o, path);
 }

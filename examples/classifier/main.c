@@ -2,8 +2,10 @@
  * its accuracy. `train` writes the weights in bf16, as they are shipped. */
 #include "examples/classifier/augmentation.h"
 #include "examples/common/idx_directory.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 
@@ -96,7 +98,7 @@ static int report(const settings *s, double share)
     if (s->json)
         printf("{\"accuracy\":%.4f}\n", share);
     else
-        fprintf(stderr, "right on %.2f %% of the test images\n", 100.0 * share);
+        note("right on %.2f %% of the test images\n", 100.0 * share);
     return results_end(s->out != NULL ? "train" : "eval", true);
 }
 
@@ -182,25 +184,35 @@ static int eval(const settings *s)
     return code;
 }
 
-int main(int argc, char **argv)
+static const char train_doc[] = "Train a classifier of Fashion-MNIST, on all its training images; "
+                                "then judge it by its test images.";
+static const char eval_doc[] = "Say how often a classifier is right on test images.";
+
+static int run(int argc, char **argv)
 {
-    bool training = argc > 1 && strcmp(argv[1], "train") == 0;
-    if (!training && (argc < 2 || strcmp(argv[1], "eval") != 0)) {
-        fprintf(stderr, "Usage: ito-classifier train|eval [OPTION...] (--help after either)\n");
-        return EXIT_USAGE;
-    }
+    bool training = strcmp(argv[0], "train") == 0;
     settings s = {.data = NULL};
     command_line line = {.command = training ? "train" : "eval",
-                         .doc = training ? "Train a classifier of Fashion-MNIST, on all its "
-                                           "training images; then judge it by its test images."
-                                         : "Say how often a classifier is right on test images.",
+                         .doc = training ? train_doc : eval_doc,
                          .options = training ? train_rows : eval_rows,
                          .values = &s};
-    options_parse(&line, argc - 1, argv + 1);
+    options_parse(&line, argc, argv);
     if (training)
         options_require(&line, "out", "where the weights go");
     ito_scope_begin();
     int code = !options_set_threads(s.threads) ? 1 : training ? train(&s) : eval(&s);
     ito_scope_end();
     return code != 0 && ito_error_code() != ITO_OK ? options_report(line.command) : code;
+}
+
+int main(int argc, char **argv)
+{
+    static const program_command commands[] = {
+        {"train", run, "train a classifier, and judge it"},
+        {"eval", run, "say how often one is right"},
+        {NULL, NULL, NULL},
+    };
+    static const program classifier = {.doc = "The classifier that evaluation uses.",
+                                       .commands = commands};
+    return program_run(&classifier, argc, argv);
 }

@@ -2,12 +2,15 @@
  * full is an exit code of 1. */
 #include "examples/common/results.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 
-#include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 bool result_text(cJSON *root, const char *name, const char *value)
 {
@@ -19,11 +22,20 @@ bool result_number(cJSON *root, const char *name, double value)
     return cJSON_AddNumberToObject(root, name, value) != NULL;
 }
 
+/* Whether stdout is a pipe that nobody reads any more: info RUN | head. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int results_end(const char *command, bool good)
 {
     if (good && fflush(stdout) == 0 && ferror(stdout) == 0)
         return 0;
-    fprintf(stderr, "%s %s: stdout: cannot write to it\n", program_invocation_short_name, command);
+    if (reader_is_gone())
+        return 128 + SIGPIPE; /* as if it had not been ignored */
+    complain(command, "stdout: cannot write to it");
     return 1;
 }
 
@@ -58,5 +70,5 @@ int results_print(const char *command, cJSON *root, double started, bool json)
 void say_where(int64_t n, const char *one, const char *several, const char *path)
 {
     if (path != NULL)
-        fprintf(stderr, "%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
+        note("%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
 }

@@ -18,13 +18,15 @@ typedef struct training_run {
 bool run_check_new(const char *dir);
 /* Make dir with parents, take the lock, write config.json (a JSON text). */
 bool run_create(training_run *r, const char *dir, const char *config);
-/* Take the lock of an existing run. */
+/* Take the lock of an existing run, all of whose parts can be written. */
 bool run_open(training_run *r, const char *dir);
 /* Replace config.json, as a whole. */
 bool run_set_config(training_run *r, const char *config);
 /* Its config.json, an object whose "options" is one too, for the caller to delete; also of a run
  * that is not open. */
 cJSON *run_config(const char *dir);
+/* The same of a file of any name. */
+cJSON *run_config_read(const char *path);
 /* DIR/samples/step-N.png, freed with free(). */
 char *run_sample_path(const char *dir, int64_t step);
 /* Release everything. Accepts a run that is not open, zeroed with lock = -1. */

@@ -2,10 +2,13 @@
  * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
@@ -20,25 +23,24 @@ static bool open_data(session *s)
 {
     const train_options *o = &s->o;
     if (data_is_large(o->data))
-        fprintf(stderr, "reading %s\n", o->data);
-    data_options what = {.spec = o->data, .size = o->size, .grey = o->grey, .range = o->range};
+        note("reading %s\n", o->data);
+    data_options what = {.spec = o->data,
+                         .size = o->size,
+                         .grey = o->grey,
+                         .range = o->range,
+                         .skip_bad = o->skip_bad};
     ito_tensor *labels = NULL;
     ito_tensor *images =
         o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);
     if (images == NULL)
-        return false;
+        return o->resume ? resume_data_missing(s) : false;
     s->channels = ito_size(images, 1);
     s->height = ito_size(images, 2);
     s->width = ito_size(images, 3);
     s->data =
         ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
-    if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " image%s; the run began with %.0f",
-                      o->data, s->data->size, PLURAL(s->data->size), before->valuedouble);
-        return false;
-    }
-    return s->data != NULL;
+    s->identity = data_identity(images, labels, s->class_names);
+    return s->data != NULL && s->identity != NULL && (!o->resume || resume_data(s));
 }
 
 static bool build_timesteps(session *s)
@@ -186,8 +188,8 @@ static bool plan_steps(session *s)
     double a_step = seconds[TRIALS / 2] * (s->o.self_conditioning ? 7.0 / 6.0 : 1.0) / 0.9;
     double steps = 60.0 * s->o.minutes / a_step;
     s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
-    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step,
-            s->o.steps, s->o.minutes);
+    note("%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step, s->o.steps,
+         s->o.minutes);
     return true;
 }
 
@@ -257,15 +259,18 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
         if (!run_open(&s->run, s->o.out) || !resume_state(s))
             return false;
     }
-    char *config = s->o.resume ? train_options_update(&s->o, s->config)
-                               : train_options_format(&s->o, settings, s->data->size);
+    char *config = s->o.resume ? train_options_update(&s->o, s->config, s->identity)
+                               : train_options_format(&s->o, settings, s->identity);
     bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
                                                : run_create(&s->run, s->o.out, config));
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s))
-        return false;
+    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s);
+}
+
+static bool open_loader(session *s)
+{
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
     return s->loader != NULL;
@@ -281,15 +286,34 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !rehearse(s) ||
+        (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
         return false;
-    fprintf(stderr,
-            "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d thread%s, %s, %s\n",
-            s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
-            ito_isa(), s->o.precision);
+    if (!s->o.dry_run)
+        rehearse_report(s);
+    note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+         " parameters; %d thread%s, %s, %s\n",
+         s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
+         ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
+         ito_isa(), s->o.precision);
     return true;
+}
+
+bool session_step(session *s, double lr, ito_train_result *r)
+{
+    ito_batch batch;
+    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
+    ito_scope_begin();
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
+    if (good) {
+        session_draw_from(s, &draw);
+        if (s->labelled != NULL)
+            s->labelled->labels = batch.labels;
+        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, r) == ITO_OK;
+    }
+    ito_scope_end();
+    s->step += good;
+    return good;
 }
 
 bool session_save(session *s)
@@ -317,6 +341,7 @@ void session_close(session *s)
         ito_module_free(&s->unet->base);
     free(s->settings);
     cJSON_Delete(s->class_names);
+    cJSON_Delete(s->identity);
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);

@@ -14,6 +14,7 @@ typedef struct session {
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
     cJSON *class_names; /* NULL unless conditional */
+    cJSON *identity;    /* of the data */
     ito_loader *loader;
     ito_unet *unet;
     ito_uncertainty *uncertainty; /* part of unet; NULL: none */
@@ -40,9 +41,11 @@ typedef struct session {
     int64_t channels, height, width;
 } session;
 
-/* Open everything for the options in s->o: a new run, or one at its last checkpoint.
- * False with an error recorded. */
+/* Open everything for the options in s->o: a new run, or one at its last checkpoint. With --dry-run
+ * nothing is written and there is no run. False with an error recorded. */
 bool session_open(session *s);
+/* Train on the next batch, and count the step. False with an error recorded. */
+bool session_step(session *s, double lr, ito_train_result *r);
 /* The state for a checkpoint. */
 ito_training_state session_state(const session *s);
 /* Write a checkpoint of the current step, unless there is one. False with an error recorded. */

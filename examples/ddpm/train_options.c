@@ -4,11 +4,13 @@
 
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/guidance.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/presets.h"
 #include "examples/ddpm/recipes.h"
 #include "examples/ddpm/resume.h"
+#include "examples/ddpm/train_config.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -21,25 +23,27 @@
 /* clang-format off */
 const option_row train_rows[] = {
 #define GROUP(title) {.type = OPTION_GROUP, .help = title},
-#define NUMBER(kind, option, field, word, least, most, usual, of, text)                            \
+#define NUMBER(kind, option, field, word, least, most, usual, of, text, ...)                       \
     {.type = kind, .name = option, .offset = AT(field), .metavar = word, .low = least,             \
-     .high = most, .initial = usual, .scope = OPTION_##of, .help = text},
+     .high = most, .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
 #define CHOICE(option, field, word, usual, of, text, ...)                                          \
     {.type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,                  \
-     .choices = {__VA_ARGS__}, .initial = usual, .scope = OPTION_##of, .help = text},
-#define FLAG(option, field, of, text)                                                              \
-    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text},
+     .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define FLAG(option, field, of, text, ...)                                                         \
+    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text, \
+     __VA_ARGS__},
 #define INT(...) NUMBER(OPTION_INT, __VA_ARGS__)
 #define REAL(...) NUMBER(OPTION_REAL, __VA_ARGS__)
-#define TEXT(option, field, word, usual, of, text)                                                 \
+#define TEXT(option, field, word, usual, of, text, ...)                                            \
     {.type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word, .initial = usual,  \
-     .scope = OPTION_##of, .help = text},
-#define WORDS(option, field, all, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .words = all)
-#define KIND(option, field, what, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .kind = what, .list = ito_choices)
-#define LIST(option, field, word, list, usual, of, text)                                           \
-    CHOICE(option, field, word, usual, of, text, .own = list)
+     .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define WORDS(option, field, all, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text, .choices = {.words = all}, __VA_ARGS__)
+#define KIND(option, field, what, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text,                                                   \
+           .choices = {.kind = what, .list = ito_choices}, __VA_ARGS__)
+#define LIST(option, field, word, list, usual, of, text, ...)                                      \
+    CHOICE(option, field, word, usual, of, text, .choices = {.own = list}, __VA_ARGS__)
 #include "examples/ddpm/train_options.def"
     END_ROW,
 };
@@ -54,7 +58,8 @@ static const char doc[] =
     "  ito-ddpm train --data fashion-mnist --recipe edm --sigma-data 0.35 --out run\n"
     "  ito-ddpm train --data cifar10:cifar-10-batches-bin --preset cifar10 --out run\n"
     "  ito-ddpm train --data folder:photos --size 64 --preset cifar10 --batch 32 --out run\n"
-    "  ito-ddpm train --out run --resume\n\n"
+    "  ito-ddpm train --out run --resume\n"
+    "  ito-ddpm train --config run --lr 5e-4 --out other\n\n"
     "Ctrl-C (SIGINT), SIGTERM and SIGHUP end the current step, write a checkpoint and leave with "
     "128 + the signal's number; --resume goes on as if nothing had happened, to the bit. A second "
     "signal ends at once.\n"
@@ -86,6 +91,7 @@ static void refuse_idle(const train_options *o, const command_line *c)
 {
     if (!data_resizes(o->data))
         options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
+    data_check_skip_bad(c, o->data);
     if (!o->conditional)
         options_refuse_given(c, "label-dropout|guidance|guidance-interval",
                              "it takes --conditional, which has labels");
@@ -131,6 +137,21 @@ static void fit_samples(train_options *o, const command_line *c)
         o->sample_steps = o->sampling_steps;
 }
 
+/* The options of a run that begins. */
+static bool new_options(train_options *o, const command_line *c, cJSON **config)
+{
+    bool known[MAX_OPTIONS];
+    memcpy(known, c->given, sizeof known);
+    if (o->config != NULL && !train_config_read(o, c, known, config))
+        return false;
+    if (o->data == NULL)
+        options_refuse(c, "--data is missing: what to learn");
+    train_options_set_defaults(o, known, o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
+    refuse_idle(o, c);
+    fit_samples(o, c);
+    return true;
+}
+
 bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config)
 {
     command_line c = {
@@ -138,19 +159,16 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
     *config = NULL;
     options_parse(&c, argc, argv);
     options_require(&c, "out", "the directory of the run");
-    if (!o->resume)
-        options_require(&c, "data", "what to learn");
     if (options_given(&c, "minutes") && (o->resume || options_given(&c, "steps")))
         options_refuse(&c, "--minutes: how long the run is, %s says already",
                        o->resume ? "the run itself" : "--steps");
     if (o->resume) {
+        options_refuse_given(&c, "config", "a run that is resumed has its own settings");
+        options_refuse_given(&c, "dry-run", "it is for a run that has not begun");
         if (!resume_options(o, &c, config))
             return false;
-    } else {
-        train_options_set_defaults(o, c.given,
-                                   o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
-        refuse_idle(o, &c);
-        fit_samples(o, &c);
+    } else if (!new_options(o, &c, config)) {
+        return false;
     }
     limit_steps(o, &c);
     ito_guidance_options guidance;
@@ -160,11 +178,18 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
 
 /* ---- config.json ---- */
 
-/* The options that belong to the run, as a member of root. */
-static bool put_options(cJSON *root, const train_options *o)
+/* The options that belong to the run, with the place of its images as an absolute path, and which
+ * images they are, as members of root. */
+static bool put_options(cJSON *root, const train_options *o, const cJSON *data)
 {
+    train_options stored = *o;
+    char *place = data_absolute(o->data);
+    stored.data = place;
     cJSON *options = cJSON_AddObjectToObject(root, "options");
-    return options != NULL && settings_put(options, train_rows, o);
+    bool good = place != NULL && options != NULL && settings_put(options, train_rows, &stored) &&
+                cJSON_AddItemToObject(root, "data", cJSON_Duplicate(data, true));
+    free(place);
+    return good;
 }
 
 /* root as text, if it is complete; root is deleted. */
@@ -178,21 +203,22 @@ static char *print_config(cJSON *root, bool complete)
 }
 
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
-                           int64_t images)
+                           const cJSON *data)
 {
     char *text = ito_ddpm_settings_format(settings);
     cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
     free(text);
-    bool good = put_options(root, o) &&
+    bool good = put_options(root, o, data) &&
                 cJSON_AddStringToObject(root, "version", ito_version()) != NULL &&
                 cJSON_AddStringToObject(root, "isa", ito_isa()) != NULL &&
-                cJSON_AddNumberToObject(root, "images", (double)images) != NULL;
+                cJSON_AddNumberToObject(root, "images", data_identity_size(data)) != NULL;
     return print_config(root, good);
 }
 
-char *train_options_update(const train_options *o, const cJSON *config)
+char *train_options_update(const train_options *o, const cJSON *config, const cJSON *data)
 {
     cJSON *root = cJSON_Duplicate(config, true); /* o points into the options of the old one */
     cJSON_DeleteItemFromObjectCaseSensitive(root, "options");
-    return print_config(root, put_options(root, o));
+    cJSON_DeleteItemFromObjectCaseSensitive(root, "data");
+    return print_config(root, put_options(root, o, data));
 }

@@ -1,8 +1,10 @@
 /* ito-few-step: generators of one or two steps. A student of a trained U-Net: ito-few-step
  * distillation, consistency. Points in the plane, from scratch: shortcut, mean-flow. */
 #include "examples/common/idx_directory.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/few_step/consistency.h"
 #include "examples/few_step/distillation.h"
@@ -67,8 +69,8 @@ static bool study(pupil *p, const few_step_options *o, bool distillation)
     if (!(distillation ? distillation_train(p) : consistency_train(p)) || !pupil_save(p))
         return false;
     const char *eta = distillation ? "" : " --eta 1";
-    fprintf(stderr, "%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --steps 2\n",
-            o->out, o->out, eta);
+    note("%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --steps 2\n", o->out, o->out,
+         eta);
     return true;
 }
 
@@ -172,16 +174,13 @@ static const struct {
      mean_flow_loss},
 };
 
-int main(int argc, char **argv)
+enum { METHODS = sizeof methods / sizeof methods[0] };
+
+static int run(int argc, char **argv)
 {
-    size_t m = 0, n = sizeof methods / sizeof methods[0];
-    while (argc > 1 && m < n && strcmp(argv[1], methods[m].name) != 0)
+    int m = 0;
+    while (strcmp(argv[0], methods[m].name) != 0)
         m++;
-    if (argc < 2 || m == n) {
-        fprintf(stderr, "Usage: ito-few-step distillation|consistency|shortcut|mean-flow "
-                        "[OPTION...] (--help after each)\n");
-        return EXIT_USAGE;
-    }
     few_step_options o = {.out = NULL};
     plane_options plane;
     pupil p = {.o = &o};
@@ -189,7 +188,7 @@ int main(int argc, char **argv)
                       .doc = methods[m].doc,
                       .options = methods[m].rows,
                       .values = methods[m].loss == NULL ? (void *)&o : (void *)&plane};
-    options_parse(&c, argc - 1, argv + 1);
+    options_parse(&c, argc, argv);
     ito_scope_begin();
     bool good =
         methods[m].loss == NULL ? study(&p, &o, m == 0) : plane_run(&plane, methods[m].loss);
@@ -198,4 +197,13 @@ int main(int argc, char **argv)
     if (good)
         return 0;
     return options_report(c.command);
+}
+
+int main(int argc, char **argv)
+{
+    program_command commands[METHODS + 1] = {{NULL, NULL, NULL}};
+    for (int m = 0; m < METHODS; m++)
+        commands[m] = (program_command){methods[m].name, run, methods[m].doc};
+    const program few_step = {.doc = "Samples in one step or a few.", .commands = commands};
+    return program_run(&few_step, argc, argv);
 }

@@ -1,5 +1,6 @@
 /* ito-gpt: learn a text character by character, say how well the rest of it is predicted, and go on
  * with it. */
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
@@ -173,11 +174,10 @@ static bool judge(ito_gpt *gpt, const text *t, const settings *s)
 {
     int64_t from, to;
     double nats = held_out_loss(gpt, t, s->context, &from, &to);
-    fprintf(stderr,
-            "held out: %.4f nats, %.3f bits per character; counts of 3 characters: %.3f bits, of "
-            "5: %.3f\n",
-            nats, nats / M_LN2, text_ngram_bits(t, learnt(t), from, to, 3),
-            text_ngram_bits(t, learnt(t), from, to, 5));
+    note("held out: %.4f nats, %.3f bits per character; counts of 3 characters: %.3f bits, of "
+         "5: %.3f\n",
+         nats, nats / M_LN2, text_ngram_bits(t, learnt(t), from, to, 3),
+         text_ngram_bits(t, learnt(t), from, to, 5));
     return isfinite(nats);
 }
 
@@ -191,8 +191,8 @@ static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const se
                          .top_k = s->top_k, .top_p = s->top_p, .use_cache = !s->no_cache);
     if (made == NULL)
         return false;
-    fprintf(stderr, "%" PRId64 " characters, %.0f a second\n\n", s->length,
-            (double)s->length / (progress_clock() - started));
+    note("%" PRId64 " characters, %.0f a second\n\n", s->length,
+         (double)s->length / (progress_clock() - started));
     for (int64_t i = 0; i < ito_numel(made); i++)
         putchar(t->byte[((const int64_t *)ito_const_data(made))[i]]);
     putchar('\n');
@@ -214,9 +214,8 @@ static bool run(const settings *s, text *t)
         return false;
     bool good = s->model == NULL || ito_module_load(&gpt->base, s->model) == ITO_OK;
     if (good)
-        fprintf(stderr,
-                "%" PRId64 " characters, %" PRId64 " different ones; %" PRId64 " parameters\n",
-                t->n, t->size, ito_module_parameter_count(&gpt->base));
+        note("%" PRId64 " characters, %" PRId64 " different ones; %" PRId64 " parameters\n", t->n,
+             t->size, ito_module_parameter_count(&gpt->base));
     good = good && (s->model != NULL || train(gpt, t, s));
     good = good && (s->out == NULL || ito_module_save(&gpt->base, s->out) == ITO_OK);
     ito_module_train(&gpt->base, false);

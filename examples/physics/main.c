@@ -3,6 +3,7 @@
 #include "examples/common/draw.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/physics/burgers.h"
 #include "examples/physics/score.h"
@@ -195,26 +196,37 @@ static bool score(const settings *s)
 /* ---- the program -------------------------------------------------------------------------------
  */
 
-int main(int argc, char **argv)
+static const char solve_doc[] =
+    "Solve Burgers' equation with a network, and compare it with the exact solution.\v"
+    "The picture has both, and a hundred times their difference.";
+static const char score_doc[] =
+    "Learn the score of a density in the plane from samples, and compare it with the exact one.\v"
+    "The picture has both: exact, learnt.";
+
+static int run(int argc, char **argv)
 {
-    bool solves = argc > 1 && strcmp(argv[1], "burgers") == 0;
-    if (!solves && (argc < 2 || strcmp(argv[1], "score") != 0)) {
-        fprintf(stderr, "Usage: ito-physics burgers|score [OPTION...] (--help after either)\n");
-        return EXIT_USAGE;
-    }
+    bool solves = strcmp(argv[0], "burgers") == 0;
     settings s = {.out = NULL};
-    command_line line = {
-        .command = solves ? "burgers" : "score",
-        .doc = solves ? "Solve Burgers' equation with a network, and compare it with the exact "
-                        "solution.\vThe picture has both, and a hundred times their difference."
-                      : "Learn the score of a density in the plane from samples, and compare it "
-                        "with the exact one.\vThe picture has both: exact, learnt.",
-        .options = solves ? burgers_rows : score_rows,
-        .values = &s};
-    options_parse(&line, argc - 1, argv + 1);
+    command_line line = {.command = solves ? "burgers" : "score",
+                         .doc = solves ? solve_doc : score_doc,
+                         .options = solves ? burgers_rows : score_rows,
+                         .values = &s};
+    options_parse(&line, argc, argv);
     ito_scope_begin();
     bool good = options_set_threads(s.threads) && path_can_write(s.out) &&
                 (solves ? burgers(&s) : score(&s));
     ito_scope_end();
     return good ? 0 : options_report(line.command);
+}
+
+int main(int argc, char **argv)
+{
+    static const program_command commands[] = {
+        {"burgers", run, "solve Burgers' equation"},
+        {"score", run, "learn the score of a density in the plane"},
+        {NULL, NULL, NULL},
+    };
+    static const program physics = {.doc = "Networks and differential equations.",
+                                    .commands = commands};
+    return program_run(&physics, argc, argv);
 }

@@ -15,6 +15,8 @@
 /* Record "PATH: fault" and give code. Control characters, which names in hostile files may hold,
  * are shown as '?', and a long path by its end, so that the fault is always seen. */
 ito_status file_error(ito_status code, const char *path, const char *format, ...) ITO_PRINTF(3, 4);
+/* What the recorded error of file_error says of this path, behind "PATH: "; until the next one. */
+const char *file_error_fault(const char *path);
 /* Record ITO_ERR_IO as "PATH: cannot <action>: <what errno says>" and give it. */
 ito_status file_system_error(const char *path, const char *action);
 

@@ -2,13 +2,14 @@
  * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
-#include "examples/common/paths.h"
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -20,7 +21,7 @@ typedef struct classifier_options {
     const char *model, *data, *range, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
-    bool json;
+    bool skip_bad, force, json;
 } classifier_options;
 
 #define AT(field) offsetof(classifier_options, field)
@@ -30,7 +31,9 @@ static const option_row rows[] = {
              "The network it will guide, whose noise it learns to see through"),
     DATA_ROW("Images with classes"),
     RANGE_ROW,
+    SKIP_BAD_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
+    FORCE_ROW,
     INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
     INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.001", "Highest learning rate of AdamW"),
@@ -71,6 +74,7 @@ static void parse(classifier_options *o, int argc, char **argv)
     options_require(&c, "model", "the network to guide");
     options_require(&c, "data", "images with classes");
     options_require(&c, "out", "where the classifier goes");
+    data_check_skip_bad(&c, o->data);
     if (o->channels % 8 != 0)
         options_refuse(&c, "--channels: %" PRId64 " is not a multiple of 8", o->channels);
 }
@@ -78,10 +82,12 @@ static void parse(classifier_options *o, int argc, char **argv)
 static bool load_data(job *j)
 {
     const ito_unet_config *c = &j->net.files.settings.model;
-    j->images = data_load_classes(
-        (data_options){
-            .spec = j->o.data, .range = j->o.range, .size = c->height, .grey = c->in_channels == 1},
-        &j->labels, &j->class_names);
+    j->images = data_load_classes((data_options){.spec = j->o.data,
+                                                 .range = j->o.range,
+                                                 .size = c->height,
+                                                 .grey = c->in_channels == 1,
+                                                 .skip_bad = j->o.skip_bad},
+                                  &j->labels, &j->class_names);
     return j->images != NULL && model_fits(&j->net.files, j->images, j->o.data);
 }
 
@@ -91,7 +97,8 @@ static bool prepare(job *j)
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
     if (!options_set_threads(o->threads))
         return false;
-    if (!path_can_write(o->out) ||
+    const output out = {"out", o->out, FILE_SAFETENSORS};
+    if (!outputs_can_write(&out, 1, o->force) ||
         !inference_open(&j->net, (inference_options){.command = "classifier",
                                                      .model = o->model,
                                                      .weights = "ema",
@@ -205,10 +212,10 @@ static bool judge(job *j)
 
 static int report(const job *j)
 {
-    fprintf(stderr, "%s: right on", j->o.out);
+    note("%s: right on", j->o.out);
     for (int level = 0; level < LEVELS; level++)
-        fprintf(stderr, "%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "",
-                100.0 * j->right[level], step_judged(j, level));
+        note("%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "", 100.0 * j->right[level],
+             step_judged(j, level));
     fputc('\n', stderr);
     if (!j->o.json)
         return 0;
@@ -227,7 +234,7 @@ static int run(job *j)
     if (!train_all(j))
         return options_report("classifier");
     if (stop_signal() != 0) {
-        fprintf(stderr, "stopped; nothing was written\n");
+        note("stopped; nothing was written\n");
         return 128 + stop_signal();
     }
     if (!judge(j) || !classifier_guidance_save(j->o.out, j->classifier, &j->net, j->class_names))

@@ -5,6 +5,7 @@
 
 #include "examples/common/batches.h"
 #include "examples/common/chart.h"
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
@@ -41,8 +42,8 @@ static bool choose_classes(job *j)
     if (missing && !inference_set_class(net, NULL, NULL))
         return false;
     if (j->o->class == NULL && inference_class(net) != NULL)
-        fprintf(stderr, "ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
-                missing ? "none of them" : "each image's", inference_class(net));
+        note("ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
+             missing ? "none of them" : "each image's", inference_class(net));
     return true;
 }
 
@@ -55,7 +56,8 @@ static bool load_images(job *j)
                          .range = j->o->range,
                          .size = c->height,
                          .grey = c->in_channels == 1,
-                         .test = j->o->test};
+                         .test = j->o->test,
+                         .skip_bad = j->o->skip_bad};
     ito_tensor *all = inference_data(&j->net, what, &j->net.labels);
     if (all == NULL || !model_fits(&j->net.files, all, data) || !choose_classes(j))
         return false;
@@ -85,7 +87,8 @@ static bool prepare(job *j)
     const bits_options *o = j->o;
     if (o->rate_distortion != NULL) {
         j->chart = chart_path(o->rate_distortion);
-        if (j->chart == NULL || !paths_can_write(o->rate_distortion, j->chart, NULL))
+        if (j->chart == NULL || !paths_differ(o->rate_distortion, j->chart) ||
+            !path_can_write(o->rate_distortion) || !path_can_write(j->chart))
             return false;
     }
     if (!inference_open(&j->net, (inference_options){.command = "eval",
@@ -247,7 +250,7 @@ static cJSON *describe(const job *j)
     result_number(root, "step", (double)j->net.files.step);
     result_text(root, "precision", j->o->precision);
     result_text(root, "variance", j->net.diffusion->variance->name);
-    result_text(root, "class", inference_class(&j->net));
+    inference_put_class(&j->net, root);
     result_number(root, "images", (double)n);
     if (j->o->monte_carlo != UNSET_INT)
         result_number(root, "monte_carlo", (double)j->o->monte_carlo);

@@ -2,12 +2,15 @@
  * time.
  * Invariant: step n depends on the run's settings and n alone, so a run resumed from any checkpoint
  * gives the same bits. */
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/dry_run.h"
 #include "examples/ddpm/inference.h"
 #include "examples/ddpm/report.h"
+#include "examples/ddpm/run_samples.h"
 #include "examples/ddpm/session.h"
 
 #include <inttypes.h>
@@ -26,67 +29,13 @@ static int fail(session *s)
 
 /* ---- output during training ---- */
 
-static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
-{
-    (void)done;
-    (void)steps;
-    (void)x;
-    (void)context;
-    return stop_signal() == 0;
-}
-
-/* A grid of samples at path, of each class in turn. Samples that are not finite are no reason to
- * stop, since the averages are still young. */
-static bool write_grid(session *s, const char *path)
-{
-    const train_options *o = &s->o;
-    session_draw_from(s, NULL);
-    if (s->labelled != NULL)
-        s->labelled->labels = classes_in_turn(0, o->sample_count, s->labelled->classes);
-    ito_tensor *x = ito_diffusion_sample(
-        s->diffusion, s->network, ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
-        .sampler = o->sampler != NULL ? ito_sampler_find(o->sampler) : NULL,
-        .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
-        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
-    if (x == NULL)
-        return ito_error_code() == ITO_OK;
-    ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
-    if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
-        progress_end(&s->progress);
-        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
-        ito_error_clear();
-        return true;
-    }
-    return grid != NULL && ito_png_save(path, grid) == ITO_OK;
-}
-
-static bool sample(session *s)
-{
-    char *path = run_sample_path(s->run.dir, s->step);
-    if (path == NULL)
-        return false;
-    bool good = true;
-    if (!path_exists(path)) {
-        ito_scope_begin();
-        ito_ema_swap(s->ema);
-        ito_module_train(&s->unet->base, false);
-        good = write_grid(s, path);
-        ito_module_train(&s->unet->base, true);
-        ito_ema_swap(s->ema);
-        ito_scope_end();
-        progress_skip(&s->progress);
-    }
-    free(path);
-    return good;
-}
-
 /* A page that cannot be written is no reason to stop. */
 static void write_report(session *s)
 {
     if (report_write(s->o.out))
         return;
     progress_end(&s->progress);
-    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
+    note("no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
     ito_error_clear();
 }
 
@@ -148,22 +97,10 @@ static bool tolerate(session *s, const ito_train_result *r, double lr)
 
 static bool one_step(session *s)
 {
-    ito_batch batch;
     ito_train_result r;
     double lr = learning_rate(&s->o, s->step);
-    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
-    ito_scope_begin();
-    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
-    if (good) {
-        session_draw_from(s, &draw);
-        if (s->labelled != NULL)
-            s->labelled->labels = batch.labels;
-        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
-    }
-    ito_scope_end();
-    if (!good)
+    if (!session_step(s, lr, &r))
         return false;
-    s->step++;
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
     if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;
@@ -183,7 +120,7 @@ static bool train(session *s)
     progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
     s->started = progress_clock();
     /* Draw the samples that an earlier process was stopped at. */
-    if (sample_due(s) && !sample(s))
+    if (sample_due(s) && !run_samples_write(s))
         return false;
     while (s->step < last && stop_signal() == 0) {
         if (!one_step(s))
@@ -193,7 +130,7 @@ static bool train(session *s)
         bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
         if (checkpoint_due && !session_save(s))
             return false;
-        if (sample_due(s) && stop_signal() == 0 && !sample(s))
+        if (sample_due(s) && stop_signal() == 0 && !run_samples_write(s))
             return false;
         if (checkpoint_due) {
             write_report(s);
@@ -216,20 +153,17 @@ static double mib(int64_t bytes)
 
 static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
-    fprintf(stderr,
-            "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
-            "%.0f activations; %.0f at most, %.0f held\n",
-            mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
-            mib(m->activations), mib(m->peak), mib(m->held));
+    note("memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
+         "%.0f activations; %.0f at most, %.0f held\n",
+         mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
+         mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
-        fprintf(stderr,
-                "stopped after step %" PRId64 " of %" PRId64
-                "; go on with: ito-ddpm train --out %s --resume\n",
-                s->step, s->o.steps, s->o.out);
+        note("stopped after step %" PRId64 " of %" PRId64
+             "; go on with: ito-ddpm train --out %s --resume\n",
+             s->step, s->o.steps, s->o.out);
     else
-        fprintf(stderr,
-                "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
-                s->step, PLURAL(s->step), s->o.out);
+        note("%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
+             s->step, PLURAL(s->step), s->o.out);
 }
 
 static cJSON *describe_memory(const ito_memory_account *m)
@@ -274,6 +208,8 @@ int command_train(int argc, char **argv)
     int code;
     if (!parsed || !session_open(&s)) {
         code = fail(&s);
+    } else if (s.o.dry_run) {
+        code = dry_run(&s);
     } else {
         stop_on_signals();
         bool good = train(&s);

@@ -51,7 +51,8 @@ void data_check_skip_bad(const command_line *c, const char *spec)
 
 bool data_mirrors(const char *spec)
 {
-    return kind_of(spec)->mirrors;
+    const data_kind *kind = kind_of(spec);
+    return kind->place_mirrors != NULL ? kind->place_mirrors(place_of(kind, spec)) : kind->mirrors;
 }
 
 bool data_has_classes(const char *spec)

@@ -4,6 +4,7 @@
 #include "examples/common/idx_directory.h"
 #include "examples/ddpm/folder_data.h"
 #include "examples/ddpm/image_arrays.h"
+#include "examples/ddpm/prepared.h"
 
 #include <ito/ito.h>
 
@@ -92,5 +93,13 @@ static const data_kind npy = {
     .load = load_npy,
 };
 
-const ito_choice *const data_kinds[] = {&fashion.choice, &digits.choice, &cifar.choice,
-                                        &folder.choice,  &npy.choice,    NULL};
+static const data_kind prepared = {
+    .choice = {"prepared:FILE", "a data set decoded by ito-ddpm prepare", NULL},
+    .place_has_classes = prepared_has_classes,
+    .place_mirrors = prepared_mirrors,
+    .load = prepared_load,
+};
+
+const ito_choice *const data_kinds[] = {
+    &fashion.choice, &digits.choice,   &cifar.choice, &folder.choice,
+    &npy.choice,     &prepared.choice, NULL};

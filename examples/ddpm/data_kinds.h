@@ -22,6 +22,7 @@ struct data_kind {
     bool has_test;                                /* there is a test set beside the training set */
     bool resizes;                                 /* --size and --grey change its images */
     bool ranges;                                  /* --range says what its numbers stand for */
+    bool (*place_mirrors)(const char *place);     /* of a kind that differs in this; else NULL */
     bool mirrors; /* a mirrored image is as good as the original: not so for digits */
     /* Load it from its place, with labels and class_names if `classes`; false with an error
      * recorded. */

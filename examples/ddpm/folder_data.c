@@ -37,9 +37,7 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
     return n;
 }
 
-/* "photos: 21 files: 20 images used, 1 left out (x.webp: format not read)"; nothing if all are
- * used. */
-static void say_left_out(const ito_image_folder *f)
+void folder_say_left_out(const ito_image_folder *f)
 {
     int64_t out = f->n_files - f->n_used;
     if (out == 0)
@@ -88,6 +86,16 @@ static void advise(const ito_image_folder *f)
     free(fault);
 }
 
+void folder_say_skipped(const ito_image_folder *f, bool skip_bad)
+{
+    if (skip_bad) {
+        folder_say_left_out(f);
+        say_bad(f);
+    } else if (f->n_bad > 0) {
+        advise(f);
+    }
+}
+
 static bool name_classes(const ito_image_folder *f, data_set *out)
 {
     out->class_names =
@@ -105,15 +113,10 @@ bool folder_load(const data_kind *kind, const char *place, const data_options *o
     if (f == NULL)
         return false;
     if (!o->skip_bad) /* all that is left out is known: say it before the reading */
-        say_left_out(f);
+        folder_say_left_out(f);
     out->images = ito_image_folder_load(f, o->size, o->grey ? 1 : 3, classes ? &out->labels : NULL,
                                         .skip_bad = o->skip_bad);
-    if (o->skip_bad) {
-        say_left_out(f);
-        say_bad(f);
-    } else if (f->n_bad > 0) {
-        advise(f);
-    }
+    folder_say_skipped(f, o->skip_bad);
     bool good = out->images != NULL && (!classes || name_classes(f, out));
     ito_image_folder_free(f);
     return good;

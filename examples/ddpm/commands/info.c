@@ -8,6 +8,7 @@
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/file_kinds.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/prepared.h"
 #include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
@@ -82,21 +83,15 @@ static bool put_tensor(cJSON *o, ito_tensor *x)
            result_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
 }
 
-/* One tensor of a safetensors file, read so that its checksum is compared. */
+/* One tensor of a safetensors file, whose checksum is compared. */
 static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *numbers)
 {
-    ito_scope_begin();
-    ito_tensor *x = ito_safetensors_read(f, ito_safetensors_name(f, i));
-    bool good = x != NULL;
-    if (good) {
-        char shape[160], text[200];
-        snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_dtype_of(x)),
-                 shape_text(shape, ito_shape_of(x)));
-        *numbers += (double)ito_numel(x);
-        good = result_text(list, ito_safetensors_name(f, i), text);
-    }
-    ito_scope_end();
-    return good;
+    const char *name = ito_safetensors_name(f, i);
+    char shape[160], text[200];
+    snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_safetensors_dtype(f, i)),
+             shape_text(shape, ito_safetensors_shape(f, i)));
+    *numbers += (double)ito_shape_numel(ito_safetensors_shape(f, i));
+    return ito_safetensors_verify(f, name) == ITO_OK && result_text(list, name, text);
 }
 
 /* f, which is closed then. */
@@ -117,7 +112,10 @@ static bool describe_weights(cJSON *o, ito_safetensors *f)
         else
             good = result_text(metadata, key, ito_safetensors_metadata(f, key));
     }
-    good = good && result_text(o, "kind", "safetensors file") &&
+    const char *format = ito_safetensors_metadata(f, PREPARED_FORMAT);
+    bool prepared = format != NULL && strcmp(format, PREPARED_FORMAT_VALUE) == 0;
+    good = good &&
+           result_text(o, "kind", prepared ? "data set of ito-ddpm prepare" : "safetensors file") &&
            result_number(o, "tensors", (double)n) && result_number(o, "numbers", numbers) &&
            result_number(o, "checksums", (double)checksums);
     if (good && cJSON_AddItemToObject(o, "metadata", metadata))

@@ -2,7 +2,7 @@
  * Invariant: pixels that are returned are u8, or f32 of the range that was wanted, all finite. */
 #include "examples/ddpm/image_arrays.h"
 
-#include "examples/ddpm/file_kinds.h"
+#include "examples/common/file_kinds.h"
 
 #include <inttypes.h>
 #include <math.h>

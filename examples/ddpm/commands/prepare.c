@@ -1,13 +1,13 @@
 /* ito-ddpm prepare: decode a data set once, into a file that is opened in no time.
  * Invariant: the file is complete or not there. Images of a folder are never all in memory. */
 #include "examples/common/messages.h"
+#include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/folder_data.h"
 #include "examples/ddpm/image_arrays.h"
-#include "examples/ddpm/outputs.h"
 #include "examples/ddpm/prepared.h"
 
 #include <inttypes.h>

@@ -1,5 +1,5 @@
 /* The kind of a file. */
-#include "examples/ddpm/file_kinds.h"
+#include "examples/common/file_kinds.h"
 
 #include "examples/common/paths.h"
 
@@ -19,6 +19,10 @@ static const struct {
     {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpg"},
     {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},
     {FILE_IMAGE, 0, 2, "BM", ".bmp"},
+    {FILE_IMAGE, 0, 4, "RIFF", ".webp"},
+    {FILE_IMAGE, 0, 4, "GIF8", ".gif"},
+    {FILE_IMAGE, 0, 4, "II*\0", ".tif"},
+    {FILE_IMAGE, 0, 4, "MM\0*", ".tiff"},
     {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},
     {FILE_NPZ, 0, 4, "PK\3\4", ".npz"},
     {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},

@@ -56,6 +56,18 @@ Test(cli_prepare, training_on_a_prepared_folder_is_training_on_the_folder)
     succeeds(run("train --data prepared:p.safetensors --out c --steps 2 " LEARN QUIET));
 }
 
+Test(cli_prepare, a_run_that_began_on_the_folder_goes_on_with_the_file)
+{
+    write_photos();
+    succeeds(run("train --data folder:photos --size 8 --grey --conditional --out a --steps 4 "
+                 "--stop-at 2 " LEARN QUIET));
+    succeeds(run(
+        "train --data folder:photos --size 8 --grey --conditional --out b --steps 4 " LEARN QUIET));
+    succeeds(run(PREPARE));
+    succeeds(run("train --resume --out a --data prepared:p.safetensors"));
+    same_directory("a/checkpoints/step-4", "b/checkpoints/step-4");
+}
+
 Test(cli_prepare, other_commands_take_prepared_data)
 {
     write_photos();
@@ -71,7 +83,7 @@ Test(cli_prepare, other_commands_take_prepared_data)
     succeeds(run("info p.safetensors"));
     is_in("kind: data set of ito-ddpm prepare\n", said);
     is_in("images: u8 [6, 1, 8, 8]\n", said);
-    is_in("labels: u8 [6]\n", said);
+    is_in("labels: i64 [6]\n", said);
     is_in("class_names: [\"cat\",\"dog\"]\n", said);
     command("printf x | dd of=p.safetensors bs=1 seek=$(($(stat -c %s p.safetensors) - 60)) "
             "conv=notrunc 2>dd.txt");

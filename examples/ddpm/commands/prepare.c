@@ -68,8 +68,10 @@ static const char *const keys[] = {PREPARED_FORMAT, PREPARED_MIRRORS, "source", 
 
 /* ---- the file ---- */
 
-/* Begin it for at most n images, with labels if there are names of classes. */
-static bool begin(job *j, ito_shape images, ito_dtype dtype, const cJSON *class_names)
+/* Begin it for at most so many images, with labels if there are names of classes. Labels keep their
+ * dtype: a run that began on the data themselves goes on with the file. */
+static bool begin(job *j, ito_shape images, ito_dtype dtype, ito_dtype labels,
+                  const cJSON *class_names)
 {
     j->shape = images;
     j->shape.dim[0] = 0;
@@ -81,7 +83,7 @@ static bool begin(job *j, ito_shape images, ito_dtype dtype, const cJSON *class_
         return false;
     }
     j->dtypes[0] = dtype;
-    j->dtypes[1] = j->classes <= 256 ? ITO_U8 : ITO_I64;
+    j->dtypes[1] = labels;
     j->values[0] = PREPARED_FORMAT_VALUE;
     j->values[1] = data_mirrors(j->o.data) ? "yes" : "no";
     j->values[2] = j->o.data;
@@ -98,15 +100,12 @@ static bool put_images(job *j, const ito_tensor *images)
     return ito_safetensors_writer_append(j->writer, PREPARED_IMAGES, images) == ITO_OK;
 }
 
-/* The labels of all images, of whole numbers, and the end of the file. */
-static bool finish(job *j, ito_tensor *labels)
+/* The labels of all images, if there are classes, and the end of the file. */
+static bool finish(job *j, const ito_tensor *labels)
 {
-    if (j->classes > 0) {
-        labels = ito_cast(labels, j->dtypes[1]);
-        if (labels == NULL ||
-            ito_safetensors_writer_append(j->writer, PREPARED_LABELS, labels) != ITO_OK)
-            return false;
-    }
+    if (j->classes > 0 &&
+        ito_safetensors_writer_append(j->writer, PREPARED_LABELS, labels) != ITO_OK)
+        return false;
     ito_safetensors_writer *w = j->writer;
     j->writer = NULL;
     return ito_safetensors_writer_finish(w) == ITO_OK;
@@ -189,7 +188,7 @@ static bool prepare_listed(job *j, ito_image_folder *f)
         classes ? cJSON_CreateStringArray((const char *const *)f->class_names, (int)f->n_classes)
                 : NULL;
     ito_shape shape = ITO_SHAPE(f->n_used, j->o.grey ? 1 : 3, j->o.size, j->o.size);
-    bool good = begin(j, shape, ITO_U8, names) && put_folder(j, f);
+    bool good = begin(j, shape, ITO_U8, ITO_I64, names) && put_folder(j, f);
     cJSON_Delete(names);
     folder_say_skipped(f, j->o.skip_bad);
     if (!good || stop_signal() != 0)
@@ -229,7 +228,8 @@ static bool prepare_whole(job *j)
     cJSON *names = NULL;
     ito_tensor *images =
         data_has_classes(o->data) ? data_load_classes(what, &labels, &names) : data_load(what);
-    bool good = images != NULL && begin(j, ito_shape_of(images), ito_dtype_of(images), names) &&
+    bool good = images != NULL &&
+                begin(j, ito_shape_of(images), ito_dtype_of(images), ito_dtype_of(labels), names) &&
                 put_images(j, images);
     cJSON_Delete(names);
     return good && (stop_signal() != 0 || finish(j, labels));

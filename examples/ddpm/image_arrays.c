@@ -3,6 +3,7 @@
 #include "examples/ddpm/image_arrays.h"
 
 #include "examples/common/file_kinds.h"
+#include "examples/ddpm/mapped_file.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -97,7 +98,15 @@ static bool place_open(array_place *p, const char *place)
 
 static ito_tensor *place_read(const array_place *p, const char *name)
 {
-    return p->archive != NULL ? ito_npz_read(p->archive, name) : ito_npy_load(p->path);
+    if (p->archive != NULL)
+        return ito_npz_read(p->archive, name);
+    ito_tensor *x = ito_npy_map(p->path); /* it may be larger than memory */
+    if (x != NULL)
+        mapped_file_watch(p->path);
+    if (x != NULL || ito_error_code() != ITO_ERR_DTYPE)
+        return x;
+    ito_error_clear();
+    return ito_npy_load(p->path);
 }
 
 /* The labels that go with the images, or NULL. */

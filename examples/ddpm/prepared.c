@@ -3,33 +3,11 @@
  * ito-ddpm info. */
 #include "examples/ddpm/prepared.h"
 
+#include "examples/ddpm/mapped_file.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-
-/* ---- a file that is cut short while its pages are in use ---- */
-
-static char cut_short[600]; /* what is said then */
-
-static void end_on_missing_page(int signal)
-{
-    (void)signal;
-    ssize_t written = write(STDERR_FILENO, cut_short, strlen(cut_short));
-    (void)written;
-    _exit(1);
-}
-
-/* The system sends SIGBUS where a page of a mapped file is no longer there; nothing can be done but
- * to say so. */
-static void watch(const char *place)
-{
-    snprintf(cut_short, sizeof cut_short,
-             "ito-ddpm: %.500s: has become shorter while it was in use\n", place);
-    sigaction(SIGBUS, &(struct sigaction){.sa_handler = end_on_missing_page}, NULL);
-}
 
 /* ---- what the file must be ---- */
 
@@ -103,7 +81,7 @@ bool prepared_load(const data_kind *kind, const char *place, const data_options 
     bool good = f != NULL && find_images(f, place, out) && (!classes || find_labels(f, place, out));
     ito_safetensors_close(f);
     if (good)
-        watch(place);
+        mapped_file_watch(place);
     return good;
 }
 

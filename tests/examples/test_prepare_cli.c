@@ -94,9 +94,10 @@ Test(cli_prepare, what_cannot_be_read_is_left_out_as_in_training)
 {
     write_photos();
     put_file("photos/dog/zz.png", "this is no image");
-    fails_with(run(PREPARE),
-               "photos/dog/zz.png: is not a PNG, JPEG, BMP or WebP image; --skip-bad leaves such "
-               "files out, and ito-ddpm info photos names all of them");
+    fails_with(
+        run(PREPARE),
+        "photos/dog/zz.png: is not a PNG, JPEG, BMP or WebP image (image 7 of 7); --skip-bad "
+        "leaves such files out, and ito-ddpm info photos names all of them");
     command("test -z \"$(ls | grep p.safetensors)\""); /* nor a part of it */
     succeeds(run(PREPARE "--skip-bad --json"));
     cr_expect_eq(number("images"), 6);

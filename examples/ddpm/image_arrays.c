@@ -219,7 +219,7 @@ static bool reader_read(image_reader *r, int64_t i)
 /* The least and the largest number; false with an error recorded if one is not finite. */
 static bool find_extent(image_reader *r, const char *place, pixel_range *extent)
 {
-    *extent = (pixel_range){INFINITY, -INFINITY};
+    *extent = (pixel_range){(double)INFINITY, -(double)INFINITY};
     for (int64_t i = 0; i < r->n; i++) {
         if (!reader_read(r, i))
             return false;

@@ -252,9 +252,9 @@ const option_row options_of_all[] = {
     END_ROW,
 };
 
-static void (*print_instead)(const command_line *c);
+static void (*print_instead)(const command_line *c, int argc, char **argv);
 
-void options_parse_prints(void (*print)(const command_line *c))
+void options_parse_prints(void (*print)(const command_line *c, int argc, char **argv))
 {
     print_instead = print;
 }
@@ -376,7 +376,7 @@ static void set_option_of_argument(command_line *c)
 void options_parse(command_line *c, int argc, char **argv)
 {
     if (print_instead != NULL) {
-        print_instead(c);
+        print_instead(c, argc, argv);
         end_after_printing();
     }
     options_set_defaults(c->options, c->values, c->given, NULL);

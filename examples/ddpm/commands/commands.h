@@ -11,11 +11,13 @@ int command_inpaint(int argc, char **argv);
 int command_edit(int argc, char **argv);
 int command_encode(int argc, char **argv);
 int command_decode(int argc, char **argv);
+int command_completion(int argc, char **argv);
 int command_compress(int argc, char **argv);
 int command_decompress(int argc, char **argv);
 int command_export(int argc, char **argv);
 int command_classifier(int argc, char **argv);
 int command_info(int argc, char **argv);
+int command_man(int argc, char **argv);
 int command_plot(int argc, char **argv);
 int command_report(int argc, char **argv);
 

@@ -1,6 +1,9 @@
 /* A trained network ready to be evaluated. */
 #include "examples/ddpm/inference.h"
 
+#include "examples/common/results.h"
+#include "examples/ddpm/class_names.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -37,7 +40,24 @@ const char *inference_class(const inference *net)
         return NULL;
     if (net->class < 0)
         return net->class == CLASS_IN_TURN ? "all" : "none";
-    return cJSON_GetArrayItem(net->files.class_names, (int)net->class)->valuestring;
+    return class_name(net->files.class_names, net->class);
+}
+
+void inference_put_class(const inference *net, cJSON *root)
+{
+    result_text(root, "class", inference_class(net));
+    if (net->class >= 0)
+        result_number(root, "class_index", (double)net->class);
+}
+
+/* Say which class was meant by the word, and how to have one of the name "all" or "none". */
+static void say_class(const inference *net, const char *word)
+{
+    if (net->class >= 0)
+        class_say(net->files.class_names, net->class);
+    else if (class_has_name(net->files.class_names, word))
+        fprintf(stderr, "class: %s; the one of that name is --class name:%s\n",
+                net->class == CLASS_NONE ? "none of them" : "each in turn", word);
 }
 
 ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels)
@@ -103,6 +123,7 @@ bool inference_open(inference *net, inference_options o)
     if (!model_find(o.model, strcmp(o.weights, "model") == 0, &net->files) ||
         !model_set_variance(&net->files, o.variance))
         return false;
+    const char *given = o.class;
     if (o.class == NULL && net->files.settings.model.classes > 0)
         o.class = o.usual_class;
     if (!inference_set_class(net, o.class, o.guidance))
@@ -112,7 +133,11 @@ bool inference_open(inference *net, inference_options o)
         return false;
     model_set_precision(net->unet, o.precision, o.command);
     net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
-    return net->diffusion != NULL && build_network(net, &o);
+    if (net->diffusion == NULL || !build_network(net, &o))
+        return false;
+    if (given != NULL)
+        say_class(net, given);
+    return true;
 }
 
 void inference_close(inference *net)

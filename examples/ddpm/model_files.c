@@ -4,6 +4,7 @@
 #include "ddpm_weights.h"
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
+#include "examples/ddpm/class_names.h"
 #include "examples/ddpm/file_kinds.h"
 
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 
 /* The newest checkpoint of a run. */
@@ -168,24 +168,6 @@ static bool read_settings(model_files *f)
     return (alone ? read_metadata(f) : read_state(f)) &&
            ito_ddpm_settings_parse(f->text, f->source, &f->settings) == ITO_OK && read_classes(f) &&
            read_sampling(f);
-}
-
-int64_t class_named(const cJSON *class_names, const char *word)
-{
-    int classes = cJSON_GetArraySize(class_names);
-    char *end, names[200] = "";
-    long long number = strtoll(word, &end, 10);
-    for (int i = 0; i < classes; i++) {
-        const char *name = cJSON_GetArrayItem(class_names, i)->valuestring;
-        if (strcasecmp(name, word) == 0)
-            return i;
-        size_t length = strlen(names);
-        snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : "", name);
-    }
-    if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
-        return number;
-    options_error("--class: \"%s\" is none of %s, nor 0 to %d", word, names, classes - 1);
-    return -1;
 }
 
 int64_t model_class(const model_files *f, const char *word)

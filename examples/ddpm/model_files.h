@@ -47,9 +47,8 @@ ito_safetensors *model_open(const char *path, bool plain);
  * `plain`), a file in one or a self-contained file; or BUILT_IN, unless there is a file of that
  * name. False with an error recorded. */
 bool model_find(const char *path, bool plain, model_files *out);
-/* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
-int64_t class_named(const cJSON *class_names, const char *word);
-/* The same of a network, which may have none. */
+/* The class of this name or number, as class_named has it, of a network that may have none; -1 with
+ * an error recorded. */
 int64_t model_class(const model_files *files, const char *word);
 /* Let reverse steps have the variance of this name, fixedsmall or fixedlarge, in place of the
  * run's; NULL leaves it. False with an error recorded if the network has learned its own. */

@@ -6,7 +6,9 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
@@ -22,24 +24,20 @@ static bool open_data(session *s)
     const train_options *o = &s->o;
     if (data_is_large(o->data))
         note("reading %s\n", o->data);
-    data_options what = {.spec = o->data, .size = o->size, .grey = o->grey};
+    data_options what = {
+        .spec = o->data, .size = o->size, .grey = o->grey, .skip_bad = o->skip_bad};
     ito_tensor *labels = NULL;
     ito_tensor *images =
         o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);
     if (images == NULL)
-        return false;
+        return o->resume ? resume_data_missing(s) : false;
     s->channels = ito_size(images, 1);
     s->height = ito_size(images, 2);
     s->width = ito_size(images, 3);
     s->data =
         ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
-    if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " image%s; the run began with %.0f",
-                      o->data, s->data->size, PLURAL(s->data->size), before->valuedouble);
-        return false;
-    }
-    return s->data != NULL;
+    s->identity = data_identity(images, labels, s->class_names);
+    return s->data != NULL && s->identity != NULL && (!o->resume || resume_data(s));
 }
 
 static bool build_timesteps(session *s)
@@ -258,8 +256,8 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
         if (!run_open(&s->run, s->o.out) || !resume_state(s))
             return false;
     }
-    char *config = s->o.resume ? train_options_update(&s->o, s->config)
-                               : train_options_format(&s->o, settings, s->data->size);
+    char *config = s->o.resume ? train_options_update(&s->o, s->config, s->identity)
+                               : train_options_format(&s->o, settings, s->identity);
     bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
                                                : run_create(&s->run, s->o.out, config));
     free(config);
@@ -285,9 +283,11 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) ||
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !rehearse(s) ||
         (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
         return false;
+    if (!s->o.dry_run)
+        rehearse_report(s);
     note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
          " parameters; %d thread%s, %s, %s\n",
          s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
@@ -338,6 +338,7 @@ void session_close(session *s)
         ito_module_free(&s->unet->base);
     free(s->settings);
     cJSON_Delete(s->class_names);
+    cJSON_Delete(s->identity);
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);

@@ -14,6 +14,7 @@ typedef struct session {
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
     cJSON *class_names; /* NULL unless conditional */
+    cJSON *identity;    /* of the data */
     ito_loader *loader;
     ito_unet *unet;
     ito_uncertainty *uncertainty; /* part of unet; NULL: none */

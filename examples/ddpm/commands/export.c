@@ -1,8 +1,8 @@
 /* ito-ddpm export: a trained network as one self-contained file. */
 #include "examples/common/messages.h"
-#include "examples/common/paths.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -12,6 +12,7 @@
 
 typedef struct export_options {
     const char *model, *out, *weights, *dtype;
+    bool force;
 } export_options;
 
 #define AT(field) offsetof(export_options, field)
@@ -22,6 +23,7 @@ static const option_row rows[] = {
     WEIGHTS_ROW,
     WORDS_ROW("dtype", dtype, "bf16|f32", "bf16",
               "In half the bytes, rounded to 8 bits of precision, or exactly"),
+    FORCE_ROW,
     END_ROW,
 };
 
@@ -45,7 +47,9 @@ static void parse(export_options *o, int argc, char **argv)
 static bool export_model(const export_options *o)
 {
     model_files f;
-    if (!path_can_write(o->out) || !model_find(o->model, strcmp(o->weights, "model") == 0, &f))
+    const output out = {"out", o->out, FILE_SAFETENSORS};
+    if (!outputs_can_write(&out, 1, o->force) ||
+        !model_find(o->model, strcmp(o->weights, "model") == 0, &f))
         return false;
     char step[24];
     snprintf(step, sizeof step, "%" PRId64, f.step);

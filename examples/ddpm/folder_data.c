@@ -2,6 +2,8 @@
  * Invariant: no file of a folder is left out without a word on stderr. */
 #include "examples/ddpm/folder_data.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@ enum { MOST_BAD = 20 }; /* bad files that are named each */
 static void say_text(const char *text)
 {
     for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stderr);
+        note("%c", (unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
 }
 
 /* "0.webp and 19 more: format not read", of the files in this state; the number of them. */
@@ -29,11 +31,11 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
             first = n++ == 0 ? f->files[i].name : first;
     if (n == 0)
         return 0;
-    fputs(before, stderr);
+    note("%s", before);
     say_text(first);
     if (n > 1)
-        fprintf(stderr, " and %" PRId64 " more", n - 1);
-    fprintf(stderr, ": %s", reason);
+        note(" and %" PRId64 " more", n - 1);
+    note(": %s", reason);
     return n;
 }
 
@@ -45,15 +47,15 @@ static void say_left_out(const ito_image_folder *f)
     if (out == 0)
         return;
     say_text(f->path);
-    fprintf(stderr, ": %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ",
-            f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
+    note(": %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ", f->n_files,
+         PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
     const char *before = "(";
     if (say_state(f, ITO_IMAGE_FILE_UNREAD, before, "format not read") > 0)
         before = "; ";
     if (say_state(f, ITO_IMAGE_FILE_OTHER, before, "not an image") > 0)
         before = "; ";
     say_state(f, ITO_IMAGE_FILE_BAD, before, "cannot be read");
-    fputs(")\n", stderr);
+    note(")\n");
 }
 
 /* A line for each image that could not be read. */
@@ -64,14 +66,14 @@ static void say_bad(const ito_image_folder *f)
         const ito_image_folder_file *file = &f->files[i];
         if (file->state != ITO_IMAGE_FILE_BAD)
             continue;
-        fputs("left out: ", stderr);
+        note("left out: ");
         say_text(file->path);
-        fprintf(stderr, ": %s\n", file->reason);
+        note(": %s\n", file->reason);
         said++;
     }
     if (said < f->n_bad)
-        fprintf(stderr, "left out: %" PRId64 " more, which ito-ddpm info %s names\n",
-                f->n_bad - said, f->path);
+        note("left out: %" PRId64 " more, which ito-ddpm info %s names\n", f->n_bad - said,
+             f->path);
 }
 
 /* Add to the recorded error of a file what can be done about it. */

@@ -1,5 +1,6 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
@@ -114,12 +115,8 @@ static void say_classes(const job *j, int64_t given)
 {
     const int64_t *labels = ito_const_data(j->network.labels);
     for (int64_t i = 0; i < given && i < MOST_SAID; i++)
-        fprintf(stderr, "%s%s",
-                i > 0        ? ", "
-                : given == 1 ? "class: "
-                             : "classes: ",
-                name_of(j, labels[i]));
-    fputs(given > MOST_SAID ? ", ...\n" : "\n", stderr);
+        note("%s%s", i > 0 ? ", " : given == 1 ? "class: " : "classes: ", name_of(j, labels[i]));
+    note("%s", given > MOST_SAID ? ", ...\n" : "\n");
 }
 
 /* The labels of N images by their names, "boot" or "boot,bag,none". */

@@ -45,7 +45,7 @@ static void help_fits(const char *command)
     cr_expect_not_null(strstr(said, "\n  --help "), "%s: %s", what, said);
     succeeds(run("%s --help-all", command));
     fits(what, said);
-    cr_expect_geq(count_lines(said), lines, "%s", what);
+    cr_expect_geq(count_lines(said), lines - 2, "%s", what); /* it says how many are left out */
     cr_expect_str_empty(complained);
 }
 

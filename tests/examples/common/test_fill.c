@@ -51,6 +51,12 @@ Test(fill, a_word_that_is_too_long_stands_alone)
         "c\n");
 }
 
+Test(fill, examples_without_options_are_broken_at_a_space)
+{
+    fill_paragraphs("  " TEN TEN TEN TEN TEN TEN TEN "and more");
+    printed("  " TEN TEN TEN TEN TEN TEN TEN "and \\\n      more\n");
+}
+
 Test(fill, examples_go_on_behind_a_backslash)
 {
     fill_paragraphs(
@@ -59,8 +65,8 @@ Test(fill, examples_go_on_behind_a_backslash)
         "  program --short\n\n"
         "An end.");
     printed("Examples:\n"
-            "  program --with many --options that --go on --and on until --they end --here \\\n"
-            "      now\n"
+            "  program --with many --options that --go on --and on until --they end \\\n"
+            "      --here now\n"
             "  program --short\n\n"
             "An end.\n");
 }

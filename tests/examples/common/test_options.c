@@ -308,6 +308,8 @@ Test(options, the_nearest_name_is_one_of_few_edits)
     cr_expect_str_eq(question("fflag"), "; did you mean --flag?"); /* one too many */
     cr_expect_str_eq(question("tex"), "; did you mean --text?");
     cr_expect_str_eq(question("un"), "; did you mean --unset?"); /* an abbreviation */
+    cr_expect_str_eq(question("big-text"), "; did you mean --text?");
+    cr_expect_str_eq(question("bigtext"), "");
     cr_expect_str_eq(question("banana"), "");
     cr_expect_str_eq(question("k"), ""); /* --n is one edit away, and all of it */
     cr_expect_str_eq(question(""), "");

@@ -155,6 +155,31 @@ Test(cli_help, the_version_has_what_a_report_of_a_fault_needs)
     cr_expect_eq(strncmp(said, "ito-toy 0.", 10), 0, "%s", said);
 }
 
+/* meson/commit.sh prints the commit of a clone, and fails for anything else. */
+Test(cli_help, the_commit_is_that_of_the_sources_or_none)
+{
+    char text[256];
+    if (system("command -v git >/dev/null") != 0)
+        cr_skip_test("git is not installed");
+    cr_assert_not_null(getenv("ITO_SOURCE"));
+    setenv("HOME", ".", 1);
+#define COMMIT "\"$ITO_SOURCE/meson/commit.sh\" "
+    cr_expect_neq(system(COMMIT "\"$PWD\" >commit 2>git.txt"), 0); /* no clone */
+    slurp("commit", text, sizeof text);
+    cr_expect_str_empty(text);
+    cr_assert_eq(
+        system("git init -q clone && cd clone && mkdir tarball && : >tarball/file && git add . "
+               "&& git -c user.name=a -c user.email=b commit -qm c"),
+        0);
+    cr_expect_eq(system(COMMIT "clone >commit"), 0);
+    slurp("commit", text, sizeof text);
+    cr_expect_eq(strspn(text, "0123456789abcdef"), strlen(text) - 1, "%s", text);
+    cr_expect_neq(system(COMMIT "clone/tarball >commit"), 0); /* in a clone of something else */
+    slurp("commit", text, sizeof text);
+    cr_expect_str_empty(text);
+    cr_expect_eq(system("echo >clone/tarball/file; " COMMIT "clone | grep -q -e '-dirty$'"), 0);
+}
+
 /* ---- in a terminal ---- */
 
 /* What the program says in a terminal of this kind, in said; its exit code. */

@@ -113,8 +113,7 @@ Test(cli_resume, a_run_goes_on_with_its_own_settings)
     is_usage_error("train --out r --resume --lr 0.5", "--lr: it differs from that of the run");
     is_usage_error("train --out r --resume --dropout 0.5", "--dropout: it differs");
     write_images("data.npy", 41, 8);
-    fails_with(run("train --out r --resume"),
-               "/data.npy: it has 41 images; the run began with 40");
+    fails_with(run("train --out r --resume"), "/data.npy: it has 41 images; the run began with 40");
     write_images("data.npy", 40, 8);
     is_usage_error("train --out r --resume --steps 1",
                    "--steps: 1 is less than the 2 that the run has done");

@@ -4,7 +4,7 @@
 #include "examples/common/idx_directory.h"
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
 #include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
@@ -21,7 +21,7 @@ typedef struct settings {
     const char *data, *out, *model;
     int64_t epochs, batch, shift, seed, threads;
     double lr, weight_decay, dropout;
-    bool json;
+    bool force, json;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -31,7 +31,8 @@ typedef struct settings {
 
 static const option_row train_rows[] = {
     FILES_ROW,
-    TEXT_ROW("out", out, "FILE", NULL, "Where the weights go (safetensors, bf16)"),
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the weights go, in bf16"),
+    FORCE_ROW,
     INT_ROW("epochs", epochs, "N", 1, 1e4, "12", "How often each image is seen"),
     INT_ROW("batch", batch, "N", 1, 60000, "64", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.002", "Highest learning rate"),
@@ -148,7 +149,7 @@ static ito_dataset *training_set(const settings *s)
 
 static int train(const settings *s)
 {
-    if (!path_can_write(s->out))
+    if (!output_can_write((output){"out", s->out, FILE_SAFETENSORS}, s->force))
         return 1;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
     ito_classifier *c =

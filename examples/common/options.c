@@ -200,7 +200,6 @@ static const char *const synonyms[][4] = {
     {"frechet", "fid"},
     {"grey", "gray", "grayscale", "greyscale"},
     {"image", "images"},
-    {"label-dropout", "drop"},
     {"lr", "learning-rate"},
     {"n", "count"},
     {"optimizer", "optimiser"},

@@ -2,10 +2,10 @@
 #include "examples/ddpm/model_files.h"
 
 #include "ddpm_weights.h"
+#include "examples/common/file_kinds.h"
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/ddpm/class_names.h"
-#include "examples/ddpm/file_kinds.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static double mib(int64_t bytes)

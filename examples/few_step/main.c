@@ -3,7 +3,7 @@
 #include "examples/common/idx_directory.h"
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
 #include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/few_step/consistency.h"
@@ -26,9 +26,9 @@
                  "A file that ito-ddpm export wrote, or " BUILT_IN                                 \
                  ", the network that comes with ito-ddpm"),                                        \
         TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's"), \
-        TEXT_ROW("out", out, "FILE", "student.safetensors",                                        \
+        TEXT_ROW("out", out, "FILE.safetensors", "student.safetensors",                            \
                  "Where the student goes, for ito-ddpm sample --model"),                           \
-        GROUP_ROW("How"),                                                                          \
+        FORCE_ROW, GROUP_ROW("How"),                                                               \
         REAL_ROW("guidance", guidance, "W", 0, 1000, "2",                                          \
                  "Of the teacher, towards the class; 1 as trained"),                               \
         REAL_ROW("sigma-lo", sigma_lo, "X", 0, 1e6, "0.28",                                        \
@@ -64,7 +64,8 @@ static const option_row consistency_rows[] = {
 
 static bool study(pupil *p, const few_step_options *o, bool distillation)
 {
-    if (!path_can_write(o->out) || !options_set_threads(o->threads) || !pupil_open(p, o))
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
+        !options_set_threads(o->threads) || !pupil_open(p, o))
         return false;
     if (!(distillation ? distillation_train(p) : consistency_train(p)) || !pupil_save(p))
         return false;
@@ -80,6 +81,7 @@ typedef struct plane_options {
     const char *out;
     int64_t steps, batch, width, n, seed, threads;
     double lr;
+    bool force;
 } plane_options;
 
 #undef AT
@@ -92,6 +94,7 @@ static const option_row plane_rows[] = {
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.005", "Learning rate, falling to 0 along a cosine"),
     INT_ROW("n", n, "N", 2, 1e6, "4000", "Points drawn"),
     TEXT_ROW("out", out, "FILE.png", NULL, "A picture: data, one step of Euler, one step, two"),
+    FORCE_ROW,
     SEED_ROW,
     THREADS_ROW,
     END_ROW,
@@ -147,7 +150,8 @@ static bool plane_judge(const plane_network *net, const plane_options *o)
 static bool plane_run(const plane_options *o, plane_loss *loss)
 {
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
-    if (!path_can_write(o->out) || !options_set_threads(o->threads))
+    if (!output_can_write((output){"out", o->out, FILE_IMAGE}, o->force) ||
+        !options_set_threads(o->threads))
         return false;
     plane_network *net = plane_network_create(o->width, &init);
     bool good = net != NULL && plane_train(net, o, loss) && plane_judge(net, o);

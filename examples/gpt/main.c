@@ -2,6 +2,7 @@
  * with it. */
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
+#include "examples/common/outputs.h"
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/gpt/text.h"
@@ -18,7 +19,7 @@ typedef struct settings {
     const char *text, *model, *out, *prompt, *positions;
     int64_t steps, batch, context, layers, heads, width, length, top_k, seed, threads;
     double lr, dropout, decay, temperature, top_p;
-    bool no_cache;
+    bool no_cache, force;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -27,7 +28,8 @@ static const option_row rows[] = {
     GROUP_ROW("What is learnt"),
     TEXT_ROW("text", text, "FILE", DEVILS_DICTIONARY, "A text; the last tenth of it is held out"),
     TEXT_ROW("model", model, "FILE", NULL, "Weights that an earlier run wrote: no training"),
-    TEXT_ROW("out", out, "FILE", NULL, "Where the weights go (safetensors)"),
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the weights go"),
+    FORCE_ROW,
     GROUP_ROW("The network"),
     INT_ROW("context", context, "N", 2, 65536, "128", "Characters that it sees"),
     INT_ROW("layers", layers, "N", 1, 1000, "4", "Blocks"),
@@ -201,7 +203,8 @@ static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const se
 
 static bool run(const settings *s, text *t)
 {
-    if (!options_set_threads(s->threads) || !path_can_write(s->out) || !text_open(t, s))
+    if (!options_set_threads(s->threads) ||
+        !output_can_write((output){"out", s->out, FILE_SAFETENSORS}, s->force) || !text_open(t, s))
         return false;
     ito_tensor *prompt = prompt_of(t, s);
     ito_generator g = ito_generator_make((uint64_t)s->seed, 0);

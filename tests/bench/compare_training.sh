@@ -38,11 +38,11 @@ judge() { # SIDE SEED: the JSON of `ito-ddpm eval`. The first one keeps the feat
     real="--against $out/real.npy"
     [ -e "$out/real.npy" ] || real="--data mnist:$data --save-against $out/real.npy"
     # shellcheck disable=SC2086
-    "$program" eval --model "$run/model.safetensors" $real --frechet --kid --sampler dpm++2m-sde --steps 20 \
+    "$program" eval --model "$run/model.safetensors" $real --frechet --kid --sampler dpm++2m-sde --steps 10 \
         --n "$images" --precision bf16 --threads "$threads" --json >"$run.new" 2>/dev/null
     mv "$run.new" "$run.frechet.json"
     "$program" eval --model "$run/model.safetensors" --data "mnist:$data" --split test --bits-per-dim --monte-carlo 8 \
-        --n 1000 --threads "$threads" --json >"$run.new" 2>/dev/null
+        --n 512 --threads "$threads" --json >"$run.new" 2>/dev/null
     mv "$run.new" "$run.bits.json"
 }
 
@@ -74,7 +74,7 @@ for seed in $seeds; do
     done
 done
 echo
-echo "| | loss, last tenth of $steps steps | bits/dim of 1,000 held-out images | Frechet distance of $images images | KID |"
+echo "| | loss, last tenth of $steps steps | bits/dim of 512 held-out images | Frechet distance of $images images | KID |"
 echo "| --- | --- | --- | --- | --- |"
 for side in ito torch; do
     losses=$(for seed in $seeds; do loss_of $side-"$seed"; done | summary %.4f)

@@ -3,13 +3,13 @@
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
 #include "examples/common/messages.h"
+#include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/image_files.h"
-#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -95,8 +95,7 @@ static bool prepare(job *j)
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
     if (!options_set_threads(o->threads))
         return false;
-    const output out = {"out", o->out, FILE_SAFETENSORS};
-    if (!outputs_can_write(&out, 1, o->force) ||
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
         !inference_open(&j->net, (inference_options){.command = "classifier",
                                                      .model = o->model,
                                                      .weights = "ema",

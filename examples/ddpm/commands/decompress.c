@@ -25,7 +25,7 @@ typedef struct decompress_options {
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
     TEXT_ROW("file", file, "FILE.ito", NULL, "What is decompressed; --file may be left out"),
-    PICTURES_ROW("Write the images"),
+    PICTURES_ROW(""),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
     PICTURE_LOOK_ROWS,
     FORCE_ROW,

@@ -1,8 +1,8 @@
 /* ito-ddpm export: a trained network as one self-contained file. */
 #include "examples/common/messages.h"
+#include "examples/common/outputs.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
-#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -47,8 +47,7 @@ static void parse(export_options *o, int argc, char **argv)
 static bool export_model(const export_options *o)
 {
     model_files f;
-    const output out = {"out", o->out, FILE_SAFETENSORS};
-    if (!outputs_can_write(&out, 1, o->force) ||
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
         !model_find(o->model, strcmp(o->weights, "model") == 0, &f))
         return false;
     char step[24];

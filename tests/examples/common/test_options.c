@@ -6,6 +6,8 @@
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -139,6 +141,41 @@ Test(options, help_has_the_default_and_those_of_presets)
     char *word = help_metavar(&plain);
     cr_expect_str_eq(word, "yes|no");
     free(word);
+}
+
+Test(options, help_leaves_out_rare_rows_and_headings_of_nothing)
+{
+    static const option_row some[] = {
+        FLAG_ROW("flag", flag, "A flag", RARE),
+        INT_ROW("n", n, "N", 0, 10, NULL, "A number"),
+        GROUP_ROW("None here"),
+        REAL_ROW("x", x, "X", 0, 1, NULL, "A real", RARE),
+        END_ROW,
+    };
+    static const char end[] =
+        "\nIn every command\n"
+        "  --quiet                 Print errors alone: no progress and no notes\n"
+        "  --help                  Print this and exit\n"
+        "  --help-all              The same with all options and choices\n"
+        "  --version               Print the version and exit\n";
+    command_line c = {.command = "", .doc = "What it does.", .options = some};
+    char text[2048];
+    cr_redirect_stdout();
+    help_print(&c, false);
+    help_print(&c, true);
+    snprintf(text, sizeof text,
+             "Usage: %s [OPTION...]\nWhat it does.\n\nOptions\n"
+             "  --n N                   A number\n%s"
+             "\n%s --help-all lists 2 more options.\n"
+             "Usage: %s [OPTION...]\nWhat it does.\n\nOptions\n"
+             "  --flag                  A flag\n"
+             "  --n N                   A number\n\n"
+             "None here\n"
+             "  --x X                   A real\n%s",
+             program_invocation_short_name, end, program_invocation_short_name,
+             program_invocation_short_name, end);
+    fflush(stdout);
+    cr_assert_stdout_eq_str(text);
 }
 
 Test(options, a_list_can_take_some_of_its_choices)

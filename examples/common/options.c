@@ -247,7 +247,7 @@ const option_row options_of_all[] = {
     {.type = OPTION_FLAG, .name = "quiet", .help = "Print errors alone: no progress and no notes"},
     {.type = OPTION_FLAG, .name = "help", .help = "Print this and exit"},
     {.type = OPTION_FLAG, .name = "help-all", .help = "The same with all options and choices"},
-    {.type = OPTION_FLAG, .name = "version", .help = "Print the version and exit", RARE},
+    {.type = OPTION_FLAG, .name = "version", .help = "Print the version and exit"},
     END_ROW,
 };
 

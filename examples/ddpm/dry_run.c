@@ -1,6 +1,5 @@
 /* train --dry-run.
- * Invariant: nothing is written; memory and time are those of real steps, on the run's own batches.
- */
+ * Invariant: nothing is written; memory and time are those of real steps on real batches. */
 #include "examples/ddpm/dry_run.h"
 
 #include "examples/common/results.h"
@@ -11,8 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Steps that are timed after the first, which is slower than all others; fewer if they take long.
- */
+/* Steps that are timed, after the first, which is the slowest; fewer if they take long. */
 enum { TIMED = 7 };
 #define ENOUGH_SECONDS 20.0
 

@@ -2,7 +2,7 @@
 #ifndef ITO_EXAMPLES_FILE_KINDS_H
 #define ITO_EXAMPLES_FILE_KINDS_H
 
-#include <ito/ito.h>
+#include <ito/tensor/io/safetensors.h>
 
 typedef enum file_kind {
     FILE_UNKNOWN,

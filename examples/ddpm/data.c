@@ -84,7 +84,7 @@ static int64_t subtract_sizes(const char *path, int levels, int64_t room)
 
 bool data_is_large(const char *spec)
 {
-    return subtract_sizes(place_of(kind_of(spec), spec), 2, 1 << 20) < 0;
+    return subtract_sizes(place_of(kind_of(spec), spec), 8, 1 << 20) < 0;
 }
 
 char *data_absolute(const char *spec)

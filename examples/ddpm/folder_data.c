@@ -6,21 +6,12 @@
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_BAD = 20 }; /* bad files that are named each */
 
-/* Text from outside, as names of files are: control characters, which could control the terminal,
- * are shown as '?'. */
-static void say_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        note("%c", (unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
-}
-
-/* "0.webp and 19 more: format not read", of the files in this state; the number of them. */
+/* "0.gif and 19 more: format not read", of the files in this state; the number of them. */
 static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, const char *before,
                          const char *reason)
 {
@@ -31,24 +22,22 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
             first = n++ == 0 ? f->files[i].name : first;
     if (n == 0)
         return 0;
-    note("%s", before);
-    say_text(first);
+    note("%s%s", before, first);
     if (n > 1)
         note(" and %" PRId64 " more", n - 1);
     note(": %s", reason);
     return n;
 }
 
-/* "photos: 21 files: 20 images used, 1 left out (x.webp: format not read)"; nothing if all are
+/* "photos: 21 files: 20 images used, 1 left out (x.gif: format not read)"; nothing if all are
  * used. */
-static void say_left_out(const ito_image_folder *f)
+void folder_say_left_out(const ito_image_folder *f)
 {
     int64_t out = f->n_files - f->n_used;
     if (out == 0)
         return;
-    say_text(f->path);
-    note(": %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ", f->n_files,
-         PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
+    note("%s: %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ", f->path,
+         f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
     const char *before = "(";
     if (say_state(f, ITO_IMAGE_FILE_UNREAD, before, "format not read") > 0)
         before = "; ";
@@ -66,9 +55,7 @@ static void say_bad(const ito_image_folder *f)
         const ito_image_folder_file *file = &f->files[i];
         if (file->state != ITO_IMAGE_FILE_BAD)
             continue;
-        note("left out: ");
-        say_text(file->path);
-        note(": %s\n", file->reason);
+        note("left out: %s: %s\n", file->path, file->reason);
         said++;
     }
     if (said < f->n_bad)
@@ -76,17 +63,21 @@ static void say_bad(const ito_image_folder *f)
              f->path);
 }
 
-/* Add to the recorded error of a file what can be done about it. */
+/* Add to the recorded error of a file how far the reading was and what can be done about it. */
 static void advise(const ito_image_folder *f)
 {
+    int64_t number = 1;
+    for (const ito_image_folder_file *file = f->files; file->state != ITO_IMAGE_FILE_BAD; file++)
+        number += file->state == ITO_IMAGE_FILE_USED;
     ito_status code = ito_error_code();
     char *fault = strdup(ito_error_message());
     if (fault == NULL)
         return;
     ito_error_clear();
     ito_error_set(code,
-                  "%s; --skip-bad leaves such files out, and ito-ddpm info %s names all of them",
-                  fault, f->path);
+                  "%s (image %" PRId64 " of %" PRId64 "); --skip-bad leaves such files out, and "
+                  "ito-ddpm info %s names all of them",
+                  fault, number, f->n_used + f->n_bad, f->path);
     free(fault);
 }
 
@@ -107,11 +98,11 @@ bool folder_load(const data_kind *kind, const char *place, const data_options *o
     if (f == NULL)
         return false;
     if (!o->skip_bad) /* all that is left out is known: say it before the reading */
-        say_left_out(f);
+        folder_say_left_out(f);
     out->images = ito_image_folder_load(f, o->size, o->grey ? 1 : 3, classes ? &out->labels : NULL,
                                         .skip_bad = o->skip_bad);
     if (o->skip_bad) {
-        say_left_out(f);
+        folder_say_left_out(f);
         say_bad(f);
     } else if (f->n_bad > 0) {
         advise(f);

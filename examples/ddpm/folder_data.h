@@ -4,8 +4,11 @@
 
 #include "examples/ddpm/data_kinds.h"
 
-/* Of data_kind. Says on stderr how many files are left out, if any, and why. */
+/* Of data_kind; says what is left out. */
 bool folder_load(const data_kind *kind, const char *place, const data_options *o, bool classes,
                  data_set *out);
+
+/* On stderr: how many files are left out, if any, and why. */
+void folder_say_left_out(const ito_image_folder *f);
 
 #endif

@@ -3,14 +3,12 @@
 
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/ddpm/folder_data.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 /* ---- .npy ---- */
 
@@ -187,43 +185,54 @@ static ito_tensor *load_bytes(const model_files *files, const char *path)
     return NULL;
 }
 
-static int is_png(const struct dirent *entry)
+/* Whether the directory has images, and all are of formats that are read. */
+static bool holds_images(const ito_image_folder *f)
 {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot != NULL && entry->d_name[0] != '.' && strcasecmp(dot, ".png") == 0;
+    const char *first = NULL;
+    int64_t unread = 0;
+    for (int64_t i = 0; i < f->n_files; i++)
+        if (f->files[i].state == ITO_IMAGE_FILE_UNREAD)
+            first = unread++ == 0 ? f->files[i].name : first;
+    if (unread > 0)
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: %" PRId64 " of its images %s of a format that is not read (%s%s); make "
+                      "%s PNG file%s first",
+                      f->path, unread, unread == 1 ? "is" : "are", first,
+                      unread == 1 ? "" : ", ...", unread == 1 ? "it a" : "them", PLURAL(unread));
+    else if (f->n_used == 0)
+        ito_error_set(ITO_ERR_IO, "%s: there is no image file in it", f->path);
+    return unread == 0 && f->n_used > 0;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+/* The images of a directory, one after the other. */
+static ito_tensor *load_each(const model_files *files, const ito_image_folder *f)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    ito_tensor **images = calloc((size_t)f->n_used, sizeof *images);
+    bool good = images != NULL;
+    int n = 0;
+    if (!good)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its %" PRId64 " image%s", f->path,
+                      f->n_used, PLURAL(f->n_used));
+    for (int64_t i = 0; good && i < f->n_files; i++) {
+        if (f->files[i].state != ITO_IMAGE_FILE_USED)
+            continue;
+        images[n] = load_one(files, f->files[i].path);
+        good = images[n++] != NULL;
+    }
+    ito_tensor *all = good ? ito_cat(images, n, 0) : NULL;
+    free(images);
+    return all;
 }
 
 static ito_tensor *load_directory(const model_files *files, const char *path)
 {
-    struct dirent **entries;
-    int n = scandir(path, &entries, is_png, by_bytes);
-    if (n <= 0) {
-        if (n == 0)
-            free(entries);
-        ito_error_set(ITO_ERR_IO, "%s: %s", path,
-                      n == 0 ? "there is no .png file in it" : strerror(errno));
-        return NULL;
+    ito_image_folder *f = ito_image_folder_list(path);
+    ito_tensor *all = NULL;
+    if (f != NULL && holds_images(f)) {
+        folder_say_left_out(f);
+        all = load_each(files, f);
     }
-    ito_tensor **images = calloc((size_t)n, sizeof *images);
-    bool good = images != NULL;
-    if (!good)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its %d image%s", path, n, PLURAL(n));
-    for (int i = 0; i < n; i++) {
-        char *file = good ? path_join(path, entries[i]->d_name) : NULL;
-        if (good)
-            images[i] = file != NULL ? load_one(files, file) : NULL;
-        good = good && images[i] != NULL;
-        free(file);
-        free(entries[i]);
-    }
-    ito_tensor *all = good ? ito_cat(images, n, 0) : NULL;
-    free(images);
-    free(entries);
+    ito_image_folder_free(f);
     return all;
 }
 

@@ -8,7 +8,6 @@
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 bool variance_is_fixed(const ito_choice *choice)

@@ -29,8 +29,8 @@ enum { MOST_SAID = 20 }; /* classes that are named on stderr */
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
     TEXT_ROW("images", images, "FILE|DIR", NULL,
-             "What is compressed: an image file, a .npy of bytes, or a directory of .png files; "
-             "--images may be left out"),
+             "What is compressed: an image file, a .npy of bytes, or a directory of image "
+             "files; --images may be left out"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
     FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
@@ -124,7 +124,7 @@ static void say_classes(const job *j, int64_t given)
     const int64_t *labels = ito_const_data(j->network.labels);
     for (int64_t i = 0; i < given && i < MOST_SAID; i++)
         note("%s%s", i > 0 ? ", " : given == 1 ? "class: " : "classes: ", name_of(j, labels[i]));
-    note("%s", given > MOST_SAID ? ", ...\n" : "\n");
+    note(given > MOST_SAID ? ", ...\n" : "\n");
 }
 
 /* The labels of N images by their names, "boot" or "boot,bag,none". */

@@ -341,7 +341,7 @@ static int take_option(command_line *c, char **argv, int i)
         return 1;
     }
     if (o->type == OPTION_FLAG || value != NULL) {
-        set_row(c, o, value != NULL ? value + 1 : NULL);
+        set_row(c, o, value != NULL ? value + 1 : "");
         return 1;
     }
     if (next == NULL)

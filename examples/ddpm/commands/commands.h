@@ -19,6 +19,7 @@ int command_classifier(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_man(int argc, char **argv);
 int command_plot(int argc, char **argv);
+int command_prepare(int argc, char **argv);
 int command_report(int argc, char **argv);
 
 #endif

@@ -3,6 +3,7 @@
 #include "examples/ddpm/image_arrays.h"
 
 #include "examples/common/file_kinds.h"
+#include "examples/common/messages.h"
 #include "examples/ddpm/mapped_file.h"
 
 #include <inttypes.h>
@@ -299,15 +300,13 @@ static bool find_range(const char *place, const char *text, ito_dtype dtype, pix
 static void warn_of_range(const char *place, ito_dtype dtype, pixel_range extent)
 {
     if (ito_dtype_is_float(dtype) && extent.low >= 0.0 && extent.high > 0.0)
-        fprintf(stderr,
-                "%s: its numbers are from %.9g to %.9g, and floats of images lie in [-1, 1]: "
-                "if 0 is black, give --range 0,1, else --range -1,1\n",
-                place, extent.low, extent.high);
+        note("%s: its numbers are from %.9g to %.9g, and floats of images lie in [-1, 1]: "
+             "if 0 is black, give --range 0,1, else --range -1,1\n",
+             place, extent.low, extent.high);
     if (dtype == ITO_U8 && extent.high == 1.0)
-        fprintf(stderr,
-                "%s: its bytes are 0 and 1, all but black: if 1 is white, give --range "
-                "0,1, else --range 0,255\n",
-                place);
+        note("%s: its bytes are 0 and 1, all but black: if 1 is white, give --range "
+             "0,1, else --range 0,255\n",
+             place);
 }
 
 /* The images in u8, if their range is that of bytes, else in f32. */

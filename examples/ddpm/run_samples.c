@@ -62,7 +62,7 @@ static bool write_grid(session *s, const char *path)
     ito_tensor *grid = pictures_grid(x, &look);
     if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
         progress_end(&s->progress);
-        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
+        note("samples of step %" PRId64 " are not finite; none are written\n", s->step);
         ito_error_clear();
         return true;
     }

@@ -8,6 +8,7 @@ typedef enum file_kind {
     FILE_UNKNOWN,
     FILE_SAFETENSORS,
     FILE_NPY,
+    FILE_NPZ,
     FILE_IDX,
     FILE_IMAGE,
     FILE_COMPRESSED, /* by ito-ddpm compress */

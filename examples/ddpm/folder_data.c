@@ -81,6 +81,16 @@ static void advise(const ito_image_folder *f)
     free(fault);
 }
 
+void folder_say_skipped(const ito_image_folder *f, bool skip_bad)
+{
+    if (skip_bad) {
+        folder_say_left_out(f);
+        say_bad(f);
+    } else if (f->n_bad > 0) {
+        advise(f);
+    }
+}
+
 static bool name_classes(const ito_image_folder *f, data_set *out)
 {
     out->class_names =
@@ -101,12 +111,7 @@ bool folder_load(const data_kind *kind, const char *place, const data_options *o
         folder_say_left_out(f);
     out->images = ito_image_folder_load(f, o->size, o->grey ? 1 : 3, classes ? &out->labels : NULL,
                                         .skip_bad = o->skip_bad);
-    if (o->skip_bad) {
-        folder_say_left_out(f);
-        say_bad(f);
-    } else if (f->n_bad > 0) {
-        advise(f);
-    }
+    folder_say_skipped(f, o->skip_bad);
     bool good = out->images != NULL && (!classes || name_classes(f, out));
     ito_image_folder_free(f);
     return good;

@@ -10,65 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- .npy ---- */
-
-/* Whether all of f32 x lies in [-limit, limit]; if not, an error names the first element that does
- * not. */
-static bool in_bounds(ito_tensor *x, float limit, const char *path)
-{
-    const float *values = ito_const_data(x);
-    int64_t n = ito_numel(x);
-    for (int64_t i = 0; i < n; i++) {
-        if (!(fabsf(values[i]) <= limit)) {
-            ito_error_set(ITO_ERR_RANGE, "%s: element %" PRId64 " is %g; f32 images %s", path, i,
-                          (double)values[i],
-                          limit == IN_PIXEL_RANGE ? "lie in [-1, 1]" : "have finite numbers");
-            return false;
-        }
-    }
-    return true;
-}
-
-/* [N, C, H, W] from an array that may be [N, H, W, C]: C is the axis with at most 4, axis 1 if both
- * have. */
-static ito_tensor *channels_first(ito_tensor *x)
-{
-    bool last = ito_size(x, 1) > 4 && ito_size(x, 3) <= 4;
-    return ito_contiguous(last ? ito_permute(x, 0, 3, 1, 2) : x);
-}
-
 ito_tensor *images_scaled(ito_tensor *images)
 {
     if (images == NULL || ito_dtype_of(images) != ITO_U8)
         return images;
     return ito_add_scalar(ito_mul_scalar(ito_cast(images, ITO_F32), 1.0 / 127.5), -1.0);
-}
-
-ito_tensor *image_npy_load(const char *path, float limit)
-{
-    ito_tensor *x = ito_npy_load(path);
-    if (x == NULL)
-        return NULL;
-    ito_dtype dtype = ito_dtype_of(x);
-    if (dtype != ITO_U8 && dtype != ITO_F32) {
-        ito_error_set(ITO_ERR_DTYPE, "%s: it holds %s; images are uint8 or float32", path,
-                      ito_dtype_name(dtype));
-        return NULL;
-    }
-    if (ito_ndim(x) == 3)
-        x = ito_unsqueeze(x, 1);
-    if (ito_ndim(x) != 4) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "%s: it has %d axes; images have 4, [N, C, H, W] or [N, H, W, C], or 3, "
-                      "[N, H, W]",
-                      path, ito_ndim(x));
-        return NULL;
-    }
-    if (ito_numel(x) == 0) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: it holds no images", path);
-        return NULL;
-    }
-    return dtype == ITO_F32 && !in_bounds(x, limit, path) ? NULL : channels_first(x);
 }
 
 /* ---- formats ---- */
@@ -91,8 +37,9 @@ static ito_tensor *load_picture(const char *path, int64_t channels, float limit)
     return NULL;
 }
 
-static const image_format npy = {
-    {"npy", "a NumPy array of images", NULL}, (const char *const[]){".npy", NULL}, load_npy};
+static const image_format npy = {{"npy", "a NumPy array of images", NULL},
+                                 (const char *const[]){".npy", ".npz", NULL},
+                                 load_npy};
 static const image_format png = {
     {"png", "PNG, without loss", NULL}, (const char *const[]){".png", NULL}, load_picture};
 static const image_format jpeg = {
@@ -149,6 +96,13 @@ static bool is_read_whole(const char *path)
         ito_error_set(ITO_ERR_FORMAT,
                       "%s: it has transparency, which would not come back; remove its alpha "
                       "channel or transparent colours first",
+                      path);
+        return false;
+    }
+    if (has.channels == 4) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its colours are cyan, magenta, yellow and black, and would come back as "
+                      "red, green and blue; convert it first",
                       path);
         return false;
     }

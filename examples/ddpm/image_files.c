@@ -99,6 +99,13 @@ static bool is_read_whole(const char *path)
                       path);
         return false;
     }
+    if (has.channels == 4) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its colours are cyan, magenta, yellow and black, and would come back as "
+                      "red, green and blue; convert it first",
+                      path);
+        return false;
+    }
     return true;
 }
 

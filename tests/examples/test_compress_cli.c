@@ -5,6 +5,8 @@
 #include "autograd/ops.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/io/whole_file.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -339,4 +341,20 @@ Test(cli_compress, what_would_not_come_back_is_refused)
     succeeds(run("compress --model r --out a.ito --images a.png " FAST));
     succeeds(run("decompress --model r a.ito --out back.png"));
     cr_expect(same_pixels(pixels("a.png"), pixels("back.png")));
+}
+
+Test(cli_compress, four_colours_are_refused)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tests/reference/images.safetensors", getenv("ITO_SOURCE"));
+    prepare();
+    ito_safetensors *f = ito_safetensors_open(path);
+    ito_tensor *file = ito_safetensors_read(f, "jpeg/cmyk.file");
+    cr_assert_eq(ito_file_write("a.jpg", ito_const_data(file), (size_t)ito_numel(file)), ITO_OK);
+    ito_safetensors_close(f);
+    fails_with(
+        run("compress --model r --out a.ito --images a.jpg " FAST),
+        "a.jpg: its colours are cyan, magenta, yellow and black, and would come back as red, "
+        "green and blue; convert it first");
+    cr_expect_not(there("a.ito"));
 }

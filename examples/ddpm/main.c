@@ -1,5 +1,6 @@
 /* ito-ddpm: train a DDPM, sample from it, inspect its files. */
 #include "ddpm_commit.h"
+#include "examples/common/completion.h"
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/program.h"
@@ -30,6 +31,9 @@ static const program_command commands[] = {
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
     {"compare", command_compare, "put runs side by side in one page: curves, samples, figures"},
     {"list", command_list, "list the runs in a directory, with their settings and results"},
+    {"completion", command_completion, "print what makes bash, zsh or fish complete command lines"},
+    {"man", command_man, "print the man page of a command"},
+    {"complete", completion_print, NULL}, /* for the shells */
     {NULL, NULL, NULL},
 };
 

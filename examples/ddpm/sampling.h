@@ -23,9 +23,9 @@ typedef struct sampling_options {
     INT_ROW("steps", field, "N", 1, 1e6, NULL,                                                     \
             "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50)")
 #define ETA_ROW(field)                                                                             \
-    REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm")
+    REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm", RARE)
 #define NO_CLIP_ROW(field)                                                                         \
-    FLAG_ROW("no-clip", field, "Do not clip the predicted image to -1..1 in each step")
+    FLAG_ROW("no-clip", field, "Do not clip the predicted image to -1..1 in each step", RARE)
 
 typedef struct sampling {
     inference *net;

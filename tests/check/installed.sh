@@ -125,11 +125,16 @@ program() { # name of the directory
 }
 
 all_programs() {
-    local main kind
+    local main kind shell
     mkdir "$work/objects"
     ln -s "$root/examples" "$work/examples"
     "$root/models/incbin.sh" ddpm_weights "$root/examples/ddpm/fashion-mnist.safetensors" \
         "$work/ddpm_weights.h"
+    for shell in bash zsh fish; do
+        "$root/models/incbin.sh" "completion_$shell" "$root/examples/ddpm/completion/ito-ddpm.$shell" \
+            "$work/completion_$shell.h"
+    done
+    sed 's/@VCS_TAG@//' "$root/examples/ddpm/commit.h.in" >"$work/ddpm_commit.h"
     for main in "$root"/examples/*/main.c; do
         program "$(basename "${main%/main.c}")"
     done

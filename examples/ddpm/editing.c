@@ -13,10 +13,10 @@
 
 ito_tensor *edit_data(edit_job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     ito_tensor *all = data_load(
         (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1});
-    return all == NULL || !model_fits(&j->net.files, all, j->o.data) ? NULL : all;
+    return all == NULL || !model_fits(j->net.model, all, j->o.data) ? NULL : all;
 }
 
 ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, int64_t n,
@@ -33,8 +33,8 @@ ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, i
 
 ito_tensor *edit_file(const edit_job *j, const char *path, float limit)
 {
-    ito_tensor *x = image_file_load(path, j->net.files.settings.model.in_channels, limit);
-    return x == NULL || !model_fits(&j->net.files, x, path) ? NULL : x;
+    ito_tensor *x = image_file_load(path, j->net.model->settings.model.in_channels, limit);
+    return x == NULL || !model_fits(j->net.model, x, path) ? NULL : x;
 }
 
 bool edit_read_image(edit_job *j)
@@ -51,7 +51,7 @@ bool edit_read_image(edit_job *j)
 
 ito_tensor *edit_copies(const edit_job *j, int64_t n)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     return ito_contiguous(ito_expand(j->images, n, c->in_channels, c->height, c->width));
 }
 
@@ -131,8 +131,8 @@ static bool write_result(edit_job *j)
 static cJSON *describe(const edit_job *j)
 {
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->net.files.weights);
-    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "weights", j->net.model->path);
+    result_number(root, "step", (double)j->net.model->step);
     result_number(root, "images", (double)j->o.n);
     result_number(root, "steps", (double)j->o.steps);
     if (j->error != NULL) {

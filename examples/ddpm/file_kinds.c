@@ -41,7 +41,7 @@ file_kind file_kind_of(const char *path)
     return n < HEAD ? FILE_SAFETENSORS : FILE_UNKNOWN;
 }
 
-ito_safetensors *file_open_weights(const char *path)
+bool file_is_weights(const char *path)
 {
     static const char *const names[FILE_KINDS] = {"of no kind that is known here",
                                                   "a safetensors file",
@@ -51,7 +51,7 @@ ito_safetensors *file_open_weights(const char *path)
                                                   "a file of ito-ddpm compress"};
     file_kind kind = file_kind_of(path);
     if (kind == FILE_SAFETENSORS)
-        return ito_safetensors_open(path);
+        return true;
     ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path, names[kind]);
-    return NULL;
+    return false;
 }

@@ -17,7 +17,7 @@ typedef enum file_kind {
 /* A file that cannot be read or is too short counts as safetensors, whose reader reports the fault.
  */
 file_kind file_kind_of(const char *path);
-/* A file of weights; NULL with an error recorded, which names the kind of any other file. */
-ito_safetensors *file_open_weights(const char *path);
+/* Whether it may be a file of weights; if not, an error is recorded that names its kind. */
+bool file_is_weights(const char *path);
 
 #endif

@@ -126,12 +126,12 @@ static bool is_grey(const ito_tensor *rgb)
 }
 
 /* [1, C, H, W]. */
-static ito_tensor *load_one(const model_files *files, const char *path)
+static ito_tensor *load_one(const ito_ddpm *model, const char *path)
 {
     ito_tensor *x = ito_contiguous(ito_image_load(path, 3));
     if (x == NULL)
         return NULL;
-    if (files->settings.model.in_channels == 1) {
+    if (model->settings.model.in_channels == 1) {
         if (!is_grey(x)) {
             ito_error_set(ITO_ERR_SHAPE,
                           "%s: the image has colours, and the network takes 1 channel", path);
@@ -140,13 +140,13 @@ static ito_tensor *load_one(const model_files *files, const char *path)
         x = ito_narrow(x, 0, 0, 1);
     }
     x = ito_unsqueeze(x, 0);
-    return x != NULL && model_fits(files, x, path) ? x : NULL;
+    return x != NULL && model_fits(model, x, path) ? x : NULL;
 }
 
-static ito_tensor *load_bytes(const model_files *files, const char *path)
+static ito_tensor *load_bytes(const ito_ddpm *model, const char *path)
 {
     ito_tensor *x = image_npy_load(path, IN_PIXEL_RANGE);
-    if (x == NULL || !model_fits(files, x, path))
+    if (x == NULL || !model_fits(model, x, path))
         return NULL;
     if (ito_dtype_of(x) == ITO_U8)
         return x;
@@ -166,7 +166,7 @@ static int by_bytes(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-static ito_tensor *load_directory(const model_files *files, const char *path)
+static ito_tensor *load_directory(const ito_ddpm *model, const char *path)
 {
     struct dirent **entries;
     int n = scandir(path, &entries, is_png, by_bytes);
@@ -184,7 +184,7 @@ static ito_tensor *load_directory(const model_files *files, const char *path)
     for (int i = 0; i < n; i++) {
         char *file = good ? path_join(path, entries[i]->d_name) : NULL;
         if (good)
-            images[i] = file != NULL ? load_one(files, file) : NULL;
+            images[i] = file != NULL ? load_one(model, file) : NULL;
         good = good && images[i] != NULL;
         free(file);
         free(entries[i]);
@@ -195,9 +195,9 @@ static ito_tensor *load_directory(const model_files *files, const char *path)
     return all;
 }
 
-ito_tensor *image_files_load(const model_files *files, const char *path)
+ito_tensor *image_files_load(const ito_ddpm *model, const char *path)
 {
     if (path_is_directory(path))
-        return load_directory(files, path);
-    return image_format_of(path) == &npy ? load_bytes(files, path) : load_one(files, path);
+        return load_directory(model, path);
+    return image_format_of(path) == &npy ? load_bytes(model, path) : load_one(model, path);
 }

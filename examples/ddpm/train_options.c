@@ -153,9 +153,8 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         fit_samples(o, &c);
     }
     limit_steps(o, &c);
-    ito_guidance_options guidance;
-    return guidance_library_options(&(guidance_options){.interval = o->guidance_interval},
-                                    &guidance);
+    double lo, hi;
+    return guidance_interval(&(guidance_options){.interval = o->guidance_interval}, &lo, &hi);
 }
 
 /* ---- config.json ---- */

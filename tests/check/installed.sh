@@ -128,8 +128,6 @@ all_programs() {
     local main kind
     mkdir "$work/objects"
     ln -s "$root/examples" "$work/examples"
-    "$root/models/incbin.sh" ddpm_weights "$root/examples/ddpm/fashion-mnist.safetensors" \
-        "$work/ddpm_weights.h"
     for main in "$root"/examples/*/main.c; do
         program "$(basename "${main%/main.c}")"
     done

@@ -166,7 +166,7 @@ Test(cli_few_step, a_student_learns_the_guidance_of_its_teacher)
     cr_expect(!same_file("a.safetensors", "b.safetensors"));
     cr_expect(same_file("a.safetensors", "c.safetensors"));
     fails_with(run("distillation --data . --sigma-lo 3 --sigma-hi 1"),
-               "guidance: sigma_lo 3 and sigma_hi 1; they rise, from 0 or more");
+               "--sigma-lo: 3 is not below --sigma-hi, 1");
 }
 
 Test(cli_few_step, what_else_is_wrong_is_said)
@@ -194,5 +194,6 @@ Test(cli_few_step, what_else_is_wrong_is_said)
     const char *name = "x";
     cr_assert_eq(ito_safetensors_save("plain.safetensors", 1, &name, &x, 0, NULL, NULL), ITO_OK);
     fails_with(run("consistency --teacher plain.safetensors " SMALL),
-               "plain.safetensors: it has no settings; ito-ddpm export writes them");
+               "plain.safetensors: neither the file nor a state.json beside it says what network it "
+               "is for");
 }

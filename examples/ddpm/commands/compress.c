@@ -91,9 +91,9 @@ static bool prepare(job *j)
 /* The network's label for the name of a class; -1 with an error recorded. */
 static int64_t class_of(const job *j, const char *word)
 {
-    int64_t classes = j->network.net.files.settings.model.classes;
+    int64_t classes = j->network.net.model->settings.model.classes;
     bool none = classes > 0 && strcmp(word, "none") == 0;
-    return none ? classes : model_class(&j->network.net.files, word);
+    return none ? classes : model_class(j->network.net.model, word);
 }
 
 /* The labels of N images by their names, "boot" or "boot,bag,none". */
@@ -135,7 +135,7 @@ static bool show(int64_t done, int64_t steps, void *context)
 static bool compress_images(job *j)
 {
     const compress_options *o = &j->o;
-    j->images = image_files_load(&j->network.net.files, o->images);
+    j->images = image_files_load(j->network.net.model, o->images);
     if (j->images == NULL || !read_classes(j))
         return false;
     progress_begin(&j->progress, "step", "image steps", 0, o->steps);
@@ -228,8 +228,8 @@ static cJSON *describe(const job *j)
     const ito_compressed *m = &j->made;
     int64_t S = ito_size(m->written, 1), bytes = ito_numel(m->file);
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->network.net.files.weights);
-    result_number(root, "step", (double)j->network.net.files.step);
+    result_text(root, "weights", j->network.net.model->path);
+    result_number(root, "step", (double)j->network.net.model->step);
     result_number(root, "steps", (double)S);
     describe_images(j, root);
     put_bits(root, mean_of(j, m->written, 0, S), mean_of(j, m->bound, 0, S));

@@ -268,11 +268,11 @@ static ito_tensor *load_real(job *j, const ito_tensor *made)
     if (o->model == NULL)
         return data_load(what);
     ito_tensor *labels, *real = inference_data(&j->net, what, &labels);
-    if (real == NULL || !model_fits(&j->net.files, real, o->data))
+    if (real == NULL || !model_fits(j->net.model, real, o->data))
         return NULL;
     if (labels != NULL)
         j->net.labels =
-            classes_as_frequent(labels, j->net.files.settings.model.classes, o->sampling.n);
+            classes_as_frequent(labels, j->net.model->settings.model.classes, o->sampling.n);
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
@@ -381,8 +381,8 @@ static cJSON *describe(const job *j)
     const eval_options *o = &j->o;
     cJSON *root = cJSON_CreateObject();
     if (o->model != NULL) {
-        result_text(root, "weights", j->net.files.weights);
-        result_number(root, "step", (double)j->net.files.step);
+        result_text(root, "weights", j->net.model->path);
+        result_number(root, "step", (double)j->net.model->step);
         result_text(root, "sampler", o->sampling.sampler);
         result_number(root, "steps", (double)o->sampling.steps);
         result_text(root, "precision", o->precision);

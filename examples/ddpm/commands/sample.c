@@ -202,8 +202,8 @@ static int report(const job *j, double started)
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->net.files.weights);
-    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "weights", j->net.model->path);
+    result_number(root, "step", (double)j->net.model->step);
     result_number(root, "images", (double)o->sampling.n);
     result_number(root, "steps", (double)o->sampling.steps);
     result_text(root, "sampler", o->sampling.sampler);

@@ -1,4 +1,5 @@
-/* Image files: PNG, JPEG and BMP in, PNG out, folders of images, and grids to look at samples. */
+/* Image files: PNG, JPEG and BMP in, PNG and JPEG out, folders of images, and grids to look at
+ * samples. */
 #ifndef ITO_IO_IMAGE_H
 #define ITO_IO_IMAGE_H
 
@@ -20,6 +21,27 @@ extern "C" {
  *                  kind that is not read, ITO_ERR_ARGUMENT for other channels, ITO_ERR_MEMORY.
  */
 ITO_API ito_tensor *ito_image_load(const char *path, int channels);
+
+/** What an image file holds, by its header. */
+typedef struct ito_image_properties {
+    const char *format;    /* "PNG", "JPEG" or "BMP"; a constant */
+    int64_t width, height; /* as ito_image_load has them */
+    int channels;          /* 1 grey; 3 red, green and blue, also by a palette; without alpha */
+    int bits;              /* of a sample, 1 to 16; 8 for the colours of a palette */
+    int orientation;       /* noted by a camera, 1 to 8 as in EXIF; 1: upright */
+    bool has_alpha;        /* some pixels may be transparent: a channel, or PNG's tRNS */
+} ito_image_properties;
+
+/**
+ * Say what an image file holds, without decoding it: a few kilobytes of it are read. A file of
+ * which ito_image_info says this may still be damaged further on.
+ *
+ * ito_image_load keeps all that is in the file if bits <= 8 and has_alpha is false.
+ * @param properties  receives them on success; untouched on error.
+ * @return            what ito_image_load says of a file that cannot be read, of another kind, too
+ *                    large, or whose header is damaged; ITO_ERR_ARGUMENT for NULL.
+ */
+ITO_API ito_status ito_image_info(const char *path, ito_image_properties *properties);
 
 /**
  * Read a folder of images, each sub-folder a class; without sub-folders the folder is one class.
@@ -69,6 +91,29 @@ ITO_API ito_tensor *ito_image_grid(ito_tensor *images, int64_t columns, int64_t 
  */
 ITO_API ito_status ito_png_save(const char *path, const ito_tensor *image);
 
+/** Options of ito_image_save. */
+typedef struct ito_image_save_options {
+    int reserved_;
+    int64_t quality ITO_DEFAULT(95); /* of JPEG, 1 to 100; above 90 colour has every pixel */
+} ito_image_save_options;
+#define ITO_DEFAULTS_ito_image_save_options .quality = 95
+
+/** Whether ito_image_save knows the ending of the name: .png, .jpg or .jpeg, in any case. */
+ITO_API bool ito_image_can_save(const char *path);
+/**
+ * Write a picture as what its name ends in, in any case: PNG (.png) or JPEG (.jpg, .jpeg):
+ * ito_image_save("a.jpg", image, .quality = 80). JPEG changes pixels a little. Written as by
+ * ito_png_save.
+ *
+ * @param image  as for ito_png_save.
+ * @return       what ito_png_save says; ITO_ERR_ARGUMENT for another ending, ITO_ERR_RANGE for
+ *               another quality.
+ */
+ITO_API ito_status ito_image_save_with(const char *path, const ito_tensor *image,
+                                       ito_image_save_options options);
+#define ito_image_save(...)                                                                        \
+    ITO_AT(ITO_CALL_2(ito_image_save_with, ito_image_save_options, __VA_ARGS__, ))
+
 /**
  * Write an animated PNG, which browsers play over and over. Programs that know no animation show
  * the last frame. Written as by ito_png_save.
@@ -88,6 +133,7 @@ ITO_API ito_status ito_apng_save(const char *path, const ito_tensor *frames, int
 
 #ifndef ITO_BUILD
 #define ito_image_load(...) ITO_AT(ito_image_load(__VA_ARGS__))
+#define ito_image_info(...) ITO_AT(ito_image_info(__VA_ARGS__))
 #define ito_image_folder_load(...) ITO_AT(ito_image_folder_load(__VA_ARGS__))
 #define ito_image_grid(...) ITO_AT(ito_image_grid(__VA_ARGS__))
 #define ito_png_save(...) ITO_AT(ito_png_save(__VA_ARGS__))

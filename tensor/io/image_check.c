@@ -78,13 +78,13 @@ static ito_status check_bmp(image_file *f)
 
 ito_status image_check(image_file *f)
 {
-    if (f->size >= 8 && memcmp(f->bytes, "\x89PNG\r\n\x1a\n", 8) == 0)
-        return image_check_png(f);
-    if (f->size >= 3 && memcmp(f->bytes, "\xff\xd8\xff", 3) == 0)
-        return image_check_jpeg(f);
-    if (f->size >= 2 && memcmp(f->bytes, "BM", 2) == 0)
-        return check_bmp(f);
-    return file_error(ITO_ERR_FORMAT, f->path, "is not a PNG, JPEG or BMP image");
+    image_kind kind;
+    ito_status status = image_kind_of(f->path, f->bytes, f->size, &kind);
+    if (status != ITO_OK)
+        return status;
+    return kind == IMAGE_PNG    ? image_check_png(f)
+           : kind == IMAGE_JPEG ? image_check_jpeg(f)
+                                : check_bmp(f);
 }
 
 ito_status image_decode(const char *path, int channels, unsigned char **pixels, int64_t *width,

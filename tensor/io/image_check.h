@@ -7,11 +7,22 @@
 #ifndef ITO_IO_IMAGE_CHECK_H
 #define ITO_IO_IMAGE_CHECK_H
 
-#include "tensor/base.h"
+#include "tensor/io/file.h"
+#include "tensor/io/image.h"
 
 #define IMAGE_MAX_SIDE 16384
 #define IMAGE_MAX_PIXELS ((int64_t)1 << 26)
 #define IMAGE_MAX_FILE ((int64_t)1 << 29)
+
+typedef enum image_kind { IMAGE_PNG, IMAGE_JPEG, IMAGE_BMP, IMAGE_UNREAD } image_kind;
+
+/* The kind of a file by its first bytes, of which 12 suffice; one that is not read is an error. */
+ito_status image_kind_of(const char *path, const unsigned char *bytes, int64_t size,
+                         image_kind *kind);
+/* ito_image_info of an open file. */
+ito_status image_info_read(const file_reader *file, ito_image_properties *properties);
+/* Whether PNG has this colour type with so many bits. */
+bool image_png_has(int colour, int depth);
 
 /* A file in memory. */
 typedef struct image_file {

@@ -114,6 +114,14 @@ static int64_t interlaced_size(const png *p, int64_t w, int64_t h)
     return size;
 }
 
+bool image_png_has(int colour, int depth)
+{
+    static const int depths[7] = {31, 0, 24, 15,
+                                  24, 0, 24}; /* allowed ones, or'ed, per colour type */
+    bool power = depth >= 1 && depth <= 16 && (depth & (depth - 1)) == 0;
+    return colour <= 6 && power && (depths[colour] & depth) != 0;
+}
+
 static ito_status read_header(png *p)
 {
     chunk c = {0};
@@ -125,10 +133,7 @@ static ito_status read_header(png *p)
     p->depth = c.data[8];
     p->colour = c.data[9];
     p->interlaced = c.data[12];
-    static const int depths[7] = {31, 0, 24, 15,
-                                  24, 0, 24}; /* allowed ones, or'ed, per colour type */
-    bool power = p->depth >= 1 && p->depth <= 16 && (p->depth & (p->depth - 1)) == 0;
-    if (p->colour > 6 || !power || (depths[p->colour] & p->depth) == 0)
+    if (!image_png_has(p->colour, p->depth))
         return file_error(ITO_ERR_FORMAT, p->file->path, "PNG colour type %d with %d bits",
                           p->colour, p->depth);
     if (c.data[10] != 0 || c.data[11] != 0 || p->interlaced > 1)

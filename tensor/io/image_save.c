@@ -1,4 +1,4 @@
-/* PNG files out: still and animated.
+/* Pictures out: PNG, still and animated, and JPEG.
  * Invariant: a file is complete or not there. */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
@@ -7,6 +7,7 @@
 #include "tensor/io/image_stb.h"
 
 #include <string.h>
+#include <strings.h>
 #include <zlib.h>
 
 typedef struct picture {
@@ -24,42 +25,81 @@ static ito_status check(const char *op, picture p)
                         op, p.width, p.height, IMAGE_MAX_SIDE, IMAGE_MAX_PIXELS);
 }
 
-/* Pixels, channel after channel, as a PNG file in memory, from mem_alloc. */
-static unsigned char *encode(const unsigned char *in, picture p, int64_t *size)
+/* Pixels, channel after channel, as a file in memory, from mem_alloc: JPEG of that quality, PNG for
+ * a quality of 0. */
+static unsigned char *encode(const unsigned char *in, picture p, int64_t quality, int64_t *size)
 {
     int64_t pixels = p.height * p.width;
     unsigned char *rows = mem_alloc((size_t)(pixels * p.channels)), *file = NULL;
     for (int64_t i = 0; rows != NULL && i < pixels; i++)
         for (int64_t c = 0; c < p.channels; c++)
             rows[i * p.channels + c] = in[c * pixels + i];
-    if (rows != NULL)
+    if (rows != NULL && quality == 0)
         file = stb_encode_png(rows, p.width, p.height, (int)p.channels, size);
+    else if (rows != NULL)
+        file = stb_encode_jpeg(rows, p.width, p.height, (int)p.channels, (int)quality, size);
     mem_free(rows);
     return file;
 }
 
-ito_status ito_png_save(const char *path, const ito_tensor *image)
+static ito_status save(const char *op, const char *path, const ito_tensor *image, int64_t quality)
 {
     if (image == NULL)
-        return error_status(ITO_ERR_ARGUMENT, "png_save: there is no image");
+        return error_status(ITO_ERR_ARGUMENT, "%s: there is no image", op);
     if (image->dtype != ITO_U8)
-        return error_status(ITO_ERR_DTYPE, "png_save: %s is not u8", ito_dtype_name(image->dtype));
+        return error_status(ITO_ERR_DTYPE, "%s: %s is not u8", op, ito_dtype_name(image->dtype));
     int64_t channels = image->ndim == 3 ? image->shape[0] : 1, size;
     if ((image->ndim != 2 && image->ndim != 3) || (channels != 1 && channels != 3))
-        return error_status(ITO_ERR_SHAPE,
-                            "png_save: shape %s is not [H, W], [1, H, W] or [3, H, W]",
+        return error_status(ITO_ERR_SHAPE, "%s: shape %s is not [H, W], [1, H, W] or [3, H, W]", op,
                             tensor_shape_str(image));
     picture p = {channels, image->shape[image->ndim - 2], image->shape[image->ndim - 1]};
-    if (check("png_save", p) != ITO_OK)
+    if (check(op, p) != ITO_OK)
         return ito_error_code();
     ito_tensor *rows = tensor_contiguous(image);
-    unsigned char *file = rows != NULL ? encode(tensor_data(rows), p, &size) : NULL;
+    unsigned char *file = rows != NULL ? encode(tensor_data(rows), p, quality, &size) : NULL;
     ito_status status =
         file != NULL ? file_write_atomic(path, file, (size_t)size) : ito_error_code();
     mem_free(file);
     if (rows != image)
         ito_release(tensor_disown(rows));
     return status;
+}
+
+ito_status ito_png_save(const char *path, const ito_tensor *image)
+{
+    return save("png_save", path, image, 0);
+}
+
+/* ---- by the ending of the name -----------------------------------------------------------------
+ */
+
+static bool ends_with(const char *path, const char *end)
+{
+    size_t n = strlen(path), m = strlen(end);
+    return n >= m && strcasecmp(path + n - m, end) == 0;
+}
+
+static bool is_jpeg(const char *path)
+{
+    return ends_with(path, ".jpg") || ends_with(path, ".jpeg");
+}
+
+bool ito_image_can_save(const char *path)
+{
+    return ends_with(path, ".png") || is_jpeg(path);
+}
+
+ito_status ito_image_save_with(const char *path, const ito_tensor *image,
+                               ito_image_save_options options)
+{
+    if (!ito_image_can_save(path))
+        return file_error(ITO_ERR_ARGUMENT, path,
+                          "the name of a picture ends in .png, .jpg or .jpeg");
+    if (options.quality < 1 || options.quality > 100)
+        return error_status(ITO_ERR_RANGE,
+                            "image_save: a quality of %" PRId64 "; it can be 1 to 100",
+                            options.quality);
+    return save("image_save", path, image, is_jpeg(path) ? options.quality : 0);
 }
 
 /* ---- APNG --------------------------------------------------------------------------------------
@@ -142,7 +182,7 @@ static ito_status put_frames(apng *a, const unsigned char *frames, int64_t n, pi
     for (int64_t i = -1; status == ITO_OK && i < n; i++) {
         int64_t size = 0;
         unsigned char *png =
-            encode(frames + (i < 0 ? n - 1 : i) * p.channels * p.height * p.width, p, &size);
+            encode(frames + (i < 0 ? n - 1 : i) * p.channels * p.height * p.width, p, 0, &size);
         status = png == NULL ? ito_error_code()
                  : i < 0     ? put_still(a, png, size, n)
                              : put_frame(a, png, size, i == n - 1 ? last : milliseconds);

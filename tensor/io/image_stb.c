@@ -129,3 +129,38 @@ unsigned char *stb_encode_png(const unsigned char *pixels, int64_t width, int64_
     mem_free(deflated);
     return error_null(ITO_ERR_MEMORY, "image: no memory to encode with");
 }
+
+/* Bytes that come in pieces. */
+typedef struct pieces {
+    unsigned char *bytes;
+    int64_t size, room;
+    bool failed; /* no memory: the rest is dropped, since the encoder cannot be stopped */
+} pieces;
+
+static void add_piece(void *context, void *bytes, int size)
+{
+    pieces *p = context;
+    if (p->size + size > p->room && !p->failed) {
+        int64_t room = 2 * (p->room + size);
+        unsigned char *larger = stb_grow(p->bytes, (size_t)p->size, (size_t)room);
+        p->failed = larger == NULL;
+        p->bytes = larger != NULL ? larger : p->bytes;
+        p->room = larger != NULL ? room : p->room;
+    }
+    if (p->failed)
+        return;
+    memcpy(p->bytes + p->size, bytes, (size_t)size);
+    p->size += size;
+}
+
+unsigned char *stb_encode_jpeg(const unsigned char *pixels, int64_t width, int64_t height,
+                               int channels, int quality, int64_t *size)
+{
+    pieces file = {.room = 0};
+    stbi_write_jpg_to_func(add_piece, &file, (int)width, (int)height, channels, pixels, quality);
+    *size = file.size;
+    if (!file.failed)
+        return file.bytes;
+    mem_free(file.bytes);
+    return NULL;
+}

@@ -15,5 +15,8 @@ ito_status stb_resize_square(const unsigned char *pixels, int64_t stride, int64_
 /* A PNG file in memory, to be released with mem_free; or NULL. */
 unsigned char *stb_encode_png(const unsigned char *pixels, int64_t width, int64_t height,
                               int channels, int64_t *size);
+/* The same as JPEG, of quality 1 to 100. */
+unsigned char *stb_encode_jpeg(const unsigned char *pixels, int64_t width, int64_t height,
+                               int channels, int quality, int64_t *size);
 
 #endif

@@ -110,7 +110,95 @@ Test(npy, versions_two_and_three_and_odd_spellings_are_read)
                           "\1\2\3", ITO_SHAPE(3), ITO_U8);
 }
 
+/* Three numbers as every dtype of NumPy has them: 1, 2 and the largest or least, little endian. */
+Test(npy, every_dtype_of_either_byte_order_keeps_its_values)
+{
+    static const struct {
+        const char *name;
+        int size;
+        ito_dtype dtype;
+        uint64_t bits[3]; /* of the elements in the file */
+        int64_t whole[3];
+        double real[3];
+    } cases[] = {
+        {"f2", 2, ITO_F16, {0x3c00, 0x4000, 0xc900}, {0}, {1, 2, -10}},
+        {"f4", 4, ITO_F32, {0x3f800000, 0x40000000, 0xc1200000}, {0}, {1, 2, -10}},
+        {"f8",
+         8,
+         ITO_F64,
+         {0x3ff0000000000000, 0x4000000000000000, 0xc024000000000000},
+         {0},
+         {1, 2, -10}},
+        {"i1", 1, ITO_I32, {1, 2, 0x80}, {1, 2, -128}, {0}},
+        {"i2", 2, ITO_I32, {1, 2, 0x8000}, {1, 2, -32768}, {0}},
+        {"i4", 4, ITO_I32, {1, 2, 0x80000000}, {1, 2, INT32_MIN}, {0}},
+        {"i8", 8, ITO_I64, {1, 2, 0x8000000000000000}, {1, 2, INT64_MIN}, {0}},
+        {"u1", 1, ITO_U8, {1, 2, 0xff}, {1, 2, 255}, {0}},
+        {"u2", 2, ITO_I32, {1, 2, 0xffff}, {1, 2, 65535}, {0}},
+        {"u4", 4, ITO_I64, {1, 2, 0xffffffff}, {1, 2, 4294967295}, {0}},
+        {"u8", 8, ITO_I64, {1, 2, INT64_MAX}, {1, 2, INT64_MAX}, {0}},
+        {"b1", 1, ITO_BOOL, {0, 1, 1}, {0, 1, 1}, {0}},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int order = 0; order < 3; order++) {
+            unsigned char bytes[24];
+            int size = cases[c].size;
+            for (int i = 0; i < 3 * size; i++) {
+                int byte = order == 1 ? size - 1 - i % size : i % size;
+                bytes[i] = (unsigned char)(cases[c].bits[i / size] >> 8 * byte);
+            }
+            char header[128];
+            snprintf(header, sizeof header,
+                     "{'descr': '%c%s', 'fortran_order': False, 'shape': (3,), }\n", "<>="[order],
+                     cases[c].name);
+            ito_tensor *t = ito_npy_load(write_npy("a", 1, header, bytes, (size_t)(3 * size)));
+            cr_assert_not_null(t, "%s: %s", header, ito_error_message());
+            cr_assert_eq(t->dtype, cases[c].dtype, "%s", header);
+            bool real = ito_dtype_is_float(t->dtype);
+            double reals[3];
+            int64_t wholes[3];
+            cr_assert_eq(ito_to_data(t, real ? (void *)reals : wholes, real ? ITO_F64 : ITO_I64),
+                         ITO_OK);
+            cr_assert_eq(real ? memcmp(reals, cases[c].real, sizeof reals)
+                              : memcmp(wholes, cases[c].whole, sizeof wholes),
+                         0, "%s", header);
+        }
+}
+
+Test(npy, an_array_larger_than_a_chunk_is_converted_whole)
+{
+    enum { N = 10000 };
+    static unsigned char bytes[2 * N];
+    for (int i = 0; i < N; i++) {
+        bytes[2 * i] = (unsigned char)(i >> 8);
+        bytes[2 * i + 1] = (unsigned char)i;
+    }
+    char file[128 + sizeof bytes] = "\x93NUMPY\1";
+    snprintf(file + 10, 100, "{'descr': '>u2', 'fortran_order': False, 'shape': (%d,), }", N);
+    size_t length = strlen(file + 10);
+    file[8] = (char)length;
+    memcpy(file + 10 + length, bytes, sizeof bytes);
+    ito_tensor *t = ito_npy_load(write_file("a", file, 10 + length + sizeof bytes));
+    cr_assert_not_null(t, "%s", ito_error_message());
+    for (int i = 0; i < N; i++)
+        cr_assert_eq(((const int32_t *)tensor_data(t))[i], i);
+}
+
+Test(npy, an_unsigned_number_of_64_bits_is_refused)
+{
+    const char *path =
+        write_npy("a", 1, "{'descr': '<u8', 'fortran_order': False, 'shape': (2,), }",
+                  (const uint64_t[]){5, 9223372036854775808u}, 16);
+    cr_assert_null(ito_npy_load(path));
+    expect_error(ITO_ERR_RANGE,
+                 "%s: element 1 is 9223372036854775808, more than the 9223372036854775807 that an "
+                 "i64 holds",
+                 path);
+    expect_nothing_left(count_entries("/proc/self/fd"));
+}
+
 #define GOOD "{'descr': '|b1', 'fortran_order': False, 'shape': (3,), }\n"
+#define DTYPES " is not one of f2 f4 f8 i1 i2 i4 i8 u1 u2 u4 u8 b1"
 #define DICTIONARY "is not a dictionary of descr, fortran_order and shape"
 
 Test(npy, bad_headers_are_refused)
@@ -130,10 +218,11 @@ Test(npy, bad_headers_are_refused)
         {"{'a key that is much longer than any that is known': 3}", DICTIONARY},
         {"{'descr': [('a', '<f4')]}", "descr is not the name of a plain dtype"},
         {"{'descr': '\\x3c'}", "descr is not the name of a plain dtype"},
-        {"{'descr': '>f4'}", "dtype '>f4' is not one of <f4 <f8 <f2 <i4 <i8 |u1 |b1"},
-        {"{'descr': '|f4'}", "dtype '|f4' is not one of <f4 <f8 <f2 <i4 <i8 |u1 |b1"},
-        {"{'descr': '<U3'}", "dtype '<U3' is not one of <f4 <f8 <f2 <i4 <i8 |u1 |b1"},
-        {"{'descr': ''}", "dtype '' is not one of <f4 <f8 <f2 <i4 <i8 |u1 |b1"},
+        {"{'descr': '|f4'}", "dtype '|f4'" DTYPES},
+        {"{'descr': '<c8'}", "dtype '<c8'" DTYPES},
+        {"{'descr': 'f4'}", "dtype 'f4'" DTYPES},
+        {"{'descr': '<U3'}", "dtype '<U3'" DTYPES},
+        {"{'descr': ''}", "dtype ''" DTYPES},
         {"{'fortran_order': 0}", "fortran_order is neither True nor False"},
         {"{'shape': 3}", "shape is not a tuple"},
         {"{'shape': (3)}", "shape is not a tuple"},
@@ -165,9 +254,9 @@ static void expect_refused(const char *path, const char *fault)
 Test(npy, elements_must_fill_the_file_exactly)
 {
     expect_refused(write_npy("a", 1, GOOD, "\0\1", 2),
-                   "holds 2 bytes of elements, which is not what shape [3] of bool takes");
+                   "holds 2 bytes of elements, which is not what shape [3] of b1 takes");
     expect_refused(write_npy("a", 1, GOOD, "\0\1\1\1", 4),
-                   "holds 4 bytes of elements, which is not what shape [3] of bool takes");
+                   "holds 4 bytes of elements, which is not what shape [3] of b1 takes");
     expect_refused(write_npy("a", 1, GOOD, "\0\1\2", 3),
                    "element 2 is a bool that is neither 0 nor 1");
     expect_refused(write_npy("a", 1,
@@ -175,7 +264,7 @@ Test(npy, elements_must_fill_the_file_exactly)
                              "'shape': (4611686018427387904, 4), }\n",
                              "", 0),
                    "holds 0 bytes of elements, which is not what shape [4611686018427387904, 4] of "
-                   "f64 takes");
+                   "f8 takes");
 }
 
 Test(npy, what_is_no_npy_file_is_refused)

@@ -193,7 +193,8 @@ Test(cli_few_step, what_else_is_wrong_is_said)
     ito_tensor *x = ito_zeros(ITO_SHAPE(2), ITO_F32);
     const char *name = "x";
     cr_assert_eq(ito_safetensors_save("plain.safetensors", 1, &name, &x, 0, NULL, NULL), ITO_OK);
-    fails_with(run("consistency --teacher plain.safetensors " SMALL),
-               "plain.safetensors: neither the file nor a state.json beside it says what network it "
-               "is for");
+    fails_with(
+        run("consistency --teacher plain.safetensors " SMALL),
+        "plain.safetensors: neither the file nor a state.json beside it says what network it "
+        "is for");
 }

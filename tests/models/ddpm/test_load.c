@@ -6,6 +6,7 @@
 #include "nn/layers.h"
 #include "tensor/internal.h"
 #include "tests/expect.h"
+#include "tests/german.h"
 #include "tests/models/ddpm/ddpm_check.h"
 
 #include <cjson/cJSON.h>
@@ -15,11 +16,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/ito-load-XXXXXX";
+static const char *directory;
 
 static void enter(void)
 {
-    cr_assert_not_null(mkdtemp(directory));
+    directory = temporary_directory();
     cr_assert_eq(chdir(directory), 0);
     ito_scope_begin();
 }
@@ -28,9 +29,7 @@ static void leave(void)
 {
     ito_scope_end();
     cr_assert_eq(chdir("/"), 0);
-    char command[100];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
+    remove_tree(directory);
 }
 
 TestSuite(load, .init = enter, .fini = leave);
@@ -186,6 +185,20 @@ Test(load, the_samples_that_the_run_wants_are_known)
     ito_ddpm_free(m);
 }
 
+Test(load, settings_are_the_same_in_any_locale)
+{
+    const char *locale = begin_german();
+    write_run("r", SAYS ", \"sampling\": {\"guidance\": 1.5, \"guidance_interval\": \"0.5,1.75\"}",
+              1, false);
+    ito_ddpm *m = loaded(ito_ddpm_load("r"));
+    end_german(locale);
+    cr_expect_eq(m->label_dropout, 0.25);
+    cr_expect_eq(m->settings.diffusion.beta_end, 0.02);
+    cr_expect_eq(m->sampling.guidance, 1.5);
+    cr_expect(m->sampling.guidance_lo == 0.5 && m->sampling.guidance_hi == 1.75);
+    ito_ddpm_free(m);
+}
+
 Test(load, a_network_gets_what_it_takes)
 {
     write_run("r", SAYS, 1, true);
@@ -208,12 +221,11 @@ Test(load, an_uncertainty_is_left_in_the_file)
     cr_assert_eq(ito_ddpm_settings_parse(text, "here", &s), ITO_OK);
     ito_unet *unet = ito_unet_create(&s.model, NULL);
     ito_linear_create(&unet->base, "uncertainty", 4, 1, .generator = NULL);
-    cr_assert_eq(ito_module_save(&unet->base, "u.safetensors",
-                                 .metadata_keys =
-                                     (const char *const[]){"ito_ddpm_settings", "ito_step"},
-                                 .metadata_values = (const char *const[]){text, "9"},
-                                 .n_metadata = 2),
-                 ITO_OK, "%s", ito_error());
+    cr_assert_eq(
+        ito_module_save(&unet->base, "u.safetensors",
+                        .metadata_keys = (const char *const[]){"ito_ddpm_settings", "ito_step"},
+                        .metadata_values = (const char *const[]){text, "9"}, .n_metadata = 2),
+        ITO_OK, "%s", ito_error());
     ito_module_free(&unet->base);
     free(text);
     ito_ddpm *m = loaded(ito_ddpm_load("u.safetensors"));

@@ -181,6 +181,7 @@
 #define ito_ddpm_weighting ITO_RENAMED(ito_ddpm_weighting, ito_weighting)
 #define ito_ddpm_weighting_find ITO_RENAMED(ito_ddpm_weighting_find, ito_weighting_find)
 #define ito_ddpm_x_0_of ITO_RENAMED(ito_ddpm_x_0_of, ito_prediction_to_x_0)
+#define ito_image_class_names_free ITO_RENAMED(ito_image_class_names_free, ito_image_folder_free)
 #define ito_noise_classifier_guide ITO_RENAMED(ito_noise_classifier_guide, ito_classifier_guidance)
 #define ito_noise_classifier_log_probability ITO_RENAMED(ito_noise_classifier_log_probability, ito_network)
 #define ito_schedule_constant ITO_RENAMED(ito_schedule_constant, ito_lr_constant)

@@ -21,7 +21,7 @@
  * front belong to the block as well. */
 void *mem_alloc(size_t bytes);
 void mem_free(void *p);
-enum { MEM_HEAD = 32 };
+enum { MEM_HEAD = 40 };
 /* a * b, or -1 where it does not fit in int64_t or either is negative: every product of sizes. */
 int64_t checked_mul(int64_t a, int64_t b);
 /* The product of sizes, or -1. */
@@ -88,12 +88,13 @@ int threads_for(int64_t work);
 /* ---- the tensor --------------------------------------------------------------------------------
  */
 
-/* Lies in front of its memory, as mem_alloc leaves room for. */
+/* Lies in front of its memory, as mem_alloc leaves room for, unless that is not of mem_alloc. */
 typedef struct storage {
     _Atomic int64_t refs;
     _Atomic uint64_t version; /* raised by every change in place */
-    void *data;               /* from mem_alloc */
+    void *data;
     size_t bytes;
+    void (*release)(void *data, size_t bytes); /* NULL: data are from mem_alloc */
 } storage;
 
 /* What autograd hangs on a tensor; tensor/ only knows how to let go of it. */
@@ -133,7 +134,11 @@ static inline void *tensor_data(const ito_tensor *t)
 
 /* A tensor with uninitialised storage of its own; row-major. */
 ito_tensor *tensor_empty(ito_shape shape, ito_dtype dtype);
-/* The same for [N, C, H, W] laid out in memory as N H W C. */
+/* The same on memory that is not of mem_alloc, as large as it needs and aligned to its elements;
+ * release gets it when the last tensor on it goes, and on failure. */
+ito_tensor *tensor_over(void *data, ito_shape shape, ito_dtype dtype,
+                        void (*release)(void *data, size_t bytes));
+/* The same as tensor_empty for [N, C, H, W] laid out in memory as N H W C. */
 ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype);
 /* Uninitialised, dense and shaped as t; its axes lie in memory in t's order, row-major where one of
  * t's repeats. */

@@ -4,6 +4,7 @@
 #include "tensor/scope_internal.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -43,13 +44,20 @@ static storage *storage_create(size_t bytes)
     atomic_init(&s->version, 0);
     s->data = data;
     s->bytes = bytes;
+    s->release = NULL;
     return s;
 }
 
 static void storage_release(storage *s)
 {
-    if (reference_drop(&s->refs))
+    if (!reference_drop(&s->refs))
+        return;
+    if (s->release == NULL) {
         mem_free(s->data);
+        return;
+    }
+    s->release(s->data, s->bytes);
+    free(s);
 }
 
 /* A tensor on s, whose reference it takes over, also on failure; owned by the current scope. */
@@ -104,6 +112,24 @@ ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype)
 {
     static const int nhwc[4] = {0, 2, 3, 1};
     return empty_in_order(&nchw, dtype, nhwc);
+}
+
+ito_tensor *tensor_over(void *data, ito_shape shape, ito_dtype dtype,
+                        void (*release)(void *data, size_t bytes))
+{
+    size_t bytes = (size_t)sizes_numel(&shape) * dtypes[dtype].size;
+    storage *s = struct_alloc(sizeof *s);
+    if (s == NULL) {
+        release(data, bytes);
+        return NULL;
+    }
+    *s = (storage){.refs = 1, .data = data, .bytes = bytes, .release = release};
+    int64_t stride[ITO_MAX_DIMS], step = 1;
+    for (int k = shape.ndim - 1; k >= 0; k--) {
+        stride[k] = step;
+        step *= shape.dim[k] > 0 ? shape.dim[k] : 1;
+    }
+    return tensor_on(s, &shape, stride, 0, dtype);
 }
 
 static bool axis_repeats(const ito_tensor *t)

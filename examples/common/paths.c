@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 bool path_failed(const char *path, const char *action)
@@ -88,17 +89,40 @@ bool path_can_write(const char *path)
     return good;
 }
 
-bool paths_can_write(const char *a, const char *b, const char *c)
+bool paths_differ(const char *a, const char *b)
 {
-    const char *const paths[] = {a, b, c, a};
-    for (int i = 0; i < 3; i++) {
-        if (!path_can_write(paths[i]))
-            return false;
-        if (paths[i] != NULL && paths[i + 1] != NULL && strcmp(paths[i], paths[i + 1]) == 0) {
-            ito_error_set(ITO_ERR_ARGUMENT, "%s: it cannot be two files at once; name another one",
-                          paths[i]);
-            return false;
-        }
+    if (a == NULL || b == NULL || strcmp(a, b) != 0)
+        return true;
+    ito_error_set(ITO_ERR_ARGUMENT, "%s: it cannot be two files at once; name another one", a);
+    return false;
+}
+
+bool path_can_write_in(const char *dir)
+{
+    if (!path_exists(dir))
+        return true;
+    if (path_is_directory(dir) && access(dir, W_OK | X_OK) == 0)
+        return true;
+    errno = path_is_directory(dir) ? errno : ENOTDIR;
+    return path_failed(dir, "write into it");
+}
+
+int64_t path_room(const char *path)
+{
+    struct statvfs disk;
+    char *place = strdup(path);
+    bool known = place != NULL && statvfs(place, &disk) == 0;
+    while (place != NULL && !known) {
+        char *slash = strrchr(place, '/');
+        if (slash != NULL)
+            *slash = '\0';
+        known = statvfs(slash == NULL ? "." : slash == place ? "/" : place, &disk) == 0;
+        if (slash == NULL || slash == place)
+            break;
     }
-    return true;
+    free(place);
+    int64_t room = INT64_MAX;
+    if (known && disk.f_blocks > 0 && __builtin_mul_overflow(disk.f_bavail, disk.f_frsize, &room))
+        room = INT64_MAX;
+    return room;
 }

@@ -4,6 +4,7 @@
 #define ITO_EXAMPLES_PATHS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* "DIR/NAME", freed with free(). */
 char *path_join(const char *dir, const char *name);
@@ -17,8 +18,13 @@ bool path_ends_with(const char *text, const char *end);
 bool path_make_directory(const char *dir, bool parents);
 /* Whether a file can be made at path, or path is NULL. Called before hours of work, not after. */
 bool path_can_write(const char *path);
-/* The same for up to three paths, which must differ: one file would replace the other. */
-bool paths_can_write(const char *a, const char *b, const char *c);
+/* Whether they are not the same file, which one would replace; also if one is NULL. */
+bool paths_differ(const char *a, const char *b);
+/* Whether files can be made in the directory; it may be missing. */
+bool path_can_write_in(const char *dir);
+/* Bytes that are free where path is or will be, for this user; the largest number if that is not
+ * known. */
+int64_t path_room(const char *path);
 /* Record "PATH: cannot ACTION: " and the message of errno. Always false. */
 bool path_failed(const char *path, const char *action);
 

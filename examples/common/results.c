@@ -6,8 +6,11 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 bool result_text(cJSON *root, const char *name, const char *value)
 {
@@ -19,10 +22,19 @@ bool result_number(cJSON *root, const char *name, double value)
     return cJSON_AddNumberToObject(root, name, value) != NULL;
 }
 
+/* Whether stdout is a pipe that nobody reads any more: info RUN | head. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
 int results_end(const char *command, bool good)
 {
     if (good && fflush(stdout) == 0 && ferror(stdout) == 0)
         return 0;
+    if (reader_is_gone())
+        return 128 + SIGPIPE; /* as if it had not been ignored */
     fprintf(stderr, "%s %s: stdout: cannot write to it\n", program_invocation_short_name, command);
     return 1;
 }

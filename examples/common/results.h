@@ -15,7 +15,7 @@ int results_print(const char *command, cJSON *root, double started, bool json);
 /* Print one JSON object, and delete it; the command's exit code. */
 int results_print_json(const char *command, cJSON *root);
 /* Flush stdout and return the command's exit code: 0 unless `good` is false or stdout cannot be
- * written, which is reported. */
+ * written, which is reported; 141 without a word if it is a pipe that was closed. */
 int results_end(const char *command, bool good);
 /* Report on stderr where n results were written, if anywhere; the words are for one and for
  * several. */

@@ -3,6 +3,8 @@
  * Invariant: an open classifier fits the images and the noise of the network that it guides. */
 #include "examples/ddpm/classifier_guidance.h"
 
+#include "examples/common/results.h"
+#include "examples/ddpm/class_names.h"
 #include "examples/ddpm/file_kinds.h"
 
 #include <inttypes.h>
@@ -108,7 +110,16 @@ bool classifier_guidance_open(classifier_guidance *g, const char *path, const in
         return false;
     bool all = strcmp(class, "all") == 0;
     g->class = all ? CLASS_IN_TURN : class_named(g->class_names, class);
+    if (g->class >= 0)
+        class_say(g->class_names, g->class);
     return all || g->class >= 0;
+}
+
+void classifier_guidance_put_class(const classifier_guidance *g, cJSON *root)
+{
+    result_text(root, "class", g->class < 0 ? "all" : class_name(g->class_names, g->class));
+    if (g->class >= 0)
+        result_number(root, "class_index", (double)g->class);
 }
 
 void classifier_guidance_close(classifier_guidance *g)

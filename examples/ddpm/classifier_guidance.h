@@ -20,6 +20,8 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *clas
  * recorded; closed in either case. */
 bool classifier_guidance_open(classifier_guidance *g, const char *path, const inference *net,
                               const char *class);
+/* Add the class, and its number if it is one, to the results of a command. */
+void classifier_guidance_put_class(const classifier_guidance *g, cJSON *root);
 void classifier_guidance_close(classifier_guidance *g);
 /* The target classes of images first .. first + n - 1: [n] i64. */
 ito_tensor *classifier_guidance_labels(const classifier_guidance *g, int64_t first, int64_t n);

@@ -2,13 +2,16 @@
  * Invariant: what is returned has at least one image, and pixels that are u8 or f32 in [-1, 1]. */
 #include "examples/ddpm/data.h"
 
+#include "examples/common/idx_directory.h"
 #include "examples/ddpm/data_kinds.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const data_kind *kind_of(const char *spec)
 {
@@ -21,9 +24,29 @@ static const char *place_of(const data_kind *kind, const char *spec)
     return kind->place != NULL ? kind->place : strchr(spec, ':') + 1;
 }
 
+const char *data_place(const char *text)
+{
+    const data_kind *kind = kind_of(text);
+    return kind != NULL && kind->place == NULL ? place_of(kind, text) : NULL;
+}
+
+cJSON *data_class_names(const char *spec)
+{
+    const data_kind *kind = kind_of(spec);
+    return kind->class_names != NULL ? cJSON_CreateStringArray(kind->class_names, IDX_CLASSES)
+                                     : NULL;
+}
+
 bool data_resizes(const char *spec)
 {
     return kind_of(spec)->resizes;
+}
+
+void data_check_skip_bad(const command_line *c, const char *spec)
+{
+    if (spec == NULL || !data_resizes(spec))
+        options_refuse_given(c, "skip-bad",
+                             "it is for folder:DIR, which has a file for each image");
 }
 
 bool data_mirrors(const char *spec)
@@ -62,6 +85,40 @@ static int64_t subtract_sizes(const char *path, int levels, int64_t room)
 bool data_is_large(const char *spec)
 {
     return subtract_sizes(place_of(kind_of(spec), spec), 2, 1 << 20) < 0;
+}
+
+char *data_absolute(const char *spec)
+{
+    const data_kind *kind = kind_of(spec);
+    char *here = NULL, *path = NULL;
+    if (kind->place != NULL || place_of(kind, spec)[0] == '/') {
+        path = strdup(spec);
+    } else if ((here = getcwd(NULL, 0)) != NULL) {
+        const char *place = place_of(kind, spec);
+        int kind_length = (int)(place - spec);
+        while (strncmp(place, "./", 2) == 0)
+            place += 2;
+        if (asprintf(&path, "%.*s%s/%s", kind_length, spec, here, place) < 0)
+            path = NULL;
+    }
+    free(here);
+    if (path == NULL)
+        ito_error_set(ITO_ERR_IO, "%s: its place cannot be told: %s", spec, strerror(errno));
+    return path;
+}
+
+bool data_same_place(const char *a, const char *b)
+{
+    if (strcmp(a, b) == 0)
+        return true;
+    const data_kind *kind = kind_of(a);
+    if (kind != kind_of(b) || kind->place != NULL)
+        return false;
+    char *x = realpath(place_of(kind, a), NULL), *y = realpath(place_of(kind, b), NULL);
+    bool same = x != NULL && y != NULL && strcmp(x, y) == 0;
+    free(x);
+    free(y);
+    return same;
 }
 
 static bool has_test(const ito_choice *choice)

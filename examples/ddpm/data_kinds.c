@@ -2,6 +2,7 @@
 #include "examples/ddpm/data_kinds.h"
 
 #include "examples/common/idx_directory.h"
+#include "examples/ddpm/folder_data.h"
 #include "examples/ddpm/image_files.h"
 
 #include <ito/ito.h>
@@ -36,20 +37,6 @@ static bool load_cifar(const data_kind *kind, const char *place, const data_opti
 {
     return ito_cifar10_load(place, !o->test, &out->images, &out->labels) == ITO_OK &&
            (!classes || name_classes(out, kind->class_names, IDX_CLASSES));
-}
-
-static bool load_folder(const data_kind *kind, const char *place, const data_options *o,
-                        bool classes, data_set *out)
-{
-    char **names;
-    int64_t n;
-    (void)kind;
-    if (ito_image_folder_load(place, o->size, o->grey ? 1 : 3, &out->images, &out->labels, &names,
-                              &n) != ITO_OK)
-        return false;
-    bool good = !classes || name_classes(out, (const char *const *)names, n);
-    ito_image_class_names_free(names);
-    return good;
 }
 
 static bool load_npy(const data_kind *kind, const char *place, const data_options *o, bool classes,
@@ -91,11 +78,12 @@ static const data_kind cifar = {
     .load = load_cifar,
 };
 static const data_kind folder = {
-    .choice = {"folder:DIR", "image files; each folder in it is a class", NULL},
+    .choice = {"folder:DIR", "image files, at any depth; the folders at its top are the classes",
+               NULL},
     .has_classes = true,
     .resizes = true,
     .mirrors = true,
-    .load = load_folder,
+    .load = folder_load,
 };
 static const data_kind npy = {
     .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W]", NULL},

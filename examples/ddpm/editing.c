@@ -7,15 +7,16 @@
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <math.h>
 
 /* ---- images ---- */
 
 ito_tensor *edit_data(edit_job *j)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
-    ito_tensor *all = data_load(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1});
+    ito_tensor *all = data_load((data_options){.spec = j->o.data,
+                                               .size = c->height,
+                                               .grey = c->in_channels == 1,
+                                               .skip_bad = j->o.skip_bad});
     return all == NULL || !model_fits(j->net.model, all, j->o.data) ? NULL : all;
 }
 
@@ -31,10 +32,28 @@ ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, i
     return NULL;
 }
 
+/* Whether a picture has the size of a grid of the network's images; an error says so. */
+static bool is_grid(const ito_unet_config *c, const ito_tensor *x, const char *path)
+{
+    int64_t down = ito_size(x, 2) - PICTURE_PADDING, across = ito_size(x, 3) - PICTURE_PADDING;
+    int64_t height = c->height + PICTURE_PADDING, width = c->width + PICTURE_PADDING;
+    if (path_ends_with(path, ".npy") || down < height || across < width || down % height != 0 ||
+        across % width != 0)
+        return false;
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: %" PRId64 "x%" PRId64 " is the size of a grid of %" PRId64 " x %" PRId64
+                  " images, and one of %" PRId64 "x%" PRId64 " is needed; --out DIR/ writes each "
+                  "to a file of its own",
+                  path, ito_size(x, 2), ito_size(x, 3), down / height, across / width, c->height,
+                  c->width);
+    return true;
+}
+
 ito_tensor *edit_file(const edit_job *j, const char *path, float limit)
 {
-    ito_tensor *x = image_file_load(path, j->net.model->settings.model.in_channels, limit);
-    return x == NULL || !model_fits(j->net.model, x, path) ? NULL : x;
+    const ito_unet_config *c = &j->net.model->settings.model;
+    ito_tensor *x = image_file_load(path, c->in_channels, limit);
+    return x == NULL || is_grid(c, x, path) || !model_fits(j->net.model, x, path) ? NULL : x;
 }
 
 bool edit_read_image(edit_job *j)
@@ -85,17 +104,21 @@ static void parse(const edit_command *e, edit_options *o, int argc, char **argv)
     *o = (edit_options){.guidance = {.scale = 1.0}}; /* defaults of options without a row */
     options_parse(&c, argc, argv);
     guidance_check(&c, &o->guidance, o->class);
+    data_check_skip_bad(&c, o->data);
     options_require(&c, "model", "the network to use");
     for (int i = 0; i < 2 && e->needs[i] != NULL; i++)
         options_require(&c, e->needs[i], "what it starts from");
-    if (o->out == NULL && o->npy == NULL)
+    if (o->pictures.out == NULL && o->npy == NULL)
         options_refuse(&c, "--out or --npy is missing: where the result goes");
+    pictures_check(&c, &o->pictures, false);
 }
 
 static bool prepare(edit_job *j, const edit_command *e)
 {
     edit_options *o = &j->o;
-    return options_set_threads(o->threads) && paths_can_write(o->out, o->npy, NULL) &&
+    const output outputs[] = {pictures_output(&o->pictures), {"npy", o->npy, FILE_NPY}};
+    return options_set_threads(o->threads) && outputs_can_write(outputs, 2, o->force) &&
+           pictures_begin(&o->pictures) &&
            inference_open(&j->net, (inference_options){.command = e->name,
                                                        .model = o->model,
                                                        .weights = o->weights,
@@ -108,24 +131,23 @@ static bool prepare(edit_job *j, const edit_command *e)
 static bool run_all(edit_job *j, const edit_command *e)
 {
     j->result = inference_images(&j->net, j->o.n);
+    if (j->result == NULL || !pictures_fit(&j->o.pictures, ito_shape_of(j->result), 0, j->o.force))
+        return false;
     j->batches = (batches){.what = "step",
                            .n = j->o.n,
                            .size = j->o.batch,
                            .trajectories = e->trajectories,
                            .run = e->run,
                            .context = j};
-    return j->result != NULL && batches_run(&j->batches);
+    return batches_run(&j->batches);
 }
 
 static bool write_result(edit_job *j)
 {
     const edit_options *o = &j->o;
     ito_tensor *shown = j->picture != NULL ? j->picture : j->result;
-    double columns = ceil(sqrt((double)o->n));
-    if (o->npy != NULL && ito_npy_save(o->npy, j->result) != ITO_OK)
-        return false;
-    ito_tensor *grid = o->out != NULL ? ito_image_grid(shown, (int64_t)columns, 2) : NULL;
-    return o->out == NULL || (grid != NULL && ito_png_save(o->out, grid) == ITO_OK);
+    return (o->npy == NULL || ito_npy_save(o->npy, j->result) == ITO_OK) &&
+           pictures_write(&o->pictures, shown, 0);
 }
 
 static cJSON *describe(const edit_job *j)
@@ -135,6 +157,7 @@ static cJSON *describe(const edit_job *j)
     result_number(root, "step", (double)j->net.model->step);
     result_number(root, "images", (double)j->o.n);
     result_number(root, "steps", (double)j->o.steps);
+    inference_put_class(&j->net, root);
     if (j->error != NULL) {
         result_number(root, "round_trip_error", ito_item(ito_mean(j->error)));
         result_number(root, "largest_error", ito_item(ito_max(j->error)));
@@ -151,7 +174,7 @@ int edit_run(const edit_command *e, int argc, char **argv)
     bool good = prepare(&j, e) && e->read(&j) && run_all(&j, e) && write_result(&j);
     if (good) {
         say_where(j.o.n, e->result[0], e->result[1], j.o.npy);
-        say_where(j.o.n, "image", "images", j.o.out);
+        pictures_say(&j.o.pictures, j.o.n, j.net.model->settings.model.in_channels);
     }
     int code =
         good ? results_print(e->name, describe(&j), started, j.o.json) : options_report(e->name);

@@ -6,24 +6,26 @@
 #include "examples/common/batches.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/pictures.h"
 
 #include <ito/ito.h>
 
 typedef struct edit_options {
-    const char *model, *weights, *data, *image, *mask, *out, *npy, *precision, *class;
+    const char *model, *weights, *data, *image, *mask, *npy, *precision, *class;
+    picture_options pictures;
     double t;
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;
     guidance_options guidance;
     double strength;
-    bool json;
+    bool skip_bad, force, json;
 } edit_options;
 
 /* Rows; AT(field) is of edit_options. */
 #define EDIT_MODEL_ROWS MODEL_ROW, WEIGHTS_ROW, CLASS_ROW
 #define EDIT_RESULT_ROWS                                                                           \
-    TEXT_ROW("out", out, "GRID.png", NULL, "Write the images side by side to this file"),          \
+    PICTURES_ROW("Write the images"),                                                              \
         TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write the result as float32 [N, C, H, W]"),        \
-        JSON_ROW
+        PICTURE_LOOK_ROWS, FORCE_ROW, JSON_ROW
 #define EDIT_MACHINE_ROWS                                                                          \
     INT_ROW("steps", steps, "N", 1, 1e6, NULL,                                                     \
             "Steps, at most those of the diffusion (encode, decode 50, else 250)"),                \

@@ -24,16 +24,30 @@ static const struct {
 
 enum { SIGNS = sizeof signs / sizeof signs[0] };
 
+/* The first bytes of a file, and how many there are; -1 if it cannot be read. */
+static int64_t read_head(const char *path, char head[HEAD])
+{
+    FILE *f = fopen(path, "rb");
+    if (f == NULL)
+        return -1;
+    size_t n = fread(head, 1, HEAD, f);
+    bool good = ferror(f) == 0;
+    fclose(f);
+    return good ? (int64_t)n : -1;
+}
+
+static bool has_sign(int i, const char head[HEAD], int64_t n)
+{
+    return n >= (int64_t)(signs[i].at + signs[i].length) &&
+           memcmp(head + signs[i].at, signs[i].bytes, signs[i].length) == 0;
+}
+
 file_kind file_kind_of(const char *path)
 {
     char head[HEAD];
-    FILE *f = fopen(path, "rb");
-    size_t n = f != NULL ? fread(head, 1, sizeof head, f) : 0;
-    if (f != NULL)
-        fclose(f);
+    int64_t n = read_head(path, head);
     for (int i = 0; i < SIGNS; i++)
-        if (n >= signs[i].at + signs[i].length &&
-            memcmp(head + signs[i].at, signs[i].bytes, signs[i].length) == 0)
+        if (has_sign(i, head, n))
             return signs[i].kind;
     for (int i = 0; i < SIGNS; i++)
         if (path_ends_with(path, signs[i].end))
@@ -41,7 +55,17 @@ file_kind file_kind_of(const char *path)
     return n < HEAD ? FILE_SAFETENSORS : FILE_UNKNOWN;
 }
 
-bool file_is_weights(const char *path)
+bool file_may_become(const char *path, file_kind kind)
+{
+    char head[HEAD];
+    int64_t n = read_head(path, head);
+    bool same = n <= 0;
+    for (int i = 0; i < SIGNS; i++)
+        same = same || (signs[i].kind == kind && has_sign(i, head, n));
+    return same;
+}
+
+const char *file_kind_name(file_kind kind)
 {
     static const char *const names[FILE_KINDS] = {"of no kind that is known here",
                                                   "a safetensors file",
@@ -49,9 +73,15 @@ bool file_is_weights(const char *path)
                                                   "an IDX file",
                                                   "an image",
                                                   "a file of ito-ddpm compress"};
+    return names[kind];
+}
+
+bool file_is_weights(const char *path)
+{
     file_kind kind = file_kind_of(path);
     if (kind == FILE_SAFETENSORS)
         return true;
-    ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path, names[kind]);
+    ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path,
+                  file_kind_name(kind));
     return false;
 }

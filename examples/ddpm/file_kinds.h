@@ -17,6 +17,11 @@ typedef enum file_kind {
 /* A file that cannot be read or is too short counts as safetensors, whose reader reports the fault.
  */
 file_kind file_kind_of(const char *path);
+/* "an image", "a .npy file". */
+const char *file_kind_name(file_kind kind);
+/* Whether nothing of another kind is lost if a file of this kind is written there: the path is
+ * free, or what is there is empty or has the first bytes of that kind. */
+bool file_may_become(const char *path, file_kind kind);
 /* Whether it may be a file of weights; if not, an error is recorded that names its kind. */
 bool file_is_weights(const char *path);
 

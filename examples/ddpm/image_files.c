@@ -84,7 +84,13 @@ static ito_tensor *load_npy(const char *path, int64_t channels, float limit)
 static ito_tensor *load_picture(const char *path, int64_t channels, float limit)
 {
     (void)limit;
-    return ito_unsqueeze(ito_image_load(path, (int)channels), 0);
+    if (channels == 1 || channels == 3)
+        return ito_unsqueeze(ito_image_load(path, (int)channels), 0);
+    ito_error_set(ITO_ERR_SHAPE,
+                  "%s: a picture has 1 or 3 channels, and the network takes %" PRId64
+                  "; a .npy file can have them",
+                  path, channels);
+    return NULL;
 }
 
 static const image_format npy = {
@@ -125,10 +131,33 @@ static bool is_grey(const ito_tensor *rgb)
     return memcmp(p, p + n, (size_t)n) == 0 && memcmp(p, p + 2 * n, (size_t)n) == 0;
 }
 
+/* Whether the pixels that are read are all that the file has; if not, an error says what is not. */
+static bool is_read_whole(const char *path)
+{
+    ito_image_properties has;
+    if (ito_image_info(path, &has) != ITO_OK)
+        return false;
+    if (has.bits > 8) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its samples have %d bits, and 8 of them would come back; make it an "
+                      "image of 8 bits first",
+                      path, has.bits);
+        return false;
+    }
+    if (has.has_alpha) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: it has transparency, which would not come back; remove its alpha "
+                      "channel or transparent colours first",
+                      path);
+        return false;
+    }
+    return true;
+}
+
 /* [1, C, H, W]. */
 static ito_tensor *load_one(const ito_ddpm *model, const char *path)
 {
-    ito_tensor *x = ito_contiguous(ito_image_load(path, 3));
+    ito_tensor *x = is_read_whole(path) ? ito_contiguous(ito_image_load(path, 3)) : NULL;
     if (x == NULL)
         return NULL;
     if (model->settings.model.in_channels == 1) {

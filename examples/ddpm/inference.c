@@ -1,6 +1,9 @@
 /* A trained network ready to be evaluated. */
 #include "examples/ddpm/inference.h"
 
+#include "examples/common/results.h"
+#include "examples/ddpm/class_names.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -37,26 +40,40 @@ const char *inference_class(const inference *net)
         return NULL;
     if (net->class < 0)
         return net->class == CLASS_IN_TURN ? "all" : "none";
-    return net->model->class_names[net->class];
+    return class_name(net->class_names, net->class);
+}
+
+void inference_put_class(const inference *net, cJSON *root)
+{
+    result_text(root, "class", inference_class(net));
+    if (net->class >= 0)
+        result_number(root, "class_index", (double)net->class);
+}
+
+/* Say which class was meant by the word, and how to have one of the name "all" or "none". */
+static void say_class(const inference *net, const char *word)
+{
+    if (net->class >= 0)
+        class_say(net->class_names, net->class);
+    else if (class_has_name(net->class_names, word))
+        fprintf(stderr, "class: %s; the one of that name is --class name:%s\n",
+                net->class == CLASS_NONE ? "none of them" : "each in turn", word);
 }
 
 ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels)
 {
-    cJSON *names = NULL, *ours = model_class_names(net->model);
+    cJSON *names = NULL;
     *labels = NULL;
-    if (net->class != CLASS_IN_TURN || !data_has_classes(o.spec)) {
-        cJSON_Delete(ours);
+    if (net->class != CLASS_IN_TURN || !data_has_classes(o.spec))
         return data_load(o);
-    }
     ito_tensor *images = data_load_classes(o, labels, &names);
-    bool same = images != NULL && cJSON_Compare(names, ours, true);
+    bool same = images != NULL && cJSON_Compare(names, net->class_names, true);
     if (images != NULL && !same)
         ito_error_set(ITO_ERR_ARGUMENT,
                       "%s: its classes are not those that the network was trained with; name one "
                       "with --class, or none",
                       o.spec);
     cJSON_Delete(names);
-    cJSON_Delete(ours);
     *labels = same ? ito_contiguous(ito_cast(*labels, ITO_I64)) : NULL;
     return *labels != NULL ? images : NULL;
 }
@@ -90,19 +107,26 @@ bool inference_open(inference *net, inference_options o)
     net->model = model_load(o.model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
     if (net->model == NULL || !model_set_variance(net->model, o.variance))
         return false;
+    const char *given = o.class;
     net->diffusion = net->model->diffusion;
+    net->class_names = model_class_names(net->model);
     if (o.class == NULL && net->model->settings.model.classes > 0)
         o.class = o.usual_class;
     if (!inference_set_class(net, o.class, o.guidance))
         return false;
     model_set_precision(net->model->unet, o.precision, o.command);
-    return set_guidance(net, &o);
+    if (!set_guidance(net, &o))
+        return false;
+    if (given != NULL)
+        say_class(net, given);
+    return true;
 }
 
 void inference_close(inference *net)
 {
     ito_ddpm_free(net->model);
     ito_ddpm_free(net->guide);
+    cJSON_Delete(net->class_names);
 }
 
 bool inference_steps(const inference *net, int64_t usual, int64_t *steps)

@@ -18,7 +18,7 @@
 #define CLASS_ROW                                                                                  \
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,                                              \
              "Of this class, of each in turn, or of none, if the network was trained with "        \
-             "--conditional")
+             "--conditional; name:all is a class of the name all")
 #define WEIGHTS_ROW                                                                                \
     WORDS_ROW("weights", weights, "ema|model", "ema", "Averaged weights or plain ones")
 #define PRECISION_ROW                                                                              \
@@ -47,6 +47,7 @@ typedef struct inference_options {
 typedef struct inference {
     ito_ddpm *model;
     ito_diffusion *diffusion; /* the model's */
+    cJSON *class_names;       /* the same as the model's; NULL without classes */
     ito_ddpm *guide;          /* of autoguidance; NULL: none */
     int64_t class;            /* of all images, or one of these */
     ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
@@ -63,6 +64,8 @@ void inference_close(inference *net);
 bool inference_set_class(inference *net, const char *word, const guidance_options *guidance);
 /* "all", "none", or the name of the class of all images; NULL for a network without classes. */
 const char *inference_class(const inference *net);
+/* Add the class, and its number if it is one, to the results of a command. */
+void inference_put_class(const inference *net, cJSON *root);
 /* Images to compare the network's own with; and, if each class is requested in turn and the data
  * have classes, *labels [M] i64, else NULL. NULL with an error recorded, also if the classes are
  * not the network's. */

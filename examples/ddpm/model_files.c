@@ -2,6 +2,7 @@
 #include "examples/ddpm/model_files.h"
 
 #include "examples/common/paths.h"
+#include "examples/ddpm/class_names.h"
 #include "examples/ddpm/file_kinds.h"
 
 #include <inttypes.h>
@@ -9,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 ito_ddpm *model_load(const char *path, ito_ddpm_load_options options)
 {
@@ -23,24 +23,6 @@ ito_ddpm *model_load(const char *path, ito_ddpm_load_options options)
     if (file && !file_is_weights(path))
         return NULL;
     return built_in ? ito_ddpm_fashion_mnist() : ito_ddpm_load_with(path, options);
-}
-
-int64_t class_named(const cJSON *class_names, const char *word)
-{
-    int classes = cJSON_GetArraySize(class_names);
-    char *end, names[200] = "";
-    long long number = strtoll(word, &end, 10);
-    for (int i = 0; i < classes; i++) {
-        const char *name = cJSON_GetArrayItem(class_names, i)->valuestring;
-        if (strcasecmp(name, word) == 0)
-            return i;
-        size_t length = strlen(names);
-        snprintf(names + length, sizeof names - length, "%s%s", i > 0 ? ", " : "", name);
-    }
-    if (*word != '\0' && *end == '\0' && number >= 0 && number < classes)
-        return number;
-    options_error("--class: \"%s\" is none of %s, nor 0 to %d", word, names, classes - 1);
-    return -1;
 }
 
 cJSON *model_class_names(const ito_ddpm *model)

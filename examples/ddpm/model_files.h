@@ -19,9 +19,8 @@
 /* What ito_ddpm_load takes; or BUILT_IN, unless there is a file of that name. NULL with an error
  * recorded. */
 ito_ddpm *model_load(const char *path, ito_ddpm_load_options options);
-/* The class of this name or number, as an option --class gives it; -1 with an error recorded. */
-int64_t class_named(const cJSON *class_names, const char *word);
-/* The same of a network, which may have none. */
+/* The class of this name or number, as class_named has it, of a network that may have none; -1 with
+ * an error recorded. */
 int64_t model_class(const ito_ddpm *model, const char *word);
 /* The names of its classes, an array of texts for the caller to delete; NULL without classes. */
 cJSON *model_class_names(const ito_ddpm *model);

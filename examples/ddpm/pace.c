@@ -12,7 +12,7 @@ static double left(const pace *p, double now)
     return (1.0 - end) * p->seconds - now;
 }
 
-static void begin_stretch(pace *p, int64_t step, double now)
+void pace_restart(pace *p, int64_t step, double now)
 {
     double length = share * left(p, now);
     p->from = step;
@@ -23,7 +23,7 @@ static void begin_stretch(pace *p, int64_t step, double now)
 void pace_begin(pace *p, double minutes, double a_step, int64_t step, double now)
 {
     *p = (pace){.seconds = 60.0 * minutes, .a_step = a_step};
-    begin_stretch(p, step, now);
+    pace_restart(p, step, now);
 }
 
 bool pace_due(const pace *p, int64_t step, double now)
@@ -37,7 +37,7 @@ int64_t pace_plan(pace *p, int64_t step, double now)
         double measured = (now - p->since) / (double)(step - p->from);
         p->a_step = p->a_step > 0.0 ? 0.5 * (p->a_step + measured) : measured;
     }
-    begin_stretch(p, step, now);
+    pace_restart(p, step, now);
     double more = left(p, now) / p->a_step;
     int64_t total = step + (more >= 1.0 ? (int64_t)more : 1);
     return total > fewest ? total : fewest;

@@ -17,6 +17,8 @@ typedef struct pace {
 
 /* Begin, or go on, after `step`; a step took so long in a trial, or 0: not known. */
 void pace_begin(pace *p, double minutes, double a_step, int64_t step, double now);
+/* Begin a new stretch. */
+void pace_restart(pace *p, int64_t step, double now);
 /* Whether it is time to plan again. */
 bool pace_due(const pace *p, int64_t step, double now);
 /* The number of steps in all, at least step + 1 and at least 10; a new stretch begins. */

@@ -4,6 +4,8 @@
 
 #include "examples/common/paths.h"
 #include "examples/common/settings.h"
+#include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -50,6 +52,51 @@ bool resume_options(train_options *o, const command_line *c, cJSON **config)
             settings_copy(row, o, &stored);
     }
     return true;
+}
+
+/* ---- its images ---- */
+
+/* Where they were. */
+static const char *place_of(const session *s)
+{
+    const cJSON *options = cJSON_GetObjectItemCaseSensitive(s->config, "options");
+    return cJSON_GetObjectItemCaseSensitive(options, "data")->valuestring;
+}
+
+/* Of a run by a version that kept only the number of images and their place. */
+static bool same_by_place(const session *s)
+{
+    const train_options *o = &s->o;
+    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
+    if (cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
+        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " image%s; the run began with %.0f",
+                      o->data, s->data->size, PLURAL(s->data->size), before->valuedouble);
+        return false;
+    }
+    const char *place = place_of(s);
+    return data_same_place(place, o->data) ||
+           options_error(
+               "--data: the run in %s was begun by an earlier version, which noted nothing "
+               "that tells its images from others; it goes on with %s alone",
+               o->out, place);
+}
+
+bool resume_data(const session *s)
+{
+    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "data");
+    return before != NULL ? data_identity_same(s->identity, before, s->o.data) : same_by_place(s);
+}
+
+bool resume_data_missing(const session *s)
+{
+    char text[1024];
+    if (ito_error_code() != ITO_ERR_IO || strcmp(s->o.data, place_of(s)) != 0)
+        return false;
+    snprintf(text, sizeof text, "%s", ito_error_message());
+    ito_error_clear();
+    ito_error_set(ITO_ERR_IO, "%s; if the images are elsewhere now, name the place by --data",
+                  text);
+    return false;
 }
 
 /* ---- its state ---- */

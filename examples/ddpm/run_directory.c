@@ -67,18 +67,28 @@ bool run_set_config(training_run *r, const char *config)
     return good;
 }
 
+/* samples/ made, if it is missing, and whether it and checkpoints/ can be written into. */
+static bool make_places(const training_run *r)
+{
+    char *samples = path_join(r->dir, "samples");
+    bool good = samples != NULL && path_make_directory(samples, true) &&
+                path_can_write_in(r->dir) && path_can_write_in(samples) &&
+                path_can_write_in(r->checkpoints);
+    free(samples);
+    return good;
+}
+
 bool run_create(training_run *r, const char *dir, const char *config)
 {
     if (!run_begin(r, dir) || !path_make_directory(dir, true) || !take_lock(r))
         return false;
-    char *samples = path_join(dir, "samples"), *path = path_join(dir, "config.json");
-    bool good = samples != NULL && path != NULL;
+    char *path = path_join(dir, "config.json");
+    bool good = path != NULL;
     if (good && path_exists(path)) {
         ito_error_set(ITO_ERR_ARGUMENT, "%s: another process has just begun a run here", dir);
         good = false;
     }
-    good = good && path_make_directory(samples, true) && run_set_config(r, config);
-    free(samples);
+    good = good && make_places(r) && run_set_config(r, config);
     free(path);
     return good;
 }
@@ -112,7 +122,7 @@ cJSON *run_config(const char *dir)
 
 bool run_open(training_run *r, const char *dir)
 {
-    return run_begin(r, dir) && take_lock(r);
+    return run_begin(r, dir) && take_lock(r) && make_places(r);
 }
 
 char *run_sample_path(const char *dir, int64_t step)

@@ -18,7 +18,7 @@ typedef struct training_run {
 bool run_check_new(const char *dir);
 /* Make dir with parents, take the lock, write config.json (a JSON text). */
 bool run_create(training_run *r, const char *dir, const char *config);
-/* Take the lock of an existing run. */
+/* Take the lock of an existing run, all of whose parts can be written. */
 bool run_open(training_run *r, const char *dir);
 /* Replace config.json, as a whole. */
 bool run_set_config(training_run *r, const char *config);

@@ -5,7 +5,10 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/plan.h"
+#include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
 
 #include <inttypes.h>
@@ -21,24 +24,20 @@ static bool open_data(session *s)
     const train_options *o = &s->o;
     if (data_is_large(o->data))
         fprintf(stderr, "reading %s\n", o->data);
-    data_options what = {.spec = o->data, .size = o->size, .grey = o->grey};
+    data_options what = {
+        .spec = o->data, .size = o->size, .grey = o->grey, .skip_bad = o->skip_bad};
     ito_tensor *labels = NULL;
     ito_tensor *images =
         o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);
     if (images == NULL)
-        return false;
+        return o->resume ? resume_data_missing(s) : false;
     s->channels = ito_size(images, 1);
     s->height = ito_size(images, 2);
     s->width = ito_size(images, 3);
     s->data =
         ito_image_dataset_create(images, .labels = labels, .flip = strcmp(o->flip, "yes") == 0);
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(s->config, "images");
-    if (s->data != NULL && cJSON_IsNumber(before) && before->valuedouble != (double)s->data->size) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: it has %" PRId64 " image%s; the run began with %.0f",
-                      o->data, s->data->size, PLURAL(s->data->size), before->valuedouble);
-        return false;
-    }
-    return s->data != NULL;
+    s->identity = data_identity(images, labels, s->class_names);
+    return s->data != NULL && s->identity != NULL && (!o->resume || resume_data(s));
 }
 
 static bool build_timesteps(session *s)
@@ -150,47 +149,6 @@ ito_training_state session_state(const session *s)
                                 .settings = s->settings};
 }
 
-/* One forward and backward pass on black images; nothing is kept. */
-static bool trial_step(session *s)
-{
-    ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
-    ito_tensor *t = ito_full(ITO_SHAPE(s->o.batch), s->diffusion->process->t_min, ITO_F64);
-    ito_tensor *loss = ito_diffusion_loss(s->diffusion, &s->unet->network, x_0, t, x_0);
-    return loss != NULL && ito_backward(loss) == ITO_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Set the number of steps from --minutes: by the median of some passes after a warm-up. A tenth of
- * the time is left for the optimiser, grids and checkpoints. Self-conditioning evaluates the
- * network once more for half of the batches, without gradients, which adds a sixth of a step. */
-static bool plan_steps(session *s)
-{
-    enum { TRIALS = 7 };
-    double seconds[TRIALS];
-    for (int i = -1; i < TRIALS; i++) {
-        double started = progress_clock();
-        ito_scope_begin();
-        bool good = trial_step(s);
-        ito_scope_end();
-        if (!good)
-            return false;
-        seconds[i < 0 ? 0 : i] = progress_clock() - started;
-    }
-    ito_module_zero_grad(&s->unet->base);
-    qsort(seconds, TRIALS, sizeof seconds[0], by_value);
-    double a_step = seconds[TRIALS / 2] * (s->o.self_conditioning ? 7.0 / 6.0 : 1.0) / 0.9;
-    double steps = 60.0 * s->o.minutes / a_step;
-    s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
-    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step,
-            s->o.steps, s->o.minutes);
-    return true;
-}
-
 static bool open_events(session *s)
 {
     if (!s->o.tensorboard)
@@ -257,14 +215,15 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
         if (!run_open(&s->run, s->o.out) || !resume_state(s))
             return false;
     }
-    char *config = s->o.resume ? train_options_update(&s->o, s->config)
-                               : train_options_format(&s->o, settings, s->data->size);
+    char *config = s->o.resume ? train_options_update(&s->o, s->config, s->identity)
+                               : train_options_format(&s->o, settings, s->identity);
     bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
                                                : run_create(&s->run, s->o.out, config));
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s))
+    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s) ||
+        !(s->o.resume ? plan_resume(s) : plan_begin(s)))
         return false;
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
@@ -281,8 +240,10 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !open_run(s, &settings))
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_try(s)) || !rehearse(s) ||
+        !open_run(s, &settings))
         return false;
+    rehearse_report(s);
     fprintf(stderr,
             "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
             " parameters; %d thread%s, %s, %s\n",
@@ -317,6 +278,7 @@ void session_close(session *s)
         ito_module_free(&s->unet->base);
     free(s->settings);
     cJSON_Delete(s->class_names);
+    cJSON_Delete(s->identity);
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);

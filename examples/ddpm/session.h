@@ -4,6 +4,7 @@
 
 #include "examples/common/events.h"
 #include "examples/common/progress.h"
+#include "examples/ddpm/pace.h"
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/train_options.h"
 
@@ -14,6 +15,7 @@ typedef struct session {
     cJSON *config; /* of the run that is resumed; o points into it */
     ito_dataset *data;
     cJSON *class_names; /* NULL unless conditional */
+    cJSON *identity;    /* of the data */
     ito_loader *loader;
     ito_unet *unet;
     ito_uncertainty *uncertainty; /* part of unet; NULL: none */
@@ -32,6 +34,7 @@ typedef struct session {
     event_file events; /* for TensorBoard, if requested */
     ito_diffusion_trainer trainer;
     progress progress;
+    pace pace;      /* of a run of --minutes; zeroed: none */
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
     int failures;   /* in a row */

@@ -4,6 +4,7 @@
 
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/guidance.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/presets.h"
@@ -86,6 +87,7 @@ static void refuse_idle(const train_options *o, const command_line *c)
 {
     if (!data_resizes(o->data))
         options_refuse_given(c, "size|grey", "it is for folder:DIR, whose images it changes");
+    data_check_skip_bad(c, o->data);
     if (!o->conditional)
         options_refuse_given(c, "label-dropout|guidance|guidance-interval",
                              "it takes --conditional, which has labels");
@@ -146,6 +148,8 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
     if (o->resume) {
         if (!resume_options(o, &c, config))
             return false;
+        if (options_given(&c, "steps"))
+            cJSON_DeleteItemFromObjectCaseSensitive(*config, "plan");
     } else {
         train_options_set_defaults(o, c.given,
                                    o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
@@ -159,11 +163,18 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
 
 /* ---- config.json ---- */
 
-/* The options that belong to the run, as a member of root. */
-static bool put_options(cJSON *root, const train_options *o)
+/* The options that belong to the run, with the place of its images as an absolute path, and which
+ * images they are, as members of root. */
+static bool put_options(cJSON *root, const train_options *o, const cJSON *data)
 {
+    train_options stored = *o;
+    char *place = data_absolute(o->data);
+    stored.data = place;
     cJSON *options = cJSON_AddObjectToObject(root, "options");
-    return options != NULL && settings_put(options, train_rows, o);
+    bool good = place != NULL && options != NULL && settings_put(options, train_rows, &stored) &&
+                cJSON_AddItemToObject(root, "data", cJSON_Duplicate(data, true));
+    free(place);
+    return good;
 }
 
 /* root as text, if it is complete; root is deleted. */
@@ -177,21 +188,22 @@ static char *print_config(cJSON *root, bool complete)
 }
 
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
-                           int64_t images)
+                           const cJSON *data)
 {
     char *text = ito_ddpm_settings_format(settings);
     cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
     free(text);
-    bool good = put_options(root, o) &&
+    bool good = put_options(root, o, data) &&
                 cJSON_AddStringToObject(root, "version", ito_version()) != NULL &&
                 cJSON_AddStringToObject(root, "isa", ito_isa()) != NULL &&
-                cJSON_AddNumberToObject(root, "images", (double)images) != NULL;
+                cJSON_AddNumberToObject(root, "images", data_identity_size(data)) != NULL;
     return print_config(root, good);
 }
 
-char *train_options_update(const train_options *o, const cJSON *config)
+char *train_options_update(const train_options *o, const cJSON *config, const cJSON *data)
 {
     cJSON *root = cJSON_Duplicate(config, true); /* o points into the options of the old one */
     cJSON_DeleteItemFromObjectCaseSensitive(root, "options");
-    return print_config(root, put_options(root, o));
+    cJSON_DeleteItemFromObjectCaseSensitive(root, "data");
+    return print_config(root, put_options(root, o, data));
 }

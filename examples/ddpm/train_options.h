@@ -36,10 +36,11 @@ void train_options_set_defaults(train_options *o, const bool *given, const ito_r
 bool train_settings(const train_options *o, int64_t channels, int64_t height, int64_t width,
                     ito_ddpm_settings *out);
 
-/* All options and the settings as a JSON text, freed with free(). */
+/* All options, the settings and which images they are (data_identity.h) as a JSON text, freed with
+ * free(). */
 char *train_options_format(const train_options *o, const ito_ddpm_settings *settings,
-                           int64_t images);
-/* The config of a run that is resumed with these options in it, likewise. */
-char *train_options_update(const train_options *o, const cJSON *config);
+                           const cJSON *data);
+/* The config of a run that is resumed with these options and images in it, likewise. */
+char *train_options_update(const train_options *o, const cJSON *config, const cJSON *data);
 
 #endif

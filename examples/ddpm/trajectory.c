@@ -16,7 +16,25 @@ enum { STRIP = 10, FRAME_MS = 80, LAST_MS = 2000 };
 
 static bool is_strip(const trajectory *t)
 {
-    return t->path != NULL && path_ends_with(t->path, ".png");
+    return t->path != NULL && ito_image_can_save(t->path);
+}
+
+/* A row of steps for each image. */
+static picture_options strip_look(const trajectory *t)
+{
+    picture_options look = *t->look;
+    look.columns = t->steps;
+    return look;
+}
+
+/* Whether the pictures of images [N, C, H, W] are within bounds. */
+static bool pictures_are_possible(const trajectory *t, ito_shape images)
+{
+    picture_options strip = strip_look(t);
+    if (t->frames != NULL && !pictures_grid_fits("frames", t->look, images))
+        return false;
+    images.dim[0] *= t->steps;
+    return !is_strip(t) || pictures_grid_fits("trajectory", &strip, images);
 }
 
 bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
@@ -28,7 +46,8 @@ bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
                              t->steps, steps);
     if (t->steps == UNSET_INT)
         t->steps = is_strip(t) && steps > STRIP ? STRIP : steps;
-    if (t->frames != NULL && !path_make_directory(t->frames, false))
+    if (!pictures_are_possible(t, images) ||
+        (t->frames != NULL && !path_make_directory(t->frames, false)))
         return false;
     char *frames = t->frames != NULL ? path_join(t->frames, "frames.png") : NULL;
     bool good = (t->frames == NULL || frames != NULL) && path_can_write(frames);
@@ -57,8 +76,9 @@ void trajectory_keep(trajectory *t, const ito_sampler_state *state, int64_t firs
 static bool write_strip(const trajectory *t)
 {
     ito_tensor *rows = ito_transpose(t->kept, 0, 1);
-    ito_tensor *grid = ito_image_grid(ito_flatten(rows, 0, 1), t->steps, 2);
-    return grid != NULL && ito_png_save(t->path, grid) == ITO_OK;
+    picture_options look = strip_look(t);
+    ito_tensor *grid = pictures_grid(ito_flatten(rows, 0, 1), &look);
+    return grid != NULL && ito_image_save(t->path, grid) == ITO_OK;
 }
 
 /* frame-0000.png and so on. */
@@ -76,7 +96,7 @@ static bool write_frames(const trajectory *t)
 {
     ito_tensor *all = NULL;
     for (int64_t k = 0; k < t->steps; k++) {
-        ito_tensor *frame = ito_image_grid(ito_select(t->kept, 0, k), t->columns, 2);
+        ito_tensor *frame = pictures_grid(ito_select(t->kept, 0, k), t->look);
         if (k == 0 && frame != NULL)
             all = ito_empty(
                 ITO_SHAPE(t->steps, ito_size(frame, 0), ito_size(frame, 1), ito_size(frame, 2)),

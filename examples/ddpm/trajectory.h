@@ -3,14 +3,16 @@
 #ifndef ITO_DDPM_TRAJECTORY_H
 #define ITO_DDPM_TRAJECTORY_H
 
+#include "examples/ddpm/pictures.h"
+
 #include <ito/ito.h>
 
 typedef struct trajectory {
-    const char *path;   /* NAME.png: a row for each image; else a .npy; or NULL */
-    const char *frames; /* a directory, or NULL */
-    int64_t columns;    /* images in a row of a frame */
-    int64_t steps;      /* that are kept, evenly spaced; UNSET_INT: all, or 10 for a row */
-    ito_tensor *kept;   /* [steps, N, C, H, W] f32; NULL if nothing is requested */
+    const char *path;            /* of a picture: a row for each image; else a .npy; or NULL */
+    const char *frames;          /* a directory, or NULL */
+    const picture_options *look; /* of both; borrowed */
+    int64_t steps;               /* that are kept, evenly spaced; UNSET_INT: all, or 10 for a row */
+    ito_tensor *kept;            /* [steps, N, C, H, W] f32; NULL if nothing is requested */
 } trajectory;
 
 /* Make room for images [N, C, H, W] for trajectories of `steps` steps. False with an error

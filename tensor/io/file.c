@@ -34,6 +34,13 @@ ito_status file_error(ito_status code, const char *path, const char *format, ...
     return code;
 }
 
+const char *file_error_fault(const char *path)
+{
+    size_t length = strlen(path), before = length > SHOWN_PATH ? SHOWN_PATH + 3 : length;
+    const char *message = ito_error_message();
+    return strlen(message) > before + 2 ? message + before + 2 : message;
+}
+
 ito_status file_system_error(const char *path, const char *action)
 {
     char buffer[128];

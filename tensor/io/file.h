@@ -7,6 +7,7 @@
 #define ITO_IO_FILE_H
 
 #include "tensor/io/whole_file.h"
+#include "tensor/tensor.h"
 
 /* ---- errors ------------------------------------------------------------------------------------
  */
@@ -14,6 +15,8 @@
 /* Record "PATH: fault" and give code. Control characters, which names in hostile files may hold,
  * are shown as '?', and a long path by its end, so that the fault is always seen. */
 ito_status file_error(ito_status code, const char *path, const char *format, ...) ITO_PRINTF(3, 4);
+/* What the recorded error of file_error says of this path, behind "PATH: "; until the next one. */
+const char *file_error_fault(const char *path);
 /* Record ITO_ERR_IO as "PATH: cannot <action>: <what errno says>" and give it. */
 ito_status file_system_error(const char *path, const char *action);
 
@@ -33,6 +36,9 @@ ito_status file_open(file_reader *f, const char *path);
 ito_status file_open_memory(file_reader *f, const void *bytes, size_t size, const char *path);
 /* Read exactly size bytes from offset on; ITO_ERR_FORMAT if the file ends before. Thread-safe. */
 ito_status file_read(const file_reader *f, void *out, int64_t size, int64_t offset);
+/* A row-major tensor on the pages of the file from offset on, which is aligned to its elements.
+ * Changes in place stay in memory. The pages outlive f. */
+ito_tensor *file_map(const file_reader *f, int64_t offset, ito_shape shape, ito_dtype dtype);
 void file_close(file_reader *f);
 /* A whole file of at most max_size bytes, and a 0 behind it, to be released with mem_free. */
 ito_status file_read_all(const char *path, int64_t max_size, void **data, int64_t *size);

@@ -9,12 +9,16 @@
 extern "C" {
 #endif
 
+/** The largest picture that is read or written: pixels a side, and in all. */
+#define ITO_IMAGE_MAX_SIDE 16384
+#define ITO_IMAGE_MAX_PIXELS (1 << 26)
+
 /**
  * Read a PNG, JPEG or BMP file, whatever its name ends in.
  *
- * An image has at most 16384 pixels a side and 2^26 in all. Transparency is dropped, and an
- * orientation noted by a camera is not applied. Not read: CMYK, arithmetic-coded and
- * lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
+ * An image has at most ITO_IMAGE_MAX_SIDE pixels a side and ITO_IMAGE_MAX_PIXELS in all.
+ * Transparency is dropped, and an orientation noted by a camera is not applied. Not read: CMYK,
+ * arithmetic-coded and lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
  * @param channels  3, or 1 for grey; the image is converted where it has the other.
  * @return          u8 [channels, H, W], owned by the current scope. NULL on error: ITO_ERR_IO if
  *                  the system refuses, ITO_ERR_FORMAT if the file is damaged, truncated or of a
@@ -43,31 +47,76 @@ typedef struct ito_image_properties {
  */
 ITO_API ito_status ito_image_info(const char *path, ito_image_properties *properties);
 
+/** What becomes of a file in a folder of images. */
+typedef enum ito_image_file_state {
+    ITO_IMAGE_FILE_USED,
+    ITO_IMAGE_FILE_BAD,    /* an image that cannot be read: ito_image_folder_load finds these */
+    ITO_IMAGE_FILE_UNREAD, /* an image of a format that is not read, by its name: .webp, ... */
+    ITO_IMAGE_FILE_OTHER   /* no image, by its name; or a link to a folder that the link is in */
+} ito_image_file_state;
+
+/** A file in a folder of images. */
+typedef struct ito_image_folder_file {
+    char *path;         /* "photos/cat/1.png" */
+    const char *name;   /* its part below the folder: "cat/1.png" */
+    int64_t label;      /* its class, or -1: it is beside the folders of the classes */
+    const char *reason; /* why it is left out; NULL for one that is used */
+    ito_image_file_state state;
+} ito_image_folder_file;
+
+/** The files of a folder of images, to be read and freed. */
+typedef struct ito_image_folder {
+    char *path;
+    ito_image_folder_file *files; /* [n_files] by label, then by the bytes of their paths */
+    int64_t n_files, n_used, n_bad;
+    char **class_names; /* [n_classes] by their bytes */
+    int64_t n_classes;
+} ito_image_folder;
+
 /**
- * Read a folder of images, each sub-folder a class; without sub-folders the folder is one class.
+ * List a folder of images: all files in it and in its sub-folders, at any depth.
  *
- * Classes and the files of each are taken in the order of their names' bytes. Files count that end
- * in .png, .jpg, .jpeg or .bmp in any case; names that begin with a dot do not. Of each
- * image the middle square is taken, as wide as the shorter side, and resized to `size` pixels
- * (Mitchell's filter down, Catmull-Rom up); one that has that size already keeps its pixels.
- *
- * @param size         side of the squares, 1 to 8192.
- * @param channels     3, or 1 for grey.
- * @param images       receives u8 [N, channels, size, size], owned by the current scope.
- * @param labels       receives i64 [N], the index of each image's class; owned by the current
- * scope.
- * @param class_names  receives n_classes names, to be given to ito_image_class_names_free; or NULL
- *                     if they are not wanted.
- * @param n_classes    receives their number; or NULL.
- * @return             ITO_ERR_IO if a folder cannot be read, ITO_ERR_FORMAT for a bad file or a
- *                     class without images, ITO_ERR_ARGUMENT, ITO_ERR_MEMORY. Outputs are set only
- *                     on success.
+ * The folders at its top are the classes, each with all that is below it, as torchvision's
+ * ImageFolder has them; without folders it is one class, of its own name. Images are the files that
+ * end in .png, .jpg, .jpeg, .jpe, .jfif or .bmp, in any case. Names that begin with a dot are
+ * passed over. Links are followed, but not back to a folder that they are in.
+ * @return  owned by the caller. NULL: ITO_ERR_IO if a folder cannot be read, ITO_ERR_ARGUMENT,
+ *          ITO_ERR_MEMORY.
  */
-ITO_API ito_status ito_image_folder_load(const char *dir, int64_t size, int channels,
-                                         ito_tensor **images, ito_tensor **labels,
-                                         char ***class_names, int64_t *n_classes);
-/** Free the names that ito_image_folder_load gave. Accepts NULL. */
-ITO_API void ito_image_class_names_free(char **class_names);
+ITO_API ito_image_folder *ito_image_folder_list(const char *path);
+/** Free what ito_image_folder_list gave. Accepts NULL. */
+ITO_API void ito_image_folder_free(ito_image_folder *folder);
+
+/** Options of ito_image_folder_load. */
+typedef struct ito_image_folder_options {
+    int reserved_;
+    bool skip_bad; /* leave out images that cannot be read, and go on; else they are an error */
+} ito_image_folder_options;
+#define ITO_DEFAULTS_ito_image_folder_options .reserved_ = 0
+
+/**
+ * Read the images of a folder: ito_image_folder_load(folder, 32, 3, &labels, .skip_bad = true).
+ *
+ * Of each image the middle square is taken, as wide as the shorter side, and resized to `size`
+ * pixels (Mitchell's filter down, Catmull-Rom up); one that has that size already keeps its pixels.
+ * @param folder    of ito_image_folder_list. Images that cannot be read become ITO_IMAGE_FILE_BAD
+ * in it, with the reason; without skip_bad the first ends the reading. The next call tries them
+ * again.
+ * @param size      side of the squares, 1 to 8192.
+ * @param channels  3, or 1 for grey.
+ * @param labels    receives i64 [N], the index of each image's class, owned by the current scope.
+ *                  NULL: all images are read, also those beside the folders of classes.
+ * @return          u8 [N, channels, size, size] in the order of folder->files, owned by the current
+ *                  scope. NULL, and labels untouched, on error: what ito_image_load says of a file;
+ *                  ITO_ERR_FORMAT for a folder without images and, with labels, for a class without
+ *                  images and images beside the folders of classes; ITO_ERR_ARGUMENT,
+ *                  ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_image_folder_load_with(ito_image_folder *folder, int64_t size, int channels,
+                                               ito_tensor **labels,
+                                               ito_image_folder_options options);
+#define ito_image_folder_load(...)                                                                 \
+    ITO_AT(ITO_CALL_4(ito_image_folder_load_with, ito_image_folder_options, __VA_ARGS__, ))
 
 /**
  * Lay images out in rows, with black lines between them and around.
@@ -134,7 +183,7 @@ ITO_API ito_status ito_apng_save(const char *path, const ito_tensor *frames, int
 #ifndef ITO_BUILD
 #define ito_image_load(...) ITO_AT(ito_image_load(__VA_ARGS__))
 #define ito_image_info(...) ITO_AT(ito_image_info(__VA_ARGS__))
-#define ito_image_folder_load(...) ITO_AT(ito_image_folder_load(__VA_ARGS__))
+#define ito_image_folder_list(...) ITO_AT(ito_image_folder_list(__VA_ARGS__))
 #define ito_image_grid(...) ITO_AT(ito_image_grid(__VA_ARGS__))
 #define ito_png_save(...) ITO_AT(ito_png_save(__VA_ARGS__))
 #define ito_apng_save(...) ITO_AT(ito_apng_save(__VA_ARGS__))

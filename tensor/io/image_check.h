@@ -10,8 +10,8 @@
 #include "tensor/io/file.h"
 #include "tensor/io/image.h"
 
-#define IMAGE_MAX_SIDE 16384
-#define IMAGE_MAX_PIXELS ((int64_t)1 << 26)
+#define IMAGE_MAX_SIDE ITO_IMAGE_MAX_SIDE
+#define IMAGE_MAX_PIXELS ((int64_t)ITO_IMAGE_MAX_PIXELS)
 #define IMAGE_MAX_FILE ((int64_t)1 << 29)
 
 typedef enum image_kind { IMAGE_PNG, IMAGE_JPEG, IMAGE_BMP, IMAGE_UNREAD } image_kind;

@@ -1,187 +1,117 @@
-/* A folder of images as a data set: its sub-folders are the classes.
- * Invariant: names are sorted by their bytes, so that indices mean the same on every machine. */
+/* The images of a folder as a data set.
+ * Invariant: images are in the order of the folder's list, and nothing is returned but what was
+ * read from a file that the list says is used. */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/image.h"
 #include "tensor/io/image_check.h"
 #include "tensor/io/image_stb.h"
 
-#include <dirent.h>
-#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
 
-/* Strings that the list owns. */
-typedef struct names {
-    char **item;
-    int64_t count, capacity;
-} names;
-
-static void names_free(names *n)
-{
-    for (int64_t i = 0; i < n->count; i++)
-        free(n->item[i]);
-    mem_free(n->item);
-    *n = (names){0};
-}
-
-/* Append dir/name, or name alone where dir is NULL. */
-static ito_status names_add(names *n, const char *dir, const char *name)
-{
-    if (n->count == n->capacity) {
-        int64_t capacity = n->capacity > 0 ? 2 * n->capacity : 64;
-        char **item = mem_alloc((size_t)capacity * sizeof *item);
-        if (item == NULL)
-            return ITO_ERR_MEMORY;
-        if (n->count > 0)
-            memcpy(item, n->item, (size_t)n->count * sizeof *item);
-        mem_free(n->item);
-        n->item = item;
-        n->capacity = capacity;
-    }
-    size_t before = dir == NULL ? 0 : strlen(dir) + 1, length = strlen(name) + 1;
-    char *s = struct_alloc(before + length);
-    if (s == NULL)
-        return ITO_ERR_MEMORY;
-    if (before > 0) {
-        memcpy(s, dir, before - 1);
-        s[before - 1] = '/';
-    }
-    memcpy(s + before, name, length);
-    n->item[n->count++] = s;
-    return ITO_OK;
-}
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static void names_sort(names *n)
-{
-    if (n->count > 0)
-        qsort(n->item, (size_t)n->count, sizeof *n->item, compare_names);
-}
-
-static bool is_image_name(const char *name)
-{
-    static const char *const extensions[] = {".png", ".jpg", ".jpeg", ".bmp"};
-    const char *dot = strrchr(name, '.');
-    for (size_t i = 0; dot != NULL && i < sizeof extensions / sizeof *extensions; i++)
-        if (strcasecmp(dot, extensions[i]) == 0)
-            return true;
-    return false;
-}
-
-static ito_status is_folder(const char *dir, const char *name, bool *folder)
-{
-    names path = {0};
-    ito_status status = names_add(&path, dir, name);
-    struct stat info;
-    if (status == ITO_OK)
-        *folder = stat(path.item[0], &info) == 0 && S_ISDIR(info.st_mode);
-    names_free(&path);
-    return status;
-}
-
-/* The sub-folders of dir by name and its images by path, both sorted. */
-static ito_status list_folder(const char *dir, names *folders, names *images)
-{
-    DIR *d = opendir(dir);
-    if (d == NULL)
-        return file_system_error(dir, "open the folder");
-    ito_status status = ITO_OK;
-    struct dirent *entry;
-    while (status == ITO_OK && (errno = 0, entry = readdir(d)) != NULL) {
-        bool folder = false;
-        if (entry->d_name[0] == '.')
-            continue;
-        status = is_folder(dir, entry->d_name, &folder);
-        if (status == ITO_OK && folder)
-            status = names_add(folders, NULL, entry->d_name);
-        else if (status == ITO_OK && is_image_name(entry->d_name))
-            status = names_add(images, dir, entry->d_name);
-    }
-    if (status == ITO_OK && errno != 0)
-        status = file_system_error(dir, "list the folder");
-    closedir(d);
-    names_sort(folders);
-    names_sort(images);
-    return status;
-}
-
-/* ---- the data set ------------------------------------------------------------------------------
+/* ---- what there must be ------------------------------------------------------------------------
  */
 
-typedef struct folder {
-    names classes, paths;
-    int64_t *first; /* [classes + 1]: the paths of class k are first[k] .. first[k + 1] - 1 */
-} folder;
-
-static void folder_free(folder *f)
+/* Refuse a class, or with label -1 the whole folder, that has no image which is used. */
+static ito_status refuse_empty(const ito_image_folder *f, int64_t label)
 {
-    names_free(&f->classes);
-    names_free(&f->paths);
-    mem_free(f->first);
-}
-
-/* The images of one class, appended; there must be some. */
-static ito_status list_class(folder *f, const char *dir)
-{
-    names below = {0}, images = {0};
-    ito_status status = list_folder(dir, &below, &images);
-    if (status == ITO_OK && images.count == 0)
-        status = file_error(ITO_ERR_FORMAT, dir, "holds no PNG, JPEG or BMP images");
-    for (int64_t i = 0; i < images.count && status == ITO_OK; i++)
-        status = names_add(&f->paths, NULL, images.item[i]);
-    names_free(&below);
-    names_free(&images);
-    return status;
-}
-
-/* The last part of a path, without the slashes that may follow it. */
-static ito_status add_base_name(names *n, const char *path)
-{
-    size_t end = strlen(path);
-    while (end > 1 && path[end - 1] == '/')
-        end--;
-    size_t begin = end;
-    while (begin > 0 && path[begin - 1] != '/')
-        begin--;
-    char *name = struct_alloc(end - begin + 1);
-    if (name == NULL)
-        return ITO_ERR_MEMORY;
-    memcpy(name, path + begin, end - begin);
-    ito_status status = names_add(n, NULL, name);
-    free(name);
-    return status;
-}
-
-static ito_status list_classes(folder *f, const char *dir)
-{
-    names unused = {0};
-    ito_status status = list_folder(dir, &f->classes, &unused);
-    names_free(&unused);
-    bool single = f->classes.count == 0;
-    if (status == ITO_OK && single)
-        status = add_base_name(&f->classes, dir);
-    if (status != ITO_OK)
-        return status;
-    f->first = mem_alloc((size_t)(f->classes.count + 1) * sizeof *f->first);
-    if (f->first == NULL)
-        return ITO_ERR_MEMORY;
-    f->first[0] = 0;
-    for (int64_t k = 0; k < f->classes.count && status == ITO_OK; k++) {
-        names path = {0};
-        status = single ? names_add(&path, NULL, dir) : names_add(&path, dir, f->classes.item[k]);
-        if (status == ITO_OK)
-            status = list_class(f, path.item[0]);
-        names_free(&path);
-        f->first[k + 1] = f->paths.count;
+    const ito_image_folder_file *first = NULL;
+    const char *class = label >= 0 && f->n_classes > 1 ? f->class_names[label] : NULL;
+    int64_t others = 0;
+    for (int64_t i = 0; i < f->n_files; i++) {
+        const ito_image_folder_file *file = &f->files[i];
+        if (label >= 0 && file->label != label)
+            continue;
+        if (file->state == ITO_IMAGE_FILE_USED)
+            return ITO_OK;
+        bool tells_more = first != NULL && first->state == ITO_IMAGE_FILE_OTHER;
+        first = others++ == 0 || (tells_more && file->state != first->state) ? file : first;
     }
-    return status;
+    const char *before[] = {class != NULL ? "the class " : "", class != NULL ? class : "",
+                            class != NULL ? " " : ""};
+    if (first == NULL)
+        return file_error(ITO_ERR_FORMAT, f->path, "%s%s%sholds no PNG, JPEG or BMP images",
+                          before[0], before[1], before[2]);
+    return file_error(ITO_ERR_FORMAT, f->path,
+                      "%s%s%sholds no PNG, JPEG or BMP images that can be read, but %" PRId64
+                      " other file%s (%s: %s)",
+                      before[0], before[1], before[2], others, others == 1 ? "" : "s", first->name,
+                      first->reason);
+}
+
+/* Refuse images that are in no class. */
+static ito_status refuse_beside(const ito_image_folder *f)
+{
+    const char *first = NULL;
+    int64_t beside = 0;
+    for (int64_t i = 0; i < f->n_files && f->files[i].label < 0; i++)
+        if (f->files[i].state == ITO_IMAGE_FILE_USED)
+            first = beside++ == 0 ? f->files[i].name : first;
+    if (beside == 0)
+        return ITO_OK;
+    return file_error(ITO_ERR_FORMAT, f->path,
+                      "%" PRId64 " image%s beside the folders of its classes (%s%s): move %s into "
+                      "one, or do without classes",
+                      beside, beside == 1 ? " is" : "s are", first, beside == 1 ? "" : ", ...",
+                      beside == 1 ? "it" : "them");
+}
+
+/* Whether the folder can be read, with its classes or without. */
+static ito_status check(const ito_image_folder *f, bool classes)
+{
+    ito_status status = classes ? refuse_beside(f) : ITO_OK;
+    if (!classes || f->n_used == 0)
+        return status == ITO_OK ? refuse_empty(f, -1) : status;
+    /* Files are sorted by label: a class that is not met on the way has none. */
+    int64_t next = 0;
+    for (int64_t i = 0; i < f->n_files && status == ITO_OK; i++) {
+        if (f->files[i].state != ITO_IMAGE_FILE_USED || f->files[i].label < next)
+            continue;
+        if (f->files[i].label > next)
+            return refuse_empty(f, next);
+        next++;
+    }
+    return status == ITO_OK && next < f->n_classes ? refuse_empty(f, next) : status;
+}
+
+/* ---- reading -----------------------------------------------------------------------------------
+ */
+
+/* Let the next reading try bad files again. */
+static void forget_bad(ito_image_folder *f)
+{
+    for (int64_t i = 0; i < f->n_files && f->n_bad > 0; i++) {
+        ito_image_folder_file *file = &f->files[i];
+        if (file->state != ITO_IMAGE_FILE_BAD)
+            continue;
+        free((char *)file->reason);
+        file->reason = NULL;
+        file->state = ITO_IMAGE_FILE_USED;
+        f->n_bad--;
+        f->n_used++;
+    }
+}
+
+/* Leave the file out, for the error that was recorded of it, which is forgotten if bad files are
+ * skipped; `pending` says that an error was there before, which is not of this file. */
+static ito_status mark_bad(ito_image_folder *f, ito_image_folder_file *file, bool skip,
+                           bool pending)
+{
+    char fault[800];
+    snprintf(fault, sizeof fault, "%s",
+             pending ? "it cannot be read" : file_error_fault(file->path));
+    if (skip && !pending)
+        ito_error_clear();
+    char *reason = struct_alloc(strlen(fault) + 1);
+    if (reason == NULL)
+        return ITO_ERR_MEMORY;
+    file->reason = strcpy(reason, fault);
+    file->state = ITO_IMAGE_FILE_BAD;
+    f->n_bad++;
+    f->n_used--;
+    return ITO_OK;
 }
 
 /* The middle square of one file as [channels, side, side]; square is scratch for as much. */
@@ -210,84 +140,88 @@ static ito_status load_square(const char *path, int channels, int64_t side, unsi
     return status;
 }
 
-static ito_status load_images(const folder *f, int64_t side, int channels, ito_tensor *images,
-                              ito_tensor *labels)
+/* All files that are used into x, and their labels, if they are wanted, into y. */
+static ito_status load_files(ito_image_folder *f, int64_t side, int channels, bool skip_bad,
+                             ito_tensor *x, ito_tensor *y)
 {
-    int64_t bytes = channels * side * side, *label = tensor_data(labels);
-    unsigned char *square = mem_alloc((size_t)bytes), *out = tensor_data(images);
+    int64_t bytes = channels * side * side, *label = y != NULL ? tensor_data(y) : NULL, n = 0;
+    unsigned char *square = mem_alloc((size_t)bytes), *out = tensor_data(x);
     ito_status status = square == NULL ? ITO_ERR_MEMORY : ITO_OK;
-    for (int64_t k = 0; k < f->classes.count; k++)
-        for (int64_t i = f->first[k]; i < f->first[k + 1] && status == ITO_OK; i++) {
-            label[i] = k;
-            status = load_square(f->paths.item[i], channels, side, square, out + i * bytes);
+    bool pending = ito_error_code() != ITO_OK;
+    for (int64_t i = 0; i < f->n_files && status == ITO_OK; i++) {
+        ito_image_folder_file *file = &f->files[i];
+        if (file->state != ITO_IMAGE_FILE_USED)
+            continue;
+        status = load_square(file->path, channels, side, square, out + n * bytes);
+        if (status == ITO_OK) {
+            if (label != NULL)
+                label[n] = file->label;
+            n++;
+        } else if (status != ITO_ERR_MEMORY) {
+            ito_status marked = mark_bad(f, file, skip_bad, pending);
+            status = skip_bad ? marked : status;
         }
+    }
     mem_free(square);
     return status;
 }
 
-/* The class names in one block that free() releases: pointers, a NULL, and the text. */
-static char **pack_names(const names *n)
+/* The first n rows of *t in its place, if it has more. */
+static ito_status shorten(ito_tensor **t, int64_t n)
 {
-    size_t head = (size_t)(n->count + 1) * sizeof(char *), bytes = head;
-    for (int64_t i = 0; i < n->count; i++)
-        bytes += strlen(n->item[i]) + 1;
-    char **packed = struct_alloc(bytes);
-    if (packed == NULL)
-        return NULL;
-    char *text = (char *)packed + head;
-    for (int64_t i = 0; i < n->count; i++) {
-        size_t length = strlen(n->item[i]) + 1;
-        packed[i] = memcpy(text, n->item[i], length);
-        text += length;
-    }
-    return packed;
-}
-
-static ito_status load(folder *f, const char *dir, int64_t size, int channels, ito_tensor **images,
-                       ito_tensor **labels, char ***class_names)
-{
-    ito_status status = list_classes(f, dir);
-    if (status != ITO_OK)
-        return status;
-    ito_tensor *x = tensor_empty(ITO_SHAPE(f->paths.count, channels, size, size), ITO_U8);
-    ito_tensor *y = x == NULL ? NULL : tensor_empty(ITO_SHAPE(f->paths.count), ITO_I64);
-    status = y == NULL ? ito_error_code() : load_images(f, size, channels, x, y);
-    char **packed = NULL;
-    if (status == ITO_OK && class_names != NULL && (packed = pack_names(&f->classes)) == NULL)
-        status = ITO_ERR_MEMORY;
-    if (status != ITO_OK) {
-        ito_release(tensor_disown(x));
-        ito_release(tensor_disown(y));
-        return status;
-    }
-    *images = x;
-    *labels = y;
-    if (class_names != NULL)
-        *class_names = packed;
+    if (*t == NULL || ito_size(*t, 0) == n)
+        return ITO_OK;
+    ito_shape shape = ito_shape_of(*t);
+    shape.dim[0] = n;
+    ito_tensor *rows = tensor_view(*t, shape, (*t)->stride, (*t)->offset);
+    if (rows == NULL)
+        return ITO_ERR_MEMORY;
+    ito_release(tensor_disown(*t));
+    *t = rows;
     return ITO_OK;
 }
 
-ito_status ito_image_folder_load(const char *dir, int64_t size, int channels, ito_tensor **images,
-                                 ito_tensor **labels, char ***class_names, int64_t *n_classes)
+static ito_tensor *load(ito_image_folder *f, int64_t size, int channels, ito_tensor **labels,
+                        bool skip_bad)
 {
-    if (dir == NULL || images == NULL || labels == NULL)
-        return error_status(ITO_ERR_ARGUMENT, "image_folder_load: there is no %s",
-                            dir == NULL ? "directory" : "place for the result");
-    if (size < 1 || size > IMAGE_MAX_SIDE || size * size > IMAGE_MAX_PIXELS ||
-        (channels != 1 && channels != 3))
-        return error_status(ITO_ERR_ARGUMENT,
-                            "image_folder_load: size %" PRId64
-                            " and %d channels; a size is 1 to 8192, channels are 1 or 3",
-                            size, channels);
-    folder f = {0};
-    ito_status status = load(&f, dir, size, channels, images, labels, class_names);
-    if (status == ITO_OK && n_classes != NULL)
-        *n_classes = f.classes.count;
-    folder_free(&f);
-    return status;
+    bool classes = labels != NULL;
+    forget_bad(f);
+    if (check(f, classes) != ITO_OK)
+        return NULL;
+    ito_tensor *x = tensor_empty(ITO_SHAPE(f->n_used, channels, size, size), ITO_U8), *y = NULL;
+    if (x != NULL && classes)
+        y = tensor_empty(ITO_SHAPE(f->n_used), ITO_I64);
+    ito_status status = x == NULL || (classes && y == NULL)
+                            ? ITO_ERR_MEMORY
+                            : load_files(f, size, channels, skip_bad, x, y);
+    if (status == ITO_OK && f->n_bad > 0)
+        status = check(f, classes);
+    if (status == ITO_OK)
+        status = shorten(&x, f->n_used);
+    if (status == ITO_OK)
+        status = shorten(&y, f->n_used);
+    if (status == ITO_OK) {
+        if (classes)
+            *labels = y;
+        return x;
+    }
+    ito_release(tensor_disown(x));
+    ito_release(tensor_disown(y));
+    return NULL;
 }
 
-void ito_image_class_names_free(char **class_names)
+ito_tensor *ito_image_folder_load_with(ito_image_folder *f, int64_t size, int channels,
+                                       ito_tensor **labels, ito_image_folder_options options)
 {
-    free(class_names);
+    if (f == NULL) {
+        error_missing("image_folder_load", "folder");
+        return NULL;
+    }
+    if (size < 1 || size > IMAGE_MAX_SIDE || size * size > IMAGE_MAX_PIXELS ||
+        (channels != 1 && channels != 3))
+        return error_null(ITO_ERR_ARGUMENT,
+                          "image_folder_load: size %" PRId64
+                          " and %d channels; a size is 1 to 8192, channels are 1 or 3",
+                          size, channels);
+    return load(f, size, channels, labels, options.skip_bad);
 }

@@ -167,6 +167,17 @@ static const safetensors_entry *entry_named(const ito_safetensors *f, const char
     return NULL;
 }
 
+static ito_status check_bools(const ito_safetensors *f, const safetensors_entry *e,
+                              const void *bytes)
+{
+    int64_t fault = file_bool_fault(bytes, e->end - e->begin);
+    if (fault >= 0)
+        return file_error(ITO_ERR_FORMAT, f->path,
+                          "tensor %.100s: element %" PRId64 " is a bool that is neither 0 nor 1",
+                          e->name, fault);
+    return ITO_OK;
+}
+
 static ito_status check_bytes(const ito_safetensors *f, const safetensors_entry *e,
                               const void *bytes)
 {
@@ -176,12 +187,7 @@ static ito_status check_bytes(const ito_safetensors *f, const safetensors_entry 
         return file_error(ITO_ERR_FORMAT, f->path,
                           "tensor %.100s: checksum does not match (stored %s, found %08" PRIx32 ")",
                           e->name, e->checksum, found);
-    int64_t fault = e->dtype == ITO_BOOL ? file_bool_fault(bytes, e->end - e->begin) : -1;
-    if (fault >= 0)
-        return file_error(ITO_ERR_FORMAT, f->path,
-                          "tensor %.100s: element %" PRId64 " is a bool that is neither 0 nor 1",
-                          e->name, fault);
-    return ITO_OK;
+    return e->dtype == ITO_BOOL ? check_bools(f, e, bytes) : ITO_OK;
 }
 
 static ito_tensor *read_entry(const ito_safetensors *f, const safetensors_entry *e)
@@ -199,6 +205,30 @@ ito_tensor *ito_safetensors_read(const ito_safetensors *f, const char *name)
 {
     const safetensors_entry *e = entry_named(f, name);
     return e == NULL ? NULL : read_entry(f, e);
+}
+
+ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name)
+{
+    const safetensors_entry *e = entry_named(f, name);
+    if (e == NULL)
+        return NULL;
+    if (f->file.fd < 0) {
+        file_error(ITO_ERR_ARGUMENT, f->path, "is in memory; only a file can be mapped");
+        return NULL;
+    }
+    int64_t offset = f->buffer + e->begin, size = (int64_t)ito_dtype_size(e->dtype);
+    if (offset % size != 0) {
+        file_error(ITO_ERR_FORMAT, f->path,
+                   "tensor %.100s: begins at byte %" PRId64 ", which is not a multiple of its "
+                   "elements' %" PRId64 ", so that it cannot be mapped",
+                   e->name, offset, size);
+        return NULL;
+    }
+    ito_tensor *t = file_map(&f->file, offset, e->shape, e->dtype);
+    if (t == NULL || e->dtype != ITO_BOOL || check_bools(f, e, tensor_data(t)) == ITO_OK)
+        return t;
+    ito_release(tensor_disown(t));
+    return NULL;
 }
 
 ito_status ito_safetensors_read_into(const ito_safetensors *f, const char *name, ito_tensor *dst)

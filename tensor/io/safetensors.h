@@ -83,6 +83,22 @@ ITO_API ito_status ito_safetensors_read_into(const ito_safetensors *f, const cha
                                              ito_tensor *dst);
 
 /**
+ * One tensor on the file's own pages, which the system reads when they are touched and drops when
+ * memory is short: opening is instant, and the tensor may be larger than memory. Its bytes are not
+ * counted by ito_memory_current.
+ *
+ * The tensor keeps the pages, whatever becomes of f. A change in place (ito_data, ito_add_, ...)
+ * changes the tensor, not the file. The checksum is not compared, except by ito_safetensors_read.
+ * A file that is replaced by another (as all writers here do) stays what it was for the tensor; one
+ * that is cut short in its place ends the program with SIGBUS where the missing part is touched.
+ *
+ * @return  as ito_safetensors_read. NULL on error: ITO_ERR_ARGUMENT if there is no such tensor, or
+ *          f is in memory; ITO_ERR_FORMAT if the file has become shorter, the tensor is not aligned
+ *          to its elements, or a bool is neither 0 nor 1; ITO_ERR_IO, ITO_ERR_MEMORY.
+ */
+ITO_API ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name);
+
+/**
  * Write tensors to a file, with their checksums. The file is written aside, synced and renamed: on
  * failure an older one at path is untouched.
  *
@@ -101,6 +117,47 @@ ITO_API ito_status ito_safetensors_save(const char *path, int64_t n, const char 
                                         const char *const *meta_keys,
                                         const char *const *meta_values);
 
+/**
+ * Write a file piece by piece, when the tensors are more than fits in memory. Nothing is at path
+ * before ito_safetensors_writer_finish, and on failure an older file there is untouched.
+ *
+ *     ito_shape shape = ITO_SHAPE(1000000, 3, 64, 64);
+ *     ito_safetensors_writer *w = ito_safetensors_writer_create(
+ *         "images.safetensors", 1, (const char *[]){"images"}, &dtype, &shape, 0, NULL, NULL);
+ *     while (...)
+ *         ito_safetensors_writer_append(w, "images", batch);
+ *     ito_safetensors_writer_finish(w);
+ */
+typedef struct ito_safetensors_writer ito_safetensors_writer;
+
+/**
+ * Begin a file of these tensors. All lists are borrowed until the writer is gone.
+ *
+ * @param n       tensors; they lie in the file in this order.
+ * @param shapes  [n] with one axis or more; dim[0] is the most rows that will come.
+ * @return        owned by the caller, for _finish or _free. NULL on error: as ito_safetensors_save,
+ *                and ITO_ERR_SHAPE, ITO_ERR_DTYPE.
+ */
+ITO_API ito_safetensors_writer *
+ito_safetensors_writer_create(const char *path, int64_t n, const char *const *names,
+                              const ito_dtype *dtypes, const ito_shape *shapes, int64_t n_meta,
+                              const char *const *meta_keys, const char *const *meta_values);
+/**
+ * Write rows behind those that the tensor of that name has. A tensor is complete when one behind it
+ * begins.
+ *
+ * @param rows  [n, ...] of the tensor's dtype; borrowed.
+ * @return      ITO_ERR_ARGUMENT for a name that is not to come, ITO_ERR_SHAPE for other rows or too
+ *              many, ITO_ERR_IO, ITO_ERR_MEMORY. After an error free the writer.
+ */
+ITO_API ito_status ito_safetensors_writer_append(ito_safetensors_writer *w, const char *name,
+                                                 const ito_tensor *rows);
+/** Write the header, of the rows that came, bring the file to its place and free the writer, also
+ * on error: ITO_ERR_IO, ITO_ERR_MEMORY. */
+ITO_API ito_status ito_safetensors_writer_finish(ito_safetensors_writer *w);
+/** Give the file up and free the writer. Accepts NULL. */
+ITO_API void ito_safetensors_writer_free(ito_safetensors_writer *w);
+
 #ifdef __cplusplus
 }
 #endif
@@ -114,7 +171,11 @@ ITO_API ito_status ito_safetensors_save(const char *path, int64_t n, const char 
 #define ito_safetensors_metadata_key(...) ITO_AT(ito_safetensors_metadata_key(__VA_ARGS__))
 #define ito_safetensors_read(...) ITO_AT(ito_safetensors_read(__VA_ARGS__))
 #define ito_safetensors_read_into(...) ITO_AT(ito_safetensors_read_into(__VA_ARGS__))
+#define ito_safetensors_map(...) ITO_AT(ito_safetensors_map(__VA_ARGS__))
 #define ito_safetensors_save(...) ITO_AT(ito_safetensors_save(__VA_ARGS__))
+#define ito_safetensors_writer_create(...) ITO_AT(ito_safetensors_writer_create(__VA_ARGS__))
+#define ito_safetensors_writer_append(...) ITO_AT(ito_safetensors_writer_append(__VA_ARGS__))
+#define ito_safetensors_writer_finish(...) ITO_AT(ito_safetensors_writer_finish(__VA_ARGS__))
 #endif
 
 #endif

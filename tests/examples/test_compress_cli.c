@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <zlib.h>
 
 TestSuite(cli_compress, .init = cli_enter, .fini = cli_leave, .timeout = 120);
 
@@ -39,6 +40,43 @@ static bool same_pixels(const ito_tensor *a, const ito_tensor *b)
 {
     return ito_numel(a) == ito_numel(b) &&
            memcmp(ito_const_data(a), ito_const_data(b), (size_t)ito_numel(a)) == 0;
+}
+
+static void chunk(FILE *f, const char *type, const void *data, size_t n)
+{
+    unsigned char bytes[256], crc[4];
+    memcpy(bytes, type, 4);
+    memcpy(bytes + 4, data, n);
+    uint32_t sum = (uint32_t)crc32(0, bytes, (uInt)n + 4);
+    for (int i = 0; i < 4; i++)
+        crc[i] = (unsigned char)(sum >> 8 * (3 - i));
+    fwrite((unsigned char[]){0, 0, 0, (unsigned char)n}, 1, 4, f);
+    fwrite(bytes, 1, n + 4, f);
+    fwrite(crc, 1, 4, f);
+}
+
+/* 8x8 zeros, with a palette if the colour type is 3, and tRNS if transparent. */
+static void write_black_png(const char *path, int depth, int colour, bool transparent)
+{
+    static const int samples[] = {[0] = 1, [2] = 3, [3] = 1, [4] = 2, [6] = 4};
+    unsigned char rows[8 * 65] = {0}, packed[200];
+    uLongf size = sizeof packed;
+    uLong n = (uLong)(8 * (1 + samples[colour] * depth));
+    cr_assert_eq(compress(packed, &size, rows, n), Z_OK);
+    FILE *f = fopen(path, "wb");
+    cr_assert_not_null(f);
+    fwrite("\x89PNG\r\n\x1a\n", 1, 8, f);
+    chunk(f, "IHDR",
+          (unsigned char[]){0, 0, 0, 8, 0, 0, 0, 8, (unsigned char)depth, (unsigned char)colour, 0,
+                            0, 0},
+          13);
+    if (colour == 3)
+        chunk(f, "PLTE", "\7\7\7\0\0\0", 6);
+    if (transparent)
+        chunk(f, "tRNS", "\0\0", colour == 3 ? 1 : 2);
+    chunk(f, "IDAT", packed, size);
+    chunk(f, "IEND", "", 0);
+    cr_assert_eq(fclose(f), 0);
 }
 
 static int64_t size_of(const char *path)
@@ -119,6 +157,10 @@ Test(cli_compress, classes_are_in_the_file)
         succeeds(run("decompress --model k k.ito --npy back.npy"));
         cr_expect(same_file("two.npy", "back.npy"), "%s", given[i]);
     }
+    succeeds(run(K "--class BAG,none --json"));
+    cr_expect_not_null(strstr(complained, "classes: bag, none\n"), "%s", complained);
+    cr_expect_not_null(strstr(said, "\"class\":\"bag\"}"), "%s", said);
+    cr_expect_not_null(strstr(said, "\"class\":\"none\"}"), "%s", said);
     is_usage_error(K "--class hat", "--class: \"hat\" is none of bag, boot, nor 0 to 1");
     is_usage_error(K "--class bag,boot,bag", "--class: there are 3 for 2 images");
     is_usage_error("compress --model r --images two.npy --out k.ito --class bag",
@@ -225,4 +267,41 @@ Test(cli_compress, refuses_a_file_of_another_instruction_set)
         cr_skip("this machine has no other instruction set");
     fails_with(code, ", and this is base: their last bits differ (ITO_ISA=");
     cr_expect(!there("a.png"));
+}
+
+/* What an 8-bit image without alpha cannot hold is refused: it would be lost without a word. */
+Test(cli_compress, what_would_not_come_back_is_refused)
+{
+    enum { GREY = 0, COLOUR = 2, PALETTE = 3, GREY_ALPHA = 4, COLOUR_ALPHA = 6 };
+    static const struct {
+        int depth, colour;
+        bool transparent; /* tRNS */
+        const char *words;
+    } cases[] = {
+#define BITS                                                                                       \
+    "its samples have 16 bits, and 8 of them would come back; make it an image of 8 bits first"
+#define ALPHA                                                                                      \
+    "it has transparency, which would not come back; remove its alpha channel or transparent "     \
+    "colours first"
+        {16, GREY, false, BITS},         {16, COLOUR, false, BITS}, {8, GREY_ALPHA, false, ALPHA},
+        {8, COLOUR_ALPHA, false, ALPHA}, {8, GREY, true, ALPHA},    {8, PALETTE, true, ALPHA}};
+    prepare();
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char words[256];
+        snprintf(words, sizeof words, "a.png: %s", cases[i].words);
+        write_black_png("a.png", cases[i].depth, cases[i].colour, cases[i].transparent);
+        cr_assert_not_null(ito_image_load("a.png", 3), "%s", ito_error());
+        fails_with(run("compress --model r --out a.ito --images a.png " FAST), words);
+        cr_assert_eq(system("mkdir -p dir && mv a.png dir"), 0);
+        snprintf(words, sizeof words, "dir/a.png: %s", cases[i].words);
+        fails_with(run("compress --model r --out a.ito --images dir " FAST), words);
+    }
+    cr_expect_not(there("a.ito"));
+    /* Fewer bits, and a palette, are all there. */
+    write_black_png("a.png", 4, PALETTE, false);
+    succeeds(run("compress --model r --out a.ito --images a.png " FAST));
+    write_black_png("a.png", 1, GREY, false);
+    succeeds(run("compress --model r --out a.ito --images a.png " FAST));
+    succeeds(run("decompress --model r a.ito --out back.png"));
+    cr_expect(same_pixels(pixels("a.png"), pixels("back.png")));
 }

@@ -124,7 +124,8 @@ Test(cli_edit, an_image_is_changed_as_the_library_does)
     end(&m);
     cr_assert(there("a.png"));
     fails_with(run(CHANGE "--image a.png --npy c.npy"),
-               "a.png: the images are 22x22 with 1 channel, and the network takes 8x8 with 1");
+               "a.png: 22x22 is the size of a grid of 2 x 2 images, and one of 8x8 is needed; "
+               "--out DIR/ writes each to a file of its own");
     fails_with(run(CHANGE "--image data.npy --npy d.npy"), "data.npy: one image is needed, not 40");
     is_usage_error(CHANGE "--image one.npy --npy d.npy --strength 0",
                    "--strength: \"0\" is not a number above 0 and at most 1");

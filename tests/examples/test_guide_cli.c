@@ -50,7 +50,10 @@ Test(cli_guide, a_classifier_guides_a_network_that_knows_no_classes)
 #define SAMPLE "sample --model r --classifier c.safetensors --classifier-scale 10 --n 8 --steps 10 "
     succeeds(run(SAMPLE "--npy dark.npy --class DARK"));
     succeeds(run(SAMPLE "--npy light.npy --class 1 --json"));
-    cr_assert_not_null(strstr(said, "\"classifier\":\"c.safetensors\""), "%s", said);
+    cr_assert_not_null(
+        strstr(said, "\"class\":\"light\",\"class_index\":1,\"classifier\":\"c.safetensors\""),
+        "%s", said);
+    cr_assert_not_null(strstr(complained, "class: light, number 1 of 0 to 1\n"), "%s", complained);
     cr_assert_gt(mean_of("light.npy"), mean_of("dark.npy") + 0.2);
 
     /* An image does not depend on its batch, nor on threads, and a scale of 0 is no guidance. */

@@ -77,15 +77,39 @@ Test(cli_usage, a_file_that_is_called_like_an_option_is_no_wrong_usage)
 
 Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)
 {
-    cr_assert_eq(system("mkdir dir"), 0);
-    fails_with(run("sample --out dir"), "dir: cannot write it: it is a directory");
+    cr_assert_eq(system("mkdir dir.npy d.safetensors"), 0);
+    fails_with(run("sample --npy dir.npy"), "dir.npy: cannot write it: it is a directory");
     fails_with(run("sample --frames data.npy"), "data.npy: cannot make the directory");
-    fails_with(run("sample --npy a --out a"), "a: it cannot be two files at once");
-    fails_with(run("sample --npy a --out b --trajectory a"), "a: it cannot be two files at once");
-    fails_with(run("export --model fashion-mnist --out dir"), "dir: cannot write it");
-    fails_with(run("classifier --model fashion-mnist --data folder:x --out dir"),
-               "dir: cannot write it");
-    cr_assert(!there("a") && !there("b"));
+    fails_with(run("sample --out a.png --trajectory a.png"),
+               "a.png: it cannot be two files at once; name another one");
+    fails_with(run("sample --npy a.npy --out b.png --trajectory a.npy"),
+               "a.npy: it cannot be two files at once; name another one");
+    fails_with(run("export --model fashion-mnist --out d.safetensors"),
+               "d.safetensors: cannot write it: it is a directory");
+    fails_with(run("classifier --model fashion-mnist --data folder:x --out d.safetensors"),
+               "d.safetensors: cannot write it: it is a directory");
+    cr_assert(!there("a.png") && !there("a.npy") && !there("b.png"));
+}
+
+/* As other programs end by SIGPIPE, which is ignored here so that it does not end a training. */
+Test(cli_usage, a_closed_pipe_ends_quietly)
+{
+    static const char *const commands[] = {"info data.npy", "info data.npy --json",
+                                           "sample --n 1 --steps 1 --json"};
+    for (int i = 0; i < 3; i++) {
+        char command[256], text[1024];
+        snprintf(command, sizeof command,
+                 "{ sleep 0.2; \"$ITO_DDPM\" %s 2>err.txt; echo $? >code.txt; } | true",
+                 commands[i]);
+        cr_assert_eq(system(command), 0);
+        slurp("code.txt", text, sizeof text);
+        cr_expect_str_eq(text, "141\n", "%s", commands[i]);
+        slurp("err.txt", text, sizeof text);
+        cr_expect_null(strstr(text, "stdout"), "%s", text);
+    }
+    cr_assert_eq(system("\"$ITO_DDPM\" info data.npy >/dev/full 2>err.txt; test $? = 1 && "
+                        "grep -q 'ito-ddpm info: stdout: cannot write to it' err.txt"),
+                 0);
 }
 
 Test(cli_usage, what_is_no_network_is_named)

@@ -1,6 +1,7 @@
 /* The loader: what is in a batch, and that threads, prefetching and resuming change no byte. */
 #include "autograd/ops.h"
 #include "nn/data.h"
+#include "tensor/io/safetensors.h"
 #include "tests/nn/nn_check.h"
 
 #include <pthread.h>
@@ -366,4 +367,45 @@ Test(loader, refuses_an_order_that_is_none)
     expect_order_refused(short_order, 0, ITO_I64, ITO_ERR_SHAPE,
                          "loader: the order is [2], not [3]");
     expect_order_refused(no_order, 0, ITO_I64, ITO_ERR_ARGUMENT, "loader: the order is NULL");
+}
+
+/* 16 MiB of images on the pages of a file, with 2 MiB of memory to train in. */
+Test(loader, a_data_set_larger_than_the_memory_limit_is_read_from_its_file)
+{
+    enum { N = 4096, SIDE = 64, LIMIT = 2 << 20 };
+    char path[] = "/tmp/ito-loader-XXXXXX";
+    int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    close(fd);
+    ito_tensor *all = ito_empty(ITO_SHAPE(N, 1, SIDE, SIDE), ITO_U8);
+    uint8_t *bytes = ito_data(all);
+    for (int64_t i = 0; i < ito_numel(all); i++)
+        bytes[i] = (uint8_t)(i / (SIDE * SIDE) * 7 + i % 13);
+    cr_assert_eq(ito_safetensors_save(path, 1, (const char *[]){"images"}, &all, 0, NULL, NULL),
+                 ITO_OK, "%s", ito_error());
+    ito_scope_clear();
+    ito_memory_trim();
+    ito_memory_limit(LIMIT);
+    ito_memory_reset_peak();
+    ito_safetensors *f = ito_safetensors_open(path);
+    ito_tensor *images = ito_safetensors_map(f, "images");
+    ito_safetensors_close(f);
+    ito_dataset *data = ito_image_dataset_create(images);
+    ito_loader *l = ito_loader_create(data, 16, 5, .prefetch = 2, .sequential = true);
+    cr_assert_not_null(l, "%s", ito_error());
+    for (int64_t k = 0; k < N / 16; k++) {
+        ito_scope_begin();
+        ito_batch b = next(l);
+        for (int64_t i = 0; i < 16; i++) {
+            int64_t first = i * SIDE * SIDE, image = 16 * k + i;
+            uint8_t value = (uint8_t)(image * 7 + image * SIDE * SIDE % 13);
+            cr_assert_float_eq(element(b.x, first), value / 127.5 - 1.0, 1e-6);
+        }
+        ito_scope_end();
+    }
+    ito_loader_free(l);
+    ito_dataset_free(data);
+    cr_assert_lt(ito_memory_peak(), LIMIT);
+    ito_memory_limit(0);
+    unlink(path);
 }

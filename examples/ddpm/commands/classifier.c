@@ -2,13 +2,13 @@
  * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -20,7 +20,7 @@ typedef struct classifier_options {
     const char *model, *data, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
-    bool json;
+    bool skip_bad, force, json;
 } classifier_options;
 
 #define AT(field) offsetof(classifier_options, field)
@@ -29,7 +29,9 @@ static const option_row rows[] = {
     TEXT_ROW("model", model, "RUN|FILE", NULL,
              "The network it will guide, whose noise it learns to see through"),
     DATA_ROW("Images with classes"),
+    SKIP_BAD_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
+    FORCE_ROW,
     INT_ROW("steps", steps, "N", 1, 1e9, "1000", "Steps of training"),
     INT_ROW("batch", batch, "N", 1, 1e6, "64", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.001", "Highest learning rate of AdamW"),
@@ -70,6 +72,7 @@ static void parse(classifier_options *o, int argc, char **argv)
     options_require(&c, "model", "the network to guide");
     options_require(&c, "data", "images with classes");
     options_require(&c, "out", "where the classifier goes");
+    data_check_skip_bad(&c, o->data);
     if (o->channels % 8 != 0)
         options_refuse(&c, "--channels: %" PRId64 " is not a multiple of 8", o->channels);
 }
@@ -77,9 +80,11 @@ static void parse(classifier_options *o, int argc, char **argv)
 static bool load_data(job *j)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
-    j->images = data_load_classes(
-        (data_options){.spec = j->o.data, .size = c->height, .grey = c->in_channels == 1},
-        &j->labels, &j->class_names);
+    j->images = data_load_classes((data_options){.spec = j->o.data,
+                                                 .size = c->height,
+                                                 .grey = c->in_channels == 1,
+                                                 .skip_bad = j->o.skip_bad},
+                                  &j->labels, &j->class_names);
     return j->images != NULL && model_fits(j->net.model, j->images, j->o.data);
 }
 
@@ -89,7 +94,8 @@ static bool prepare(job *j)
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
     if (!options_set_threads(o->threads))
         return false;
-    if (!path_can_write(o->out) ||
+    const output out = {"out", o->out, FILE_SAFETENSORS};
+    if (!outputs_can_write(&out, 1, o->force) ||
         !inference_open(&j->net, (inference_options){.command = "classifier",
                                                      .model = o->model,
                                                      .weights = "ema",

@@ -1,12 +1,13 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
+#include "examples/ddpm/class_names.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/compression.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -17,8 +18,10 @@
 typedef struct compress_options {
     const char *model, *weights, *variance, *images, *class, *out, *curve;
     int64_t steps, block_bits, candidate_bits, seed, batch, threads;
-    bool no_clip, json;
+    bool no_clip, force, json;
 } compress_options;
+
+enum { MOST_SAID = 20 }; /* classes that are named on stderr */
 
 #define AT(field) offsetof(compress_options, field)
 
@@ -27,9 +30,11 @@ static const option_row rows[] = {
     TEXT_ROW("images", images, "FILE|DIR", NULL,
              "What is compressed: an image file, a .npy of bytes, or a directory of .png files"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
+    FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
              "Of all images or, with commas, of each of them, if the network was trained with "
-             "--conditional; \"none\" of one is possible too (none)"),
+             "--conditional; \"none\" of one is possible too, and a comma in a name is written \\, "
+             "(none)"),
     INT_ROW("steps", steps, "N", 1, 1e6, NULL, "Steps taken, at most those of the diffusion (50)"),
     INT_ROW("block-bits", block_bits, "N", 1, 20, "10", "Bits that are sent at once, about"),
     INT_ROW("candidate-bits", candidate_bits, "N", 1, 20, NULL,
@@ -51,7 +56,8 @@ static const char doc[] =
     "  ito-ddpm compress --model run --images boot.png --out boot.ito --class boot\n"
     "  ito-ddpm compress --model run --images photos/ --out photos.ito --curve curve.csv\n"
     "  ito-ddpm decompress --model run boot.ito --out same.png\n\n"
-    "The file gives the images exactly, its beginning gives what the network makes of it. It is "
+    "The file gives the pixels exactly (8 bits, no transparency: others are refused), its "
+    "beginning gives what the network makes of it. It is "
     "for this network and this instruction set (ITO_ISA) alone.";
 
 typedef struct job {
@@ -75,14 +81,15 @@ static bool prepare(job *j)
 {
     const compress_options *o = &j->o;
     j->network.batch = o->batch;
-    return options_set_threads(o->threads) && paths_can_write(o->out, o->curve, NULL) &&
-           coder_network_open(&j->network,
-                              (inference_options){.command = "compress",
-                                                  .model = o->model,
-                                                  .weights = o->weights,
-                                                  .precision = "f32",
-                                                  .variance = o->variance,
-                                                  .class = o->class != NULL ? "0" : NULL}) &&
+    const output outputs[] = {{"out", o->out, FILE_COMPRESSED}, {"curve", o->curve, FILE_UNKNOWN}};
+    return options_set_threads(o->threads) && outputs_can_write(outputs, 2, o->force) &&
+           coder_network_open(
+               &j->network, (inference_options){.command = "compress",
+                                                .model = o->model,
+                                                .weights = o->weights,
+                                                .precision = "f32",
+                                                .variance = o->variance,
+                                                .usual_class = o->class != NULL ? "all" : NULL}) &&
            inference_steps(&j->network.net, 50, &j->o.steps);
 }
 
@@ -96,6 +103,25 @@ static int64_t class_of(const job *j, const char *word)
     return none ? classes : model_class(j->network.net.model, word);
 }
 
+static const char *name_of(const job *j, int64_t class)
+{
+    const ito_ddpm *model = j->network.net.model;
+    return class < model->settings.model.classes ? model->class_names[class] : "none";
+}
+
+/* "classes: boot, bag, none", of as many as were given. */
+static void say_classes(const job *j, int64_t given)
+{
+    const int64_t *labels = ito_const_data(j->network.labels);
+    for (int64_t i = 0; i < given && i < MOST_SAID; i++)
+        fprintf(stderr, "%s%s",
+                i > 0        ? ", "
+                : given == 1 ? "class: "
+                             : "classes: ",
+                name_of(j, labels[i]));
+    fputs(given > MOST_SAID ? ", ...\n" : "\n", stderr);
+}
+
 /* The labels of N images by their names, "boot" or "boot,bag,none". */
 static bool read_classes(job *j)
 {
@@ -106,20 +132,24 @@ static bool read_classes(job *j)
     j->network.labels = ito_empty(ITO_SHAPE(N), ITO_I64);
     bool good = text != NULL && j->network.labels != NULL;
     int64_t *labels = j->network.labels != NULL ? ito_data(j->network.labels) : NULL;
-    for (char *word = strsep(&rest, ","); good && word != NULL; word = strsep(&rest, ",")) {
+    bool whole = class_has_name(j->network.net.class_names, j->o.class); /* with its commas */
+    char *word = whole ? rest : class_list_next(&rest);
+    for (; good && word != NULL; word = whole ? NULL : class_list_next(&rest)) {
         int64_t class = class_of(j, word);
         good = class >= 0;
         if (good && n < N)
             labels[n] = class;
         n++;
     }
-    if (good && n == 1)
-        for (; n < N; n++)
-            labels[n] = labels[0];
     free(text);
-    return good &&
-           (n == N || options_error("--class: there are %" PRId64 " for %" PRId64 " image%s", n, N,
-                                    PLURAL(N)));
+    if (good && n != N && n != 1)
+        return options_error("--class: there are %" PRId64 " for %" PRId64 " image%s", n, N,
+                             PLURAL(N));
+    for (int64_t i = 1; good && n == 1 && i < N; i++)
+        labels[i] = labels[0];
+    if (good)
+        say_classes(j, n);
+    return good;
 }
 
 /* ---- the coder ---- */
@@ -214,6 +244,9 @@ static void describe_images(const job *j, cJSON *root)
         double bound = sum_of(j->made.bound, n, 0, S) / numbers;
         cJSON *item = j->o.json ? cJSON_CreateObject() : NULL;
         put_bits(item, written, bound);
+        if (j->network.labels != NULL)
+            result_text(item, "class",
+                        name_of(j, ((const int64_t *)ito_const_data(j->network.labels))[n]));
         if (j->o.json)
             cJSON_AddItemToArray(list, item);
         else

@@ -1,10 +1,10 @@
 /* ito-ddpm decompress: the images of a file that compress wrote, or the estimates from the
  * beginning of such a file (Ho et al. 2020, algorithm 4). */
-#include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/compression.h"
+#include "examples/ddpm/pictures.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -13,18 +13,20 @@
 #include <stdlib.h>
 
 typedef struct decompress_options {
-    const char *model, *weights, *variance, *file, *out, *npy;
+    const char *model, *weights, *variance, *file, *npy;
+    picture_options pictures;
     int64_t batch, threads, until;
-    bool json;
+    bool force, json;
 } decompress_options;
 
 #define AT(field) offsetof(decompress_options, field)
 
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
-    TEXT_ROW("out", out, "FILE.png", NULL,
-             "Write the image to this file; several side by side, as a grid"),
+    PICTURES_ROW("Write the images"),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
+    PICTURE_LOOK_ROWS,
+    FORCE_ROW,
     INT_ROW("until", until, "T", 0, 1e6, NULL,
             "Stop at this step of the diffusion and write what the network makes of it (not given: "
             "everything)"),
@@ -59,21 +61,24 @@ static void parse(decompress_options *o, int argc, char **argv)
     o->file = c.argument;
     if (o->file == NULL)
         options_refuse(&c, "FILE.ito is missing: what is decompressed");
-    if (o->out == NULL && o->npy == NULL)
+    if (o->pictures.out == NULL && o->npy == NULL)
         options_refuse(&c, "--out or --npy is missing: where the images go");
+    pictures_check(&c, &o->pictures, false);
 }
 
 static bool prepare(job *j)
 {
     const decompress_options *o = &j->o;
     j->network.batch = o->batch;
-    return options_set_threads(o->threads) && paths_can_write(o->out, o->npy, NULL) &&
+    const output outputs[] = {pictures_output(&o->pictures), {"npy", o->npy, FILE_NPY}};
+    return options_set_threads(o->threads) && outputs_can_write(outputs, 2, o->force) &&
+           pictures_begin(&o->pictures) &&
            coder_network_open(&j->network, (inference_options){.command = "decompress",
                                                                .model = o->model,
                                                                .weights = o->weights,
                                                                .precision = "f32",
                                                                .variance = o->variance,
-                                                               .usual_class = "0"});
+                                                               .usual_class = "all"});
 }
 
 /* Read the file and check that its images are of the network's shape. */
@@ -92,7 +97,8 @@ static bool read_file(job *j)
     ito_tensor *images = ito_empty(j->info.shape, ITO_U8);
     if (model->settings.model.classes > 0)
         j->network.labels = j->info.labels;
-    return images != NULL && model_fits(model, images, o->file);
+    return images != NULL && model_fits(model, images, o->file) &&
+           pictures_fit(&o->pictures, j->info.shape, 0, o->force);
 }
 
 static bool show(int64_t done, int64_t steps, void *context)
@@ -117,18 +123,11 @@ static bool decompress_images(job *j)
     return good;
 }
 
-static bool write_images(job *j)
+static bool write_images(const job *j)
 {
     const decompress_options *o = &j->o;
-    ito_tensor *x = j->read.images;
-    int64_t n = ito_size(x, 0);
-    if (o->npy != NULL && ito_npy_save(o->npy, x) != ITO_OK)
-        return false;
-    if (o->out == NULL)
-        return true;
-    ito_tensor *picture =
-        n == 1 ? ito_select(x, 0, 0) : ito_image_grid(x, (int64_t)ceil(sqrt((double)n)), 2);
-    return picture != NULL && ito_png_save(o->out, picture) == ITO_OK;
+    return (o->npy == NULL || ito_npy_save(o->npy, j->read.images) == ITO_OK) &&
+           pictures_write(&o->pictures, j->read.images, 0);
 }
 
 static void say_what_was_read(const job *j)
@@ -141,7 +140,7 @@ static void say_what_was_read(const job *j)
                 "%" PRId64 " of the %" PRId64
                 " bytes of %s: what the network makes of step %" PRId64 "\n",
                 r->read, j->info.size, j->o.file, r->t);
-    say_where(ito_size(r->images, 0), "image", "images", j->o.out);
+    pictures_say(&j->o.pictures, ito_size(r->images, 0), ito_size(r->images, 1));
     say_where(ito_size(r->images, 0), "image", "images", j->o.npy);
 }
 

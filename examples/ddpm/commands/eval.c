@@ -22,7 +22,7 @@ typedef struct eval_options {
     guidance_options guidance;
     sampling_options sampling;
     metric_options metrics;
-    bool bits_per_dim, json;
+    bool skip_bad, bits_per_dim, json;
 } eval_options;
 
 #define AT(field) offsetof(eval_options, field)
@@ -33,6 +33,7 @@ static const option_row rows[] = {
     TEXT_ROW("images", images, "FILE.npy", NULL,
              "Images that are there already, of ito-ddpm sample --npy, in place of a model"),
     DATA_ROW("The real images"),
+    SKIP_BAD_ROW,
     WORDS_ROW("split", split, "train|test", "train",
               "Which of them: fashion-mnist, mnist and cifar10 have a test set"),
     TEXT_ROW("features", features, "FILE.npy", NULL,
@@ -203,6 +204,7 @@ static void parse(eval_options *o, int argc, char **argv)
         refuse_idle_options(&c, o->sampling.sampler);
     }
     check_reference(o, &c);
+    data_check_skip_bad(&c, o->data);
     if (!o->bits_per_dim)
         check_metrics(o, &c);
 }
@@ -264,7 +266,8 @@ static ito_tensor *load_real(job *j, const ito_tensor *made)
     data_options what = {.spec = o->data,
                          .size = alike ? ito_size(made, 2) : 28,
                          .grey = !alike || ito_size(made, 1) == 1,
-                         .test = strcmp(o->split, "test") == 0};
+                         .test = strcmp(o->split, "test") == 0,
+                         .skip_bad = o->skip_bad};
     if (o->model == NULL)
         return data_load(what);
     ito_tensor *labels, *real = inference_data(&j->net, what, &labels);
@@ -386,7 +389,7 @@ static cJSON *describe(const job *j)
         result_text(root, "sampler", o->sampling.sampler);
         result_number(root, "steps", (double)o->sampling.steps);
         result_text(root, "precision", o->precision);
-        result_text(root, "class", inference_class(&j->net));
+        inference_put_class(&j->net, root);
     }
     result_number(root, "images", (double)ito_size(j->made, 0));
     if (j->real != NULL)
@@ -414,6 +417,7 @@ static int run_bound(const eval_options *o)
                                     .n = o->sampling.n,
                                     .monte_carlo = o->monte_carlo,
                                     .test = strcmp(o->split, "test") == 0,
+                                    .skip_bad = o->skip_bad,
                                     .seed = o->sampling.seed,
                                     .batch = o->sampling.batch,
                                     .no_clip = o->sampling.no_clip,

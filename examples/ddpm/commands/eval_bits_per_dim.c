@@ -51,8 +51,11 @@ static bool load_images(job *j)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
     const char *data = j->o->data;
-    data_options what = {
-        .spec = data, .size = c->height, .grey = c->in_channels == 1, .test = j->o->test};
+    data_options what = {.spec = data,
+                         .size = c->height,
+                         .grey = c->in_channels == 1,
+                         .test = j->o->test,
+                         .skip_bad = j->o->skip_bad};
     ito_tensor *all = inference_data(&j->net, what, &j->net.labels);
     if (all == NULL || !model_fits(j->net.model, all, data) || !choose_classes(j))
         return false;
@@ -82,7 +85,8 @@ static bool prepare(job *j)
     const bits_options *o = j->o;
     if (o->rate_distortion != NULL) {
         j->chart = chart_path(o->rate_distortion);
-        if (j->chart == NULL || !paths_can_write(o->rate_distortion, j->chart, NULL))
+        if (j->chart == NULL || !paths_differ(o->rate_distortion, j->chart) ||
+            !path_can_write(o->rate_distortion) || !path_can_write(j->chart))
             return false;
     }
     if (!inference_open(&j->net, (inference_options){.command = "eval",
@@ -244,7 +248,7 @@ static cJSON *describe(const job *j)
     result_number(root, "step", (double)j->net.model->step);
     result_text(root, "precision", j->o->precision);
     result_text(root, "variance", j->net.diffusion->variance->name);
-    result_text(root, "class", inference_class(&j->net));
+    inference_put_class(&j->net, root);
     result_number(root, "images", (double)n);
     if (j->o->monte_carlo != UNSET_INT)
         result_number(root, "monte_carlo", (double)j->o->monte_carlo);

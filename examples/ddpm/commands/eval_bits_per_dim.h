@@ -13,7 +13,8 @@ typedef struct bits_options {
     int64_t n; /* the number of images, from the first; UNSET_INT: the usual number, or all */
     int64_t monte_carlo; /* steps drawn for each image; UNSET_INT: all */
     int64_t seed, batch;
-    bool test; /* the data's test set */
+    bool test;     /* the data's test set */
+    bool skip_bad; /* leave out images of a folder that cannot be read */
     bool no_clip, json;
 } bits_options;
 

@@ -1,7 +1,7 @@
 /* ito-ddpm export: a trained network as one self-contained file. */
-#include "examples/common/paths.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -11,6 +11,7 @@
 
 typedef struct export_options {
     const char *model, *out, *weights, *dtype;
+    bool force;
 } export_options;
 
 #define AT(field) offsetof(export_options, field)
@@ -21,6 +22,7 @@ static const option_row rows[] = {
     WEIGHTS_ROW,
     WORDS_ROW("dtype", dtype, "bf16|f32", "bf16",
               "In half the bytes, rounded to 8 bits of precision, or exactly"),
+    FORCE_ROW,
     END_ROW,
 };
 
@@ -44,7 +46,8 @@ static void parse(export_options *o, int argc, char **argv)
 static bool export_model(const export_options *o)
 {
     bool plain = strcmp(o->weights, "model") == 0, bf16 = strcmp(o->dtype, "bf16") == 0;
-    if (!path_can_write(o->out))
+    const output out = {"out", o->out, FILE_SAFETENSORS};
+    if (!outputs_can_write(&out, 1, o->force))
         return false;
     ito_ddpm *model = model_load(o->model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
     bool good = model != NULL && ito_ddpm_save(model, o->out, .bf16 = bf16) == ITO_OK;

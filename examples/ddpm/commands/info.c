@@ -4,6 +4,8 @@
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/commands/info_folder.h"
+#include "examples/ddpm/data.h"
 #include "examples/ddpm/file_kinds.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/run_directory.h"
@@ -27,13 +29,16 @@ static const option_row rows[] = {
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
     "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
-    "of CIFAR-10; or " BUILT_IN ", the network that comes with ito-ddpm."
+    "of CIFAR-10, also as --data names it; or " BUILT_IN
+    ", the network that comes with ito-ddpm. Of images in a directory all are read, and each file "
+    "that is left out is named, with the reason."
     "\v"
     "Examples:\n"
     "  ito-ddpm info run\n"
     "  ito-ddpm info run/checkpoints/step-3500/ema.safetensors\n"
     "  ito-ddpm info boot.ito\n"
-    "  ito-ddpm info photos/\n\n"
+    "  ito-ddpm info photos/\n"
+    "  ito-ddpm info folder:photos\n\n"
     "Exit codes: 0 sound, 1 damaged or unknown, 2 wrong usage.";
 
 /* Each part below adds members to an object, which is printed at the end in either form. False with
@@ -256,18 +261,14 @@ static bool describe_run(cJSON *o, const char *dir)
 
 /* ---- kinds of files ---- */
 
-static bool describe_folder(cJSON *o, const char *dir)
+/* The names that the classes have as --data. */
+static bool put_class_names(cJSON *o, const char *data)
 {
-    ito_tensor *images, *labels;
-    char **names;
-    int64_t n;
-    if (ito_image_folder_load(dir, 32, 3, &images, &labels, &names, &n) != ITO_OK)
-        return false;
-    bool good = result_text(o, "kind", "folder of images") &&
-                result_number(o, "images", (double)ito_size(images, 0)) &&
-                result_number(o, "classes", (double)n);
-    ito_image_class_names_free(names);
-    return good;
+    cJSON *names = data_class_names(data);
+    if (names != NULL && cJSON_AddItemToObject(o, "class_names", names))
+        return true;
+    cJSON_Delete(names);
+    return false;
 }
 
 static bool describe_directory(cJSON *o, const char *dir)
@@ -280,14 +281,16 @@ static bool describe_directory(cJSON *o, const char *dir)
     if (idx != NULL) {
         bool good = describe_images(o, "IDX files, training images", idx_images_load(idx));
         free(idx);
-        return good;
+        return good &&
+               put_class_names(o, strcmp(dir, FASHION_MNIST) == 0 ? "fashion-mnist" : "mnist:DIR");
     }
     if (path_has(dir, "data_batch_1.bin") || path_has(dir, "cifar-10-batches-bin")) {
         ito_tensor *images, *labels;
         return ito_cifar10_load(dir, true, &images, &labels) == ITO_OK &&
-               describe_images(o, "CIFAR-10, training images", images);
+               describe_images(o, "CIFAR-10, training images", images) &&
+               put_class_names(o, "cifar10:DIR");
     }
-    return describe_folder(o, dir);
+    return info_folder(o, dir);
 }
 
 static bool describe_unknown(cJSON *o, const char *path)
@@ -300,6 +303,9 @@ static bool describe_unknown(cJSON *o, const char *path)
 
 static bool describe(cJSON *o, const char *path)
 {
+    const char *place = path_exists(path) ? NULL : data_place(path);
+    if (place != NULL)
+        path = place;
     if (!path_exists(path) && strcmp(path, BUILT_IN) == 0)
         return result_text(o, "path", path) && describe_built_in(o);
     if (!path_exists(path))
@@ -359,7 +365,7 @@ int command_info(int argc, char **argv)
     bool good = root != NULL && describe(root, c.argument);
     if (!good && ito_error_code() == ITO_OK)
         no_memory(c.argument);
-    int code = good ? 0 : options_report("info");
+    int code = 0;
     if (good && o.json) {
         code = results_print_json("info", root);
         root = NULL;
@@ -367,6 +373,8 @@ int command_info(int argc, char **argv)
         print_object(root, 0);
         code = results_end("info", true);
     }
+    if (ito_error_code() != ITO_OK) /* also of a part of what was described */
+        code = options_report("info");
     cJSON_Delete(root);
     ito_scope_end();
     return code;

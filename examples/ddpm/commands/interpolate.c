@@ -10,6 +10,7 @@
 static const option_row rows[] = {
     EDIT_MODEL_ROWS,
     DATA_ROW("Where both images are"),
+    SKIP_BAD_ROW,
     INT_ROW("first", first, "I", 0, 1e12, "0", "Number of the one"),
     INT_ROW("second", second, "J", 0, 1e12, "1", "Number of the other"),
     INT_ROW("n", n, "N", 2, 1e4, "9", "How many images from the one to the other"),

@@ -7,6 +7,7 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/image_files.h"
+#include "examples/ddpm/pictures.h"
 #include "examples/ddpm/schedule_plots.h"
 
 #include <inttypes.h>
@@ -20,7 +21,7 @@ typedef struct plot_options {
     const char *out, *schedules, *data;
     int64_t steps, first, size, seed;
     double beta_start, beta_end;
-    bool zero_terminal_snr;
+    bool zero_terminal_snr, skip_bad;
 } plot_options;
 
 #define AT(field) offsetof(plot_options, field)
@@ -36,6 +37,7 @@ static const option_row rows[] = {
     FLAG_ROW("zero-terminal-snr", zero_terminal_snr,
              "Change them so that nothing of the image is left at the last step"),
     DATA_ROW("Draw an image of these at eleven steps: noised.png, a row a schedule"),
+    SKIP_BAD_ROW,
     INT_ROW("first", first, "I", 0, 1e12, "0", "Number of that image"),
     INT_ROW("size", size, "PIXELS", 1, 8192, "32", "folder: side of the square it is cut to"),
     INT_ROW("seed", seed, "S", 0, LARGEST_INT, "0", "Decides the noise"),
@@ -126,7 +128,8 @@ static bool draw_chart(const job *j, const schedule_plot *p)
 
 static ito_tensor *load_image(const plot_options *o)
 {
-    ito_tensor *images = data_load((data_options){.spec = o->data, .size = o->size});
+    ito_tensor *images =
+        data_load((data_options){.spec = o->data, .size = o->size, .skip_bad = o->skip_bad});
     if (images == NULL)
         return NULL;
     if (o->first < ito_size(images, 0))
@@ -159,7 +162,8 @@ static bool draw_image(const job *j, ito_tensor *x_0)
     eps = ito_add(zeros, eps);
     for (int64_t i = 0; i < j->count; i++)
         rows_of[i] = ito_q_sample(j->schedules[i], x_0, eps, t);
-    ito_tensor *grid = ito_image_grid(ito_cat(rows_of, j->count, 0), LEVELS, 2);
+    const picture_options look = {.columns = LEVELS, .padding = UNSET_INT, .zoom = 1};
+    ito_tensor *grid = pictures_grid(ito_cat(rows_of, j->count, 0), &look);
     char *path = file_name(j, "noised", "png");
     bool good = grid != NULL && path != NULL && ito_png_save(path, grid) == ITO_OK && say(path);
     free(path);
@@ -184,6 +188,7 @@ static void parse(plot_options *o, int argc, char **argv)
     command_line c = {.command = "plot", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "out", "where the charts go");
+    data_check_skip_bad(&c, o->data);
     if (o->data == NULL)
         options_refuse_given(&c, "first|seed|size", "it needs the --data that the image is of");
     else if (!data_resizes(o->data))

@@ -1,23 +1,24 @@
-/* ito-ddpm sample: images from a trained network, as a PNG grid, as numbers, or both.
+/* ito-ddpm sample: images from a trained network, as pictures, as numbers, or both.
  * Invariant: image i depends on the network, the settings, the seed and i alone; nothing is written
  * unless all images are finite. */
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/pictures.h"
 #include "examples/ddpm/sampling.h"
 
 #include <ito/ito.h>
-#include <math.h>
 #include <string.h>
 
 typedef struct sample_options {
-    const char *model, *out, *npy, *weights, *variance, *precision, *trajectory, *frames, *class,
+    const char *model, *npy, *weights, *variance, *precision, *trajectory, *frames, *class,
         *classifier;
-    int64_t columns, trajectory_steps, threads;
+    picture_options pictures;
+    int64_t trajectory_steps, threads;
     guidance_options guidance;
     double classifier_scale;
     sampling_options sampling;
-    bool json;
+    bool force, json;
 } sample_options;
 
 #define AT(field) offsetof(sample_options, field)
@@ -25,21 +26,19 @@ typedef struct sample_options {
 static const option_row rows[] = {
     GROUP_ROW("What and where"),
     MODEL_ROW,
-    TEXT_ROW("out", out, "GRID.png", NULL,
-             "Write all images side by side to this file (samples.png, if nothing else is to be "
-             "written)"),
+    PICTURES_ROW("Write all images (to samples.png, if nothing else is to be written)"),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as float32 [N, C, H, W], about -1 to 1"),
     TEXT_ROW("trajectory", trajectory, "STRIP.png|FILE.npy", NULL,
              "Write the network's estimates of the clean images at steps of the way: a row of "
-             "pictures for "
-             "each image, or float32 [STEPS, N, C, H, W]"),
+             "pictures for each image, or float32 [STEPS, N, C, H, W]"),
     TEXT_ROW("frames", frames, "DIR", NULL,
              "Write the same as frame-0000.png ... and as frames.png, an animated PNG"),
     INT_ROW("trajectory-steps", trajectory_steps, "N", 1, 1e6, NULL,
             "How many steps those show, evenly spaced from the first to the last (all; 10 with "
             "STRIP.png)"),
     INT_ROW("n", sampling.n, "N", 1, 1e7, "64", "How many images"),
-    INT_ROW("columns", columns, "N", 1, 1e7, NULL, "Images in a row of the grid (as a square)"),
+    PICTURE_LOOK_ROWS,
+    FORCE_ROW,
     CLASS_ROW,
     GUIDANCE_ROWS,
     TEXT_ROW("classifier", classifier, "FILE", NULL,
@@ -91,6 +90,7 @@ static const char doc[] =
     "  ito-ddpm sample --model run --out grid.png --n 16 --sampler dpm++2m --steps 20 --seed 7\n"
     "  ito-ddpm sample --model run --out boots.png --class boot --guidance 2\n"
     "  ito-ddpm sample --model run --n 4 --trajectory strip.png --frames frames\n"
+    "  ito-ddpm sample --model run --n 1000 --out images/\n"
     "  ito-ddpm sample --model run/checkpoints/step-3500 --npy images.npy --n 1000\n\n"
     "The same model, settings and seed give the same image i, whatever --n, --batch and --threads "
     "are.\n"
@@ -129,18 +129,17 @@ static void parse(sample_options *o, int argc, char **argv)
     if (o->trajectory == NULL && o->frames == NULL) {
         options_refuse_given(&c, "trajectory-steps",
                              "it needs a --trajectory or --frames to be shown in");
-        if (o->out == NULL && o->npy == NULL)
-            o->out = "samples.png";
+        if (o->pictures.out == NULL && o->npy == NULL)
+            o->pictures.out = "samples.png";
     }
-    if (o->out == NULL && o->frames == NULL)
+    if (o->pictures.out == NULL && o->frames == NULL)
         options_refuse_given(&c, "columns", "it needs an --out or --frames that has them");
+    pictures_check(&c, &o->pictures, o->frames != NULL || o->trajectory != NULL);
     if (o->sampling.no_clip)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
     bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
     sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
     refuse_idle_options(&c, o->sampling.sampler);
-    if (o->columns == UNSET_INT)
-        o->columns = (int64_t)ceil(sqrt((double)o->sampling.n));
 }
 
 /* Open the network and the classifier, if any; with a classifier the network is evaluated without a
@@ -160,15 +159,24 @@ static bool open_network(job *j)
             classifier_guidance_open(&j->guidance, o->classifier, &j->net, o->class));
 }
 
+static bool can_write(const sample_options *o)
+{
+    bool strip = o->trajectory != NULL && !path_ends_with(o->trajectory, ".npy");
+    const output outputs[] = {pictures_output(&o->pictures),
+                              {"npy", o->npy, FILE_NPY},
+                              {"trajectory", o->trajectory, strip ? FILE_IMAGE : FILE_NPY}};
+    return outputs_can_write(outputs, 3, o->force) && pictures_begin(&o->pictures);
+}
+
 static bool prepare(job *j)
 {
     sample_options *o = &j->o;
-    if (!options_set_threads(o->threads) || !paths_can_write(o->out, o->npy, o->trajectory) ||
-        !open_network(j) || !sampling_steps(&j->net, &o->sampling))
+    if (!options_set_threads(o->threads) || !can_write(o) || !open_network(j) ||
+        !sampling_steps(&j->net, &o->sampling))
         return false;
     j->trajectory = (trajectory){.path = o->trajectory,
                                  .frames = o->frames,
-                                 .columns = o->columns,
+                                 .look = &o->pictures,
                                  .steps = o->trajectory_steps};
     j->sampling = (sampling){.net = &j->net,
                              .o = &o->sampling,
@@ -176,27 +184,25 @@ static bool prepare(job *j)
                              .guidance_scale = o->classifier_scale,
                              .trajectory = &j->trajectory,
                              .images = inference_images(&j->net, o->sampling.n)};
-    return j->sampling.images != NULL &&
-           trajectory_begin(&j->trajectory, ito_shape_of(j->sampling.images), o->sampling.steps);
+    if (j->sampling.images == NULL)
+        return false;
+    ito_shape shape = ito_shape_of(j->sampling.images);
+    return pictures_fit(&o->pictures, shape, o->sampling.first, o->force) &&
+           trajectory_begin(&j->trajectory, shape, o->sampling.steps);
 }
 
 static bool write_images(job *j)
 {
     const sample_options *o = &j->o;
-    if (o->npy != NULL && ito_npy_save(o->npy, j->sampling.images) != ITO_OK)
-        return false;
-    if (!trajectory_write(&j->trajectory))
-        return false;
-    if (o->out == NULL)
-        return true;
-    ito_tensor *grid = ito_image_grid(j->sampling.images, o->columns, 2);
-    return grid != NULL && ito_png_save(o->out, grid) == ITO_OK;
+    return (o->npy == NULL || ito_npy_save(o->npy, j->sampling.images) == ITO_OK) &&
+           trajectory_write(&j->trajectory) &&
+           pictures_write(&o->pictures, j->sampling.images, o->sampling.first);
 }
 
 static int report(const job *j, double started)
 {
     const sample_options *o = &j->o;
-    say_where(o->sampling.n, "image", "images", o->out);
+    pictures_say(&o->pictures, o->sampling.n, ito_size(j->sampling.images, 1));
     say_where(o->sampling.n, "image", "images", o->npy);
     trajectory_say(&j->trajectory);
     if (!o->json)
@@ -207,10 +213,13 @@ static int report(const job *j, double started)
     result_number(root, "images", (double)o->sampling.n);
     result_number(root, "steps", (double)o->sampling.steps);
     result_text(root, "sampler", o->sampling.sampler);
-    result_text(root, "class", o->class);
+    if (o->classifier == NULL)
+        inference_put_class(&j->net, root);
+    else
+        classifier_guidance_put_class(&j->guidance, root);
     result_text(root, "classifier", o->classifier);
     result_text(root, "precision", o->precision);
-    result_text(root, "out", o->out);
+    result_text(root, "out", o->pictures.out);
     result_text(root, "npy", o->npy);
     result_text(root, "trajectory", o->trajectory);
     result_text(root, "frames", o->frames);

@@ -1,13 +1,15 @@
 /* ito-ddpm train: the training loop around models/ddpm/train.h, which can be interrupted at any
  * time.
- * Invariant: step n depends on the run's settings and n alone, so a run resumed from any checkpoint
- * gives the same bits. */
+ * Invariant: step n depends on the run's settings, its plans up to n (plan.h) and n alone, so a run
+ * resumed from any checkpoint gives the same bits. */
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/plan.h"
 #include "examples/ddpm/report.h"
+#include "examples/ddpm/run_samples.h"
 #include "examples/ddpm/session.h"
 
 #include <inttypes.h>
@@ -25,60 +27,6 @@ static int fail(session *s)
 }
 
 /* ---- output during training ---- */
-
-static bool go_on(int64_t done, int64_t steps, ito_tensor *x, void *context)
-{
-    (void)done;
-    (void)steps;
-    (void)x;
-    (void)context;
-    return stop_signal() == 0;
-}
-
-/* A grid of samples at path, of each class in turn. Samples that are not finite are no reason to
- * stop, since the averages are still young. */
-static bool write_grid(session *s, const char *path)
-{
-    const train_options *o = &s->o;
-    session_draw_from(s, NULL);
-    if (s->labelled != NULL)
-        s->labelled->labels = classes_in_turn(0, o->sample_count, s->labelled->classes);
-    ito_tensor *x = ito_diffusion_sample(
-        s->diffusion, s->network, ITO_SHAPE(o->sample_count, s->channels, s->height, s->width),
-        .sampler = o->sampler != NULL ? ito_sampler_find(o->sampler) : NULL,
-        .spacing = o->spacing != NULL ? ito_spacing_find(o->spacing) : NULL,
-        .steps = o->sample_steps, .seed = (uint64_t)o->seed, .progress = go_on);
-    if (x == NULL)
-        return ito_error_code() == ITO_OK;
-    ito_tensor *grid = ito_image_grid(x, (int64_t)ceil(sqrt((double)o->sample_count)), 2);
-    if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
-        progress_end(&s->progress);
-        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
-        ito_error_clear();
-        return true;
-    }
-    return grid != NULL && ito_png_save(path, grid) == ITO_OK;
-}
-
-static bool sample(session *s)
-{
-    char *path = run_sample_path(s->run.dir, s->step);
-    if (path == NULL)
-        return false;
-    bool good = true;
-    if (!path_exists(path)) {
-        ito_scope_begin();
-        ito_ema_swap(s->ema);
-        ito_module_train(&s->unet->base, false);
-        good = write_grid(s, path);
-        ito_module_train(&s->unet->base, true);
-        ito_ema_swap(s->ema);
-        ito_scope_end();
-        progress_skip(&s->progress);
-    }
-    free(path);
-    return good;
-}
 
 /* A page that cannot be written is no reason to stop. */
 static void write_report(session *s)
@@ -176,24 +124,28 @@ static bool sample_due(const session *s)
            (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
 }
 
+static int64_t last_step(const session *s)
+{
+    return s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
+}
+
 /* Up to the last step wanted now, or to the end of the step in which a signal came. */
 static bool train(session *s)
 {
-    int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
     progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
     s->started = progress_clock();
     /* Draw the samples that an earlier process was stopped at. */
-    if (sample_due(s) && !sample(s))
+    if (sample_due(s) && !run_samples_write(s))
         return false;
-    while (s->step < last && stop_signal() == 0) {
-        if (!one_step(s))
+    while (s->step < last_step(s) && stop_signal() == 0) {
+        if (!plan_follow(s) || !one_step(s))
             return false;
         /* No checkpoint while steps fail: the last one is as good, and a resumed run counts the
          * failures again. */
         bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
         if (checkpoint_due && !session_save(s))
             return false;
-        if (sample_due(s) && stop_signal() == 0 && !sample(s))
+        if (sample_due(s) && stop_signal() == 0 && !run_samples_write(s))
             return false;
         if (checkpoint_due) {
             write_report(s);

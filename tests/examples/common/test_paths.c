@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
 
 TestSuite(paths, .init = cli_enter, .fini = cli_leave);
 
@@ -48,10 +50,32 @@ Test(paths, what_cannot_be_written_is_known_before)
     refused(path_can_write("none/new"), "none/new: cannot write it: No such file");
     refused(path_can_write("data.npy/new"), "data.npy/new: cannot write it: ");
     refused(path_can_write("."), ".: cannot write it: it is a directory");
-    cr_expect(paths_can_write("a", NULL, "b"));
-    refused(paths_can_write("a", "b", "a"), "a: it cannot be two files at once");
-    refused(paths_can_write("b", "a", "a"), "a: it cannot be two files at once");
-    refused(paths_can_write("a", "a", NULL), "a: it cannot be two files at once");
+    cr_expect(paths_differ("a", NULL) && paths_differ(NULL, "a") && paths_differ("a", "b"));
+    refused(paths_differ("a", "a"), "a: it cannot be two files at once; name another one");
+}
+
+Test(paths, a_directory_that_takes_no_files_is_known_before)
+{
+    cr_expect(path_can_write_in(".") && path_can_write_in("none"));
+    refused(path_can_write_in("data.npy"), "data.npy: cannot write into it: Not a directory");
+    if (geteuid() == 0)
+        return; /* who may write everywhere */
+    cr_assert_eq(mkdir("closed", 0555), 0);
+    refused(path_can_write_in("closed"), "closed: cannot write into it: Permission denied");
+}
+
+/* Of the disk that a path will be on: that of the nearest directory that is there. */
+Test(paths, the_room_of_a_disk_is_known_for_what_is_not_there_yet)
+{
+    struct statvfs disk;
+    cr_assert_eq(statvfs(".", &disk), 0);
+    double want = (double)disk.f_bavail * (double)disk.f_frsize;
+    static const char *const places[] = {".", "none", "none/of/these", "data.npy"};
+    for (int i = 0; i < 4; i++) /* others write at the same time */
+        cr_expect_float_eq((double)path_room(places[i]), want, 0.05 * want + 1e9, "%s", places[i]);
+    cr_assert_eq(statvfs("/dev/shm", &disk), 0);
+    want = (double)disk.f_bavail * (double)disk.f_frsize;
+    cr_expect_float_eq((double)path_room("/dev/shm/none/of"), want, 0.05 * want + 1e9);
 }
 
 Test(paths, a_text_replaces_a_file_as_a_whole_or_not_at_all)

@@ -2,6 +2,7 @@
  * follows from other settings. */
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
+#include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/presets.h"
 #include "examples/ddpm/recipes.h"
 #include "examples/ddpm/train_options.h"
@@ -122,7 +123,7 @@ Test(train_options, what_is_left_open_follows_from_the_rest)
 /* Also the legal zeros, which are no defaults. */
 Test(train_options, a_config_brings_every_option_back)
 {
-    train_options o = defaults("small", "npy:x", "learned"), back = {.preset = NULL};
+    train_options o = defaults("small", "npy:/x", "learned"), back = {.preset = NULL};
     bool found[MAX_OPTIONS];
     o.dropout = o.clip = o.ema = o.label_dropout = 0.0;
     o.warmup = o.sample_every = 0;
@@ -130,7 +131,9 @@ Test(train_options, a_config_brings_every_option_back)
     cr_assert(train_settings(&o, 1, 28, 28, &s), "%s", ito_error());
     cr_expect_eq(s.model.dropout, 0.0);
     cr_expect_eq(s.model.out_channels, 2);
-    char *text = train_options_format(&o, &s, 40);
+    cJSON *data = data_identity(ito_zeros(ITO_SHAPE(40, 1, 28, 28), ITO_U8), NULL, NULL);
+    char *text = train_options_format(&o, &s, data);
+    cJSON_Delete(data);
     cJSON *config = cJSON_Parse(text);
     const cJSON *options = cJSON_GetObjectItemCaseSensitive(config, "options");
     cr_assert(settings_get(options, train_rows, &back, found, "config.json"), "%s", ito_error());

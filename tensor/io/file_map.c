@@ -1,0 +1,47 @@
+/* Tensors on the pages of a file: read when they are touched, dropped when memory is short. */
+#include "tensor/internal.h"
+#include "tensor/io/file.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Pages begin at multiples of their size, elements where they are. */
+static size_t within_page(uint64_t place)
+{
+    return (size_t)(place % (uint64_t)sysconf(_SC_PAGESIZE));
+}
+
+static void unmap(void *data, size_t bytes)
+{
+    size_t before = within_page((uintptr_t)data);
+    munmap((char *)data - before, before + bytes);
+}
+
+ito_tensor *file_map(const file_reader *f, int64_t offset, ito_shape shape, ito_dtype dtype)
+{
+    int64_t bytes = checked_mul(shape_numel(shape), (int64_t)ito_dtype_size(dtype));
+    if (bytes == 0)
+        return tensor_empty(shape, dtype);
+    struct stat info;
+    if (fstat(f->fd, &info) != 0) {
+        file_system_error(f->path, "examine");
+        return NULL;
+    }
+    if (bytes < 0 || offset > info.st_size || bytes > info.st_size - offset) {
+        file_error(ITO_ERR_FORMAT, f->path, "has become shorter: %" PRId64 " bytes",
+                   (int64_t)info.st_size);
+        return NULL;
+    }
+    /* A private copy of each page that is written; no swap space is set aside for them all, or a
+     * file larger than memory would be refused. */
+    size_t before = within_page((uint64_t)offset);
+    char *pages = mmap(NULL, before + (size_t)bytes, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_NORESERVE, f->fd, offset - (int64_t)before);
+    if (pages == MAP_FAILED) {
+        file_system_error(f->path, "map");
+        return NULL;
+    }
+    return tensor_over(pages + before, shape, dtype, unmap);
+}

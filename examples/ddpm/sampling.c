@@ -105,8 +105,6 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
         o->spacing = run.spacing->name;
     if (run.steps != ITO_ALL_STEPS)
         o->steps = run.steps;
-    if (o->sampler == NULL)
-        o->sampler = "ddpm";
     guidance->scale = real_or(run.guidance, guidance->scale);
     say_taken(c->command, &run, take_interval(&run, o, guidance));
 }

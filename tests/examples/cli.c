@@ -35,6 +35,7 @@ void cli_enter(void)
     directory = temporary_directory();
     cr_assert_eq(chdir(directory), 0);
     setenv("OMP_WAIT_POLICY", "passive", 1);
+    setenv("XDG_CACHE_HOME", directory, 1);
     write_images("data.npy", 40, 8);
 }
 

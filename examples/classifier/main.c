@@ -2,8 +2,10 @@
  * its accuracy. `train` writes the weights in bf16, as they are shipped. */
 #include "examples/classifier/augmentation.h"
 #include "examples/common/idx_directory.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 
@@ -19,7 +21,7 @@ typedef struct settings {
     const char *data, *out, *model;
     int64_t epochs, batch, shift, seed, threads;
     double lr, weight_decay, dropout;
-    bool json;
+    bool force, json;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -29,7 +31,8 @@ typedef struct settings {
 
 static const option_row train_rows[] = {
     FILES_ROW,
-    TEXT_ROW("out", out, "FILE", NULL, "Where the weights go (safetensors, bf16)"),
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the weights go, in bf16"),
+    FORCE_ROW,
     INT_ROW("epochs", epochs, "N", 1, 1e4, "12", "How often each image is seen"),
     INT_ROW("batch", batch, "N", 1, 60000, "64", "Images a step"),
     REAL_ROW("lr", lr, "X", ABOVE_0, 1, "0.002", "Highest learning rate"),
@@ -96,7 +99,7 @@ static int report(const settings *s, double share)
     if (s->json)
         printf("{\"accuracy\":%.4f}\n", share);
     else
-        fprintf(stderr, "right on %.2f %% of the test images\n", 100.0 * share);
+        note("right on %.2f %% of the test images\n", 100.0 * share);
     return results_end(s->out != NULL ? "train" : "eval", true);
 }
 
@@ -146,7 +149,7 @@ static ito_dataset *training_set(const settings *s)
 
 static int train(const settings *s)
 {
-    if (!path_can_write(s->out))
+    if (!output_can_write((output){"out", s->out, FILE_SAFETENSORS}, s->force))
         return 1;
     ito_generator g = ito_generator_make((uint64_t)s->seed, 1);
     ito_classifier *c =
@@ -182,25 +185,35 @@ static int eval(const settings *s)
     return code;
 }
 
-int main(int argc, char **argv)
+static const char train_doc[] = "Train a classifier of Fashion-MNIST, on all its training images; "
+                                "then judge it by its test images.";
+static const char eval_doc[] = "Say how often a classifier is right on test images.";
+
+static int run(int argc, char **argv)
 {
-    bool training = argc > 1 && strcmp(argv[1], "train") == 0;
-    if (!training && (argc < 2 || strcmp(argv[1], "eval") != 0)) {
-        fprintf(stderr, "Usage: ito-classifier train|eval [OPTION...] (--help after either)\n");
-        return EXIT_USAGE;
-    }
+    bool training = strcmp(argv[0], "train") == 0;
     settings s = {.data = NULL};
     command_line line = {.command = training ? "train" : "eval",
-                         .doc = training ? "Train a classifier of Fashion-MNIST, on all its "
-                                           "training images; then judge it by its test images."
-                                         : "Say how often a classifier is right on test images.",
+                         .doc = training ? train_doc : eval_doc,
                          .options = training ? train_rows : eval_rows,
                          .values = &s};
-    options_parse(&line, argc - 1, argv + 1);
+    options_parse(&line, argc, argv);
     if (training)
         options_require(&line, "out", "where the weights go");
     ito_scope_begin();
     int code = !options_set_threads(s.threads) ? 1 : training ? train(&s) : eval(&s);
     ito_scope_end();
     return code != 0 && ito_error_code() != ITO_OK ? options_report(line.command) : code;
+}
+
+int main(int argc, char **argv)
+{
+    static const program_command commands[] = {
+        {"train", run, "train a classifier, and judge it"},
+        {"eval", run, "say how often one is right"},
+        {NULL, NULL, NULL},
+    };
+    static const program classifier = {.doc = "The classifier that evaluation uses.",
+                                       .commands = commands};
+    return program_run(&classifier, argc, argv);
 }

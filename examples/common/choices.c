@@ -1,7 +1,10 @@
 /* The values that an option with a fixed list of choices may have. */
 #include "examples/common/choices.h"
 
+#include "examples/common/nearest.h"
+
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool words_have(const char *words, const char *word)
@@ -58,4 +61,18 @@ const char *choices_words(const choice_list *list, char *text, size_t size)
         snprintf(text + used, size - used, "%s%s", i > 0 ? "|" : "", choice->name);
     }
     return text;
+}
+
+const char *choices_question(const choice_list *list, const char *text, char question[128])
+{
+    const ito_choice *choice;
+    nearest n = {.word = text};
+    char *words = list->words != NULL ? strdup(list->words) : NULL, *rest = words;
+    while (rest != NULL)
+        nearest_try(&n, strsep(&rest, "|"));
+    for (int64_t i = 0; (choice = choices_at(list, i)) != NULL; i++)
+        nearest_try(&n, choice->name);
+    nearest_question(&n, "", question);
+    free(words);
+    return question;
 }

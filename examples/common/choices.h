@@ -24,6 +24,8 @@ const ito_choice *choices_find(const choice_list *list, const char *text);
 const ito_choice *choices_at(const choice_list *list, int64_t i);
 /* "a|b|c", cut to size; text. */
 const char *choices_words(const choice_list *list, char *text, size_t size);
+/* "; did you mean ddim?" for a text that is none of the choices, or ""; question. */
+const char *choices_question(const choice_list *list, const char *text, char question[128]);
 /* Whether word is one of those in "a|b|c". */
 bool words_have(const char *words, const char *word);
 

@@ -1,10 +1,12 @@
-/* Command lines by table, on top of argp.
+/* Command lines by table.
  * Invariant: a number that is stored was written out in full and lies in its row's range. */
 #include "examples/common/options.h"
 
+#include "examples/common/messages.h"
+#include "examples/common/nearest.h"
 #include "examples/common/options_help.h"
+#include "examples/common/version.h"
 
-#include <argp.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <ito/tensor/runtime.h>
@@ -13,32 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The name of the running program: ito-ddpm, ito-classifier, ito-toy. */
-#define PROGRAM program_invocation_short_name
-
-enum { KEY_FIRST = 1000, KEY_HELP = 999 };
-
 /* ---- errors ---- */
 
 /* The kind of an error of options_error, beside those of the library. */
 enum { ERROR_USAGE = 1000 };
 
-/* "ito-ddpm train", or "ito-toy", which has no commands. */
-typedef struct full_name {
-    char text[64];
-} full_name;
-
-static full_name name_of(const char *command)
-{
-    full_name name;
-    snprintf(name.text, sizeof name.text, "%s%s%s", PROGRAM, command[0] != '\0' ? " " : "",
-             command);
-    return name;
-}
-
 static void print_usage(const char *command, const char *arguments)
 {
-    full_name name = name_of(command);
+    command_name name = command_name_of(command);
     fprintf(stderr, "Usage: %s [OPTION...]%s%s (see %s --help)\n", name.text,
             arguments != NULL ? " " : "", arguments != NULL ? arguments : "", name.text);
 }
@@ -66,7 +50,7 @@ void options_blame(void)
 
 int options_report(const char *command)
 {
-    fprintf(stderr, "%s: %s\n", name_of(command).text, ito_error_message());
+    complain(command, "%s", ito_error_message());
     if (ito_error_code() != (ito_status)ERROR_USAGE)
         return 1;
     print_usage(command, NULL);
@@ -82,9 +66,7 @@ void options_refuse(const command_line *c, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    fprintf(stderr, "%s: ", name_of(c->command).text);
-    vfprintf(stderr, format, arguments);
-    fputc('\n', stderr);
+    complain_list(c->command, format, arguments);
     va_end(arguments);
     print_usage(c->command, c->arguments);
     exit(EXIT_USAGE);
@@ -207,17 +189,86 @@ int64_t int_or(int64_t value, int64_t otherwise)
     return value == UNSET_INT ? otherwise : value;
 }
 
+/* ---- names ---- */
+
+/* Names for the same thing. A command that has one of a line takes the others for it; they are not
+ * shown. */
+static const char *const synonyms[][4] = {
+    {"batch", "batch-size"},
+    {"conditional", "class-conditional"},
+    {"data", "dataset"},
+    {"frechet", "fid"},
+    {"grey", "gray", "grayscale", "greyscale"},
+    {"image", "images"},
+    {"label-dropout", "drop"},
+    {"lr", "learning-rate"},
+    {"n", "count"},
+    {"optimizer", "optimiser"},
+    {"out", "output"},
+    {"precision", "dtype"},
+    {"schedule", "schedules"},
+    {"step-sampling", "timestep-law"},
+};
+
+enum { SYNONYMS = sizeof synonyms / sizeof synonyms[0], MOST_SYNONYMS = 4 };
+
+static const option_row *find_row(const option_row *rows, const char *name)
+{
+    for (; rows->type != OPTION_END; rows++)
+        if (rows->name != NULL && strcmp(rows->name, name) == 0)
+            return rows;
+    return NULL;
+}
+
+static bool has_synonym(int line, const char *name)
+{
+    for (int k = 0; k < MOST_SYNONYMS && synonyms[line][k] != NULL; k++)
+        if (strcmp(synonyms[line][k], name) == 0)
+            return true;
+    return false;
+}
+
+const option_row *options_find(const command_line *c, const char *name)
+{
+    const option_row *found = find_row(c->options, name);
+    if (found == NULL)
+        found = find_row(options_of_all, name);
+    for (int i = 0; found == NULL && i < SYNONYMS; i++)
+        for (int k = 0; found == NULL && has_synonym(i, name) && k < MOST_SYNONYMS; k++)
+            if (synonyms[i][k] != NULL)
+                found = find_row(c->options, synonyms[i][k]);
+    return found;
+}
+
 /* ---- command lines ---- */
+
+/* What options_of_all say; their rows have no values. */
+const option_row options_of_all[] = {
+    GROUP_ROW("In every command"),
+    {.type = OPTION_FLAG, .name = "quiet", .help = "Print errors alone: no progress and no notes"},
+    {.type = OPTION_FLAG, .name = "help", .help = "Print this and exit"},
+    {.type = OPTION_FLAG, .name = "help-all", .help = "The same with all options and choices"},
+    {.type = OPTION_FLAG, .name = "version", .help = "Print the version and exit", RARE},
+    END_ROW,
+};
+
+static void (*print_instead)(const command_line *c);
+
+void options_parse_prints(void (*print)(const command_line *c))
+{
+    print_instead = print;
+}
 
 /* End the program with the reason why the row cannot have this value. */
 static _Noreturn void refuse_value(const command_line *c, const option_row *o, const char *text)
 {
-    char words[512];
+    char words[1024], question[128];
     if ((o->type == OPTION_TEXT || o->type == OPTION_CHOICE) && text[0] == '\0')
         options_refuse(c, "--%s: it is empty", o->name);
     if (o->type == OPTION_CHOICE)
-        options_refuse(c, "--%s: \"%s\" is none of %s", o->name, text,
-                       choices_words(&o->choices, words, sizeof words));
+        options_refuse(c, "--%s: \"%s\" is none of %s%s", o->name, text,
+                       choices_words(&o->choices, words, sizeof words),
+                       choices_question(&o->choices, text, question));
     if (o->low == ABOVE_0)
         options_refuse(c, "--%s: \"%s\" is not a number above 0 and at most %g", o->name, text,
                        o->high);
@@ -225,84 +276,125 @@ static _Noreturn void refuse_value(const command_line *c, const option_row *o, c
                    o->type == OPTION_INT ? "whole " : "", o->low, o->high);
 }
 
-/* getopt accepts an abbreviated name, so that --n would mean --npy where there is no --n, and write
- * an unwanted file. */
-static void refuse_abbreviation(const command_line *c, const char *name, const char *word)
+static _Noreturn void refuse_unknown(const command_line *c, const char *dashes, const char *name)
 {
-    size_t n = strcspn(word + 2, "=");
-    if (n != strlen(name))
-        options_refuse(c, "--%.*s: there is no such option; there is --%s", (int)n, word + 2, name);
+    char question[128];
+    nearest n = {.word = name};
+    for (const option_row *o = c->options; o->type != OPTION_END; o++)
+        if (o->name != NULL)
+            nearest_try(&n, o->name);
+    for (const option_row *o = options_of_all; o->type != OPTION_END; o++)
+        if (o->name != NULL)
+            nearest_try(&n, o->name);
+    options_refuse(c, "there is no option %s%s%s", dashes, name,
+                   nearest_question(&n, "--", question));
 }
 
-static error_t parse_key(int key, char *text, struct argp_state *state)
+static _Noreturn void end_after_printing(void)
 {
-    command_line *c = state->input;
-    if (key == ARGP_KEY_INIT)
-        state->err_stream = NULL; /* argp would add a hint that the usage line already has */
-    if (key == KEY_HELP) {
-        argp_state_help(state, stdout, ARGP_HELP_STD_HELP & ~(unsigned)ARGP_HELP_EXIT_OK);
-        help_print_end(c);
-        exit(fflush(stdout) == 0 ? 0 : 1);
-    }
-    if (key >= KEY_FIRST && key < KEY_FIRST + MAX_OPTIONS) {
-        const char *last = state->argv[state->next - 1]; /* "--n=3", or the 3 of "--n 3" */
-        refuse_abbreviation(c, c->options[key - KEY_FIRST].name,
-                            text == last ? state->argv[state->next - 2] : last);
-        if (!option_set(&c->options[key - KEY_FIRST], c->values, text))
-            refuse_value(c, &c->options[key - KEY_FIRST], text);
-        c->given[key - KEY_FIRST] = true;
-        return 0;
-    }
-    if (key != ARGP_KEY_ARG)
-        return ARGP_ERR_UNKNOWN;
-    if (c->arguments == NULL || c->argument != NULL)
-        options_refuse(c, "\"%s\" is one argument too many", text);
-    c->argument = text;
-    return 0;
+    exit(fflush(stdout) == 0 ? 0 : 1);
 }
 
-/* The rows in argp's form, with the texts of --help; freed by free_rows. */
-static void make_rows(const command_line *c, struct argp_option *rows)
+/* Do what one of options_of_all says. */
+static void do_at_once(const command_line *c, const char *name)
 {
-    int n = 0, group = 0;
-    for (; c->options[n].type != OPTION_END; n++) {
-        const option_row *o = &c->options[n];
-        bool heading = o->type == OPTION_GROUP;
-        group += heading;
-        rows[n] = (struct argp_option){.name = heading ? NULL : o->name,
-                                       .key = heading ? 0 : KEY_FIRST + n,
-                                       .arg = help_metavar(o),
-                                       .doc = help_of_row(c, o),
-                                       .group = group};
+    if (strcmp(name, "quiet") == 0) {
+        notes_silence();
+        return;
     }
-    rows[n] = (struct argp_option){
-        .name = "help", .key = KEY_HELP, .doc = strdup("Print this and exit"), .group = group + 1};
+    if (strcmp(name, "version") == 0)
+        version_print();
+    else
+        help_print(c, strcmp(name, "help-all") == 0);
+    end_after_printing();
 }
 
-static void free_rows(struct argp_option *rows)
+static void set_row(command_line *c, const option_row *o, const char *text)
 {
-    for (int i = 0; rows[i].doc != NULL; i++) {
-        free((char *)rows[i].arg);
-        free((char *)rows[i].doc);
+    if (!option_set(o, c->values, text))
+        refuse_value(c, o, text);
+    c->given[o - c->options] = true;
+}
+
+/* The name that "--name" or "--name=value" begins with; or end the program. */
+static const option_row *row_of(const command_line *c, const char *word)
+{
+    char name[64];
+    if (word[1] != '-')
+        refuse_unknown(c, "", word);
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(word + 2, "="), word + 2);
+    const option_row *o = options_find(c, name);
+    if (o == NULL)
+        refuse_unknown(c, "--", name);
+    return o;
+}
+
+/* Take argv[i], an option, and its value, which may be the next word. Returns how many words. */
+static int take_option(command_line *c, char **argv, int i)
+{
+    const char *word = strcmp(argv[i], "-h") == 0 ? "--help" : argv[i], *next = argv[i + 1];
+    const option_row *o = row_of(c, word);
+    const char *value = strchr(word, '=');
+    if (o->type == OPTION_FLAG && value != NULL)
+        options_refuse(c, "--%s: it takes no value", o->name);
+    if (find_row(options_of_all, o->name) == o) {
+        do_at_once(c, o->name);
+        return 1;
     }
+    if (o->type == OPTION_FLAG || value != NULL) {
+        set_row(c, o, value != NULL ? value + 1 : NULL);
+        return 1;
+    }
+    if (next == NULL)
+        options_refuse(c, "--%s: its value is missing", o->name);
+    if (next[0] == '-' && next[1] == '-' && options_find(c, next + 2) != NULL)
+        options_refuse(c, "--%s: its value is missing (if it is %s, write --%s=%s)", o->name, next,
+                       o->name, next);
+    set_row(c, o, next);
+    return 2;
+}
+
+static void take_argument(command_line *c, char **argv, char *word)
+{
+    int most = c->arguments == NULL ? 0 : c->most > 0 ? c->most : 1;
+    if (c->count == most)
+        options_refuse(c, "\"%s\" is one argument too many", word);
+    argv[c->count++] = word;
+    c->argument = argv[0];
+}
+
+/* The argument in place of the option that it stands for. */
+static void set_option_of_argument(command_line *c)
+{
+    const option_row *o = find_row(c->options, c->argument_of);
+    if (options_given(c, o->name))
+        options_refuse(c, "\"%s\" is one argument too many: --%s says it already", c->argument,
+                       o->name);
+    set_row(c, o, c->argument);
 }
 
 void options_parse(command_line *c, int argc, char **argv)
 {
-    struct argp_option rows[MAX_OPTIONS + 2] = {{.name = NULL}};
-    make_rows(c, rows);
-    options_set_defaults(c->options, c->values, c->given, NULL);
-    char *before = strndup(c->doc, strcspn(c->doc, "\v"));
-    struct argp argp = {rows, parse_key, c->arguments, before, NULL, NULL, NULL};
-
-    full_name name = name_of(c->command);
-    argv[0] = name.text;
-    /* getopt has reported unknown options on stderr; argp on its own would exit with 64. */
-    if (argp_parse(&argp, argc, argv, ARGP_NO_HELP | ARGP_NO_EXIT, NULL, c) != 0) {
-        print_usage(c->command, c->arguments);
-        exit(EXIT_USAGE);
+    if (print_instead != NULL) {
+        print_instead(c);
+        end_after_printing();
     }
-    argv[0] = NULL;
-    free(before);
-    free_rows(rows);
+    options_set_defaults(c->options, c->values, c->given, NULL);
+    c->all = argv;
+    c->count = 0;
+    bool options_end = false;
+    for (int i = 1; i < argc;) {
+        char *word = argv[i];
+        if (!options_end && word[0] == '-' && word[1] != '\0' && strcmp(word, "--") != 0) {
+            i += take_option(c, argv, i);
+            continue;
+        }
+        if (options_end || word[0] != '-' || word[1] == '\0')
+            take_argument(c, argv, word);
+        else
+            options_end = true;
+        i++;
+    }
+    if (c->argument_of != NULL && c->argument != NULL)
+        set_option_of_argument(c);
 }

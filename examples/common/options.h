@@ -1,7 +1,7 @@
 /* Command lines by table: a row is an option, with its place in a struct of values, its default,
- * its valid values and its help. Parsing, checks, --help and the stored settings of a run
- * (settings.h) are made from the rows. A bad option ends the program: its name and the usage line
- * on stderr, exit code 2. */
+ * its valid values and its help. Parsing, checks, --help, man pages, completion and the stored
+ * settings of a run (settings.h) are made from the rows. A bad option ends the program: its name
+ * and the usage line on stderr, exit code 2. */
 #ifndef ITO_EXAMPLES_OPTIONS_H
 #define ITO_EXAMPLES_OPTIONS_H
 
@@ -51,47 +51,51 @@ typedef struct option_row {
     choice_list choices;
     option_scope scope;
     const char *help;
+    bool rare; /* seldom needed: --help leaves it to --help-all */
 } option_row;
 
-/* Rows. A file that has a table defines AT(field), the offset in its struct of values. */
+/* Rows. A file that has a table defines AT(field), the offset in its struct of values. Members of
+ * option_row may follow the text: RARE. */
+#define RARE .rare = true
 #define GROUP_ROW(text)                                                                            \
     {                                                                                              \
         .type = OPTION_GROUP, .help = text                                                         \
     }
-#define FLAG_ROW(option, field, text)                                                              \
+#define FLAG_ROW(option, field, text, ...)                                                         \
     {                                                                                              \
-        .type = OPTION_FLAG, .name = option, .offset = AT(field), .help = text                     \
+        .type = OPTION_FLAG, .name = option, .offset = AT(field), .help = text, __VA_ARGS__        \
     }
-#define INT_ROW(option, field, word, least, most, usual, text)                                     \
+#define INT_ROW(option, field, word, least, most, usual, text, ...)                                \
     {                                                                                              \
         .type = OPTION_INT, .name = option, .offset = AT(field), .metavar = word, .low = least,    \
-        .high = most, .initial = usual, .help = text                                               \
+        .high = most, .initial = usual, .help = text, __VA_ARGS__                                  \
     }
-#define REAL_ROW(option, field, word, least, most, usual, text)                                    \
+#define REAL_ROW(option, field, word, least, most, usual, text, ...)                               \
     {                                                                                              \
         .type = OPTION_REAL, .name = option, .offset = AT(field), .metavar = word, .low = least,   \
-        .high = most, .initial = usual, .help = text                                               \
+        .high = most, .initial = usual, .help = text, __VA_ARGS__                                  \
     }
-#define TEXT_ROW(option, field, word, usual, text)                                                 \
+#define TEXT_ROW(option, field, word, usual, text, ...)                                            \
     {                                                                                              \
         .type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word,                 \
-        .initial = usual, .help = text                                                             \
+        .initial = usual, .help = text, __VA_ARGS__                                                \
     }
 /* One of "a|b", of the library's choices of a kind, or of a list of the program's own. */
-#define WORDS_ROW(option, field, all, usual, text)                                                 \
+#define WORDS_ROW(option, field, all, usual, text, ...)                                            \
     {                                                                                              \
         .type = OPTION_CHOICE, .name = option, .offset = AT(field), .choices = {.words = all},     \
-        .initial = usual, .help = text                                                             \
+        .initial = usual, .help = text, __VA_ARGS__                                                \
     }
-#define KIND_ROW(option, field, what, usual, text)                                                 \
+#define KIND_ROW(option, field, what, usual, text, ...)                                            \
     {                                                                                              \
         .type = OPTION_CHOICE, .name = option, .offset = AT(field),                                \
-        .choices = {.kind = what, .list = ito_choices}, .initial = usual, .help = text             \
+        .choices = {.kind = what, .list = ito_choices}, .initial = usual, .help = text,            \
+        __VA_ARGS__                                                                                \
     }
-#define LIST_ROW(option, field, word, list, usual, text)                                           \
+#define LIST_ROW(option, field, word, list, usual, text, ...)                                      \
     {                                                                                              \
         .type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,               \
-        .choices = {.own = list}, .initial = usual, .help = text                                   \
+        .choices = {.own = list}, .initial = usual, .help = text, __VA_ARGS__                      \
     }
 #define END_ROW                                                                                    \
     {                                                                                              \
@@ -104,7 +108,7 @@ typedef struct option_row {
             "Threads; results do not depend on it (all processors)")
 #define JSON_ROW FLAG_ROW("json", json, "Print one JSON object on stdout at the end")
 
-enum { MAX_OPTIONS = 96 };
+enum { MAX_OPTIONS = 128 };
 
 /* A named set of values in place of some defaults. */
 typedef struct option_preset {
@@ -115,18 +119,31 @@ typedef struct option_preset {
 typedef struct command_line {
     const char *command;              /* "train"; "" for a program without commands */
     const char *arguments;            /* of the usage line: "FILE|RUN|DIR", or NULL */
+    int most;                         /* how many such arguments are taken; 0: one */
+    const char *argument_of;          /* the option whose value may be given as the argument too */
     const char *doc;                  /* for --help; the text after a \v follows the options */
     const option_row *options;        /* closed by OPTION_END */
     const ito_choice *const *presets; /* heads of option_preset, closed by NULL; or NULL */
     void *values;
     bool given[MAX_OPTIONS]; /* by row: whether it was given */
     const char *argument;    /* the argument that is not an option, if arguments is set */
+    int count;               /* how many there are: */
+    char **all;
 } command_line;
 
 /* ---- command lines ---- */
 
-/* Fill in values, with defaults for options that were not given, and given; or end the program. */
+/* Fill in values, with defaults for options that were not given, and given; or end the program.
+ * Arguments of the program are moved to the beginning of argv, which c->all then is. */
 void options_parse(command_line *c, int argc, char **argv);
+/* From now on options_parse prints this of the command, in place of parsing, and ends the program:
+ * its man page, for example. */
+void options_parse_prints(void (*print)(const command_line *c));
+/* The options that each command has beside its own; closed by OPTION_END. */
+extern const option_row options_of_all[];
+/* The row of the option that is written like this, which may be a synonym; NULL if there is none.
+ */
+const option_row *options_find(const command_line *c, const char *name);
 /* Whether the option of this name was given. */
 bool options_given(const command_line *c, const char *name);
 /* End the program because of an error in the command line. */

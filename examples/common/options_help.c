@@ -1,11 +1,15 @@
 /* --help from a table of options. */
 #include "examples/common/options_help.h"
 
+#include "examples/common/fill.h"
+#include "examples/common/messages.h"
+#include "examples/common/style.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = 79, LONGEST_METAVAR = 40 };
+enum { TEXT_COLUMN = 26, LONGEST_METAVAR = 40 };
 
 char *help_of_row(const command_line *c, const option_row *o)
 {
@@ -32,54 +36,142 @@ char *help_of_row(const command_line *c, const option_row *o)
     return fclose(f) == 0 ? text : NULL;
 }
 
-char *help_metavar(const option_row *o)
+bool help_has_words(const option_row *o)
 {
-    char words[512];
-    if (o->metavar != NULL || o->type != OPTION_CHOICE)
-        return o->metavar != NULL ? strdup(o->metavar) : NULL;
-    choices_words(&o->choices, words, sizeof words);
-    return strdup(strlen(words) <= LONGEST_METAVAR ? words : "NAME");
+    char words[1024];
+    return o->metavar == NULL && o->type == OPTION_CHOICE &&
+           strlen(choices_words(&o->choices, words, sizeof words)) <= LONGEST_METAVAR;
 }
 
-/* A line each: "  ddim   deterministic with --eta 0 (Song et al. 2020)". */
+char *help_metavar(const option_row *o)
+{
+    char words[1024];
+    if (o->metavar != NULL || o->type != OPTION_CHOICE)
+        return o->metavar != NULL ? strdup(o->metavar) : NULL;
+    return strdup(help_has_words(o) ? choices_words(&o->choices, words, sizeof words) : "NAME");
+}
+
+char *help_of_choice(const ito_choice *choice)
+{
+    char *text = NULL;
+    bool sourced = choice->source != NULL;
+    int n = asprintf(&text, "%s%s%s%s", choice->help, sourced ? " (" : "",
+                     sourced ? choice->source : "", sourced ? ")" : "");
+    return n >= 0 ? text : NULL;
+}
+
+/* ---- options ---- */
+
+static void print_heading(const char *text)
+{
+    printf("\n%s", style(stdout, STYLE_HEADING));
+    fill_words(text, 0, 0);
+    printf("%s", style(stdout, STYLE_PLAIN));
+}
+
+/* "  --n N                   How many images (64)" */
+static void print_row(const command_line *c, const option_row *o)
+{
+    char *metavar = help_metavar(o), *help = help_of_row(c, o);
+    size_t column = (size_t)printf("  --%s%s%s", o->name, metavar != NULL ? " " : "",
+                                   metavar != NULL ? metavar : "");
+    if (column + 2 > TEXT_COLUMN) {
+        putchar('\n');
+        column = 0;
+    }
+    printf("%*s", (int)(TEXT_COLUMN - column), "");
+    fill_words(help != NULL ? help : o->help, TEXT_COLUMN, TEXT_COLUMN);
+    free(help);
+    free(metavar);
+}
+
+/* The rows of a table under their headings; how many were left out. */
+static int print_rows(const command_line *c, const option_row *rows, bool all)
+{
+    int left_out = 0;
+    const option_row *heading = NULL;
+    for (const option_row *o = rows; o->type != OPTION_END; o++) {
+        if (o->type == OPTION_GROUP) {
+            heading = o;
+            continue;
+        }
+        if (o->rare && !all) {
+            left_out++;
+            continue;
+        }
+        if (heading != NULL || o == rows)
+            print_heading(heading != NULL ? heading->help : "Options");
+        heading = NULL;
+        print_row(c, o);
+    }
+    return left_out;
+}
+
+/* ---- choices that are too many for the option's line ---- */
+
+/* A line each: "  ddim           deterministic with --eta 0 (Song et al. 2020)". */
 static void print_choices(const option_row *o)
 {
     const ito_choice *choice;
-    if (choices_at(&o->choices, 0) != NULL)
-        printf("\n--%s is one of\n", o->name);
-    for (int64_t i = 0; (choice = choices_at(&o->choices, i)) != NULL; i++)
-        printf("  %-14s %s%s%s%s\n", choice->name, choice->help, choice->source != NULL ? " (" : "",
-               choice->source != NULL ? choice->source : "", choice->source != NULL ? ")" : "");
-}
-
-/* Lines that begin with a space are examples and keep their line breaks, which argp would remove;
- * others are filled. */
-static void print_filled(const char *text)
-{
-    for (size_t column = 0; *text != '\0';) {
-        size_t n = text[0] == ' ' && column == 0 ? strcspn(text, "\n") : strcspn(text, " \n");
-        if (column > 0 && n > 0 && column + 1 + n > WIDTH) {
-            putchar('\n');
-            column = 0;
-        }
-        column += (size_t)printf("%s%.*s", column > 0 && n > 0 ? " " : "", (int)n, text);
-        text += n;
-        if (*text == '\n') {
-            putchar('\n');
-            column = 0;
-        }
-        text += *text != '\0';
+    for (int64_t i = 0; (choice = choices_at(&o->choices, i)) != NULL; i++) {
+        char *help = help_of_choice(choice);
+        size_t column = (size_t)printf("  %-14s ", choice->name);
+        fill_words(help != NULL ? help : choice->help, column, 17);
+        free(help);
     }
-    putchar('\n');
 }
 
-void help_print_end(const command_line *c)
+/* "--sampler is one of: ddpm, ddim, ..." */
+static void print_names(const option_row *o)
 {
-    for (const option_row *o = c->options; o->type != OPTION_END; o++)
-        print_choices(o);
+    char words[1024], *text = NULL;
+    size_t size = 0;
+    choices_words(&o->choices, words, sizeof words);
+    FILE *f = open_memstream(&text, &size);
+    if (f == NULL)
+        return;
+    for (const char *p = words; *p != '\0'; p++)
+        fputs(*p == '|' ? ", " : (char[]){*p, '\0'}, f);
+    if (fclose(f) == 0)
+        fill_words(text, (size_t)printf("--%s is one of: ", o->name), 2);
+    free(text);
+}
+
+static void print_lists(const command_line *c, bool all)
+{
+    for (const option_row *o = c->options; o->type != OPTION_END; o++) {
+        bool described = choices_at(&o->choices, 0) != NULL && (all || o->choices.own != NULL);
+        if (o->type != OPTION_CHOICE || (o->rare && !all) || (!described && help_has_words(o)))
+            continue;
+        if (described) {
+            printf("\n--%s is one of\n", o->name);
+            print_choices(o);
+        } else {
+            putchar('\n');
+            print_names(o);
+        }
+    }
+}
+
+/* ---- all of it ---- */
+
+void help_print(const command_line *c, bool all)
+{
     const char *after = strchr(c->doc, '\v');
+    command_name name = command_name_of(c->command);
+    char *before = strndup(c->doc, strcspn(c->doc, "\v"));
+    printf("%sUsage:%s %s [OPTION...]%s%s\n", style(stdout, STYLE_HEADING),
+           style(stdout, STYLE_PLAIN), name.text, c->arguments != NULL ? " " : "",
+           c->arguments != NULL ? c->arguments : "");
+    fill_paragraphs(before != NULL ? before : "");
+    free(before);
+    int left_out = print_rows(c, c->options, all);
+    print_rows(c, options_of_all, true);
+    if (left_out > 0)
+        printf("\n%s --help-all lists %d more option%s.\n", name.text, left_out, PLURAL(left_out));
+    print_lists(c, all);
     if (after != NULL) {
         putchar('\n');
-        print_filled(after + 1);
+        fill_paragraphs(after + 1);
     }
 }

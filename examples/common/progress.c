@@ -1,6 +1,8 @@
 /* The progress of a long job. */
 #include "examples/common/progress.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,7 +22,7 @@ double progress_clock(void)
 
 void progress_begin(progress *p, const char *what, const char *unit, int64_t first, int64_t total)
 {
-    bool quiet = p->quiet;
+    bool quiet = p->quiet || notes_are_silent();
     double now = progress_clock();
     *p = (progress){.what = what, .unit = unit, .quiet = quiet, .first = first, .total = total};
     p->terminal = isatty(STDERR_FILENO) == 1;
@@ -33,8 +35,7 @@ double progress_loss(const progress *p)
     return p->loss_weight > 0.0 ? p->loss / p->loss_weight : (double)NAN;
 }
 
-/* "1h02m", "3m10s", "7s" */
-static void format_time(char text[32], double seconds)
+void format_duration(char text[32], double seconds)
 {
     int64_t s = (int64_t)(seconds + 0.5);
     if (s >= 3600)
@@ -48,7 +49,7 @@ static void format_time(char text[32], double seconds)
 static void draw(const progress *p, int64_t done, int64_t units)
 {
     char left[32], bar[BAR_WIDTH + 1] = "", loss[48] = "";
-    format_time(left, p->seconds_a_step * (double)(p->total - done));
+    format_duration(left, p->seconds_a_step * (double)(p->total - done));
     if (p->loss_weight > 0.0)
         snprintf(loss, sizeof loss, "  loss %.4f", progress_loss(p));
     double rate = p->seconds_a_step > 0.0 ? (double)units / p->seconds_a_step : 0.0;

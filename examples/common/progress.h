@@ -16,6 +16,8 @@ typedef struct progress {
     double loss, loss_weight;    /* smoothed, and the sum of the weights so far */
 } progress;
 
+/* "1h02m", "3m10s", "7s" */
+void format_duration(char text[32], double seconds);
 /** A monotonic clock, in seconds. */
 double progress_clock(void);
 /* Begin at step `first` of total. */

@@ -2,9 +2,9 @@
  * full is an exit code of 1. */
 #include "examples/common/results.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -35,7 +35,7 @@ int results_end(const char *command, bool good)
         return 0;
     if (reader_is_gone())
         return 128 + SIGPIPE; /* as if it had not been ignored */
-    fprintf(stderr, "%s %s: stdout: cannot write to it\n", program_invocation_short_name, command);
+    complain(command, "stdout: cannot write to it");
     return 1;
 }
 
@@ -70,5 +70,5 @@ int results_print(const char *command, cJSON *root, double started, bool json)
 void say_where(int64_t n, const char *one, const char *several, const char *path)
 {
     if (path != NULL)
-        fprintf(stderr, "%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
+        note("%" PRId64 " %s in %s\n", n, n == 1 ? one : several, path);
 }

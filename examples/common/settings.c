@@ -2,6 +2,8 @@
  * Invariant: what settings_put writes settings_get reads back to the same values. */
 #include "examples/common/settings.h"
 
+#include "examples/common/nearest.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -70,6 +72,35 @@ bool settings_get(const cJSON *object, const option_row *rows, void *values, boo
         }
     }
     return true;
+}
+
+/* Whether there is a row of this name that belongs to a run. */
+static bool is_known(const char *name, const option_row *rows, const char *source)
+{
+    char question[128];
+    nearest n = {.word = name};
+    for (const option_row *o = rows; o->type != OPTION_END; o++) {
+        if (o->name != NULL && strcmp(o->name, name) == 0) {
+            if (!is_stored(o))
+                ito_error_set(ITO_ERR_FORMAT,
+                              "%s: \"%s\" is not a setting of a run: give --%s on the command line",
+                              source, name, name);
+            return is_stored(o);
+        }
+        if (is_stored(o))
+            nearest_try(&n, o->name);
+    }
+    ito_error_set(ITO_ERR_FORMAT, "%s: there is no option \"%s\"%s", source, name,
+                  nearest_question(&n, "", question));
+    return false;
+}
+
+bool settings_known(const cJSON *object, const option_row *rows, const char *source)
+{
+    const cJSON *item;
+    bool good = true;
+    cJSON_ArrayForEach(item, object) good = good && is_known(item->string, rows, source);
+    return good;
 }
 
 static size_t size_of(const option_row *o)

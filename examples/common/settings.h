@@ -13,6 +13,9 @@ bool settings_put(cJSON *object, const option_row *rows, const void *values);
  * False with an error recorded, "SOURCE: ...", if a value is not valid for its row. */
 bool settings_get(const cJSON *object, const option_row *rows, void *values, bool *found,
                   const char *source);
+/* Whether all members of the object are settings of the rows that belong to a run. False with an
+ * error recorded, "SOURCE: ...", for another one. */
+bool settings_known(const cJSON *object, const option_row *rows, const char *source);
 /* Whether a row has the same value in both; and a function that copies it. */
 bool settings_same(const option_row *o, const void *a, const void *b);
 void settings_copy(const option_row *o, void *to, const void *from);

@@ -3,9 +3,9 @@
  * Invariant: an open classifier fits the images and the noise of the network that it guides. */
 #include "examples/ddpm/classifier_guidance.h"
 
+#include "examples/common/file_kinds.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/class_names.h"
-#include "examples/ddpm/file_kinds.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>

@@ -49,16 +49,34 @@ static bool is_grid(const ito_unet_config *c, const ito_tensor *x, const char *p
     return true;
 }
 
-ito_tensor *edit_file(const edit_job *j, const char *path, float limit)
+/* Pixels: numbers a little beyond [-1, 1], as generated images may have, are cut as in a picture.
+ */
+static ito_tensor *cut(ito_tensor *x, const char *path)
+{
+    static const double most = 1.5;
+    if (ito_dtype_of(x) == ITO_U8)
+        return x;
+    ito_tensor *largest = ito_max(ito_abs(x));
+    double reach = largest != NULL ? ito_item(largest) : 0.0;
+    if (reach <= most)
+        return ito_clamp(x, -1.0, 1.0);
+    ito_error_set(ITO_ERR_RANGE, "%s: its numbers reach %g; f32 images lie in [-1, 1]", path,
+                  reach);
+    return NULL;
+}
+
+ito_tensor *edit_file(const edit_job *j, const char *path, bool pixels)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
-    ito_tensor *x = image_file_load(path, c->in_channels, limit);
-    return x == NULL || is_grid(c, x, path) || !model_fits(j->net.model, x, path) ? NULL : x;
+    ito_tensor *x = image_file_load(path, c->in_channels, ANY_FINITE);
+    if (x == NULL || is_grid(c, x, path) || !model_fits(j->net.model, x, path))
+        return NULL;
+    return pixels ? cut(x, path) : x;
 }
 
 bool edit_read_image(edit_job *j)
 {
-    ito_tensor *image = edit_file(j, j->o.image, IN_PIXEL_RANGE);
+    ito_tensor *image = edit_file(j, j->o.image, true);
     if (image != NULL && ito_size(image, 0) != 1) {
         ito_error_set(ITO_ERR_SHAPE, "%s: one image is needed, not %" PRId64, j->o.image,
                       ito_size(image, 0));

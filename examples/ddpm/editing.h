@@ -23,7 +23,7 @@ typedef struct edit_options {
 /* Rows; AT(field) is of edit_options. */
 #define EDIT_MODEL_ROWS MODEL_ROW, WEIGHTS_ROW, CLASS_ROW
 #define EDIT_RESULT_ROWS                                                                           \
-    PICTURES_ROW("Write the images"),                                                              \
+    PICTURES_ROW(""),                                                                              \
         TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write the result as float32 [N, C, H, W]"),        \
         PICTURE_LOOK_ROWS, FORCE_ROW, JSON_ROW
 #define EDIT_MACHINE_ROWS                                                                          \
@@ -64,8 +64,8 @@ ito_tensor *edit_data(edit_job *j);
  */
 ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, int64_t n,
                             const char *option);
-/* A file of images of the network's size, not scaled. */
-ito_tensor *edit_file(const edit_job *j, const char *path, float limit);
+/* A file of images of the network's size, not scaled: pixels, or numbers of any size. */
+ito_tensor *edit_file(const edit_job *j, const char *path, bool pixels);
 /* Set j->images to the one image of --image. */
 bool edit_read_image(edit_job *j);
 /* That image, n times. */

@@ -1,6 +1,7 @@
 /* Features of real images, in files. */
 #include "examples/ddpm/feature_cache.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 
 #include <inttypes.h>
@@ -79,7 +80,7 @@ static void keep(const char *path, const char *key, ito_tensor *features)
     const char *names[] = {tensor_name}, *keys[] = {key_name}, *values[] = {key};
     if (ito_safetensors_save(path, 1, names, &features, 1, keys, values) == ITO_OK)
         return;
-    fprintf(stderr, "the features are not kept for the next time: %s\n", ito_error_message());
+    note("the features are not kept for the next time: %s\n", ito_error_message());
     ito_error_clear();
 }
 
@@ -90,13 +91,13 @@ ito_tensor *feature_cache_of(feature_network *f, ito_tensor *images, const char 
         return NULL;
     char *path = path_of(key);
     if (path == NULL) {
-        fprintf(stderr, "no features are kept: %s\n", ito_error_message());
+        note("no features are kept: %s\n", ito_error_message());
         ito_error_clear();
         return features_of(f, images, NULL);
     }
     ito_tensor *features = read_features(path, key, ito_size(images, 0), features_width(f));
     if (features != NULL) {
-        fprintf(stderr, "features of %s: those kept in %s\n", whose, path);
+        note("features of %s: those kept in %s\n", whose, path);
     } else {
         features = features_of(f, images, NULL);
         if (features != NULL)

@@ -101,9 +101,12 @@ static const image_format jpeg = {
     {"jpeg", "JPEG", NULL}, (const char *const[]){".jpg", ".jpeg", NULL}, load_picture};
 static const image_format bmp = {
     {"bmp", "Windows bitmap", NULL}, (const char *const[]){".bmp", NULL}, load_picture};
+static const image_format webp = {{"webp", "WebP, where it was built with libwebp", NULL},
+                                  (const char *const[]){".webp", NULL},
+                                  load_picture};
 
-const ito_choice *const image_formats[] = {&npy.choice, &png.choice, &jpeg.choice, &bmp.choice,
-                                           NULL};
+const ito_choice *const image_formats[] = {&npy.choice, &png.choice,  &jpeg.choice,
+                                           &bmp.choice, &webp.choice, NULL};
 
 const image_format *image_format_of(const char *path)
 {

@@ -1,19 +1,16 @@
 /* ito-ddpm: train a DDPM, sample from it, inspect its files. */
+#include "ddpm_commit.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
+#include "examples/common/program.h"
+#include "examples/common/version.h"
 #include "examples/ddpm/commands/commands.h"
 
 #include <ito/ito.h>
 #include <signal.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *doc;
-} commands[] = {
+static const program_command commands[] = {
     {"train", command_train, "learn from images; leaves a run directory, goes on with one"},
     {"sample", command_sample, "make images with a trained network"},
     {"eval", command_eval,
@@ -30,52 +27,23 @@ static const struct {
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"plot", command_plot, "draw noise schedules, and an image on its way to noise"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
+    {NULL, NULL, NULL},
 };
 
-enum { COMMANDS = sizeof commands / sizeof commands[0] };
-
-static void print_usage(FILE *file)
-{
-    fprintf(file, "Usage: ito-ddpm ");
-    for (int i = 0; i < COMMANDS; i++)
-        fprintf(file, "%s%s", i > 0 ? "|" : "", commands[i].name);
-    fprintf(file, " [OPTION...] (see ito-ddpm --help)\n");
-}
-
-static int one_too_many(const char *argument)
-{
-    fprintf(stderr, "ito-ddpm: \"%s\" is one argument too many\n", argument);
-    print_usage(stderr);
-    return EXIT_USAGE;
-}
-
-/* The command of this name, or NULL after a message. */
-static int (*find_command(const char *name))(int argc, char **argv)
-{
-    for (int i = 0; i < COMMANDS; i++)
-        if (strcmp(name, commands[i].name) == 0)
-            return commands[i].run;
-    fprintf(stderr, "ito-ddpm: there is no command \"%s\"\n", name);
-    print_usage(stderr);
-    return NULL;
-}
-
-static int print_help(void)
-{
-    printf("Usage: ito-ddpm COMMAND [OPTION...]\n"
-           "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.\n\n");
-    for (int i = 0; i < COMMANDS; i++)
-        printf("  %-12s %s\n", commands[i].name, commands[i].doc);
-    printf(
-        "\nito-ddpm COMMAND --help lists what a command takes.\n\n"
+static const program this_program = {
+    .doc = "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.",
+    .after =
+        "\n"
         "  ito-ddpm sample --class boot --guidance 2\n"
         "  ito-ddpm train --data fashion-mnist --out run\n"
         "  ito-ddpm sample --model run --out grid.png\n"
-        "  ito-ddpm info run\n\n"
-        "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set.\n"
-        "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.\n");
-    return fflush(stdout) == 0 ? 0 : 1;
-}
+        "  ito-ddpm info run\n"
+        "\n"
+        "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set, "
+        "and NO_COLOR=1 for plain text in a terminal.\n"
+        "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.",
+    .commands = commands,
+};
 
 /* A batch that is too large is an error. Without the limit the system would grant the memory and
  * kill the program for using it. A tenth is left to other programs. */
@@ -92,30 +60,11 @@ int main(int argc, char **argv)
      * is an error like a full disk. */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
-    if (argc < 2) {
-        fprintf(stderr, "ito-ddpm: there is no command\n");
-        print_usage(stderr);
-        return EXIT_USAGE;
-    }
-    bool help = strcmp(argv[1], "help") == 0, version = strcmp(argv[1], "--version") == 0;
-    if (argc > 2 + help && (help || version))
-        return one_too_many(argv[2 + help]);
-    if (help && argc == 3) {
-        int (*run)(int, char **) = find_command(argv[2]);
-        char *asked[] = {argv[2], (char[]){"--help"}, NULL};
-        return run != NULL ? run(2, asked) : EXIT_USAGE;
-    }
-    if (help || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0)
-        return print_help();
-    if (version) {
-        printf("ito-ddpm %s\n", ito_version());
-        return fflush(stdout) == 0 ? 0 : 1;
-    }
     if (ito_isa_check() != ITO_OK) {
-        fprintf(stderr, "ito-ddpm: %s\n", ito_error_message());
+        complain("", "%s", ito_error_message());
         return EXIT_USAGE;
     }
     limit_memory();
-    int (*run)(int, char **) = find_command(argv[1]);
-    return run != NULL ? run(argc - 1, argv + 1) : EXIT_USAGE;
+    version_commit = ITO_COMMIT;
+    return program_run(&this_program, argc, argv);
 }

@@ -1,9 +1,10 @@
 /* A trained network by the name it has on the command line. */
 #include "examples/ddpm/model_files.h"
 
+#include "examples/common/file_kinds.h"
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/ddpm/class_names.h"
-#include "examples/ddpm/file_kinds.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -73,8 +74,7 @@ void model_set_precision(ito_unet *unet, const char *precision, const char *comm
     bool bf16 = strcmp(precision, "bf16") == 0;
     ito_unet_set_precision(unet, bf16 ? ITO_BF16 : ITO_F32);
     if (bf16 && !ito_multiplies_bf16())
-        fprintf(stderr,
-                "ito-ddpm %s: this processor multiplies no bf16 faster than f32: activations are "
-                "stored in bf16 and computed with in f32\n",
-                command);
+        note("ito-ddpm %s: this processor multiplies no bf16 faster than f32: activations are "
+             "stored in bf16 and computed with in f32\n",
+             command);
 }

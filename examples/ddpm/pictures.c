@@ -2,6 +2,7 @@
  * Invariant: a picture that would be too large is refused before it is drawn. */
 #include "examples/ddpm/pictures.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 
@@ -161,5 +162,5 @@ void pictures_say(const picture_options *o, int64_t n, int64_t channels)
 {
     say_where(n, "image", "images", o->out);
     if (o->out != NULL && pictures_split(channels))
-        fprintf(stderr, "the %" PRId64 " channels of each are side by side, in grey\n", channels);
+        note("the %" PRId64 " channels of each are side by side, in grey\n", channels);
 }

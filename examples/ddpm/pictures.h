@@ -3,7 +3,7 @@
 #ifndef ITO_DDPM_PICTURES_H
 #define ITO_DDPM_PICTURES_H
 
-#include "examples/ddpm/outputs.h"
+#include "examples/common/outputs.h"
 
 #include <ito/ito.h>
 
@@ -18,9 +18,11 @@ typedef struct picture_options {
 } picture_options;
 
 /* Rows of a command that has a picture_options `pictures`. */
-#define PICTURES_ROW(text)                                                                         \
-    TEXT_ROW("out", pictures.out, "FILE|DIR/", NULL,                                               \
-             text " side by side to FILE.png or FILE.jpg, or as DIR/0000.png, DIR/0001.png, ...")
+#define PICTURES_ROW(otherwise)                                                                    \
+    TEXT_ROW(                                                                                      \
+        "out", pictures.out, "FILE|DIR/", NULL,                                                    \
+        "Write the images side by side to FILE.png or FILE.jpg, or each to a file of its own, "    \
+        "DIR/0000.png, DIR/0001.png, ..." otherwise)
 #define PICTURE_LOOK_ROWS                                                                          \
     INT_ROW("columns", pictures.columns, "N", 1, 1e7, NULL,                                        \
             "Images in a row of the picture (as a square)"),                                       \

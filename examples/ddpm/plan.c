@@ -1,6 +1,7 @@
 /* The plans of a run of --minutes. */
 #include "examples/ddpm/plan.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/results.h"
 
 #include <inttypes.h>
@@ -46,8 +47,8 @@ bool plan_try(session *s)
     double steps = 60.0 * s->o.minutes / a_step;
     s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
     pace_begin(&s->pace, s->o.minutes, a_step, 0, 0.0);
-    fprintf(stderr, "%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step,
-            s->o.steps, s->o.minutes);
+    note("%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step, s->o.steps,
+         s->o.minutes);
     return true;
 }
 
@@ -61,7 +62,7 @@ static double now(const session *s)
 /* The list of plans, NULL if the run has none. */
 static cJSON *plans_of(const session *s)
 {
-    cJSON *plan = cJSON_GetObjectItemCaseSensitive(s->config, "plan");
+    cJSON *plan = cJSON_GetObjectItemCaseSensitive(s->planned, "plan");
     return cJSON_GetObjectItemCaseSensitive(plan, "steps");
 }
 
@@ -81,7 +82,7 @@ static bool put(session *s)
         cJSON_Delete(plan);
         plan = NULL;
     }
-    char *config = plan != NULL ? train_options_update(&s->o, s->config, s->identity) : NULL;
+    char *config = plan != NULL ? train_options_update(&s->o, s->planned, s->identity) : NULL;
     bool good = config != NULL && run_set_config(&s->run, config);
     if (plan == NULL)
         ito_error_set(ITO_ERR_MEMORY, "train: no memory for the plan");
@@ -93,8 +94,8 @@ bool plan_begin(session *s)
 {
     if (s->pace.seconds == 0.0)
         return true;
-    s->config = run_config(s->o.out);
-    cJSON *plan = s->config != NULL ? cJSON_AddObjectToObject(s->config, "plan") : NULL;
+    s->planned = run_config(s->o.out);
+    cJSON *plan = s->planned != NULL ? cJSON_AddObjectToObject(s->planned, "plan") : NULL;
     return result_number(plan, "minutes", s->o.minutes) &&
            cJSON_AddArrayToObject(plan, "steps") != NULL && put(s);
 }
@@ -126,6 +127,7 @@ bool plan_resume(session *s)
     const cJSON *minutes = cJSON_GetObjectItemCaseSensitive(plan, "minutes");
     if (plan == NULL)
         return true;
+    s->planned = cJSON_Duplicate(s->config, true);
     bool good = cJSON_IsNumber(minutes) && minutes->valuedouble > 0.0 && cJSON_IsArray(plans_of(s));
     cJSON_ArrayForEach(each, plans_of(s)) good =
         good && number(each, 0) >= 0 && number(each, 1) > 0;

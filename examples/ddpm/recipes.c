@@ -45,6 +45,23 @@ static const struct {
 
 enum { NAMES = sizeof names / sizeof names[0] };
 
+const char *recipe_owner(const char *option)
+{
+    for (int i = 0; i < NAMES; i++)
+        if (strcmp(names[i].option, option) == 0)
+            return names[i].owner;
+    return NULL;
+}
+
+bool recipe_has(const ito_recipe *recipe, const char *option)
+{
+    for (const ito_recipe_setting *s = recipe->settings; s->name != NULL; s++)
+        for (int i = 0; i < NAMES; i++)
+            if (strcmp(s->name, names[i].setting) == 0 && strcmp(names[i].option, option) == 0)
+                return true;
+    return false;
+}
+
 /* The choice that the recipe has for this option; NULL if it has none. */
 static const char *choice_of(const ito_recipe *recipe, const char *option)
 {

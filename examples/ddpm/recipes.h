@@ -6,6 +6,12 @@
 
 #include <ito/ito.h>
 
+/* The option of the choice that a number of this option goes with, as "gamma" with "weighting";
+ * NULL if there is none. */
+const char *recipe_owner(const char *option);
+/* Whether the recipe says something of this option. */
+bool recipe_has(const ito_recipe *recipe, const char *option);
+
 /* Values for options_set_defaults: those of a recipe, before those of another preset. */
 typedef struct recipe_preset {
     option_preset preset;

@@ -1,12 +1,12 @@
 /* What would end a run at a later step. */
 #include "examples/ddpm/rehearsal.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/ddpm/run_samples.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 static double mib(int64_t bytes)
@@ -24,10 +24,9 @@ bool rehearse_room(const train_options *o, int64_t checkpoint, int64_t room)
         return false;
     }
     if (!o->resume && room / (o->keep + 1) < checkpoint)
-        fprintf(stderr,
-                "ito-ddpm train: the disk of %s has %.1f MiB free, and %" PRId64
-                " checkpoints of %.1f MiB each are written before one is removed\n",
-                o->out, mib(room), o->keep + 1, mib(checkpoint));
+        note("ito-ddpm train: the disk of %s has %.1f MiB free, and %" PRId64
+             " checkpoints of %.1f MiB each are written before one is removed\n",
+             o->out, mib(room), o->keep + 1, mib(checkpoint));
     return true;
 }
 
@@ -42,7 +41,7 @@ void rehearse_report(const session *s)
 {
     char *path = path_join(s->o.out, "report.html");
     if (path != NULL && !path_can_write(path))
-        fprintf(stderr, "ito-ddpm train: there will be no report: %s\n", ito_error_message());
+        note("ito-ddpm train: there will be no report: %s\n", ito_error_message());
     ito_error_clear();
     free(path);
 }

@@ -2,6 +2,7 @@
  * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/resume.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/settings.h"
 #include "examples/ddpm/data.h"
@@ -105,10 +106,9 @@ static void warn_of_other_isa(const session *s)
 {
     const cJSON *isa = cJSON_GetObjectItemCaseSensitive(s->config, "isa");
     if (cJSON_IsString(isa) && strcmp(isa->valuestring, ito_isa()) != 0)
-        fprintf(stderr,
-                "ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
-                "differ in their last bits\n",
-                isa->valuestring, ito_isa());
+        note("ito-ddpm train: the run began on %s and goes on with %s: its numbers will "
+             "differ in their last bits\n",
+             isa->valuestring, ito_isa());
 }
 
 bool resume_state(session *s)

@@ -93,10 +93,14 @@ bool run_create(training_run *r, const char *dir, const char *config)
     return good;
 }
 
-/* The object of a config.json; NULL with an error recorded. */
-static cJSON *parse_config(const char *path, const char *text, int64_t size)
+cJSON *run_config_read(const char *path)
 {
+    int64_t size = 0;
+    char *text = ito_file_read(path, MAX_CONFIG, &size);
+    if (text == NULL)
+        return NULL;
     cJSON *config = cJSON_ParseWithLength(text, (size_t)size);
+    free(text);
     bool object = cJSON_IsObject(config);
     if (object && cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(config, "options")))
         return config;
@@ -108,14 +112,12 @@ static cJSON *parse_config(const char *path, const char *text, int64_t size)
 
 cJSON *run_config(const char *dir)
 {
-    char *path = path_join(dir, "config.json"), *text = NULL;
-    int64_t size = 0;
+    char *path = path_join(dir, "config.json");
+    cJSON *config = NULL;
     if (path != NULL && !path_exists(path))
         ito_error_set(ITO_ERR_IO, "%s: there is no run in it: it has no config.json", dir);
     else if (path != NULL)
-        text = ito_file_read(path, MAX_CONFIG, &size);
-    cJSON *config = text != NULL ? parse_config(path, text, size) : NULL;
-    free(text);
+        config = run_config_read(path);
     free(path);
     return config;
 }

@@ -25,6 +25,8 @@ bool run_set_config(training_run *r, const char *config);
 /* Its config.json, an object whose "options" is one too, for the caller to delete; also of a run
  * that is not open. */
 cJSON *run_config(const char *dir);
+/* The same of a file of any name. */
+cJSON *run_config_read(const char *path);
 /* DIR/samples/step-N.png, freed with free(). */
 char *run_sample_path(const char *dir, int64_t step);
 /* Release everything. Accepts a run that is not open, zeroed with lock = -1. */

@@ -2,6 +2,7 @@
  * Invariant: drawing, or trying to, leaves nothing behind in what is trained. */
 #include "examples/ddpm/run_samples.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/inference.h"
@@ -98,8 +99,7 @@ bool run_samples_try(session *s)
         options_blame();
     ito_scope_end();
     if (good && pictures_split(s->channels))
-        fprintf(stderr,
-                "images have %" PRId64 " channels: pictures show them side by side, in grey\n",
-                s->channels);
+        note("images have %" PRId64 " channels: pictures show them side by side, in grey\n",
+             s->channels);
     return good;
 }

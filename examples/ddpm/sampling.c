@@ -2,6 +2,8 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone. */
 #include "examples/ddpm/sampling.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -70,9 +72,9 @@ static void say_taken(const char *command, const ito_ddpm_sampling *taken, const
     if (interval != NULL)
         n += (size_t)snprintf(text + n, size - n, " at %s", interval);
     if (n > 0)
-        fprintf(stderr, "ito-ddpm %s: as the %s%s of the run says: %s\n", command,
-                taken->recipe != NULL ? "recipe " : "config.json",
-                taken->recipe != NULL ? taken->recipe->name : "", text + 2);
+        note("ito-ddpm %s: as the %s%s of the run says: %s\n", command,
+             taken->recipe != NULL ? "recipe " : "config.json",
+             taken->recipe != NULL ? taken->recipe->name : "", text + 2);
 }
 
 /* The interval of the run's guidance, if it says one, where no other is given. */

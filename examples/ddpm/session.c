@@ -2,6 +2,7 @@
  * Invariant: a resumed run continues from its checkpoint to the same bits, or not at all. */
 #include "examples/ddpm/session.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/data.h"
@@ -23,7 +24,7 @@ static bool open_data(session *s)
 {
     const train_options *o = &s->o;
     if (data_is_large(o->data))
-        fprintf(stderr, "reading %s\n", o->data);
+        note("reading %s\n", o->data);
     data_options what = {
         .spec = o->data, .size = o->size, .grey = o->grey, .skip_bad = o->skip_bad};
     ito_tensor *labels = NULL;
@@ -222,9 +223,12 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     free(config);
     if (!made)
         return false;
-    if (!run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) || !open_events(s) ||
-        !(s->o.resume ? plan_resume(s) : plan_begin(s)))
-        return false;
+    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s) &&
+           (s->o.resume ? plan_resume(s) : plan_begin(s));
+}
+
+static bool open_loader(session *s)
+{
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
     return s->loader != NULL;
@@ -241,16 +245,33 @@ bool session_open(session *s)
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
     if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_try(s)) || !rehearse(s) ||
-        !open_run(s, &settings))
+        (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
         return false;
-    rehearse_report(s);
-    fprintf(stderr,
-            "%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-            " parameters; %d thread%s, %s, %s\n",
-            s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
-            ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
-            ito_isa(), s->o.precision);
+    if (!s->o.dry_run)
+        rehearse_report(s);
+    note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+         " parameters; %d thread%s, %s, %s\n",
+         s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
+         ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
+         ito_isa(), s->o.precision);
     return true;
+}
+
+bool session_step(session *s, double lr, ito_train_result *r)
+{
+    ito_batch batch;
+    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
+    ito_scope_begin();
+    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
+    if (good) {
+        session_draw_from(s, &draw);
+        if (s->labelled != NULL)
+            s->labelled->labels = batch.labels;
+        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, r) == ITO_OK;
+    }
+    ito_scope_end();
+    s->step += good;
+    return good;
 }
 
 bool session_save(session *s)
@@ -282,4 +303,5 @@ void session_close(session *s)
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);
+    cJSON_Delete(s->planned);
 }

@@ -35,6 +35,7 @@ typedef struct session {
     ito_diffusion_trainer trainer;
     progress progress;
     pace pace;      /* of a run of --minutes; zeroed: none */
+    cJSON *planned; /* its config.json, with its plans */
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
     int failures;   /* in a row */
@@ -43,9 +44,11 @@ typedef struct session {
     int64_t channels, height, width;
 } session;
 
-/* Open everything for the options in s->o: a new run, or one at its last checkpoint.
- * False with an error recorded. */
+/* Open everything for the options in s->o: a new run, or one at its last checkpoint. With --dry-run
+ * nothing is written and there is no run. False with an error recorded. */
 bool session_open(session *s);
+/* Train on the next batch, and count the step. False with an error recorded. */
+bool session_step(session *s, double lr, ito_train_result *r);
 /* The state for a checkpoint. */
 ito_training_state session_state(const session *s);
 /* Write a checkpoint of the current step, unless there is one. False with an error recorded. */

@@ -10,6 +10,7 @@
 #include "examples/ddpm/presets.h"
 #include "examples/ddpm/recipes.h"
 #include "examples/ddpm/resume.h"
+#include "examples/ddpm/train_config.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -22,25 +23,27 @@
 /* clang-format off */
 const option_row train_rows[] = {
 #define GROUP(title) {.type = OPTION_GROUP, .help = title},
-#define NUMBER(kind, option, field, word, least, most, usual, of, text)                            \
+#define NUMBER(kind, option, field, word, least, most, usual, of, text, ...)                       \
     {.type = kind, .name = option, .offset = AT(field), .metavar = word, .low = least,             \
-     .high = most, .initial = usual, .scope = OPTION_##of, .help = text},
+     .high = most, .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
 #define CHOICE(option, field, word, usual, of, text, ...)                                          \
     {.type = OPTION_CHOICE, .name = option, .offset = AT(field), .metavar = word,                  \
-     .choices = {__VA_ARGS__}, .initial = usual, .scope = OPTION_##of, .help = text},
-#define FLAG(option, field, of, text)                                                              \
-    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text},
+     .initial = usual, .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define FLAG(option, field, of, text, ...)                                                         \
+    {.type = OPTION_FLAG, .name = option, .offset = AT(field), .scope = OPTION_##of, .help = text, \
+     __VA_ARGS__},
 #define INT(...) NUMBER(OPTION_INT, __VA_ARGS__)
 #define REAL(...) NUMBER(OPTION_REAL, __VA_ARGS__)
-#define TEXT(option, field, word, usual, of, text)                                                 \
+#define TEXT(option, field, word, usual, of, text, ...)                                            \
     {.type = OPTION_TEXT, .name = option, .offset = AT(field), .metavar = word, .initial = usual,  \
-     .scope = OPTION_##of, .help = text},
-#define WORDS(option, field, all, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .words = all)
-#define KIND(option, field, what, usual, of, text)                                                 \
-    CHOICE(option, field, NULL, usual, of, text, .kind = what, .list = ito_choices)
-#define LIST(option, field, word, list, usual, of, text)                                           \
-    CHOICE(option, field, word, usual, of, text, .own = list)
+     .scope = OPTION_##of, .help = text, __VA_ARGS__},
+#define WORDS(option, field, all, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text, .choices = {.words = all}, __VA_ARGS__)
+#define KIND(option, field, what, usual, of, text, ...)                                            \
+    CHOICE(option, field, NULL, usual, of, text,                                                   \
+           .choices = {.kind = what, .list = ito_choices}, __VA_ARGS__)
+#define LIST(option, field, word, list, usual, of, text, ...)                                      \
+    CHOICE(option, field, word, usual, of, text, .choices = {.own = list}, __VA_ARGS__)
 #include "examples/ddpm/train_options.def"
     END_ROW,
 };
@@ -55,7 +58,8 @@ static const char doc[] =
     "  ito-ddpm train --data fashion-mnist --recipe edm --sigma-data 0.35 --out run\n"
     "  ito-ddpm train --data cifar10:cifar-10-batches-bin --preset cifar10 --out run\n"
     "  ito-ddpm train --data folder:photos --size 64 --preset cifar10 --batch 32 --out run\n"
-    "  ito-ddpm train --out run --resume\n\n"
+    "  ito-ddpm train --out run --resume\n"
+    "  ito-ddpm train --config run --lr 5e-4 --out other\n\n"
     "Ctrl-C (SIGINT), SIGTERM and SIGHUP end the current step, write a checkpoint and leave with "
     "128 + the signal's number; --resume goes on as if nothing had happened, to the bit. A second "
     "signal ends at once.\n"
@@ -133,6 +137,21 @@ static void fit_samples(train_options *o, const command_line *c)
         o->sample_steps = o->sampling_steps;
 }
 
+/* The options of a run that begins. */
+static bool new_options(train_options *o, const command_line *c, cJSON **config)
+{
+    bool known[MAX_OPTIONS];
+    memcpy(known, c->given, sizeof known);
+    if (o->config != NULL && !train_config_read(o, c, known, config))
+        return false;
+    if (o->data == NULL)
+        options_refuse(c, "--data is missing: what to learn");
+    train_options_set_defaults(o, known, o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
+    refuse_idle(o, c);
+    fit_samples(o, c);
+    return true;
+}
+
 bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config)
 {
     command_line c = {
@@ -140,21 +159,18 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
     *config = NULL;
     options_parse(&c, argc, argv);
     options_require(&c, "out", "the directory of the run");
-    if (!o->resume)
-        options_require(&c, "data", "what to learn");
     if (options_given(&c, "minutes") && (o->resume || options_given(&c, "steps")))
         options_refuse(&c, "--minutes: how long the run is, %s says already",
                        o->resume ? "the run itself" : "--steps");
     if (o->resume) {
+        options_refuse_given(&c, "config", "a run that is resumed has its own settings");
+        options_refuse_given(&c, "dry-run", "it is for a run that has not begun");
         if (!resume_options(o, &c, config))
             return false;
         if (options_given(&c, "steps"))
             cJSON_DeleteItemFromObjectCaseSensitive(*config, "plan");
-    } else {
-        train_options_set_defaults(o, c.given,
-                                   o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
-        refuse_idle(o, &c);
-        fit_samples(o, &c);
+    } else if (!new_options(o, &c, config)) {
+        return false;
     }
     limit_steps(o, &c);
     double lo, hi;

@@ -24,8 +24,8 @@ typedef struct train_options {
 extern const option_row train_rows[];
 
 /* Parse the command line, or end the program. A run that is resumed has its settings from its
- * config.json, a JSON text that must outlive o, as *config; false with an error recorded if it
- * cannot be used. */
+ * config.json, and --config those of a file: as *config, which must outlive o; false with an error
+ * recorded if it cannot be used. */
 bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config);
 /* Set what was neither given nor stored: the values of the recipe, if it is not NULL, then the
  * preset's, the table's defaults, and what follows from other settings. given is by row. */

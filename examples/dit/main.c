@@ -2,7 +2,7 @@
  * diffusion, batches, times, noise and optimiser, so that they can be compared at equal time. */
 #include "examples/common/idx_directory.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 
@@ -17,7 +17,7 @@ typedef struct settings {
     const char *network, *positions, *data, *sampler, *out;
     int64_t patch, width, depth, heads, steps, batch, sampling_steps, n, seed, threads;
     double lr, ema, drop, guidance;
-    bool json;
+    bool force, json;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -42,7 +42,8 @@ static const option_row rows[] = {
     KIND_ROW("sampler", sampler, "sampler", "heun", "From noise to images"),
     INT_ROW("sampling-steps", sampling_steps, "N", 1, 1e6, "10", "How many"),
     INT_ROW("n", n, "N", 100, 1e4, "1000", "Images that are compared with real ones"),
-    TEXT_ROW("out", out, "FILE", "dit.png", "A picture, a column for each class"),
+    TEXT_ROW("out", out, "FILE.png", "dit.png", "A picture, a column for each class"),
+    FORCE_ROW,
     SEED_ROW,
     THREADS_ROW,
     JSON_ROW,
@@ -212,7 +213,8 @@ static double distance(ito_tensor *images, const char *data)
 static bool run(session *s, cJSON *out)
 {
     const settings *o = s->o;
-    if (!options_set_threads(o->threads) || !path_can_write(o->out) || !session_open(s) ||
+    if (!options_set_threads(o->threads) ||
+        !output_can_write((output){"out", o->out, FILE_IMAGE}, o->force) || !session_open(s) ||
         !train(s, out))
         return false;
     ito_no_grad_begin();
@@ -222,7 +224,7 @@ static bool run(session *s, cJSON *out)
     result_number(out, "frechet", distance(samples, o->data));
     result_number(out, "frechet_of_test_images", distance(test, o->data));
     ito_no_grad_end();
-    return ito_error_code() == ITO_OK && ito_png_save(o->out, grid) == ITO_OK;
+    return ito_error_code() == ITO_OK && ito_image_save(o->out, grid) == ITO_OK;
 }
 
 int main(int argc, char **argv)

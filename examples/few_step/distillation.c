@@ -2,6 +2,7 @@
 #include "examples/few_step/distillation.h"
 
 #include "examples/common/batches.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/few_step/jump.h"
 
@@ -132,8 +133,8 @@ bool distillation_train(pupil *p)
     ito_dataset *images = ito_image_dataset_create(p->images, .labels = p->labels);
     bool good = images != NULL;
     for (int64_t grid = o->grid; good && grid > 2; grid /= o->ratio) {
-        fprintf(stderr, "%" PRId64 " steps of the teacher, %" PRId64 " of the student\n", grid,
-                grid / o->ratio);
+        note("%" PRId64 " steps of the teacher, %" PRId64 " of the student\n", grid,
+             grid / o->ratio);
         ito_scope_begin();
         lessons l = {.p = p};
         good = pupil_set_grid(p, grid) && study(&l, images, o->lessons, o->steps / rounds);

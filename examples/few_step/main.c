@@ -1,8 +1,10 @@
 /* ito-few-step: generators of one or two steps. A student of a trained U-Net: ito-few-step
  * distillation, consistency. Points in the plane, from scratch: shortcut, mean-flow. */
 #include "examples/common/idx_directory.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/few_step/consistency.h"
 #include "examples/few_step/distillation.h"
@@ -24,9 +26,9 @@
                  "A run of ito-ddpm train, a file that ito-ddpm export wrote, or " BUILT_IN        \
                  ", the network that comes with Ito"),                                             \
         TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's"), \
-        TEXT_ROW("out", out, "FILE", "student.safetensors",                                        \
+        TEXT_ROW("out", out, "FILE.safetensors", "student.safetensors",                            \
                  "Where the student goes, for ito-ddpm sample --model"),                           \
-        GROUP_ROW("How"),                                                                          \
+        FORCE_ROW, GROUP_ROW("How"),                                                               \
         REAL_ROW("guidance", guidance, "W", 0, 1000, "2",                                          \
                  "Of the teacher, towards the class; 1 as trained"),                               \
         REAL_ROW("sigma-lo", sigma_lo, "X", 0, 1e6, "0.28",                                        \
@@ -62,13 +64,14 @@ static const option_row consistency_rows[] = {
 
 static bool study(pupil *p, const few_step_options *o, bool distillation)
 {
-    if (!path_can_write(o->out) || !options_set_threads(o->threads) || !pupil_open(p, o))
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
+        !options_set_threads(o->threads) || !pupil_open(p, o))
         return false;
     if (!(distillation ? distillation_train(p) : consistency_train(p)) || !pupil_save(p))
         return false;
     const char *eta = distillation ? "" : " --eta 1";
-    fprintf(stderr, "%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --steps 2\n",
-            o->out, o->out, eta);
+    note("%s: two steps: ito-ddpm sample --model %s --sampler ddim%s --steps 2\n", o->out, o->out,
+         eta);
     return true;
 }
 
@@ -78,6 +81,7 @@ typedef struct plane_options {
     const char *out;
     int64_t steps, batch, width, n, seed, threads;
     double lr;
+    bool force;
 } plane_options;
 
 #undef AT
@@ -90,6 +94,7 @@ static const option_row plane_rows[] = {
     REAL_ROW("lr", lr, "RATE", ABOVE_0, 1, "0.005", "Learning rate, falling to 0 along a cosine"),
     INT_ROW("n", n, "N", 2, 1e6, "4000", "Points drawn"),
     TEXT_ROW("out", out, "FILE.png", NULL, "A picture: data, one step of Euler, one step, two"),
+    FORCE_ROW,
     SEED_ROW,
     THREADS_ROW,
     END_ROW,
@@ -145,7 +150,8 @@ static bool plane_judge(const plane_network *net, const plane_options *o)
 static bool plane_run(const plane_options *o, plane_loss *loss)
 {
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
-    if (!path_can_write(o->out) || !options_set_threads(o->threads))
+    if (!output_can_write((output){"out", o->out, FILE_IMAGE}, o->force) ||
+        !options_set_threads(o->threads))
         return false;
     plane_network *net = plane_network_create(o->width, &init);
     bool good = net != NULL && plane_train(net, o, loss) && plane_judge(net, o);
@@ -172,16 +178,13 @@ static const struct {
      mean_flow_loss},
 };
 
-int main(int argc, char **argv)
+enum { METHODS = sizeof methods / sizeof methods[0] };
+
+static int run(int argc, char **argv)
 {
-    size_t m = 0, n = sizeof methods / sizeof methods[0];
-    while (argc > 1 && m < n && strcmp(argv[1], methods[m].name) != 0)
+    int m = 0;
+    while (strcmp(argv[0], methods[m].name) != 0)
         m++;
-    if (argc < 2 || m == n) {
-        fprintf(stderr, "Usage: ito-few-step distillation|consistency|shortcut|mean-flow "
-                        "[OPTION...] (--help after each)\n");
-        return EXIT_USAGE;
-    }
     few_step_options o = {.out = NULL};
     plane_options plane;
     pupil p = {.o = &o};
@@ -189,7 +192,7 @@ int main(int argc, char **argv)
                       .doc = methods[m].doc,
                       .options = methods[m].rows,
                       .values = methods[m].loss == NULL ? (void *)&o : (void *)&plane};
-    options_parse(&c, argc - 1, argv + 1);
+    options_parse(&c, argc, argv);
     ito_scope_begin();
     bool good =
         methods[m].loss == NULL ? study(&p, &o, m == 0) : plane_run(&plane, methods[m].loss);
@@ -198,4 +201,13 @@ int main(int argc, char **argv)
     if (good)
         return 0;
     return options_report(c.command);
+}
+
+int main(int argc, char **argv)
+{
+    program_command commands[METHODS + 1] = {{NULL, NULL, NULL}};
+    for (int m = 0; m < METHODS; m++)
+        commands[m] = (program_command){methods[m].name, run, methods[m].doc};
+    const program few_step = {.doc = "Samples in one step or a few.", .commands = commands};
+    return program_run(&few_step, argc, argv);
 }

@@ -103,5 +103,5 @@ bool plane_draw(const char *path, ito_tensor *const *clouds, int n)
     for (int k = 0; k < n; k++)
         if (picture == NULL || !draw_points(picture, k, clouds[k]))
             return false;
-    return ito_png_save(path, picture) == ITO_OK;
+    return ito_image_save(path, picture) == ITO_OK;
 }

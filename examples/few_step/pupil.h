@@ -10,6 +10,7 @@ typedef struct few_step_options {
     const char *teacher, *data, *out, *pairs, *precision;
     int64_t steps, batch, grid, ratio, lessons, seed, threads;
     double lr, ema, guidance, sigma_lo, sigma_hi;
+    bool force;
 } few_step_options;
 
 /* The teacher that comes with the program: that of ito-ddpm. */

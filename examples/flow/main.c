@@ -2,6 +2,7 @@
  * and noise by chance, by optimal transport within a batch, and made by the first flow (reflow).
  * Printed are how bent their paths are, how far samples are from data, and how likely data are. */
 #include "examples/common/draw.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
 
@@ -140,7 +141,7 @@ static bool train(flows *f, int k)
     }
     ito_optimizer_free(adam);
     if (good)
-        fprintf(stderr, "trained on pairs %s\n", names[k]);
+        note("trained on pairs %s\n", names[k]);
     return good;
 }
 

@@ -1,6 +1,8 @@
 /* ito-gpt: learn a text character by character, say how well the rest of it is predicted, and go on
  * with it. */
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
+#include "examples/common/outputs.h"
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
 #include "examples/gpt/text.h"
@@ -17,7 +19,7 @@ typedef struct settings {
     const char *text, *model, *out, *prompt, *positions;
     int64_t steps, batch, context, layers, heads, width, length, top_k, seed, threads;
     double lr, dropout, decay, temperature, top_p;
-    bool no_cache;
+    bool no_cache, force;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -26,7 +28,8 @@ static const option_row rows[] = {
     GROUP_ROW("What is learnt"),
     TEXT_ROW("text", text, "FILE", DEVILS_DICTIONARY, "A text; the last tenth of it is held out"),
     TEXT_ROW("model", model, "FILE", NULL, "Weights that an earlier run wrote: no training"),
-    TEXT_ROW("out", out, "FILE", NULL, "Where the weights go (safetensors)"),
+    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the weights go"),
+    FORCE_ROW,
     GROUP_ROW("The network"),
     INT_ROW("context", context, "N", 2, 65536, "128", "Characters that it sees"),
     INT_ROW("layers", layers, "N", 1, 1000, "4", "Blocks"),
@@ -173,11 +176,10 @@ static bool judge(ito_gpt *gpt, const text *t, const settings *s)
 {
     int64_t from, to;
     double nats = held_out_loss(gpt, t, s->context, &from, &to);
-    fprintf(stderr,
-            "held out: %.4f nats, %.3f bits per character; counts of 3 characters: %.3f bits, of "
-            "5: %.3f\n",
-            nats, nats / M_LN2, text_ngram_bits(t, learnt(t), from, to, 3),
-            text_ngram_bits(t, learnt(t), from, to, 5));
+    note("held out: %.4f nats, %.3f bits per character; counts of 3 characters: %.3f bits, of "
+         "5: %.3f\n",
+         nats, nats / M_LN2, text_ngram_bits(t, learnt(t), from, to, 3),
+         text_ngram_bits(t, learnt(t), from, to, 5));
     return isfinite(nats);
 }
 
@@ -191,8 +193,8 @@ static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const se
                          .top_k = s->top_k, .top_p = s->top_p, .use_cache = !s->no_cache);
     if (made == NULL)
         return false;
-    fprintf(stderr, "%" PRId64 " characters, %.0f a second\n\n", s->length,
-            (double)s->length / (progress_clock() - started));
+    note("%" PRId64 " characters, %.0f a second\n\n", s->length,
+         (double)s->length / (progress_clock() - started));
     for (int64_t i = 0; i < ito_numel(made); i++)
         putchar(t->byte[((const int64_t *)ito_const_data(made))[i]]);
     putchar('\n');
@@ -201,7 +203,8 @@ static bool write_text(ito_gpt *gpt, const text *t, ito_tensor *prompt, const se
 
 static bool run(const settings *s, text *t)
 {
-    if (!options_set_threads(s->threads) || !path_can_write(s->out) || !text_open(t, s))
+    if (!options_set_threads(s->threads) ||
+        !output_can_write((output){"out", s->out, FILE_SAFETENSORS}, s->force) || !text_open(t, s))
         return false;
     ito_tensor *prompt = prompt_of(t, s);
     ito_generator g = ito_generator_make((uint64_t)s->seed, 0);
@@ -214,9 +217,8 @@ static bool run(const settings *s, text *t)
         return false;
     bool good = s->model == NULL || ito_module_load(&gpt->base, s->model) == ITO_OK;
     if (good)
-        fprintf(stderr,
-                "%" PRId64 " characters, %" PRId64 " different ones; %" PRId64 " parameters\n",
-                t->n, t->size, ito_module_parameter_count(&gpt->base));
+        note("%" PRId64 " characters, %" PRId64 " different ones; %" PRId64 " parameters\n", t->n,
+             t->size, ito_module_parameter_count(&gpt->base));
     good = good && (s->model != NULL || train(gpt, t, s));
     good = good && (s->out == NULL || ito_module_save(&gpt->base, s->out) == ITO_OK);
     ito_module_train(&gpt->base, false);

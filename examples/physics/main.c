@@ -2,7 +2,8 @@
  * differential equation, `score` learns the gradient of the logarithm of a density. */
 #include "examples/common/draw.h"
 #include "examples/common/options.h"
-#include "examples/common/paths.h"
+#include "examples/common/outputs.h"
+#include "examples/common/program.h"
 #include "examples/common/progress.h"
 #include "examples/physics/burgers.h"
 #include "examples/physics/score.h"
@@ -16,7 +17,7 @@ typedef struct settings {
     const char *out;
     int64_t steps, batch, layers, width, seed, threads;
     double lr, nu;
-    bool sliced;
+    bool sliced, force;
 } settings;
 
 #define AT(field) offsetof(settings, field)
@@ -28,7 +29,8 @@ typedef struct settings {
                  "cosine"),                                                                        \
         INT_ROW("layers", layers, "N", 1, 100, "4", "Hidden layers of the network"),               \
         INT_ROW("width", width, "N", 1, 8192, "64", "Of each"),                                    \
-        TEXT_ROW("out", out, "FILE", picture, "The picture"), SEED_ROW, THREADS_ROW, END_ROW
+        TEXT_ROW("out", out, "FILE.png", picture, "The picture"), FORCE_ROW, SEED_ROW,             \
+        THREADS_ROW, END_ROW
 
 static const option_row burgers_rows[] = {
     REAL_ROW("viscosity", nu, "NU", 0.001, 10, "0.0031830988618", "nu of the equation (0.01 / pi)"),
@@ -151,7 +153,7 @@ static bool burgers(const settings *s)
     paint(picture, GRID_T + 8, found);
     paint(picture, 2 * (GRID_T + 8), wrong);
     printf("relative L2 error %.2e\n", relative_error(found, exact));
-    return ito_png_save(s->out, picture) == ITO_OK;
+    return ito_image_save(s->out, picture) == ITO_OK;
 }
 
 /* ---- a score -----------------------------------------------------------------------------------
@@ -189,32 +191,44 @@ static bool score(const settings *s)
         !draw_arrows(picture, 1, feet, ito_narrow(found, 0, 0, ARROWS), 0.5))
         return false;
     printf("relative error of the score %.4f\n", relative_error(found, exact));
-    return ito_png_save(s->out, picture) == ITO_OK;
+    return ito_image_save(s->out, picture) == ITO_OK;
 }
 
 /* ---- the program -------------------------------------------------------------------------------
  */
 
-int main(int argc, char **argv)
+static const char solve_doc[] =
+    "Solve Burgers' equation with a network, and compare it with the exact solution.\v"
+    "The picture has both, and a hundred times their difference.";
+static const char score_doc[] =
+    "Learn the score of a density in the plane from samples, and compare it with the exact one.\v"
+    "The picture has both: exact, learnt.";
+
+static int run(int argc, char **argv)
 {
-    bool solves = argc > 1 && strcmp(argv[1], "burgers") == 0;
-    if (!solves && (argc < 2 || strcmp(argv[1], "score") != 0)) {
-        fprintf(stderr, "Usage: ito-physics burgers|score [OPTION...] (--help after either)\n");
-        return EXIT_USAGE;
-    }
+    bool solves = strcmp(argv[0], "burgers") == 0;
     settings s = {.out = NULL};
-    command_line line = {
-        .command = solves ? "burgers" : "score",
-        .doc = solves ? "Solve Burgers' equation with a network, and compare it with the exact "
-                        "solution.\vThe picture has both, and a hundred times their difference."
-                      : "Learn the score of a density in the plane from samples, and compare it "
-                        "with the exact one.\vThe picture has both: exact, learnt.",
-        .options = solves ? burgers_rows : score_rows,
-        .values = &s};
-    options_parse(&line, argc - 1, argv + 1);
+    command_line line = {.command = solves ? "burgers" : "score",
+                         .doc = solves ? solve_doc : score_doc,
+                         .options = solves ? burgers_rows : score_rows,
+                         .values = &s};
+    options_parse(&line, argc, argv);
     ito_scope_begin();
-    bool good = options_set_threads(s.threads) && path_can_write(s.out) &&
+    bool good = options_set_threads(s.threads) &&
+                output_can_write((output){"out", s.out, FILE_IMAGE}, s.force) &&
                 (solves ? burgers(&s) : score(&s));
     ito_scope_end();
     return good ? 0 : options_report(line.command);
+}
+
+int main(int argc, char **argv)
+{
+    static const program_command commands[] = {
+        {"burgers", run, "solve Burgers' equation"},
+        {"score", run, "learn the score of a density in the plane"},
+        {NULL, NULL, NULL},
+    };
+    static const program physics = {.doc = "Networks and differential equations.",
+                                    .commands = commands};
+    return program_run(&physics, argc, argv);
 }

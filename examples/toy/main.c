@@ -1,6 +1,7 @@
 /* ito-toy: a diffusion of points in the plane, trained in seconds. Draws the data beside samples,
  * and the score at three levels of noise. */
 #include "examples/common/draw.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
@@ -137,7 +138,7 @@ static bool train(toy *t)
             return false;
         mean += (r.loss - mean) / (double)(step % 500 + 1);
         if (step % 500 == 499 || step == o->steps - 1) {
-            fprintf(stderr, "step %" PRId64 "/%" PRId64 "  loss %.4f\n", step + 1, o->steps, mean);
+            note("step %" PRId64 "/%" PRId64 "  loss %.4f\n", step + 1, o->steps, mean);
             mean = 0.0;
         }
     }
@@ -159,10 +160,9 @@ static bool draw_samples(const toy *t, const char *path)
     if (distance < 0.0 || least < 0.0 || !draw_points(picture, 0, points) ||
         !draw_points(picture, 1, samples) || ito_png_save(path, picture) != ITO_OK)
         return false;
-    fprintf(stderr,
-            "%s: data, and samples; sliced Wasserstein distance %.4f (of two samples of the data: "
-            "%.4f)\n",
-            path, distance, least);
+    note("%s: data, and samples; sliced Wasserstein distance %.4f (of two samples of the data: "
+         "%.4f)\n",
+         path, distance, least);
     return true;
 }
 
@@ -210,7 +210,7 @@ static bool draw_scores(const toy *t, const char *path)
     }
     if (!good || ito_png_save(path, picture) != ITO_OK)
         return false;
-    fprintf(stderr, "%s: the score where noise / signal is 0.1, 0.3 and 1\n", path);
+    note("%s: the score where noise / signal is 0.1, 0.3 and 1\n", path);
     return true;
 }
 

@@ -2,6 +2,7 @@
  * the ELBO and the importance weighted bound of test images, and draws reconstructions, samples of
  * the prior and a walk through the codes. */
 #include "examples/common/idx_directory.h"
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
 #include "examples/common/progress.h"
@@ -63,7 +64,7 @@ static bool save_grid(const settings *s, const char *name, ito_tensor *pixels, i
     ito_tensor *picture = ito_image_grid(both_sides, columns, 1);
     bool good = picture != NULL && path != NULL && ito_png_save(path, picture) == ITO_OK;
     if (good)
-        fprintf(stderr, "%s\n", path);
+        note("%s\n", path);
     free(path);
     return good;
 }

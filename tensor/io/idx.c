@@ -1,5 +1,5 @@
 /* IDX files: 0 0, type, number of axes, big-endian sizes, elements. Read through a source that
- * either is the file or inflates it.
+ * either is the file or inflates it: one member of gzip after the other (RFC 1952, 2.2).
  * Invariant: memory is taken only once the header's claim is one that the file can hold. */
 #include "tensor/io/idx.h"
 #include "tensor/internal.h"
@@ -48,34 +48,67 @@ static void source_close(source *s)
     file_close(&s->file);
 }
 
-/* Inflate into out until it is full or the stream ends; *got is how much that was. */
+/* Have compressed bytes for the inflater; *some is whether there are any. */
+static ito_status source_fill(source *s, bool *some)
+{
+    z_stream *z = &s->inflater;
+    int64_t left = s->file.size - s->next, n = left < CHUNK ? left : CHUNK;
+    *some = z->avail_in > 0 || n > 0;
+    if (z->avail_in > 0 || n == 0)
+        return ITO_OK;
+    ito_status status = file_read(&s->file, s->chunk, n, s->next);
+    s->next += n;
+    z->next_in = s->chunk;
+    z->avail_in = (unsigned)n;
+    return status;
+}
+
+/* After a member: another begins, or there are zeros, which fill a block of a tape, to the end. */
+static ito_status source_next_member(source *s)
+{
+    z_stream *z = &s->inflater;
+    bool some, zeros = true;
+    ito_status status = source_fill(s, &some);
+    if (status == ITO_OK && some && z->next_in[0] == 0x1f) {
+        inflateReset(z); /* inflate says what else is wrong with it */
+        return ITO_OK;
+    }
+    s->ended = true;
+    while (status == ITO_OK && some && zeros) {
+        for (; z->avail_in > 0 && zeros; z->avail_in--)
+            zeros = *z->next_in++ == 0;
+        status = source_fill(s, &some);
+    }
+    return zeros ? status
+                 : file_error(ITO_ERR_FORMAT, s->file.path,
+                              "gzip stream is followed by something else");
+}
+
+/* Inflate into out until it is full or the last member ends; *got is how much that was. */
 static ito_status source_inflate(source *s, void *out, int64_t size, int64_t *got)
 {
     z_stream *z = &s->inflater;
     *got = 0;
     while (*got < size && !s->ended) {
-        if (z->avail_in == 0) {
-            int64_t n = s->file.size - s->next < CHUNK ? s->file.size - s->next : CHUNK;
-            if (n == 0)
-                return file_error(ITO_ERR_FORMAT, s->file.path, "gzip stream is truncated");
-            ito_status status = file_read(&s->file, s->chunk, n, s->next);
-            if (status != ITO_OK)
-                return status;
-            s->next += n;
-            z->next_in = s->chunk;
-            z->avail_in = (unsigned)n;
-        }
+        bool some;
+        ito_status status = source_fill(s, &some);
+        if (status != ITO_OK)
+            return status;
+        if (!some)
+            return file_error(ITO_ERR_FORMAT, s->file.path, "gzip stream is truncated");
         int64_t room = size - *got < INT32_MAX ? size - *got : INT32_MAX;
         z->next_out = (unsigned char *)out + *got;
         z->avail_out = (unsigned)room;
         int code = inflate(z, Z_NO_FLUSH);
         *got += room - z->avail_out;
-        s->ended = code == Z_STREAM_END;
         if (code == Z_MEM_ERROR)
             return error_status(ITO_ERR_MEMORY, "idx: no memory to inflate with");
         if (code != Z_OK && code != Z_STREAM_END && code != Z_BUF_ERROR)
             return file_error(ITO_ERR_FORMAT, s->file.path, "gzip stream is damaged: %s",
                               z->msg != NULL ? z->msg : "it asks for a dictionary");
+        status = code == Z_STREAM_END ? source_next_member(s) : ITO_OK;
+        if (status != ITO_OK)
+            return status;
     }
     return ITO_OK;
 }
@@ -104,12 +137,10 @@ static ito_status source_finish(source *s)
         unsigned char more;
         int64_t got;
         ito_status status = source_inflate(s, &more, 1, &got);
-        if (status != ITO_OK)
-            return status;
-        if (got > 0)
-            return file_error(ITO_ERR_FORMAT, s->file.path,
-                              "gzip stream holds more than its IDX header says");
-        left += s->inflater.avail_in;
+        return status == ITO_OK && got > 0
+                   ? file_error(ITO_ERR_FORMAT, s->file.path,
+                                "gzip stream holds more than its IDX header says")
+                   : status;
     }
     if (left > 0)
         return file_error(ITO_ERR_FORMAT, s->file.path, "%" PRId64 " bytes too many at its end",

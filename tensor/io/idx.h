@@ -10,7 +10,8 @@ extern "C" {
 
 /**
  * Read an IDX file of unsigned bytes (type 0x08); whether it is gzipped is seen from its first
- * bytes, and the gzip checksum and length are verified.
+ * bytes, and the gzip checksum and length are verified. Of several gzip members, as pigz and cat
+ * write them, the content of all is read; zeros may follow the last, and nothing else.
  *
  * @return  u8 of the file's 1 to 4 axes: [N, H, W] for MNIST's images, [N] for its labels. Owned by
  *          the current scope. NULL on error: ITO_ERR_IO if the system refuses, ITO_ERR_FORMAT if

@@ -1,5 +1,5 @@
-/* Image files: PNG, JPEG and BMP in, PNG and JPEG out, folders of images, and grids to look at
- * samples. */
+/* Image files: PNG, JPEG, BMP and WebP in, PNG and JPEG out, folders of images, and grids to look
+ * at samples. */
 #ifndef ITO_IO_IMAGE_H
 #define ITO_IO_IMAGE_H
 
@@ -14,11 +14,15 @@ extern "C" {
 #define ITO_IMAGE_MAX_PIXELS (1 << 26)
 
 /**
- * Read a PNG, JPEG or BMP file, whatever its name ends in.
+ * Read a PNG, JPEG, BMP or WebP file, whatever its name ends in, as libpng and libjpeg read it:
+ * bytes between segments, behind the pixels or behind the end are passed over.
  *
- * An image has at most ITO_IMAGE_MAX_SIDE pixels a side and ITO_IMAGE_MAX_PIXELS in all.
- * Transparency is dropped, and an orientation noted by a camera is not applied. Not read: CMYK,
- * arithmetic-coded and lossless JPEG, and BMP other than uncompressed 8, 24 and 32 bits.
+ * An image has at most ITO_IMAGE_MAX_SIDE pixels a side and ITO_IMAGE_MAX_PIXELS in all; decoding
+ * one takes up to 28 bytes a pixel for the time. It is turned upright by the orientation that a
+ * camera noted (EXIF, in PNG, JPEG and WebP). Transparency is dropped, and of 16 bits the upper 8
+ * are kept. CMYK, as Adobe's programs write it in JPEG, becomes red, green and blue without a
+ * colour profile. WebP needs a library that was built with libwebp, and is not read where it moves.
+ * Not read: arithmetic-coded and lossless JPEG, TIFF, GIF, HEIC, AVIF, JPEG XL.
  * @param channels  3, or 1 for grey; the image is converted where it has the other.
  * @return          u8 [channels, H, W], owned by the current scope. NULL on error: ITO_ERR_IO if
  *                  the system refuses, ITO_ERR_FORMAT if the file is damaged, truncated or of a
@@ -28,19 +32,19 @@ ITO_API ito_tensor *ito_image_load(const char *path, int channels);
 
 /** What an image file holds, by its header. */
 typedef struct ito_image_properties {
-    const char *format;    /* "PNG", "JPEG" or "BMP"; a constant */
-    int64_t width, height; /* as ito_image_load has them */
-    int channels;          /* 1 grey; 3 red, green and blue, also by a palette; without alpha */
-    int bits;              /* of a sample, 1 to 16; 8 for the colours of a palette */
-    int orientation;       /* noted by a camera, 1 to 8 as in EXIF; 1: upright */
-    bool has_alpha;        /* some pixels may be transparent: a channel, or PNG's tRNS */
+    const char *format;    /* "PNG", "JPEG", "BMP" or "WebP"; a constant */
+    int64_t width, height; /* as ito_image_load has them: turned upright */
+    int channels;          /* 1 grey; 3 colours, also by a palette; 4 CMYK. Alpha is not counted */
+    int bits;              /* of a sample, 1 to 16, in BMP to 32; 8 for the colours of a palette */
+    int orientation;       /* that a camera noted, 1 to 8 as in EXIF; 1: upright, or not noted */
+    bool has_alpha;        /* pixels may be transparent: by a channel, or by PNG's tRNS */
 } ito_image_properties;
 
 /**
  * Say what an image file holds, without decoding it: a few kilobytes of it are read. A file of
  * which ito_image_info says this may still be damaged further on.
  *
- * ito_image_load keeps all that is in the file if bits <= 8 and has_alpha is false.
+ * ito_image_load(path, 3) keeps every colour if bits <= 8, channels < 4 and has_alpha is false.
  * @param properties  receives them on success; untouched on error.
  * @return            what ito_image_load says of a file that cannot be read, of another kind, too
  *                    large, or whose header is damaged; ITO_ERR_ARGUMENT for NULL.
@@ -51,7 +55,7 @@ ITO_API ito_status ito_image_info(const char *path, ito_image_properties *proper
 typedef enum ito_image_file_state {
     ITO_IMAGE_FILE_USED,
     ITO_IMAGE_FILE_BAD,    /* an image that cannot be read: ito_image_folder_load finds these */
-    ITO_IMAGE_FILE_UNREAD, /* an image of a format that is not read, by its name: .webp, ... */
+    ITO_IMAGE_FILE_UNREAD, /* an image of a format that is not read, by its name: .gif, ... */
     ITO_IMAGE_FILE_OTHER   /* no image, by its name; or a link to a folder that the link is in */
 } ito_image_file_state;
 
@@ -78,8 +82,9 @@ typedef struct ito_image_folder {
  *
  * The folders at its top are the classes, each with all that is below it, as torchvision's
  * ImageFolder has them; without folders it is one class, of its own name. Images are the files that
- * end in .png, .jpg, .jpeg, .jpe, .jfif or .bmp, in any case. Names that begin with a dot are
- * passed over. Links are followed, but not back to a folder that they are in.
+ * end in .png, .jpg, .jpeg, .jpe, .jfif or .bmp, in any case, and .webp where it is read. Names
+ * that begin with a dot are passed over. Links are followed, but not back to a folder that they are
+ * in.
  * @return  owned by the caller. NULL: ITO_ERR_IO if a folder cannot be read, ITO_ERR_ARGUMENT,
  *          ITO_ERR_MEMORY.
  */

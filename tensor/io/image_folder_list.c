@@ -102,10 +102,14 @@ static void names_sort(names *n)
 /* ---- files -------------------------------------------------------------------------------------
  */
 
-/* What a file is, by the ending of its name. */
+/* What a file is, by the ending of its name; those of `read` come first. */
 static ito_image_file_state state_of(const char *name)
 {
-    static const char *const read[] = {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", NULL};
+    static const char *const read[] = {".png",  ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp",
+#ifdef ITO_WEBP
+                                       ".webp",
+#endif
+                                       NULL};
     static const char *const unread[] = {
         ".webp", ".gif", ".tif", ".tiff", ".heic", ".heif", ".avif", ".jxl", ".jp2", ".j2k",
         ".svg",  ".psd", ".ico", ".tga",  ".ppm",  ".pgm",  ".pbm",  ".pnm", ".pcx", ".dds",

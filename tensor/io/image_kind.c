@@ -1,7 +1,7 @@
 /* Which kind of image a file is, by its first bytes, whatever its name ends in. */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
-#include "tensor/io/image_check.h"
+#include "tensor/io/image_header.h"
 
 #include <string.h>
 
@@ -19,7 +19,7 @@ static const signature signatures[] = {
     {"PNG", IMAGE_PNG, 8, "\x89PNG\r\n\x1a\n", 0, 0, ""},
     {"JPEG", IMAGE_JPEG, 3, "\xff\xd8\xff", 0, 0, ""},
     {"BMP", IMAGE_BMP, 2, "BM", 0, 0, ""},
-    {"WebP", IMAGE_UNREAD, 4, "RIFF", 8, 4, "WEBP"},
+    {"WebP", IMAGE_WEBP, 4, "RIFF", 8, 4, "WEBP"},
     {"GIF", IMAGE_UNREAD, 4, "GIF8", 0, 0, ""},
     {"TIFF", IMAGE_UNREAD, 4, "II*\0", 0, 0, ""},
     {"TIFF", IMAGE_UNREAD, 4, "MM\0*", 0, 0, ""},
@@ -45,5 +45,5 @@ ito_status image_kind_of(const char *path, const unsigned char *bytes, int64_t s
                    : file_error(ITO_ERR_FORMAT, path,
                                 "is a %s image, which is not read; convert it to PNG", s->name);
     }
-    return file_error(ITO_ERR_FORMAT, path, "is not a PNG, JPEG or BMP image");
+    return file_error(ITO_ERR_FORMAT, path, "is not a PNG, JPEG, BMP or WebP image");
 }

@@ -40,7 +40,6 @@ static unsigned char *deflate_bytes(unsigned char *data, int size, int *out_size
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_PNG
 #define STBI_ONLY_JPEG
-#define STBI_ONLY_BMP
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR

@@ -57,13 +57,16 @@ Test(cli_classifier, says_what_is_wrong)
     is_usage_error("train --data .", "--out is missing: where the weights go");
     is_usage_error("train --out a --epochs 0", "--epochs: \"0\" is not a whole number from 1");
     is_usage_error("eval --out a", "--out");
-    fails_with(run("train --data . --out nowhere/a"), "nowhere/a: cannot write it");
-    fails_with(run("train --data . --out a"),
+    fails_with(run("train --data . --out nowhere/a.safetensors"),
+               "nowhere/a.safetensors: cannot write it: No such file or directory");
+    is_usage_error("train --data . --out a",
+                   "--out: a: the name of a file of a network ends in .safetensors");
+    fails_with(run("train --data . --out a.safetensors"),
                "./train-images-idx3-ubyte: there is no such file, nor .gz");
     write_set("train", 4, 12);
-    fails_with(run("train --data . --out a"), "images are 28x28, not 12x12");
+    fails_with(run("train --data . --out a.safetensors"), "images are 28x28, not 12x12");
     write_set("train", 4, 28);
-    fails_with(run("train --data . --out a --epochs 1 --batch 4"),
+    fails_with(run("train --data . --out a.safetensors --epochs 1 --batch 4"),
                "./t10k-images-idx3-ubyte: there is no such file, nor .gz");
     write_set("t10k", 6, 28);
     write_idx("t10k-labels-idx1-ubyte", ito_zeros(ITO_SHAPE(5), ITO_U8));

@@ -86,6 +86,12 @@ Test(cli_dit, says_what_is_wrong)
     is_usage_error("--patch 0", "--patch: \"0\" is not a whole number from 1");
     fails_with(run("--data . --patch 5"), "dit: patches of 5x5 do not divide images of 28x28");
     fails_with(run("--data . --heads 3"), "dit: 3 heads do not divide a hidden_size of 128");
+    is_usage_error("--data . --out a.txt",
+                   "--out: a.txt: the name of a picture ends in .png, .jpg or .jpeg");
+    put_file("a.png", "words");
+    fails_with(run("--data . --out a.png"),
+               "a.png: it is there and is not an image; name another file, or write over it by "
+               "--force");
     fails_with(run("--data . --out nowhere/a.png"), "nowhere/a.png: cannot write it");
     fails_with(run("--data nowhere"), "nowhere/train-images-idx3-ubyte: there is no such file");
 }

@@ -64,7 +64,7 @@ Test(cli_export, what_cannot_be_exported_is_said)
     is_usage_error("export --model r --out x --dtype f16", "--dtype");
     train_tiny("r", "--steps 1 " QUIET);
     fails_with(run("export --model r --out nowhere/x.safetensors"),
-               "nowhere/x.safetensors: cannot write it");
+               "nowhere/x.safetensors: cannot write it: No such file or directory");
     succeeds(run("export --model r --out x.safetensors"));
     cr_assert_eq(system("cp r/checkpoints/step-1/ema.safetensors lone.safetensors"), 0);
     fails_with(run("export --model lone.safetensors --out y.safetensors"),

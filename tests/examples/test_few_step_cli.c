@@ -177,7 +177,12 @@ Test(cli_few_step, what_else_is_wrong_is_said)
     is_usage_error("consistency --ratio 2", "--ratio");
     fails_with(run("consistency --data . --teacher train-images-idx3-ubyte"),
                "train-images-idx3-ubyte: ");
-    fails_with(run("consistency --data . --out nowhere/a"), "nowhere/a: cannot write it");
+    fails_with(run("consistency --data . --out nowhere/a.safetensors"),
+               "nowhere/a.safetensors: cannot write it: No such file or directory");
+    is_usage_error("consistency --data . --out a",
+                   "--out: a: the name of a file of a network ends in .safetensors");
+    is_usage_error("shortcut --out a.txt",
+                   "--out: a.txt: the name of a picture ends in .png, .jpg or .jpeg");
     fails_with(run("shortcut --out nowhere/a.png"), "nowhere/a.png: cannot write it");
     fails_with(run("consistency --data nowhere"), "nowhere/train-images-idx3-ubyte");
     make_teacher("t.safetensors", "--steps 1 " QUIET);

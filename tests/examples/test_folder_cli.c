@@ -35,12 +35,12 @@ Test(cli_folder, what_is_left_out_is_said_at_the_start)
     succeeds(run("train --data folder:photos --out all --steps 1 " SMALL));
     says("folder:photos: 6 images of 1x8x8;");
     cr_expect_null(strstr(complained, "left out"), "%s", complained);
-    shell("touch photos/x.webp");
+    shell("touch photos/x.gif");
     succeeds(run("train --data folder:photos/ --out one --steps 1 " SMALL));
-    says("photos/: 7 files: 6 images used, 1 left out (x.webp: format not read)\n");
+    says("photos/: 7 files: 6 images used, 1 left out (x.gif: format not read)\n");
     shell("touch photos/y.gif photos/.hidden.gif photos/deep/notes.txt");
     succeeds(run("plot --data folder:photos --out plots"));
-    says("photos: 9 files: 6 images used, 3 left out (x.webp and 1 more: format not read; "
+    says("photos: 9 files: 6 images used, 3 left out (x.gif and 1 more: format not read; "
          "deep/notes.txt: not an image)\n");
 }
 
@@ -71,9 +71,10 @@ static void write_bad_ones(void)
 Test(cli_folder, a_bad_file_is_named_with_a_way_on)
 {
     write_bad_ones();
-    fails_with(run("train --data folder:photos --out r " SMALL),
-               "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG or BMP image; --skip-bad "
-               "leaves such files out, and ito-ddpm info photos names all of them\n");
+    fails_with(
+        run("train --data folder:photos --out r " SMALL),
+        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image; --skip-bad "
+        "leaves such files out, and ito-ddpm info photos names all of them\n");
     cr_expect(!there("r"));
 }
 
@@ -83,7 +84,7 @@ Test(cli_folder, bad_files_are_skipped_on_request_and_each_is_named)
     succeeds(run("train --data folder:photos --conditional --skip-bad --out skipped --steps 4 "
                  "--stop-at 2 --checkpoint-every 2 " SMALL));
     says("photos: 8 files: 6 images used, 2 left out (cat/bad.png and 1 more: cannot be read)\n"
-         "left out: photos/cat/bad.png: is not a PNG, JPEG or BMP image\n"
+         "left out: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image\n"
          "left out: photos/dog/empty.jpg: is empty\n");
     succeeds(run("train --out skipped --resume")); /* the run has it in its settings */
     says("photos: 8 files: 6 images used");
@@ -119,7 +120,7 @@ Test(cli_folder, every_command_with_data_skips_bad_files)
         "plot --data folder:photos --out plots"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         cr_expect_eq(run("%s", commands[i]), 1);
-        says("photos/cat/bad.png: is not a PNG, JPEG or BMP image; --skip-bad leaves");
+        says("photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image; --skip-bad leaves");
         succeeds(run("%s --skip-bad", commands[i]));
         says("left out: photos/dog/empty.jpg: is empty\n");
     }
@@ -145,7 +146,7 @@ Test(cli_folder, other_data_have_no_files_to_skip)
 Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
 {
     write_classes();
-    shell("touch photos/cat/x.webp photos/readme.txt");
+    shell("touch photos/cat/x.gif photos/readme.txt");
     succeeds(run("info folder:photos"));
     cr_expect_str_eq(said, "path: photos\n"
                            "kind: folder of images\n"
@@ -157,7 +158,7 @@ Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
                            "  dog: 3\n"
                            "left_out:\n"
                            "  readme.txt: not an image\n"
-                           "  cat/x.webp: format not read\n");
+                           "  cat/x.gif: format not read\n");
     cr_expect_str_eq(complained, "");
 }
 
@@ -168,7 +169,7 @@ Test(cli_folder, info_names_all_bad_files_and_fails)
                                    "and others go on without them by --skip-bad\n");
     cr_expect_not_null(strstr(said, "images: 6\n"), "%s", said);
     cr_expect_not_null(strstr(said, "bad_files:\n"
-                                    "  cat/bad.png: is not a PNG, JPEG or BMP image\n"
+                                    "  cat/bad.png: is not a PNG, JPEG, BMP or WebP image\n"
                                     "  dog/empty.jpg: is empty\n"),
                        "%s", said);
     cr_expect_eq(run("info photos --json"), 1);
@@ -176,7 +177,7 @@ Test(cli_folder, info_names_all_bad_files_and_fails)
     shell("rm photos/*/[0-9].png");
     fails_with(run("info photos"),
                "ito-ddpm info: photos: holds no PNG, JPEG or BMP images that can be read, but 2 "
-               "other files (cat/bad.png: is not a PNG, JPEG or BMP image)\n");
+               "other files (cat/bad.png: is not a PNG, JPEG, BMP or WebP image)\n");
     cr_expect_not_null(strstr(said, "  dog/empty.jpg: is empty\n"), "%s", said);
 }
 

@@ -60,7 +60,10 @@ Test(cli_gpt, says_what_is_wrong)
     is_usage_error(SMALL "--heads 3",
                    "ito-gpt: multi_head_attention: 16 features do not form 3 heads");
     fails_with(run("--text prose"), "ito-gpt: prose: cannot read it");
-    fails_with(run(SMALL "--out nowhere/a"), "nowhere/a: cannot write it");
+    fails_with(run(SMALL "--out nowhere/a.safetensors"),
+               "nowhere/a.safetensors: cannot write it: No such file or directory");
+    is_usage_error(SMALL "--out a.png",
+                   "--out: a.png: the name of a file of a network ends in .safetensors");
     fails_with(run(SMALL "--model no.safetensors"), "ito-gpt: no.safetensors: ");
     if (access("/usr/share/dictd/devil.dict.dz", F_OK) != 0)
         fails_with(run("--steps 1"), "ito-gpt: /usr/share/dictd/devil.dict.dz is not there: apt "

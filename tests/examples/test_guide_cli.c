@@ -93,25 +93,27 @@ Test(cli_guide, what_does_not_go_together_is_refused)
 {
     write_shades();
     succeeds(run("train --data " SHADES "--out r " TINY " --steps 1 " QUIET));
-    is_usage_error("classifier --data folder:shades --out c", "--model is missing");
-    is_usage_error("classifier --model r --out c", "--data is missing");
+    is_usage_error("classifier --data folder:shades --out c.safetensors", "--model is missing");
+    is_usage_error("classifier --model r --out c.safetensors", "--data is missing");
     is_usage_error("classifier --model r --data folder:shades", "--out is missing");
-    is_usage_error("classifier --model r --data nothing --out c", "--data: \"nothing\" is none of");
-    fails_with(run("classifier --model r --data npy:data.npy --out c"),
+    is_usage_error("classifier --model r --data nothing --out c.safetensors",
+                   "--data: \"nothing\" is none of");
+    fails_with(run("classifier --model r --data npy:data.npy --out c.safetensors"),
                "data.npy: a .npy file of images has no classes");
-    fails_with(run("classifier --model r --data folder:shades --out nowhere/c"),
-               "nowhere/c: cannot write it");
-    is_usage_error("classifier --model r --data folder:shades --out c --channels 12",
+    fails_with(run("classifier --model r --data folder:shades --out nowhere/c.safetensors"),
+               "nowhere/c.safetensors: cannot write it");
+    is_usage_error("classifier --model r --data folder:shades --out c.safetensors --channels 12",
                    "--channels: 12 is not a multiple of 8");
-    cr_assert(!there("c"));
+    cr_assert(!there("c.safetensors"));
 
-    train_quick("r", "c");
-    is_usage_error("sample --model r --out g.png --classifier c",
+    train_quick("r", "c.safetensors");
+    is_usage_error("sample --model r --out g.png --classifier c.safetensors",
                    "--classifier: it needs a --class to guide to");
     is_usage_error("sample --model r --out g.png --class dark --classifier-scale 2",
                    "--classifier-scale: it needs the --classifier that it scales");
-    is_usage_error("sample --model r --out g.png --class dark --classifier c --guidance 2",
-                   "--guidance: it guides by the network's own classes");
+    is_usage_error(
+        "sample --model r --out g.png --class dark --classifier c.safetensors --guidance 2",
+        "--guidance: it guides by the network's own classes");
     fails_with(run("sample --model r --out g.png --class dark --classifier none"),
                "none: cannot open");
     fails_with(run("sample --model r --out g.png --class dark --classifier "
@@ -119,14 +121,19 @@ Test(cli_guide, what_does_not_go_together_is_refused)
                "it is no classifier of noised images, as ito-ddpm classifier makes them");
 
     succeeds(run("train --data " SHADES "--schedule linear --out l " TINY " --steps 1 " QUIET));
-    is_usage_error("sample --model l --out g.png --class dark --classifier c",
-                   "--classifier: c knows images noised by another schedule than the network's");
+    is_usage_error(
+        "sample --model l --out g.png --class dark --classifier c.safetensors",
+        "--classifier: c.safetensors knows images noised by another schedule than the network's");
     succeeds(run("train --data folder:shades --size 4 --out s " TINY " --steps 1 " QUIET));
-    is_usage_error("sample --model s --out g.png --class dark --classifier c",
-                   "--classifier: c knows images of 8x8 with 1 channel, and the network makes 4x4 "
-                   "with 3");
-    cr_assert_eq(system("sed -i 's/classifier_channels\\(..\\):8/classifier_channels\\1:9/' c"), 0);
-    fails_with(run("sample --model r --out g.png --class dark --classifier c"), "a width of 9");
+    is_usage_error(
+        "sample --model s --out g.png --class dark --classifier c.safetensors",
+        "--classifier: c.safetensors knows images of 8x8 with 1 channel, and the network makes 4x4 "
+        "with 3");
+    cr_assert_eq(
+        system("sed -i 's/classifier_channels\\(..\\):8/classifier_channels\\1:9/' c.safetensors"),
+        0);
+    fails_with(run("sample --model r --out g.png --class dark --classifier c.safetensors"),
+               "a width of 9");
     cr_assert(!there("g.png"));
 }
 

@@ -51,5 +51,7 @@ Test(cli_physics, says_what_is_wrong)
     is_usage_error("heat", "burgers|score");
     is_usage_error("score --viscosity 1", "--viscosity");
     is_usage_error("burgers --viscosity 0", "--viscosity: \"0\" is not a number from 0.001");
+    is_usage_error("score --steps 1 --out a.txt",
+                   "--out: a.txt: the name of a picture ends in .png, .jpg or .jpeg");
     fails_with(run("score --steps 1 --out nowhere/a.png"), "nowhere/a.png: cannot write it");
 }

@@ -121,6 +121,27 @@ Test(cli_pictures, single_images_have_no_border_and_are_taken_by_every_command)
     cr_expect_eq(system("cmp between/0001.png again/0001.png"), 0);
 }
 
+/* Without limits on the way, numbers leave the range of pixels a little. */
+Test(cli_pictures, generated_numbers_beyond_the_range_are_cut_as_in_a_picture)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    ito_tensor *x = ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32);
+    float *numbers = ito_data(x);
+    numbers[0] = -1.25f;
+    numbers[9] = 1.5f;
+    write_npy("beyond.npy", x);
+    numbers[0] = -1.0f;
+    numbers[9] = 1.0f;
+    write_npy("cut.npy", x);
+    numbers[9] = 1.51f;
+    write_npy("wild.npy", x);
+    succeeds(run("edit --model r --n 1 " FEW "--image beyond.npy --npy a.npy"));
+    succeeds(run("edit --model r --n 1 " FEW "--image cut.npy --npy b.npy"));
+    cr_expect(same_file("a.npy", "b.npy"));
+    fails_with(run("edit --model r --image wild.npy --npy c.npy"),
+               "wild.npy: its numbers reach 1.51; f32 images lie in [-1, 1]");
+}
+
 Test(cli_pictures, padding_columns_and_zoom_are_as_asked)
 {
     train_tiny("r", "--steps 1 " QUIET);

@@ -2,13 +2,14 @@
  * without classes.
  * Invariant: the file is complete or not there, and depends on the network's noise, the images, the
  * settings and the seed alone. */
+#include "examples/common/messages.h"
+#include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/classifier_guidance.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/image_files.h"
-#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -94,8 +95,7 @@ static bool prepare(job *j)
     ito_generator init = ito_generator_make((uint64_t)o->seed, 0);
     if (!options_set_threads(o->threads))
         return false;
-    const output out = {"out", o->out, FILE_SAFETENSORS};
-    if (!outputs_can_write(&out, 1, o->force) ||
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
         !inference_open(&j->net, (inference_options){.command = "classifier",
                                                      .model = o->model,
                                                      .weights = "ema",
@@ -209,10 +209,10 @@ static bool judge(job *j)
 
 static int report(const job *j)
 {
-    fprintf(stderr, "%s: right on", j->o.out);
+    note("%s: right on", j->o.out);
     for (int level = 0; level < LEVELS; level++)
-        fprintf(stderr, "%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "",
-                100.0 * j->right[level], step_judged(j, level));
+        note("%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "", 100.0 * j->right[level],
+             step_judged(j, level));
     fputc('\n', stderr);
     if (!j->o.json)
         return 0;
@@ -231,7 +231,7 @@ static int run(job *j)
     if (!train_all(j))
         return options_report("classifier");
     if (stop_signal() != 0) {
-        fprintf(stderr, "stopped; nothing was written\n");
+        note("stopped; nothing was written\n");
         return 128 + stop_signal();
     }
     if (!judge(j) || !classifier_guidance_save(j->o.out, j->classifier, &j->net, j->class_names))

@@ -1,5 +1,6 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
+#include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
@@ -7,7 +8,6 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/compression.h"
 #include "examples/ddpm/image_files.h"
-#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>

@@ -14,7 +14,7 @@ static const option_row rows[] = {
 
 static bool read_noise(edit_job *j)
 {
-    j->images = images_scaled(edit_file(j, j->o.image, ANY_FINITE));
+    j->images = images_scaled(edit_file(j, j->o.image, false));
     j->o.n = j->images != NULL ? ito_size(j->images, 0) : 0;
     return j->images != NULL;
 }

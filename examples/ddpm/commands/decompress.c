@@ -1,5 +1,6 @@
 /* ito-ddpm decompress: the images of a file that compress wrote, or the estimates from the
  * beginning of such a file (Ho et al. 2020, algorithm 4). */
+#include "examples/common/messages.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
@@ -23,7 +24,7 @@ typedef struct decompress_options {
 
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
-    PICTURES_ROW("Write the images"),
+    PICTURES_ROW(""),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
     PICTURE_LOOK_ROWS,
     FORCE_ROW,
@@ -134,12 +135,11 @@ static void say_what_was_read(const job *j)
 {
     const ito_decompressed *r = &j->read;
     if (r->exact)
-        fprintf(stderr, "all of %s: the images exactly\n", j->o.file);
+        note("all of %s: the images exactly\n", j->o.file);
     else
-        fprintf(stderr,
-                "%" PRId64 " of the %" PRId64
-                " bytes of %s: what the network makes of step %" PRId64 "\n",
-                r->read, j->info.size, j->o.file, r->t);
+        note("%" PRId64 " of the %" PRId64 " bytes of %s: what the network makes of step %" PRId64
+             "\n",
+             r->read, j->info.size, j->o.file, r->t);
     pictures_say(&j->o.pictures, ito_size(r->images, 0), ito_size(r->images, 1));
     say_where(ito_size(r->images, 0), "image", "images", j->o.npy);
 }

@@ -1,6 +1,7 @@
 /* ito-ddpm eval: how close generated images come to real ones, in the features of the classifier
  * that comes with Ito, of Inception-v3, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
+#include "examples/common/messages.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/eval_bits_per_dim.h"
@@ -378,7 +379,7 @@ static bool find_images(job *j, ito_tensor **made, ito_tensor **real)
     if (!enough_images(j, other != NULL ? ito_size(other, 0) : INT64_MAX))
         return false;
     if (o->class == NULL && inference_class(&j->net) != NULL)
-        fprintf(stderr, "ito-ddpm eval: the network has classes: images of each, as --class all\n");
+        note("ito-ddpm eval: the network has classes: images of each, as --class all\n");
     *made = sample_all(j);
     return *made != NULL;
 }
@@ -466,11 +467,10 @@ int command_eval(int argc, char **argv)
     ito_scope_begin();
     cJSON *results = find_features(&j) ? describe(&j) : NULL;
     if (results != NULL && j.o.usual_n)
-        fprintf(stderr,
-                "ito-ddpm eval: of %" PRId64
-                " images; distances depend on their number, so compare those of "
-                "the same --n\n",
-                j.o.sampling.n);
+        note("ito-ddpm eval: of %" PRId64
+             " images; distances depend on their number, so compare those of "
+             "the same --n\n",
+             j.o.sampling.n);
     int code = results != NULL ? results_print("eval", results, started, j.o.json)
                                : options_report("eval");
     features_close(&j.network);

@@ -5,6 +5,7 @@
 
 #include "examples/common/batches.h"
 #include "examples/common/chart.h"
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
@@ -41,8 +42,8 @@ static bool choose_classes(job *j)
     if (missing && !inference_set_class(net, NULL, NULL))
         return false;
     if (j->o->class == NULL && inference_class(net) != NULL)
-        fprintf(stderr, "ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
-                missing ? "none of them" : "each image's", inference_class(net));
+        note("ito-ddpm eval: the network has classes: bits given %s, as --class %s\n",
+             missing ? "none of them" : "each image's", inference_class(net));
     return true;
 }
 

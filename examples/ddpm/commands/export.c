@@ -1,7 +1,8 @@
 /* ito-ddpm export: a trained network as one self-contained file. */
+#include "examples/common/messages.h"
+#include "examples/common/outputs.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
-#include "examples/ddpm/outputs.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -46,15 +47,14 @@ static void parse(export_options *o, int argc, char **argv)
 static bool export_model(const export_options *o)
 {
     bool plain = strcmp(o->weights, "model") == 0, bf16 = strcmp(o->dtype, "bf16") == 0;
-    const output out = {"out", o->out, FILE_SAFETENSORS};
-    if (!outputs_can_write(&out, 1, o->force))
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force))
         return false;
     ito_ddpm *model = model_load(o->model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
     bool good = model != NULL && ito_ddpm_save(model, o->out, .bf16 = bf16) == ITO_OK;
     struct stat info;
     if (good && stat(o->out, &info) == 0)
-        fprintf(stderr, "step %" PRId64 " of %s: %" PRId64 " bytes in %s\n", model->step,
-                model->path, (int64_t)info.st_size, o->out);
+        note("step %" PRId64 " of %s: %" PRId64 " bytes in %s\n", model->step, model->path,
+             (int64_t)info.st_size, o->out);
     ito_ddpm_free(model);
     return good;
 }

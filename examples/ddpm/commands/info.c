@@ -1,12 +1,12 @@
 /* ito-ddpm info: the contents of a file or directory, after all of it was read and verified.
  * Invariant: all that is printed was read from the file, and a damaged file is an error. */
+#include "examples/common/file_kinds.h"
 #include "examples/common/idx_directory.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/info_folder.h"
 #include "examples/ddpm/data.h"
-#include "examples/ddpm/file_kinds.h"
 #include "examples/ddpm/model_files.h"
 #include "examples/ddpm/run_directory.h"
 

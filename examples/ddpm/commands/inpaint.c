@@ -25,8 +25,8 @@ static const option_row rows[] = {
 static bool read_masked(edit_job *j)
 {
     const edit_options *o = &j->o;
-    ito_tensor *image = edit_file(j, o->image, IN_PIXEL_RANGE);
-    ito_tensor *mask = image != NULL ? edit_file(j, o->mask, ANY_FINITE) : NULL;
+    ito_tensor *image = edit_file(j, o->image, true);
+    ito_tensor *mask = image != NULL ? edit_file(j, o->mask, false) : NULL;
     if (mask == NULL)
         return false;
     if (ito_size(image, 0) != 1 || ito_size(mask, 0) != 1) {

@@ -26,7 +26,7 @@ typedef struct sample_options {
 static const option_row rows[] = {
     GROUP_ROW("What and where"),
     MODEL_ROW,
-    PICTURES_ROW("Write all images (to samples.png, if nothing else is to be written)"),
+    PICTURES_ROW(" (samples.png, if nothing else is to be written)"),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as float32 [N, C, H, W], about -1 to 1"),
     TEXT_ROW("trajectory", trajectory, "STRIP.png|FILE.npy", NULL,
              "Write the network's estimates of the clean images at steps of the way: a row of "

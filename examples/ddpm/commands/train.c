@@ -2,10 +2,12 @@
  * time.
  * Invariant: step n depends on the run's settings, its plans up to n (plan.h) and n alone, so a run
  * resumed from any checkpoint gives the same bits. */
+#include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
+#include "examples/ddpm/dry_run.h"
 #include "examples/ddpm/inference.h"
 #include "examples/ddpm/plan.h"
 #include "examples/ddpm/report.h"
@@ -34,7 +36,7 @@ static void write_report(session *s)
     if (report_write(s->o.out))
         return;
     progress_end(&s->progress);
-    fprintf(stderr, "no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
+    note("no report after step %" PRId64 ": %s\n", s->step, ito_error_message());
     ito_error_clear();
 }
 
@@ -96,22 +98,10 @@ static bool tolerate(session *s, const ito_train_result *r, double lr)
 
 static bool one_step(session *s)
 {
-    ito_batch batch;
     ito_train_result r;
     double lr = learning_rate(&s->o, s->step);
-    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
-    ito_scope_begin();
-    bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
-    if (good) {
-        session_draw_from(s, &draw);
-        if (s->labelled != NULL)
-            s->labelled->labels = batch.labels;
-        good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, &r) == ITO_OK;
-    }
-    ito_scope_end();
-    if (!good)
+    if (!session_step(s, lr, &r))
         return false;
-    s->step++;
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
     if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;
@@ -168,20 +158,17 @@ static double mib(int64_t bytes)
 
 static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
-    fprintf(stderr,
-            "memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
-            "%.0f activations; %.0f at most, %.0f held\n",
-            mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
-            mib(m->activations), mib(m->peak), mib(m->held));
+    note("memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
+         "%.0f activations; %.0f at most, %.0f held\n",
+         mib(m->weights), mib(m->gradients), mib(m->optimizer), mib(m->averages),
+         mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
-        fprintf(stderr,
-                "stopped after step %" PRId64 " of %" PRId64
-                "; go on with: ito-ddpm train --out %s --resume\n",
-                s->step, s->o.steps, s->o.out);
+        note("stopped after step %" PRId64 " of %" PRId64
+             "; go on with: ito-ddpm train --out %s --resume\n",
+             s->step, s->o.steps, s->o.out);
     else
-        fprintf(stderr,
-                "%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
-                s->step, PLURAL(s->step), s->o.out);
+        note("%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
+             s->step, PLURAL(s->step), s->o.out);
 }
 
 static cJSON *describe_memory(const ito_memory_account *m)
@@ -226,6 +213,8 @@ int command_train(int argc, char **argv)
     int code;
     if (!parsed || !session_open(&s)) {
         code = fail(&s);
+    } else if (s.o.dry_run) {
+        code = dry_run(&s);
     } else {
         stop_on_signals();
         bool good = train(&s);

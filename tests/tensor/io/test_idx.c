@@ -132,10 +132,77 @@ Test(idx, the_gzip_checksum_and_length_are_compared)
     packed[n - 4] ^= 1;
     expect_refused(write_file("a", packed, n), "gzip stream is damaged: incorrect length check");
     packed[n - 4] ^= 1;
-    packed[n] = 'x';
-    expect_refused(write_file("a", packed, n + 1), "1 bytes too many at its end");
     packed[3] |= 0x80;
     expect_refused(write_file("a", packed, n), "gzip stream is damaged: unknown header flags set");
+}
+
+/* The pixels begin in the first member or not, a member is empty, and zeros fill the end, in one
+ * chunk of the file or several. */
+Test(idx, the_members_of_a_gzip_file_are_read_one_after_the_other)
+{
+    static unsigned char packed[200000];
+    static const int cuts[][3] = {{SIZE, SIZE, SIZE}, {20, SIZE, SIZE}, {16, 17, 18}, {1, 1, 27}};
+    for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++) {
+        size_t n = 0;
+        int from = 0;
+        for (int k = 0; k < 4; k++) {
+            int to = k < 3 ? cuts[i][k] : SIZE;
+            n += gzip(images + from, (size_t)(to - from), packed + n, sizeof packed - n);
+            from = to;
+        }
+        static const size_t zeros[] = {0, 1, 65536, 150000};
+        for (int k = 0; k < 4; k++) {
+            memset(packed + n, 0, zeros[k]);
+            expect_tensor(ito_idx_load(write_file("a", packed, n + zeros[k])), "abcdefghijkl",
+                          ITO_SHAPE(2, 2, 3), ITO_U8);
+            ito_scope_clear();
+        }
+    }
+}
+
+/* A member may begin in one chunk of the file and end in another. */
+Test(idx, members_longer_than_a_chunk_are_read)
+{
+    enum { N = 300000, CUT = 170001 };
+    unsigned char *bytes = malloc(8 + N), *packed = malloc(2 * N);
+    const unsigned char header[8] = {0, 0, 8, 1, 0, N >> 16, N >> 8 & 255, N & 255};
+    memcpy(bytes, header, 8);
+    uint32_t state = 1;
+    for (int i = 0; i < N; i++)
+        bytes[8 + i] = (unsigned char)((state = state * 1664525 + 1013904223) >> 24);
+    size_t n = gzip(bytes, CUT, packed, 2 * N);
+    n += gzip(bytes + CUT, 8 + N - CUT, packed + n, 2 * N - n);
+    expect_tensor(ito_idx_load(write_file("a", packed, n)), bytes + 8, ITO_SHAPE(N), ITO_U8);
+    free(bytes);
+    free(packed);
+}
+
+Test(idx, what_is_neither_a_member_nor_zero_behind_gzip_is_refused)
+{
+    static const struct {
+        const char *bytes;
+        size_t n;
+        const char *fault;
+    } cases[] = {
+        {"x", 1, "gzip stream is followed by something else"},
+        {"\0\0x", 3, "gzip stream is followed by something else"},
+        {"\0\x1f\x8b", 3, "gzip stream is followed by something else"},
+        {"\x1f", 1, "gzip stream is truncated"},
+        {"\x1f\x8b\x8", 3, "gzip stream is truncated"},
+        {"\x1fx", 2, "gzip stream is damaged: incorrect header check"},
+        {"\x1f\x8b\x8\xff", 4, "gzip stream is damaged: unknown header flags set"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        unsigned char packed[256];
+        size_t n = gzip(images, SIZE, packed, sizeof packed);
+        memcpy(packed + n, cases[i].bytes, cases[i].n);
+        expect_refused(write_file("a", packed, n + cases[i].n), cases[i].fault);
+    }
+    unsigned char
+        packed[512]; /* pixels in a second file, which the header of the first does not count */
+    size_t n = gzip(images, SIZE, packed, sizeof packed);
+    n += gzip(images, SIZE, packed + n, sizeof packed - n);
+    expect_refused(write_file("a", packed, n), "gzip stream holds more than its IDX header says");
 }
 
 Test(idx, gzip_streams_of_another_length_than_claimed_are_refused)

@@ -40,14 +40,16 @@ Test(image, bad_bmp_headers_are_refused)
         bmp_fields fields;
         const char *fault;
     } cases[] = {
-        {{26, 12, 1, 1, 1, 24, 0}, "BMP header of 12 bytes is not read"},
-        {{54, -1, 1, 1, 1, 24, 0}, "BMP header of -1 bytes is not read"},
-        {{54, 40, 1, 1, 2, 24, 0},
-         "BMP of 24 bits, compression 0: only uncompressed 8, 24 and 32 bits are read"},
-        {{54, 40, 1, 1, 1, 8, 1},
-         "BMP of 8 bits, compression 1: only uncompressed 8, 24 and 32 bits are read"},
-        {{54, 40, 1, 1, 1, 4, 0},
-         "BMP of 4 bits, compression 0: only uncompressed 8, 24 and 32 bits are read"},
+        {{54, 16, 1, 1, 1, 24, 0}, "BMP header of 16 bytes is not read"},
+        {{54, -1, 1, 1, 1, 24, 0}, "BMP header of 4294967295 bytes is not read"},
+        {{54, 40, 1, 1, 2, 24, 0}, "BMP of 24 bits, compression 0, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 2, 0}, "BMP of 2 bits, compression 0, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 4, 1}, "BMP of 4 bits, compression 1, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 8, 2}, "BMP of 8 bits, compression 2, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 8, 3}, "BMP of 8 bits, compression 3, is not read; convert it to PNG"},
+        {{54, 64, 1, 1, 1, 16, 3}, "BMP of 16 bits, compression 3, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 24, 4}, "BMP of 24 bits, compression 4, is not read; convert it to PNG"},
+        {{54, 40, 1, 1, 1, 16, 3}, "BMP file is truncated"},
         {{54, 40, -1, 1, 1, 24, 0},
          "image of -1 x 1 pixels: at most 16384 a side and 67108864 in all are read"},
         {{54, 40, 1, INT32_MIN, 1, 24, 0},
@@ -59,7 +61,7 @@ Test(image, bad_bmp_headers_are_refused)
         {{59, 40, 1, 1, 1, 24, 0},
          "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte 59 on"},
         {{-9, 40, 1, 1, 1, 24, 0},
-         "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte -9 on"},
+         "BMP file of 58 bytes does not hold its 1 x 1 pixels from byte 4294967287 on"},
         {{54, 40, 1, 1, 1, 8, 0}, "BMP palette of 0 colours"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -71,13 +73,84 @@ Test(image, bad_bmp_headers_are_refused)
     picture p;
     bmp_header(&p, (bmp_fields){58, 40, 1, 1, 1, 24, 0});
     expect_refused(write_file("a", p.bytes, 53), "BMP file is truncated");
-    add(&p, "\0\0\0\0\0\0\0\0", 8);
-    expect_refused(write_picture("a", &p), "BMP has a gap before its pixels");
+    expect_refused(write_file("a", p.bytes, 25), "BMP file is truncated");
+}
+
+/* Red, green, blue, and what is said of the first that is no run of bits. */
+Test(image, bad_bmp_masks_are_refused)
+{
+    static const struct {
+        int bits;
+        uint32_t mask[3];
+        const char *fault;
+    } cases[] = {
+        {16, {0x1f0000, 0x7e0, 0x1f}, "BMP mask 0x001f0000 is not a run of a pixel's 16 bits"},
+        {16, {0xf800, 0, 0x1f}, "BMP mask 0x00000000 is not a run of a pixel's 16 bits"},
+        {32, {0xff0000, 0xff00, 0xf7}, "BMP mask 0x000000f7 is not a run of a pixel's 32 bits"},
+        {24,
+         {0xff0000, 0xff00, 0xff000000},
+         "BMP mask 0xff000000 is not a run of a pixel's 24 bits"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        picture p;
+        bmp_header(&p, (bmp_fields){66, 40, 1, 1, 1, cases[i].bits, 3});
+        for (int k = 0; k < 3; k++)
+            add_little(&p, cases[i].mask[k], 4);
+        add(&p, "\0\0\0\0\0\0\0\0", 8);
+        expect_refused(write_picture("a", &p), cases[i].fault);
+    }
+}
+
+/* Masks of 10 bits, as screens have them, and of all 32: scaled to 8. */
+Test(image, bmp_masks_of_many_bits_are_read)
+{
+    picture p;
+    bmp_header(&p, (bmp_fields){66, 40, 2, 1, 1, 32, 3});
+    for (int k = 2; k >= 0; k--)
+        add_little(&p, 0x3ffu << (10 * k), 4);
+    add_little(&p, 1023u << 20 | 512u << 10 | 3, 4);
+    add_little(&p, 1022u << 20 | 0u << 10 | 5, 4);
+    expect_tensor(ito_image_load(write_picture("a", &p), 3), "\xff\xfe\x7f\0\0\1",
+                  ITO_SHAPE(3, 1, 2), ITO_U8);
+    for (size_t at = 54; at < 66; at++)
+        p.bytes[at] = 0xff;
+    memcpy(p.bytes + 66, "\xff\xff\xff\xff\0\0\0\x80", 8);
+    expect_tensor(ito_image_load(write_picture("a", &p), 1), "\xff\x7f", ITO_SHAPE(1, 1, 2),
+                  ITO_U8);
+}
+
+/* Runs that end too soon, and those of more pixels than bytes can be. */
+Test(image, bad_bmp_runs_are_refused)
+{
+    static const char *const runs[] = {"\2\1", "\0\4\1\1", "\0\2\1", "\1\1\0"};
+    static const size_t size[] = {2, 4, 3, 3};
+    picture p;
+    for (int i = 0; i < 4; i++) {
+        bmp_header(&p, (bmp_fields){62, 40, 3, 2, 1, 8, 1});
+        add(&p, "\1\2\3\0\4\5\6\0", 8);
+        add(&p, runs[i], size[i]);
+        expect_refused(write_picture("a", &p), "BMP run lengths end before the picture");
+    }
+    bmp_header(&p, (bmp_fields){62, 40, 16384, 4096, 1, 8, 1});
+    add(&p, "\1\2\3\0\4\5\6\0\0\1", 10);
+    ito_memory_limit(1 << 20);
+    expect_refused(write_picture("a", &p),
+                   "BMP file of 64 bytes does not hold its 16384 x 4096 pixels from byte 62 on");
+}
+
+/* What is drawn beyond a row or the picture is dropped, and an empty row is one. */
+Test(image, bmp_runs_beyond_the_picture_are_dropped)
+{
+    picture p;
+    bmp_header(&p, (bmp_fields){62, 40, 2, 3, 1, 8, 1});
+    add(&p, "\7\7\7\0\x8\x8\x8\0\xff\1\0\3\1\1\1\0\0\0\0\0\1\1\1\0\0\2\1\xff\2\1\0\1", 32);
+    expect_tensor(ito_image_load(write_picture("a", &p), 1), "\x8\7\7\7\x8\x8", ITO_SHAPE(1, 3, 2),
+                  ITO_U8);
 }
 
 Test(image, what_is_no_image_is_refused)
 {
-    expect_refused(write_file("a.png", "text", 4), "is not a PNG, JPEG or BMP image");
+    expect_refused(write_file("a.png", "text", 4), "is not a PNG, JPEG, BMP or WebP image");
     expect_refused(write_file("a.png", "\x89PNG\r\n\x1a\n", 8), "PNG file is truncated");
     expect_refused(write_file("a.png", "", 0), "is empty");
     cr_assert_null(ito_image_load(directory, 3));

@@ -152,14 +152,14 @@ Test(image_folder, what_is_not_read_is_listed_with_its_reason)
     folder("a");
     save_dot("a/1.JPG", 1); /* what it is, its content says */
     save_dot("a/2.jfif", 2);
-    write_file("a/3.WebP", "x", 1);
+    write_file("a/3.GiF", "x", 1);
     write_file("a/4.gif", "x", 1);
     write_file("a/5.tif", "x", 1);
     write_file("a/6", "x", 1);
     write_file("a/png", "x", 1);
     write_file("a/7.json", "x", 1);
     ito_image_folder *f = ito_image_folder_list(directory);
-    EXPECT_FILES(f, "a/1.JPG 0", "a/2.jfif 0", "a/3.WebP 0 format not read",
+    EXPECT_FILES(f, "a/1.JPG 0", "a/2.jfif 0", "a/3.GiF 0 format not read",
                  "a/4.gif 0 format not read", "a/5.tif 0 format not read", "a/6 0 not an image",
                  "a/7.json 0 not an image", "a/png 0 not an image");
     cr_expect_eq(f->files[2].state, ITO_IMAGE_FILE_UNREAD);
@@ -246,9 +246,9 @@ Test(image_folder, folders_that_give_no_data_set_are_refused)
 {
     expect_refused(true, ITO_ERR_FORMAT, directory, "holds no PNG, JPEG or BMP images");
     write_file("0.txt", "x", 1);
-    write_file("1.webp", "x", 1);
+    write_file("1.gif", "x", 1);
     expect_refused(true, ITO_ERR_FORMAT, directory,
-                   "holds no PNG, JPEG or BMP images that can be read, but 2 other files (1.webp: "
+                   "holds no PNG, JPEG or BMP images that can be read, but 2 other files (1.gif: "
                    "format not read)");
     folder("a");
     folder("b");
@@ -262,7 +262,7 @@ Test(image_folder, folders_that_give_no_data_set_are_refused)
                    "the class b holds no PNG, JPEG or BMP images that can be read, but 1 other "
                    "file (b/1.gif: format not read)");
     const char *path = write_file("b/1.jpg", "no image", 8);
-    expect_refused(true, ITO_ERR_FORMAT, path, "is not a PNG, JPEG or BMP image");
+    expect_refused(true, ITO_ERR_FORMAT, path, "is not a PNG, JPEG, BMP or WebP image");
     cr_assert_eq(unlink(path), 0);
     cr_assert_eq(symlink("nowhere", path), 0);
     expect_refused(true, ITO_ERR_IO, path, "cannot open: No such file or directory");
@@ -303,7 +303,7 @@ Test(image_folder, bad_files_are_left_out_on_request_and_all_of_them_named)
         expect_tensor(images, "\2\3", ITO_SHAPE(2, 1, 1, 1), ITO_U8);
         expect_tensor(labels, (int64_t[]){0, 1}, ITO_SHAPE(2), ITO_I64);
         cr_assert_eq(ito_error_code(), ITO_OK);
-        EXPECT_FILES(f, "a/1.png 0 is not a PNG, JPEG or BMP image", "a/2.png 0", "b/1.png 1",
+        EXPECT_FILES(f, "a/1.png 0 is not a PNG, JPEG, BMP or WebP image", "a/2.png 0", "b/1.png 1",
                      "b/2.png 1 is empty");
         cr_assert_eq(f->n_bad, 2);
         cr_assert_eq(f->files[0].state, ITO_IMAGE_FILE_BAD);
@@ -316,9 +316,10 @@ Test(image_folder, a_bad_file_is_an_error_and_is_tried_again)
     mix();
     ito_image_folder *f = ito_image_folder_list(directory);
     cr_assert_null(ito_image_folder_load(f, 1, 1, NULL));
-    expect_error(ITO_ERR_FORMAT, "%s: is not a PNG, JPEG or BMP image", in_directory("a/1.png"));
+    expect_error(ITO_ERR_FORMAT, "%s: is not a PNG, JPEG, BMP or WebP image",
+                 in_directory("a/1.png"));
     cr_assert_eq(f->n_bad, 1);
-    EXPECT_FILES(f, "a/1.png 0 is not a PNG, JPEG or BMP image", "a/2.png 0", "b/1.png 1",
+    EXPECT_FILES(f, "a/1.png 0 is not a PNG, JPEG, BMP or WebP image", "a/2.png 0", "b/1.png 1",
                  "b/2.png 1");
     save_dot("a/1.png", 1);
     save_dot("b/2.png", 4);
@@ -344,7 +345,7 @@ Test(image_folder, a_class_of_bad_files_alone_is_refused)
     cr_assert_null(ito_image_folder_load(f, 1, 1, NULL, .skip_bad = true));
     expect_error(ITO_ERR_FORMAT,
                  "%s: holds no PNG, JPEG or BMP images that can be read, but 3 other files "
-                 "(a/1.png: is not a PNG, JPEG or BMP image)",
+                 "(a/1.png: is not a PNG, JPEG, BMP or WebP image)",
                  directory);
     ito_image_folder_free(f);
 }

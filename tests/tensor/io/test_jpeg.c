@@ -102,8 +102,9 @@ Test(image, bad_jpeg_segments_are_refused)
         {0xdd, "\0\0\0", 3, "JPEG restart interval is malformed before byte 6"},
         {0xc0, "\10\0\10\0", 4, "JPEG frame header is truncated before byte 6"},
         {0xc0, "\14\0\10\0\10\1\1\x11\0", 9, "JPEG of 12 bits a sample is not read"},
-        {0xc0, "\10\0\10\0\10\4\1\x11\0\2\x11\0\3\x11\0\4\x11\0", 18,
-         "JPEG of 4 components is not read"},
+        {0xc0, "\10\0\10\0\10\2\1\x11\0\2\x11\0", 12, "JPEG of 2 components is not read"},
+        {0xc0, "\10\0\10\0\10\5\1\x11\0\2\x11\0\3\x11\0\4\x11\0\5\x11\0", 21,
+         "JPEG of 5 components is not read"},
         {0xc0, "\10\0\10\0\10\1\1\x11", 8, "JPEG of 1 components is not read"},
         {0xc0, "\10\0\10\0\10\1\1\x01\0", 9, "JPEG frame header is malformed before byte 15"},
         {0xc0, "\10\0\10\0\10\1\1\x15\0", 9, "JPEG frame header is malformed before byte 15"},
@@ -116,8 +117,12 @@ Test(image, bad_jpeg_segments_are_refused)
          "image of 8 x 0 pixels: at most 16384 a side and 67108864 in all are read"},
         {0xc0, "\10\x10\0\x10\0\1\1\x11\0", 9, "JPEG of 4096 x 4096 pixels cannot fit in 15 bytes"},
         {0xc2, "\10\x10\0\x10\0\1\1\x11\0", 9, "JPEG of 4096 x 4096 pixels cannot fit in 15 bytes"},
-        {0xc3, "\10\0\10\0\10\1\1\x11\0", 9, "JPEG marker 0xc3 is not read"},
-        {0xc9, "\10\0\10\0\10\1\1\x11\0", 9, "JPEG marker 0xc9 is not read"},
+        {0xc3, "\10\0\10\0\10\1\1\x11\0", 9,
+         "lossless JPEG (marker 0xc3) is not read; convert it to PNG"},
+        {0xc6, "\10\0\10\0\10\1\1\x11\0", 9,
+         "hierarchical JPEG (marker 0xc6) is not read; convert it to PNG"},
+        {0xc9, "\10\0\10\0\10\1\1\x11\0", 9,
+         "arithmetic-coded JPEG (marker 0xc9) is not read; convert it to PNG"},
         {0xda, "\1\1\0\0\77\0", 6, "JPEG has a scan without a frame before byte 6"},
         {0xd8, "", 0, "JPEG marker 0xd8 is not read"},
     };
@@ -169,6 +174,20 @@ Test(image, bad_jpeg_scans_are_refused)
     }
 }
 
+/* What is behind the end holds no pixels. */
+Test(image, a_jpeg_is_not_made_plausible_by_padding)
+{
+    static const unsigned char padding[40000];
+    picture p;
+    jpeg_begin(&p);
+    jpeg_tables(&p);
+    jpeg_frame(&p, 0xc0, 2048, 2048, 1);
+    jpeg_segment(&p, 0xda, "\1\1\0\0\77\0", 6);
+    add(&p, "\x7b\xff\xd9", 3);
+    add(&p, padding, sizeof padding);
+    expect_refused(write_picture("a", &p), "JPEG of 2048 x 2048 pixels cannot fit in 1 bytes");
+}
+
 Test(image, bad_jpeg_structure_is_refused)
 {
     picture p;
@@ -177,10 +196,8 @@ Test(image, bad_jpeg_structure_is_refused)
     expect_refused(write_picture("a", &p), "JPEG ends without an image before byte 4");
     jpeg_begin(&p);
     jpeg_segment(&p, 0xfe, "", 0);
-    add(&p, "x", 1);
-    expect_refused(write_picture("a", &p), "JPEG file is truncated before byte 6");
-    add(&p, "xx", 2);
-    expect_refused(write_picture("a", &p), "JPEG has no marker before byte 7");
+    add(&p, "xxx", 3);
+    expect_refused(write_picture("a", &p), "JPEG file is truncated before byte 9");
     jpeg_begin(&p);
     add(&p, "\xff\xfe\0\1", 4);
     expect_refused(write_picture("a", &p), "JPEG segment is truncated before byte 6");

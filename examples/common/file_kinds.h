@@ -1,6 +1,6 @@
 /* The kind of a file, by its first bytes, or by its name if they do not decide. */
-#ifndef ITO_DDPM_FILE_KIND_H
-#define ITO_DDPM_FILE_KIND_H
+#ifndef ITO_EXAMPLES_FILE_KINDS_H
+#define ITO_EXAMPLES_FILE_KINDS_H
 
 #include <ito/ito.h>
 

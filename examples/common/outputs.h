@@ -1,10 +1,10 @@
 /* The files that a command writes, judged before its work: that the name says what is in it, that
  * it can be written, and that nothing else is lost by it. */
-#ifndef ITO_DDPM_OUTPUTS_H
-#define ITO_DDPM_OUTPUTS_H
+#ifndef ITO_EXAMPLES_OUTPUTS_H
+#define ITO_EXAMPLES_OUTPUTS_H
 
+#include "examples/common/file_kinds.h"
 #include "examples/common/options.h"
-#include "examples/ddpm/file_kinds.h"
 
 typedef struct output {
     const char *option; /* its name: "npy" */
@@ -17,6 +17,8 @@ typedef struct output {
 
 /* Whether all can be written. A name that does not end as its kind does is an error of options. */
 bool outputs_can_write(const output *outputs, int n, bool force);
+/* The same of a single one. */
+bool output_can_write(output o, bool force);
 /* Whether a file of this kind may be written over what is there; an error is recorded if not. */
 bool output_may_replace(const char *path, file_kind kind, bool force);
 

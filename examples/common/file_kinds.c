@@ -1,5 +1,5 @@
 /* The kind of a file. */
-#include "examples/ddpm/file_kinds.h"
+#include "examples/common/file_kinds.h"
 
 #include "examples/common/paths.h"
 
@@ -17,6 +17,8 @@ static const struct {
 } signs[] = {
     {FILE_IMAGE, 0, 4, "\x89PNG", ".png"},         {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpg"},
     {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},   {FILE_IMAGE, 0, 2, "BM", ".bmp"},
+    {FILE_IMAGE, 0, 4, "RIFF", ".webp"},           {FILE_IMAGE, 0, 4, "GIF8", ".gif"},
+    {FILE_IMAGE, 0, 4, "II*\0", ".tif"},           {FILE_IMAGE, 0, 4, "MM\0*", ".tiff"},
     {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},         {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},
     {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},        {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
     {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* after the length of its header */

@@ -1,5 +1,5 @@
 /* The files that a command writes. */
-#include "examples/ddpm/outputs.h"
+#include "examples/common/outputs.h"
 
 #include "examples/common/paths.h"
 
@@ -27,23 +27,25 @@ bool output_may_replace(const char *path, file_kind kind, bool force)
 {
     if (force || kind == FILE_UNKNOWN || file_may_become(path, kind))
         return true;
-    ito_error_set(ITO_ERR_ARGUMENT,
+    ito_error_set(ITO_ERR_IO,
                   "%s: it is there and is not %s; name another file, or write over it by --force",
                   path, file_kind_name(kind));
     return false;
 }
 
+bool output_can_write(output o, bool force)
+{
+    return o.path == NULL || (name_is_true(&o) && path_can_write(o.path) &&
+                              output_may_replace(o.path, o.kind, force));
+}
+
 bool outputs_can_write(const output *outputs, int n, bool force)
 {
     for (int i = 0; i < n; i++) {
-        const output *o = &outputs[i];
-        if (o->path == NULL)
-            continue;
-        if (!name_is_true(o) || !path_can_write(o->path) ||
-            !output_may_replace(o->path, o->kind, force))
+        if (!output_can_write(outputs[i], force))
             return false;
         for (int k = 0; k < i; k++)
-            if (outputs[k].path != NULL && !paths_differ(outputs[k].path, o->path))
+            if (!paths_differ(outputs[k].path, outputs[i].path))
                 return false;
     }
     return true;

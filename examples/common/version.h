@@ -1,0 +1,11 @@
+/* --version: what a report of a fault has to say of the program. */
+#ifndef ITO_EXAMPLES_VERSION_H
+#define ITO_EXAMPLES_VERSION_H
+
+/* The commit that the program was built from, set by programs that know it; "" if there is none. */
+extern const char *version_commit;
+
+/* Print the program's version, its commit, the instruction set in use and the compiler. */
+void version_print(void);
+
+#endif

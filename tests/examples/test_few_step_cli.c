@@ -165,8 +165,8 @@ Test(cli_few_step, a_student_learns_the_guidance_of_its_teacher)
     succeeds(run("%s --guidance 3 --sigma-lo 1e5 --sigma-hi 1e6 --out c.safetensors", how));
     cr_expect(!same_file("a.safetensors", "b.safetensors"));
     cr_expect(same_file("a.safetensors", "c.safetensors"));
-    fails_with(run("distillation --data . --sigma-lo 3 --sigma-hi 1"),
-               "--sigma-lo: 3 is not below --sigma-hi, 1");
+    is_usage_error("distillation --data . --sigma-lo 3 --sigma-hi 1",
+                   "--sigma-lo: 3 is not below --sigma-hi, 1");
 }
 
 Test(cli_few_step, what_else_is_wrong_is_said)

@@ -172,7 +172,7 @@ static void write_settings(int i, const char *change)
 
 Test(vae_network, refuses_files_of_something_else)
 {
-    char sentence[128];
+    char sentence[400];
     snprintf(sentence, sizeof sentence, "%s: it holds no settings of a VAE", path);
     for (int i = 0; i < 9; i++) {
         write_settings(i, NULL);

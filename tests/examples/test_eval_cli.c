@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(cli_eval, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_eval, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 static ito_tensor *features(uint64_t seed, int64_t n, int64_t width)
 {

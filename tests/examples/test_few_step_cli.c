@@ -25,7 +25,7 @@ static void enter(void)
     write_set(8);
 }
 
-TestSuite(cli_few_step, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_few_step, .init = enter, .fini = cli_leave, .timeout = 600);
 
 #define SMALL "--data . --batch 4 --precision f32 "
 

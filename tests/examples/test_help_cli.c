@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(cli_help, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_help, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* All lines have at most 79 columns; they are ASCII, so that bytes are columns. */
 static void fits(const char *what, const char *text)

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-TestSuite(cli_train, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_train, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* ---- bad data ---- */
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_usage, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_usage, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 Test(cli_usage, unknown_commands_and_options_are_usage_errors)
 {

@@ -14,6 +14,7 @@
 #include "examples/ddpm/run_samples.h"
 #include "examples/ddpm/session.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -156,6 +157,7 @@ static double mib(int64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* The next command is named as this one was, so that it can be pasted. */
 static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
     note("memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
@@ -164,11 +166,11 @@ static void say_what_was_done(const session *s, const ito_memory_account *m)
          mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
         note("stopped after step %" PRId64 " of %" PRId64
-             "; go on with: ito-ddpm train --out %s --resume\n",
-             s->step, s->o.steps, s->o.out);
+             "; go on with: %s train --out %s --resume\n",
+             s->step, s->o.steps, program_invocation_name, s->o.out);
     else
-        note("%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
-             s->step, PLURAL(s->step), s->o.out);
+        note("%" PRId64 " step%s done; images: %s sample --model %s --out grid.png\n", s->step,
+             PLURAL(s->step), program_invocation_name, s->o.out);
 }
 
 static cJSON *describe_memory(const ito_memory_account *m)

@@ -12,7 +12,7 @@
 
 enum { N = 3, D = 5 };
 
-TestSuite(few_step, .timeout = 120);
+TestSuite(few_step, .timeout = 600);
 
 static ito_diffusion *diffusion(void)
 {

@@ -15,12 +15,19 @@ static const struct {
     size_t at, length;
     const char *bytes, *end; /* of the file, and of its name */
 } signs[] = {
-    {FILE_IMAGE, 0, 4, "\x89PNG", ".png"},         {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpg"},
-    {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},   {FILE_IMAGE, 0, 2, "BM", ".bmp"},
-    {FILE_IMAGE, 0, 4, "RIFF", ".webp"},           {FILE_IMAGE, 0, 4, "GIF8", ".gif"},
-    {FILE_IMAGE, 0, 4, "II*\0", ".tif"},           {FILE_IMAGE, 0, 4, "MM\0*", ".tiff"},
-    {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},         {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},
-    {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},        {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
+    {FILE_IMAGE, 0, 4, "\x89PNG", ".png"},
+    {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpg"},
+    {FILE_IMAGE, 0, 3, "\xff\xd8\xff", ".jpeg"},
+    {FILE_IMAGE, 0, 2, "BM", ".bmp"},
+    {FILE_IMAGE, 0, 4, "RIFF", ".webp"},
+    {FILE_IMAGE, 0, 4, "GIF8", ".gif"},
+    {FILE_IMAGE, 0, 4, "II*\0", ".tif"},
+    {FILE_IMAGE, 0, 4, "MM\0*", ".tiff"},
+    {FILE_NPY, 0, 6, "\x93NUMPY", ".npy"},
+    {FILE_NPZ, 0, 4, "PK\3\4", ".npz"},
+    {FILE_COMPRESSED, 0, 3, "Ito", ".ito"},
+    {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},
+    {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
     {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* after the length of its header */
 };
 
@@ -72,6 +79,7 @@ const char *file_kind_name(file_kind kind)
     static const char *const names[FILE_KINDS] = {"of no kind that is known here",
                                                   "a safetensors file",
                                                   "a .npy file",
+                                                  "a .npz archive",
                                                   "an IDX file",
                                                   "an image",
                                                   "a file of ito-ddpm compress"};

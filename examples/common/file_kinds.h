@@ -2,12 +2,13 @@
 #ifndef ITO_EXAMPLES_FILE_KINDS_H
 #define ITO_EXAMPLES_FILE_KINDS_H
 
-#include <ito/ito.h>
+#include <ito/tensor/io/safetensors.h>
 
 typedef enum file_kind {
     FILE_UNKNOWN,
     FILE_SAFETENSORS,
     FILE_NPY,
+    FILE_NPZ,
     FILE_IDX,
     FILE_IMAGE,
     FILE_COMPRESSED, /* by ito-ddpm compress */

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static bool silent;
 
@@ -18,13 +19,27 @@ bool notes_are_silent(void)
     return silent;
 }
 
+/* Print the text on one or more lines. Other control characters in it, which names of files may
+ * have and which could control the terminal, are shown as '?'. */
+static void put(const char *format, va_list arguments)
+{
+    char *text = NULL;
+    if (vasprintf(&text, format, arguments) < 0)
+        return;
+    for (char *c = text; *c != '\0'; c++)
+        if (((unsigned char)*c < ' ' && *c != '\n') || *c == 127)
+            *c = '?';
+    fputs(text, stderr);
+    free(text);
+}
+
 void note(const char *format, ...)
 {
     va_list arguments;
     if (silent)
         return;
     va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
+    put(format, arguments);
     va_end(arguments);
 }
 
@@ -40,7 +55,7 @@ void complain_list(const char *command, const char *format, va_list arguments)
 {
     fprintf(stderr, "%s%s:%s ", style(stderr, STYLE_ERROR), command_name_of(command).text,
             style(stderr, STYLE_PLAIN));
-    vfprintf(stderr, format, arguments);
+    put(format, arguments);
     fputc('\n', stderr);
 }
 

@@ -3,7 +3,7 @@
 
 #include "examples/common/paths.h"
 
-#include <ito/ito.h>
+#include <ito/tensor/io/image.h>
 #include <string.h>
 
 /* Whether the name says what the file is. */

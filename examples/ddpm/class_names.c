@@ -2,6 +2,7 @@
  * Invariant: a word stands for one class or is refused; what could be two is never guessed. */
 #include "examples/ddpm/class_names.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/options.h"
 
 #include <errno.h>
@@ -112,8 +113,8 @@ int64_t class_named(const cJSON *class_names, const char *word)
 
 void class_say(const cJSON *class_names, int64_t class)
 {
-    fprintf(stderr, "class: %s, number %" PRId64 " of 0 to %d\n", class_name(class_names, class),
-            class, cJSON_GetArraySize(class_names) - 1);
+    note("class: %s, number %" PRId64 " of 0 to %d\n", class_name(class_names, class), class,
+         cJSON_GetArraySize(class_names) - 1);
 }
 
 char *class_list_next(char **rest)

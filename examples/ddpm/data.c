@@ -51,12 +51,15 @@ void data_check_skip_bad(const command_line *c, const char *spec)
 
 bool data_mirrors(const char *spec)
 {
-    return kind_of(spec)->mirrors;
+    const data_kind *kind = kind_of(spec);
+    return kind->place_mirrors != NULL ? kind->place_mirrors(place_of(kind, spec)) : kind->mirrors;
 }
 
 bool data_has_classes(const char *spec)
 {
-    return kind_of(spec)->has_classes;
+    const data_kind *kind = kind_of(spec);
+    return kind->has_classes ||
+           (kind->place_has_classes != NULL && kind->place_has_classes(place_of(kind, spec)));
 }
 
 /* room minus the size of a file, or of a directory down to so many levels; below 0 if it is
@@ -84,7 +87,7 @@ static int64_t subtract_sizes(const char *path, int levels, int64_t room)
 
 bool data_is_large(const char *spec)
 {
-    return subtract_sizes(place_of(kind_of(spec), spec), 2, 1 << 20) < 0;
+    return subtract_sizes(place_of(kind_of(spec), spec), 8, 1 << 20) < 0;
 }
 
 char *data_absolute(const char *spec)
@@ -139,6 +142,8 @@ static bool load(data_options o, bool classes, data_set *out)
     const data_kind *kind = kind_of(o.spec);
     if (o.test && !kind->has_test)
         return refuse_test(o.spec);
+    if (o.range != NULL && !kind->ranges)
+        return options_error("--range: it is for npy:FILE, whose numbers it explains");
     if (!kind->load(kind, place_of(kind, o.spec), &o, classes, out))
         return false;
     if (ito_numel(out->images) > 0)

@@ -19,11 +19,12 @@ extern const ito_choice *const data_kinds[];
              "folder: leave out images that cannot be read, each with a word, and go on")
 
 typedef struct data_options {
-    const char *spec; /* "fashion-mnist", "mnist:DIR": one of data_kinds */
-    int64_t size;     /* for kinds that are resized: side of the squares that images are cut to */
-    bool grey;        /* for these kinds too: convert to grey */
-    bool test;        /* the test set, for kinds that have one; else the training set */
-    bool skip_bad;    /* for folders: leave out images that cannot be read */
+    const char *spec;  /* "fashion-mnist", "mnist:DIR": one of data_kinds */
+    int64_t size;      /* for kinds that are resized: side of the squares that images are cut to */
+    bool grey;         /* for these kinds too: convert to grey */
+    const char *range; /* for npy: "LOW,HIGH", the numbers of black and white; NULL: by the dtype */
+    bool test;         /* the test set, for kinds that have one; else the training set */
+    bool skip_bad;     /* for folders: leave out images that cannot be read */
 } data_options;
 
 /* Whether images of this kind are changed by --size and --grey. */

@@ -23,7 +23,7 @@ static int64_t hashed_index(int64_t k, int64_t K, int64_t N)
  */
 static cJSON *hash_of(ito_tensor *t)
 {
-    ito_tensor *rows = ito_contiguous(t);
+    ito_tensor *rows = t != NULL ? ito_contiguous(t) : NULL;
     if (rows == NULL)
         return NULL;
     const unsigned char *bytes = ito_const_data(rows);
@@ -77,7 +77,7 @@ cJSON *data_identity(ito_tensor *images, ito_tensor *labels, const cJSON *class_
         put(root, "dtype", cJSON_CreateString(ito_dtype_name(ito_dtype_of(images)))) &&
         put(root, "hashes", hashes_of(images)) &&
         (class_names == NULL || put(root, "class_names", cJSON_Duplicate(class_names, true))) &&
-        (labels == NULL || put(root, "labels", hash_of(labels)));
+        (labels == NULL || put(root, "labels", hash_of(ito_cast(labels, ITO_I64))));
     if (good)
         return root;
     cJSON_Delete(root);

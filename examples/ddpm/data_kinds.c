@@ -3,7 +3,8 @@
 
 #include "examples/common/idx_directory.h"
 #include "examples/ddpm/folder_data.h"
-#include "examples/ddpm/image_files.h"
+#include "examples/ddpm/image_arrays.h"
+#include "examples/ddpm/prepared.h"
 
 #include <ito/ito.h>
 
@@ -43,13 +44,11 @@ static bool load_npy(const data_kind *kind, const char *place, const data_option
                      data_set *out)
 {
     (void)kind;
-    (void)o;
-    if (classes) {
-        ito_error_set(ITO_ERR_ARGUMENT, "%s: a .npy file of images has no classes", place);
-        return false;
-    }
-    out->images = image_npy_load(place, IN_PIXEL_RANGE);
-    return out->images != NULL;
+    out->images = image_data_load(place, o->range);
+    if (out->images == NULL || !classes)
+        return out->images != NULL;
+    out->labels = image_data_labels(place, ito_size(out->images, 0), &out->class_names);
+    return out->labels != NULL;
 }
 
 static const data_kind fashion = {
@@ -86,10 +85,21 @@ static const data_kind folder = {
     .load = folder_load,
 };
 static const data_kind npy = {
-    .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W]", NULL},
+    .choice = {"npy:FILE", "a NumPy array [N, C, H, W], [N, H, W, C] or [N, H, W], or .npz of it",
+               NULL},
+    .place_has_classes = image_data_has_labels,
+    .ranges = true,
     .mirrors = true,
     .load = load_npy,
 };
 
-const ito_choice *const data_kinds[] = {&fashion.choice, &digits.choice, &cifar.choice,
-                                        &folder.choice,  &npy.choice,    NULL};
+static const data_kind prepared = {
+    .choice = {"prepared:FILE", "a data set decoded by ito-ddpm prepare", NULL},
+    .place_has_classes = prepared_has_classes,
+    .place_mirrors = prepared_mirrors,
+    .load = prepared_load,
+};
+
+const ito_choice *const data_kinds[] = {
+    &fashion.choice, &digits.choice,   &cifar.choice, &folder.choice,
+    &npy.choice,     &prepared.choice, NULL};

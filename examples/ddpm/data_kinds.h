@@ -18,9 +18,12 @@ struct data_kind {
     const char *place;              /* of a kind that has a place of its own; else NULL */
     const char *const *class_names; /* [IDX_CLASSES]; NULL: the data have their own, or none */
     bool has_classes;
-    bool has_test; /* there is a test set beside the training set */
-    bool resizes;  /* --size and --grey change its images */
-    bool mirrors;  /* a mirrored image is as good as the original: not so for digits */
+    bool (*place_has_classes)(const char *place); /* of a kind that may have them; else NULL */
+    bool has_test;                                /* there is a test set beside the training set */
+    bool resizes;                                 /* --size and --grey change its images */
+    bool ranges;                                  /* --range says what its numbers stand for */
+    bool (*place_mirrors)(const char *place);     /* of a kind that differs in this; else NULL */
+    bool mirrors; /* a mirrored image is as good as the original: not so for digits */
     /* Load it from its place, with labels and class_names if `classes`; false with an error
      * recorded. */
     bool (*load)(const data_kind *kind, const char *place, const data_options *o, bool classes,

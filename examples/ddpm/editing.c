@@ -14,6 +14,7 @@ ito_tensor *edit_data(edit_job *j)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
     ito_tensor *all = data_load((data_options){.spec = j->o.data,
+                                               .range = j->o.range,
                                                .size = c->height,
                                                .grey = c->in_channels == 1,
                                                .skip_bad = j->o.skip_bad});

@@ -11,7 +11,7 @@
 #include <ito/ito.h>
 
 typedef struct edit_options {
-    const char *model, *weights, *data, *image, *mask, *npy, *precision, *class;
+    const char *model, *weights, *data, *range, *image, *mask, *npy, *precision, *class;
     picture_options pictures;
     double t;
     int64_t first, second, n, steps, seed, jump, repeats, batch, threads;

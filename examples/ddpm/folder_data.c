@@ -2,23 +2,16 @@
  * Invariant: no file of a folder is left out without a word on stderr. */
 #include "examples/ddpm/folder_data.h"
 
+#include "examples/common/messages.h"
+
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST_BAD = 20 }; /* bad files that are named each */
 
-/* Text from outside, as names of files are: control characters, which could control the terminal,
- * are shown as '?'. */
-static void say_text(const char *text)
-{
-    for (; *text != '\0'; text++)
-        fputc((unsigned char)*text < ' ' || *text == 127 ? '?' : *text, stderr);
-}
-
-/* "0.webp and 19 more: format not read", of the files in this state; the number of them. */
+/* "0.gif and 19 more: format not read", of the files in this state; the number of them. */
 static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, const char *before,
                          const char *reason)
 {
@@ -29,31 +22,29 @@ static int64_t say_state(const ito_image_folder *f, ito_image_file_state state, 
             first = n++ == 0 ? f->files[i].name : first;
     if (n == 0)
         return 0;
-    fputs(before, stderr);
-    say_text(first);
+    note("%s%s", before, first);
     if (n > 1)
-        fprintf(stderr, " and %" PRId64 " more", n - 1);
-    fprintf(stderr, ": %s", reason);
+        note(" and %" PRId64 " more", n - 1);
+    note(": %s", reason);
     return n;
 }
 
-/* "photos: 21 files: 20 images used, 1 left out (x.webp: format not read)"; nothing if all are
+/* "photos: 21 files: 20 images used, 1 left out (x.gif: format not read)"; nothing if all are
  * used. */
-static void say_left_out(const ito_image_folder *f)
+void folder_say_left_out(const ito_image_folder *f)
 {
     int64_t out = f->n_files - f->n_used;
     if (out == 0)
         return;
-    say_text(f->path);
-    fprintf(stderr, ": %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ",
-            f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
+    note("%s: %" PRId64 " file%s: %" PRId64 " image%s used, %" PRId64 " left out ", f->path,
+         f->n_files, PLURAL(f->n_files), f->n_used, PLURAL(f->n_used), out);
     const char *before = "(";
     if (say_state(f, ITO_IMAGE_FILE_UNREAD, before, "format not read") > 0)
         before = "; ";
     if (say_state(f, ITO_IMAGE_FILE_OTHER, before, "not an image") > 0)
         before = "; ";
     say_state(f, ITO_IMAGE_FILE_BAD, before, "cannot be read");
-    fputs(")\n", stderr);
+    note(")\n");
 }
 
 /* A line for each image that could not be read. */
@@ -64,28 +55,40 @@ static void say_bad(const ito_image_folder *f)
         const ito_image_folder_file *file = &f->files[i];
         if (file->state != ITO_IMAGE_FILE_BAD)
             continue;
-        fputs("left out: ", stderr);
-        say_text(file->path);
-        fprintf(stderr, ": %s\n", file->reason);
+        note("left out: %s: %s\n", file->path, file->reason);
         said++;
     }
     if (said < f->n_bad)
-        fprintf(stderr, "left out: %" PRId64 " more, which ito-ddpm info %s names\n",
-                f->n_bad - said, f->path);
+        note("left out: %" PRId64 " more, which ito-ddpm info %s names\n", f->n_bad - said,
+             f->path);
 }
 
-/* Add to the recorded error of a file what can be done about it. */
+/* Add to the recorded error of a file how far the reading was and what can be done about it. */
 static void advise(const ito_image_folder *f)
 {
+    int64_t number = 1;
+    for (const ito_image_folder_file *file = f->files; file->state != ITO_IMAGE_FILE_BAD; file++)
+        number += file->state == ITO_IMAGE_FILE_USED;
     ito_status code = ito_error_code();
     char *fault = strdup(ito_error_message());
     if (fault == NULL)
         return;
     ito_error_clear();
     ito_error_set(code,
-                  "%s; --skip-bad leaves such files out, and ito-ddpm info %s names all of them",
-                  fault, f->path);
+                  "%s (image %" PRId64 " of %" PRId64 "); --skip-bad leaves such files out, and "
+                  "ito-ddpm info %s names all of them",
+                  fault, number, f->n_used + f->n_bad, f->path);
     free(fault);
+}
+
+void folder_say_skipped(const ito_image_folder *f, bool skip_bad)
+{
+    if (skip_bad) {
+        folder_say_left_out(f);
+        say_bad(f);
+    } else if (f->n_bad > 0) {
+        advise(f);
+    }
 }
 
 static bool name_classes(const ito_image_folder *f, data_set *out)
@@ -105,15 +108,10 @@ bool folder_load(const data_kind *kind, const char *place, const data_options *o
     if (f == NULL)
         return false;
     if (!o->skip_bad) /* all that is left out is known: say it before the reading */
-        say_left_out(f);
+        folder_say_left_out(f);
     out->images = ito_image_folder_load(f, o->size, o->grey ? 1 : 3, classes ? &out->labels : NULL,
                                         .skip_bad = o->skip_bad);
-    if (o->skip_bad) {
-        say_left_out(f);
-        say_bad(f);
-    } else if (f->n_bad > 0) {
-        advise(f);
-    }
+    folder_say_skipped(f, o->skip_bad);
     bool good = out->images != NULL && (!classes || name_classes(f, out));
     ito_image_folder_free(f);
     return good;

@@ -3,74 +3,18 @@
 
 #include "examples/common/options.h"
 #include "examples/common/paths.h"
+#include "examples/ddpm/folder_data.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-
-/* ---- .npy ---- */
-
-/* Whether all of f32 x lies in [-limit, limit]; if not, an error names the first element that does
- * not. */
-static bool in_bounds(ito_tensor *x, float limit, const char *path)
-{
-    const float *values = ito_const_data(x);
-    int64_t n = ito_numel(x);
-    for (int64_t i = 0; i < n; i++) {
-        if (!(fabsf(values[i]) <= limit)) {
-            ito_error_set(ITO_ERR_RANGE, "%s: element %" PRId64 " is %g; f32 images %s", path, i,
-                          (double)values[i],
-                          limit == IN_PIXEL_RANGE ? "lie in [-1, 1]" : "have finite numbers");
-            return false;
-        }
-    }
-    return true;
-}
-
-/* [N, C, H, W] from an array that may be [N, H, W, C]: C is the axis with at most 4, axis 1 if both
- * have. */
-static ito_tensor *channels_first(ito_tensor *x)
-{
-    bool last = ito_size(x, 1) > 4 && ito_size(x, 3) <= 4;
-    return ito_contiguous(last ? ito_permute(x, 0, 3, 1, 2) : x);
-}
 
 ito_tensor *images_scaled(ito_tensor *images)
 {
     if (images == NULL || ito_dtype_of(images) != ITO_U8)
         return images;
     return ito_add_scalar(ito_mul_scalar(ito_cast(images, ITO_F32), 1.0 / 127.5), -1.0);
-}
-
-ito_tensor *image_npy_load(const char *path, float limit)
-{
-    ito_tensor *x = ito_npy_load(path);
-    if (x == NULL)
-        return NULL;
-    ito_dtype dtype = ito_dtype_of(x);
-    if (dtype != ITO_U8 && dtype != ITO_F32) {
-        ito_error_set(ITO_ERR_DTYPE, "%s: it holds %s; images are uint8 or float32", path,
-                      ito_dtype_name(dtype));
-        return NULL;
-    }
-    if (ito_ndim(x) == 3)
-        x = ito_unsqueeze(x, 1);
-    if (ito_ndim(x) != 4) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "%s: it has %d axes; images have 4, [N, C, H, W] or [N, H, W, C], or 3, "
-                      "[N, H, W]",
-                      path, ito_ndim(x));
-        return NULL;
-    }
-    if (ito_numel(x) == 0) {
-        ito_error_set(ITO_ERR_SHAPE, "%s: it holds no images", path);
-        return NULL;
-    }
-    return dtype == ITO_F32 && !in_bounds(x, limit, path) ? NULL : channels_first(x);
 }
 
 /* ---- formats ---- */
@@ -93,8 +37,9 @@ static ito_tensor *load_picture(const char *path, int64_t channels, float limit)
     return NULL;
 }
 
-static const image_format npy = {
-    {"npy", "a NumPy array of images", NULL}, (const char *const[]){".npy", NULL}, load_npy};
+static const image_format npy = {{"npy", "a NumPy array of images", NULL},
+                                 (const char *const[]){".npy", ".npz", NULL},
+                                 load_npy};
 static const image_format png = {
     {"png", "PNG, without loss", NULL}, (const char *const[]){".png", NULL}, load_picture};
 static const image_format jpeg = {
@@ -154,6 +99,13 @@ static bool is_read_whole(const char *path)
                       path);
         return false;
     }
+    if (has.channels == 4) {
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: its colours are cyan, magenta, yellow and black, and would come back as "
+                      "red, green and blue; convert it first",
+                      path);
+        return false;
+    }
     return true;
 }
 
@@ -187,43 +139,54 @@ static ito_tensor *load_bytes(const ito_ddpm *model, const char *path)
     return NULL;
 }
 
-static int is_png(const struct dirent *entry)
+/* Whether the directory has images, and all are of formats that are read. */
+static bool holds_images(const ito_image_folder *f)
 {
-    const char *dot = strrchr(entry->d_name, '.');
-    return dot != NULL && entry->d_name[0] != '.' && strcasecmp(dot, ".png") == 0;
+    const char *first = NULL;
+    int64_t unread = 0;
+    for (int64_t i = 0; i < f->n_files; i++)
+        if (f->files[i].state == ITO_IMAGE_FILE_UNREAD)
+            first = unread++ == 0 ? f->files[i].name : first;
+    if (unread > 0)
+        ito_error_set(ITO_ERR_FORMAT,
+                      "%s: %" PRId64 " of its images %s of a format that is not read (%s%s); make "
+                      "%s PNG file%s first",
+                      f->path, unread, unread == 1 ? "is" : "are", first,
+                      unread == 1 ? "" : ", ...", unread == 1 ? "it a" : "them", PLURAL(unread));
+    else if (f->n_used == 0)
+        ito_error_set(ITO_ERR_IO, "%s: there is no image file in it", f->path);
+    return unread == 0 && f->n_used > 0;
 }
 
-static int by_bytes(const struct dirent **a, const struct dirent **b)
+/* The images of a directory, one after the other. */
+static ito_tensor *load_each(const ito_ddpm *model, const ito_image_folder *f)
 {
-    return strcmp((*a)->d_name, (*b)->d_name);
+    ito_tensor **images = calloc((size_t)f->n_used, sizeof *images);
+    bool good = images != NULL;
+    int n = 0;
+    if (!good)
+        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its %" PRId64 " image%s", f->path,
+                      f->n_used, PLURAL(f->n_used));
+    for (int64_t i = 0; good && i < f->n_files; i++) {
+        if (f->files[i].state != ITO_IMAGE_FILE_USED)
+            continue;
+        images[n] = load_one(model, f->files[i].path);
+        good = images[n++] != NULL;
+    }
+    ito_tensor *all = good ? ito_cat(images, n, 0) : NULL;
+    free(images);
+    return all;
 }
 
 static ito_tensor *load_directory(const ito_ddpm *model, const char *path)
 {
-    struct dirent **entries;
-    int n = scandir(path, &entries, is_png, by_bytes);
-    if (n <= 0) {
-        if (n == 0)
-            free(entries);
-        ito_error_set(ITO_ERR_IO, "%s: %s", path,
-                      n == 0 ? "there is no .png file in it" : strerror(errno));
-        return NULL;
+    ito_image_folder *f = ito_image_folder_list(path);
+    ito_tensor *all = NULL;
+    if (f != NULL && holds_images(f)) {
+        folder_say_left_out(f);
+        all = load_each(model, f);
     }
-    ito_tensor **images = calloc((size_t)n, sizeof *images);
-    bool good = images != NULL;
-    if (!good)
-        ito_error_set(ITO_ERR_MEMORY, "%s: no memory for its %d image%s", path, n, PLURAL(n));
-    for (int i = 0; i < n; i++) {
-        char *file = good ? path_join(path, entries[i]->d_name) : NULL;
-        if (good)
-            images[i] = file != NULL ? load_one(model, file) : NULL;
-        good = good && images[i] != NULL;
-        free(file);
-        free(entries[i]);
-    }
-    ito_tensor *all = good ? ito_cat(images, n, 0) : NULL;
-    free(images);
-    free(entries);
+    ito_image_folder_free(f);
     return all;
 }
 

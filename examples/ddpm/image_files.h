@@ -2,14 +2,10 @@
 #ifndef ITO_DDPM_IMAGE_FILES_H
 #define ITO_DDPM_IMAGE_FILES_H
 
+#include "examples/ddpm/image_arrays.h"
 #include "examples/ddpm/model_files.h"
 
-#include <float.h>
 #include <ito/ito.h>
-
-/* Limits of the values of f32 images: pixels are in [-1, 1], samples and noise may be beyond. */
-#define IN_PIXEL_RANGE 1.0f
-#define ANY_FINITE FLT_MAX
 
 typedef struct image_format {
     ito_choice choice;          /* its head; the name is the ending of its files: "png" */
@@ -33,11 +29,9 @@ const image_format *image_format_of(const char *path);
 /* The images of a file of any format, of the current scope: .npy of any number of them, in the
  * channels that it has, else one, converted to so many channels. */
 ito_tensor *image_file_load(const char *path, int64_t channels, float limit);
-/* The images of a .npy file: u8 or f32, [N, C, H, W], [N, H, W, C] or [N, H, W]. */
-ito_tensor *image_npy_load(const char *path, float limit);
-/* u8 [N, C, H, W] of an image file, a .npy file of bytes, or the .png files of a directory in the
- * order of their names, as the network takes them. Only what a file can restore exactly: an image
- * with colours is refused for one channel. NULL with an error recorded. */
+/* u8 [N, C, H, W] of an image file, a .npy file of bytes, or all image files of a directory in the
+ * order of ito_image_folder_list, as the network takes them. Only what a file can restore exactly:
+ * an image with colours is refused for one channel. NULL with an error recorded. */
 ito_tensor *image_files_load(const ito_ddpm *model, const char *path);
 /* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
 ito_tensor *images_scaled(ito_tensor *images);

@@ -1,13 +1,13 @@
 /* A trained network ready to be evaluated. */
 #include "examples/ddpm/inference.h"
 
+#include "examples/common/messages.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/class_names.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 bool variance_is_fixed(const ito_choice *choice)
@@ -56,8 +56,8 @@ static void say_class(const inference *net, const char *word)
     if (net->class >= 0)
         class_say(net->class_names, net->class);
     else if (class_has_name(net->class_names, word))
-        fprintf(stderr, "class: %s; the one of that name is --class name:%s\n",
-                net->class == CLASS_NONE ? "none of them" : "each in turn", word);
+        note("class: %s; the one of that name is --class name:%s\n",
+             net->class == CLASS_NONE ? "none of them" : "each in turn", word);
 }
 
 ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **labels)

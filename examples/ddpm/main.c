@@ -24,6 +24,7 @@ static const program_command commands[] = {
     {"decompress", command_decompress, "get them back, or what a part of the file tells of them"},
     {"export", command_export, "write a trained network to one file that stands alone"},
     {"classifier", command_classifier, "train a classifier that guides samples to a class"},
+    {"prepare", command_prepare, "decode a data set once, into a file that opens in no time"},
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"plot", command_plot, "draw noise schedules, and an image on its way to noise"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},

@@ -25,8 +25,11 @@ static bool open_data(session *s)
     const train_options *o = &s->o;
     if (data_is_large(o->data))
         note("reading %s\n", o->data);
-    data_options what = {
-        .spec = o->data, .size = o->size, .grey = o->grey, .skip_bad = o->skip_bad};
+    data_options what = {.spec = o->data,
+                         .size = o->size,
+                         .grey = o->grey,
+                         .range = o->range,
+                         .skip_bad = o->skip_bad};
     ito_tensor *labels = NULL;
     ito_tensor *images =
         o->conditional ? data_load_classes(what, &labels, &s->class_names) : data_load(what);

@@ -4,6 +4,7 @@
 #include "examples/ddpm/train_config.h"
 
 #include "examples/common/settings.h"
+#include "examples/ddpm/data.h"
 #include "examples/ddpm/presets.h"
 #include "examples/ddpm/recipes.h"
 #include "examples/ddpm/run_directory.h"
@@ -32,7 +33,11 @@ static bool changed(const char *name, const train_options *o, const train_option
                     const bool *given, const bool *found)
 {
     int i = row_of(name);
-    return given[i] && found[i] && !settings_same(&train_rows[i], o, file);
+    if (!given[i] || !found[i])
+        return false;
+    /* The file has the absolute path. */
+    return strcmp(name, "data") == 0 ? !data_same_place(o->data, file->data)
+                                     : !settings_same(&train_rows[i], o, file);
 }
 
 /* Whether a setting of the file goes with something that the command line says otherwise. */

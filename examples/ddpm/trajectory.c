@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STRIP = 10, FRAME_MS = 80, LAST_MS = 2000 };
+enum { ANIMATION = -1, STRIP = 10, FRAME_MS = 80, LAST_MS = 2000 };
 
 static bool is_strip(const trajectory *t)
 {
@@ -37,6 +37,23 @@ static bool pictures_are_possible(const trajectory *t, ito_shape images)
     return !is_strip(t) || pictures_grid_fits("trajectory", &strip, images);
 }
 
+/* DIR/frame-0000.png and so on, DIR/frames.png for ANIMATION; freed with free(). */
+static char *frame_path(const trajectory *t, int64_t k)
+{
+    char name[32] = "frames.png";
+    if (k != ANIMATION)
+        snprintf(name, sizeof name, "frame-%04" PRId64 ".png", k);
+    return path_join(t->frames, name);
+}
+
+static bool frame_can_be_written(const trajectory *t, int64_t k)
+{
+    char *path = frame_path(t, k);
+    bool good = path != NULL && output_can_write((output){"frames", path, FILE_IMAGE}, t->force);
+    free(path);
+    return good;
+}
+
 bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
 {
     if (t->path == NULL && t->frames == NULL)
@@ -49,11 +66,9 @@ bool trajectory_begin(trajectory *t, ito_shape images, int64_t steps)
     if (!pictures_are_possible(t, images) ||
         (t->frames != NULL && !path_make_directory(t->frames, false)))
         return false;
-    char *frames = t->frames != NULL ? path_join(t->frames, "frames.png") : NULL;
-    bool good = (t->frames == NULL || frames != NULL) && path_can_write(frames);
-    free(frames);
-    if (!good)
-        return false;
+    for (int64_t k = ANIMATION; t->frames != NULL && k < t->steps; k++)
+        if (!frame_can_be_written(t, k))
+            return false;
     t->kept = ito_empty(
         ITO_SHAPE(t->steps, images.dim[0], images.dim[1], images.dim[2], images.dim[3]), ITO_F32);
     return t->kept != NULL;
@@ -81,12 +96,9 @@ static bool write_strip(const trajectory *t)
     return grid != NULL && ito_image_save(t->path, grid) == ITO_OK;
 }
 
-/* frame-0000.png and so on. */
 static bool write_frame(const trajectory *t, ito_tensor *frame, int64_t k)
 {
-    char name[32];
-    snprintf(name, sizeof name, "frame-%04" PRId64 ".png", k);
-    char *path = path_join(t->frames, name);
+    char *path = frame_path(t, k);
     bool good = path != NULL && ito_png_save(path, frame) == ITO_OK;
     free(path);
     return good;
@@ -104,7 +116,7 @@ static bool write_frames(const trajectory *t)
         if (ito_copy_(ito_select(all, 0, k), frame) == NULL || !write_frame(t, frame, k))
             return false;
     }
-    char *path = path_join(t->frames, "frames.png");
+    char *path = frame_path(t, ANIMATION);
     bool good = path != NULL && ito_apng_save(path, all, FRAME_MS, LAST_MS) == ITO_OK;
     free(path);
     return good;

@@ -11,6 +11,7 @@ typedef struct trajectory {
     const char *path;            /* of a picture: a row for each image; else a .npy; or NULL */
     const char *frames;          /* a directory, or NULL */
     const picture_options *look; /* of both; borrowed */
+    bool force;                  /* write over files of another kind */
     int64_t steps;               /* that are kept, evenly spaced; UNSET_INT: all, or 10 for a row */
     ito_tensor *kept;            /* [steps, N, C, H, W] f32; NULL if nothing is requested */
 } trajectory;

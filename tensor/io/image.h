@@ -56,7 +56,7 @@ typedef enum ito_image_file_state {
     ITO_IMAGE_FILE_USED,
     ITO_IMAGE_FILE_BAD,    /* an image that cannot be read: ito_image_folder_load finds these */
     ITO_IMAGE_FILE_UNREAD, /* an image of a format that is not read, by its name: .gif, ... */
-    ITO_IMAGE_FILE_OTHER   /* no image, by its name; or a link to a folder that the link is in */
+    ITO_IMAGE_FILE_OTHER   /* no image, by its name */
 } ito_image_file_state;
 
 /** A file in a folder of images. */

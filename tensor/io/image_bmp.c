@@ -73,8 +73,7 @@ static bool is_read(const bmp *b)
 {
     int n = b->bits;
     if (by_masks(b))
-        return b->header != 64 &&
-               (n == 16 || n == 24 || n == 32); /* 64: of OS/2, where 3 is other */
+        return b->header != 64 && (n == 16 || n == 24 || n == 32); /* OS/2 has another 3 */
     return b->compression == UNCOMPRESSED
                ? n == 1 || n == 4 || n == 8 || n == 16 || n == 24 || n == 32
                : (b->compression == RUNS_OF_8 && n == 8) || (b->compression == RUNS_OF_4 && n == 4);
@@ -116,11 +115,6 @@ static ito_status read_headers(bmp *b, const unsigned char *bytes, int64_t n)
                             : status;
 }
 
-static int width_of(uint32_t mask)
-{
-    return __builtin_popcount(mask);
-}
-
 ito_status image_bmp_info(image_header *h, ito_image_properties *out)
 {
     image_file f = {.path = h->file->path};
@@ -135,8 +129,10 @@ ito_status image_bmp_info(image_header *h, ito_image_properties *out)
     out->height = f.height;
     out->channels = 3;
     out->bits = 8;
-    for (int i = 0; i < 3; i++)
-        out->bits = width_of(b.mask[i]) > out->bits ? width_of(b.mask[i]) : out->bits;
+    for (int i = 0; i < 3; i++) {
+        int bits = __builtin_popcount(b.mask[i]);
+        out->bits = bits > out->bits ? bits : out->bits;
+    }
     out->has_alpha = b.mask[3] != 0;
     return ITO_OK;
 }

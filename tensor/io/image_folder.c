@@ -29,16 +29,16 @@ static ito_status refuse_empty(const ito_image_folder *f, int64_t label)
         bool tells_more = first != NULL && first->state == ITO_IMAGE_FILE_OTHER;
         first = others++ == 0 || (tells_more && file->state != first->state) ? file : first;
     }
-    const char *before[] = {class != NULL ? "the class " : "", class != NULL ? class : "",
-                            class != NULL ? " " : ""};
+    char whose[300] = "";
+    if (class != NULL)
+        snprintf(whose, sizeof whose, "the class %s ", class);
     if (first == NULL)
-        return file_error(ITO_ERR_FORMAT, f->path, "%s%s%sholds no PNG, JPEG or BMP images",
-                          before[0], before[1], before[2]);
+        return file_error(ITO_ERR_FORMAT, f->path, "%sholds no PNG, JPEG, BMP or WebP images",
+                          whose);
     return file_error(ITO_ERR_FORMAT, f->path,
-                      "%s%s%sholds no PNG, JPEG or BMP images that can be read, but %" PRId64
+                      "%sholds no PNG, JPEG, BMP or WebP images that can be read, but %" PRId64
                       " other file%s (%s: %s)",
-                      before[0], before[1], before[2], others, others == 1 ? "" : "s", first->name,
-                      first->reason);
+                      whose, others, others == 1 ? "" : "s", first->name, first->reason);
 }
 
 /* Refuse images that are in no class. */
@@ -61,9 +61,9 @@ static ito_status refuse_beside(const ito_image_folder *f)
 /* Whether the folder can be read, with its classes or without. */
 static ito_status check(const ito_image_folder *f, bool classes)
 {
-    ito_status status = classes ? refuse_beside(f) : ITO_OK;
     if (!classes || f->n_used == 0)
-        return status == ITO_OK ? refuse_empty(f, -1) : status;
+        return refuse_empty(f, -1);
+    ito_status status = refuse_beside(f);
     /* Files are sorted by label: a class that is not met on the way has none. */
     int64_t next = 0;
     for (int64_t i = 0; i < f->n_files && status == ITO_OK; i++) {

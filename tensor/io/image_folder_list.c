@@ -129,33 +129,23 @@ typedef struct walk {
     int64_t capacity; /* of its files */
 } walk;
 
-/* A file at path, which is the list's from now on. */
-static ito_status add_file(walk *w, char *path, int64_t label, ito_image_file_state state,
-                           const char *reason)
-{
-    ito_image_folder *f = w->f;
-    ito_status status = path == NULL
-                            ? ITO_ERR_MEMORY
-                            : make_room(&f->files, f->n_files, &w->capacity, sizeof *f->files);
-    if (status != ITO_OK) {
-        free(path);
-        return status;
-    }
-    f->files[f->n_files++] = (ito_image_folder_file){.path = path,
-                                                     .name = path + path_length(f->path) + 1,
-                                                     .label = label,
-                                                     .reason = reason,
-                                                     .state = state};
-    f->n_used += state == ITO_IMAGE_FILE_USED;
-    return ITO_OK;
-}
-
-static ito_status add_by_name(walk *w, const char *dir, const char *name, int64_t label)
+static ito_status add_file(walk *w, const char *dir, const char *name, int64_t label)
 {
     static const char *const reasons[] = {
         [ITO_IMAGE_FILE_UNREAD] = "format not read", [ITO_IMAGE_FILE_OTHER] = "not an image"};
+    ito_image_folder *f = w->f;
     ito_image_file_state state = state_of(name);
-    return add_file(w, join(dir, name), label, state, reasons[state]);
+    ito_status status = make_room(&f->files, f->n_files, &w->capacity, sizeof *f->files);
+    char *path = status == ITO_OK ? join(dir, name) : NULL;
+    if (path == NULL)
+        return ITO_ERR_MEMORY;
+    f->files[f->n_files++] = (ito_image_folder_file){.path = path,
+                                                     .name = path + path_length(f->path) + 1,
+                                                     .label = label,
+                                                     .reason = reasons[state],
+                                                     .state = state};
+    f->n_used += state == ITO_IMAGE_FILE_USED;
+    return ITO_OK;
 }
 
 static int compare_files(const void *a, const void *b)
@@ -201,12 +191,12 @@ static ito_status list_open(walk *w, DIR *d, const char *dir, int64_t label, nam
         if (name[0] == '.')
             continue;
         status = is_folder(d, entry) ? names_add(folders, name, strlen(name))
-                                     : add_by_name(w, dir, name, label);
+                                     : add_file(w, dir, name, label);
     }
     return status == ITO_OK && errno != 0 ? file_system_error(dir, "list the folder") : status;
 }
 
-/* The same of the folder at a path, and its place in *here. A link back is a file left out. */
+/* The same of the folder at a path, and its place in *here. A link back is passed over. */
 static ito_status list_one(walk *w, const char *dir, int64_t label, chain *here, names *folders)
 {
     DIR *d = opendir(dir);
@@ -217,9 +207,8 @@ static ito_status list_one(walk *w, const char *dir, int64_t label, chain *here,
     if (status == ITO_OK) {
         here->device = info.st_dev;
         here->inode = info.st_ino;
-        status = is_circle(here) ? add_file(w, join(dir, ""), label, ITO_IMAGE_FILE_OTHER,
-                                            "a link to a folder that it is in")
-                                 : list_open(w, d, dir, label, folders);
+        if (!is_circle(here)) /* whose files are listed already */
+            status = list_open(w, d, dir, label, folders);
     }
     closedir(d);
     return status;

@@ -2,8 +2,8 @@
  * and rebuilt from what decides their pixels.
  * Invariant: in a file that passed, each table fits its place, each scan finds the tables it names,
  * and there is at least the data that so many blocks must take. Bytes between segments are left
- * out, and which colours the components are is decided here, both as in libjpeg. Source: ITU-T
- * T.81, annex B; T.872, section 6.5.3 (Adobe's marker). */
+ * out, and which colours the components are is decided here, both as in libjpeg.
+ * Source: ITU-T T.81, annex B; T.872, section 6.5.3 (Adobe's marker). */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/image_check.h"
@@ -435,9 +435,11 @@ ito_status image_check_jpeg(image_file *f)
 static ito_status read_info(image_header *h, int64_t at, int64_t length, ito_image_properties *out)
 {
     image_file f = {.path = h->file->path};
-    const unsigned char *b = length < FRAME ? NULL : image_look(h, at, FRAME);
-    if (b == NULL)
+    if (length < FRAME)
         return file_error(ITO_ERR_FORMAT, f.path, "JPEG frame header is truncated");
+    const unsigned char *b = image_look(h, at, FRAME);
+    if (b == NULL)
+        return ito_error_code();
     ito_status status = read_size(&f, b, length, &out->channels);
     out->format = "JPEG";
     out->width = f.width;

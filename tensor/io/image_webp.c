@@ -123,6 +123,14 @@ ito_status image_webp_decode(image_file *f, int channels, unsigned char **pixels
 {
     WebPBitstreamFeatures features;
     ito_status status = read_features(f, f->bytes, f->size, &features);
+    file_reader reader;
+    image_header h;
+    h.file = &reader;
+    h.start = h.length = 0;
+    if (status == ITO_OK)
+        status = file_open_memory(&reader, f->bytes, (size_t)f->size, f->path);
+    if (status == ITO_OK)
+        status = search_exif(&h, &f->orientation);
     if (status != ITO_OK)
         return status;
     int64_t n = f->width * f->height;
@@ -137,12 +145,7 @@ ito_status image_webp_decode(image_file *f, int channels, unsigned char **pixels
     for (int64_t i = 0; channels == 1 && i < n; i++)
         rgb[i] = image_grey(rgb[3 * i], rgb[3 * i + 1], rgb[3 * i + 2]);
     *pixels = rgb;
-    file_reader reader;
-    image_header h;
-    h.file = &reader;
-    h.start = h.length = 0;
-    status = file_open_memory(&reader, f->bytes, (size_t)f->size, f->path);
-    return status == ITO_OK ? search_exif(&h, &f->orientation) : status;
+    return ITO_OK;
 }
 
 #endif

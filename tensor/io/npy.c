@@ -128,14 +128,23 @@ static ito_status read_converted(npy_source *s, const npy_header *h, char *out, 
     return ITO_OK;
 }
 
+/* Whether the elements are what is left; false with an error recorded. */
+static bool fits(const npy_source *s, const npy_header *h)
+{
+    int64_t bytes = checked_mul(shape_numel(h->shape), h->elements.size);
+    if (bytes >= 0 && bytes == s->left)
+        return true;
+    file_error(ITO_ERR_FORMAT, s->path,
+               "holds %" PRId64 " bytes of elements, which is not what shape %s of %s takes",
+               s->left, shape_str(h->shape), h->elements.name);
+    return false;
+}
+
 static ito_status read_elements(npy_source *s, const npy_header *h, ito_tensor **out)
 {
-    int64_t n = shape_numel(h->shape), bytes = checked_mul(n, h->elements.size);
-    if (bytes < 0 || bytes != s->left)
-        return file_error(ITO_ERR_FORMAT, s->path,
-                          "holds %" PRId64 " bytes of elements, which is not what shape %s of %s "
-                          "takes",
-                          s->left, shape_str(h->shape), h->elements.name);
+    int64_t n = shape_numel(h->shape), bytes = s->left;
+    if (!fits(s, h))
+        return ITO_ERR_FORMAT;
     ito_tensor *t =
         tensor_empty(h->fortran_order ? reversed(h->shape) : h->shape, h->elements.dtype);
     if (t == NULL)
@@ -175,6 +184,23 @@ static ito_status read_file(npy_source *s, void *out, int64_t n)
     return file_read(f, out, n, f->size - s->left - n);
 }
 
+/* Whether the elements can be used where they are; false with an error recorded. */
+static bool can_map(const file_source *s, const npy_header *h)
+{
+    const char *why = NULL;
+    if (!as_in_memory(h))
+        why = "its elements are of another width or byte order than a tensor's";
+    else if (h->fortran_order)
+        why = "it is in Fortran order";
+    else if (h->elements.dtype == ITO_BOOL)
+        why = "its bools have to be checked";
+    else if ((s->file.size - s->base.left) % h->elements.size != 0)
+        why = "its elements are not aligned";
+    if (why != NULL)
+        file_error(ITO_ERR_DTYPE, s->file.path, "cannot be mapped: %s", why);
+    return why == NULL;
+}
+
 ito_tensor *ito_npy_load(const char *path)
 {
     file_source s;
@@ -182,6 +208,20 @@ ito_tensor *ito_npy_load(const char *path)
         return NULL;
     s.base = (npy_source){.path = path, .left = s.file.size, .read = read_file};
     ito_tensor *t = npy_read(&s.base);
+    file_close(&s.file);
+    return t;
+}
+
+ito_tensor *ito_npy_map(const char *path)
+{
+    file_source s;
+    npy_header h;
+    if (file_open(&s.file, path) != ITO_OK)
+        return NULL;
+    s.base = (npy_source){.path = path, .left = s.file.size, .read = read_file};
+    ito_tensor *t = NULL;
+    if (read_header(&s.base, &h) == ITO_OK && fits(&s.base, &h) && can_map(&s, &h))
+        t = file_map(&s.file, s.file.size - s.base.left, h.shape, h.elements.dtype);
     file_close(&s.file);
     return t;
 }

@@ -24,6 +24,16 @@ extern "C" {
 ITO_API ito_tensor *ito_npy_load(const char *path);
 
 /**
+ * The same on the file's own pages, for an array that is larger than memory: see
+ * ito_safetensors_map, whose tensors are such as well. For C order, the machine's byte order, and
+ * f2, f4, f8, i4, i8 and u1.
+ *
+ * @return  NULL on error: what ito_npy_load says; ITO_ERR_DTYPE for an array that has to be changed
+ * to be a tensor, or is not aligned, which ito_npy_load reads.
+ */
+ITO_API ito_tensor *ito_npy_map(const char *path);
+
+/**
  * Write a tensor as a .npy file of version 1.0, row-major whatever its strides. The file is written
  * aside and renamed: on failure an older one at path is untouched.
  *
@@ -75,6 +85,7 @@ ITO_API ito_tensor *ito_npz_read(const ito_npz *f, const char *name);
 
 #ifndef ITO_BUILD
 #define ito_npy_load(...) ITO_AT(ito_npy_load(__VA_ARGS__))
+#define ito_npy_map(...) ITO_AT(ito_npy_map(__VA_ARGS__))
 #define ito_npy_save(...) ITO_AT(ito_npy_save(__VA_ARGS__))
 #define ito_npz_open(...) ITO_AT(ito_npz_open(__VA_ARGS__))
 #define ito_npz_name(...) ITO_AT(ito_npz_name(__VA_ARGS__))

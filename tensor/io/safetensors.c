@@ -167,27 +167,56 @@ static const safetensors_entry *entry_named(const ito_safetensors *f, const char
     return NULL;
 }
 
+/* n bytes of a tensor from `first` on, if they are bools. */
 static ito_status check_bools(const ito_safetensors *f, const safetensors_entry *e,
-                              const void *bytes)
+                              const void *bytes, int64_t first, int64_t n)
 {
-    int64_t fault = file_bool_fault(bytes, e->end - e->begin);
+    int64_t fault = e->dtype == ITO_BOOL ? file_bool_fault(bytes, n) : -1;
     if (fault >= 0)
         return file_error(ITO_ERR_FORMAT, f->path,
                           "tensor %.100s: element %" PRId64 " is a bool that is neither 0 nor 1",
-                          e->name, fault);
+                          e->name, first + fault);
+    return ITO_OK;
+}
+
+static ito_status check_sum(const ito_safetensors *f, const safetensors_entry *e, uint32_t found)
+{
+    if (e->checksum != NULL && strtoul(e->checksum, NULL, 16) != found)
+        return file_error(ITO_ERR_FORMAT, f->path,
+                          "tensor %.100s: checksum does not match (stored %s, found %08" PRIx32 ")",
+                          e->name, e->checksum, found);
     return ITO_OK;
 }
 
 static ito_status check_bytes(const ito_safetensors *f, const safetensors_entry *e,
                               const void *bytes)
 {
-    size_t size = (size_t)(e->end - e->begin);
-    uint32_t found = (uint32_t)crc32_z(0, bytes, size);
-    if (e->checksum != NULL && strtoul(e->checksum, NULL, 16) != found)
-        return file_error(ITO_ERR_FORMAT, f->path,
-                          "tensor %.100s: checksum does not match (stored %s, found %08" PRIx32 ")",
-                          e->name, e->checksum, found);
-    return e->dtype == ITO_BOOL ? check_bools(f, e, bytes) : ITO_OK;
+    int64_t n = e->end - e->begin;
+    ito_status status = check_sum(f, e, (uint32_t)crc32_z(0, bytes, (size_t)n));
+    return status == ITO_OK ? check_bools(f, e, bytes, 0, n) : status;
+}
+
+ito_status ito_safetensors_verify(const ito_safetensors *f, const char *name)
+{
+    enum { PART = 1 << 20 };
+    const safetensors_entry *e = entry_named(f, name);
+    if (e == NULL)
+        return ito_error_code();
+    char *part = mem_alloc(PART);
+    if (part == NULL)
+        return ITO_ERR_MEMORY;
+    uint32_t sum = 0;
+    ito_status status = ITO_OK;
+    for (int64_t at = e->begin; at < e->end && status == ITO_OK; at += PART) {
+        int64_t n = e->end - at < PART ? e->end - at : PART;
+        status = file_read(&f->file, part, n, f->buffer + at);
+        if (status != ITO_OK)
+            break;
+        sum = (uint32_t)crc32_z(sum, (const Bytef *)part, (size_t)n);
+        status = check_bools(f, e, part, at - e->begin, n);
+    }
+    mem_free(part);
+    return status == ITO_OK ? check_sum(f, e, sum) : status;
 }
 
 static ito_tensor *read_entry(const ito_safetensors *f, const safetensors_entry *e)
@@ -225,7 +254,7 @@ ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name)
         return NULL;
     }
     ito_tensor *t = file_map(&f->file, offset, e->shape, e->dtype);
-    if (t == NULL || e->dtype != ITO_BOOL || check_bools(f, e, tensor_data(t)) == ITO_OK)
+    if (t == NULL || check_bools(f, e, tensor_data(t), 0, ito_numel(t)) == ITO_OK)
         return t;
     ito_release(tensor_disown(t));
     return NULL;

@@ -88,7 +88,7 @@ ITO_API ito_status ito_safetensors_read_into(const ito_safetensors *f, const cha
  * counted by ito_memory_current.
  *
  * The tensor keeps the pages, whatever becomes of f. A change in place (ito_data, ito_add_, ...)
- * changes the tensor, not the file. The checksum is not compared, except by ito_safetensors_read.
+ * changes the tensor, not the file. The checksum is not compared: ito_safetensors_verify does that.
  * A file that is replaced by another (as all writers here do) stays what it was for the tensor; one
  * that is cut short in its place ends the program with SIGBUS where the missing part is touched.
  *
@@ -97,6 +97,14 @@ ITO_API ito_status ito_safetensors_read_into(const ito_safetensors *f, const cha
  *          to its elements, or a bool is neither 0 nor 1; ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name);
+
+/**
+ * Read one tensor's bytes, a part at a time, and compare the checksum: for a file that is mapped,
+ * or larger than memory.
+ *
+ * @return  as ito_safetensors_read records them.
+ */
+ITO_API ito_status ito_safetensors_verify(const ito_safetensors *f, const char *name);
 
 /**
  * Write tensors to a file, with their checksums. The file is written aside, synced and renamed: on
@@ -171,6 +179,7 @@ ITO_API void ito_safetensors_writer_free(ito_safetensors_writer *w);
 #define ito_safetensors_metadata_key(...) ITO_AT(ito_safetensors_metadata_key(__VA_ARGS__))
 #define ito_safetensors_read(...) ITO_AT(ito_safetensors_read(__VA_ARGS__))
 #define ito_safetensors_read_into(...) ITO_AT(ito_safetensors_read_into(__VA_ARGS__))
+#define ito_safetensors_verify(...) ITO_AT(ito_safetensors_verify(__VA_ARGS__))
 #define ito_safetensors_map(...) ITO_AT(ito_safetensors_map(__VA_ARGS__))
 #define ito_safetensors_save(...) ITO_AT(ito_safetensors_save(__VA_ARGS__))
 #define ito_safetensors_writer_create(...) ITO_AT(ito_safetensors_writer_create(__VA_ARGS__))

@@ -5,6 +5,8 @@
 #include "autograd/ops.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/safetensors.h"
+#include "tensor/io/whole_file.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -141,6 +143,41 @@ Test(cli_compress, a_part_of_a_file_gives_a_guess)
     cr_expect(!there("a.png"));
 }
 
+/* In the order of the listing: those at the top, then folder by folder. */
+Test(cli_compress, a_directory_gives_all_of_its_images_or_none)
+{
+    prepare();
+    ito_tensor *two = ito_npy_load("two.npy");
+    cr_assert_eq(system("mkdir -p all/deep/er && cp one.png all/z.PNG"), 0);
+    cr_assert_eq(ito_png_save("all/deep/er/a.png", ito_select(two, 0, 0)), ITO_OK);
+    cr_assert_eq(system("touch all/notes.txt"), 0);
+    succeeds(run("compress --model r --images all --out all.ito " FAST));
+    cr_expect_not_null(
+        strstr(complained, "all: 3 files: 2 images used, 1 left out (notes.txt: not an image)\n"),
+        "%s", complained);
+    succeeds(run("decompress --model r all.ito --npy back.npy"));
+    ito_tensor *back = ito_npy_load("back.npy");
+    cr_expect(same_pixels(ito_contiguous(ito_flip(back, 0)), two));
+
+    cr_assert_eq(system("touch all/x.gif"), 0);
+    fails_with(run("compress --model r --images all --out none.ito " FAST),
+               "ito-ddpm compress: all: 1 of its images is of a format that is not read (x.gif); "
+               "make it a PNG file first\n");
+    cr_assert_eq(system("touch all/deep/y.tif"), 0);
+    fails_with(run("compress --model r --images all --out none.ito " FAST),
+               "ito-ddpm compress: all: 2 of its images are of a format that is not read (x.gif, "
+               "...); make them PNG files first\n");
+    cr_expect(!there("none.ito"));
+    /* The pixels of a JPEG file are those that come back, as for one alone. */
+    cr_assert_eq(system("rm -r all/* && cp one.png all"), 0);
+    cr_assert_eq(ito_image_save("all/a.jpg", ito_select(two, 0, 0)), ITO_OK);
+    succeeds(run("compress --model r --images all --out both.ito " FAST));
+    succeeds(run("decompress --model r both.ito --npy back.npy"));
+    back = ito_npy_load("back.npy");
+    cr_expect(same_pixels(ito_contiguous(ito_narrow(back, 0, 0, 1)), pixels("all/a.jpg")));
+    cr_expect(same_pixels(ito_contiguous(ito_narrow(back, 0, 1, 1)), pixels("one.png")));
+}
+
 Test(cli_compress, classes_are_in_the_file)
 {
     prepare();
@@ -195,7 +232,7 @@ Test(cli_compress, info_describes_the_file_having_verified_it)
     fails_with(run("info words.ito"), "words.ito: it holds no images compressed by ito-ddpm");
     put_file("words.txt", "some words");
     fails_with(run("info words.txt"),
-               "words.txt: it is neither a safetensors, npy, IDX, image nor compressed file");
+               "words.txt: it is neither a safetensors, npy, npz, IDX, image nor compressed file");
 }
 
 Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)
@@ -220,7 +257,7 @@ Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)
                "float.npy: the images are f32; only bytes (uint8) come back exactly");
     write_npy("none.npy", ito_zeros(ITO_SHAPE(0, 1, 8, 8), ITO_U8));
     fails_with(run(COMPRESS "none.npy"), "none.npy: it holds no images");
-    fails_with(run(COMPRESS "empty"), "empty: there is no .png file in it");
+    fails_with(run(COMPRESS "empty"), "empty: there is no image file in it");
     fails_with(run(COMPRESS "no.png"), "no.png: ");
     is_usage_error(COMPRESS "one.png --steps 21",
                    "--steps: 21 is more than the 20 of the diffusion");
@@ -304,4 +341,20 @@ Test(cli_compress, what_would_not_come_back_is_refused)
     succeeds(run("compress --model r --out a.ito --images a.png " FAST));
     succeeds(run("decompress --model r a.ito --out back.png"));
     cr_expect(same_pixels(pixels("a.png"), pixels("back.png")));
+}
+
+Test(cli_compress, four_colours_are_refused)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/tests/reference/images.safetensors", getenv("ITO_SOURCE"));
+    prepare();
+    ito_safetensors *f = ito_safetensors_open(path);
+    ito_tensor *file = ito_safetensors_read(f, "jpeg/cmyk.file");
+    cr_assert_eq(ito_file_write("a.jpg", ito_const_data(file), (size_t)ito_numel(file)), ITO_OK);
+    ito_safetensors_close(f);
+    fails_with(
+        run("compress --model r --out a.ito --images a.jpg " FAST),
+        "a.jpg: its colours are cyan, magenta, yellow and black, and would come back as red, "
+        "green and blue; convert it first");
+    cr_expect_not(there("a.ito"));
 }

@@ -47,6 +47,18 @@ Test(cli_config, the_command_line_wins)
     succeeds(run("train --config a --out c --data npy:other.npy --steps 1"));
 }
 
+/* What follows from the data, as --flip does, follows other data alone. */
+Test(cli_config, the_same_data_may_be_spelled_otherwise)
+{
+    train_tiny("a", "--steps 1 --flip no " QUIET);
+    succeeds(run("train --config a --out b --data npy:./data.npy"));
+    cr_expect_str_eq(setting("b", "flip"), "\"no\"");
+    same_directory("a/checkpoints/step-1", "b/checkpoints/step-1");
+    write_images("other.npy", 8, 8);
+    succeeds(run("train --config a --out c --data npy:other.npy"));
+    cr_expect_str_eq(setting("c", "flip"), "\"yes\"");
+}
+
 /* A run stores what its options led to; that goes with them. */
 Test(cli_config, what_follows_from_an_option_follows_it)
 {

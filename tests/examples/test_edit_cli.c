@@ -167,9 +167,15 @@ Test(cli_edit, refuses_images_that_do_not_fit)
     fails_with(run("encode --model r --npy a.npy --n 2 --data npy:colour.npy"), COLOUR);
     fails_with(run("decode --model r --npy a.npy --image large.npy"), LARGE);
     fails_with(run("inpaint --model r --npy a.npy --image large.npy --mask one.npy"), LARGE);
-    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask colour.npy"), COLOUR);
-    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask data.npy"),
-               "one.npy and data.npy: one image and one mask are needed, not 1 and 40");
+    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask colour.npy"),
+               "colour.npy: the mask is [2, 3, 8, 8]; for this network one is [8, 8], or that with "
+               "an axis of channels");
+    fails_with(run("inpaint --model r --npy a.npy --image data.npy --mask one.npy"),
+               "data.npy: one image is needed, not 40");
+    fails_with(
+        run("inpaint --model r --npy a.npy --image one.npy --mask one.npy"),
+        "one.npy: the mask keeps nothing of the image (its numbers are from 0 to 0); ito-ddpm "
+        "sample makes whole images");
     fails_with(run("inpaint --model r --npy a.npy --image no.png --mask one.npy"), "no.png: ");
     cr_expect_neq(access("a.npy", F_OK), 0);
 }
@@ -182,7 +188,8 @@ Test(cli_edit, refuses_and_writes_nothing_that_is_not_finite)
     write_npy("wild.npy", ito_full(ITO_SHAPE(1, 1, 8, 8), 3.5, ITO_F32));
 #define NOT_FINITE "nan.npy: element 0 is nan; f32 images have finite numbers"
     fails_with(run("decode --model r --npy a.npy --image nan.npy"), NOT_FINITE);
-    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask nan.npy"), NOT_FINITE);
+    fails_with(run("inpaint --model r --npy a.npy --image one.npy --mask nan.npy"),
+               "nan.npy: the mask has a number that is not finite");
     fails_with(run("inpaint --model r --npy a.npy --image nan.npy --mask one.npy"), NOT_FINITE);
     fails_with(run("inpaint --model r --npy a.npy --image wild.npy --mask one.npy"),
                "wild.npy: its numbers reach 3.5; f32 images lie in [-1, 1]");
@@ -191,7 +198,8 @@ Test(cli_edit, refuses_and_writes_nothing_that_is_not_finite)
         " --steps 50 --lr 1e30 --clip 0 --warmup 0 --checkpoint-every 1");
     static const char *const commands[] = {
         "encode --n 2 --data npy:data.npy", "decode --image one.npy",
-        "interpolate --data npy:data.npy", "inpaint --n 1 --image one.npy --mask one.npy"};
+        "interpolate --data npy:data.npy", "inpaint --n 1 --image one.npy --mask mask.npy"};
+    write_npy("mask.npy", ito_eye(8, ITO_BOOL));
     for (int i = 0; i < 4; i++)
         fails_with(run("%s --model bad --weights model --npy a.npy --out a.png", commands[i]),
                    "model.safetensors: image 0 is not finite; nothing was written");
@@ -242,7 +250,7 @@ Test(cli_edit, encode_and_decode_have_no_seed)
 Test(cli_edit, results_do_not_depend_on_the_batch)
 {
     train_tiny("r", "--steps 2 " QUIET);
-    write_npy("mask.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_U8));
+    write_npy("mask.npy", ito_eye(8, ITO_BOOL));
     write_npy("image.npy", ito_narrow(ito_npy_load("data.npy"), 0, 2, 1));
     succeeds(run("encode --model r --data npy:data.npy --n 5 --steps 4 --npy noise.npy"));
     static const char *const commands[] = {
@@ -264,10 +272,11 @@ Test(cli_edit, each_takes_a_class)
     write_classes();
     succeeds(run(FOLDER "--conditional --steps 2 " QUIET " --out r"));
     write_npy("grey.npy", ito_zeros(ITO_SHAPE(1, 1, 8, 8), ITO_F32));
+    write_npy("mask.npy", ito_eye(8, ITO_BOOL));
     static const char *const commands[] = {"encode --data folder:photos --n 1",
                                            "decode --image grey.npy",
                                            "interpolate --data folder:photos --second 5",
-                                           "inpaint --n 1 --image grey.npy --mask grey.npy"};
+                                           "inpaint --n 1 --image grey.npy --mask mask.npy"};
     for (int i = 0; i < 4; i++) {
         succeeds(run("%s --model r --steps 3 --npy none.npy", commands[i]));
         succeeds(run("%s --model r --steps 3 --npy cat.npy --class cat", commands[i]));

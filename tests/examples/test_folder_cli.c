@@ -44,6 +44,19 @@ Test(cli_folder, what_is_left_out_is_said_at_the_start)
          "deep/notes.txt: not an image)\n");
 }
 
+/* Names of files come from outside, and may hold what would control the terminal. */
+Test(cli_folder, control_characters_of_names_are_not_printed)
+{
+    write_class("photos", 1, 8, 10);
+    shell("touch photos/\"$(printf 'a\\033[31mb')\".gif && printf x > photos/\"$(printf "
+          "'c\\rd')\".png");
+    succeeds(run("plot --data folder:photos --out p --skip-bad"));
+    says("left out (a?[31mb.gif: format not read; c?d.png: cannot be read)\n"
+         "left out: photos/c?d.png: ");
+    succeeds(run("plot --data folder:photos --out p --skip-bad --quiet"));
+    cr_expect_str_eq(complained, "");
+}
+
 Test(cli_folder, images_beside_the_folders_of_classes_are_refused_with_classes)
 {
     write_classes();
@@ -73,8 +86,8 @@ Test(cli_folder, a_bad_file_is_named_with_a_way_on)
     write_bad_ones();
     fails_with(
         run("train --data folder:photos --out r " SMALL),
-        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image; --skip-bad "
-        "leaves such files out, and ito-ddpm info photos names all of them\n");
+        "ito-ddpm train: photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image (image 4 "
+        "of 8); --skip-bad leaves such files out, and ito-ddpm info photos names all of them\n");
     cr_expect(!there("r"));
 }
 
@@ -120,7 +133,8 @@ Test(cli_folder, every_command_with_data_skips_bad_files)
         "plot --data folder:photos --out plots"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         cr_expect_eq(run("%s", commands[i]), 1);
-        says("photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image; --skip-bad leaves");
+        says("photos/cat/bad.png: is not a PNG, JPEG, BMP or WebP image (image 4 of 8); --skip-bad "
+             "leaves");
         succeeds(run("%s --skip-bad", commands[i]));
         says("left out: photos/dog/empty.jpg: is empty\n");
     }
@@ -146,12 +160,16 @@ Test(cli_folder, other_data_have_no_files_to_skip)
 Test(cli_folder, info_lists_every_file_that_is_left_out_with_its_reason)
 {
     write_classes();
-    shell("touch photos/cat/x.gif photos/readme.txt");
+    shell("rm photos/dog/2.png");
+    write_class("photos/dog", 2, 9, 1);
+    write_class("large", 1, 20, 1);
+    shell("mv large/0.png photos/dog/2.png && touch photos/cat/x.gif photos/readme.txt");
     succeeds(run("info folder:photos"));
     cr_expect_str_eq(said, "path: photos\n"
                            "kind: folder of images\n"
                            "files: 8\n"
                            "images: 6\n"
+                           "sizes: 8x8 to 20x20\n"
                            "classes: 2\n"
                            "images_of_class:\n"
                            "  cat: 3\n"
@@ -175,17 +193,19 @@ Test(cli_folder, info_names_all_bad_files_and_fails)
     cr_expect_eq(run("info photos --json"), 1);
     cr_expect_eq(number("images"), 6);
     shell("rm photos/*/[0-9].png");
-    fails_with(run("info photos"),
-               "ito-ddpm info: photos: holds no PNG, JPEG or BMP images that can be read, but 2 "
-               "other files (cat/bad.png: is not a PNG, JPEG, BMP or WebP image)\n");
+    fails_with(
+        run("info photos"),
+        "ito-ddpm info: photos: holds no PNG, JPEG, BMP or WebP images that can be read, but 2 "
+        "other files (cat/bad.png: is not a PNG, JPEG, BMP or WebP image)\n");
     cr_expect_not_null(strstr(said, "  dog/empty.jpg: is empty\n"), "%s", said);
 }
 
 Test(cli_folder, info_of_a_directory_without_images_is_an_error_alone)
 {
     shell("mkdir papers && touch papers/a.txt");
-    fails_with(run("info papers"), "papers: holds no PNG, JPEG or BMP images that can be read, but "
-                                   "1 other file (a.txt: not an image)\n");
+    fails_with(run("info papers"),
+               "papers: holds no PNG, JPEG, BMP or WebP images that can be read, but "
+               "1 other file (a.txt: not an image)\n");
     cr_expect_str_eq(said, "");
 }
 

@@ -26,7 +26,7 @@ Test(cli_train, bad_data_is_one_line_and_writes_nothing)
     ito_tensor *wild = ito_full(ITO_SHAPE(2, 1, 8, 8), 3.5, ITO_F32);
     cr_assert_eq(ito_npy_save("wild.npy", wild), ITO_OK);
     cr_assert_eq(ito_npy_save("flat.npy", ito_zeros(ITO_SHAPE(2, 64), ITO_U8)), ITO_OK);
-    cr_assert_eq(ito_npy_save("f64.npy", ito_zeros(ITO_SHAPE(2, 1, 8, 8), ITO_F64)), ITO_OK);
+    cr_assert_eq(ito_npy_save("i32.npy", ito_zeros(ITO_SHAPE(2, 1, 8, 8), ITO_I32)), ITO_OK);
     cr_assert_eq(ito_npy_save("zero.npy", ito_zeros(ITO_SHAPE(0, 1, 8, 8), ITO_U8)), ITO_OK);
     write_images("odd.npy", 4, 7);
     static const struct {
@@ -36,9 +36,11 @@ Test(cli_train, bad_data_is_one_line_and_writes_nothing)
         {"npy:empty.npy", "empty.npy: "},
         {"npy:text.npy", "text.npy: "},
         {"npy:short.npy", "short.npy: "},
-        {"npy:wild.npy", "wild.npy: element 0 is 3.5; f32 images lie in [-1, 1]"},
+        {"npy:wild.npy", "wild.npy: its numbers are from 3.5 to 3.5, and floats of images lie in "
+                         "[-1, 1]: give --range 0,255"},
         {"npy:flat.npy", "flat.npy: it has 2 axes"},
-        {"npy:f64.npy", "f64.npy: it holds f64; images are uint8 or float32"},
+        {"npy:i32.npy", "i32.npy: it holds whole numbers (i32) from 0 to 0; say which are black "
+                        "and white: --range 0,1"},
         {"npy:zero.npy", "zero.npy: it holds no images"},
         {"npy:odd.npy", "images of 7x7 cannot be halved 1 times"},
         {"mnist:nowhere", "nowhere/train-images-idx3-ubyte: there is no such file"},

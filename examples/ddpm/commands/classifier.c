@@ -18,7 +18,7 @@
 enum { LEVELS = 4, JUDGED = 500, JUDGED_AT_ONCE = 100, WARMUP = 50 };
 
 typedef struct classifier_options {
-    const char *model, *data, *out;
+    const char *model, *data, *range, *out;
     int64_t steps, batch, channels, seed, threads;
     double lr;
     bool skip_bad, force, json;
@@ -30,6 +30,7 @@ static const option_row rows[] = {
     TEXT_ROW("model", model, "RUN|FILE", NULL,
              "The network it will guide, whose noise it learns to see through"),
     DATA_ROW("Images with classes"),
+    RANGE_ROW,
     SKIP_BAD_ROW,
     TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the classifier goes"),
     FORCE_ROW,
@@ -82,6 +83,7 @@ static bool load_data(job *j)
 {
     const ito_unet_config *c = &j->net.model->settings.model;
     j->images = data_load_classes((data_options){.spec = j->o.data,
+                                                 .range = j->o.range,
                                                  .size = c->height,
                                                  .grey = c->in_channels == 1,
                                                  .skip_bad = j->o.skip_bad},

@@ -17,6 +17,7 @@ int command_export(int argc, char **argv);
 int command_classifier(int argc, char **argv);
 int command_info(int argc, char **argv);
 int command_plot(int argc, char **argv);
+int command_prepare(int argc, char **argv);
 int command_report(int argc, char **argv);
 
 #endif

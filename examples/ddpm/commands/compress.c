@@ -1,5 +1,6 @@
 /* ito-ddpm compress: images in a file by the progressive coding of Ho et al. 2020, algorithm 3.
  * Invariant: a whole file gives exactly the images that went in, or an error. */
+#include "examples/common/messages.h"
 #include "examples/common/outputs.h"
 #include "examples/common/progress.h"
 #include "examples/common/results.h"
@@ -28,7 +29,8 @@ enum { MOST_SAID = 20 }; /* classes that are named on stderr */
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
     TEXT_ROW("images", images, "FILE|DIR", NULL,
-             "What is compressed: an image file, a .npy of bytes, or a directory of .png files"),
+             "What is compressed: an image file, a .npy of bytes, or a directory of image "
+             "files"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
     FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
@@ -114,12 +116,8 @@ static void say_classes(const job *j, int64_t given)
 {
     const int64_t *labels = ito_const_data(j->network.labels);
     for (int64_t i = 0; i < given && i < MOST_SAID; i++)
-        fprintf(stderr, "%s%s",
-                i > 0        ? ", "
-                : given == 1 ? "class: "
-                             : "classes: ",
-                name_of(j, labels[i]));
-    fputs(given > MOST_SAID ? ", ...\n" : "\n", stderr);
+        note("%s%s", i > 0 ? ", " : given == 1 ? "class: " : "classes: ", name_of(j, labels[i]));
+    note(given > MOST_SAID ? ", ...\n" : "\n");
 }
 
 /* The labels of N images by their names, "boot" or "boot,bag,none". */

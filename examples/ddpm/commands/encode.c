@@ -7,6 +7,7 @@
 static const option_row rows[] = {
     EDIT_MODEL_ROWS,
     DATA_ROW("Images"),
+    RANGE_ROW,
     SKIP_BAD_ROW,
     INT_ROW("first", first, "I", 0, 1e12, "0", "Number of the first one"),
     INT_ROW("n", n, "N", 1, 1e4, NULL, "How many (16, or all there are)"),

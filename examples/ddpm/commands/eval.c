@@ -20,7 +20,7 @@
 enum { USUAL_IMAGES = 1000, INCEPTION_IMAGES = 10000, USUAL_STEPS = 20 };
 
 typedef struct eval_options {
-    const char *model, *images, *data, *features, *against, *weights, *precision;
+    const char *model, *images, *data, *range, *features, *against, *weights, *precision;
     const char *inception, *save_features, *save_against;
     const char *variance, *rate_distortion, *class, *split;
     int64_t threads, monte_carlo;
@@ -40,6 +40,7 @@ static const option_row rows[] = {
     TEXT_ROW("images", images, "FILE.npy", NULL,
              "Images that are there already, of ito-ddpm sample --npy, in place of a model"),
     DATA_ROW("The real images"),
+    RANGE_ROW,
     SKIP_BAD_ROW,
     WORDS_ROW("split", split, "train|test", "train",
               "Which of them: fashion-mnist, mnist and cifar10 have a test set"),
@@ -172,11 +173,13 @@ static void check_source(const eval_options *o, const command_line *c)
 static void check_reference(const eval_options *o, const command_line *c)
 {
     if (o->against != NULL)
-        options_refuse_given(c, "data|split|save-against", "--against takes its place");
+        options_refuse_given(c, "data|split|range|save-against", "--against takes its place");
     else if (o->features != NULL && o->data == NULL)
         options_require(c, "against", "the features of real images");
     else if (o->bits_per_dim || metrics_compare(&o->metrics) || o->save_against != NULL)
         options_require(c, "data", "the real images");
+    if (o->data == NULL)
+        options_refuse_given(c, "range", "it explains the numbers of --data");
 }
 
 /* Features of images are computed, of the generated ones or of the real ones. */
@@ -294,6 +297,7 @@ static ito_tensor *load_real(job *j, const ito_tensor *made)
     const eval_options *o = &j->o;
     bool alike = made != NULL && o->inception != NULL;
     data_options what = {.spec = o->data,
+                         .range = o->range,
                          .size = alike ? ito_size(made, 2) : 28,
                          .grey = !alike || ito_size(made, 1) == 1,
                          .test = strcmp(o->split, "test") == 0,
@@ -440,6 +444,7 @@ static int run_bound(const eval_options *o)
 {
     return bits_run(&(bits_options){.model = o->model,
                                     .data = o->data,
+                                    .range = o->range,
                                     .weights = o->weights,
                                     .precision = o->precision,
                                     .variance = o->variance,

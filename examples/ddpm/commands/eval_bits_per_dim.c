@@ -53,6 +53,7 @@ static bool load_images(job *j)
     const ito_unet_config *c = &j->net.model->settings.model;
     const char *data = j->o->data;
     data_options what = {.spec = data,
+                         .range = j->o->range,
                          .size = c->height,
                          .grey = c->in_channels == 1,
                          .test = j->o->test,

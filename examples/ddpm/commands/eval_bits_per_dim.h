@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 typedef struct bits_options {
-    const char *model, *data, *weights, *precision;
+    const char *model, *data, *range, *weights, *precision;
     const char *variance;        /* NULL: the run's */
     const char *class;           /* NULL: each image's own */
     const char *rate_distortion; /* FILE.csv, with FILE.svg beside it; or NULL */

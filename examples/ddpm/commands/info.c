@@ -8,6 +8,7 @@
 #include "examples/ddpm/commands/info_folder.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/prepared.h"
 #include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
@@ -28,7 +29,8 @@ static const option_row rows[] = {
 
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
-    "npy, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files or "
+    "npy, npz, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files "
+    "or "
     "of CIFAR-10, also as --data names it; or " BUILT_IN
     ", the network that comes with ito-ddpm. Of images in a directory all are read, and each file "
     "that is left out is named, with the reason."
@@ -81,21 +83,15 @@ static bool put_tensor(cJSON *o, ito_tensor *x)
            result_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
 }
 
-/* One tensor of a safetensors file, read so that its checksum is compared. */
+/* One tensor of a safetensors file, whose checksum is compared. */
 static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *numbers)
 {
-    ito_scope_begin();
-    ito_tensor *x = ito_safetensors_read(f, ito_safetensors_name(f, i));
-    bool good = x != NULL;
-    if (good) {
-        char shape[160], text[200];
-        snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_dtype_of(x)),
-                 shape_text(shape, ito_shape_of(x)));
-        *numbers += (double)ito_numel(x);
-        good = result_text(list, ito_safetensors_name(f, i), text);
-    }
-    ito_scope_end();
-    return good;
+    const char *name = ito_safetensors_name(f, i);
+    char shape[160], text[200];
+    snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_safetensors_dtype(f, i)),
+             shape_text(shape, ito_safetensors_shape(f, i)));
+    *numbers += (double)ito_shape_numel(ito_safetensors_shape(f, i));
+    return ito_safetensors_verify(f, name) == ITO_OK && result_text(list, name, text);
 }
 
 /* f, which is closed then. */
@@ -114,7 +110,10 @@ static bool describe_weights(cJSON *o, const ito_safetensors *f)
         else
             good = result_text(metadata, key, ito_safetensors_metadata(f, key));
     }
-    good = good && result_text(o, "kind", "safetensors file") &&
+    const char *format = ito_safetensors_metadata(f, PREPARED_FORMAT);
+    bool prepared = format != NULL && strcmp(format, PREPARED_FORMAT_VALUE) == 0;
+    good = good &&
+           result_text(o, "kind", prepared ? "data set of ito-ddpm prepare" : "safetensors file") &&
            result_number(o, "tensors", (double)n) && result_number(o, "numbers", numbers) &&
            result_number(o, "checksums", (double)checksums);
     if (good && cJSON_AddItemToObject(o, "metadata", metadata))
@@ -152,6 +151,30 @@ static bool describe_npy(cJSON *o, const char *path)
 {
     ito_tensor *x = ito_npy_load(path);
     return x != NULL && result_text(o, "kind", "npy file") && put_tensor(o, x);
+}
+
+/* One array, read so that its checksum is compared. */
+static bool put_array(cJSON *list, const ito_npz *f, const char *name)
+{
+    ito_scope_begin();
+    ito_tensor *x = ito_npz_read(f, name);
+    cJSON *item = x != NULL ? cJSON_AddObjectToObject(list, name) : NULL;
+    bool good = item != NULL && put_tensor(item, x);
+    ito_scope_end();
+    return good;
+}
+
+static bool describe_npz(cJSON *o, const char *path)
+{
+    ito_npz *f = ito_npz_open(path);
+    int64_t n = ito_npz_count(f);
+    bool good =
+        f != NULL && result_text(o, "kind", "npz archive") && result_number(o, "arrays", (double)n);
+    cJSON *list = good ? cJSON_AddObjectToObject(o, "contents") : NULL;
+    for (int64_t i = 0; i < n && good; i++)
+        good = list != NULL && put_array(list, f, ito_npz_name(f, i));
+    ito_npz_close(f);
+    return good;
 }
 
 static bool describe_idx(cJSON *o, const char *path)
@@ -297,7 +320,8 @@ static bool describe_unknown(cJSON *o, const char *path)
 {
     (void)o;
     ito_error_set(ITO_ERR_FORMAT,
-                  "%s: it is neither a safetensors, npy, IDX, image nor compressed file", path);
+                  "%s: it is neither a safetensors, npy, npz, IDX, image nor compressed file",
+                  path);
     return false;
 }
 
@@ -315,7 +339,7 @@ static bool describe(cJSON *o, const char *path)
     if (path_is_directory(path))
         return describe_directory(o, path);
     static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
-        describe_unknown, describe_safetensors, describe_npy,
+        describe_unknown, describe_safetensors, describe_npy,       describe_npz,
         describe_idx,     describe_image,       describe_compressed};
     return describe_file[file_kind_of(path)](o, path);
 }

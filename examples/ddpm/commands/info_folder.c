@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 #include <ito/ito.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 /* The number of images of each class. */
 static bool put_classes(cJSON *o, const ito_image_folder *f)
@@ -24,6 +24,26 @@ static bool put_classes(cJSON *o, const ito_image_folder *f)
         good = result_number(counts, f->class_names[k], (double)n);
     }
     return good;
+}
+
+/* The sizes of the images, from the fewest pixels to the most: "28x28", "640x480 to 4000x3000". */
+static bool put_sizes(cJSON *o, const ito_image_folder *f)
+{
+    ito_image_properties least = {.width = 0}, most = {.width = 0}, p;
+    for (int64_t i = 0; i < f->n_files; i++) {
+        if (f->files[i].state != ITO_IMAGE_FILE_USED || ito_image_info(f->files[i].path, &p))
+            continue;
+        if (least.width == 0 || p.width * p.height < least.width * least.height)
+            least = p;
+        if (p.width * p.height > most.width * most.height)
+            most = p;
+    }
+    char text[96];
+    int n = snprintf(text, sizeof text, "%" PRId64 "x%" PRId64, least.width, least.height);
+    if (most.width != least.width || most.height != least.height)
+        snprintf(text + n, sizeof text - (size_t)n, " to %" PRId64 "x%" PRId64, most.width,
+                 most.height);
+    return f->n_used == 0 || result_text(o, "sizes", text);
 }
 
 static int64_t images_beside(const ito_image_folder *f)
@@ -55,7 +75,7 @@ static bool put_all(cJSON *o, const ito_image_folder *f)
     int64_t beside = images_beside(f);
     return result_text(o, "kind", "folder of images") &&
            result_number(o, "files", (double)f->n_files) &&
-           result_number(o, "images", (double)f->n_used) &&
+           result_number(o, "images", (double)f->n_used) && put_sizes(o, f) &&
            result_number(o, "classes", (double)f->n_classes) && put_classes(o, f) &&
            (beside == 0 || result_number(o, "images_beside_classes", (double)beside)) &&
            put_files(o, "left_out", f, false) && put_files(o, "bad_files", f, true);

@@ -1,9 +1,7 @@
 /* ito-ddpm inpaint: complete an image. */
-#include "examples/common/paths.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/editing.h"
-
-#include <inttypes.h>
+#include "examples/ddpm/mask.h"
 
 #define AT(field) offsetof(edit_options, field)
 
@@ -11,7 +9,7 @@ static const option_row rows[] = {
     EDIT_MODEL_ROWS,
     IMAGE_ROW("image", image, "FILE", "What is completed"),
     TEXT_ROW("mask", mask, "FILE", NULL,
-             "Of the same size: white (.npy: above 0) where the image stays"),
+             "Of the same size: white (.npy: True, 1 or 255) where the image stays"),
     INT_ROW("n", n, "N", 1, 1e4, "4", "How many versions"),
     INT_ROW("jump", jump, "N", 1, 1e6, "10", "Steps that RePaint goes back up at once"),
     INT_ROW("repeats", repeats, "N", 1, 1e6, "5",
@@ -24,22 +22,11 @@ static const option_row rows[] = {
 
 static bool read_masked(edit_job *j)
 {
-    const edit_options *o = &j->o;
-    ito_tensor *image = edit_file(j, o->image, true);
-    ito_tensor *mask = image != NULL ? edit_file(j, o->mask, false) : NULL;
-    if (mask == NULL)
+    const ito_unet_config *c = &j->net.model->settings.model;
+    if (!edit_read_image(j))
         return false;
-    if (ito_size(image, 0) != 1 || ito_size(mask, 0) != 1) {
-        ito_error_set(ITO_ERR_SHAPE,
-                      "%s and %s: one image and one mask are needed, not %" PRId64 " and %" PRId64,
-                      o->image, o->mask, ito_size(image, 0), ito_size(mask, 0));
-        return false;
-    }
-    double least = path_ends_with(o->mask, ".npy") ? 0.0 : 127.0;
-    j->images = images_scaled(image);
-    mask = ito_cast(mask, ITO_F32);
-    j->mask = mask == NULL ? NULL : ito_gt(mask, ito_full_like(mask, least));
-    return j->images != NULL && j->mask != NULL;
+    j->mask = mask_load(j->o.mask, c->in_channels, c->height, c->width);
+    return j->mask != NULL;
 }
 
 static bool inpaint(int64_t first, int64_t n, void *context)

@@ -10,6 +10,7 @@
 static const option_row rows[] = {
     EDIT_MODEL_ROWS,
     DATA_ROW("Where both images are"),
+    RANGE_ROW,
     SKIP_BAD_ROW,
     INT_ROW("first", first, "I", 0, 1e12, "0", "Number of the one"),
     INT_ROW("second", second, "J", 0, 1e12, "1", "Number of the other"),

@@ -18,7 +18,7 @@
 enum { LEVELS = 11 }; /* of noise, in the strip */
 
 typedef struct plot_options {
-    const char *out, *schedules, *data;
+    const char *out, *schedules, *data, *range;
     int64_t steps, first, size, seed;
     double beta_start, beta_end;
     bool zero_terminal_snr, skip_bad;
@@ -37,6 +37,7 @@ static const option_row rows[] = {
     FLAG_ROW("zero-terminal-snr", zero_terminal_snr,
              "Change them so that nothing of the image is left at the last step"),
     DATA_ROW("Draw an image of these at eleven steps: noised.png, a row a schedule"),
+    RANGE_ROW,
     SKIP_BAD_ROW,
     INT_ROW("first", first, "I", 0, 1e12, "0", "Number of that image"),
     INT_ROW("size", size, "PIXELS", 1, 8192, "32", "folder: side of the square it is cut to"),
@@ -128,8 +129,8 @@ static bool draw_chart(const job *j, const schedule_plot *p)
 
 static ito_tensor *load_image(const plot_options *o)
 {
-    ito_tensor *images =
-        data_load((data_options){.spec = o->data, .size = o->size, .skip_bad = o->skip_bad});
+    ito_tensor *images = data_load((data_options){
+        .spec = o->data, .range = o->range, .size = o->size, .skip_bad = o->skip_bad});
     if (images == NULL)
         return NULL;
     if (o->first < ito_size(images, 0))
@@ -190,7 +191,8 @@ static void parse(plot_options *o, int argc, char **argv)
     options_require(&c, "out", "where the charts go");
     data_check_skip_bad(&c, o->data);
     if (o->data == NULL)
-        options_refuse_given(&c, "first|seed|size", "it needs the --data that the image is of");
+        options_refuse_given(&c, "first|seed|size|range",
+                             "it needs the --data that the image is of");
     else if (!data_resizes(o->data))
         options_refuse_given(&c, "size", "it is for folder:DIR, whose images it changes");
 }

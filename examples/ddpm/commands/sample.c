@@ -180,6 +180,7 @@ static bool prepare(job *j)
     j->trajectory = (trajectory){.path = o->trajectory,
                                  .frames = o->frames,
                                  .look = &o->pictures,
+                                 .force = o->force,
                                  .steps = o->trajectory_steps};
     j->sampling = (sampling){.net = &j->net,
                              .o = &o->sampling,

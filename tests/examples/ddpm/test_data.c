@@ -22,10 +22,10 @@ static void refused(const void *t, const char *words)
 Test(data, kinds_are_found_by_their_names)
 {
     choice_list kinds = {.own = data_kinds};
-    static const char *const good[] = {"fashion-mnist", "mnist:d", "cifar10:d/e", "folder:.",
-                                       "npy:a:b"};
+    static const char *const good[] = {"fashion-mnist", "mnist:d", "cifar10:d/e",
+                                       "folder:.",      "npy:a:b", "prepared:p"};
     static const char *const bad[] = {"", "mnist", "mnist:", "fashion-mnist:d", "fashion", "npy"};
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         cr_expect_eq(choices_find(&kinds, good[i]), data_kinds[i], "%s", good[i]);
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         cr_expect_null(choices_find(&kinds, bad[i]), "%s", bad[i]);

@@ -89,6 +89,20 @@ Test(image_info, jpeg_up_to_its_frame)
         }
 }
 
+/* Bits are those of the widest mask; where each has at most eight, nothing is lost. */
+Test(image_info, bmp_with_wide_masks_has_more_bits)
+{
+    picture p;
+    for (int bits = 5; bits <= 10; bits += 5) {
+        bmp_header(&p, (bmp_fields){66, 40, 7, 5, 1, 32, 3});
+        for (int k = 0; k < 3; k++)
+            add_little(&p, ((1u << bits) - 1) << (10 * k), 4);
+        add(&p, "\0\0\0\0", 4);
+        expect_info(write_picture("a", &p),
+                    (ito_image_properties){"BMP", 7, 5, 3, bits > 8 ? bits : 8, 1, false});
+    }
+}
+
 Test(image_info, bmp)
 {
     picture p;
@@ -114,6 +128,13 @@ Test(image_info, headers_that_are_damaged_or_cut_are_refused)
     jpeg_tables(&p);
     add(&p, "\xff\xd9\0\0", 4);
     expect_no_info(write_picture("a", &p), "JPEG has no frame header");
+    jpeg_begin(&p);
+    jpeg_segment(&p, 0xc0, "\10\0\10\0\10", 5);
+    expect_no_info(write_picture("a", &p), "JPEG frame header is truncated");
+    jpeg_begin(&p);
+    jpeg_segment(&p, 0xc9, "\10\0\10\0\10\1\1\x11\0", 9);
+    expect_no_info(write_picture("a", &p),
+                   "arithmetic-coded JPEG (marker 0xc9) is not read; convert it to PNG");
     jpeg_begin(&p);
     jpeg_segment(&p, 0xc0, "\14\0\10\0\10\1\1\x11\0", 9);
     expect_no_info(write_picture("a", &p), "JPEG of 12 bits a sample is not read");

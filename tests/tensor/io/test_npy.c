@@ -333,6 +333,42 @@ static bool load_only(void *context)
     return ito_npy_load(context) != NULL;
 }
 
+static void expect_no_map(const char *header, const void *elements, size_t size, const char *why)
+{
+    int open_files = count_entries("/proc/self/fd");
+    const char *path = write_npy("a", 1, header, elements, size);
+    cr_assert_null(ito_npy_map(path));
+    expect_error(ITO_ERR_DTYPE, "%s: cannot be mapped: %s", path, why);
+    expect_nothing_left(open_files);
+}
+
+Test(npy, an_array_is_mapped_where_it_is_a_tensor_already)
+{
+    ito_tensor *t = tensor_empty(ITO_SHAPE(100, 3, 7), ITO_F32);
+    for (int i = 0; i < 2100; i++)
+        ((float *)tensor_data(t))[i] = (float)i;
+    const char *path = in_directory("a.npy");
+    cr_assert_eq(ito_npy_save(path, t), ITO_OK);
+    int64_t blocks = ito_memory_blocks();
+    ito_tensor *map = ito_npy_map(path);
+    cr_assert_eq(ito_memory_blocks(), blocks);
+    expect_tensor(map, tensor_data(t), ITO_SHAPE(100, 3, 7), ITO_F32);
+    ito_scope_clear();
+
+    static const char other[] = "its elements are of another width or byte order than a tensor's";
+#define HEADER(descr, order) "{'descr': '" descr "', 'fortran_order': " order ", 'shape': (2,), }"
+    expect_no_map(HEADER(">f4", "False"), "abcdefgh", 8, other);
+    expect_no_map(HEADER("<i2", "False"), "abcd", 4, other);
+    expect_no_map(HEADER("<u8", "False"), "abcdefghabcdefgh", 16, other);
+    expect_no_map(HEADER("|u1", "True"), "ab", 2, "it is in Fortran order");
+    expect_no_map(HEADER("|b1", "False"), "\0\1", 2, "its bools have to be checked");
+    expect_no_map(HEADER("<f4", "False"), "abcdefgh", 8, "its elements are not aligned");
+    cr_assert_null(ito_npy_map(write_npy("a", 1, HEADER("|u1", "False"), "abc", 3)));
+    expect_error(ITO_ERR_FORMAT,
+                 "%s: holds 3 bytes of elements, which is not what shape [2] of u1 takes",
+                 in_directory("a"));
+}
+
 Test(npy, every_failing_allocation_is_an_error)
 {
     char path[PATH_MAX + 512];

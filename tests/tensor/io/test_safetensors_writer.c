@@ -154,6 +154,39 @@ Test(safetensors_writer, every_failing_allocation_is_an_error)
     expect_clean_failures(write_pieces, path);
 }
 
+/* ---- verifying ---- */
+
+Test(safetensors_writer, verifying_compares_the_checksum_part_by_part)
+{
+    enum { N = 3000000 };
+    const char *path = in_directory("a");
+    ito_tensor *all[] = {some(N / 4, 1, ITO_F32), tensor_empty(ITO_SHAPE(N), ITO_BOOL)};
+    unsigned char *bools = tensor_data(all[1]);
+    memset(bools, 1, N);
+    bools[N - 1] = 2;
+    cr_assert_eq(ito_safetensors_save(path, 2, names, all, 0, NULL, NULL), ITO_OK);
+    ito_safetensors *f = ito_safetensors_open(path);
+    cr_assert_eq(ito_safetensors_verify(f, "a"), ITO_OK, "%s", ito_error_message());
+    cr_assert_eq(ito_safetensors_verify(f, "b"), ITO_ERR_FORMAT);
+    expect_error(ITO_ERR_FORMAT, "%s: tensor b: element 2999999 is a bool that is neither 0 nor 1",
+                 path);
+    cr_assert_eq(ito_safetensors_verify(f, "c"), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "%s: holds no tensor c", path);
+    const char *stored = ito_safetensors_metadata(f, "crc32:a");
+    FILE *out = fopen(path, "r+b");
+    fseek(out, -2 * N + 1500000, SEEK_END);
+    fputc(~((unsigned char *)tensor_data(all[0]))[1500000], out);
+    fclose(out);
+    cr_assert_eq(ito_safetensors_verify(f, "a"), ITO_ERR_FORMAT);
+    char sentence[PATH_MAX + 600];
+    snprintf(sentence, sizeof sentence, "%s: tensor a: checksum does not match (stored %s, found ",
+             path, stored);
+    cr_assert_eq(strncmp(ito_error_message(), sentence, strlen(sentence)), 0, "%s",
+                 ito_error_message());
+    ito_error_clear();
+    ito_safetensors_close(f);
+}
+
 /* ---- maps ---- */
 
 enum { ROWS = 5000, COLUMNS = 100 }; /* two megabytes, many pages */

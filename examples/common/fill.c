@@ -30,15 +30,27 @@ void fill_words(const char *text, size_t column, size_t indent)
     putchar('\n');
 }
 
+/* Where to break a line of which the first `most` letters fit: at the space before an option, so
+ * that it keeps its value, or at any space; 0 if there is none. */
+static size_t find_break(const char *line, size_t most)
+{
+    size_t any = 0, indent = strspn(line, " ");
+    for (size_t i = most; i > indent; i--) {
+        if (line[i] == ' ' && strncmp(line + i, " --", 3) == 0)
+            return i;
+        if (line[i] == ' ' && any == 0)
+            any = i;
+    }
+    return any;
+}
+
 /* A command in several lines: broken at spaces, with backslashes. */
 static void print_example(const char *line, size_t length)
 {
     size_t indent = 0;
     while (indent + length > WIDTH) {
-        size_t n = WIDTH - 2 - indent;
-        while (n > 2 && line[n] != ' ')
-            n--;
-        if (n == 2)
+        size_t n = find_break(line, WIDTH - 2 - indent);
+        if (n == 0)
             break;
         printf("%*s%.*s \\\n", (int)indent, "", (int)n, line);
         line += n + 1;

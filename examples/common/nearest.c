@@ -1,8 +1,9 @@
 /* The name that a mistyped one may have meant.
- * Invariant: what is proposed begins with the word, or differs from it by one edit and one more for
- * every four letters. */
+ * Invariant: what is proposed begins with the word or is its end, or differs from it by one edit
+ * and one more for every four letters. */
 #include "examples/common/nearest.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -32,6 +33,14 @@ static int edits(const char *a, const char *b)
     return d[m][n];
 }
 
+/* Whether the word is "sampling-steps", and the name "steps". */
+static bool is_end(const char *name, const char *word)
+{
+    size_t length = strlen(word), end = strlen(name);
+    return length > end + 1 && word[length - end - 1] == '-' &&
+           strcmp(word + length - end, name) == 0;
+}
+
 void nearest_try(nearest *n, const char *name)
 {
     size_t length = strlen(n->word);
@@ -40,8 +49,11 @@ void nearest_try(nearest *n, const char *name)
     int distance = edits(n->word, name);
     if (strncmp(name, n->word, length) == 0)
         distance = 1; /* an abbreviation */
-    if (distance > 1 + (int)length / 4 || distance >= (int)strlen(name) ||
-        (n->name != NULL && distance >= n->distance))
+    else if (is_end(name, n->word))
+        distance = 2;
+    else if (distance > 1 + (int)length / 4 || distance >= (int)strlen(name))
+        return;
+    if (n->name != NULL && distance >= n->distance)
         return;
     n->name = name;
     n->distance = distance;

@@ -200,7 +200,6 @@ static const char *const synonyms[][4] = {
     {"frechet", "fid"},
     {"grey", "gray", "grayscale", "greyscale"},
     {"image", "images"},
-    {"label-dropout", "drop"},
     {"lr", "learning-rate"},
     {"n", "count"},
     {"optimizer", "optimiser"},
@@ -248,13 +247,13 @@ const option_row options_of_all[] = {
     {.type = OPTION_FLAG, .name = "quiet", .help = "Print errors alone: no progress and no notes"},
     {.type = OPTION_FLAG, .name = "help", .help = "Print this and exit"},
     {.type = OPTION_FLAG, .name = "help-all", .help = "The same with all options and choices"},
-    {.type = OPTION_FLAG, .name = "version", .help = "Print the version and exit", RARE},
+    {.type = OPTION_FLAG, .name = "version", .help = "Print the version and exit"},
     END_ROW,
 };
 
-static void (*print_instead)(const command_line *c);
+static void (*print_instead)(const command_line *c, int argc, char **argv);
 
-void options_parse_prints(void (*print)(const command_line *c))
+void options_parse_prints(void (*print)(const command_line *c, int argc, char **argv))
 {
     print_instead = print;
 }
@@ -342,7 +341,7 @@ static int take_option(command_line *c, char **argv, int i)
         return 1;
     }
     if (o->type == OPTION_FLAG || value != NULL) {
-        set_row(c, o, value != NULL ? value + 1 : NULL);
+        set_row(c, o, value != NULL ? value + 1 : "");
         return 1;
     }
     if (next == NULL)
@@ -376,7 +375,7 @@ static void set_option_of_argument(command_line *c)
 void options_parse(command_line *c, int argc, char **argv)
 {
     if (print_instead != NULL) {
-        print_instead(c);
+        print_instead(c, argc, argv);
         end_after_printing();
     }
     options_set_defaults(c->options, c->values, c->given, NULL);

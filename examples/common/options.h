@@ -138,7 +138,7 @@ typedef struct command_line {
 void options_parse(command_line *c, int argc, char **argv);
 /* From now on options_parse prints this of the command, in place of parsing, and ends the program:
  * its man page, for example. */
-void options_parse_prints(void (*print)(const command_line *c));
+void options_parse_prints(void (*print)(const command_line *c, int argc, char **argv));
 /* The options that each command has beside its own; closed by OPTION_END. */
 extern const option_row options_of_all[];
 /* The row of the option that is written like this, which may be a synonym; NULL if there is none.

@@ -89,18 +89,18 @@ static void print_row(const command_line *c, const option_row *o)
 static int print_rows(const command_line *c, const option_row *rows, bool all)
 {
     int left_out = 0;
-    const option_row *heading = NULL;
+    const char *heading = "Options";
     for (const option_row *o = rows; o->type != OPTION_END; o++) {
         if (o->type == OPTION_GROUP) {
-            heading = o;
+            heading = o->help;
             continue;
         }
         if (o->rare && !all) {
             left_out++;
             continue;
         }
-        if (heading != NULL || o == rows)
-            print_heading(heading != NULL ? heading->help : "Options");
+        if (heading != NULL)
+            print_heading(heading);
         heading = NULL;
         print_row(c, o);
     }

@@ -5,6 +5,7 @@
 #include "examples/common/nearest.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static bool is_stored(const option_row *o)
@@ -58,6 +59,24 @@ static bool get(const cJSON *item, const option_row *o, void *values)
     return true;
 }
 
+/* "a whole number from 1 to 8192" */
+static const char *describe(const option_row *o, char *text, size_t size)
+{
+    char words[1024];
+    if (o->type == OPTION_FLAG)
+        return "true or false";
+    if (o->type == OPTION_TEXT)
+        return "a text that is not empty";
+    if (o->type == OPTION_CHOICE)
+        snprintf(text, size, "one of %s", choices_words(&o->choices, words, sizeof words));
+    else if (o->low == ABOVE_0)
+        snprintf(text, size, "a number above 0 and at most %g", o->high);
+    else
+        snprintf(text, size, "a %snumber from %.16g to %.16g",
+                 o->type == OPTION_INT ? "whole " : "", o->low, o->high);
+    return text;
+}
+
 bool settings_get(const cJSON *object, const option_row *rows, void *values, bool *found,
                   const char *source)
 {
@@ -66,8 +85,9 @@ bool settings_get(const cJSON *object, const option_row *rows, void *values, boo
             is_stored(&rows[i]) ? cJSON_GetObjectItemCaseSensitive(object, rows[i].name) : NULL;
         found[i] = item != NULL;
         if (item != NULL && !get(item, &rows[i], values)) {
-            ito_error_set(ITO_ERR_FORMAT, "%s: the option \"%s\" is not what it may be", source,
-                          rows[i].name);
+            char may_be[1152];
+            ito_error_set(ITO_ERR_FORMAT, "%s: the option \"%s\" is not what it may be: %s", source,
+                          rows[i].name, describe(&rows[i], may_be, sizeof may_be));
             return false;
         }
     }

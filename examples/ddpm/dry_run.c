@@ -1,22 +1,21 @@
 /* train --dry-run.
- * Invariant: nothing is written; memory and time are those of real steps, on the run's own batches.
- */
+ * Invariant: nothing is written; memory and time are those of real steps on real batches. */
 #include "examples/ddpm/dry_run.h"
 
 #include "examples/common/results.h"
+#include "examples/ddpm/run_samples.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-/* Steps that are timed after the first, which is slower than all others; fewer if they take long.
- */
+/* Steps that are timed, after the first, which is the slowest; fewer if they take long. */
 enum { TIMED = 7 };
 #define ENOUGH_SECONDS 20.0
 
 typedef struct estimate {
-    double a_step, an_epoch, all_steps;            /* seconds */
+    double a_step, an_epoch, a_grid, all;          /* seconds */
     int64_t parameters, peak, machine, checkpoint; /* bytes, but for the first */
     int64_t checkpoints, grids;
 } estimate;
@@ -48,7 +47,7 @@ static bool time_steps(session *s, double *a_step)
 static bool make_estimate(session *s, estimate *e)
 {
     const train_options *o = &s->o;
-    if (!time_steps(s, &e->a_step))
+    if (!time_steps(s, &e->a_step) || (o->sample_every > 0 && !run_samples_time(s, &e->a_grid)))
         return false;
     ito_memory_account m = ito_memory_account_of(&s->unet->base, s->optimizer, s->ema);
     e->parameters = ito_module_parameter_count(&s->unet->base);
@@ -56,10 +55,10 @@ static bool make_estimate(session *s, estimate *e)
     e->machine = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     e->checkpoint = m.weights + m.averages + m.optimizer;
     e->an_epoch = e->a_step * (double)s->data->size / (double)o->batch;
-    e->all_steps = e->a_step * (double)o->steps;
     e->checkpoints = o->steps / o->checkpoint_every + (o->steps % o->checkpoint_every > 0);
     e->grids =
         o->sample_every == 0 ? 0 : o->steps / o->sample_every + (o->steps % o->sample_every > 0);
+    e->all = e->a_step * (double)o->steps + e->a_grid * (double)e->grids;
     return true;
 }
 
@@ -87,17 +86,18 @@ static int print_text(const session *s, const estimate *e)
     printf("memory      %s at its peak; this machine has %s\n", size_text(a, e->peak),
            size_text(b, e->machine));
     format_duration(a, e->an_epoch);
-    format_duration(b, e->all_steps);
-    printf("time        %.3g s a step: an epoch in %s, all steps in %s\n", e->a_step, a, b);
+    format_duration(b, e->all);
+    printf("time        %.3g s a step: an epoch in %s; the run in %s\n", e->a_step, a, b);
     printf("disk        %s a checkpoint; %" PRId64 " stay: %s\n", size_text(a, e->checkpoint), kept,
            size_text(b, kept * e->checkpoint));
     printf("writes      %s/: config.json, log.jsonl, report.html%s\n", o->out,
            o->tensorboard ? ", tensorboard/" : "");
     printf("            checkpoints/step-N, %" PRId64 " time%s\n", e->checkpoints,
            PLURAL(e->checkpoints));
+    format_duration(a, e->a_grid);
     if (e->grids > 0)
-        printf("            samples/step-N.png, %" PRId64 " time%s, whose time comes on top\n",
-               e->grids, PLURAL(e->grids));
+        printf("            samples/step-N.png, %" PRId64 " time%s, %s each\n", e->grids,
+               PLURAL(e->grids), a);
     return results_end("train", true);
 }
 
@@ -111,7 +111,8 @@ static int print_json(const session *s, const estimate *e)
     result_number(root, "peak_bytes", (double)e->peak);
     result_number(root, "seconds_a_step", e->a_step);
     result_number(root, "seconds_an_epoch", e->an_epoch);
-    result_number(root, "seconds", e->all_steps);
+    result_number(root, "seconds_a_grid", e->a_grid);
+    result_number(root, "seconds", e->all);
     result_number(root, "checkpoint_bytes", (double)e->checkpoint);
     result_number(root, "checkpoints", (double)e->checkpoints);
     result_number(root, "grids", (double)e->grids);
@@ -120,7 +121,7 @@ static int print_json(const session *s, const estimate *e)
 
 int dry_run(session *s)
 {
-    estimate e;
+    estimate e = {.a_grid = 0.0};
     if (!make_estimate(s, &e))
         return options_report("train");
     return s->o.json ? print_json(s, &e) : print_text(s, &e);

@@ -20,14 +20,17 @@ typedef struct guidance_options {
              "How much of the class: 1 as trained, 2 or 3 clearer and less varied, 0 none of it"), \
         TEXT_ROW("guidance-interval", guidance.interval, "LOW,HIGH", NULL,                         \
                  "guidance: only where noise / signal is above LOW and at most HIGH; elsewhere "   \
-                 "the network is evaluated once, as trained"),                                     \
+                 "the network is evaluated once, as trained",                                      \
+                 RARE),                                                                            \
         REAL_ROW("guidance-rescale", guidance.rescale, "X", 0, 1, "0",                             \
-                 "guidance: bring the contrast back to the network's: 0 not, 1 wholly"),           \
+                 "guidance: bring the contrast back to the network's: 0 not, 1 wholly", RARE),     \
         TEXT_ROW("autoguidance", guidance.network, "RUN|FILE", NULL,                               \
                  "guidance: away from this worse network, an earlier checkpoint or a smaller "     \
-                 "one, not from images without a class"),                                          \
+                 "one, not from images without a class",                                           \
+                 RARE),                                                                            \
         FLAG_ROW("perturbed-attention", guidance.perturbed,                                        \
-                 "guidance: the same from the network itself without its attention in the middle")
+                 "guidance: the same from the network itself without its attention in the middle", \
+                 RARE)
 /* Names of those beside "guidance", for refusals. */
 #define GUIDANCE_MORE "guidance-interval|guidance-rescale|autoguidance|perturbed-attention"
 

@@ -20,7 +20,7 @@
              "Of this class, of each in turn, or of none, if the network was trained with "        \
              "--conditional; name:all is a class of the name all")
 #define WEIGHTS_ROW                                                                                \
-    WORDS_ROW("weights", weights, "ema|model", "ema", "Averaged weights or plain ones")
+    WORDS_ROW("weights", weights, "ema|model", "ema", "Averaged weights or plain ones", RARE)
 #define PRECISION_ROW                                                                              \
     WORDS_ROW("precision", precision, PRECISIONS, "f32",                                           \
               "Activations of the network, whatever it was trained in")
@@ -31,7 +31,7 @@
     {                                                                                              \
         .type = OPTION_CHOICE, .name = "variance", .offset = AT(variance),                         \
         .choices = {.kind = "variance", .list = ito_choices, .accepts = variance_is_fixed},        \
-        .help = text                                                                               \
+        .help = text, RARE                                                                         \
     }
 bool variance_is_fixed(const ito_choice *choice);
 

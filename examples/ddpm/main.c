@@ -1,5 +1,6 @@
 /* ito-ddpm: train a DDPM, sample from it, inspect its files. */
 #include "ddpm_commit.h"
+#include "examples/common/completion.h"
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/program.h"
@@ -28,6 +29,9 @@ static const program_command commands[] = {
     {"info", command_info, "say what a checkpoint, run or data set holds, having verified it"},
     {"plot", command_plot, "draw noise schedules, and an image on its way to noise"},
     {"report", command_report, "write report.html of a run: its curves, samples and settings"},
+    {"completion", command_completion, "print what makes bash, zsh or fish complete command lines"},
+    {"man", command_man, "print the man page of a command"},
+    {"complete", completion_print, NULL}, /* for the shells */
     {NULL, NULL, NULL},
 };
 

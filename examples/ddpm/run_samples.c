@@ -62,7 +62,7 @@ static bool write_grid(session *s, const char *path)
     ito_tensor *grid = pictures_grid(x, &look);
     if (grid == NULL && ito_error_code() == ITO_ERR_NUMERIC) {
         progress_end(&s->progress);
-        fprintf(stderr, "samples of step %" PRId64 " are not finite; none are written\n", s->step);
+        note("samples of step %" PRId64 " are not finite; none are written\n", s->step);
         ito_error_clear();
         return true;
     }
@@ -101,5 +101,15 @@ bool run_samples_try(session *s)
     if (good && pictures_split(s->channels))
         note("images have %" PRId64 " channels: pictures show them side by side, in grey\n",
              s->channels);
+    return good;
+}
+
+bool run_samples_time(session *s, double *seconds)
+{
+    double before = progress_clock();
+    ito_scope_begin();
+    bool good = draw(s, go_no_further) != NULL || ito_error_code() == ITO_OK;
+    ito_scope_end();
+    *seconds = (progress_clock() - before) * (double)s->o.sample_steps;
     return good;
 }

@@ -11,4 +11,8 @@ bool run_samples_write(session *s);
  * False with an error recorded. */
 bool run_samples_try(session *s);
 
+/* How many seconds a grid takes, by its first step, which run_samples_try has done before. False
+ * with an error recorded. */
+bool run_samples_time(session *s, double *seconds);
+
 #endif

@@ -19,9 +19,9 @@ typedef struct sampling_options {
 /* The rows that sample and eval share. AT(field) is of the command's options. */
 #define SAMPLER_ROW(field, text) KIND_ROW("sampler", field, "sampler", NULL, text)
 #define ETA_ROW(field)                                                                             \
-    REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm")
+    REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm", RARE)
 #define NO_CLIP_ROW(field)                                                                         \
-    FLAG_ROW("no-clip", field, "Do not clip the predicted image to -1..1 in each step")
+    FLAG_ROW("no-clip", field, "Do not clip the predicted image to -1..1 in each step", RARE)
 
 typedef struct sampling {
     inference *net;

@@ -3,7 +3,8 @@
  *
  *     ito_ddpm *model = ito_ddpm_load("runs/mine");
  *     model->guidance->scale = 2.0;
- *     model->condition->labels = ito_full(ITO_SHAPE(16), ito_ddpm_class(model, "boot"), ITO_I64);
+ *     double boot = (double)ito_ddpm_class(model, "boot");
+ *     model->condition->labels = ito_full(ITO_SHAPE(16), boot, ITO_I64);
  *     ito_tensor *x = ito_diffusion_sample(model->diffusion, model->network,
  *                                          ito_ddpm_shape(model, 16), .steps = 50);
  *     ito_ddpm_free(model);

@@ -29,6 +29,12 @@ check_program_includes() {
     sources 'examples/*.c' 'examples/*.h' | xargs awk -f tests/check/program_includes.awk ito.h
 }
 
+# What they say beside errors they say by note(), so that --quiet silences it.
+check_notes() {
+    ! sources 'examples/*.c' ':!examples/common/messages.c' ':!examples/common/options.c' \
+        ':!examples/common/program.c' ':!examples/common/progress.c' | xargs grep -n '[(, ]stderr[,)]'
+}
+
 check_build_and_test() { # directory, compiler, options...
     build_in "$@" && run_tests "$1"
 }
@@ -91,6 +97,7 @@ check() { # quick or full
     step 'old names fail to compile' tests/check/renamed.sh
     step 'public names are documented' tests/check/documented.sh
     step 'programs include what is public' check_program_includes
+    step 'programs speak by note()' check_notes
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true

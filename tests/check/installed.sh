@@ -125,9 +125,14 @@ program() { # name of the directory
 }
 
 all_programs() {
-    local main kind
+    local main kind shell
     mkdir "$work/objects"
     ln -s "$root/examples" "$work/examples"
+    for shell in bash zsh fish; do
+        "$root/models/incbin.sh" "completion_$shell" "$root/examples/ddpm/completion/ito-ddpm.$shell" \
+            "$work/completion_$shell.h"
+    done
+    sed 's/@VCS_TAG@//' "$root/examples/ddpm/commit.h.in" >"$work/ddpm_commit.h"
     for main in "$root"/examples/*/main.c; do
         program "$(basename "${main%/main.c}")"
     done

@@ -9,6 +9,7 @@
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <dirent.h>
+#include <pty.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,6 +69,27 @@ int run(const char *format, ...)
     int status = system(command);
     slurp("stdout.txt", said, sizeof said);
     slurp("stderr.txt", complained, sizeof complained);
+    cr_assert(WIFEXITED(status), "%s", command);
+    return WEXITSTATUS(status);
+}
+
+int run_in_terminal(const char *term, const char *command, const char *keys)
+{
+    int terminal, status;
+    size_t n = 0;
+    pid_t child = forkpty(&terminal, NULL, NULL, NULL);
+    cr_assert(child >= 0);
+    if (child == 0) {
+        setenv("TERM", term, 1);
+        execl("/bin/sh", "sh", "-c", command, (char *)NULL);
+        _exit(127);
+    }
+    cr_assert_eq(write(terminal, keys, strlen(keys)), (ssize_t)strlen(keys));
+    for (ssize_t got; (got = read(terminal, said + n, sizeof said - 1 - n)) > 0;)
+        n += (size_t)got;
+    said[n] = '\0';
+    close(terminal);
+    cr_assert_eq(waitpid(child, &status, 0), child);
     cr_assert(WIFEXITED(status), "%s", command);
     return WEXITSTATUS(status);
 }

@@ -25,6 +25,9 @@ extern const char *program; /* "ito-ddpm" */
 
 /* Run the program with these arguments, a piece of shell; its exit code. */
 int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Run a command of the shell in a terminal of its own of this kind (TERM), where these keys are
+ * pressed; what the terminal shows is in said. The exit code. */
+int run_in_terminal(const char *term, const char *command, const char *keys);
 /* What a run's exit code must be: 0. */
 void succeeds(int code);
 /* 1, with one line on stderr that has these words. */

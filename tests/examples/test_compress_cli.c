@@ -113,6 +113,8 @@ Test(cli_compress, images_come_back_exactly)
     succeeds(run("compress --model r --images one.png --out one.ito " FAST));
     cr_expect_not_null(strstr(said, "image 0: bits/dim written "), "%s", said);
     succeeds(run("decompress --model r one.ito --out back.png --npy back.npy"));
+    succeeds(run("decompress --model r --file one.ito --out named.png"));
+    cr_assert(same_file("back.png", "named.png"));
     cr_expect(same_pixels(pixels("one.png"), pixels("back.png")));
     cr_expect(same_file("one.npy", "back.npy"));
     cr_assert_eq(system("mkdir dir && cp one.png dir/b.png && cp one.png dir/a.PNG"), 0);

@@ -52,11 +52,11 @@ Test(cli_dry_run, it_is_a_table_for_people)
         "data        40 images of 1x8x8\n",
         "steps       5 of 4 images each: 0.5 epochs\n",
         " at its peak; this machine has ",
-        " s a step: an epoch in ",
+        " s a step: an epoch in 0s; the run in ",
         " MiB a checkpoint; 1 stay: ",
         "writes      r/: config.json, log.jsonl, report.html\n",
         "            checkpoints/step-N, 1 time\n",
-        "            samples/step-N.png, 3 times, ",
+        "            samples/step-N.png, 3 times, 0s each\n",
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         cr_expect_not_null(strstr(said, lines[i]), "%s: %s", lines[i], said);

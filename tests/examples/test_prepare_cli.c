@@ -141,10 +141,17 @@ Test(cli_prepare, images_without_a_class_are_prepared_without_classes)
     write_photos();
     command("cp photos/cat/0.png photos/loose.png");
     succeeds(run(PREPARE));
-    is_in("folder:photos: not every image has a class: prepared without classes\n", complained);
+    static const char without[] = "folder:photos: not every image has a class and every class an "
+                                  "image: prepared without classes\n";
+    is_in(without, complained);
     fails_with(run("train --data prepared:p.safetensors --conditional --out r " LEARN QUIET),
                "ito-ddpm train: p.safetensors: it was prepared of images without classes");
     succeeds(run("train --data prepared:p.safetensors --out r --steps 1 " LEARN QUIET));
+    command("rm photos/loose.png; mkdir photos/bird");
+    succeeds(run(PREPARE));
+    is_in(without, complained);
+    command("mkdir -p none/cat");
+    fails_with(run("prepare --data folder:none --out n.safetensors"), "none: holds no ");
 }
 
 Test(cli_prepare, every_kind_of_data_is_prepared)

@@ -215,7 +215,7 @@ static int report(const job *j)
     for (int level = 0; level < LEVELS; level++)
         note("%s %.0f %% of images at t = %" PRId64, level > 0 ? "," : "", 100.0 * j->right[level],
              step_judged(j, level));
-    fputc('\n', stderr);
+    note("\n");
     if (!j->o.json)
         return 0;
     printf("{\"steps\":%" PRId64 ",\"right\":[", j->o.steps);

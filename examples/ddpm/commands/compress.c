@@ -30,7 +30,7 @@ static const option_row rows[] = {
     CODER_MODEL_ROWS,
     TEXT_ROW("images", images, "FILE|DIR", NULL,
              "What is compressed: an image file, a .npy of bytes, or a directory of image "
-             "files"),
+             "files; --images may be left out"),
     TEXT_ROW("out", out, "FILE.ito", NULL, "Write it to this file"),
     FORCE_ROW,
     TEXT_ROW("class", class, "NAME|K,...", NULL,
@@ -38,16 +38,18 @@ static const option_row rows[] = {
              "--conditional; \"none\" of one is possible too, and a comma in a name is written \\, "
              "(none)"),
     INT_ROW("steps", steps, "N", 1, 1e6, NULL, "Steps taken, at most those of the diffusion (50)"),
-    INT_ROW("block-bits", block_bits, "N", 1, 20, "10", "Bits that are sent at once, about"),
+    INT_ROW("block-bits", block_bits, "N", 1, 20, "10", "Bits that are sent at once, about", RARE),
     INT_ROW("candidate-bits", candidate_bits, "N", 1, 20, NULL,
             "2^N candidates for that; time doubles with each, and samples are truer (block-bits + "
-            "6)"),
-    FLAG_ROW("no-clip", no_clip, "Do not clip the predicted image to -1..1 in each step"),
+            "6)",
+            RARE),
+    FLAG_ROW("no-clip", no_clip, "Do not clip the predicted image to -1..1 in each step", RARE),
     TEXT_ROW(
         "curve", curve, "FILE.csv", NULL,
         "Write what has been sent at each step, in bits a dimension, and how far the predicted "
-        "images are off (RMSE, 0 to 255)"),
-    INT_ROW("seed", seed, "S", 0, LARGEST_INT, "0", "Of the random numbers of both sides"),
+        "images are off (RMSE, 0 to 255)",
+        RARE),
+    INT_ROW("seed", seed, "S", 0, LARGEST_INT, "0", "Of the random numbers of both sides", RARE),
     CODER_MACHINE_ROWS,
 };
 
@@ -55,7 +57,7 @@ static const char doc[] =
     "Compress images with a network that was trained on such (Ho, Jain, Abbeel 2020, section 4.3)."
     "\v"
     "Examples:\n"
-    "  ito-ddpm compress --model run --images boot.png --out boot.ito --class boot\n"
+    "  ito-ddpm compress --model run boot.png --out boot.ito --class boot\n"
     "  ito-ddpm compress --model run --images photos/ --out photos.ito --curve curve.csv\n"
     "  ito-ddpm decompress --model run boot.ito --out same.png\n\n"
     "The file gives the pixels exactly (8 bits, no transparency: others are refused), its "
@@ -72,7 +74,12 @@ typedef struct job {
 
 static void parse(compress_options *o, int argc, char **argv)
 {
-    command_line c = {.command = "compress", .doc = doc, .options = rows, .values = o};
+    command_line c = {.command = "compress",
+                      .arguments = "FILE|DIR",
+                      .argument_of = "images",
+                      .doc = doc,
+                      .options = rows,
+                      .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "model", "the network to use");
     options_require(&c, "images", "what is compressed");

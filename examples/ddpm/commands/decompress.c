@@ -24,6 +24,7 @@ typedef struct decompress_options {
 
 static const option_row rows[] = {
     CODER_MODEL_ROWS,
+    TEXT_ROW("file", file, "FILE.ito", NULL, "What is decompressed; --file may be left out"),
     PICTURES_ROW(""),
     TEXT_ROW("npy", npy, "FILE.npy", NULL, "Write them as uint8 [N, C, H, W]"),
     PICTURE_LOOK_ROWS,
@@ -55,11 +56,14 @@ typedef struct job {
 
 static void parse(decompress_options *o, int argc, char **argv)
 {
-    command_line c = {
-        .command = "decompress", .arguments = "FILE.ito", .doc = doc, .options = rows, .values = o};
+    command_line c = {.command = "decompress",
+                      .arguments = "FILE.ito",
+                      .argument_of = "file",
+                      .doc = doc,
+                      .options = rows,
+                      .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "model", "the network to use");
-    o->file = c.argument;
     if (o->file == NULL)
         options_refuse(&c, "FILE.ito is missing: what is decompressed");
     if (o->pictures.out == NULL && o->npy == NULL)

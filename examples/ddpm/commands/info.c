@@ -29,9 +29,8 @@ static const option_row rows[] = {
 
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
-    "npy, npz, IDX or image file, one of ito-ddpm compress, or a directory of images, of IDX files "
-    "or "
-    "of CIFAR-10, also as --data names it; or " BUILT_IN
+    "npy, npz, IDX or image file, one of ito-ddpm compress or prepare, or a directory of images, "
+    "of IDX files or of CIFAR-10, also as --data names it; or " BUILT_IN
     ", the network that comes with ito-ddpm. Of images in a directory all are read, and each file "
     "that is left out is named, with the reason."
     "\v"

@@ -179,8 +179,10 @@ static ito_tensor *labels_of(const ito_image_folder *f)
 
 static bool prepare_listed(job *j, ito_image_folder *f)
 {
-    if (f->n_used == 0) /* the reader of all says why */
-        return ito_image_folder_load(f, j->o.size, 3, NULL) != NULL;
+    if (f->n_used == 0) {
+        ito_image_folder_load(f, j->o.size, 3, NULL); /* which says why */
+        return false;
+    }
     if (!j->o.skip_bad)
         folder_say_left_out(f);
     bool classes = all_have_classes(f);
@@ -202,7 +204,9 @@ static bool prepare_listed(job *j, ito_image_folder *f)
         return false;
     }
     if (!classes)
-        note("%s: not every image has a class: prepared without classes\n", j->o.data);
+        note("%s: not every image has a class and every class an image: prepared without "
+             "classes\n",
+             j->o.data);
     return finish(j, labels_of(f));
 }
 

@@ -1,10 +1,13 @@
 /* Tables of options: what a row takes, defaults and presets, help, and the kind of an error. */
+#include "examples/common/nearest.h"
 #include "examples/common/options.h"
 #include "examples/common/options_help.h"
 #include "models/ddpm/choices.h"
 
 #include <criterion/criterion.h>
 #include <criterion/redirect.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -140,6 +143,41 @@ Test(options, help_has_the_default_and_those_of_presets)
     free(word);
 }
 
+Test(options, help_leaves_out_rare_rows_and_headings_of_nothing)
+{
+    static const option_row some[] = {
+        FLAG_ROW("flag", flag, "A flag", RARE),
+        INT_ROW("n", n, "N", 0, 10, NULL, "A number"),
+        GROUP_ROW("None here"),
+        REAL_ROW("x", x, "X", 0, 1, NULL, "A real", RARE),
+        END_ROW,
+    };
+    static const char end[] =
+        "\nIn every command\n"
+        "  --quiet                 Print errors alone: no progress and no notes\n"
+        "  --help                  Print this and exit\n"
+        "  --help-all              The same with all options and choices\n"
+        "  --version               Print the version and exit\n";
+    command_line c = {.command = "", .doc = "What it does.", .options = some};
+    char text[2048];
+    cr_redirect_stdout();
+    help_print(&c, false);
+    help_print(&c, true);
+    snprintf(text, sizeof text,
+             "Usage: %s [OPTION...]\nWhat it does.\n\nOptions\n"
+             "  --n N                   A number\n%s"
+             "\n%s --help-all lists 2 more options.\n"
+             "Usage: %s [OPTION...]\nWhat it does.\n\nOptions\n"
+             "  --flag                  A flag\n"
+             "  --n N                   A number\n\n"
+             "None here\n"
+             "  --x X                   A real\n%s",
+             program_invocation_short_name, end, program_invocation_short_name,
+             program_invocation_short_name, end);
+    fflush(stdout);
+    cr_assert_stdout_eq_str(text);
+}
+
 Test(options, a_list_can_take_some_of_its_choices)
 {
     char words[64];
@@ -228,6 +266,92 @@ REFUSED(a_word_of_no_list_ends_the_program, "--fruit=pear")
 REFUSED(an_unknown_option_ends_the_program, "--pear")
 REFUSED(an_abbreviation_ends_the_program, "--tex=a")
 REFUSED(an_argument_too_many_ends_the_program, "pear")
+REFUSED(a_flag_with_a_value_ends_the_program, "--flag=yes")
+REFUSED(a_missing_value_ends_the_program, "--n")
+REFUSED(an_option_in_place_of_a_value_ends_the_program, "--text", "--flag")
+
+/* ---- arguments ---- */
+
+static values parse_arguments(command_line *c, int argc, char **argv)
+{
+    static values v;
+    c->command = "test";
+    c->doc = "";
+    c->options = rows;
+    c->values = &v;
+    options_parse(c, argc, argv);
+    return v;
+}
+
+Test(options, arguments_stand_between_options_and_behind_two_dashes)
+{
+    command_line c = {.arguments = "FILE...", .most = 3};
+    char *argv[] = {"test", "a", "--n", "4", "-", "--", "--flag", NULL};
+    values v = parse_arguments(&c, 7, argv);
+    cr_expect_eq(v.n, 4);
+    cr_expect(!v.flag);
+    cr_assert_eq(c.count, 3);
+    cr_expect_str_eq(c.argument, "a");
+    cr_expect_str_eq(c.all[1], "-");
+    cr_expect_str_eq(c.all[2], "--flag");
+}
+
+Test(options, a_value_may_begin_with_a_dash)
+{
+    command_line c = {.arguments = NULL};
+    char *argv[] = {"test", "--text", "-3", NULL};
+    cr_expect_str_eq(parse_arguments(&c, 3, argv).text, "-3");
+    char *like_an_option[] = {"test", "--text=--flag", NULL};
+    values v = parse_arguments(&c, 2, like_an_option);
+    cr_expect_str_eq(v.text, "--flag");
+    cr_expect(!v.flag);
+}
+
+Test(options, an_argument_can_stand_for_an_option)
+{
+    command_line c = {.arguments = "TEXT", .argument_of = "text"};
+    char *argv[] = {"test", "words", NULL};
+    cr_expect_str_eq(parse_arguments(&c, 2, argv).text, "words");
+    cr_expect(options_given(&c, "text"));
+}
+
+/* ---- names ---- */
+
+Test(options, synonyms_are_those_of_what_there_is)
+{
+    command_line c = {.options = rows};
+    cr_expect_eq(options_find(&c, "n"), &rows[N]);
+    cr_expect_eq(options_find(&c, "count"), &rows[N]);
+    cr_expect_null(options_find(&c, "learning-rate")); /* there is no lr */
+    cr_expect_null(options_find(&c, "pear"));
+    cr_expect_str_eq(options_find(&c, "quiet")->name, "quiet");
+}
+
+static const char *question(const char *word)
+{
+    static char text[128];
+    nearest n = {.word = word};
+    for (int i = 0; rows[i].type != OPTION_END; i++)
+        if (rows[i].name != NULL)
+            nearest_try(&n, rows[i].name);
+    return nearest_question(&n, "--", text);
+}
+
+Test(options, the_nearest_name_is_one_of_few_edits)
+{
+    cr_expect_str_eq(question("fruti"), "; did you mean --fruit?"); /* two letters swapped */
+    cr_expect_str_eq(question("friut"), "; did you mean --fruit?");
+    cr_expect_str_eq(question("uset"), "; did you mean --unset?"); /* one left out */
+    cr_expect_str_eq(question("fflag"), "; did you mean --flag?"); /* one too many */
+    cr_expect_str_eq(question("tex"), "; did you mean --text?");
+    cr_expect_str_eq(question("un"), "; did you mean --unset?"); /* an abbreviation */
+    cr_expect_str_eq(question("big-text"), "; did you mean --text?");
+    cr_expect_str_eq(question("bigtext"), "");
+    cr_expect_str_eq(question("banana"), "");
+    cr_expect_str_eq(question("k"), ""); /* --n is one edit away, and all of it */
+    cr_expect_str_eq(question(""), "");
+    cr_expect_str_eq(question("a-word-that-is-far-longer-than-any-option-could-ever-be"), "");
+}
 
 Test(options_error, what_is_required_is_missed, .exit_code = EXIT_USAGE)
 {

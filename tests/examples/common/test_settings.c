@@ -10,7 +10,7 @@
 typedef struct values {
     bool flag, json;
     int64_t n, unset;
-    double x, y;
+    double x, y, z;
     const char *word, *text;
 } values;
 
@@ -30,6 +30,12 @@ static const option_row rows[] = {
      .choices = {.words = "yes|no"},
      .scope = OPTION_FIXED},
     {.type = OPTION_TEXT, .name = "text", .offset = AT(text), .scope = OPTION_FIXED},
+    {.type = OPTION_REAL,
+     .name = "z",
+     .offset = AT(z),
+     .low = ABOVE_0,
+     .high = 1,
+     .scope = OPTION_FIXED},
     END_ROW,
 };
 
@@ -41,6 +47,7 @@ static const values some = {.flag = true,
                             .unset = UNSET_INT,
                             .x = 0.1,
                             .y = 0.0,
+                            .z = UNSET_REAL,
                             .word = "no",
                             .text = "it's \"so\"\n"};
 
@@ -71,7 +78,7 @@ Test(settings, what_is_stored_comes_back_and_nothing_else_is_stored)
 Test(settings, a_zero_is_stored)
 {
     cJSON *object = cJSON_CreateObject();
-    values v = {.n = 0, .unset = 0, .x = 0.0, .y = 0.0},
+    values v = {.n = 0, .unset = 0, .x = 0.0, .y = 0.0, .z = UNSET_REAL},
            back = {.n = 1, .unset = 1, .x = 1, .y = 1};
     bool found[MAX_OPTIONS];
     cr_assert(settings_put(object, rows, &v));
@@ -82,20 +89,29 @@ Test(settings, a_zero_is_stored)
 
 Test(settings, what_its_row_does_not_take_is_refused_by_name)
 {
-    static const char *const bad[][2] = {
-        {"{\"flag\": 1}", "flag"},    {"{\"n\": 1.5}", "n"},
-        {"{\"n\": -1}", "n"},         {"{\"n\": \"1\"}", "n"},
-        {"{\"n\": 1e13}", "n"},       {"{\"x\": 1.1}", "x"},
-        {"{\"x\": null}", "x"},       {"{\"word\": \"maybe\"}", "word"},
-        {"{\"word\": true}", "word"}, {"{\"text\": \"\"}", "text"},
-        {"{\"text\": {}}", "text"}};
+#define WHOLE "a whole number from 0 to 1000000000000"
+#define SHARE "a number from 0 to 1"
+#define TEXTS "a text that is not empty"
+    static const char *const bad[][3] = {{"{\"flag\": 1}", "flag", "true or false"},
+                                         {"{\"n\": 1.5}", "n", WHOLE},
+                                         {"{\"n\": -1}", "n", WHOLE},
+                                         {"{\"n\": \"1\"}", "n", WHOLE},
+                                         {"{\"n\": 1e13}", "n", WHOLE},
+                                         {"{\"x\": 1.1}", "x", SHARE},
+                                         {"{\"x\": null}", "x", SHARE},
+                                         {"{\"z\": 0}", "z", "a number above 0 and at most 1"},
+                                         {"{\"word\": \"maybe\"}", "word", "one of yes|no"},
+                                         {"{\"word\": true}", "word", "one of yes|no"},
+                                         {"{\"text\": \"\"}", "text", TEXTS},
+                                         {"{\"text\": {}}", "text", TEXTS}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        char words[80];
+        char words[128];
         values v = {.n = 0};
         bool found[MAX_OPTIONS];
         cJSON *object = cJSON_Parse(bad[i][0]);
         cr_assert(!settings_get(object, rows, &v, found, "s.json"), "%s", bad[i][0]);
-        snprintf(words, sizeof words, "s.json: the option \"%s\" is not what it may be", bad[i][1]);
+        snprintf(words, sizeof words, "s.json: the option \"%s\" is not what it may be: %s",
+                 bad[i][1], bad[i][2]);
         cr_expect_str_eq(ito_error_message(), words);
         ito_error_clear();
         cJSON_Delete(object);
@@ -114,5 +130,23 @@ Test(settings, values_are_compared_and_copied_by_row)
         cr_expect(!settings_same(&rows[i], &a, &b), "%s", rows[i].name);
         settings_copy(&rows[i], &b, &a);
         cr_expect(settings_same(&rows[i], &a, &b), "%s", rows[i].name);
+    }
+}
+
+Test(settings, members_that_are_no_settings_are_refused_by_name)
+{
+    static const char *const cases[][2] = {
+        {"{\"n\": 1, \"text\": \"a\"}", ""},
+        {"{}", ""},
+        {"{\"n\": 1, \"txet\": \"a\"}", "s.json: there is no option \"txet\"; did you mean text?"},
+        {"{\"pear\": 1}", "s.json: there is no option \"pear\""},
+        {"{\"json\": true}",
+         "s.json: \"json\" is not a setting of a run: give --json on the command line"}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        cJSON *object = cJSON_Parse(cases[i][0]);
+        cr_expect_eq(settings_known(object, rows, "s.json"), cases[i][1][0] == '\0');
+        cr_expect_str_eq(ito_error_message(), cases[i][1]);
+        ito_error_clear();
+        cJSON_Delete(object);
     }
 }

@@ -121,6 +121,14 @@ static bool planned(const session *s)
     return n > 0 && number(cJSON_GetArrayItem(plans, n - 1), 0) > s->step;
 }
 
+bool plan_hold(session *s)
+{
+    const cJSON *plans = plans_of(s);
+    int n = cJSON_GetArraySize(plans);
+    bool held = n == 0 || number(cJSON_GetArrayItem(plans, n - 1), 0) >= s->step;
+    return held || put(s);
+}
+
 bool plan_resume(session *s)
 {
     const cJSON *plan = cJSON_GetObjectItemCaseSensitive(s->config, "plan"), *each;

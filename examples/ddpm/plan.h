@@ -12,6 +12,8 @@
 bool plan_try(session *s);
 /* Note the plan of the trial, if there was one, in the config.json of a new run. */
 bool plan_begin(session *s);
+/* Note the plan at a checkpoint, up to which a run from an earlier one makes no other. */
+bool plan_hold(session *s);
 /* Take up the plans of a run that is resumed, if it has any, at s->step. */
 bool plan_resume(session *s);
 /* Before each step: set s->o.steps to the plan for it, or plan again if it is time. */

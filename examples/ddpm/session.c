@@ -285,7 +285,7 @@ bool session_save(session *s)
     if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
         return false;
     s->saved = s->step;
-    return true;
+    return plan_hold(s);
 }
 
 void session_close(session *s)

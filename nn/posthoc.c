@@ -9,6 +9,7 @@
 #include "nn/ema_pass.h"
 #include "nn/registry.h"
 #include "nn/state.h"
+#include "tensor/c_locale.h"
 #include "tensor/eigen.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
@@ -43,9 +44,11 @@ ito_status ito_ema_snapshot_with(const ito_ema *ema, const char *dir,
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return file_system_error(dir, "make the directory");
     char name[96], sigma[32], updates[32];
+    locale_t before = uselocale(c_locale());
     snprintf(sigma, sizeof sigma, "%.17g", ema->sigma_rel);
     snprintf(updates, sizeof updates, "%" PRId64, ema->updates);
     snprintf(name, sizeof name, "sigma-%g-update-%s.safetensors", ema->sigma_rel, updates);
+    uselocale(before);
     const char *const keys[] = {SIGMA_KEY, UPDATES_KEY}, *const values[] = {sigma, updates};
     ito_save_options save =
         ITO_OPTIONS(ito_save_options, .bf16 = options.bf16, .metadata_keys = keys,
@@ -82,7 +85,7 @@ static double number_of(const ito_safetensors *f, const char *key)
 {
     const char *text = ito_safetensors_metadata(f, key);
     char *end = NULL;
-    double value = text == NULL ? (double)NAN : strtod(text, &end);
+    double value = text == NULL ? (double)NAN : strtod_l(text, &end, c_locale());
     return end == NULL || end == text || *end != '\0' ? (double)NAN : value;
 }
 

@@ -1,5 +1,6 @@
 /* The thread's error record: the first failure stays until it is cleared, with the place in the
  * caller's source of the operation that met it. */
+#include "tensor/c_locale.h"
 #include "tensor/internal.h"
 
 #include <stdarg.h>
@@ -53,7 +54,9 @@ static void record_error(ito_status code, const char *format, va_list arguments)
     if (record.code != ITO_OK)
         return;
     record.code = code;
+    locale_t before = uselocale(c_locale());
     vsnprintf(record.message, sizeof record.message, format, arguments);
+    uselocale(before);
     if (record.file != NULL)
         snprintf(record.full, sizeof record.full, "%s (%s:%d)", record.message, record.file,
                  record.line);

@@ -1,4 +1,5 @@
 /* A tensor as text, as NumPy prints one: nested brackets, long axes cut to three at either end. */
+#include "tensor/c_locale.h"
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -85,10 +86,12 @@ char *ito_to_string(const ito_tensor *t)
     }
     if (out != NULL) {
         printer p = {.out = out, .t = t, .value = value, .cut = n > CUT_FROM};
+        locale_t before = uselocale(c_locale());
         measure(&p, n);
         print_axis(&p, 0, 0);
         fprintf(out, " (%s %s)", ito_dtype_name(t->dtype), tensor_shape_str(t));
         fclose(out);
+        uselocale(before);
     }
     mem_free(value);
     return text;

@@ -1,6 +1,7 @@
 /* The profiler: frames, rows and the report at the end of the program.
  * Invariant: the list of rows only grows, in the order of the report, so readers need no lock. */
 #include "tensor/profile.h"
+#include "tensor/c_locale.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -128,6 +129,7 @@ void profile_report(FILE *to, bool json)
 {
     int64_t wall = profile_clock() - started, total = wall + away, other = wall - home;
     double share = total > 0 ? (double)other / (double)total : 0.0;
+    locale_t before = uselocale(c_locale());
     fprintf(to, json ? "{\"rows\": [" : "%-28s %-11s %9s %11s %7s %11s %11s\n", "operation", "pass",
             "calls", "ms", "share", "mean us", "MiB made");
     for (const profile_row *r = first; r != NULL; r = r->next)
@@ -139,6 +141,7 @@ void profile_report(FILE *to, bool json)
     else
         fprintf(to, "%-28s %-11s %9s %11.1f %6.1f%%\n%-28s %-11s %9s %11.1f\n", "other", "", "",
                 1e-6 * (double)other, 100.0 * share, "total", "", "", 1e-6 * (double)total);
+    uselocale(before);
 }
 
 /* ---- a part of a program ---- */

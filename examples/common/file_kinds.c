@@ -86,12 +86,12 @@ const char *file_kind_name(file_kind kind)
     return names[kind];
 }
 
-ito_safetensors *file_open_weights(const char *path)
+bool file_is_weights(const char *path)
 {
     file_kind kind = file_kind_of(path);
     if (kind == FILE_SAFETENSORS)
-        return ito_safetensors_open(path);
+        return true;
     ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path,
                   file_kind_name(kind));
-    return NULL;
+    return false;
 }

@@ -23,7 +23,7 @@ const char *file_kind_name(file_kind kind);
 /* Whether nothing of another kind is lost if a file of this kind is written there: the path is
  * free, or what is there is empty or has the first bytes of that kind. */
 bool file_may_become(const char *path, file_kind kind);
-/* A file of weights; NULL with an error recorded, which names the kind of any other file. */
-ito_safetensors *file_open_weights(const char *path);
+/* Whether it may be a file of weights; if not, an error is recorded that names its kind. */
+bool file_is_weights(const char *path);
 
 #endif

@@ -17,7 +17,7 @@
 /* The settings of the network, "classifier_channels" and "class_names". */
 static char *describe(const ito_noise_classifier *c, const inference *net, const cJSON *names)
 {
-    char *text = ito_ddpm_settings_format(&net->files.settings), *all = NULL;
+    char *text = ito_ddpm_settings_format(&net->model->settings), *all = NULL;
     cJSON *root = text != NULL ? cJSON_Parse(text) : NULL, *copy = cJSON_Duplicate(names, true);
     free(text);
     if (cJSON_AddNumberToObject(root, "classifier_channels", (double)c->config.channels) != NULL &&
@@ -48,7 +48,7 @@ bool classifier_guidance_save(const char *path, const ito_noise_classifier *c, c
 
 static bool fits(const char *path, const ito_ddpm_settings *s, const inference *net)
 {
-    const ito_unet_config *its = &s->model, *ours = &net->files.settings.model;
+    const ito_unet_config *its = &s->model, *ours = &net->model->settings.model;
     if (its->in_channels != ours->in_channels || its->height != ours->height ||
         its->width != ours->width)
         return options_error(
@@ -76,7 +76,7 @@ static bool build(classifier_guidance *g, const ito_safetensors *f, const char *
                       named ? "classifier_channels" : "class_names");
         return false;
     }
-    ito_noise_classifier_config c = {.in_channels = net->files.settings.model.in_channels,
+    ito_noise_classifier_config c = {.in_channels = net->model->settings.model.in_channels,
                                      .channels = width->valueint,
                                      .classes = cJSON_GetArraySize(g->class_names)};
     g->classifier = ito_noise_classifier_create(&c, NULL);
@@ -90,7 +90,7 @@ static bool build(classifier_guidance *g, const ito_safetensors *f, const char *
 bool classifier_guidance_open(classifier_guidance *g, const char *path, const inference *net,
                               const char *class)
 {
-    ito_safetensors *f = file_open_weights(path);
+    ito_safetensors *f = file_is_weights(path) ? ito_safetensors_open(path) : NULL;
     const char *text = f != NULL ? ito_safetensors_metadata(f, KEY) : NULL;
     ito_ddpm_settings settings;
     if (f != NULL && text == NULL)

@@ -50,5 +50,5 @@ bool coder_network_open(coder_network *c, inference_options o)
 {
     c->network = (ito_network){.evaluate = evaluate, .context = c};
     return inference_open(&c->net, o) &&
-           ito_module_checksum(&c->net.unet->base, &c->checksum) == ITO_OK;
+           ito_module_checksum(&c->net.model->unet->base, &c->checksum) == ITO_OK;
 }

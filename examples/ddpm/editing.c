@@ -12,13 +12,13 @@
 
 ito_tensor *edit_data(edit_job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     ito_tensor *all = data_load((data_options){.spec = j->o.data,
                                                .range = j->o.range,
                                                .size = c->height,
                                                .grey = c->in_channels == 1,
                                                .skip_bad = j->o.skip_bad});
-    return all == NULL || !model_fits(&j->net.files, all, j->o.data) ? NULL : all;
+    return all == NULL || !model_fits(j->net.model, all, j->o.data) ? NULL : all;
 }
 
 ito_tensor *edit_data_range(const edit_job *j, ito_tensor *all, int64_t first, int64_t n,
@@ -68,9 +68,9 @@ static ito_tensor *cut(ito_tensor *x, const char *path)
 
 ito_tensor *edit_file(const edit_job *j, const char *path, bool pixels)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     ito_tensor *x = image_file_load(path, c->in_channels, ANY_FINITE);
-    if (x == NULL || is_grid(c, x, path) || !model_fits(&j->net.files, x, path))
+    if (x == NULL || is_grid(c, x, path) || !model_fits(j->net.model, x, path))
         return NULL;
     return pixels ? cut(x, path) : x;
 }
@@ -89,7 +89,7 @@ bool edit_read_image(edit_job *j)
 
 ito_tensor *edit_copies(const edit_job *j, int64_t n)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     return ito_contiguous(ito_expand(j->images, n, c->in_channels, c->height, c->width));
 }
 
@@ -172,8 +172,8 @@ static bool write_result(edit_job *j)
 static cJSON *describe(const edit_job *j)
 {
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->net.files.weights);
-    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "weights", j->net.model->path);
+    result_number(root, "step", (double)j->net.model->step);
     result_number(root, "images", (double)j->o.n);
     result_number(root, "steps", (double)j->o.steps);
     inference_put_class(&j->net, root);
@@ -193,7 +193,7 @@ int edit_run(const edit_command *e, int argc, char **argv)
     bool good = prepare(&j, e) && e->read(&j) && run_all(&j, e) && write_result(&j);
     if (good) {
         say_where(j.o.n, e->result[0], e->result[1], j.o.npy);
-        pictures_say(&j.o.pictures, j.o.n, j.net.files.settings.model.in_channels);
+        pictures_say(&j.o.pictures, j.o.n, j.net.model->settings.model.in_channels);
     }
     int code =
         good ? results_print(e->name, describe(&j), started, j.o.json) : options_report(e->name);

@@ -25,14 +25,13 @@ void guidance_check(const command_line *c, const guidance_options *o, const char
         options_refuse(c, "--guidance: it needs a --class to guide to");
 }
 
-bool guidance_library_options(const guidance_options *o, ito_guidance_options *out)
+bool guidance_interval(const guidance_options *o, double *lo, double *hi)
 {
-    *out = ITO_OPTIONS(ito_guidance_options, .rescale = o->rescale);
     int end = -1;
     if (o->interval == NULL)
         return true;
-    if (sscanf(o->interval, "%lf,%lf%n", &out->sigma_lo, &out->sigma_hi, &end) == 2 &&
-        o->interval[end] == '\0' && out->sigma_lo >= 0.0 && out->sigma_lo < out->sigma_hi)
+    if (sscanf(o->interval, "%lf,%lf%n", lo, hi, &end) == 2 && o->interval[end] == '\0' &&
+        *lo >= 0.0 && *lo < *hi)
         return true;
     return options_error(
         "--guidance-interval: \"%s\" is not LOW,HIGH, two numbers from 0 that rise", o->interval);
@@ -47,14 +46,6 @@ bool same_levels(const ito_process *a, const ito_process *b)
         ito_level one = ito_process_level(a, t), two = ito_process_level(b, t);
         same = one.signal == two.signal && one.noise == two.noise;
     }
-    return same;
-}
-
-static bool same_process(const ito_diffusion_options *o, const ito_process *p)
-{
-    ito_diffusion *d = ito_diffusion_create_with(*o);
-    bool same = d != NULL && same_levels(d->process, p);
-    ito_diffusion_free(d);
     return same;
 }
 
@@ -83,17 +74,23 @@ static bool same(const char *whose, const char *its, const char *ours)
            options_error("--autoguidance: %s has %s, and the network %s", whose, its, ours);
 }
 
-static bool agrees(const model_files *guide, const model_files *better, const ito_process *process)
+static bool same_classes(const ito_ddpm *a, const ito_ddpm *b)
 {
-    const char *whose = guide->weights;
+    bool same = a->settings.model.classes == b->settings.model.classes;
+    for (int64_t i = 0; same && i < a->settings.model.classes; i++)
+        same = strcmp(a->class_names[i], b->class_names[i]) == 0;
+    return same;
+}
+
+static bool agrees(const ito_ddpm *guide, const ito_ddpm *better)
+{
+    const char *whose = guide->path;
     traits its = traits_of(&guide->settings), ours = traits_of(&better->settings);
-    int64_t classes = guide->settings.model.classes;
     if (!same(whose, its.images, ours.images))
         return false;
-    if (classes != better->settings.model.classes ||
-        (classes > 0 && !cJSON_Compare(guide->class_names, better->class_names, true)))
+    if (!same_classes(guide, better))
         return options_error("--autoguidance: %s has other classes than the network", whose);
-    if (!same_process(&guide->settings.diffusion, process))
+    if (!same_levels(guide->diffusion->process, better->diffusion->process))
         return options_error("--autoguidance: %s has another schedule than the network", whose);
     double sigma_data = guide->settings.diffusion.sigma_data;
     if (sigma_data != better->settings.diffusion.sigma_data && !isnan(sigma_data))
@@ -103,18 +100,11 @@ static bool agrees(const model_files *guide, const model_files *better, const it
            same(whose, its.variance, ours.variance) && same(whose, its.estimate, ours.estimate);
 }
 
-bool guide_open(guide_network *guide, const guidance_options *o, bool plain,
-                const model_files *better, const ito_process *process)
+ito_ddpm *guide_load(const guidance_options *o, bool plain, const ito_ddpm *better)
 {
-    if (!model_find(o->network, plain, &guide->files) || !agrees(&guide->files, better, process))
-        return false;
-    guide->unet = model_load(&guide->files);
-    return guide->unet != NULL;
-}
-
-void guide_close(guide_network *guide)
-{
-    if (guide->unet != NULL)
-        ito_module_free(&guide->unet->base);
-    model_files_free(&guide->files);
+    ito_ddpm *guide = model_load(o->network, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
+    if (guide == NULL || agrees(guide, better))
+        return guide;
+    ito_ddpm_free(guide);
+    return NULL;
 }

@@ -40,20 +40,13 @@ void guidance_check(const command_line *c, const guidance_options *o, const char
 /* Whether it is away from images without a class. */
 bool guidance_by_class(const guidance_options *o);
 
-/* The worse network of autoguidance. */
-typedef struct guide_network {
-    model_files files;
-    ito_unet *unet;
-} guide_network;
-
-/* Open o->network to guide one of these files; averaged or plain weights. False with an error
- * recorded, also if the two disagree; closed in either case. */
-bool guide_open(guide_network *guide, const guidance_options *o, bool plain,
-                const model_files *better, const ito_process *process);
-void guide_close(guide_network *guide);
+/* Load o->network, the worse network of autoguidance; averaged or plain weights. NULL with an error
+ * recorded, also if the two disagree. */
+ito_ddpm *guide_load(const guidance_options *o, bool plain, const ito_ddpm *better);
 /* Whether two processes have the same levels. */
 bool same_levels(const ito_process *a, const ito_process *b);
-/* What the library takes. False with an error recorded for an interval that is none. */
-bool guidance_library_options(const guidance_options *o, ito_guidance_options *out);
+/* The numbers of o->interval, if there is one. False with an error recorded for one that is none.
+ */
+bool guidance_interval(const guidance_options *o, double *lo, double *hi);
 
 #endif

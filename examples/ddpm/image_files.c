@@ -110,12 +110,12 @@ static bool is_read_whole(const char *path)
 }
 
 /* [1, C, H, W]. */
-static ito_tensor *load_one(const model_files *files, const char *path)
+static ito_tensor *load_one(const ito_ddpm *model, const char *path)
 {
     ito_tensor *x = is_read_whole(path) ? ito_contiguous(ito_image_load(path, 3)) : NULL;
     if (x == NULL)
         return NULL;
-    if (files->settings.model.in_channels == 1) {
+    if (model->settings.model.in_channels == 1) {
         if (!is_grey(x)) {
             ito_error_set(ITO_ERR_SHAPE,
                           "%s: the image has colours, and the network takes 1 channel", path);
@@ -124,13 +124,13 @@ static ito_tensor *load_one(const model_files *files, const char *path)
         x = ito_narrow(x, 0, 0, 1);
     }
     x = ito_unsqueeze(x, 0);
-    return x != NULL && model_fits(files, x, path) ? x : NULL;
+    return x != NULL && model_fits(model, x, path) ? x : NULL;
 }
 
-static ito_tensor *load_bytes(const model_files *files, const char *path)
+static ito_tensor *load_bytes(const ito_ddpm *model, const char *path)
 {
     ito_tensor *x = image_npy_load(path, IN_PIXEL_RANGE);
-    if (x == NULL || !model_fits(files, x, path))
+    if (x == NULL || !model_fits(model, x, path))
         return NULL;
     if (ito_dtype_of(x) == ITO_U8)
         return x;
@@ -159,7 +159,7 @@ static bool holds_images(const ito_image_folder *f)
 }
 
 /* The images of a directory, one after the other. */
-static ito_tensor *load_each(const model_files *files, const ito_image_folder *f)
+static ito_tensor *load_each(const ito_ddpm *model, const ito_image_folder *f)
 {
     ito_tensor **images = calloc((size_t)f->n_used, sizeof *images);
     bool good = images != NULL;
@@ -170,7 +170,7 @@ static ito_tensor *load_each(const model_files *files, const ito_image_folder *f
     for (int64_t i = 0; good && i < f->n_files; i++) {
         if (f->files[i].state != ITO_IMAGE_FILE_USED)
             continue;
-        images[n] = load_one(files, f->files[i].path);
+        images[n] = load_one(model, f->files[i].path);
         good = images[n++] != NULL;
     }
     ito_tensor *all = good ? ito_cat(images, n, 0) : NULL;
@@ -178,21 +178,21 @@ static ito_tensor *load_each(const model_files *files, const ito_image_folder *f
     return all;
 }
 
-static ito_tensor *load_directory(const model_files *files, const char *path)
+static ito_tensor *load_directory(const ito_ddpm *model, const char *path)
 {
     ito_image_folder *f = ito_image_folder_list(path);
     ito_tensor *all = NULL;
     if (f != NULL && holds_images(f)) {
         folder_say_left_out(f);
-        all = load_each(files, f);
+        all = load_each(model, f);
     }
     ito_image_folder_free(f);
     return all;
 }
 
-ito_tensor *image_files_load(const model_files *files, const char *path)
+ito_tensor *image_files_load(const ito_ddpm *model, const char *path)
 {
     if (path_is_directory(path))
-        return load_directory(files, path);
-    return image_format_of(path) == &npy ? load_bytes(files, path) : load_one(files, path);
+        return load_directory(model, path);
+    return image_format_of(path) == &npy ? load_bytes(model, path) : load_one(model, path);
 }

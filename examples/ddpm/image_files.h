@@ -32,7 +32,7 @@ ito_tensor *image_file_load(const char *path, int64_t channels, float limit);
 /* u8 [N, C, H, W] of an image file, a .npy file of bytes, or all image files of a directory in the
  * order of ito_image_folder_list, as the network takes them. Only what a file can restore exactly:
  * an image with colours is refused for one channel. NULL with an error recorded. */
-ito_tensor *image_files_load(const model_files *files, const char *path);
+ito_tensor *image_files_load(const ito_ddpm *model, const char *path);
 /* u8 as f32 in [-1, 1], f32 as it is; NULL for NULL. */
 ito_tensor *images_scaled(ito_tensor *images);
 

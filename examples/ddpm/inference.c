@@ -20,14 +20,14 @@ bool variance_is_fixed(const ito_choice *choice)
  * needs. */
 bool inference_set_class(inference *net, const char *word, const guidance_options *guidance)
 {
-    int64_t classes = net->files.settings.model.classes;
+    int64_t classes = net->model->settings.model.classes;
     bool none = word == NULL || (strcmp(word, "none") == 0 && classes > 0);
     bool all = !none && strcmp(word, "all") == 0 && classes > 0;
     bool alone = guidance == NULL || guidance->scale == 1.0 || !guidance_by_class(guidance);
-    net->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(&net->files, word);
+    net->class = none ? CLASS_NONE : all ? CLASS_IN_TURN : model_class(net->model, word);
     if (!none && !all && net->class < 0)
         return false;
-    if (classes == 0 || net->files.label_dropout > 0.0 || (!none && alone))
+    if (classes == 0 || net->model->label_dropout > 0.0 || (!none && alone))
         return true;
     return options_error("--%s: the network was trained with --label-dropout 0 and knows no images "
                          "without a class",
@@ -36,11 +36,11 @@ bool inference_set_class(inference *net, const char *word, const guidance_option
 
 const char *inference_class(const inference *net)
 {
-    if (net->files.settings.model.classes == 0)
+    if (net->model->settings.model.classes == 0)
         return NULL;
     if (net->class < 0)
         return net->class == CLASS_IN_TURN ? "all" : "none";
-    return class_name(net->files.class_names, net->class);
+    return class_name(net->class_names, net->class);
 }
 
 void inference_put_class(const inference *net, cJSON *root)
@@ -54,8 +54,8 @@ void inference_put_class(const inference *net, cJSON *root)
 static void say_class(const inference *net, const char *word)
 {
     if (net->class >= 0)
-        class_say(net->files.class_names, net->class);
-    else if (class_has_name(net->files.class_names, word))
+        class_say(net->class_names, net->class);
+    else if (class_has_name(net->class_names, word))
         note("class: %s; the one of that name is --class name:%s\n",
              net->class == CLASS_NONE ? "none of them" : "each in turn", word);
 }
@@ -67,7 +67,7 @@ ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **la
     if (net->class != CLASS_IN_TURN || !data_has_classes(o.spec))
         return data_load(o);
     ito_tensor *images = data_load_classes(o, labels, &names);
-    bool same = images != NULL && cJSON_Compare(names, net->files.class_names, true);
+    bool same = images != NULL && cJSON_Compare(names, net->class_names, true);
     if (images != NULL && !same)
         ito_error_set(ITO_ERR_ARGUMENT,
                       "%s: its classes are not those that the network was trained with; name one "
@@ -78,62 +78,44 @@ ito_tensor *inference_data(const inference *net, data_options o, ito_tensor **la
     return *labels != NULL ? images : NULL;
 }
 
-/* Guidance around the network. */
-static ito_guidance *build_guidance(inference *net, const inference_options *o)
+/* Set the network's guidance: from images without a class, or from a worse network. */
+static bool set_guidance(inference *net, const inference_options *o)
 {
-    static const guidance_options none = {.scale = 1.0};
-    const guidance_options *g = o->guidance != NULL ? o->guidance : &none;
-    ito_network *network = &net->unet->network;
-    ito_guidance_options options;
-    if (!guidance_library_options(g, &options))
-        return NULL;
+    const guidance_options *g = o->guidance;
+    ito_guidance *guidance = net->model->guidance;
+    guidance->sigma_lo = 0.0; /* the run's interval came by the options, if it is wanted */
+    guidance->sigma_hi = (double)INFINITY;
+    if (g == NULL)
+        return true;
     if (g->perturbed)
-        return ito_autoguidance_create_with(net->diffusion, network, &net->unet->perturbed,
-                                            g->scale, options);
-    if (g->network == NULL)
-        return ito_guidance_create_with(net->diffusion, network, g->scale, options);
-    if (!guide_open(&net->guide, g, strcmp(o->weights, "model") == 0, &net->files,
-                    net->diffusion->process))
-        return NULL;
-    model_set_precision(net->guide.unet, o->precision, o->command);
-    return ito_autoguidance_create_with(net->diffusion, network, &net->guide.unet->network,
-                                        g->scale, options);
-}
-
-static bool build_network(inference *net, const inference_options *o)
-{
-    const ito_unet_config *c = &net->files.settings.model;
-    net->guided = build_guidance(net, o);
-    if (net->guided == NULL)
-        return false;
-    ito_network *inner = &net->guided->base;
-    if (c->self_condition) {
-        net->remembering = ito_self_condition_create(net->diffusion, inner);
-        inner = net->remembering != NULL ? &net->remembering->base : NULL;
+        guidance->guide = &net->model->unet->perturbed;
+    if (g->network != NULL) {
+        net->guide = guide_load(g, strcmp(o->weights, "model") == 0, net->model);
+        if (net->guide == NULL)
+            return false;
+        model_set_precision(net->guide->unet, o->precision, o->command);
+        guidance->guide = &net->guide->unet->network;
     }
-    if (inner != NULL && c->classes > 0) {
-        net->labelled = ito_class_condition_create(inner, c->classes);
-        inner = net->labelled != NULL ? &net->labelled->base : NULL;
-    }
-    return inner != NULL;
+    guidance->scale = g->scale;
+    guidance->rescale = g->rescale;
+    return guidance_interval(g, &guidance->sigma_lo, &guidance->sigma_hi);
 }
 
 bool inference_open(inference *net, inference_options o)
 {
-    if (!model_find(o.model, strcmp(o.weights, "model") == 0, &net->files) ||
-        !model_set_variance(&net->files, o.variance))
+    bool plain = strcmp(o.weights, "model") == 0;
+    net->model = model_load(o.model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
+    if (net->model == NULL || !model_set_variance(net->model, o.variance))
         return false;
     const char *given = o.class;
-    if (o.class == NULL && net->files.settings.model.classes > 0)
+    net->diffusion = net->model->diffusion;
+    net->class_names = model_class_names(net->model);
+    if (o.class == NULL && net->model->settings.model.classes > 0)
         o.class = o.usual_class;
     if (!inference_set_class(net, o.class, o.guidance))
         return false;
-    net->unet = model_load(&net->files);
-    if (net->unet == NULL)
-        return false;
-    model_set_precision(net->unet, o.precision, o.command);
-    net->diffusion = ito_diffusion_create_with(net->files.settings.diffusion);
-    if (net->diffusion == NULL || !build_network(net, &o))
+    model_set_precision(net->model->unet, o.precision, o.command);
+    if (!set_guidance(net, &o))
         return false;
     if (given != NULL)
         say_class(net, given);
@@ -142,14 +124,9 @@ bool inference_open(inference *net, inference_options o)
 
 void inference_close(inference *net)
 {
-    ito_network_free(net->labelled != NULL ? &net->labelled->base : NULL);
-    ito_network_free(net->remembering != NULL ? &net->remembering->base : NULL);
-    ito_network_free(net->guided != NULL ? &net->guided->base : NULL);
-    guide_close(&net->guide);
-    ito_diffusion_free(net->diffusion);
-    if (net->unet != NULL)
-        ito_module_free(&net->unet->base);
-    model_files_free(&net->files);
+    ito_ddpm_free(net->model);
+    ito_ddpm_free(net->guide);
+    cJSON_Delete(net->class_names);
 }
 
 bool inference_steps(const inference *net, int64_t usual, int64_t *steps)
@@ -167,8 +144,7 @@ bool inference_steps(const inference *net, int64_t usual, int64_t *steps)
 
 ito_tensor *inference_images(const inference *net, int64_t n)
 {
-    const ito_unet_config *c = &net->files.settings.model;
-    return ito_empty(ITO_SHAPE(n, c->in_channels, c->height, c->width), ITO_F32);
+    return ito_empty(ito_ddpm_shape(net->model, n), ITO_F32);
 }
 
 ito_tensor *classes_in_turn(int64_t first, int64_t n, int64_t classes)
@@ -185,20 +161,19 @@ static ito_tensor *labels_of(const inference *net, int64_t first, int64_t n)
     if (net->class != CLASS_IN_TURN)
         return ito_full(ITO_SHAPE(n), (double)net->class, ITO_I64);
     return net->labels != NULL ? ito_narrow(net->labels, 0, first, n)
-                               : classes_in_turn(first, n, net->files.settings.model.classes);
+                               : classes_in_turn(first, n, net->model->settings.model.classes);
 }
 
 ito_network *inference_network_labelled(inference *net, ito_tensor *labels)
 {
-    if (net->labelled == NULL)
-        return net->remembering != NULL ? &net->remembering->base : &net->guided->base;
-    net->labelled->labels = labels;
-    return &net->labelled->base;
+    if (net->model->condition != NULL)
+        net->model->condition->labels = labels;
+    return net->model->network;
 }
 
 ito_network *inference_network(inference *net, int64_t first, int64_t n)
 {
-    bool none = net->class == CLASS_NONE || net->labelled == NULL;
+    bool none = net->class == CLASS_NONE || net->model->condition == NULL;
     ito_tensor *labels = none ? NULL : labels_of(net, first, n);
     return none || labels != NULL ? inference_network_labelled(net, labels) : NULL;
 }
@@ -224,6 +199,6 @@ static bool finite_images(ito_tensor *images, const char *weights, int64_t first
 bool inference_put(const inference *net, ito_tensor *all, int64_t at, ito_tensor *images,
                    int64_t first)
 {
-    return finite_images(images, net->files.weights, first) &&
+    return finite_images(images, net->model->path, first) &&
            ito_copy_(ito_narrow(all, 0, at, ito_size(images, 0)), images) != NULL;
 }

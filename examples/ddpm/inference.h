@@ -45,18 +45,13 @@ typedef struct inference_options {
 } inference_options;
 
 typedef struct inference {
-    model_files files;
-    ito_unet *unet;
-    ito_diffusion *diffusion;
-    int64_t class;      /* of all images, or one of these */
+    ito_ddpm *model;
+    ito_diffusion *diffusion; /* the model's */
+    cJSON *class_names;       /* the same as the model's; NULL without classes */
+    ito_ddpm *guide;          /* of autoguidance; NULL: none */
+    int64_t class;            /* of all images, or one of these */
     ito_tensor *labels; /* [M] i64: those of the images that have each class in turn; NULL: 0, 1, ..
                            classes - 1, and again; borrowed */
-    /* Around the network, from the inside: guidance, and, where the network takes them, its own
-     * last estimate and labels. */
-    guide_network guide; /* of autoguidance */
-    ito_guidance *guided;
-    ito_self_condition *remembering;
-    ito_class_condition *labelled;
 } inference;
 
 enum { CLASS_IN_TURN = -1, CLASS_NONE = -2 };

@@ -37,7 +37,7 @@ static const program_command commands[] = {
     {NULL, NULL, NULL},
 };
 
-static const program ito_ddpm = {
+static const program this_program = {
     .doc = "Denoising diffusion probabilistic models (Ho, Jain, Abbeel 2020), in C.",
     .after =
         "\n"
@@ -73,5 +73,5 @@ int main(int argc, char **argv)
     }
     limit_memory();
     version_commit = ITO_COMMIT;
-    return program_run(&ito_ddpm, argc, argv);
+    return program_run(&this_program, argc, argv);
 }

@@ -44,67 +44,71 @@ void refuse_idle_options(const command_line *c, const char *sampler)
 }
 
 /* What the run that the model is of says of its samples; nothing if it cannot be read. */
-static model_sampling find_run(const char *model)
+static ito_ddpm_sampling find_run(const char *model)
 {
-    model_files f;
-    if (model_find(model, false, &f)) {
-        model_sampling run = f.sampling;
-        model_files_free(&f);
-        return run;
-    }
-    ito_error_clear();
-    return (model_sampling){.steps = UNSET_INT, .guidance = UNSET_REAL};
+    ito_ddpm *m = model_load(model, ITO_OPTIONS(ito_ddpm_load_options, .settings_only = true));
+    ito_ddpm_sampling run = {.steps = ITO_ALL_STEPS, .guidance = ITO_UNSET};
+    if (m != NULL)
+        run = m->sampling;
+    else
+        ito_error_clear();
+    ito_ddpm_free(m);
+    return run;
 }
 
 /* What of it was taken, on stderr. */
-static void say_taken(const char *command, const model_sampling *taken)
+static void say_taken(const char *command, const ito_ddpm_sampling *taken, const char *interval)
 {
     char text[200] = "";
     size_t n = 0, size = sizeof text;
     if (taken->sampler != NULL)
-        n += (size_t)snprintf(text + n, size - n, ", %s", taken->sampler);
-    if (taken->steps != UNSET_INT)
+        n += (size_t)snprintf(text + n, size - n, ", %s", taken->sampler->name);
+    if (taken->steps != ITO_ALL_STEPS)
         n += (size_t)snprintf(text + n, size - n, ", %" PRId64 " steps", taken->steps);
     if (taken->spacing != NULL)
-        n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing);
+        n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing->name);
     if (!isnan(taken->guidance))
         n += (size_t)snprintf(text + n, size - n, ", guidance %g", taken->guidance);
-    if (taken->interval[0] != '\0')
-        n += (size_t)snprintf(text + n, size - n, " at %s", taken->interval);
+    if (interval != NULL)
+        n += (size_t)snprintf(text + n, size - n, " at %s", interval);
     if (n > 0)
         note("ito-ddpm %s: as the %s%s of the run says: %s\n", command,
              taken->recipe != NULL ? "recipe " : "config.json",
-             taken->recipe != NULL ? taken->recipe : "", text + 2);
+             taken->recipe != NULL ? taken->recipe->name : "", text + 2);
+}
+
+/* The interval of the run's guidance, if it says one, where no other is given. */
+static const char *take_interval(const ito_ddpm_sampling *run, sampling_options *o,
+                                 guidance_options *guidance)
+{
+    bool whole = !(run->guidance_lo > 0.0) && isinf(run->guidance_hi);
+    if (isnan(run->guidance) || whole || guidance->interval != NULL)
+        return NULL;
+    snprintf(o->interval, sizeof o->interval, "%.15g,%.15g", run->guidance_lo, run->guidance_hi);
+    return guidance->interval = o->interval;
 }
 
 /* The spacing and the number of steps go with the sampler. */
 void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
                        guidance_options *guidance)
 {
-    model_sampling run = find_run(model);
-    if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler) != 0)) {
+    ito_ddpm_sampling run = find_run(model);
+    if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler->name) != 0)) {
         run.spacing = NULL;
-        run.steps = UNSET_INT;
+        run.steps = ITO_ALL_STEPS;
     }
     run.sampler = o->sampler == NULL ? run.sampler : NULL;
     run.spacing = o->spacing == NULL ? run.spacing : NULL;
-    run.steps = o->steps == UNSET_INT ? run.steps : UNSET_INT;
+    run.steps = o->steps == UNSET_INT ? run.steps : ITO_ALL_STEPS;
     run.guidance = guided && !options_given(c, "guidance") ? run.guidance : UNSET_REAL;
     if (run.sampler != NULL)
-        o->sampler = run.sampler;
+        o->sampler = run.sampler->name;
     if (run.spacing != NULL)
-        o->spacing = run.spacing;
-    if (run.steps != UNSET_INT)
+        o->spacing = run.spacing->name;
+    if (run.steps != ITO_ALL_STEPS)
         o->steps = run.steps;
-    if (o->sampler == NULL)
-        o->sampler = "ddpm";
     guidance->scale = real_or(run.guidance, guidance->scale);
-    if (isnan(run.guidance) || guidance->interval != NULL)
-        run.interval[0] = '\0';
-    memcpy(o->interval, run.interval, sizeof o->interval);
-    if (run.interval[0] != '\0')
-        guidance->interval = o->interval;
-    say_taken(c->command, &run);
+    say_taken(c->command, &run, take_interval(&run, o, guidance));
 }
 
 bool sampling_steps(const inference *net, sampling_options *o)
@@ -138,8 +142,7 @@ static bool library_options(sampling *s, int64_t first, ito_sample_options *out)
 /* A batch by the network alone, or guided by a classifier. */
 static ito_tensor *sample(sampling *s, int64_t first, int64_t n, ito_sample_options options)
 {
-    const ito_unet_config *c = &s->net->files.settings.model;
-    ito_shape shape = ITO_SHAPE(n, c->in_channels, c->height, c->width);
+    ito_shape shape = ito_ddpm_shape(s->net->model, n);
     ito_network *network = inference_network(s->net, s->o->first + first, n);
     if (network == NULL || s->guidance == NULL)
         return network == NULL

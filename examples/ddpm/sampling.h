@@ -17,11 +17,7 @@ typedef struct sampling_options {
 } sampling_options;
 
 /* The rows that sample and eval share. AT(field) is of the command's options. */
-#define SAMPLER_ROW(field, text)                                                                   \
-    KIND_ROW("sampler", field, "sampler", NULL, text " (that of the run; ddpm)")
-#define STEPS_ROW(field)                                                                           \
-    INT_ROW("steps", field, "N", 1, 1e6, NULL,                                                     \
-            "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50)")
+#define SAMPLER_ROW(field, text) KIND_ROW("sampler", field, "sampler", NULL, text)
 #define ETA_ROW(field)                                                                             \
     REAL_ROW("eta", field, "X", 0, 1, "0", "ddim: 0 deterministic, 1 as much noise as ddpm", RARE)
 #define NO_CLIP_ROW(field)                                                                         \
@@ -38,9 +34,9 @@ typedef struct sampling {
     batches batches;
 } sampling;
 
-/* Take what the command line leaves open from the run that the model is of, with a note on stderr,
- * or from the command; guidance too, if there is a class to guide to. A model that cannot be read
- * says nothing; it is an error when it is opened. */
+/* Take what the command line leaves open from the run that the model is of, with a note on stderr;
+ * guidance too, if there is a class to guide to. A model that cannot be read says nothing; it is an
+ * error when it is opened. */
 void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
                        guidance_options *guidance);
 /* End the program if an option was given that the sampler does not use. */

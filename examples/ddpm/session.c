@@ -8,6 +8,7 @@
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/plan.h"
 #include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
 
@@ -153,47 +154,6 @@ ito_training_state session_state(const session *s)
                                 .settings = s->settings};
 }
 
-/* One forward and backward pass on black images; nothing is kept. */
-static bool trial_step(session *s)
-{
-    ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
-    ito_tensor *t = ito_full(ITO_SHAPE(s->o.batch), s->diffusion->process->t_min, ITO_F64);
-    ito_tensor *loss = ito_diffusion_loss(s->diffusion, &s->unet->network, x_0, t, x_0);
-    return loss != NULL && ito_backward(loss) == ITO_OK;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* Set the number of steps from --minutes: by the median of some passes after a warm-up. A tenth of
- * the time is left for the optimiser, grids and checkpoints. Self-conditioning evaluates the
- * network once more for half of the batches, without gradients, which adds a sixth of a step. */
-static bool plan_steps(session *s)
-{
-    enum { TRIALS = 7 };
-    double seconds[TRIALS];
-    for (int i = -1; i < TRIALS; i++) {
-        double started = progress_clock();
-        ito_scope_begin();
-        bool good = trial_step(s);
-        ito_scope_end();
-        if (!good)
-            return false;
-        seconds[i < 0 ? 0 : i] = progress_clock() - started;
-    }
-    ito_module_zero_grad(&s->unet->base);
-    qsort(seconds, TRIALS, sizeof seconds[0], by_value);
-    double a_step = seconds[TRIALS / 2] * (s->o.self_conditioning ? 7.0 / 6.0 : 1.0) / 0.9;
-    double steps = 60.0 * s->o.minutes / a_step;
-    s->o.steps = steps < 10.0 ? 10 : (int64_t)steps / 10 * 10;
-    note("%.2f s a step here: %" PRId64 " steps in about %g minutes\n", a_step, s->o.steps,
-         s->o.minutes);
-    return true;
-}
-
 static bool open_events(session *s)
 {
     if (!s->o.tensorboard)
@@ -267,7 +227,8 @@ static bool open_run(session *s, const ito_ddpm_settings *settings)
     free(config);
     if (!made)
         return false;
-    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s);
+    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s) &&
+           (s->o.resume ? plan_resume(s) : plan_begin(s));
 }
 
 static bool open_loader(session *s)
@@ -287,7 +248,7 @@ bool session_open(session *s)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
         return false;
     settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_steps(s)) || !rehearse(s) ||
+    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_try(s)) || !rehearse(s) ||
         (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
         return false;
     if (!s->o.dry_run)
@@ -326,7 +287,7 @@ bool session_save(session *s)
     if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
         return false;
     s->saved = s->step;
-    return true;
+    return plan_hold(s);
 }
 
 void session_close(session *s)
@@ -347,4 +308,5 @@ void session_close(session *s)
     run_close(&s->run);
     events_close(&s->events);
     cJSON_Delete(s->config);
+    cJSON_Delete(s->planned);
 }

@@ -5,6 +5,7 @@
 #include "examples/common/events.h"
 #include "examples/common/progress.h"
 #include "examples/ddpm/loss_bins.h"
+#include "examples/ddpm/pace.h"
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/step_profile.h"
 #include "examples/ddpm/train_options.h"
@@ -37,6 +38,8 @@ typedef struct session {
     progress progress;
     step_profile profile;
     loss_bins bins; /* of the steps since the last line with them */
+    pace pace;      /* of a run of --minutes; zeroed: none */
+    cJSON *planned; /* its config.json, with its plans */
     int64_t step;   /* steps done */
     int64_t saved;  /* the step of the last checkpoint, or -1 */
     int failures;   /* in a row */

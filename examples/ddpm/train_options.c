@@ -167,13 +167,14 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         options_refuse_given(&c, "dry-run", "it is for a run that has not begun");
         if (!resume_options(o, &c, config))
             return false;
+        if (options_given(&c, "steps"))
+            cJSON_DeleteItemFromObjectCaseSensitive(*config, "plan");
     } else if (!new_options(o, &c, config)) {
         return false;
     }
     limit_steps(o, &c);
-    ito_guidance_options guidance;
-    return guidance_library_options(&(guidance_options){.interval = o->guidance_interval},
-                                    &guidance);
+    double lo, hi;
+    return guidance_interval(&(guidance_options){.interval = o->guidance_interval}, &lo, &hi);
 }
 
 /* ---- config.json ---- */

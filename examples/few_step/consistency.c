@@ -38,14 +38,14 @@ static bool from_data(const pupil *p)
 ito_tensor *consistency_second_point(const pupil *p, ito_tensor *x_0, ito_tensor *eps,
                                      ito_tensor *x_t, ito_tensor *t, ito_tensor *r)
 {
-    return from_data(p) ? jump_noised(p->diffusion->process, x_0, eps, r)
-                        : jump_ddim(p->diffusion, p->teacher.network, x_t, t, r);
+    return from_data(p) ? jump_noised(p->teacher->diffusion->process, x_0, eps, r)
+                        : jump_ddim(p->teacher->diffusion, p->teacher->network, x_t, t, r);
 }
 
 /* The times of the two points of an example. */
 static void draw_times(const pupil *p, ito_generator *g, double share, double *t, double *r)
 {
-    const ito_process *process = p->diffusion->process;
+    const ito_process *process = p->teacher->diffusion->process;
     if (from_data(p)) {
         *t = floor(ito_uniform(g) * (double)process->steps);
         *r = consistency_earlier(process, *t, share);
@@ -70,9 +70,10 @@ static ito_tensor *losses(pupil *p, const ito_batch *b, int64_t step)
     for (int64_t i = 0; t != NULL && r != NULL && i < n; i++)
         draw_times(p, &g, share, (double *)ito_data(t) + i, (double *)ito_data(r) + i);
     pupil_set_labels(p, b->labels, &for_labels);
-    ito_tensor *x_t = jump_noised(p->diffusion->process, b->x, eps, t);
+    ito_tensor *x_t = jump_noised(p->teacher->diffusion->process, b->x, eps, t);
     ito_tensor *x_r = consistency_second_point(p, b->x, eps, x_t, t, r);
-    ito_tensor *far = consistency_losses(p->diffusion, p->student.network, x_t, t, x_r, r);
+    ito_tensor *far =
+        consistency_losses(p->teacher->diffusion, p->student->network, x_t, t, x_r, r);
     return from_data(p) ? ito_mul(far, ito_cast(ito_reciprocal(ito_sub(t, r)), ITO_F32)) : far;
 }
 

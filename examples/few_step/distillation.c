@@ -81,8 +81,8 @@ static bool make(int64_t first, int64_t n, void *context)
     ito_tensor *labels = pupil_set_labels(p, b.labels, &l->g), *path = draw_path(l, AT_ONCE);
     ito_tensor *eps = ito_randn(&l->g, ito_shape_of(b.x), ITO_F32);
     ito_tensor *t = ito_contiguous(ito_select(path, 0, 0));
-    ito_tensor *x_t = jump_noised(p->diffusion->process, b.x, eps, t);
-    ito_tensor *target = distillation_target(p->diffusion, p->teacher.network, x_t, path);
+    ito_tensor *x_t = jump_noised(p->teacher->diffusion->process, b.x, eps, t);
+    ito_tensor *target = distillation_target(p->teacher->diffusion, p->teacher->network, x_t, path);
     batches_step(&l->batches, 1);
     return target != NULL && keep(l->x_t, first, n, ito_narrow(x_t, 0, 0, n)) &&
            keep(l->labels, first, n, ito_narrow(labels, 0, 0, n)) &&
@@ -93,9 +93,10 @@ static bool make(int64_t first, int64_t n, void *context)
 static ito_tensor *losses(pupil *p, const ito_batch *b, int64_t step)
 {
     (void)step;
-    if (p->student.condition != NULL)
-        p->student.condition->labels = b->labels;
-    return distillation_losses(p->diffusion, p->student.network, b->x, b->field[2], b->field[3]);
+    if (p->student->condition != NULL)
+        p->student->condition->labels = b->labels;
+    return distillation_losses(p->teacher->diffusion, p->student->network, b->x, b->field[2],
+                               b->field[3]);
 }
 
 static bool study(lessons *l, const ito_dataset *images, int64_t n, int64_t steps)

@@ -22,9 +22,9 @@
 /* Rows of both methods. */
 #define IMAGE_ROWS                                                                                 \
     GROUP_ROW("From what to what"),                                                                \
-        TEXT_ROW("teacher", teacher, "FILE", BUILT_IN,                                             \
-                 "A file that ito-ddpm export wrote, or " BUILT_IN                                 \
-                 ", the network that comes with ito-ddpm"),                                        \
+        TEXT_ROW("teacher", teacher, "RUN|FILE", BUILT_IN,                                         \
+                 "A run of ito-ddpm train, a file that ito-ddpm export wrote, or " BUILT_IN        \
+                 ", the network that comes with Ito"),                                             \
         TEXT_ROW("data", data, "DIR", FASHION_MNIST, "Directory of IDX files as Fashion-MNIST's"), \
         TEXT_ROW("out", out, "FILE.safetensors", "student.safetensors",                            \
                  "Where the student goes, for ito-ddpm sample --model"),                           \

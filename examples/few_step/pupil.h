@@ -1,4 +1,4 @@
-/* A student network that begins as a copy of its teacher, a U-Net in a file of ito-ddpm's, and
+/* A student network that begins as a copy of its teacher, a U-Net that ito-ddpm trained, and
  * learns on labelled images of 28x28 to make them in two steps. */
 #ifndef ITO_EXAMPLES_FEW_STEP_PUPIL_H
 #define ITO_EXAMPLES_FEW_STEP_PUPIL_H
@@ -16,20 +16,9 @@ typedef struct few_step_options {
 /* The teacher that comes with the program: that of ito-ddpm. */
 #define BUILT_IN "fashion-mnist"
 
-/* A network with guidance and labels around it, if it takes any. */
-typedef struct labelled {
-    ito_unet *unet;
-    ito_guidance *guided;
-    ito_class_condition *condition;
-    ito_network *network; /* the outer one of these */
-} labelled;
-
 typedef struct pupil {
     const few_step_options *o;
-    ito_safetensors *file; /* the teacher's */
-    ito_ddpm_settings settings;
-    ito_diffusion *diffusion;
-    labelled teacher, student;
+    ito_ddpm *teacher, *student;
     ito_tensor *images, *labels; /* [N, 1, H, W] u8, [N] u8 */
     double *times;               /* [grid + 1] of the teacher's steps, rising from the clean data */
     int64_t grid;

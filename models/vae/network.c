@@ -2,6 +2,7 @@
 #include "autograd/ops.h"
 #include "models/vae/vae.h"
 #include "nn/layers.h"
+#include "tensor/c_locale.h"
 #include "tensor/internal.h"
 
 #include <math.h>
@@ -183,10 +184,12 @@ ito_status ito_vae_save(const ito_vae *vae, const char *path)
                               [SIGMA] = vae->likelihood.sigma};
     char texts[NUMBERS][32];
     const char *values[NUMBERS + 1];
+    locale_t before = uselocale(c_locale());
     for (int i = 0; i < NUMBERS; i++) {
         snprintf(texts[i], sizeof texts[i], "%.17g", numbers[i]);
         values[i] = texts[i];
     }
+    uselocale(before);
     values[NUMBERS] = known->name;
     return ito_module_save(&vae->base, path, .metadata_keys = keys, .metadata_values = values,
                            .n_metadata = NUMBERS + 1);
@@ -198,7 +201,7 @@ static bool read_numbers(const ito_safetensors *file, double *numbers)
     for (int i = 0; i < NUMBERS; i++) {
         const char *text = ito_safetensors_metadata(file, keys[i]);
         char *end = NULL;
-        numbers[i] = text != NULL ? strtod(text, &end) : 0;
+        numbers[i] = text != NULL ? strtod_l(text, &end, c_locale()) : 0;
         if (text == NULL || end == text || *end != '\0' || !(fabs(numbers[i]) <= 1e9))
             return false;
     }

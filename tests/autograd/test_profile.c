@@ -2,6 +2,7 @@
  */
 #include "tensor/profile.h"
 #include "tests/autograd/op_check.h"
+#include "tests/german.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
@@ -223,7 +224,9 @@ Test(profile, the_table_accounts_for_all_time)
 
 Test(profile, json_is_one_object_that_says_the_same)
 {
+    const char *locale = begin_german(); /* it is no matter */
     char *text = report_of_three_milliseconds(true);
+    end_german(locale);
     cJSON *o = cJSON_Parse(text);
     cr_assert_not_null(o, "%s", text);
     cr_assert_float_eq(cJSON_GetObjectItem(o, "ms")->valuedouble, 3.0, 5e-4);

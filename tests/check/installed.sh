@@ -128,8 +128,6 @@ all_programs() {
     local main kind shell
     mkdir "$work/objects"
     ln -s "$root/examples" "$work/examples"
-    "$root/models/incbin.sh" ddpm_weights "$root/examples/ddpm/fashion-mnist.safetensors" \
-        "$work/ddpm_weights.h"
     for shell in bash zsh fish; do
         "$root/models/incbin.sh" "completion_$shell" "$root/examples/ddpm/completion/ito-ddpm.$shell" \
             "$work/completion_$shell.h"

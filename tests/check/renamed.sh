@@ -58,7 +58,8 @@ for i in "${!names[@]}"; do
     [ -z "${new_names[i]}" ] ||
         (cd "$root" && grep -qw -- "${new_names[i]}" $(grep -vx renamed.h <<<"$headers")) ||
         complain "$name became ${new_names[i]}, which is not public"
-    users=$(cd "$root" && git -c safe.directory='*' grep -lw --untracked -- "$name" \
+    # In double quotes it is a text, the key of a file say, not a name of the library.
+    users=$(cd "$root" && git -c safe.directory='*' grep -lP --untracked -- "(?<![\"\\w])$name(?!\\w)" \
         '*.c' '*.h' '*.cpp' '*.def' '*.md' ':!renamed.h' ':!CHANGELOG.md' ':!notes-*.md') || continue
     complain "$name is still used in" $users
 done

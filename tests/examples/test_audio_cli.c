@@ -17,7 +17,7 @@ static void enter(void)
     program = "ito-audio";
 }
 
-TestSuite(cli_audio, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_audio, .init = enter, .fini = cli_leave, .timeout = 600);
 
 #define TINY_AUDIO "--batch 8 --width 8 --n 32 --sampling-steps 2 "
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_choices, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_choices, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* ---- classes ---- */
 

@@ -13,7 +13,7 @@ static void enter(void)
     program = "ito-classifier";
 }
 
-TestSuite(cli_classifier, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_classifier, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* n images of a set, black ones of class 0 and white ones of class 1. */
 static void write_set(const char *set, int64_t n, int64_t side)

@@ -17,7 +17,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-TestSuite(cli_compress, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_compress, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define FAST "--steps 8 --block-bits 6 --candidate-bits 9 "
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_config, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_config, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* The setting of that name in the config.json of a run, printed as JSON; "" if it has none. */
 static const char *setting(const char *run, const char *name)

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <string.h>
 
-TestSuite(cli_continuous, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_continuous, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define CONTINUOUS                                                                                 \
     "--data npy:data.npy --channels 8 --multipliers 1,2 --blocks 1 --batch 4 " QUIET " "

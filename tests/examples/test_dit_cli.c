@@ -41,7 +41,7 @@ static void enter(void)
     write_set("t10k");
 }
 
-TestSuite(cli_dit, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_dit, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* The mean of the pictures in a column, 0 to 255. */
 static double column(const char *path, int64_t i)

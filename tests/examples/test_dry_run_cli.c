@@ -7,7 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-TestSuite(cli_dry_run, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_dry_run, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define RUN "train --data npy:data.npy --out r --steps 5 --checkpoint-every 2 --json "
 

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(cli_edit, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_edit, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* The run's averages and diffusion. */
 typedef struct model {

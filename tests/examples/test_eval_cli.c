@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(cli_eval, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_eval, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 static ito_tensor *features(uint64_t seed, int64_t n, int64_t width)
 {
@@ -64,6 +64,92 @@ Test(cli_eval, a_model_is_judged_by_the_images_that_sample_makes)
                  "%s", complained);
     cr_expect_eq(number("frechet"), distance);
     cr_expect_eq(number("score"), score);
+}
+
+/* A thousand images of twenty steps, unless the run or the command line says otherwise. */
+Test(cli_eval, what_is_usual_takes_a_minute)
+{
+    write_images("data.npy", 120, 28);
+    train_tiny("r", "--steps 1 " QUIET);
+    static const char note[] =
+        "ito-ddpm eval: of 1000 images; distances depend on their number, so "
+        "compare those of the same --n\n";
+    succeeds(run("eval --model r --data npy:data.npy --frechet --json"));
+    cr_expect_not_null(strstr(said, "\"sampler\":\"dpm++2m-sde\",\"steps\":20,"), "%s", said);
+    cr_expect_eq(number("images"), 1000);
+    cr_expect_not_null(strstr(complained, note), "%s", complained);
+    succeeds(
+        run("eval --model r --data npy:data.npy --frechet --n 97 --variance fixedlarge --steps "
+            "2 --json"));
+    cr_expect_not_null(strstr(said, "\"sampler\":\"ddpm\",\"steps\":2,"), "%s", said);
+    cr_expect_null(strstr(complained, "distances"), "%s", complained);
+    succeeds(run(
+        "train --data npy:data.npy --out euler --steps 1 --sampler euler --sampling-steps 3 " TINY
+        " " QUIET));
+    succeeds(run("eval --model euler --data npy:data.npy --frechet --n 97 --json"));
+    cr_expect_not_null(strstr(said, "\"sampler\":\"euler\",\"steps\":3,"), "%s", said);
+}
+
+/* ---- features of the real images ---- */
+
+#define KEPT "features of npy:data.npy: those kept in "
+
+/* The only file of the cache, in the directory of the test. */
+static const char *cached(void)
+{
+    static char path[200];
+    cr_assert_eq(system("ls ito/features-*.safetensors >cached.txt"), 0);
+    slurp("cached.txt", path, sizeof path);
+    cr_assert_eq(count_lines(path), 1, "%s", path);
+    path[strlen(path) - 1] = '\0';
+    return path;
+}
+
+Test(cli_eval, features_of_the_real_images_are_kept)
+{
+    static const char *const judged = "eval --images made.npy --data npy:data.npy --frechet --json";
+    write_images("data.npy", 120, 28);
+    write_images("made.npy", 110, 28);
+    succeeds(run("%s --no-cache", judged));
+    double distance = number("frechet");
+    cr_assert(!there("ito"));
+    succeeds(run("%s", judged));
+    cr_expect_null(strstr(complained, KEPT), "%s", complained);
+    cr_expect_eq(number("frechet"), distance);
+    succeeds(run("%s", judged));
+    cr_expect_not_null(strstr(complained, KEPT), "%s", complained);
+    cr_expect_eq(number("frechet"), distance);
+    succeeds(run("%s --no-cache", judged));
+    cr_expect_null(strstr(complained, KEPT), "%s", complained);
+
+    /* A damaged file, one that is cut off, and one of other features are computed anew. */
+    const char *const damage[] = {"printf x | dd of=%s bs=1 seek=3000 conv=notrunc 2>dd.txt",
+                                  "truncate -s 2000 %s",
+                                  "sed -i 's/ito_features/ito_featurez/' %s"};
+    for (int i = 0; i < 3; i++) {
+        char command[400];
+        snprintf(command, sizeof command, damage[i], cached());
+        cr_assert_eq(system(command), 0);
+        succeeds(run("%s", judged));
+        cr_expect_null(strstr(complained, KEPT), "%s", complained);
+        cr_expect_eq(number("frechet"), distance);
+        succeeds(run("%s", judged));
+        cr_expect_not_null(strstr(complained, KEPT), "%s", complained);
+    }
+    /* Other images are others, though only one number differs. */
+    cr_assert_eq(system("printf x | dd of=data.npy bs=1 seek=5000 conv=notrunc 2>dd.txt"), 0);
+    succeeds(run("%s", judged));
+    cr_expect_null(strstr(complained, KEPT), "%s", complained);
+    cr_expect_neq(number("frechet"), distance);
+}
+
+Test(cli_eval, a_cache_that_cannot_be_is_no_error)
+{
+    write_images("data.npy", 120, 28);
+    succeeds(run("eval --images data.npy --data npy:data.npy --frechet"));
+    cr_assert_eq(system("rm -r ito && touch ito"), 0);
+    succeeds(run("eval --images data.npy --data npy:data.npy --frechet"));
+    cr_expect_not_null(strstr(complained, "no features are kept: "), "%s", complained);
 }
 
 /* ---- the bound ---- */
@@ -278,7 +364,7 @@ Test(cli_eval, images_are_of_each_class_as_often_as_the_data)
     succeeds(run("train --data folder:pets --size 28 --grey --conditional --batch 4 --channels 8 "
                  "--multipliers 1,2 --blocks 1 --diffusion-steps 20 --lr 0.01 --steps 8 --out c "
                  "--clip 0 --warmup 0 " QUIET));
-#define SCORE "eval --score --json --steps 3 --n 12 --data folder:"
+#define SCORE "eval --score --json --sampler ddpm --steps 3 --n 12 --data folder:"
     succeeds(run(SCORE "pets --model c --weights model"));
     cr_expect_str_eq(complained, "ito-ddpm eval: the network has classes: images of each, as "
                                  "--class all\n");
@@ -395,7 +481,7 @@ Test(cli_eval, refuses_too_few_images)
                    "--data: npy:few.npy has 20 images; to compare with it takes at least 97");
 }
 
-/* Before it makes 10000 images. */
+/* Before it makes 1000 images. */
 Test(cli_eval, refuses_a_model_of_other_images)
 {
     train_tiny("r", "--steps 1 " QUIET);

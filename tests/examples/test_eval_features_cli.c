@@ -12,7 +12,7 @@
 #include <math.h>
 #include <string.h>
 
-TestSuite(cli_eval_features, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_eval_features, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 static ito_tensor *features(uint64_t seed, int64_t n, int64_t width)
 {

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-TestSuite(cli_export, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_export, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 static int64_t bytes_of(const char *path)
 {

@@ -15,7 +15,7 @@ static void enter(void)
     program = "ito-flow";
 }
 
-TestSuite(flow_cli, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(flow_cli, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* A number of a row of the table that was said last. */
 static double figure(const char *row, int column)

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-TestSuite(cli_folder, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_folder, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define SMALL                                                                                      \
     "--size 8 --grey --batch 4 --channels 8 --multipliers 1,2 --blocks 1 --diffusion-steps 20 "    \

@@ -22,7 +22,7 @@ static void enter(void)
     put_file("rhyme", rhyme);
 }
 
-TestSuite(cli_gpt, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_gpt, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* After an a there is a b or an f, which the two characters before decide. */
 static const char went_on[] = "abcdeafgabcdeafgabcdeafgabcdeafgab\n";

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-TestSuite(cli_guide, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_guide, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define SHADES "folder:shades --size 8 --grey "
 

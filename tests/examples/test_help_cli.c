@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_help, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_help, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* All lines have at most 79 columns; they are ASCII, so that bytes are columns. */
 static void fits(const char *what, const char *text)

@@ -13,7 +13,7 @@ static void enter(void)
     program = "ito-physics";
 }
 
-TestSuite(cli_physics, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_physics, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* The last word of the line that a run prints. */
 static double error_after(const char *arguments)

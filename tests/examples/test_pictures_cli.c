@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_pictures, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_pictures, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define FEW "--steps 3 "
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(plot, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(plot, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 /* Eq. (4), (7) and (12) by themselves, from beta alone. */
 Test(plot, what_is_drawn_is_what_the_paper_says)

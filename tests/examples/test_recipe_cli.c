@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_recipe, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_recipe, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define NETWORK "--channels 8 --multipliers 1,2 --blocks 1 --batch 4 " QUIET " "
 #define TRAIN "train --data npy:data.npy " NETWORK

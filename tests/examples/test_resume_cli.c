@@ -3,9 +3,11 @@
 #include "models/ddpm/choices.h"
 #include "tests/examples/cli.h"
 
+#include <cjson/cJSON.h>
 #include <criterion/criterion.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -15,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-TestSuite(cli_resume, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_resume, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 extern char **environ;
 
@@ -80,13 +82,93 @@ Test(cli_resume, minutes_become_a_number_of_steps_that_the_run_keeps)
     cr_assert_not_null(strstr(complained, "10 steps done"), "%s", complained);
 }
 
+static cJSON *config_of(const char *dir)
+{
+    static char text[32768];
+    char path[100];
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    slurp(path, text, sizeof text);
+    return cJSON_Parse(text);
+}
+
 /* Neither the weights nor a generator of dropout may show that there was a trial. */
 Test(cli_resume, the_trial_behind_minutes_leaves_no_trace)
 {
     train_tiny("planned", "--dropout 0.2 --minutes 1e-6 " QUIET);
     train_tiny("told", "--dropout 0.2 --steps 10 " QUIET);
     same_directory("planned/checkpoints/step-10", "told/checkpoints/step-10");
-    cr_assert(same_file("planned/config.json", "told/config.json"));
+    cJSON *planned = config_of("planned"), *told = config_of("told");
+    char *plan = cJSON_PrintUnformatted(cJSON_GetObjectItem(planned, "plan"));
+    cr_expect_str_eq(plan, "{\"minutes\":1e-06,\"steps\":[[0,10],[10,10]]}");
+    cJSON_DeleteItemFromObject(planned, "plan");
+    cr_expect(cJSON_Compare(planned, told, true));
+    free(plan);
+    cJSON_Delete(planned);
+    cJSON_Delete(told);
+}
+
+/* The plans of a run, as one that was slowed down leaves them behind. */
+static void write_plan(const char *dir, const char *steps)
+{
+    cJSON *config = config_of(dir), *plan = cJSON_AddObjectToObject(config, "plan");
+    char path[100];
+    cJSON_AddNumberToObject(plan, "minutes", 9999);
+    cJSON_AddItemToObject(plan, "steps", cJSON_Parse(steps));
+    char *text = cJSON_Print(config);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    put_file(path, text);
+    free(text);
+    cJSON_Delete(config);
+}
+
+/* The rate falls along a cosine to the number of steps that is planned at the time. */
+Test(cli_resume, a_resumed_run_follows_the_plans_that_it_had)
+{
+    static const char plans[] = "[[0, 10], [3, 20], [6, 8]]";
+    train_tiny("whole", "--steps 10 --checkpoint-every 2 --keep 9 --stop-at 2 --warmup 0 " QUIET);
+    write_plan("whole", plans);
+    succeeds(run("train --out whole --resume"));
+    cr_expect_not_null(strstr(complained, "8 steps done"), "%s", complained);
+    char log[8192];
+    slurp("whole/log.jsonl", log, sizeof log);
+    const int planned[] = {10, 10, 10, 20, 20, 20, 8, 8};
+    const char *line = log;
+    for (int64_t step = 0; step < 8; step++, line = strchr(line, '\n') + 1) {
+        double lr = 1e-3 * 0.5 * (1.0 + cos(M_PI * (double)step / planned[step]));
+        cr_expect_float_eq(atof(strstr(line, "\"lr\": ") + 6), lr, 1e-8, "step %d: %s", (int)step,
+                           line);
+    }
+    /* It went on after step 4, but its last checkpoints are lost. */
+    cr_assert_eq(system("cp -r whole parts && rm -r parts/checkpoints/step-[68]"), 0);
+    succeeds(run("train --out parts --resume"));
+    same_directory("whole/checkpoints/step-8", "parts/checkpoints/step-8");
+
+    cr_assert_eq(system("cp -r whole told"), 0);
+    succeeds(run("train --out told --resume --steps 9"));
+    cr_expect_not_null(strstr(complained, "9 steps done"), "%s", complained);
+    cr_expect_neq(system("grep -q plan told/config.json"), 0);
+}
+
+/* The clock made the plans; the second time it has no say up to where the run had been. */
+Test(cli_resume, a_run_of_minutes_repeats_itself_from_an_early_checkpoint)
+{
+    train_tiny("whole", "--minutes 0.05 --checkpoint-every 100 --keep 1000 " QUIET);
+    cr_assert_eq(system("cp -r whole again && cd again/checkpoints && "
+                        "ls -d step-* | grep -vx step-100 | xargs rm -r"),
+                 0);
+    succeeds(run("train --out again --resume"));
+    cr_assert_eq(system("for step in whole/checkpoints/step-*; do "
+                        "diff -r $step again/checkpoints/${step##*/} >&2 || exit 1; done"),
+                 0);
+}
+
+Test(cli_resume, a_plan_that_is_none_is_refused)
+{
+    train_tiny("r", "--steps 4 --stop-at 2 " QUIET);
+    write_plan("r", "[[0, -4]]");
+    fails_with(
+        run("train --out r --resume"),
+        "r/config.json: its \"plan\" is not a number of minutes and a list of [from, steps]");
 }
 
 /* A process that dies leaves lines of steps that no checkpoint has, and a line that is cut off. */
@@ -227,7 +309,10 @@ Test(cli_resume, a_signal_ends_the_step_and_saves)
         cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 128 + signals[i]);
         char text[4096];
         slurp("background.err", text, sizeof text);
-        cr_assert_not_null(strstr(text, "go on with: ito-ddpm train --out r --resume"), "%s", text);
+        char wanted[4300]; /* it can be pasted */
+        snprintf(wanted, sizeof wanted, "go on with: %s train --out r --resume\n",
+                 getenv("ITO_DDPM"));
+        cr_assert_not_null(strstr(text, wanted), "%s", text);
         cr_assert(newest() > 0);
     }
     int step = newest();

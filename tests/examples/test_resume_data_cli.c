@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-TestSuite(cli_resume_data, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_resume_data, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define STOPPED "--steps 4 --stop-at 2 " QUIET
 #define RESUME "train --out r --resume "

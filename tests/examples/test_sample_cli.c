@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_sample, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_sample, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 Test(cli_sample, an_image_depends_on_its_number_only)
 {

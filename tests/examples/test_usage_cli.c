@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-TestSuite(cli_usage, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_usage, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 Test(cli_usage, unknown_commands_and_options_are_usage_errors)
 {
@@ -70,7 +70,8 @@ Test(cli_usage, options_that_would_change_nothing_are_refused)
         {"sample --no-clip --threshold 0.9", "--threshold: it is a way to clip, which --no-clip"},
         {"sample --npy a.npy --columns 3", "--columns: it needs an --out or --frames"},
         {"sample --weights model", "--weights: fashion-mnist is one file of weights; a run or"},
-        {"eval --model r --data npy:data.npy --score --eta 1", "--eta: the sampler ddpm does not"},
+        {"eval --model r --data npy:data.npy --score --eta 1",
+         "--eta: the sampler dpm++2m-sde does not"},
         {"eval --images data.npy --data npy:data.npy --score --seed 3",
          "--seed: it takes a --model to make images with"},
         {"eval --features f.npy --against f.npy --data npy:data.npy --frechet",

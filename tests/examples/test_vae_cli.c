@@ -15,7 +15,7 @@ static void enter(void)
     program = "ito-vae";
 }
 
-TestSuite(cli_vae, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(cli_vae, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* n images of a set: black ones and white ones. */
 static void write_set(const char *set, int64_t n, int64_t side)

@@ -1,43 +1,12 @@
-/* What the tests of nn/ share: temporary directories and small tensors. */
+/* What the tests of nn/ share: small tensors and paths. */
 #ifndef TESTS_NN_CHECK_H
 #define TESTS_NN_CHECK_H
 
 #include "nn/module.h"
 #include "tests/expect.h"
+#include "tests/temporary.h"
 
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
-#include <unistd.h>
-
-/* A directory of its own for a test, as long as the test lasts. */
-static inline const char *temporary_directory(void)
-{
-    static char path[256];
-    const char *base = getenv("TMPDIR");
-    snprintf(path, sizeof path, "%.200s/ito-nn-XXXXXX", base != NULL ? base : "/tmp");
-    cr_assert_not_null(mkdtemp(path));
-    return path;
-}
-
-static inline void remove_tree(const char *path)
-{
-    DIR *d = opendir(path);
-    if (d == NULL) {
-        unlink(path);
-        return;
-    }
-    for (struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        char inner[1024];
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0)
-            continue;
-        snprintf(inner, sizeof inner, "%.600s/%.300s", path, e->d_name);
-        remove_tree(inner);
-    }
-    closedir(d);
-    rmdir(path);
-}
 
 /* "DIR/NAME" in one of a few rotating buffers. */
 static inline const char *in_directory(const char *dir, const char *name)

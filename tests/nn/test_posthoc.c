@@ -3,6 +3,7 @@
 #include "nn/layers.h"
 #include "nn/optim.h"
 #include "nn/posthoc.h"
+#include "tests/german.h"
 #include "tests/nn/nn_check.h"
 
 #include <math.h>
@@ -264,6 +265,18 @@ static const char *with_snapshot(ito_module *m)
     cr_assert(path_exists(in_directory(dir, "sigma-0.1-update-5.safetensors")));
     ito_ema_free(ema);
     return dir;
+}
+
+Test(posthoc, a_snapshot_is_the_same_in_any_locale)
+{
+    ito_tensor *p;
+    ito_module *m = one_number(&p);
+    const char *locale = begin_german(), *dir = with_snapshot(m);
+    cr_expect_eq(ito_ema_reconstruct(m, dir, 0.1), ITO_OK, "%s", ito_error());
+    end_german(locale);
+    cr_expect_eq(ito_ema_reconstruct(m, dir, 0.1), ITO_OK, "%s", ito_error());
+    remove_tree(dir);
+    ito_module_free(m);
 }
 
 Test(posthoc, reconstruction_refuses_what_it_cannot_make)

@@ -1,5 +1,6 @@
 /* Tensors as text. */
 #include "tensor/internal.h"
+#include "tests/german.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -52,4 +53,17 @@ Test(print, to_a_file)
     cr_assert_str_eq(text, "7 (i32 [])\n");
     free(text);
     cr_assert_null(ito_to_string(NULL));
+}
+
+Test(print, numbers_have_a_point_in_any_locale)
+{
+    const char *dir = begin_german();
+    assert_text(ito_scalar(2.5, ITO_F32), "2.5 (f32 [])");
+    ito_error_set(ITO_ERR_RANGE, "a rate of %g", 0.5);
+    cr_expect_str_eq(ito_error_message(), "a rate of 0.5");
+    ito_error_clear();
+    char text[8];
+    snprintf(text, sizeof text, "%.1f", 1.5); /* the program's own stays as it was */
+    cr_expect_str_eq(text, "1,5");
+    end_german(dir);
 }

@@ -81,14 +81,14 @@ static void parse(classifier_options *o, int argc, char **argv)
 
 static bool load_data(job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     j->images = data_load_classes((data_options){.spec = j->o.data,
                                                  .range = j->o.range,
                                                  .size = c->height,
                                                  .grey = c->in_channels == 1,
                                                  .skip_bad = j->o.skip_bad},
                                   &j->labels, &j->class_names);
-    return j->images != NULL && model_fits(&j->net.files, j->images, j->o.data);
+    return j->images != NULL && model_fits(j->net.model, j->images, j->o.data);
 }
 
 static bool prepare(job *j)

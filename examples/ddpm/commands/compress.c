@@ -107,15 +107,15 @@ static bool prepare(job *j)
 /* The network's label for the name of a class; -1 with an error recorded. */
 static int64_t class_of(const job *j, const char *word)
 {
-    int64_t classes = j->network.net.files.settings.model.classes;
+    int64_t classes = j->network.net.model->settings.model.classes;
     bool none = classes > 0 && strcmp(word, "none") == 0;
-    return none ? classes : model_class(&j->network.net.files, word);
+    return none ? classes : model_class(j->network.net.model, word);
 }
 
 static const char *name_of(const job *j, int64_t class)
 {
-    const model_files *f = &j->network.net.files;
-    return class < f->settings.model.classes ? class_name(f->class_names, class) : "none";
+    const ito_ddpm *model = j->network.net.model;
+    return class < model->settings.model.classes ? model->class_names[class] : "none";
 }
 
 /* "classes: boot, bag, none", of as many as were given. */
@@ -137,7 +137,7 @@ static bool read_classes(job *j)
     j->network.labels = ito_empty(ITO_SHAPE(N), ITO_I64);
     bool good = text != NULL && j->network.labels != NULL;
     int64_t *labels = j->network.labels != NULL ? ito_data(j->network.labels) : NULL;
-    bool whole = class_has_name(j->network.net.files.class_names, j->o.class); /* with its commas */
+    bool whole = class_has_name(j->network.net.class_names, j->o.class); /* with its commas */
     char *word = whole ? rest : class_list_next(&rest);
     for (; good && word != NULL; word = whole ? NULL : class_list_next(&rest)) {
         int64_t class = class_of(j, word);
@@ -170,7 +170,7 @@ static bool show(int64_t done, int64_t steps, void *context)
 static bool compress_images(job *j)
 {
     const compress_options *o = &j->o;
-    j->images = image_files_load(&j->network.net.files, o->images);
+    j->images = image_files_load(j->network.net.model, o->images);
     if (j->images == NULL || !read_classes(j))
         return false;
     progress_begin(&j->progress, "step", "image steps", 0, o->steps);
@@ -266,8 +266,8 @@ static cJSON *describe(const job *j)
     const ito_compressed *m = &j->made;
     int64_t S = ito_size(m->written, 1), bytes = ito_numel(m->file);
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->network.net.files.weights);
-    result_number(root, "step", (double)j->network.net.files.step);
+    result_text(root, "weights", j->network.net.model->path);
+    result_number(root, "step", (double)j->network.net.model->step);
     result_number(root, "steps", (double)S);
     describe_images(j, root);
     put_bits(root, mean_of(j, m->written, 0, S), mean_of(j, m->bound, 0, S));

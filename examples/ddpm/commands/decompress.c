@@ -90,7 +90,7 @@ static bool prepare(job *j)
 static bool read_file(job *j)
 {
     const decompress_options *o = &j->o;
-    const model_files *files = &j->network.net.files;
+    const ito_ddpm *model = j->network.net.model;
     int64_t T = j->network.net.diffusion->process->steps;
     j->bytes = ito_file_read(o->file, (int64_t)1 << 32, &j->size);
     if (j->bytes == NULL || ito_compressed_inspect(j->bytes, j->size, o->file, &j->info) != ITO_OK)
@@ -100,9 +100,9 @@ static bool read_file(job *j)
                              " is no step of the diffusion, which ends at %" PRId64,
                              o->until, T - 1);
     ito_tensor *images = ito_empty(j->info.shape, ITO_U8);
-    if (files->settings.model.classes > 0)
+    if (model->settings.model.classes > 0)
         j->network.labels = j->info.labels;
-    return images != NULL && model_fits(files, images, o->file) &&
+    return images != NULL && model_fits(model, images, o->file) &&
            pictures_fit(&o->pictures, j->info.shape, 0, o->force);
 }
 
@@ -151,8 +151,8 @@ static void say_what_was_read(const job *j)
 static cJSON *describe(const job *j)
 {
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->network.net.files.weights);
-    result_number(root, "step", (double)j->network.net.files.step);
+    result_text(root, "weights", j->network.net.model->path);
+    result_number(root, "step", (double)j->network.net.model->step);
     result_number(root, "images", (double)j->info.shape.dim[0]);
     result_number(root, "steps", (double)j->info.steps);
     result_number(root, "exact", j->read.exact);

@@ -6,7 +6,7 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/eval_bits_per_dim.h"
 #include "examples/ddpm/commands/eval_metrics.h"
-#include "examples/ddpm/features.h"
+#include "examples/ddpm/feature_cache.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/run_results.h"
 #include "examples/ddpm/sampling.h"
@@ -16,15 +16,21 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Where nothing else is said. */
+#define USUAL_SAMPLER "dpm++2m-sde"
+enum { USUAL_IMAGES = 1000, INCEPTION_IMAGES = 10000, USUAL_STEPS = 20 };
+
 typedef struct eval_options {
     const char *model, *images, *data, *range, *features, *against, *weights, *precision;
     const char *inception, *save_features, *save_against;
     const char *variance, *rate_distortion, *class, *split;
     int64_t threads, monte_carlo;
+    int64_t usual_steps; /* of sampling, if none are given; 0: those of the sampler */
     guidance_options guidance;
     sampling_options sampling;
     metric_options metrics;
-    bool skip_bad, bits_per_dim, json;
+    bool skip_bad, no_cache, bits_per_dim, json;
+    bool usual_n; /* --n was not given */
 } eval_options;
 
 #define AT(field) offsetof(eval_options, field)
@@ -46,6 +52,9 @@ static const option_row rows[] = {
     TEXT_ROW("inception", inception, "FILE", NULL,
              "Features of Inception-v3, of pytorch-fid's weights as safetensors, in place of those "
              "of Ito's classifier",
+             RARE),
+    FLAG_ROW("no-cache", no_cache,
+             "Compute the features of the real images, which are kept in ~/.cache/ito otherwise",
              RARE),
     TEXT_ROW("save-features", save_features, "FILE.npy", NULL,
              "Write the features of the generated images, for --features", RARE),
@@ -78,15 +87,21 @@ static const option_row rows[] = {
 
     GROUP_ROW("How images are made of a model"),
     INT_ROW("n", sampling.n, "N", 1, 1e7, NULL,
-            "How many (10000; bits-per-dim without monte-carlo 64)"),
+            "How many (1000; inception 10000; bits-per-dim 64, with monte-carlo 10000); distances "
+            "depend on it"),
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,
              "--conditional: images of this class, of each as often as the data, or of none; bits "
              "given it, each image's own, or none (all)"),
     GUIDANCE_ROWS,
     WEIGHTS_ROW,
-    SAMPLER_ROW(sampling.sampler,
-                "As for sample, which has more to set: give its --npy to --images then"),
-    STEPS_ROW(sampling.steps),
+    SAMPLER_ROW(
+        sampling.sampler,
+        "As for sample, which has more to set: give its --npy to --images then (that of the "
+        "run; " USUAL_SAMPLER ")"),
+    INT_ROW(
+        "steps", sampling.steps, "N", 1, 1e6, NULL,
+        "Steps taken, at most those of the diffusion (those of the run; 20; with --sampler ddpm "
+        "250, others 50)"),
     ETA_ROW(sampling.eta),
     VARIANCE_ROW("Variance of a reverse step (as the run was trained with)"),
     NO_CLIP_ROW(sampling.no_clip),
@@ -135,7 +150,8 @@ typedef struct job {
 static void check_bound(const eval_options *o, const command_line *c)
 {
     options_refuse_given(c,
-                         "images|features|against|inception|save-features|save-against|frechet|"
+                         "images|features|against|inception|no-cache|save-features|save-against|"
+                         "frechet|"
                          "kid|mmd|mmd-sigma|precision-recall|density-coverage|score|sampler|steps|"
                          "eta|guidance|" GUIDANCE_MORE,
                          "it has no part in --bits-per-dim, which makes no images");
@@ -191,6 +207,20 @@ static void check_metrics(const eval_options *o, const command_line *c)
         options_refuse_given(c, "mmd-sigma", "it is of --mmd");
 }
 
+/* What neither the command line nor the run says: images enough to tell runs apart, in a minute or
+ * some. */
+static void set_usual(eval_options *o)
+{
+    o->usual_n = o->sampling.n == UNSET_INT;
+    if (o->usual_n)
+        o->sampling.n = o->inception != NULL ? INCEPTION_IMAGES : USUAL_IMAGES;
+    if (o->sampling.sampler != NULL)
+        return;
+    bool fast = o->variance == NULL; /* which is for ddpm */
+    o->sampling.sampler = fast ? USUAL_SAMPLER : "ddpm";
+    o->usual_steps = fast ? USUAL_STEPS : 0;
+}
+
 static void parse(eval_options *o, int argc, char **argv)
 {
     command_line c = {.command = "eval", .doc = doc, .options = rows, .values = o};
@@ -202,12 +232,11 @@ static void parse(eval_options *o, int argc, char **argv)
         check_bound(o, &c);
     else if (o->monte_carlo != UNSET_INT)
         options_refuse(&c, "--monte-carlo: it is a way to --bits-per-dim");
-    else if (o->sampling.n == UNSET_INT)
-        o->sampling.n = 10000;
     check_source(o, &c);
     if (o->model != NULL && !o->bits_per_dim) {
         sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
                           &o->sampling, &o->guidance);
+        set_usual(o);
         refuse_idle_options(&c, o->sampling.sampler);
     }
     check_reference(o, &c);
@@ -229,6 +258,7 @@ static bool prepare_model(job *j)
                                                        .class = o->class,
                                                        .usual_class = "all",
                                                        .guidance = &o->guidance}) &&
+           (o->usual_steps == 0 || inference_steps(&j->net, o->usual_steps, &o->sampling.steps)) &&
            sampling_steps(&j->net, &o->sampling);
 }
 
@@ -279,11 +309,11 @@ static ito_tensor *load_real(job *j, const ito_tensor *made)
     if (o->model == NULL)
         return data_load(what);
     ito_tensor *labels, *real = inference_data(&j->net, what, &labels);
-    if (real == NULL || !model_fits(&j->net.files, real, o->data))
+    if (real == NULL || !model_fits(j->net.model, real, o->data))
         return NULL;
     if (labels != NULL)
         j->net.labels =
-            classes_as_frequent(labels, j->net.files.settings.model.classes, o->sampling.n);
+            classes_as_frequent(labels, j->net.model->settings.model.classes, o->sampling.n);
     return labels == NULL || j->net.labels != NULL ? real : NULL;
 }
 
@@ -380,7 +410,8 @@ static bool find_features(job *j)
         return false;
     if (real == NULL || (!metrics_compare(&o->metrics) && o->save_against == NULL))
         return true;
-    j->real = features_of(&j->network, real, NULL);
+    j->real = o->no_cache ? features_of(&j->network, real, NULL)
+                          : feature_cache_of(&j->network, real, o->data);
     return j->real != NULL && save(o->save_against, j->real);
 }
 
@@ -392,8 +423,8 @@ static cJSON *describe(const job *j)
     const eval_options *o = &j->o;
     cJSON *root = cJSON_CreateObject();
     if (o->model != NULL) {
-        result_text(root, "weights", j->net.files.weights);
-        result_number(root, "step", (double)j->net.files.step);
+        result_text(root, "weights", j->net.model->path);
+        result_number(root, "step", (double)j->net.model->step);
         result_text(root, "sampler", o->sampling.sampler);
         result_number(root, "steps", (double)o->sampling.steps);
         result_text(root, "precision", o->precision);
@@ -446,6 +477,11 @@ int command_eval(int argc, char **argv)
     cJSON *results = find_features(&j) ? describe(&j) : NULL;
     if (results != NULL && j.o.model != NULL)
         run_results_add(j.o.model, results);
+    if (results != NULL && j.o.usual_n)
+        note("ito-ddpm eval: of %" PRId64
+             " images; distances depend on their number, so compare those of "
+             "the same --n\n",
+             j.o.sampling.n);
     int code = results != NULL ? results_print("eval", results, started, j.o.json)
                                : options_report("eval");
     features_close(&j.network);

@@ -51,7 +51,7 @@ static bool choose_classes(job *j)
 /* The first images of the data, in the size and channels that the network takes. */
 static bool load_images(job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     const char *data = j->o->data;
     data_options what = {.spec = data,
                          .range = j->o->range,
@@ -60,7 +60,7 @@ static bool load_images(job *j)
                          .test = j->o->test,
                          .skip_bad = j->o->skip_bad};
     ito_tensor *all = inference_data(&j->net, what, &j->net.labels);
-    if (all == NULL || !model_fits(&j->net.files, all, data) || !choose_classes(j))
+    if (all == NULL || !model_fits(j->net.model, all, data) || !choose_classes(j))
         return false;
     int64_t there = ito_size(all, 0);
     int64_t usual = j->o->monte_carlo != UNSET_INT ? USUAL_ESTIMATES : USUAL_IMAGES;
@@ -247,8 +247,8 @@ static cJSON *describe(const job *j)
     double sum = 0.0;
     for (int64_t t = 1; t < T; t++)
         sum += terms[t];
-    result_text(root, "weights", j->net.files.weights);
-    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "weights", j->net.model->path);
+    result_number(root, "step", (double)j->net.model->step);
     result_text(root, "precision", j->o->precision);
     result_text(root, "variance", j->net.diffusion->variance->name);
     inference_put_class(&j->net, root);

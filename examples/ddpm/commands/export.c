@@ -46,26 +46,16 @@ static void parse(export_options *o, int argc, char **argv)
 
 static bool export_model(const export_options *o)
 {
-    model_files f;
-    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force) ||
-        !model_find(o->model, strcmp(o->weights, "model") == 0, &f))
+    bool plain = strcmp(o->weights, "model") == 0, bf16 = strcmp(o->dtype, "bf16") == 0;
+    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force))
         return false;
-    char step[24];
-    snprintf(step, sizeof step, "%" PRId64, f.step);
-    const char *keys[] = {MODEL_SETTINGS, MODEL_STEP}, *values[] = {f.text, step};
-    cJSON_Minify(f.text);
-    ito_unet *unet = model_load(&f);
-    bool good =
-        unet != NULL && ito_module_save(&unet->base, o->out, .bf16 = strcmp(o->dtype, "bf16") == 0,
-                                        .metadata_keys = keys, .metadata_values = values,
-                                        .n_metadata = 2) == ITO_OK;
+    ito_ddpm *model = model_load(o->model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
+    bool good = model != NULL && ito_ddpm_save(model, o->out, .bf16 = bf16) == ITO_OK;
     struct stat info;
     if (good && stat(o->out, &info) == 0)
-        note("step %s of %s: %" PRId64 " bytes in %s\n", step, f.weights, (int64_t)info.st_size,
-             o->out);
-    if (unet != NULL)
-        ito_module_free(&unet->base);
-    model_files_free(&f);
+        note("step %" PRId64 " of %s: %" PRId64 " bytes in %s\n", model->step, model->path,
+             (int64_t)info.st_size, o->out);
+    ito_ddpm_free(model);
     return good;
 }
 

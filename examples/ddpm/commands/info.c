@@ -96,10 +96,8 @@ static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *
 }
 
 /* f, which is closed then. */
-static bool describe_weights(cJSON *o, ito_safetensors *f)
+static bool describe_weights(cJSON *o, const ito_safetensors *f)
 {
-    if (f == NULL)
-        return false;
     double numbers = 0.0;
     cJSON *list = cJSON_CreateObject(), *metadata = cJSON_CreateObject();
     bool good = list != NULL && metadata != NULL;
@@ -125,13 +123,23 @@ static bool describe_weights(cJSON *o, ito_safetensors *f)
         list = NULL;
     cJSON_Delete(list);
     cJSON_Delete(metadata);
-    ito_safetensors_close(f);
     return good;
 }
 
 static bool describe_safetensors(cJSON *o, const char *path)
 {
-    return describe_weights(o, ito_safetensors_open(path));
+    ito_safetensors *f = ito_safetensors_open(path);
+    bool good = f != NULL && describe_weights(o, f);
+    ito_safetensors_close(f);
+    return good;
+}
+
+static bool describe_built_in(cJSON *o)
+{
+    ito_ddpm *model = ito_ddpm_fashion_mnist();
+    bool good = model != NULL && describe_weights(o, model->file);
+    ito_ddpm_free(model);
+    return good;
 }
 
 static bool describe_images(cJSON *o, const char *kind, ito_tensor *images)
@@ -324,7 +332,7 @@ static bool describe(cJSON *o, const char *path)
     if (place != NULL)
         path = place;
     if (!path_exists(path) && strcmp(path, BUILT_IN) == 0)
-        return result_text(o, "path", path) && describe_weights(o, model_open(path, false));
+        return result_text(o, "path", path) && describe_built_in(o);
     if (!path_exists(path))
         return path_failed(path, "open");
     if (!result_text(o, "path", path))

@@ -22,7 +22,7 @@ static const option_row rows[] = {
 
 static bool read_masked(edit_job *j)
 {
-    const ito_unet_config *c = &j->net.files.settings.model;
+    const ito_unet_config *c = &j->net.model->settings.model;
     if (!edit_read_image(j))
         return false;
     j->mask = mask_load(j->o.mask, c->in_channels, c->height, c->width);

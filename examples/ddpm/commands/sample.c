@@ -53,7 +53,8 @@ static const option_row rows[] = {
     WEIGHTS_ROW,
 
     GROUP_ROW("How"),
-    SAMPLER_ROW(sampling.sampler, "Ancestral sampling, or a faster sampler with fewer steps"),
+    SAMPLER_ROW(sampling.sampler,
+                "Ancestral sampling, or a faster sampler with fewer steps (that of the run; ddpm)"),
     INT_ROW("steps", sampling.steps, "N", 1, 1e6, NULL,
             "Steps taken, at most those of the diffusion (those of the run; ddpm 250, others 50; "
             "without --model 25)"),
@@ -145,6 +146,8 @@ static void parse(sample_options *o, int argc, char **argv)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
     bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
     sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
+    if (o->sampling.sampler == NULL)
+        o->sampling.sampler = "ddpm";
     refuse_idle_options(&c, o->sampling.sampler);
 }
 
@@ -215,8 +218,8 @@ static int report(const job *j, double started)
     if (!o->json)
         return 0;
     cJSON *root = cJSON_CreateObject();
-    result_text(root, "weights", j->net.files.weights);
-    result_number(root, "step", (double)j->net.files.step);
+    result_text(root, "weights", j->net.model->path);
+    result_number(root, "step", (double)j->net.model->step);
     result_number(root, "images", (double)o->sampling.n);
     result_number(root, "steps", (double)o->sampling.steps);
     result_text(root, "sampler", o->sampling.sampler);

@@ -1,7 +1,7 @@
 /* ito-ddpm train: the training loop around models/ddpm/train.h, which can be interrupted at any
  * time.
- * Invariant: step n depends on the run's settings and n alone, so a run resumed from any checkpoint
- * gives the same bits. */
+ * Invariant: step n depends on the run's settings, its plans up to n (plan.h) and n alone, so a run
+ * resumed from any checkpoint gives the same bits. */
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
@@ -9,10 +9,12 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/dry_run.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/plan.h"
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/run_samples.h"
 #include "examples/ddpm/session.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -121,15 +123,20 @@ static bool sample_due(const session *s)
            (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
 }
 
+static int64_t last_step(const session *s)
+{
+    return s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
+}
+
 /* One step, which may be among those that are counted for profile.json: they end before anything
  * else is done between steps. */
-static bool one_profiled_step(session *s, int64_t first, int64_t last)
+static bool one_profiled_step(session *s, int64_t first)
 {
     if (s->step == first + PROFILE_AFTER)
         step_profile_begin(&s->profile, s->step);
     if (!one_step(s))
         return false;
-    if (step_profile_full(&s->profile, s->step) || sample_due(s) || s->step == last ||
+    if (step_profile_full(&s->profile, s->step) || sample_due(s) || s->step == last_step(s) ||
         s->step % s->o.checkpoint_every == 0 || stop_signal() != 0)
         tell_lost(s, "profile", step_profile_end(&s->profile, s->step, s->o.out));
     return true;
@@ -138,7 +145,6 @@ static bool one_profiled_step(session *s, int64_t first, int64_t last)
 /* Up to the last step wanted now, or to the end of the step in which a signal came. */
 static bool train(session *s)
 {
-    int64_t last = s->o.stop_at > 0 && s->o.stop_at < s->o.steps ? s->o.stop_at : s->o.steps;
     int64_t first = s->step;
     progress_begin(&s->progress, "step", "images", s->step, s->o.steps);
     s->started = progress_clock();
@@ -146,8 +152,8 @@ static bool train(session *s)
     /* Draw the samples that an earlier process was stopped at. */
     if (sample_due(s) && !run_samples_write(s))
         return false;
-    while (s->step < last && stop_signal() == 0) {
-        if (!one_profiled_step(s, first, last))
+    while (s->step < last_step(s) && stop_signal() == 0) {
+        if (!plan_follow(s) || !one_profiled_step(s, first))
             return false;
         /* No checkpoint while steps fail: the last one is as good, and a resumed run counts the
          * failures again. */
@@ -175,6 +181,7 @@ static double mib(int64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* The next command is named as this one was, so that it can be pasted. */
 static void say_what_was_done(const session *s, const ito_memory_account *m)
 {
     note("memory, MiB: %.0f weights, %.0f gradients, %.0f optimiser, %.0f averages, "
@@ -183,11 +190,11 @@ static void say_what_was_done(const session *s, const ito_memory_account *m)
          mib(m->activations), mib(m->peak), mib(m->held));
     if (s->step < s->o.steps)
         note("stopped after step %" PRId64 " of %" PRId64
-             "; go on with: ito-ddpm train --out %s --resume\n",
-             s->step, s->o.steps, s->o.out);
+             "; go on with: %s train --out %s --resume\n",
+             s->step, s->o.steps, program_invocation_name, s->o.out);
     else
-        note("%" PRId64 " step%s done; images: ito-ddpm sample --model %s --out grid.png\n",
-             s->step, PLURAL(s->step), s->o.out);
+        note("%" PRId64 " step%s done; images: %s sample --model %s --out grid.png\n", s->step,
+             PLURAL(s->step), program_invocation_name, s->o.out);
 }
 
 static cJSON *describe_memory(const ito_memory_account *m)

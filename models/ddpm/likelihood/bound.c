@@ -13,8 +13,10 @@
 
 /* ---- L_0 ---- */
 
+/* Beyond 40 deviations the mass is 0 or 1 to every digit, and z cubed would overflow. */
 static ito_tensor *normal_mass_below(ito_tensor *z, ito_decoder decoder)
 {
+    z = ito_clamp(z, -40.0, 40.0);
     if (decoder == ITO_DECODER_ERF)
         return ito_add_scalar(ito_mul_scalar(ito_erf(ito_mul_scalar(z, M_SQRT1_2)), 0.5), 0.5);
     ito_tensor *inner = ito_axpby(1.0, z, 0.044715, ito_pow_scalar(z, 3.0));
@@ -32,8 +34,11 @@ ito_tensor *ito_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_va
                              ito_decoder decoder)
 {
     static const double half = 1.0 / 255.0, last = 0.999, floor = 1e-12;
-    ito_tensor *off = ito_sub(x, mean);
-    ito_tensor *precision = ito_exp(ito_mul_scalar(log_variance, -0.5));
+    /* More than e^80 changes no mass, since the ends are rounded to 1e-19 at best. It would become
+     * infinite, and its gradient infinity times 0. */
+    static const double most = 80.0;
+    ito_tensor *off = ito_sub(x, mean), *power = ito_mul_scalar(log_variance, -0.5);
+    ito_tensor *precision = ito_exp(ito_clamp(power, -(double)INFINITY, most));
     ito_tensor *below_right =
         normal_mass_below(ito_mul(ito_add_scalar(off, half), precision), decoder);
     ito_tensor *below_left =
@@ -119,6 +124,8 @@ ito_tensor *bound_terms(const ito_diffusion *d, ito_tensor *x_0, ito_tensor *x_0
         if (decoded == NULL || ended == t->shape[0])
             return example_mean(decoded);
     }
+    if (ended > 0) /* what overflows there would be NaN in the gradient, though it is not chosen */
+        log_variance = ito_where(mask, ito_zeros_like(log_variance), log_variance);
     kl = divergence(d, x_0, x_0_hat, log_variance, t);
     return example_mean(ended > 0 ? ito_where(mask, decoded, kl) : kl);
 }

@@ -26,7 +26,8 @@ typedef enum ito_decoder {
  * interval is open outwards. Floored: no mass counts below 1e-12 (39.9 bits).
  *
  * @param x, mean, log_variance  of shapes that broadcast; f32 or f64.
- * @return                       element by element; differentiable in mean and log_variance.
+ * @return                       element by element; differentiable in mean and log_variance, with
+ *                               finite gradients at any log variance, infinite ones too.
  */
 ITO_API ito_tensor *ito_decoder_bits(ito_tensor *x, ito_tensor *mean, ito_tensor *log_variance,
                                      ito_decoder decoder);

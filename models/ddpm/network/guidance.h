@@ -24,8 +24,8 @@ typedef struct ito_guidance {
     ito_network base;
     const ito_diffusion *diffusion; /* borrowed */
     ito_network *network;           /* borrowed; without a guide it takes labels, and none */
-    ito_network *guide;             /* borrowed, or NULL */
-    double scale;                   /* these four may be set at any time */
+    ito_network *guide;             /* borrowed, or NULL; these five may be set at any time */
+    double scale;
     double sigma_lo, sigma_hi, rescale;
 } ito_guidance;
 

@@ -2,6 +2,7 @@
  * (length, its checksum, data, their checksum) and protocol buffers' wire format. */
 #include "examples/common/events.h"
 #include "tensor/base.h"
+#include "tests/temporary.h"
 
 #include <criterion/criterion.h>
 #include <dirent.h>
@@ -11,19 +12,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/ito-events-XXXXXX";
+static const char *directory;
 
 static void enter(void)
 {
-    cr_assert_not_null(mkdtemp(directory));
+    directory = temporary_directory();
     cr_assert_eq(chdir(directory), 0);
 }
 
 static void leave(void)
 {
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
+    remove_tree(directory);
 }
 
 TestSuite(events, .init = enter, .fini = leave);

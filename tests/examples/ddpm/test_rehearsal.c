@@ -7,7 +7,7 @@
 #include <criterion/redirect.h>
 #include <stdlib.h>
 
-TestSuite(rehearsal, .init = cli_enter, .fini = cli_leave, .timeout = 120);
+TestSuite(rehearsal, .init = cli_enter, .fini = cli_leave, .timeout = 600);
 
 #define MIB ((int64_t)1 << 20)
 

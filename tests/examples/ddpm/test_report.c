@@ -5,6 +5,7 @@
 #include "examples/ddpm/report.h"
 #include "examples/ddpm/report_parts.h"
 #include "tensor/base.h"
+#include "tests/temporary.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -13,11 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static char directory[] = "/tmp/ito-report-XXXXXX";
+static const char *directory;
 
 static void enter(void)
 {
-    cr_assert_not_null(mkdtemp(directory));
+    directory = temporary_directory();
     cr_assert_eq(chdir(directory), 0);
     cr_assert_eq(mkdir("run", 0777), 0);
     cr_assert_eq(mkdir("run/samples", 0777), 0);
@@ -25,9 +26,7 @@ static void enter(void)
 
 static void leave(void)
 {
-    char command[64];
-    snprintf(command, sizeof command, "rm -rf %s", directory);
-    cr_assert_eq(system(command), 0);
+    remove_tree(directory);
 }
 
 TestSuite(report, .init = enter, .fini = leave);

@@ -48,7 +48,7 @@ Test(samplers, none_is_worse_than_ddim_on_the_network_that_is_shipped, .timeout 
              getenv("ITO_SOURCE"));
     ito_safetensors *real = ito_safetensors_open(path);
     ito_classifier *c = ito_classifier_fashion_mnist();
-    inference net = {.unet = NULL};
+    inference net = {.model = NULL};
     cr_assert(real != NULL && c != NULL, "%s", ito_error());
     cr_assert(inference_open(&net, (inference_options){.command = "test",
                                                        .model = BUILT_IN,

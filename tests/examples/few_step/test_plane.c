@@ -10,7 +10,7 @@
 enum { N = 4 };
 static const double s = 0.4;
 
-TestSuite(few_step_plane, .timeout = 120);
+TestSuite(few_step_plane, .timeout = 600);
 
 static ito_tensor *column(double a, double b, double c, double d)
 {

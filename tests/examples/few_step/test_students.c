@@ -12,7 +12,7 @@
 
 enum { N = 3, D = 5 };
 
-TestSuite(few_step, .timeout = 120);
+TestSuite(few_step, .timeout = 600);
 
 static ito_diffusion *diffusion(void)
 {
@@ -182,7 +182,8 @@ Test(few_step, second_point_has_the_same_noise_or_is_a_step_of_the_teacher)
     ito_diffusion *d = diffusion();
     gaussian_network net = gaussian_make(d, 0.0);
     few_step_options o = {.pairs = "data"};
-    pupil p = {.o = &o, .diffusion = d, .teacher.network = &net.base};
+    ito_ddpm teacher = {.diffusion = d, .network = &net.base};
+    pupil p = {.o = &o, .teacher = &teacher};
     ito_tensor *ts = times(t[0], t[1], t[2]), *rs = times(r[0], r[1], r[2]);
     ito_tensor *x_0 = points(0.3), *eps = points(0.4), *x_t = points(0.2);
     ito_tensor *noised = consistency_second_point(&p, x_0, eps, x_t, ts, rs);
@@ -276,15 +277,16 @@ Test(few_step, a_tenth_of_the_labels_is_dropped_for_both_networks)
 {
     enum { IMAGES = 10000, CLASSES = 7 };
     ito_network net = {.evaluate = scaled};
-    pupil p = {.teacher.condition = ito_class_condition_create(&net, CLASSES),
-               .student.condition = ito_class_condition_create(&net, CLASSES),
-               .settings.model.classes = CLASSES};
+    ito_ddpm teacher = {.condition = ito_class_condition_create(&net, CLASSES),
+                        .settings.model.classes = CLASSES};
+    ito_ddpm student = {.condition = ito_class_condition_create(&net, CLASSES)};
+    pupil p = {.teacher = &teacher, .student = &student};
     ito_generator g = ito_generator_make(1, 0);
     ito_tensor *given = ito_full(ITO_SHAPE(IMAGES), 3, ITO_I64);
     ito_tensor *labels = pupil_set_labels(&p, given, &g);
     cr_assert_not_null(labels, "%s", ito_error());
-    cr_expect_eq(p.teacher.condition->labels, labels);
-    cr_expect_eq(p.student.condition->labels, labels);
+    cr_expect_eq(p.teacher->condition->labels, labels);
+    cr_expect_eq(p.student->condition->labels, labels);
     int64_t dropped = 0;
     for (int64_t i = 0; i < IMAGES; i++) {
         int64_t label = ((const int64_t *)ito_const_data(labels))[i];
@@ -292,8 +294,8 @@ Test(few_step, a_tenth_of_the_labels_is_dropped_for_both_networks)
         dropped += label == CLASSES;
     }
     cr_expect(dropped > 900 && dropped < 1100, "%d of 10000", (int)dropped);
-    ito_network_free(&p.teacher.condition->base);
-    ito_network_free(&p.student.condition->base);
+    ito_network_free(&p.teacher->condition->base);
+    ito_network_free(&p.student->condition->base);
 }
 
 /* ---- rounds ---- */
@@ -309,19 +311,19 @@ Test(few_step, a_student_that_graduates_is_the_teacher)
                               .blocks = 1,
                               .dtype = ITO_F32};
     ito_generator g = ito_generator_make(1, 0);
-    pupil p = {.student.unet = ito_unet_create(&config, &g),
-               .teacher.unet = ito_unet_create(&config, &g)};
-    cr_assert(p.student.unet != NULL && p.teacher.unet != NULL, "%s", ito_error());
-    uint32_t student, teacher, other;
-    cr_assert_eq(ito_module_checksum(&p.student.unet->base, &student), ITO_OK);
-    cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &other), ITO_OK);
-    cr_expect_neq(student, other);
     ito_guidance guided = {.scale = 2.0};
-    p.teacher.guided = &guided;
+    ito_ddpm learns = {.unet = ito_unet_create(&config, &g)};
+    ito_ddpm teaches = {.unet = ito_unet_create(&config, &g), .guidance = &guided};
+    pupil p = {.student = &learns, .teacher = &teaches};
+    cr_assert(learns.unet != NULL && teaches.unet != NULL, "%s", ito_error());
+    uint32_t student, teacher, other;
+    cr_assert_eq(ito_module_checksum(&learns.unet->base, &student), ITO_OK);
+    cr_assert_eq(ito_module_checksum(&teaches.unet->base, &other), ITO_OK);
+    cr_expect_neq(student, other);
     cr_assert(pupil_graduate(&p), "%s", ito_error());
-    cr_assert_eq(ito_module_checksum(&p.teacher.unet->base, &teacher), ITO_OK);
+    cr_assert_eq(ito_module_checksum(&p.teacher->unet->base, &teacher), ITO_OK);
     cr_expect_eq(student, teacher);
     cr_expect_eq(guided.scale, 1.0, "it learned from a guided teacher, and is not guided itself");
-    ito_module_free(&p.student.unet->base);
-    ito_module_free(&p.teacher.unet->base);
+    ito_module_free(&p.student->unet->base);
+    ito_module_free(&p.teacher->unet->base);
 }

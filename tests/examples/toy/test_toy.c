@@ -17,7 +17,7 @@ static void enter(void)
     program = "ito-toy";
 }
 
-TestSuite(toy, .init = enter, .fini = cli_leave, .timeout = 120);
+TestSuite(toy, .init = enter, .fini = cli_leave, .timeout = 600);
 
 /* Shifted by (a, b), sorted projections differ by |a cos + b sin|, whose mean over directions is
  * 2/pi hypot(a, b). */

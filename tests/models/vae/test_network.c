@@ -3,22 +3,21 @@
 #include "autograd/ops.h"
 #include "models/vae/vae.h"
 #include "tests/expect.h"
+#include "tests/german.h"
 
 #include <math.h>
-#include <unistd.h>
 
-static char path[] = "/tmp/ito-vae-XXXXXX";
+static char path[300];
 
 static void make_path(void)
 {
-    int file = mkstemp(path);
-    cr_assert_neq(file, -1);
-    close(file);
+    snprintf(path, sizeof path, "%s/vae.safetensors", temporary_directory());
 }
 
 static void remove_path(void)
 {
-    unlink(path);
+    *strrchr(path, '/') = '\0';
+    remove_tree(path);
 }
 
 TestSuite(vae_network, .init = make_path, .fini = remove_path);
@@ -135,9 +134,14 @@ Test(vae_network, a_file_brings_its_settings)
     narrow.sigma = 0.3;
     ito_vae *vae = ito_vae_create(3, 8, 16, .latent = 5, .spatial = true, .levels = 3, .width = 2,
                                   .likelihood = &narrow, .generator = &g);
+    const char *dir = begin_german(); /* it is no matter */
     cr_assert_eq(ito_vae_save(vae, path), ITO_OK, "%s", ito_error());
     ito_vae *again = ito_vae_load(path);
+    end_german(dir);
     cr_assert_not_null(again, "%s", ito_error());
+    ito_safetensors *file = ito_safetensors_open(path);
+    cr_expect_str_eq(ito_safetensors_metadata(file, "vae.sigma"), "0.29999999999999999");
+    ito_safetensors_close(file);
     uint32_t a = 0, b = 1;
     ito_module_checksum(&vae->base, &a);
     ito_module_checksum(&again->base, &b);
@@ -168,7 +172,7 @@ static void write_settings(int i, const char *change)
 
 Test(vae_network, refuses_files_of_something_else)
 {
-    char sentence[128];
+    char sentence[400];
     snprintf(sentence, sizeof sentence, "%s: it holds no settings of a VAE", path);
     for (int i = 0; i < 9; i++) {
         write_settings(i, NULL);

@@ -4,6 +4,7 @@
 
 #include "autograd/autograd.h"
 #include "autograd/ops.h"
+#include "models/ddpm/likelihood/bound_internal.h"
 #include "tensor/runtime.h"
 #include "tests/models/ddpm/ddpm_check.h"
 #include "tests/models/ddpm/gaussian.h"
@@ -58,6 +59,83 @@ Test(bound, decoder_has_its_gradient)
                             ito_requires_grad(ito_from_data(v, ITO_SHAPE(4), ITO_F64), true)};
     cr_assert_eq(ito_gradcheck(decoder_of, ito_from_data(x, ITO_SHAPE(4), ITO_F64), inputs, 2),
                  ITO_OK, "%s", ito_error());
+}
+
+/* The gradients of one pixel's bits in mean and log variance. */
+static void slopes(double x, double mean, double log_variance, ito_dtype dtype, ito_decoder decoder,
+                   double out[2])
+{
+    ito_tensor *m = ito_requires_grad(ito_full(ITO_SHAPE(1), mean, dtype), true);
+    ito_tensor *v = ito_requires_grad(ito_full(ITO_SHAPE(1), log_variance, dtype), true);
+    ito_tensor *bits = ito_decoder_bits(ito_full(ITO_SHAPE(1), x, dtype), m, v, decoder);
+    cr_assert_eq(ito_backward(bits), ITO_OK, "%s", ito_error());
+    cr_expect(ito_item(bits) >= 0.0 && ito_item(bits) < 39.9, "%g bits", ito_item(bits));
+    out[0] = ito_item(ito_grad_of(m));
+    out[1] = ito_item(ito_grad_of(v));
+}
+
+static double density(double z)
+{
+    return exp(-0.5 * z * z) / sqrt(2.0 * M_PI);
+}
+
+/* Means where one end of the interval is 0.7 deviations away, the other out of sight. */
+Test(bound, decoder_has_its_gradient_at_small_variances)
+{
+    for (int v = -10; v >= -50; v -= 20) {
+        double deviation = exp(0.5 * v), mean = 1.0 / 255.0 + 0.7 * deviation;
+        double right = (1.0 / 255.0 - mean) / deviation, left = (-1.0 / 255.0 - mean) / deviation;
+        double mass = 0.5 * (erf(right * M_SQRT1_2) - erf(left * M_SQRT1_2));
+        double in_mean = (density(right) - density(left)) / (deviation * mass * M_LN2);
+        double in_v = 0.5 * (density(right) * right - density(left) * left) / (mass * M_LN2);
+        double found[2];
+        slopes(0.0, mean, v, ITO_F64, ITO_DECODER_ERF, found);
+        /* the ends are known to 4e-19 of 1e-11 */
+        cr_expect_float_eq(found[0], in_mean, 1e-6 * fabs(in_mean), "%d: %g", v, found[0]);
+        cr_expect_float_eq(found[1], in_v, 1e-6 * fabs(in_v), "%d: %g", v, found[1]);
+    }
+}
+
+/* A learned variance may be anything at first: an overflow in one factor and 0 in another would be
+ * NaN. */
+Test(bound, decoder_has_finite_gradients_at_any_log_variance)
+{
+    static const double points[][2] = {{0, 0}, {0, 1 / 255.0}, {1 / 255.0, 0},    {-1, -1},
+                                       {1, 1}, {1, -1.5},      {-1, 254 / 255.0}, {0.2, 7}};
+    static const double extremes[] = {-1e30, -2e3, 2e3, 1e30, -INFINITY, INFINITY};
+    for (int i = 0; i < 8 * 2 * 2; i++) {
+        const double *p = points[i / 4];
+        ito_dtype dtype = i / 2 % 2 == 0 ? ITO_F32 : ITO_F64;
+        for (int k = -200; k <= 206; k += k < 200 ? 5 : 1) {
+            double v = k <= 200 ? k : extremes[k - 201], found[2];
+            slopes(p[0], p[1], v, dtype, (ito_decoder)(i % 2), found);
+            cr_expect(isfinite(found[0]) && isfinite(found[1]),
+                      "%s, %d, log variance %g, x %g, mean %g: %g %g", ito_dtype_name(dtype), i % 2,
+                      v, p[0], p[1], found[0], found[1]);
+        }
+    }
+}
+
+/* The terms of a batch are of two kinds, each computed for all: the other kind's overflow stays out
+ * of the gradient. */
+Test(bound, steps_at_the_end_do_not_disturb_the_others)
+{
+    ito_diffusion *d = ito_diffusion_create(.variance = &ito_variance_learned_range,
+                                            .objective = &ito_objective_vlb);
+    cr_assert_not_null(d, "%s", ito_error());
+    static const double v[] = {-3000.0, 0.5}, x_0[] = {0.1, 0.1}, at[] = {0, 5};
+    ito_tensor *heads = ito_requires_grad(ito_from_data(v, ITO_SHAPE(2, 1), ITO_F64), true);
+    ito_tensor *hat = ito_requires_grad(ito_full(ITO_SHAPE(2, 1), 0.2, ITO_F64), true);
+    ito_tensor *bits = bound_terms(d, ito_from_data(x_0, ITO_SHAPE(2, 1), ITO_F64), hat, heads,
+                                   ito_from_data(at, ITO_SHAPE(2), ITO_F64), ITO_DECODER_ERF);
+    cr_assert_eq(ito_backward(ito_sum(bits)), ITO_OK, "%s", ito_error());
+    for (int64_t i = 0; i < 2; i++) {
+        double in_v = ((const double *)ito_const_data(ito_grad_of(heads)))[i];
+        double in_hat = ((const double *)ito_const_data(ito_grad_of(hat)))[i];
+        cr_expect(isfinite(in_v) && isfinite(in_hat), "%d: %g %g", (int)i, in_v, in_hat);
+        cr_expect_eq(i == 1, in_v != 0.0);
+    }
+    ito_diffusion_free(d);
 }
 
 /* ---- Gaussian data: the loss vlb is the term of the bound ---- */

@@ -60,7 +60,7 @@ static bool draw_grid(const train_options *run, inference *net, const char *path
 /* The grid of the newest checkpoint by the averaged or the plain weights, unless there is one. */
 static bool draw_missing(const char *dir, const train_options *run, bool averaged)
 {
-    inference net = {.unet = NULL};
+    inference net = {.model = NULL};
     ito_scope_begin();
     char *samples = path_join(dir, averaged ? "samples" : PLAIN_SAMPLES), *path = NULL;
     bool good = samples != NULL && path_make_directory(samples, false) &&
@@ -70,8 +70,8 @@ static bool draw_missing(const char *dir, const train_options *run, bool average
                                                          .precision = run->precision,
                                                          .usual_class = "all"});
     if (good)
-        path = averaged ? run_sample_path(dir, net.files.step)
-                        : run_plain_sample_path(dir, net.files.step);
+        path = averaged ? run_sample_path(dir, net.model->step)
+                        : run_plain_sample_path(dir, net.model->step);
     good = good && path != NULL && (path_exists(path) || draw_grid(run, &net, path));
     free(samples);
     free(path);

@@ -294,7 +294,7 @@ Test(cli_choices, a_run_that_sees_its_own_estimates_goes_on_to_the_bit)
     succeeds(run("encode --model whole --npy n.npy --data npy:data.npy --n 3 --steps 4"));
     succeeds(run("interpolate --model whole --npy n.npy --data npy:data.npy --n 3 --steps 4"));
     succeeds(run("eval --model whole --data npy:data.npy --bits-per-dim --n 3 --json"));
-    succeeds(run("info whole"));
+    succeeds(run("info whole --tensors"));
     cr_assert_not_null(strstr(said, "self_condition: true"), "%s", said);
 }
 

@@ -24,7 +24,7 @@ typedef struct info_options {
 #define AT(field) offsetof(info_options, field)
 
 static const option_row rows[] = {
-    FLAG_ROW("tensors", tensors, "List the tensors of weights too"),
+    FLAG_ROW("tensors", tensors, "List all tensors, however many"),
     FLAG_ROW("json", json, "Print one JSON object, which has them"),
     END_ROW,
 };
@@ -354,14 +354,16 @@ static void print_text(const char *text)
         putchar((unsigned char)*text < ' ' || *text == 127 ? '?' : *text);
 }
 
-/* One line per member; members of objects are indented below their name. Lists of tensors are left
- * out unless they were asked for. */
+enum { FEW = 8 };
+
+/* One line per member; members of objects are indented below their name. Lists of more than a few
+ * tensors are left out unless they were asked for. */
 static void print_object(const cJSON *o, int indent, bool tensors)
 {
     const cJSON *item;
     cJSON_ArrayForEach(item, o)
     {
-        if (!tensors && cJSON_IsObject(item) && strcmp(item->string, "contents") == 0)
+        if (!tensors && strcmp(item->string, "contents") == 0 && cJSON_GetArraySize(item) > FEW)
             continue;
         printf("%*s", indent, "");
         print_text(item->string);

@@ -1,5 +1,5 @@
-/* A locale whose numbers have a decimal comma, as a host program may have set: made by localedef,
- * so that the machine needs none. */
+/* A locale whose numbers have a decimal comma, as a host program may have set: made by localedef of
+ * sources written here, so that the machine needs no locales. */
 #ifndef TESTS_GERMAN_H
 #define TESTS_GERMAN_H
 
@@ -14,8 +14,10 @@ static inline const char *begin_german(void)
     char command[1200];
     snprintf(command, sizeof command,
              "cd '%s' && printf 'LC_NUMERIC\\ndecimal_point \",\"\\nthousands_sep \".\"\\n"
-             "grouping 3;3\\nEND LC_NUMERIC\\n' >source && localedef -c -i source ./comma "
-             ">localedef.txt 2>&1; test -f comma/LC_NUMERIC",
+             "grouping 3;3\\nEND LC_NUMERIC\\n' >source && printf '<code_set_name> ASCII\\n"
+             "<escape_char> /\\nCHARMAP\\n<U0000>..<U007F> /x00 ASCII\\nEND CHARMAP\\n' >ascii && "
+             "localedef -c -i source -f ./ascii ./comma >localedef.txt 2>&1; "
+             "test -f comma/LC_NUMERIC",
              dir);
     cr_assert_eq(system(command), 0, "localedef makes no locale");
     setenv("LOCPATH", dir, 1);

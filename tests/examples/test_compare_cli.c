@@ -75,6 +75,13 @@ Test(cli_compare, the_page_and_the_form_can_be_chosen)
     cr_expect_null(strstr(page_at("two.html"), "Settings that differ"));
 }
 
+Test(cli_compare, runs_without_grids_have_no_place_for_them)
+{
+    train_tiny("a", "--steps 2 --sample-every 0");
+    succeeds(run("compare a a"));
+    cr_expect_null(strstr(page_at("compare.html"), "Newest samples"));
+}
+
 Test(cli_compare, what_is_no_run_is_refused)
 {
     train_tiny("a", "--steps 2 " QUIET);

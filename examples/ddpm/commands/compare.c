@@ -221,6 +221,11 @@ static void write_curves(FILE *out, const run_list *list)
 
 static void write_samples(FILE *out, const run_list *list)
 {
+    bool any = false;
+    for (int64_t i = 0; i < list->n; i++)
+        any = any || list->entries[i].run.grid_step >= 0;
+    if (!any)
+        return;
     fputs("<h2>Newest samples</h2>\n<div class=\"beside\">\n", out);
     for (int64_t i = 0; i < list->n; i++) {
         const run_summary *r = &list->entries[i].run;

@@ -140,14 +140,14 @@ bool there(const char *path)
 bool same_file(const char *a, const char *b)
 {
     char command[512];
-    snprintf(command, sizeof command, "cmp -s %s %s", a, b);
+    snprintf(command, sizeof command, "cmp -s '%s' '%s'", a, b);
     return system(command) == 0;
 }
 
 void same_directory(const char *a, const char *b)
 {
     char command[512];
-    snprintf(command, sizeof command, "diff -r %s %s", a, b);
+    snprintf(command, sizeof command, "diff -r '%s' '%s'", a, b);
     cr_assert_eq(system(command), 0, "%s", command);
 }
 

@@ -102,7 +102,7 @@ Test(bound, decoder_has_finite_gradients_at_any_log_variance)
 {
     static const double points[][2] = {{0, 0}, {0, 1 / 255.0}, {1 / 255.0, 0},    {-1, -1},
                                        {1, 1}, {1, -1.5},      {-1, 254 / 255.0}, {0.2, 7}};
-    static const double extremes[] = {-1e30, -2e3, 2e3, 1e30, -INFINITY, INFINITY};
+    static const double extremes[] = {-1e30, -2e3, 2e3, 1e30, -(double)INFINITY, (double)INFINITY};
     for (int i = 0; i < 8 * 2 * 2; i++) {
         const double *p = points[i / 4];
         ito_dtype dtype = i / 2 % 2 == 0 ? ITO_F32 : ITO_F64;

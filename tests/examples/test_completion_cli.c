@@ -155,7 +155,7 @@ Test(cli_completion, zsh_completes)
     char got[1024];
     put_file(".zshrc", "PATH=\"$PWD/bin:$PATH\"\nautoload -U compinit; compinit -u -D\n"
                        "source <(ito-ddpm completion zsh); : >ran\n");
-    run_in_terminal("dumb", "env ZDOTDIR=$PWD zsh -i",
+    run_in_terminal("dumb", "env ZDOTDIR=\"$PWD\" zsh -i",
                     "ito-ddpm tra\t --qui\t\nito-ddpm sample --sampler he\t --n 3\n"
                     "ito-ddpm info dat\t\nexit\n");
     slurp("ran", got, sizeof got);

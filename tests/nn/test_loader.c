@@ -3,6 +3,7 @@
 #include "nn/data.h"
 #include "tensor/io/safetensors.h"
 #include "tests/nn/nn_check.h"
+#include "tests/temporary.h"
 
 #include <pthread.h>
 #include <unistd.h>
@@ -373,10 +374,9 @@ Test(loader, refuses_an_order_that_is_none)
 Test(loader, a_data_set_larger_than_the_memory_limit_is_read_from_its_file)
 {
     enum { N = 4096, SIDE = 64, LIMIT = 2 << 20 };
-    char path[] = "/tmp/ito-loader-XXXXXX";
-    int fd = mkstemp(path);
-    cr_assert_geq(fd, 0);
-    close(fd);
+    const char *dir = temporary_directory();
+    char path[300];
+    snprintf(path, sizeof path, "%s/images.safetensors", dir);
     ito_tensor *all = ito_empty(ITO_SHAPE(N, 1, SIDE, SIDE), ITO_U8);
     uint8_t *bytes = ito_data(all);
     for (int64_t i = 0; i < ito_numel(all); i++)
@@ -407,5 +407,5 @@ Test(loader, a_data_set_larger_than_the_memory_limit_is_read_from_its_file)
     ito_dataset_free(data);
     cr_assert_lt(ito_memory_peak(), LIMIT);
     ito_memory_limit(0);
-    unlink(path);
+    remove_tree(dir);
 }

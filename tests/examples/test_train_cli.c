@@ -195,10 +195,16 @@ Test(cli_train, info_tells_of_a_run_in_twenty_lines)
         "samples: my run/samples/step-50.png, the newest of 2\n",
         "report: my run/report.html\n",
         "newest checkpoint: my run/checkpoints/step-50, verified\n",
-        "to go on: ito-ddpm train --resume --out 'my run'\n",
-        "to sample: ito-ddpm sample --out grid.png --model 'my run'\n"};
+        " train --resume --out 'my run'\n",
+        " sample --out grid.png --model 'my run'\n"};
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
         cr_expect(says(lines[i]), "\"%s\" is not in: %s", lines[i], said);
+    /* The next command can be pasted: it goes on. */
+    char command[2048], *line = strstr(said, "to go on: ");
+    cr_assert_not_null(line);
+    snprintf(command, sizeof command, "%.*s --stop-at 51 2>pasted.txt",
+             (int)strcspn(line + 10, "\n"), line + 10);
+    cr_expect_eq(system(command), 0, "%s", command);
     succeeds(run("train --resume --out 'my run'"));
     succeeds(run("info 'my run'"));
     cr_expect(says("state: done\n") && says("--resume --out 'my run' --steps 120\n"), "%s", said);

@@ -8,6 +8,7 @@
 #include "examples/ddpm/run_directory.h"
 #include "examples/ddpm/run_results.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <math.h>
@@ -196,17 +197,22 @@ static void say_word(const char *word)
     putchar('\'');
 }
 
+/* The program is named as this one was, so that the lines can be pasted. */
 static void say_commands(const run_summary *r)
 {
     if (strcmp(r->state, "training") != 0) {
-        say("to go on: ito-ddpm train --resume --out ");
+        say("to go on: ");
+        say_word(program_invocation_name);
+        say(" train --resume --out ");
         say_word(r->dir);
         if (strcmp(r->state, "done") == 0)
             say(" --steps %" PRId64, 2 * r->steps);
         putchar('\n');
     }
     if (r->checkpoint != NULL) {
-        say("to sample: ito-ddpm sample --out grid.png --model ");
+        say("to sample: ");
+        say_word(program_invocation_name);
+        say(" sample --out grid.png --model ");
         say_word(r->dir);
         putchar('\n');
     }

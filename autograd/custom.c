@@ -20,7 +20,7 @@ static ito_tensor *custom_forward(op_call *c)
     ito_no_grad_end();
     for (int64_t i = 0; i < c->n && y != NULL; i++)
         if (y == c->in[i])
-            y = tensor_view(y, ito_shape_of(y), y->stride, y->offset);
+            y = ito_detach(y);
     if (y == NULL && ito_error_code() == ITO_OK)
         ito_error_set(ITO_ERR_ARGUMENT, "%s: its forward gave no result", p->op->name);
     return y;

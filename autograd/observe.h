@@ -15,8 +15,9 @@ typedef struct op_observer {
 /* Tell o of each operation from now on, NULL nobody; the one before. */
 op_observer *op_observe(op_observer *o);
 
-/* Whether it follows changes in place; and telling it. */
-bool op_follows_changes(void);
+/* Whether an observer follows values: then what computes past operations, for speed, is to do it by
+ * operations, since values that none made count as constants. And telling it. */
+bool op_traced(void);
 void op_tell_same(ito_tensor *x, const ito_tensor *of);
 
 /* Multiplications and additions of a forward, one each; one an element for what is no product, and

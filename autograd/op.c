@@ -39,14 +39,14 @@ op_observer *op_observe(op_observer *o)
     return before;
 }
 
-bool op_follows_changes(void)
+bool op_traced(void)
 {
     return observer != NULL && observer->same != NULL;
 }
 
 void op_tell_same(ito_tensor *x, const ito_tensor *of)
 {
-    if (x != NULL && op_follows_changes())
+    if (x != NULL && op_traced())
         observer->same(observer, x, of);
 }
 

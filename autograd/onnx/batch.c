@@ -7,6 +7,7 @@
  */
 #include "autograd/onnx/batch.h"
 
+#include <stdio.h>
 #include <string.h>
 
 typedef struct comparison {
@@ -16,22 +17,32 @@ typedef struct comparison {
 } comparison;
 
 /* "conv2d at net.c:12" */
-#define PLACE "%s at %s:%d"
-#define PLACE_OF(node) (node)->op, (node)->file != NULL ? (node)->file : "?", (node)->line
+typedef struct place {
+    char text[400];
+} place;
+
+static place place_of(const onnx_node *node)
+{
+    place p;
+    if (node->file == NULL)
+        snprintf(p.text, sizeof p.text, "%s", node->op);
+    else
+        snprintf(p.text, sizeof p.text, "%s at %.300s:%d", node->op, node->file, node->line);
+    return p;
+}
 
 static bool differs(const comparison *c, const char *what)
 {
     if (c->batch_a == 0)
         return error_false(ITO_ERR_ARGUMENT,
-                           "onnx_save: " PLACE
-                           ": %s depends on the values of the inputs, and a graph is the same for "
-                           "all of them",
-                           PLACE_OF(c->node), what);
+                           "onnx_save: %s: %s depends on the values of the inputs, and a graph is "
+                           "the same for all of them",
+                           place_of(c->node).text, what);
     return error_false(ITO_ERR_ARGUMENT,
-                       "onnx_save: " PLACE ": %s is not the same for a batch of %" PRId64
-                       " and one of %" PRId64
-                       " with other values (.dynamic_batch = false writes a graph for one batch)",
-                       PLACE_OF(c->node), what, c->batch_a, c->batch_b);
+                       "onnx_save: %s: %s is neither the same nor a multiple of the batch in runs "
+                       "with batches of %" PRId64 " and %" PRId64
+                       " and other values; .dynamic_batch = false writes a graph for one batch",
+                       place_of(c->node).text, what, c->batch_a, c->batch_b);
 }
 
 /* How many times the batch a number is that is x in one run and y in the other; -1: it is not. */
@@ -50,7 +61,7 @@ static bool compare_ints(comparison *c, onnx_list x, const onnx_list *y, onnx_li
     for (int i = 0; i < x.n; i++) {
         int64_t n = x.at[i] == y->at[i] ? 0 : multiple(c, x.at[i], y->at[i]);
         if (n < 0)
-            return differs(c, "a size or place that is no multiple of the batch");
+            return differs(c, "a size");
         times->at[i] = n;
     }
     return true;
@@ -111,18 +122,17 @@ static bool compare_tensors(comparison *c, onnx_slot *x, const onnx_slot *y)
     const ito_tensor *a = x->tensor, *b = y->tensor;
     if (x->version != atomic_load(&a->storage->version))
         return error_false(ITO_ERR_ARGUMENT,
-                           "onnx_save: " PLACE ": a constant %s of it was changed in place later",
-                           PLACE_OF(c->node), tensor_shape_str(a));
+                           "onnx_save: %s: a constant %s of it was changed in place later",
+                           place_of(c->node).text, tensor_shape_str(a));
     const onnx_list other = onnx_list_of(b->sizes);
     if (!compare_ints(c, onnx_list_of(a->sizes), &other, &x->times))
         return false;
     int same = a->dtype == b->dtype ? equal_but_for_batch(a, b, &x->times) : 0;
     if (same == 0)
         return error_false(ITO_ERR_ARGUMENT,
-                           "onnx_save: " PLACE
-                           ": a constant %s differs between two runs: it is drawn at random, or "
-                           "computed from the inputs without operations of the library",
-                           PLACE_OF(c->node), tensor_shape_str(a));
+                           "onnx_save: %s: a constant %s differs between two runs: it is drawn at "
+                           "random, or computed from the inputs without operations of the library",
+                           place_of(c->node).text, tensor_shape_str(a));
     return same == 1;
 }
 
@@ -200,8 +210,8 @@ static bool has_forms(const onnx_graph *g)
     for (int64_t i = 0; i < g->nodes; i++) {
         const onnx_node *node = &g->node[i];
         if (node->live && node->type == NULL)
-            return error_false(ITO_ERR_ARGUMENT, "onnx_save: " PLACE " has no form in ONNX: %s",
-                               PLACE_OF(node), node->refusal);
+            return error_false(ITO_ERR_ARGUMENT, "onnx_save: %s has no form in ONNX: %s",
+                               place_of(node).text, node->refusal);
     }
     return true;
 }

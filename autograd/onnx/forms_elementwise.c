@@ -202,6 +202,18 @@ onnx_value onnx_form_axpby(onnx_graph *g, const op_call *c, const onnx_value *in
                       : onnx_op(g, "Add", (a, scaled(g, c, in[1], p->b)));
 }
 
+/* Runtimes choose between all but bool. */
+onnx_value onnx_form_where(onnx_graph *g, const op_call *c, const onnx_value *in,
+                           const ito_tensor *out)
+{
+    (void)out;
+    if (c->dtype[1] != ITO_BOOL)
+        return onnx_op(g, "Where", (in[0], in[1], in[2]));
+    onnx_value yes = onnx_op(g, "And", (in[0], in[1]));
+    onnx_value no = onnx_op(g, "And", (onnx_op(g, "Not", (in[0])), in[2]));
+    return onnx_op(g, "Or", (yes, no));
+}
+
 static bool is_float(const op_call *c)
 {
     return ito_dtype_is_float(c->dtype[0]);

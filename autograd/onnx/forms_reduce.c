@@ -83,8 +83,7 @@ onnx_value onnx_form_any(onnx_graph *g, const op_call *c, const onnx_value *in,
                          const ito_tensor *out)
 {
     (void)out;
-    onnx_value most = reduced(g, "ReduceMax", ones(g, c, in[0], ITO_I32), c->params);
-    return onnx_cast(g, most, ITO_BOOL);
+    return onnx_cast(g, summed(g, ones(g, c, in[0], ITO_I32), c->params), ITO_BOOL);
 }
 
 onnx_value onnx_form_count_nonzero(onnx_graph *g, const op_call *c, const onnx_value *in,

@@ -48,8 +48,10 @@ onnx_value onnx_form_permute(onnx_graph *g, const op_call *c, const onnx_value *
 onnx_value onnx_form_expand(onnx_graph *g, const op_call *c, const onnx_value *in,
                             const ito_tensor *out)
 {
-    (void)c;
-    return onnx_op(g, "Expand", (in[0], onnx_ints(g, onnx_list_of(out->sizes))));
+    onnx_value shape = onnx_ints(g, onnx_list_of(out->sizes));
+    if (ito_numel(out) == 0) /* to which runtimes do not expand a 1 */
+        return onnx_cast(g, onnx_op(g, "ConstantOfShape", (shape)), c->dtype[0]);
+    return onnx_op(g, "Expand", (in[0], shape));
 }
 
 /* Up to the end it is INT64_MAX, so that it holds for an axis that grows. */

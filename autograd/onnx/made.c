@@ -18,24 +18,33 @@ ito_tensor *onnx_made_hypot(ito_tensor *const *in, int64_t n, const void *params
     return ito_sqrt(ito_add(ito_square(in[0]), ito_square(in[1])));
 }
 
-/* The angle by its tangent, turned by half a circle where x is negative. */
+/* Whether x is negative, -0 included: 1 / x tells the zeros apart. */
+static ito_tensor *is_negative(ito_tensor *x)
+{
+    ito_tensor *zero = number_like(0, x);
+    return ito_lt(ito_where(ito_eq(x, zero), ito_reciprocal(x), x), zero);
+}
+
+ito_tensor *onnx_made_copysign(ito_tensor *const *in, int64_t n, const void *params)
+{
+    (void)n, (void)params;
+    ito_tensor *size = ito_abs(in[0]);
+    return ito_where(is_negative(in[1]), ito_neg(size), size);
+}
+
+/* The angle by its tangent, turned by half a circle where x is negative. On the axis x = 0 it is a
+ * quarter, or at the origin as if y were 0 beside it. */
 ito_tensor *onnx_made_atan2(ito_tensor *const *in, int64_t n, const void *params)
 {
     (void)n, (void)params;
     ito_tensor *y = in[0], *x = in[1], *zero = number_like(0, x);
-    ito_tensor *half = ito_where(ito_lt(y, zero), number_like(-M_PI, x), number_like(M_PI, x));
-    ito_tensor *angle = ito_atan(ito_div(y, x));
-    angle = ito_where(ito_lt(x, zero), ito_add(angle, half), angle);
-    return ito_where(ito_eq(x, zero), ito_mul_scalar(ito_sign(y), M_PI / 2), angle);
-}
-
-/* 1 / b tells the zeros apart. */
-ito_tensor *onnx_made_copysign(ito_tensor *const *in, int64_t n, const void *params)
-{
-    (void)n, (void)params;
-    ito_tensor *zero = number_like(0, in[1]), *size = ito_abs(in[0]);
-    ito_tensor *b = ito_where(ito_eq(in[1], zero), ito_reciprocal(in[1]), in[1]);
-    return ito_where(ito_lt(b, zero), ito_neg(size), size);
+    ito_tensor *half = ito_where(is_negative(y), number_like(-M_PI, x), number_like(M_PI, x));
+    ito_tensor *quarter = ito_mul_scalar(ito_sign(y), M_PI / 2);
+    ito_tensor *on_axis = ito_eq(x, zero);
+    ito_tensor *angle = ito_where(on_axis, quarter, ito_atan(ito_div(y, x)));
+    ito_tensor *behind = ito_where(on_axis, ito_eq(y, zero), ito_lt(x, zero));
+    behind = ito_mul(behind, is_negative(x));
+    return ito_where(behind, ito_add(angle, half), angle);
 }
 
 ito_tensor *onnx_made_logaddexp(ito_tensor *const *in, int64_t n, const void *params)

@@ -84,7 +84,7 @@ ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src)
         !shape_equal(shape, ito_shape_of(dst)))
         return error_null(ITO_ERR_SHAPE, "copy_: %s does not broadcast to %s",
                           tensor_shape_str(src), tensor_shape_str(dst));
-    if (op_follows_changes())
+    if (op_traced())
         return BECOME(dst, ito_cast(ito_expand_to(ito_clone(src), shape), dst->dtype));
     ito_scope_begin();
     ito_tensor *from = apart_from(src, dst);
@@ -199,7 +199,7 @@ ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)
     if (!shape_equal(ito_shape_of(dst), ito_shape_of(src)))
         return error_null(ITO_ERR_SHAPE, "add_: shapes %s and %s differ", tensor_shape_str(dst),
                           tensor_shape_str(src));
-    if (op_follows_changes())
+    if (op_traced())
         return BECOME(dst, ito_axpby(1, dst, alpha, src));
     ito_scope_begin();
     ito_tensor *from = apart_from(src, dst);
@@ -213,7 +213,7 @@ ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c)
 {
     if (dst == NULL || !writable("mul_scalar_", dst, NULL) || !is_real("mul_scalar_", dst))
         return NULL;
-    if (op_follows_changes())
+    if (op_traced())
         return BECOME(dst, ito_mul_scalar(dst, c));
     update_rows(dst, NULL, 1, scale_row, c);
     return dst;

@@ -3,6 +3,7 @@
  * the blocks expect. */
 #include "models/ddpm/network/unet.h"
 
+#include "autograd/observe.h"
 #include "autograd/ops.h"
 #include "models/ddpm/diffusion_internal.h"
 #include "models/ddpm/network/resnet.h"
@@ -244,6 +245,18 @@ static void store(ito_tensor *y, int64_t i, double value)
         ((float *)tensor_data(y))[i] = (float)value;
 }
 
+/* The same by operations, for whoever follows these: an element is sin or cos of the double t f. */
+static ito_tensor *embedding_by_operations(ito_tensor *t, int64_t half, ito_dtype dtype)
+{
+    ito_tensor *frequency = tensor_empty(ITO_SHAPE(half), ITO_F64);
+    if (frequency == NULL)
+        return NULL;
+    for (int64_t k = 0; k < half; k++)
+        ((double *)tensor_data(frequency))[k] = exp(-log(10000.0) * (double)k / (double)(half - 1));
+    ito_tensor *angle = ito_mul(ito_unsqueeze(ito_cast(t, ITO_F64), 1), frequency);
+    return ito_cast(ito_cat(ITO_TENSORS(ito_sin(angle), ito_cos(angle)), 1), dtype);
+}
+
 ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
                                     ito_time_embedding_options options)
 {
@@ -259,6 +272,8 @@ ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
         return error_null(ITO_ERR_DTYPE, "time_embedding: the result is f32 or f64, not %s",
                           ito_dtype_name(options.dtype));
     int64_t n = t->shape[0], half = channels / 2;
+    if (op_traced())
+        return embedding_by_operations(t, half, options.dtype);
     ito_tensor *y = tensor_empty(ITO_SHAPE(n, channels), options.dtype);
     if (y == NULL)
         return NULL;

@@ -71,8 +71,8 @@ typedef struct autograd_meta {
     struct {
         uint64_t by; /* the number of the observation */
         int64_t value;
-        uint64_t version; /* of the storage then */
-    } traced;             /* what onnx/trace.c notes of a tensor */
+        uint64_t fingerprint; /* of the elements then */
+    } traced;                 /* what onnx/trace.c notes of a tensor */
 } autograd_meta;
 
 static inline autograd_meta *tensor_meta(const ito_tensor *t)

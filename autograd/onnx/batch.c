@@ -120,7 +120,10 @@ static int equal_but_for_batch(const ito_tensor *x, const ito_tensor *y, const o
 static bool compare_tensors(comparison *c, onnx_slot *x, const onnx_slot *y)
 {
     const ito_tensor *a = x->tensor, *b = y->tensor;
-    if (x->version != atomic_load(&a->storage->version))
+    uint64_t fingerprint = onnx_fingerprint(c->a, a);
+    if (c->a->failed)
+        return false;
+    if (x->fingerprint != fingerprint)
         return error_false(ITO_ERR_ARGUMENT,
                            "onnx_save: %s: a constant %s of it was changed in place later",
                            place_of(c->node).text, tensor_shape_str(a));

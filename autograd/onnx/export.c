@@ -42,12 +42,10 @@ static ito_tensor *varied(ito_tensor *x)
 {
     if (x == NULL)
         return NULL;
+    if (ito_dtype_is_float(x->dtype))
+        return x->dtype == ITO_F16 ? x : ito_mul_scalar(x, 0.75);
     ito_tensor *zero = ito_zeros_like(x);
-    if (x->dtype == ITO_BOOL)
-        return ito_eq(x, zero);
-    if (!ito_dtype_is_float(x->dtype))
-        return ito_sub(x, ito_cast(ito_gt(x, zero), x->dtype));
-    return x->dtype == ITO_F16 ? x : ito_mul_scalar(x, 0.75);
+    return x->dtype == ITO_BOOL ? ito_eq(x, zero) : ito_sub(x, ito_cast(ito_gt(x, zero), x->dtype));
 }
 
 static bool make_examples(const onnx_request *r, int64_t batch, bool vary, ito_tensor **to)

@@ -67,6 +67,26 @@ onnx_value onnx_input(onnx_graph *g, ito_dtype dtype)
     return v;
 }
 
+uint64_t onnx_fingerprint(onnx_graph *g, const ito_tensor *t)
+{
+    uint64_t hash = 0xcbf29ce484222325, word;
+    ito_scope_begin();
+    const ito_tensor *dense = tensor_is_dense(t) ? t : tensor_contiguous(t);
+    g->failed = g->failed || dense == NULL;
+    const char *at = dense == NULL ? NULL : tensor_data(dense);
+    size_t bytes = dense == NULL ? 0 : (size_t)ito_numel(t) * ito_dtype_size(t->dtype);
+    for (; bytes > 0; at += sizeof word) { /* FNV-1a of words */
+        size_t n = bytes < sizeof word ? bytes : sizeof word;
+        word = 0;
+        memcpy(&word, at, n);
+        hash = (hash ^ word) * 0x100000001b3;
+        hash ^= hash >> 32;
+        bytes -= n;
+    }
+    ito_scope_end();
+    return hash;
+}
+
 static bool same_elements(const ito_tensor *a, const ito_tensor *b)
 {
     return a->storage == b->storage && a->offset == b->offset && a->dtype == b->dtype &&
@@ -80,7 +100,10 @@ onnx_value onnx_tensor(onnx_graph *g, ito_tensor *t)
         if (g->slot[v].kind == ONNX_TENSOR && g->slot[v].version == version &&
             same_elements(g->slot[v].tensor, t))
             return v;
-    onnx_value v = add(g, (onnx_slot){.kind = ONNX_TENSOR, .dtype = t->dtype, .version = version});
+    onnx_value v = add(g, (onnx_slot){.kind = ONNX_TENSOR,
+                                      .dtype = t->dtype,
+                                      .version = version,
+                                      .fingerprint = onnx_fingerprint(g, t)});
     if (v != 0)
         g->slot[v].tensor = ito_retain(t);
     return v;

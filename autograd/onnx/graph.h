@@ -30,9 +30,10 @@ typedef enum onnx_kind {
 
 typedef struct onnx_slot {
     onnx_kind kind;
-    ito_dtype dtype;    /* of all but results */
-    ito_tensor *tensor; /* a reference */
-    uint64_t version;   /* of its storage, when it was seen */
+    ito_dtype dtype;      /* of all but results */
+    ito_tensor *tensor;   /* a reference */
+    uint64_t version;     /* of its storage, and */
+    uint64_t fingerprint; /* of its elements, when it was seen */
     double number;
     onnx_list ints;
     bool reshapes; /* the ints are a shape to which a tensor of as many elements is brought */
@@ -158,6 +159,9 @@ onnx_value onnx_refuse(onnx_graph *g, const char *reason);
 onnx_value onnx_cast(onnx_graph *g, onnx_value x, ito_dtype to);
 onnx_value onnx_reshape(onnx_graph *g, onnx_value x, ito_shape to);
 
+/* A number that a change of an element changes, though nobody has told of it. Without memory 0, and
+ * the graph has failed. */
+uint64_t onnx_fingerprint(onnx_graph *g, const ito_tensor *t);
 /* The number of a dtype in onnx.proto. */
 int onnx_dtype(ito_dtype dtype);
 

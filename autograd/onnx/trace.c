@@ -64,7 +64,13 @@ static void follow(trace *t, ito_tensor *x, onnx_value v)
     }
     m->traced.by = v != 0 ? t->number : 0;
     m->traced.value = v;
-    m->traced.version = atomic_load(&x->storage->version);
+    m->traced.fingerprint = v != 0 ? onnx_fingerprint(t->g, x) : 0;
+}
+
+/* Whether x still has the elements that it had when it got its value. */
+static bool is_unchanged(trace *t, const ito_tensor *x)
+{
+    return tensor_meta(x)->traced.fingerprint == onnx_fingerprint(t->g, x);
 }
 
 static onnx_value value_of(trace *t, ito_tensor *x)
@@ -72,9 +78,9 @@ static onnx_value value_of(trace *t, ito_tensor *x)
     onnx_value v = x == NULL ? 0 : traced(t, x);
     if (x == NULL || v == 0)
         return x == NULL ? 0 : onnx_tensor(t->g, x);
-    if (tensor_meta(x)->traced.version != atomic_load(&x->storage->version))
-        return onnx_refuse(t->g, "an input of it was changed in place through another view");
-    return v;
+    return is_unchanged(t, x) ? v
+                              : onnx_refuse(t->g, "an input of it was changed in place through "
+                                                  "another view or by its elements");
 }
 
 /* ---- an operation ------------------------------------------------------------------------------
@@ -119,16 +125,14 @@ static onnx_value by_form(trace *t, const op_call *c, const onnx_form *form, con
 }
 
 /* What a user's operation did with operations has been seen; its result is theirs. */
-static onnx_value of_custom(trace *t, const op_call *c, const ito_tensor *out)
+static onnx_value of_custom(trace *t, const ito_tensor *out)
 {
     onnx_value v = traced(t, out);
-    if (v != 0)
+    if (v != 0 && is_unchanged(t, out))
         return v;
-    if (c->info->composite != NULL)
-        return composed(t, c, c->info->composite);
     return onnx_refuse(t->g,
-                       "it is an operation of the program's own, whose forward is not made of "
-                       "operations of the library");
+                       "it is an operation of the program's own that is not made of operations "
+                       "of the library (see ito_custom_op.composed)");
 }
 
 static void see(op_observer *base, const op_call *c, ito_tensor *out)
@@ -143,7 +147,7 @@ static void see(op_observer *base, const op_call *c, ito_tensor *out)
     t->g->op = outer != NULL ? outer : c->info->name;
     onnx_value v;
     if (c->info < op_table || c->info >= op_table + OP_COUNT) {
-        v = of_custom(t, c, out);
+        v = of_custom(t, out);
     } else {
         const onnx_form *form = &onnx_forms[c->info - op_table];
         v = form->refusal != NULL    ? onnx_refuse(t->g, form->refusal)

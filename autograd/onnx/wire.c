@@ -44,6 +44,14 @@ static void varint(wire *w, uint64_t value)
     wire_raw(w, byte, n);
 }
 
+static int64_t varint_size(uint64_t value)
+{
+    int64_t n = 1;
+    while ((value >>= 7) != 0)
+        n++;
+    return n;
+}
+
 static void key(wire *w, int field, int kind)
 {
     varint(w, (uint64_t)field << 3 | (uint64_t)kind);
@@ -53,6 +61,11 @@ void wire_head(wire *w, int field, int64_t n)
 {
     key(w, field, KIND_BYTES);
     varint(w, (uint64_t)n);
+}
+
+int64_t wire_head_size(int field, int64_t n)
+{
+    return varint_size((uint64_t)field << 3) + varint_size((uint64_t)n);
 }
 
 void wire_bytes(wire *w, int field, const void *bytes, int64_t n)

@@ -27,6 +27,7 @@ void wire_float(wire *w, int field, float value);
 void wire_message(wire *w, int field, wire *message);
 /* The key and length of n bytes that follow elsewhere. */
 void wire_head(wire *w, int field, int64_t n);
+int64_t wire_head_size(int field, int64_t n);
 /* Bytes as they are. */
 void wire_raw(wire *w, const void *bytes, int64_t n);
 

@@ -374,11 +374,7 @@ static void put_graph(writer *w)
 /* Bytes of a field of n bytes. */
 static int64_t field_size(int field, int64_t n)
 {
-    wire w = {0};
-    wire_head(&w, field, n);
-    int64_t size = w.size + n;
-    wire_free(&w);
-    return size;
+    return wire_head_size(field, n) + n;
 }
 
 /* Of a TensorProto. */

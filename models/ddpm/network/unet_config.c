@@ -41,6 +41,22 @@ static int64_t largest_divisor(int64_t n, int64_t limit)
     return limit;
 }
 
+/* Settings that are checked and not computed yet. */
+static ito_status check_new(const ito_unet_config *c)
+{
+    bool by_level = false;
+    for (int64_t i = 0; i < c->levels; i++)
+        by_level = by_level || c->widths[i] != 0 || c->up_attention[i] != ITO_UNET_UP_AS_DOWN ||
+                   c->down_resnet[i] || c->up_resnet[i];
+    if (!by_level && c->head_channels == 0 && c->middle_attention_groups == 0 && c->middle == 0 &&
+        c->middle_scale == 0.0 && c->downsample_padding == 0 && c->activation == 0 &&
+        c->norm_eps == 0.0 && !c->scale_shift && c->time == 0 && c->times == 0 &&
+        c->freq_divisor == 0 && !c->flip_sin_to_cos && c->time_channels == 0 &&
+        c->class_kind == 0 && !c->center_input)
+        return ITO_OK;
+    return error_status(ITO_ERR_ARGUMENT, "unet: a setting after dtype is not computed yet");
+}
+
 ito_status unet_config_resolve(ito_unet_config *c)
 {
     if (c->out_channels == 0)
@@ -73,6 +89,8 @@ ito_status unet_config_resolve(ito_unet_config *c)
                             "unet: parameters are f32 or f64, not %s; f32 ones "
                             "compute in bf16 by ito_unet_set_precision",
                             ito_dtype_name(c->dtype));
+    if (check_new(c) != ITO_OK)
+        return ITO_ERR_ARGUMENT;
     return check_sides(c);
 }
 

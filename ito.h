@@ -70,6 +70,7 @@
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"
 #include "models/ddpm/likelihood/log_likelihood.h"
+#include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/load.h"
 #include "models/ddpm/network/condition.h"
 #include "models/ddpm/network/dit.h"

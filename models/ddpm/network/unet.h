@@ -181,16 +181,19 @@ ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_te
 /** Options of ito_time_embedding. */
 typedef struct ito_time_embedding_options {
     int reserved_;
-    ito_dtype dtype; /* of the result: ITO_F32 (the default) or ITO_F64 */
+    ito_dtype dtype;      /* of the result: ITO_F32 (the default) or ITO_F64 */
+    int64_t freq_divisor; /* d below; 0: half - 1 */
+    bool flip_sin_to_cos; /* the cosines come first */
 } ito_time_embedding_options;
 #define ITO_DEFAULTS_ito_time_embedding_options .reserved_ = 0
 
 /**
- * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
- * half = channels / 2: ito_time_embedding(t, 128), ito_time_embedding(t, 128, .dtype = ITO_F64).
+ * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / d), i from 0 to
+ * half - 1, half = channels / 2: ito_time_embedding(t, 128, .dtype = ITO_F64). diffusers'
+ * freq_shift is half - d.
  * @param t  [N] i64, f32 or f64.
  * @return   [N, channels], computed in double and rounded once; channels is even, at least 4. NULL
- *           on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE.
+ *           on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_RANGE for a freq_divisor below 0.
  */
 ITO_API ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
                                             ito_time_embedding_options options);

@@ -90,7 +90,7 @@ typedef struct source {
  * does. */
 static bool is_of_diffusers(const char *path, const char *dir)
 {
-    if (has(dir, "state.json") || !diffusers_is_directory(dir))
+    if (has(dir, "state.json") || !ito_diffusers_is_directory(dir))
         return false;
     ito_safetensors *f = ito_safetensors_open(path);
     bool says = ito_safetensors_metadata(f, ITO_DDPM_SETTINGS_KEY) != NULL;
@@ -128,7 +128,7 @@ static bool open_source(const char *path, bool plain, source *out)
     }
     if (!S_ISDIR(info.st_mode))
         return has_one_kind(path, "one file of weights", plain) && open_file(path, out);
-    if (!has(path, "checkpoints") && !has(path, "state.json") && diffusers_is_directory(path))
+    if (!has(path, "checkpoints") && !has(path, "state.json") && ito_diffusers_is_directory(path))
         return has_one_kind(path, "a diffusers directory", plain) &&
                diffusers_read(path, &out->diffusers);
     out->file = open_directory(path, plain);

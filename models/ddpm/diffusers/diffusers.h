@@ -16,6 +16,10 @@
 extern "C" {
 #endif
 
+/** Whether there is something of diffusers in a directory: a pipeline's model_index.json or
+ * unet/config.json, weights with their config.json, or a config.json that names a class. */
+ITO_API bool ito_diffusers_is_directory(const char *dir);
+
 /** How to save. */
 typedef struct ito_ddpm_save_diffusers_options {
     int reserved_;

@@ -52,7 +52,7 @@ static bool names_a_class(const char *dir)
     return names;
 }
 
-bool diffusers_is_directory(const char *dir)
+bool ito_diffusers_is_directory(const char *dir)
 {
     if (has(dir, "model_index.json") || has(dir, "unet/config.json"))
         return true;

@@ -2,8 +2,8 @@
 #ifndef ITO_DDPM_DIFFUSERS_INTERNAL_H
 #define ITO_DDPM_DIFFUSERS_INTERNAL_H
 
+#include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/diffusers/json.h"
-#include "models/ddpm/load.h"
 
 #define DIFFUSERS_VERSION "0.42.1" /* the one that the tables were written from */
 
@@ -48,8 +48,6 @@ typedef struct diffusers_source {
     int64_t step;  /* of the training, where the weights say it, or 0 */
 } diffusers_source;
 
-/* Whether dir is a pipeline, or a U-Net with its config.json. */
-bool diffusers_is_directory(const char *dir);
 bool diffusers_read(const char *dir, diffusers_source *out);
 /* Weights in a file that a config.json is beside, in dir. */
 bool diffusers_read_beside(const char *dir, const char *weights, diffusers_source *out);

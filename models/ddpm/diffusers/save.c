@@ -1,6 +1,5 @@
 /* A diffusers directory written.
  * Invariant: the directory is complete, or nothing is at its place. */
-#include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/diffusers/internal.h"
 
 #include "nn/checkpoint_dir.h"

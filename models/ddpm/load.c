@@ -12,13 +12,11 @@
 #include "ddpm_weights.h"
 
 #include <cjson/cJSON.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 static const char other_step_key[] = "ito_step"; /* of some files of 0.2.0, before its release */
 
@@ -30,15 +28,6 @@ static char *copy_text(const char *text, size_t length)
     if (copy != NULL)
         memcpy(copy, text, length);
     return copy;
-}
-
-static bool has(const char *dir, const char *name)
-{
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool there = fd >= 0 && faccessat(fd, name, F_OK, 0) == 0;
-    if (fd >= 0)
-        close(fd);
-    return there;
 }
 
 /* The newest checkpoint of a run. */
@@ -55,8 +44,8 @@ static char *newest(const char *run)
 /* The weights of a run or a checkpoint. */
 static ito_safetensors *open_directory(const char *path, bool plain)
 {
-    bool run = has(path, "checkpoints") && !has(path, "state.json");
-    if (!run && !has(path, "state.json")) {
+    bool run = diffusers_has(path, "checkpoints") && !diffusers_has(path, "state.json");
+    if (!run && !diffusers_has(path, "state.json")) {
         file_error(
             ITO_ERR_ARGUMENT, path,
             "it is neither a run (no checkpoints in it) nor a checkpoint (no state.json), nor "
@@ -90,13 +79,12 @@ typedef struct source {
  * does. */
 static bool is_of_diffusers(const char *path, const char *dir)
 {
-    if (has(dir, "state.json") || !ito_diffusers_is_directory(dir))
+    if (diffusers_has(dir, "state.json") || !ito_diffusers_is_directory(dir))
         return false;
     ito_safetensors *f = ito_safetensors_open(path);
     bool says = ito_safetensors_metadata(f, ITO_DDPM_SETTINGS_KEY) != NULL;
     ito_safetensors_close(f);
-    ito_error_clear(); /* of a file of another kind */
-    return !says;
+    return diffusers_forget_error() && !says; /* of a file of another kind */
 }
 
 static bool open_file(const char *path, source *out)
@@ -104,7 +92,7 @@ static bool open_file(const char *path, source *out)
     char *dir = directory_of(path);
     if (dir != NULL && is_of_diffusers(path, dir))
         diffusers_read_beside(dir, path, &out->diffusers);
-    else if (dir != NULL)
+    else if (dir != NULL && ito_error_code() == ITO_OK)
         out->file = ito_safetensors_open(path);
     free(dir);
     return out->file != NULL || out->diffusers.text != NULL;
@@ -128,10 +116,11 @@ static bool open_source(const char *path, bool plain, source *out)
     }
     if (!S_ISDIR(info.st_mode))
         return has_one_kind(path, "one file of weights", plain) && open_file(path, out);
-    if (!has(path, "checkpoints") && !has(path, "state.json") && ito_diffusers_is_directory(path))
+    if (!diffusers_has(path, "checkpoints") && !diffusers_has(path, "state.json") &&
+        ito_diffusers_is_directory(path))
         return has_one_kind(path, "a diffusers directory", plain) &&
                diffusers_read(path, &out->diffusers);
-    out->file = open_directory(path, plain);
+    out->file = ito_error_code() == ITO_OK ? open_directory(path, plain) : NULL;
     return out->file != NULL;
 }
 
@@ -152,7 +141,7 @@ static bool read_metadata(ito_ddpm *m, const char *text)
 static bool read_checkpoint(ito_ddpm *m)
 {
     char *dir = directory_of(m->path);
-    if (dir != NULL && !has(dir, "state.json"))
+    if (dir != NULL && !diffusers_has(dir, "state.json"))
         file_error(
             ITO_ERR_IO, m->path,
             "neither the file nor a state.json beside it says what network it is for; weights "

@@ -8,6 +8,7 @@
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,18 +23,27 @@ static const char *const weight_names[] = {
     "diffusion_pytorch_model.fp16.safetensors"};
 enum { WEIGHT_NAMES = sizeof weight_names / sizeof weight_names[0] };
 
-static bool has(const char *dir, const char *name)
+bool diffusers_has(const char *dir, const char *name)
 {
-    char *path = checkpoint_path(dir, name);
-    bool there = path != NULL && access(path, F_OK) == 0;
-    free(path);
+    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool there = fd >= 0 && faccessat(fd, name, F_OK, 0) == 0;
+    if (fd >= 0)
+        close(fd);
     return there;
+}
+
+bool diffusers_forget_error(void)
+{
+    if (ito_error_code() == ITO_ERR_MEMORY)
+        return false;
+    ito_error_clear();
+    return true;
 }
 
 static char *find_weights(const char *unet)
 {
     for (int i = 0; i < WEIGHT_NAMES; i++)
-        if (has(unet, weight_names[i]))
+        if (diffusers_has(unet, weight_names[i]))
             return checkpoint_path(unet, weight_names[i]);
     file_error(ITO_ERR_IO, unet,
                "it has no weights: no diffusion_pytorch_model.safetensors, .bin "
@@ -48,18 +58,18 @@ static bool names_a_class(const char *dir)
     bool names =
         diffusers_json_open(&j, dir, "config.json") && cJSON_HasObjectItem(j.root, "_class_name");
     diffusers_json_close(&j);
-    ito_error_clear();
+    diffusers_forget_error();
     return names;
 }
 
 bool ito_diffusers_is_directory(const char *dir)
 {
-    if (has(dir, "model_index.json") || has(dir, "unet/config.json"))
+    if (diffusers_has(dir, "model_index.json") || diffusers_has(dir, "unet/config.json"))
         return true;
     bool weights = false;
     for (int i = 0; i < WEIGHT_NAMES; i++)
-        weights = weights || has(dir, weight_names[i]);
-    return has(dir, "config.json") && (weights || names_a_class(dir));
+        weights = weights || diffusers_has(dir, weight_names[i]);
+    return diffusers_has(dir, "config.json") && (weights || names_a_class(dir));
 }
 
 /* A pipeline of other parts makes no images of what the U-Net says alone. */
@@ -86,7 +96,7 @@ static char *find_scheduler(const char *dir, const char *unet)
     static const char *const places[] = {"scheduler", ".", "../scheduler"};
     for (int i = dir == unet ? 1 : 0; i < 3; i++) {
         char *place = checkpoint_path(dir, places[i]);
-        if (place == NULL || has(place, "scheduler_config.json"))
+        if (place == NULL || diffusers_has(place, "scheduler_config.json"))
             return place;
         free(place);
     }
@@ -103,7 +113,7 @@ static cJSON *settings_of_weights(const char *path, int64_t *step)
     cJSON *root = text != NULL ? cJSON_Parse(text) : NULL;
     *step = root != NULL && number != NULL ? strtoll(number, NULL, 10) : 0;
     ito_safetensors_close(f);
-    ito_error_clear(); /* a file of another kind has none */
+    diffusers_forget_error(); /* a file of another kind has none */
     return root;
 }
 
@@ -203,13 +213,13 @@ static bool make_text(diffusers_source *s, ito_unet_config *unet, diffusers_sche
     } else {
         cJSON_Delete(said);
         said = NULL;
-        ito_error_clear();
+        diffusers_forget_error();
     }
     cJSON_free(text);
     ito_ddpm_settings settings = {.model = *unet, .diffusion = scheduler->diffusion};
     s->text = print_settings(&settings, &scheduler->sampling, said);
     cJSON_Delete(said);
-    return s->text != NULL;
+    return s->text != NULL && ito_error_code() == ITO_OK;
 }
 
 /* ---- reading ---- */
@@ -243,10 +253,10 @@ static bool read_parts(diffusers_source *s, const char *dir, const char *unet, c
 
 bool diffusers_read(const char *dir, diffusers_source *out)
 {
-    bool pipeline = has(dir, "unet/config.json") || !has(dir, "config.json");
+    bool pipeline = diffusers_has(dir, "unet/config.json") || !diffusers_has(dir, "config.json");
     char *unet = pipeline ? checkpoint_path(dir, "unet") : NULL;
     *out = (diffusers_source){.weights = NULL};
-    bool good = (!has(dir, "model_index.json") || check_pipeline(dir)) &&
+    bool good = (!diffusers_has(dir, "model_index.json") || check_pipeline(dir)) &&
                 (!pipeline || unet != NULL) &&
                 read_parts(out, dir, pipeline ? unet : dir, find_weights(pipeline ? unet : dir));
     free(unet);

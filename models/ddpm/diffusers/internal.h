@@ -40,6 +40,12 @@ cJSON *diffusers_scheduler_json(const ito_diffusion *d, const ito_ddpm_sampling 
 #define ITO_DDPM_SETTINGS_KEY "ito_ddpm_settings"
 #define ITO_DDPM_STEP_KEY "ito_ddpm_step"
 
+/* Whether there is DIR/NAME; needs no memory. */
+bool diffusers_has(const char *dir, const char *name);
+/* Forget the recorded error of a file that only might have been of diffusers; false if it is that
+ * memory ran out, which stays. */
+bool diffusers_forget_error(void);
+
 /* What ito_ddpm_load needs. */
 typedef struct diffusers_source {
     char *weights; /* their path */

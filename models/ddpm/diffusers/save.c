@@ -72,9 +72,12 @@ static bool write_json(const char *dir, const char *name, cJSON *o)
 {
     char *path = o != NULL ? checkpoint_path(dir, name) : NULL;
     char *text = path != NULL ? cJSON_Print(o) : NULL;
+    size_t length = text != NULL ? strlen(text) : 0;
     if (path != NULL && text == NULL)
         error_status(ITO_ERR_MEMORY, "save_diffusers: no memory for %s", name);
-    bool good = text != NULL && file_write_atomic(path, text, strlen(text)) == ITO_OK;
+    if (text != NULL)
+        text[length] = '\n'; /* in the place of the 0 */
+    bool good = text != NULL && file_write_atomic(path, text, length + 1) == ITO_OK;
     cJSON_Delete(o);
     cJSON_free(text);
     free(path);

@@ -2,6 +2,7 @@
  * and outputs for the weights and images of tests/reference/formula.h. Expected values are float64;
  * settings are in this library's words here, in diffusers' in make_unet_settings_fixture.py. */
 #include "autograd/autograd.h"
+#include "autograd/transforms.h"
 #include "models/ddpm/settings.h"
 #include "tensor/io/safetensors.h"
 #include "tests/models/ddpm/network/network_check.h"
@@ -291,4 +292,128 @@ Test(unet_settings, outputs_in_f32_are_those_of_diffusers)
         double error = error_of(&cases[i], ITO_F32, ITO_F32);
         cr_expect(error > 0.0 && error < 1e-5, "%s: %g", cases[i].name, error);
     }
+}
+
+/* ---- in other ways ---- */
+
+/* As in test_unet_bf16.c: a result is rounded to 8 bits about forty times. */
+#define TOLERANCE_BF16 0.04
+
+Test(unet_settings, outputs_in_bf16_are_near)
+{
+    for (int i = 0; i < CASES; i++) {
+        double error = error_of(&cases[i], ITO_F32, ITO_BF16);
+        cr_expect(error > 1e-4 && error < TOLERANCE_BF16, "%s: %g", cases[i].name, error);
+    }
+}
+
+/* All gradients in one row. */
+static ito_tensor *gradients_of(const unet_case *c, bool recompute)
+{
+    ito_unet *u = unet_of(c, ITO_F32);
+    u->recompute = recompute;
+    ito_tensor *y = output_of(c, u, images_of(&c->config, ITO_F32));
+    cr_assert_eq(ito_backward(ito_mean(ito_square(y))), ITO_OK, "%s", ito_error());
+    ito_named_tensors *p = ito_module_parameters(&u->base);
+    ito_tensor **all = malloc((size_t)p->n * sizeof(ito_tensor *));
+    for (int64_t i = 0; i < p->n; i++)
+        all[i] = ito_reshape(ito_clone(ito_grad_of(p->tensors[i])), -1);
+    ito_tensor *joined = ito_cat(all, p->n, 0);
+    cr_assert_not_null(joined, "%s: %s", c->name, ito_error());
+    free(all);
+    ito_named_tensors_free(p);
+    ito_module_free(&u->base);
+    return joined;
+}
+
+Test(unet_settings, recomputing_gives_the_same_bits)
+{
+    for (int i = 0; i < CASES; i++) {
+        ito_tensor *plain = gradients_of(&cases[i], false), *again = gradients_of(&cases[i], true);
+        cr_assert_eq(memcmp(ito_const_data(plain), ito_const_data(again),
+                            (size_t)ito_numel(plain) * sizeof(float)),
+                     0, "%s", cases[i].name);
+        cr_expect_gt(largest(plain), 0);
+    }
+}
+
+typedef struct function_of_x {
+    const unet_case *c;
+    ito_unet *unet;
+} function_of_x;
+
+static ito_tensor *of_x(ito_tensor *const *in, int64_t n, void *context)
+{
+    (void)n;
+    const function_of_x *f = context;
+    return output_of(f->c, f->unet, in[0]);
+}
+
+/* Forward mode: <w, J v> is <J^T w, v>, which backward gives. */
+Test(unet_settings, forward_mode_agrees_with_backward)
+{
+    for (int i = 0; i < CASES; i++) {
+        ito_unet *u = unet_of(&cases[i], ITO_F64);
+        function_of_x f = {&cases[i], u};
+        ito_tensor *x = ito_requires_grad(images_of(&cases[i].config, ITO_F64), true);
+        ito_generator g = ito_generator_make(5, 0);
+        ito_tensor *v = ito_randn(&g, ito_shape_of(x), ITO_F64);
+        ito_tensor *y, *dy = ito_jvp(of_x, &f, &x, 1, &v, &y);
+        cr_assert_not_null(dy, "%s: %s", cases[i].name, ito_error());
+        ito_tensor *w = ito_randn(&g, ito_shape_of(dy), ITO_F64);
+        cr_assert_eq(ito_backward(ito_sum(ito_mul(of_x(&x, 1, &f), w))), ITO_OK);
+        double forward = ito_item(ito_sum(ito_mul(dy, w)));
+        double backward = ito_item(ito_sum(ito_mul(ito_grad_of(x), v)));
+        cr_expect_float_eq(forward, backward, 1e-10 * (1 + fabs(backward)), "%s: %g and %g",
+                           cases[i].name, forward, backward);
+        ito_module_free(&u->base);
+    }
+}
+
+/* A few elements of each parameter against central differences. */
+static void check_gradients(const char *name)
+{
+    for (int i = 0; i < CASES; i++) {
+        if (strcmp(cases[i].name, name) != 0)
+            continue;
+        ito_unet *u = unet_of(&cases[i], ITO_F64);
+        function_of_x f = {&cases[i], u};
+        ito_named_tensors *p = ito_module_parameters(&u->base);
+        ito_tensor **in = malloc((size_t)(p->n + 1) * sizeof(ito_tensor *));
+        in[0] = ito_requires_grad(images_of(&cases[i].config, ITO_F64), true);
+        memcpy(in + 1, p->tensors, (size_t)p->n * sizeof *in);
+        cr_expect_eq(ito_gradcheck(of_x, &f, in, p->n + 1, .elements = 1), ITO_OK, "%s: %s", name,
+                     ito_error());
+        free(in);
+        ito_named_tensors_free(p);
+        ito_module_free(&u->base);
+        return;
+    }
+    cr_assert_fail("there is no case %s", name);
+}
+
+/* Each kind of block, of activation, of time and of label. */
+Test(unet_settings, gradients_are_right_with_heads_and_scale_shift)
+{
+    check_gradients("attention_norm");
+}
+
+Test(unet_settings, gradients_are_right_with_resampling_blocks)
+{
+    check_gradients("resnet_scale_shift");
+    check_gradients("resnet_resampling");
+}
+
+Test(unet_settings, gradients_are_right_without_attention_in_the_middle)
+{
+    check_gradients("plain_middle");
+    check_gradients("no_middle");
+}
+
+Test(unet_settings, gradients_are_right_for_each_kind_of_time_and_label)
+{
+    check_gradients("classes");
+    check_gradients("class_identity");
+    check_gradients("fourier");
+    check_gradients("learned");
 }

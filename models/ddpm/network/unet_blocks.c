@@ -201,15 +201,17 @@ static void let_go(ito_tensor *t)
     ito_release(tensor_disown(t));
 }
 
-/* A layer of the up path, on x and skip, which are released. */
+/* A layer of the up path, on x and skip, which are released. They are one where there is no
+ * middle. */
 static ito_tensor *joined_apply(const ito_unet *u, unet_layer *l, ito_tensor *x, ito_tensor *skip,
                                 ito_tensor *temb)
 {
     if (x == NULL || skip == NULL)
         return NULL;
     ito_tensor *y = layer_apply(u, l, x, skip, temb);
+    if (skip != x)
+        let_go(skip);
     let_go(x);
-    let_go(skip);
     return y;
 }
 

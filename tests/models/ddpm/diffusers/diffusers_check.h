@@ -5,6 +5,7 @@
 #include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/sampler/sampler.h"
 #include "tensor/internal.h"
+#include "tensor/io/whole_file.h"
 #include "tests/expect.h"
 #include "tests/models/ddpm/ddpm_check.h"
 #include "tests/temporary.h"

@@ -151,7 +151,10 @@ Test(diffusers_refusals, schedulers_that_ito_has_not)
     SCHEDULER("{\"stochasticity\": 0.5}", "\"stochasticity\" is 0.5; Ito has no such setting");
     SCHEDULER("{\"num_train_timesteps\": \"x\"}",
               "\"num_train_timesteps\" is \"x\"; it is a whole number");
-    SCHEDULER("{\"beta_end\": 2}", "process: beta is 1.00005 at step 500; it must be in (0, 1)");
+    SCHEDULER("{\"beta_end\": 2, \"num_train_timesteps\": 3}",
+              "process: with a beta of 1.00005 step 1 takes alpha_bar from 0.9999 to -4.9995e-05; "
+              "it must fall, "
+              "and reach 0 at the last step only");
     SCHEDULER("{\"_class_name\": \"UniPCMultistepScheduler\", \"solver_type\": \"bh1\"}",
               "\"solver_type\" is \"bh1\"; Ito has bh2");
     SCHEDULER("{\"_class_name\": \"UniPCMultistepScheduler\", \"predict_x0\": false}",
@@ -234,7 +237,7 @@ Test(diffusers_refusals, what_diffusers_has_not)
     NO_FORM("the prediction score has no form in diffusers: prediction_type is epsilon (eps), "
             "sample (x_0) or v_prediction (v)",
             .prediction = &ito_prediction_score);
-    NO_FORM("the time_input log_snr has no form in diffusers: networks are given the step",
+    NO_FORM("the time_input log-snr has no form in diffusers: networks are given the step",
             .time_input = &ito_time_input_log_snr);
     NO_FORM("the variance learned has no form in diffusers: variance_type is fixed_small, "
             "fixed_large or learned_range",

@@ -15,11 +15,14 @@ import tempfile
 try:
     import numpy as np
     import torch
+    import diffusers
     from diffusers import (DDIMScheduler, DDPMPipeline, DDPMScheduler, DPMSolverMultistepScheduler, UNet2DModel)
 except ImportError as missing:
     print(f"skipped: {missing}")
     sys.exit(77)
 
+diffusers.utils.logging.set_verbosity_error()
+diffusers.utils.logging.disable_progress_bar()
 DRIVER = os.path.abspath(sys.argv[1])
 OUTPUT, IMAGE = 1e-5, 1e-3
 
@@ -41,7 +44,7 @@ CONFIGS = {
         down_block_types=("DownBlock2D",) * 4 + ("AttnDownBlock2D", "DownBlock2D"),
         up_block_types=("UpBlock2D", "AttnUpBlock2D") + ("UpBlock2D",) * 4),
     "resnet resampling, scale_shift": dict(
-        sample_size=32, down_block_types=RESNET, up_block_types=("AttnUpBlock2D", "AttnUpBlock2D", "ResnetUpsampleBlock2D"),
+        sample_size=32, down_block_types=RESNET, up_block_types=("AttnUpBlock2D", "ResnetUpsampleBlock2D", "UpBlock2D"),
         downsample_type="resnet", upsample_type="resnet", resnet_time_scale_shift="scale_shift", attention_head_dim=8,
         **THREE),
     "middle without attention": dict(sample_size=32, add_attention=False, mid_block_scale_factor=1.5, **TWO),
@@ -151,7 +154,8 @@ class Noise:
 
 
 PIPELINES = {
-    "DDPMScheduler": (DDPMScheduler(variance_type="fixed_large", timestep_spacing="trailing"), 20),
+    "DDPMScheduler": (DDPMScheduler(variance_type="fixed_large"), 20),
+    "DDPMScheduler, linspace": (DDPMScheduler(variance_type="fixed_large", timestep_spacing="linspace"), 20),
     "DDPMScheduler, v, cosine, zero SNR": (
         DDPMScheduler(prediction_type="v_prediction", beta_schedule="squaredcos_cap_v2", rescale_betas_zero_snr=True,
                       timestep_spacing="trailing", variance_type="fixed_small"), 20),

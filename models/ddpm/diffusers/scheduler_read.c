@@ -261,6 +261,19 @@ static bool read_spacing(reading *r)
                           r->j.path, offset);
 }
 
+/* DDPMScheduler adds noise in the last of trailing steps, unless the variance is 0 there. */
+static bool say_last_noise(const reading *r)
+{
+    return r->out->sampling.sampler != &ito_sampler_ddpm ||
+           r->out->sampling.spacing != &ito_spacing_trailing ||
+           r->out->diffusion.variance == &ito_variance_fixedsmall ||
+           diffusers_note(
+               r->notes,
+               "%s: with \"timestep_spacing\" trailing and this variance diffusers leaves "
+               "noise in the images; Ito does not",
+               r->j.path);
+}
+
 /* Of the estimates: clipped, limited by a quantile, or neither. A quantile that is limited to 1
  * clips. */
 static bool read_limits(reading *r)
@@ -342,7 +355,7 @@ static bool read_all(reading *r)
     r->class = class_of(&r->j);
     if (r->class == NULL || !refuse_others(&r->j) || !read_process(r) || !read_prediction(r) ||
         !read_variance(r) || !read_sampler(r) || !read_spacing(r) || !read_limits(r) ||
-        !read_end(r))
+        !read_end(r) || !say_last_noise(r))
         return false;
     pass_over(&r->j);
     return diffusers_json_finish(&r->j) && builds(r);

@@ -138,10 +138,23 @@ static bool put_limits(cJSON *o, const ito_ddpm_sampling *s, bool clips)
 
 /* ---- the classes ---- */
 
+/* DDPMScheduler adds noise in each step from another time than 0: with fewer steps than all, the
+ * last of trailing ones would leave it in the images, unless the variance is 0 there. */
 static bool put_ddpm(cJSON *o, const ito_diffusion *d, const ito_ddpm_sampling *s, char **notes)
 {
+    ito_ddpm_sampling own = *s;
+    const char *name = spacing_name(s, &ito_sampler_ddpm);
+    bool noisy =
+        name != NULL && strcmp(name, "trailing") == 0 && d->variance != &ito_variance_fixedsmall;
+    if (noisy)
+        own.spacing = &ito_spacing_linspace;
     return put_text(o, "variance_type", variance_type(d->variance)) && put_limits(o, s, true) &&
-           put_spacing(o, s, &ito_sampler_ddpm, notes);
+           put_spacing(o, &own, &ito_sampler_ddpm, notes) &&
+           (!noisy || s->spacing == NULL ||
+            diffusers_note(notes,
+                           "DDPMScheduler would leave noise after the last of trailing "
+                           "steps, with %s: linspace was written",
+                           variance_type(d->variance)));
 }
 
 static bool put_ddim(cJSON *o, const ito_diffusion *d, const ito_ddpm_sampling *s, char **notes)

@@ -406,7 +406,9 @@ static bool write_classes(cJSON *o, const ito_unet_config *c)
 
 static bool write_time(cJSON *o, const ito_unet_config *c)
 {
-    int64_t shift = c->freq_divisor == 0 ? 1 : c->channels / 2 - c->freq_divisor;
+    int64_t shift = c->time != ITO_UNET_TIME_SINES ? 0 /* without frequencies: the usual one */
+                    : c->freq_divisor == 0         ? 1
+                                                   : c->channels / 2 - c->freq_divisor;
     return add_text(o, "time_embedding_type", diffusers_word_name(times, c->time)) &&
            cJSON_AddNumberToObject(o, "freq_shift", (double)shift) != NULL &&
            (c->times > 0 ? cJSON_AddNumberToObject(o, "num_train_timesteps", (double)c->times)

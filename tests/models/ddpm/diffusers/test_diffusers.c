@@ -201,7 +201,9 @@ static void sampling_comes_back(const char *said, const char *class)
 {
     char more[300];
     snprintf(more, sizeof more, ", \"sampling\": %s", said);
-    ito_ddpm *m = model_with(tiny_settings(ITO_OPTIONS(ito_diffusion_options)), more);
+    ito_ddpm *m = model_with(
+        tiny_settings(ITO_OPTIONS(ito_diffusion_options, .variance = &ito_variance_fixedsmall)),
+        more);
     ito_ddpm *back = through(m, "d");
     const ito_ddpm_sampling *a = &m->sampling, *b = &back->sampling;
     char *text = read_text("d/scheduler/scheduler_config.json");
@@ -258,6 +260,9 @@ Test(diffusers, samples_that_are_made_otherwise_there_are_said)
     notes_are(", \"sampling\": {\"sampler\": \"heun\"}",
               "the sampler heun has no scheduler that DDPMPipeline drives: DDPMScheduler was "
               "written\n");
+    notes_are(", \"sampling\": {\"spacing\": \"trailing\"}",
+              "DDPMScheduler would leave noise after the last of trailing steps, with fixed_large: "
+              "linspace was written\n");
     notes_are(", \"sampling\": {\"spacing\": \"karras\"}",
               "the spacing karras has no form in this scheduler: linspace was written\n");
 }

@@ -185,6 +185,17 @@ Test(diffusers_refusals, settings_of_other_classes_mean_nothing)
     ito_ddpm_free(m);
 }
 
+Test(diffusers_refusals, noise_that_diffusers_leaves_is_said)
+{
+    write_files("{}", "{\"timestep_spacing\": \"trailing\", \"variance_type\": \"fixed_large\"}");
+    ito_ddpm *m = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(m, "%s", ito_error());
+    cr_expect_str_eq(m->notes, "d/scheduler/scheduler_config.json: with \"timestep_spacing\" "
+                               "trailing and this variance diffusers leaves noise in the images; "
+                               "Ito does not\n");
+    ito_ddpm_free(m);
+}
+
 Test(diffusers_refusals, directories_that_are_not_whole)
 {
     write_files("{}", "{}");

@@ -140,7 +140,7 @@ static const stored_dtype dtypes[] = {
     {"F8_E4M3FNUZ", "float8_e4m3fnuz", NULL, 8, ITO_F32, widen_e4m3fnuz},
     {"F8_E5M2FNUZ", "float8_e5m2fnuz", NULL, 8, ITO_F32, widen_e5m2fnuz},
     {"F8_E8M0", "float8_e8m0fnu", NULL, 8, ITO_F32, widen_e8m0},
-    {"F4", "float4_e2m1fn_x2", NULL, 4, ITO_DTYPES, NULL},
+    {"F4", NULL, NULL, 4, ITO_DTYPES, NULL},
     {"F6_E2M3", NULL, NULL, 6, ITO_DTYPES, NULL},
     {"F6_E3M2", NULL, NULL, 6, ITO_DTYPES, NULL},
     {"C64", "complex64", "ComplexFloatStorage", 64, ITO_DTYPES, NULL},
@@ -180,6 +180,16 @@ const stored_dtype *stored_dtype_find_storage(const char *name, size_t length)
         if (same(dtypes[i].storage, name, length))
             return &dtypes[i];
     return NULL;
+}
+
+int stored_dtype_index(const stored_dtype *d)
+{
+    return (int)(d - dtypes);
+}
+
+const stored_dtype *stored_dtype_at(int index)
+{
+    return &dtypes[index];
 }
 
 int64_t stored_bytes(const stored_dtype *d, int64_t n)

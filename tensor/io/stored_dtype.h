@@ -25,6 +25,9 @@ const stored_dtype *stored_dtype_of(ito_dtype dtype);
 /* By PyTorch's names, each of length bytes; NULL if there is none. */
 const stored_dtype *stored_dtype_find_torch(const char *name, size_t length);
 const stored_dtype *stored_dtype_find_storage(const char *name, size_t length);
+/* Its number, and the dtype of a number that one has. */
+int stored_dtype_index(const stored_dtype *d);
+const stored_dtype *stored_dtype_at(int index);
 /* The bytes of n elements; -1 if that is no number of whole bytes, or beyond int64_t. */
 int64_t stored_bytes(const stored_dtype *d, int64_t n);
 

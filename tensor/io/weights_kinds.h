@@ -37,6 +37,8 @@ struct ito_weights {
  * closes w. */
 ito_status weights_open_safetensors(ito_weights *w);
 ito_status weights_open_shards(ito_weights *w);
+ito_status weights_open_zip(ito_weights *w); /* PyTorch's or NumPy's */
+ito_status weights_open_npz(ito_weights *w);
 
 /* Room for n entries, which are zero; sets count. */
 ito_status weights_allocate(ito_weights *w, int64_t n);

@@ -95,19 +95,33 @@ static bool check_sizes(const ito_unet_config *c)
 
 static bool check_choices(const ito_unet_config *c)
 {
-    bool learned = c->time == ITO_UNET_TIME_LEARNED;
-    bool numbered =
-        c->class_kind == ITO_UNET_CLASS_OR_NONE || c->class_kind == ITO_UNET_CLASS_ALWAYS;
     return in_range("middle", c->middle, 0, ITO_UNET_MIDDLE_NONE) &&
            in_range("activation", c->activation, 0, ITO_UNET_RELU) &&
            in_range("time", c->time, 0, ITO_UNET_TIME_LEARNED) &&
-           in_range(learned ? "times, of learned ones," : "times, without learned ones,", c->times,
-                    learned ? 1 : 0, learned ? MAX_TIMES : 0) &&
-           in_range("class_kind", c->class_kind, 0, ITO_UNET_CLASS_EMBEDDED) &&
-           in_range(numbered ? "the number of classes, of which one is always given,"
-                             : "the number of classes, where labels are numbers or rows,",
-                    c->classes, c->class_kind == ITO_UNET_CLASS_ALWAYS ? 1 : 0,
-                    numbered ? MAX_CLASSES : 0);
+           in_range("class_kind", c->class_kind, 0, ITO_UNET_CLASS_EMBEDDED);
+}
+
+/* Rows for learned times, and for labels that are classes, and for no others. */
+static bool check_rows(const ito_unet_config *c)
+{
+    bool labels =
+        c->class_kind == ITO_UNET_CLASS_TIMESTEP || c->class_kind == ITO_UNET_CLASS_EMBEDDED;
+    if (c->time == ITO_UNET_TIME_LEARNED && !in_range("times", c->times, 1, MAX_TIMES))
+        return false;
+    if (c->time != ITO_UNET_TIME_LEARNED && c->times != 0)
+        return error_false(ITO_ERR_ARGUMENT,
+                           "unet: times is %" PRId64 ", and no times are learned; it must be 0",
+                           c->times);
+    if (c->class_kind == ITO_UNET_CLASS_ALWAYS && c->classes == 0)
+        return error_false(ITO_ERR_ARGUMENT,
+                           "unet: each image is to have a class, and there are none; classes must "
+                           "be 1 or more");
+    if (labels && c->classes != 0)
+        return error_false(ITO_ERR_ARGUMENT,
+                           "unet: classes is %" PRId64
+                           ", and labels of this class_kind are no classes; it must be 0",
+                           c->classes);
+    return true;
 }
 
 /* A multiplier or a width for each level. */
@@ -195,7 +209,7 @@ ito_status unet_config_resolve(ito_unet_config *c)
 {
     if (c->out_channels == 0)
         c->out_channels = c->in_channels;
-    if (!check_sizes(c) || !check_levels(c) || !check_choices(c))
+    if (!check_sizes(c) || !check_levels(c) || !check_choices(c) || !check_rows(c))
         return ito_error_code();
     if (c->channels % 2 != 0)
         return error_status(ITO_ERR_SHAPE, "unet: %" PRId64 " channels; the number must be even",

@@ -219,7 +219,7 @@ bool unet_embedding_check(const ito_unet *u, const ito_tensor *t, const ito_tens
     if (labels == NULL)
         return c->class_kind == ITO_UNET_CLASS_OR_NONE ||
                error_false(ITO_ERR_ARGUMENT,
-                           "unet: the network takes a label for each image, and knows no none");
+                           "unet: the network needs a label for each image, and there are none");
     return c->class_kind == ITO_UNET_CLASS_TIMESTEP   ? check_numbers(c, labels, n)
            : c->class_kind == ITO_UNET_CLASS_EMBEDDED ? check_rows(c, labels, n)
                                                       : check_classes(c, labels, n);

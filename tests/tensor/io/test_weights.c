@@ -117,6 +117,22 @@ Test(weights, files_of_other_kinds_are_named)
                     "is an HDF5 file, which is not read: save it as safetensors or npz");
 }
 
+Test(weights, arrays_of_numpy_are_read)
+{
+    ito_weights *w = ito_weights_open(fixture("arrays.npz"));
+    cr_assert_not_null(w, "%s", ito_error_message());
+    cr_expect_str_eq(ito_weights_kind(w), "npz");
+    cr_expect_eq(ito_weights_count(w), 2);
+    cr_expect_str_eq(ito_weights_dtype_name(w, ito_weights_find(w, "a")), "I8");
+    cr_expect_eq(ito_weights_dtype(w, ito_weights_find(w, "a")), ITO_I32);
+    expect_tensor(ito_weights_read(w, "a"), (int32_t[]){-1, 2}, ITO_SHAPE(2), ITO_I32);
+    int64_t i = ito_weights_find(w, "sub/fortran");
+    cr_assert(shape_equal(ito_weights_shape(w, i), ITO_SHAPE(2, 3)));
+    expect_tensor(ito_weights_read(w, "sub/fortran"), (float[]){0, 1, 2, 3, 4, 5}, ITO_SHAPE(2, 3),
+                  ITO_F32);
+    ito_weights_close(w);
+}
+
 Test(weights, several_files_are_read_by_their_index)
 {
     ito_weights *w = ito_weights_open(write_both());

@@ -130,9 +130,13 @@ static bool take_classes(ito_unet_config *c, const ito_unet_config *said)
     return true;
 }
 
-/* The loss, which no scheduler has, of a training with this variance. */
-static void take_training(ito_diffusion_options *d, const ito_diffusion_options *said)
+/* The loss, which no scheduler has, of a training with this variance; and the variance itself,
+ * which most have not. */
+static void take_training(diffusers_scheduler *scheduler, const ito_diffusion_options *said)
 {
+    ito_diffusion_options *d = &scheduler->diffusion;
+    if (!scheduler->says_variance && !said->variance->learned)
+        d->variance = said->variance;
     if (d->variance->learned != said->variance->learned || d->prediction != said->prediction)
         return;
     d->weighting = said->weighting;
@@ -208,7 +212,7 @@ static bool make_text(diffusers_source *s, ito_unet_config *unet, diffusers_sche
     if (text != NULL && ito_ddpm_settings_parse(text, s->weights, &before) == ITO_OK) {
         if (!take_classes(unet, &before.model))
             cJSON_DeleteItemFromObjectCaseSensitive(said, "class_names");
-        take_training(&scheduler->diffusion, &before.diffusion);
+        take_training(scheduler, &before.diffusion);
         free(before.betas);
     } else {
         cJSON_Delete(said);

@@ -24,6 +24,7 @@ typedef struct diffusers_scheduler {
     ito_diffusion_options diffusion;
     double *betas; /* what diffusion.betas points to; freed with free(); or NULL */
     ito_ddpm_sampling sampling;
+    bool says_variance; /* false: it has no place for the variance of the ancestral sampler */
 } diffusers_scheduler;
 
 /* What a network is for whose directory has no scheduler. */

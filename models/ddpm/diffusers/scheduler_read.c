@@ -194,8 +194,8 @@ static bool read_variance(reading *r)
         &ito_variance_fixedsmall, &ito_variance_fixedlarge, &ito_variance_learned_range};
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(r->j.root, "variance_type");
     int variance = 0;
-    if (heeds(r, HEEDS_VARIANCE) && item != NULL && !cJSON_IsNull(item) &&
-        !diffusers_choice(&r->j, "variance_type", words, 0, &variance))
+    r->out->says_variance = heeds(r, HEEDS_VARIANCE) && item != NULL && !cJSON_IsNull(item);
+    if (r->out->says_variance && !diffusers_choice(&r->j, "variance_type", words, 0, &variance))
         return false;
     r->out->diffusion.variance = variances[variance];
     if (variances[variance]->learned)

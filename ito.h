@@ -67,6 +67,7 @@
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"
 #include "models/ddpm/compress/codec.h"
+#include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"

@@ -213,13 +213,26 @@ static bool put_model(cJSON *root, ito_unet_config *c)
     return good;
 }
 
+/* Whether a setting is of the schedule, which a list of betas is in the place of. */
+static bool of_schedule(const field *f)
+{
+    return f->offset == DIFFUSION(schedule) || f->offset == DIFFUSION(zero_terminal_snr) ||
+           f->when & (ITO_USES_BETAS | ITO_USES_SIGMAS | ITO_USES_SHIFT);
+}
+
+static bool put_betas(cJSON *d, const ito_diffusion_options *o)
+{
+    int64_t T = o->steps == ITO_USUAL_STEPS ? 1000 : o->steps;
+    cJSON *list = cJSON_CreateDoubleArray(o->betas, (int)T);
+    if (list != NULL && cJSON_AddItemToObject(d, "betas", list))
+        return true;
+    cJSON_Delete(list);
+    return false;
+}
+
 static bool put_diffusion(cJSON *root, ito_diffusion_options o)
 {
     cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
-    if (o.betas != NULL) {
-        ito_error_set(ITO_ERR_ARGUMENT, "settings: a list of betas cannot be written");
-        return false;
-    }
     fill_choices(&o);
     if (o.steps == ITO_USUAL_STEPS)
         o.steps = o.schedule->level != NULL ? 0 : 1000;
@@ -230,9 +243,11 @@ static bool put_diffusion(cJSON *root, ito_diffusion_options o)
     if (isnan(o.sigma_data))
         o.sigma_data = o.prediction->uses & ITO_USES_SIGMA_DATA ? o.prediction->sigma_data
                                                                 : o.weighting->sigma_data;
-    bool good = d != NULL;
+    bool good = d != NULL && (o.betas == NULL || put_betas(d, &o));
     for (size_t i = 0; i < COUNT(diffusion_fields) && good; i++) {
         const field *f = &diffusion_fields[i];
+        if (o.betas != NULL && of_schedule(f))
+            continue;
         if (f->when == 0 || f->when & uses_of(&o))
             good = put_field(d, f, member_of(&o, f));
     }
@@ -375,14 +390,38 @@ static ito_status get_model(const cJSON *root, const char *source, ito_unet_conf
     return status == ITO_OK ? unet_config_resolve(c) : status;
 }
 
-static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffusion_options *o)
+/* A list of betas in the place of a schedule. */
+static ito_status get_betas(const cJSON *d, const char *source, ito_ddpm_settings *s)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(d, "betas"), *item;
+    int64_t n = 0;
+    bool good = cJSON_IsArray(list) && cJSON_GetArraySize(list) > 0;
+    if (list == NULL)
+        return ITO_OK;
+    if (good &&
+        (s->betas = struct_alloc((size_t)cJSON_GetArraySize(list) * sizeof(double))) == NULL)
+        return ITO_ERR_MEMORY;
+    cJSON_ArrayForEach(item, list)
+    {
+        good = good && cJSON_IsNumber(item);
+        if (good)
+            s->betas[n++] = item->valuedouble;
+    }
+    s->diffusion.betas = s->betas;
+    return good ? ITO_OK : wrong(source, "betas", "a list of numbers");
+}
+
+static ito_status get_diffusion(const cJSON *root, const char *source, ito_ddpm_settings *s)
 {
     const cJSON *d = cJSON_GetObjectItemCaseSensitive(root, "diffusion");
+    ito_diffusion_options *o = &s->diffusion;
     if (!cJSON_IsObject(d))
         return wrong(source, "diffusion", "an object");
-    ito_status status = ITO_OK;
+    ito_status status = get_betas(d, source, s);
     for (size_t i = 0; i < COUNT(diffusion_fields) && status == ITO_OK; i++) {
         const field *f = &diffusion_fields[i];
+        if (o->betas != NULL && of_schedule(f))
+            continue;
         /* An optional number that no choice uses is read too, and refused with them below. */
         if (f->when == 0 || f->optional || f->when & uses_of(o))
             status = get_field(d, f, source, member_of(o, f));
@@ -391,6 +430,9 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
         return status;
     if (o->steps < 0)
         return wrong(source, "steps", "a whole number from 0 on");
+    if (o->betas != NULL &&
+        o->steps != cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(d, "betas")))
+        return wrong(source, "betas", "as many numbers as there are steps");
     fill_choices(o);
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)
@@ -410,9 +452,11 @@ ito_status ito_ddpm_settings_parse(const char *text, const char *source, ito_ddp
     }
     ito_status status = get_model(root, source, &s.model);
     if (status == ITO_OK)
-        status = get_diffusion(root, source, &s.diffusion);
+        status = get_diffusion(root, source, &s);
     cJSON_Delete(root);
     if (status == ITO_OK)
         *out = s;
+    else
+        free(s.betas);
     return status;
 }

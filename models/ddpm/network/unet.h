@@ -1,4 +1,5 @@
-/* The U-Net of Ho, Jain, Abbeel 2020, with the names and shapes of diffusers' UNet2DModel.
+/* The U-Net of Ho, Jain, Abbeel 2020, with the names and shapes of diffusers' UNet2DModel, and the
+ * other networks that one can be.
  *
  * Per level: residual blocks, each followed by self-attention where the level has it, then a
  * halving of the image; a middle of block, attention, block; and the up path, which concatenates
@@ -90,8 +91,10 @@ typedef struct ito_unet_config {
     double middle_scale; /* blocks and attention of the middle are divided by it; 0: 1.
                           * Its mid_block_scale_factor */
     bool down_resnet[ITO_UNET_MAX_LEVELS]; /* by level: it is halved by a residual block with a mean
-                                            * of 2 x 2 pixels, not by a convolution */
-    bool up_resnet[ITO_UNET_MAX_LEVELS];   /* by level: it is doubled by a residual block */
+                                            * of 2 x 2 pixels, not by a convolution. The last level
+                                            * is not halved */
+    bool up_resnet[ITO_UNET_MAX_LEVELS];   /* by level: it is doubled by a residual block; the first
+                                            * level is not */
     int64_t downsample_padding; /* of the halving convolution: 0: a row and a column at the end; 1:
                                  * one at each side */
     ito_unet_activation activation;
@@ -129,7 +132,7 @@ typedef struct ito_unet {
     ito_network network;
     /** The same, but each position of the attention in the middle attends to itself alone: a worse
      * network, for perturbed attention guidance by ito_autoguidance_create (Ahn et al. 2024,
-     * arXiv:2403.17377, eq. (14)). */
+     * arXiv:2403.17377, eq. (14)). ITO_ERR_ARGUMENT without attention there. */
     ito_network perturbed;
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
@@ -162,18 +165,19 @@ ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);
  *           2^(levels - 1).
  * @param t  [N] i64, f32 or f64: the time of each image.
  * @return   [N, out_channels, H, W], of the current scope. NULL on error: ITO_ERR_SHAPE,
- *           ITO_ERR_DTYPE.
+ *           ITO_ERR_DTYPE, ITO_ERR_RANGE for times that its kind of times does not have.
  */
 ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *t);
 
 /**
  * The same for images whose classes are known: a row for each class, and one for none, is added to
- * the embedding of the time ("class_embedding.weight", [classes + 1, 4 ch]).
+ * the embedding of the time ("class_embedding.weight", [classes + 1, time_channels]).
  *
  * @param labels  [N] i64: 0 .. classes - 1, or classes for none. NULL: none for all, as
- *                ito_unet_forward has it.
- * @return        NULL also for labels of a network without classes, ITO_ERR_ARGUMENT, and labels
- *                that do not fit, ITO_ERR_SHAPE or ITO_ERR_RANGE.
+ *                ito_unet_forward has it. With another class_kind, what that says, and not NULL.
+ * @return        NULL also for labels of a network without classes and for none where it needs
+ *                them, ITO_ERR_ARGUMENT, and labels that do not fit, ITO_ERR_SHAPE or
+ *                ITO_ERR_RANGE.
  */
 ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
                                            ito_tensor *labels);

@@ -80,6 +80,7 @@
 #include "models/ddpm/network/noise_classifier.h"
 #include "models/ddpm/network/self_condition.h"
 #include "models/ddpm/network/unet.h"
+#include "models/ddpm/network/unet_weights.h"
 #include "models/ddpm/objective/objective.h"
 #include "models/ddpm/objective/uncertainty.h"
 #include "models/ddpm/process/pairing.h"

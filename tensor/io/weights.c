@@ -41,7 +41,7 @@ ito_status weights_sort(ito_weights *w)
     return ITO_OK;
 }
 
-static ito_weights *weights_create(const char *path)
+ito_weights *weights_create(const char *path)
 {
     size_t length = strlen(path) + 1;
     ito_weights *w = struct_alloc(sizeof *w + length);

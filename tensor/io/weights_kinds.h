@@ -40,6 +40,8 @@ ito_status weights_open_shards(ito_weights *w);
 ito_status weights_open_zip(ito_weights *w); /* PyTorch's or NumPy's */
 ito_status weights_open_npz(ito_weights *w);
 
+/* A handle without a kind; NULL without memory. */
+ito_weights *weights_create(const char *path);
 /* Room for n entries, which are zero; sets count. */
 ito_status weights_allocate(ito_weights *w, int64_t n);
 /* Once all entries are there: sort them by name; ITO_ERR_FORMAT if one occurs twice. */

@@ -58,6 +58,10 @@ Test(diffusers_reference, files_in_the_root_a_pickle_and_old_names)
     ito_ddpm *m = loaded(fixture("root"));
     cr_expect_eq(m->diffusion->variance, &ito_variance_fixedlarge);
     cr_expect_eq(m->sampling.sampler, &ito_sampler_ddpm);
+    cr_expect_not_null(m->notes);
+    cr_expect_not_null(strstr(m->notes, "/root/diffusion_pytorch_model.bin: its tensors have the "
+                                        "names of "),
+                       "%s", m->notes);
     computes(m, "root");
     ito_ddpm_free(m);
 }

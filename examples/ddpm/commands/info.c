@@ -32,7 +32,7 @@ static const option_row rows[] = {
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
     "npy, npz, IDX or image file, one of ito-ddpm compress or prepare, or a directory of images, "
-    "of IDX files or of CIFAR-10, also as --data names it; or " BUILT_IN
+    "of IDX files, of CIFAR-10 or of diffusers, also as --data names it; or " BUILT_IN
     ", the network that comes with ito-ddpm. Of images in a directory all are read, and each file "
     "that is left out is named, with the reason."
     "\v"
@@ -283,6 +283,34 @@ static bool describe_run(cJSON *o, const char *dir)
     return good;
 }
 
+/* ---- directories of diffusers ---- */
+
+/* Each line of what reading it had to say. */
+static bool put_notes(cJSON *o, char *notes)
+{
+    cJSON *list = notes != NULL ? cJSON_AddArrayToObject(o, "notes") : NULL;
+    bool good = notes == NULL || list != NULL;
+    char *rest = notes;
+    for (char *line = strtok_r(notes, "\n", &rest); good && line != NULL;
+         line = strtok_r(NULL, "\n", &rest))
+        good = cJSON_AddItemToArray(list, cJSON_CreateString(line));
+    return good;
+}
+
+/* Its settings as ito-ddpm takes them, once all of its weights were read. */
+static bool describe_diffusers(cJSON *o, const char *dir)
+{
+    ito_ddpm *model = ito_ddpm_load(dir);
+    bool good =
+        model != NULL && result_text(o, "kind", "directory of diffusers") &&
+        result_text(o, "weights", model->path) &&
+        result_number(o, "parameters", (double)ito_module_parameter_count(&model->unet->base)) &&
+        cJSON_AddItemToObject(o, "settings", cJSON_Parse(model->text)) &&
+        put_notes(o, model->notes);
+    ito_ddpm_free(model);
+    return good;
+}
+
 /* ---- kinds of files ---- */
 
 /* The names that the classes have as --data. */
@@ -297,10 +325,12 @@ static bool put_class_names(cJSON *o, const char *data)
 
 static bool describe_directory(cJSON *o, const char *dir)
 {
-    if (path_has(dir, "config.json"))
-        return describe_run(o, dir);
     if (path_has(dir, "state.json"))
         return describe_checkpoint(o, dir);
+    if (!path_has(dir, "checkpoints") && ito_diffusers_is_directory(dir))
+        return describe_diffusers(o, dir);
+    if (path_has(dir, "config.json"))
+        return describe_run(o, dir);
     char *idx = idx_directory_find(dir);
     if (idx != NULL) {
         bool good = describe_images(o, "IDX files, training images", idx_images_load(idx));

@@ -66,6 +66,24 @@ static bool is_repeated(const onnx_slot *s)
     return false;
 }
 
+static bool same_list(const onnx_list *a, const onnx_list *b)
+{
+    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof *a->at) == 0;
+}
+
+/* The first value that is the same list: it stands for all of them. */
+static onnx_value first_of(const onnx_graph *g, onnx_value v)
+{
+    const onnx_slot *s = &g->slot[v], *t;
+    for (onnx_value u = 1; u < v && s->kind == ONNX_INTS; u++) {
+        t = &g->slot[u];
+        if (t->kind == ONNX_INTS && t->live && t->reshapes == s->reshapes &&
+            same_list(&t->ints, &s->ints) && same_list(&t->times, &s->times))
+            return u;
+    }
+    return v;
+}
+
 /* Valid until the second next one. Names of the graph's own begin with a slash. */
 static const char *name_of(writer *w, onnx_value v)
 {
@@ -86,7 +104,7 @@ static const char *name_of(writer *w, onnx_value v)
     const char *parameter = s->kind == ONNX_TENSOR ? parameter_name(w->r, s->tensor) : NULL;
     if (parameter != NULL && !is_repeated(s) && !name_taken(w->g, w->r, v, parameter))
         return parameter;
-    snprintf(name, size, "/constant_%" PRId64, v);
+    snprintf(name, size, "/constant_%" PRId64, first_of(w->g, v));
     return name;
 }
 
@@ -299,7 +317,7 @@ static void put_constants(writer *w)
     const onnx_graph *g = w->g;
     for (onnx_value v = 1; v < g->slots; v++) {
         const onnx_slot *s = &g->slot[v];
-        if (!s->live || s->kind == ONNX_INPUT || s->kind == ONNX_RESULT)
+        if (!s->live || s->kind == ONNX_INPUT || s->kind == ONNX_RESULT || first_of(g, v) != v)
             continue;
         char name[160];
         snprintf(name, sizeof name, "%s", name_of(w, v));

@@ -3,6 +3,7 @@
  * those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), version 17 of its
  * operators. */
 #include "autograd/onnx/write.h"
+#include "autograd/onnx/names.h"
 #include "autograd/onnx/wire.h"
 #include "tensor/io/file.h"
 
@@ -28,85 +29,8 @@ typedef struct writer {
     stored *stored;
     int64_t n_stored;
     int64_t data_size; /* of the file beside */
-    char name[2][160]; /* of values, in turn */
-    int turn;
     bool failed;
 } writer;
-
-/* ---- names -------------------------------------------------------------------------------------
- */
-
-/* The name of a parameter that lies where t does, if any. */
-static const char *parameter_name(const onnx_request *r, const ito_tensor *t)
-{
-    for (int64_t i = 0; i < r->n_named; i++) {
-        const ito_tensor *p = r->named[i];
-        if (p->storage == t->storage && p->offset == t->offset && p->dtype == t->dtype &&
-            ito_numel(p) == ito_numel(t))
-            return r->names[i];
-    }
-    return NULL;
-}
-
-/* Whether an earlier constant has the parameter's name: the same elements in another shape. */
-static bool name_taken(const onnx_graph *g, const onnx_request *r, onnx_value v, const char *name)
-{
-    for (onnx_value u = 1; u < v; u++)
-        if (g->slot[u].kind == ONNX_TENSOR && g->slot[u].live &&
-            parameter_name(r, g->slot[u].tensor) == name)
-            return true;
-    return false;
-}
-
-static bool is_repeated(const onnx_slot *s)
-{
-    for (int i = 0; i < s->times.n; i++)
-        if (s->times.at[i] != 0)
-            return true;
-    return false;
-}
-
-static bool same_list(const onnx_list *a, const onnx_list *b)
-{
-    return a->n == b->n && memcmp(a->at, b->at, (size_t)a->n * sizeof *a->at) == 0;
-}
-
-/* The first value that is the same list: it stands for all of them. */
-static onnx_value first_of(const onnx_graph *g, onnx_value v)
-{
-    const onnx_slot *s = &g->slot[v], *t;
-    for (onnx_value u = 1; u < v && s->kind == ONNX_INTS; u++) {
-        t = &g->slot[u];
-        if (t->kind == ONNX_INTS && t->live && t->reshapes == s->reshapes &&
-            same_list(&t->ints, &s->ints) && same_list(&t->times, &s->times))
-            return u;
-    }
-    return v;
-}
-
-/* Valid until the second next one. Names of the graph's own begin with a slash. */
-static const char *name_of(writer *w, onnx_value v)
-{
-    const onnx_slot *s = &w->g->slot[v];
-    char *name = w->name[w->turn ^= 1];
-    size_t size = sizeof w->name[0];
-    if (v == 0)
-        return "";
-    if (v == w->g->output && s->kind == ONNX_RESULT)
-        return w->r->output_name;
-    if (s->kind == ONNX_INPUT)
-        return onnx_input_name(w->r, s->order, name);
-    if (s->kind == ONNX_RESULT) {
-        snprintf(name, size, "/%s_%" PRId64 "%s", w->g->node[s->node].op, s->order,
-                 s->output > 0 ? "_second" : "");
-        return name;
-    }
-    const char *parameter = s->kind == ONNX_TENSOR ? parameter_name(w->r, s->tensor) : NULL;
-    if (parameter != NULL && !is_repeated(s) && !name_taken(w->g, w->r, v, parameter))
-        return parameter;
-    snprintf(name, size, "/constant_%" PRId64, first_of(w->g, v));
-    return name;
-}
 
 /* ---- parts of the graph ------------------------------------------------------------------------
  */
@@ -130,14 +54,14 @@ static void put_attribute(wire *node, const onnx_attribute *a)
 static void put_node(writer *w, const onnx_node *node)
 {
     wire m = {0};
+    char name[ONNX_NAME];
     int64_t n = node->n;
     while (n > 0 && node->in[n - 1] == 0)
         n--;
     for (int64_t i = 0; i < n; i++)
-        wire_text(&m, 1, name_of(w, node->in[i]));
+        wire_text(&m, 1, onnx_name(w->g, w->r, node->in[i], name));
     for (int i = 0; i < node->outputs; i++)
-        wire_text(&m, 2, name_of(w, node->out + i));
-    char name[80];
+        wire_text(&m, 2, onnx_name(w->g, w->r, node->out + i, name));
     snprintf(name, sizeof name, "%s_%" PRId64, node->op, w->g->slot[node->out].order);
     wire_text(&m, 3, name);
     wire_text(&m, 4, node->type);
@@ -193,10 +117,10 @@ static void put_number(writer *w, const char *name, double value, ito_dtype dtyp
 
 #define BATCH "/batch"
 
-static void put_batch(writer *w, onnx_value input, int axis)
+static void put_batch(writer *w, const char *input, int axis)
 {
     wire m = {0};
-    wire_text(&m, 1, name_of(w, input));
+    wire_text(&m, 1, input);
     wire_text(&m, 2, BATCH);
     wire_text(&m, 3, BATCH);
     wire_text(&m, 4, "Shape");
@@ -210,7 +134,7 @@ static void put_sizes(writer *w, const char *name, const onnx_list *ints, const 
 {
     wire join = {0};
     for (int i = 0; i < ints->n; i++) {
-        char piece[200], factor[210];
+        char piece[440], factor[460];
         snprintf(piece, sizeof piece, "%s_%d", name, i);
         snprintf(factor, sizeof factor, "%s_times", piece);
         if (times->at[i] == 0) {
@@ -257,9 +181,8 @@ static ito_tensor *elements_of(const onnx_slot *s)
     return tensor_view(s->tensor, shape, s->tensor->stride, s->tensor->offset);
 }
 
-static void put_location(writer *w, wire *m, const char *key, const char *value)
+static void put_location(wire *m, const char *key, const char *value)
 {
-    (void)w;
     wire entry = {0};
     wire_text(&entry, 1, key);
     wire_text(&entry, 2, value);
@@ -273,20 +196,21 @@ static void put_external(writer *w, stored *s)
     snprintf(text, sizeof text, "%.240s.data", base != NULL ? base + 1 : w->r->path);
     s->offset = (w->data_size + DATA_ALIGNMENT - 1) / DATA_ALIGNMENT * DATA_ALIGNMENT;
     w->data_size = s->offset + s->bytes;
-    put_location(w, &s->head, "location", text);
+    put_location(&s->head, "location", text);
     snprintf(text, sizeof text, "%" PRId64, s->offset);
-    put_location(w, &s->head, "offset", text);
+    put_location(&s->head, "offset", text);
     snprintf(text, sizeof text, "%" PRId64, s->bytes);
-    put_location(w, &s->head, "length", text);
+    put_location(&s->head, "length", text);
     wire_int(&s->head, 14, 1);
 }
 
 static void put_tensor(writer *w, onnx_value v)
 {
     const onnx_slot *slot = &w->g->slot[v];
-    char name[200];
-    bool repeats = is_repeated(slot);
-    snprintf(name, sizeof name, "%s%s", name_of(w, v), repeats ? "_once" : "");
+    char room[ONNX_NAME], name[400];
+    const char *own = onnx_name(w->g, w->r, v, room);
+    bool repeats = onnx_is_repeated(slot);
+    snprintf(name, sizeof name, "%s%s", own, repeats ? "_once" : "");
     stored *s = &w->stored[w->n_stored++];
     *s = (stored){.slot = slot, .offset = -1};
     ito_scope_begin();
@@ -301,11 +225,11 @@ static void put_tensor(writer *w, onnx_value v)
         put_external(w, s);
     ito_scope_end();
     if (repeats) {
-        char shape[220];
+        char shape[420];
         snprintf(shape, sizeof shape, "%s_shape", name);
         const onnx_list sizes = onnx_list_of(slot->tensor->sizes);
         put_sizes(w, shape, &sizes, &slot->times);
-        put_own_node(w, "Expand", name, shape, name_of(w, v));
+        put_own_node(w, "Expand", name, shape, own);
     }
 }
 
@@ -317,15 +241,15 @@ static void put_constants(writer *w)
     const onnx_graph *g = w->g;
     for (onnx_value v = 1; v < g->slots; v++) {
         const onnx_slot *s = &g->slot[v];
-        if (!s->live || s->kind == ONNX_INPUT || s->kind == ONNX_RESULT || first_of(g, v) != v)
+        if (!s->live || s->kind == ONNX_INPUT || s->kind == ONNX_RESULT || onnx_first_of(g, v) != v)
             continue;
-        char name[160];
-        snprintf(name, sizeof name, "%s", name_of(w, v));
+        char room[ONNX_NAME];
+        const char *name = onnx_name(g, w->r, v, room);
         if (s->kind == ONNX_TENSOR)
             put_tensor(w, v);
         else if (s->kind == ONNX_NUMBER)
             put_number(w, name, s->number, s->dtype);
-        else if (!is_repeated(s))
+        else if (!onnx_is_repeated(s))
             put_ints(w, name, s->ints.at, s->ints.n);
         else if (!put_open_shape(w, name, s))
             put_sizes(w, name, &s->ints, &s->times);
@@ -363,11 +287,13 @@ static void put_inputs(writer *w)
         const ito_tensor *x = w->r->inputs[i];
         onnx_list times = {.n = x->ndim};
         int axis = onnx_batch_axis(w->r, i);
+        char room[32];
+        const char *name = onnx_input_name(w->r, i, room);
         if (axis >= 0)
             times.at[axis] = 1;
-        put_info(w, 11, name_of(w, w->g->input[i]), x->dtype, x->sizes, &times);
+        put_info(w, 11, name, x->dtype, x->sizes, &times);
         if (axis >= 0 && !has_batch)
-            put_batch(w, w->g->input[i], axis);
+            put_batch(w, name, axis);
         has_batch = has_batch || axis >= 0;
     }
 }
@@ -380,8 +306,9 @@ static void put_graph(writer *w)
     for (int64_t i = 0; i < g->nodes; i++)
         if (g->node[i].live)
             put_node(w, &g->node[i]);
+    char room[ONNX_NAME];
     if (g->slot[g->output].kind != ONNX_RESULT)
-        put_own_node(w, "Identity", name_of(w, g->output), NULL, w->r->output_name);
+        put_own_node(w, "Identity", onnx_name(g, w->r, g->output, room), NULL, w->r->output_name);
     wire_text(&w->graph, 2, "ito");
     put_info(w, 12, w->r->output_name, g->output_dtype, g->output_shape, &g->output_times);
 }

@@ -157,6 +157,14 @@ FUNCTION(wave_network,
                               &(ito_network_input){.x = x[0], .t = x[1], .labels = x[2]}))
 FUNCTION(plane, mean_velocity_at(&((plane_network *)context)->u, x[0], x[1], x[2]))
 
+/* Rounded after each operation, to the bit. */
+static ito_tensor *in_bf16(ito_tensor *const *x, int64_t n, void *context)
+{
+    (void)n, (void)context;
+    ito_tensor *h = ito_cast(x[0], ITO_BF16);
+    return ito_cast(ito_sub(ito_mul(h, h), ito_relu(h)), ITO_F32);
+}
+
 static ito_tensor *vae_encoder(ito_tensor *const *x, int64_t n, void *context)
 {
     ito_tensor *mean, *log_variance;
@@ -166,23 +174,59 @@ static ito_tensor *vae_encoder(ito_tensor *const *x, int64_t n, void *context)
     return ito_cat(ITO_TENSORS(mean, log_variance), 1);
 }
 
+static void write_config(const char *name, const ito_unet_config *c, bool external)
+{
+    ito_unet *u = ito_unet_create(c, NULL);
+    bool labels = c->classes > 0 || c->class_kind == ITO_UNET_CLASS_TIMESTEP;
+    int64_t below = c->class_kind == ITO_UNET_CLASS_OR_NONE ? c->classes + 1 : 10;
+    write_model((model){name,
+                        labels ? unet_class : unet,
+                        u,
+                        u == NULL ? NULL : &u->base,
+                        {{"sample", ITO_SHAPE(c->in_channels, c->height, c->width), 0},
+                         {"timestep", ITO_SHAPE(), 1000},
+                         {labels ? "class_labels" : NULL, ITO_SHAPE(), below}},
+                        external});
+}
+
 static void write_unet(const char *name, const char *preset, int64_t channels, int64_t size,
-                       int64_t classes, ito_dtype precision, bool external)
+                       int64_t classes, bool external)
 {
     ito_unet_config config;
     check(ito_unet_preset(preset, channels, size, size, &config) == ITO_OK, name);
     config.classes = classes;
-    ito_unet *u = ito_unet_create(&config, NULL);
-    if (u != NULL && precision == ITO_BF16)
-        check(ito_unet_set_precision(u, precision) == ITO_OK, name);
-    write_model((model){name,
-                        classes > 0 ? unet_class : unet,
-                        u,
-                        u == NULL ? NULL : &u->base,
-                        {{"sample", ITO_SHAPE(channels, size, size), 0},
-                         {"timestep", ITO_SHAPE(), 1000},
-                         {classes > 0 ? "class_labels" : NULL, ITO_SHAPE(), classes + 1}},
-                        external});
+    write_config(name, &config, external);
+}
+
+/* What diffusers' UNet2DModel can be besides. */
+static void write_settings(void)
+{
+    ito_unet_config c = {.in_channels = 3,
+                         .height = 16,
+                         .width = 16,
+                         .channels = 16,
+                         .levels = 2,
+                         .multipliers = {1, 2},
+                         .attention = {false, true},
+                         .blocks = 1};
+    ito_unet_config other = c;
+    other.head_channels = 8;
+    other.scale_shift = other.flip_sin_to_cos = other.center_input = true;
+    other.down_resnet[0] = other.up_resnet[1] = true;
+    other.activation = ITO_UNET_GELU;
+    other.middle_scale = 1.5;
+    other.class_kind = ITO_UNET_CLASS_TIMESTEP;
+    write_config("unet_settings", &other, false);
+    other = c;
+    other.time = ITO_UNET_TIME_FOURIER;
+    other.downsample_padding = 1;
+    other.activation = ITO_UNET_MISH;
+    write_config("unet_fourier", &other, false);
+    other = c;
+    other.time = ITO_UNET_TIME_LEARNED;
+    other.times = 1000;
+    other.middle = ITO_UNET_MIDDLE_NONE;
+    write_config("unet_learned", &other, false);
 }
 
 static void write_dit(const char *name, ito_dit_positions positions)
@@ -284,6 +328,8 @@ static void write_examples(void)
                 audio == NULL ? NULL : &audio->base,
                 {{"x", ITO_SHAPE(1, 256), 0}, {"t", ITO_SHAPE(), 0}, {"note", ITO_SHAPE(), 8}},
                 false});
+    ito_module *none = ito_module_create(NULL, "", sizeof *none);
+    write_model((model){"bf16", in_bf16, NULL, none, {{"x", ITO_SHAPE(50), 0}}, false});
     plane_network *few = plane_network_create(64, &g);
     write_model((model){"few_step",
                         plane,
@@ -300,10 +346,11 @@ int main(int argc, char **argv)
         return 2;
     }
     directory = argv[1];
-    write_unet("unet_small", "small", 1, 28, 0, ITO_F32, false);
-    write_unet("unet_class", "small", 1, 28, 10, ITO_F32, false);
-    write_unet("unet_cifar10", "cifar10", 3, 32, 0, ITO_F32, false);
-    write_unet("unet_lsun256", "lsun256", 3, 64, 0, ITO_F32, true);
+    write_unet("unet_small", "small", 1, 28, 0, false);
+    write_unet("unet_class", "small", 1, 28, 10, false);
+    write_unet("unet_cifar10", "cifar10", 3, 32, 0, false);
+    write_unet("unet_lsun256", "lsun256", 3, 64, 0, true);
+    write_settings();
     write_dit("dit_sincos", ITO_DIT_SINCOS);
     write_dit("dit_rotary", ITO_DIT_ROTARY);
     write_gpt("gpt", false);

@@ -4,7 +4,6 @@
 #include "models/ddpm/load.h"
 
 #include "models/ddpm/diffusers/internal.h"
-#include "models/ddpm/diffusers/json.h"
 #include "nn/checkpoint.h"
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
@@ -329,21 +328,13 @@ static bool has_all(const ito_safetensors *file, const ito_unet *unet)
  * it. */
 static bool read_weights(ito_ddpm *m, bool uncertain)
 {
-    static const ito_rename old[] = {
-        {"query", "to_q"}, {"key", "to_k"}, {"value", "to_v"}, {"proj_attn", "to_out.0"}};
-    ito_load_report report = {.loaded = 0};
     m->unet = ito_unet_create(&m->settings.model, NULL);
     if (m->unet == NULL || (uncertain && !has_all(m->file, m->unet)))
         return false;
-    ito_status status = m->file != NULL
-                            ? ito_module_load_file(&m->unet->base, m->file, .partial = uncertain)
-                            : ito_module_load(&m->unet->base, m->path, .renames = old,
-                                              .n_renames = 4, .report = &report);
-    if (status != ITO_OK ||
-        (report.prefix[0] != '\0' && !diffusers_note(&m->notes,
-                                                     "the names of the weights begin with %s, "
-                                                     "which was cut off",
-                                                     report.prefix)))
+    bool good = m->file != NULL
+                    ? ito_module_load_file(&m->unet->base, m->file, .partial = uncertain) == ITO_OK
+                    : diffusers_read_weights(m->path, m->unet, &m->notes);
+    if (!good)
         return false;
     ito_module_train(&m->unet->base, false);
     return true;

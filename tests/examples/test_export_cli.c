@@ -139,3 +139,26 @@ Test(cli_export, what_diffusers_has_not_is_said)
                "time, and schedulers have steps");
     cr_expect(!there("d"));
 }
+
+Test(cli_export, weights_of_pytorch_are_read_by_the_config_beside_them)
+{
+    char command[600];
+    snprintf(command, sizeof command, "cp -r %s/tests/reference/diffusers/root d",
+             getenv("ITO_SOURCE") != NULL ? getenv("ITO_SOURCE") : ".");
+    cr_assert_eq(system(command), 0);
+    succeeds(run("sample --model d --npy a.npy --n 2 --steps 3"));
+    cr_expect_not_null(strstr(complained,
+                              "d/diffusion_pytorch_model.bin: its tensors have the names "
+                              "of diffusers before 0.17\n"),
+                       "%s", complained);
+    cr_assert_eq(system("cd d && mv diffusion_pytorch_model.bin mine.bin"), 0);
+    succeeds(run("sample --model d/mine.bin --npy b.npy --n 2 --steps 3"));
+    cr_expect(same_file("a.npy", "b.npy"));
+    succeeds(run("export --model d/mine.bin --format diffusers --out e"));
+    succeeds(run("sample --model e --npy c.npy --n 2 --steps 3"));
+    cr_expect(same_file("a.npy", "c.npy"));
+    cr_assert_eq(system("mv d/mine.bin ."), 0);
+    fails_with(run("sample --model mine.bin --npy b.npy"),
+               "mine.bin: it is an archive of PyTorch or NumPy; weights in one need diffusers' "
+               "config.json beside them");
+}

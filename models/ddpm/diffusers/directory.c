@@ -4,6 +4,7 @@
  * of classes, the training's loss) is taken from weights that Ito wrote, where it fits. */
 #include "models/ddpm/diffusers/internal.h"
 
+#include "models/ddpm/network/unet_weights.h"
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
@@ -278,6 +279,21 @@ bool diffusers_read_beside(const char *dir, const char *weights, diffusers_sourc
     bool good = read_parts(out, dir, dir, path);
     if (!good)
         diffusers_source_free(out);
+    return good;
+}
+
+bool diffusers_read_weights(const char *path, ito_unet *unet, char **notes)
+{
+    ito_unet_load_report report;
+    ito_weights *w = ito_weights_open(path);
+    bool good = w != NULL && ito_unet_load(unet, w, .report = &report) == ITO_OK;
+    ito_weights_close(w);
+    if (good && report.names != ITO_UNET_NAMES_DIFFUSERS)
+        good = diffusers_note(notes, "%s: its tensors have the names of %s", path,
+                              ito_unet_names_text(report.names));
+    if (good && report.prefix[0] != '\0')
+        good = diffusers_note(notes, "%s: \"%s\" in front of its names was left out", path,
+                              report.prefix);
     return good;
 }
 

@@ -58,6 +58,8 @@ typedef struct diffusers_source {
 bool diffusers_read(const char *dir, diffusers_source *out);
 /* Weights in a file that a config.json is beside, in dir. */
 bool diffusers_read_beside(const char *dir, const char *weights, diffusers_source *out);
+/* Into the network, with a note about names that are not today's. */
+bool diffusers_read_weights(const char *path, ito_unet *unet, char **notes);
 void diffusers_source_free(diffusers_source *s);
 
 #endif

@@ -58,6 +58,10 @@ Test(diffusers_reference, files_in_the_root_a_pickle_and_old_names)
     ito_ddpm *m = loaded(fixture("root"));
     cr_expect_eq(m->diffusion->variance, &ito_variance_fixedlarge);
     cr_expect_eq(m->sampling.sampler, &ito_sampler_ddpm);
+    cr_expect_not_null(m->notes);
+    cr_expect_not_null(strstr(m->notes, "/root/diffusion_pytorch_model.bin: its tensors have the "
+                                        "names of "),
+                       "%s", m->notes);
     computes(m, "root");
     ito_ddpm_free(m);
 }
@@ -114,7 +118,7 @@ Test(diffusers_reference, a_file_of_several_that_is_missing)
                  "that it names: cannot open: No such file or directory");
 }
 
-Test(diffusers_reference, weights_of_another_shape)
+Test(diffusers_reference, weights_of_another_network)
 {
     char command[1200];
     snprintf(command, sizeof command,
@@ -124,5 +128,6 @@ Test(diffusers_reference, weights_of_another_shape)
     cr_assert_eq(system(command), 0);
     ito_ddpm *m = ito_ddpm_load("d");
     cr_expect_null(m);
-    expect_error(ITO_ERR_FORMAT, "d/unet/diffusion_pytorch_model.safetensors: ");
+    expect_error(ITO_ERR_FORMAT, "d/unet/diffusion_pytorch_model.safetensors: lacks "
+                                 "down_blocks.0.resnets.1.norm1.weight of the model");
 }

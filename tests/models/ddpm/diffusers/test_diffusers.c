@@ -426,3 +426,52 @@ Test(diffusers, failed_allocations_are_errors)
     cr_expect_eq(system("test -z \"$(find . -name '*.tmp*')\""), 0);
     ito_ddpm_free(m);
 }
+
+/* ---- weights that another program saved ---- */
+
+/* The weights of "d" once more, with something in front of their names. */
+static void put_in_front(const char *prefix)
+{
+    enum { MOST = 400 };
+    static char text[MOST][120];
+    static const char *names[MOST];
+    static ito_tensor *tensors[MOST];
+    const char *path = "d/unet/diffusion_pytorch_model.safetensors";
+    ito_weights *w = ito_weights_open(path);
+    int64_t n = ito_weights_count(w);
+    cr_assert(n > 0 && n <= MOST, "%s", ito_error());
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(text[i], sizeof text[i], "%s%.90s", prefix, ito_weights_name(w, i));
+        names[i] = text[i];
+        tensors[i] = ito_weights_read(w, ito_weights_name(w, i));
+    }
+    ito_weights_close(w);
+    cr_assert_eq(ito_safetensors_save(path, n, names, tensors, 0, NULL, NULL), ITO_OK, "%s",
+                 ito_error());
+}
+
+Test(diffusers, what_stands_in_front_of_the_names_is_cut_off_with_a_word)
+{
+    ito_ddpm *m = model_with(tiny_settings(ITO_OPTIONS(ito_diffusion_options)), "");
+    cr_assert_eq(ito_ddpm_save_diffusers(m, "d"), ITO_OK, "%s", ito_error());
+    put_in_front("state_dict.module.");
+    ito_ddpm *back = ito_ddpm_load("d");
+    cr_assert_not_null(back, "%s", ito_error());
+    cr_expect_eq(checksum(back), checksum(m));
+    cr_expect_not_null(strstr(back->notes, "the names of the weights begin with "
+                                           "state_dict.module., which was cut off\n"));
+    ito_ddpm_free(m);
+    ito_ddpm_free(back);
+}
+
+Test(diffusers, weights_without_settings_are_refused)
+{
+    write_text("a.index.json", "{\"weight_map\": {\"a\": \"b.safetensors\"}}");
+    ito_tensor *t = ito_ones(ITO_SHAPE(2), ITO_F32);
+    cr_assert_eq(ito_safetensors_save("b.safetensors", 1, (const char *[]){"a"}, &t, 0, NULL, NULL),
+                 ITO_OK, "%s", ito_error());
+    cr_expect_null(ito_ddpm_load("a.index.json"));
+    expect_error(ITO_ERR_IO, "a.index.json: neither the file nor a state.json beside it says what "
+                             "network it is for; weights of diffusers need their config.json "
+                             "beside them");
+}

@@ -142,6 +142,12 @@ static bool read_process(reading *r)
         (heeds(r, HEEDS_RESCALE) &&
          !diffusers_truth(&r->j, "rescale_betas_zero_snr", false, &d->zero_terminal_snr)))
         return false;
+    if (d->steps < 1) {
+        file_error(ITO_ERR_FORMAT, r->j.path,
+                   "\"num_train_timesteps\" is %" PRId64 "; it is a whole number from 1 on",
+                   d->steps);
+        return false;
+    }
     const cJSON *list = diffusers_take(&r->j, "trained_betas");
     if (list == NULL || cJSON_IsNull(list)) {
         if (!diffusers_choice(&r->j, "beta_schedule", schedules, 0, &schedule))

@@ -289,6 +289,16 @@ static bool read_classes(diffusers_json *j, ito_unet_config *c)
     return true;
 }
 
+/* What EMAModel.save_pretrained adds, of how the averages were made. */
+static void pass_over_averages(diffusers_json *j)
+{
+    static const char *const keys[] = {
+        "decay", "min_decay",      "optimization_step", "update_after_step",
+        "power", "use_ema_warmup", "inv_gamma"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        diffusers_take(j, keys[i]);
+}
+
 static bool read_kind(diffusers_json *j)
 {
     const cJSON *name = diffusers_take(j, "_class_name");
@@ -310,6 +320,7 @@ static bool read_config(diffusers_json *j, ito_unet_config *c)
         return false;
     c->activation = (ito_unet_activation)activation;
     c->scale_shift = norm;
+    pass_over_averages(j);
     return read_size(j, c) && read_time(j, c) && read_middle(j, c) && read_classes(j, c) &&
            diffusers_json_finish(j);
 }

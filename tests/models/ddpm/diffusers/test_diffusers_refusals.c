@@ -196,6 +196,23 @@ Test(diffusers_refusals, settings_of_other_classes_mean_nothing)
     ito_ddpm_free(m);
 }
 
+Test(diffusers_refusals, networks_without_a_scheduler_have_its_heads)
+{
+    write_files("{\"out_channels\": 6, \"decay\": 0.9999, \"optimization_step\": 7}", "{}");
+    cr_assert_eq(system("rm -r d/scheduler"), 0);
+    ito_ddpm *m = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(m, "%s", ito_error());
+    cr_expect_eq(m->settings.diffusion.variance, &ito_variance_learned_range);
+    cr_expect_str_eq(m->notes, "d: it has no scheduler_config.json: taken as linear, 1000 steps, "
+                               "eps, learned range\n");
+    ito_ddpm_free(m);
+    write_files("{\"out_channels\": 4}", "{}");
+    cr_assert_eq(system("rm -r d/scheduler"), 0);
+    expect_refused(ito_ddpm_load("d", .settings_only = true), ITO_ERR_FORMAT,
+                   "d: the network has 3 channels in and 4 out; with this scheduler (no learned "
+                   "variance) Ito takes 3 out");
+}
+
 Test(diffusers_refusals, noise_that_diffusers_leaves_is_said)
 {
     write_files("{}", "{\"timestep_spacing\": \"trailing\", \"variance_type\": \"fixed_large\"}");

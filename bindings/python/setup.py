@@ -1,6 +1,7 @@
 """Builds libito.so by Meson, puts it into the package, and writes what is made from the headers.
 
-The library's sources are two directories up; in a source distribution, in source/.
+The library's sources are two directories up; in a source distribution, in source/. ITO_BUILD names a build
+directory of Meson that is used in place of one of its own.
 """
 import os
 import re
@@ -27,7 +28,8 @@ class build_library(build_py):
     def run(self):
         super().run()
         package = Path(self.build_lib) / "ito"
-        build = Path(self.get_finalized_command("build").build_temp).resolve() / "libito"
+        build = Path(os.environ.get("ITO_BUILD") or
+                     Path(self.get_finalized_command("build").build_temp).resolve() / "libito")
         if not (build / "build.ninja").exists():
             subprocess.run(["meson", "setup", str(build), str(SOURCE), "-Dtests=false"], check=True)
         subprocess.run(["ninja", "-C", str(build), "libito.so." + VERSION], check=True)

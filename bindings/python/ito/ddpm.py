@@ -81,14 +81,13 @@ class DDPM:
             setattr(chosen, name, _choice("ito_spacing", value) if name == "spacing" else value)
         if model.condition:
             model.condition.contents.labels = None if labels is None else labels._as_parameter_
-        if model.guidance and label is not None:
-            scale = usual.guidance if guidance is None else guidance
-            model.guidance.contents.scale = 1.0 if scale != scale else scale
+        if guidance is None and label is not None and usual.guidance == usual.guidance:
+            guidance = usual.guidance
+        model.guidance.contents.scale = 1.0 if guidance is None else guidance
         try:
             return _tensor(lib.ito_diffusion_sample_with, model.diffusion, model.network,
                            lib.ito_ddpm_shape(self._model, n), chosen)
         finally:
             if model.condition:
                 model.condition.contents.labels = None
-            if model.guidance:
-                model.guidance.contents.scale = 1.0
+            model.guidance.contents.scale = 1.0

@@ -39,6 +39,8 @@ def test_refusals(model, tmp_path):
         model.sample(1, sampler="fast")
     with pytest.raises(ito.Error, match="ito_ddpm_class|class"):
         model.sample(1, label="hat")
+    with pytest.raises(ito.Error, match="label"):
+        model.sample(1, steps=2, guidance=2.0)
     with refused("sample: 1 labels for 2 images"):
         model.sample(2, label=["boot"])
     with pytest.raises(TypeError, match="unexpected keyword argument 'stepz'"):

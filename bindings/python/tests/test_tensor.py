@@ -112,6 +112,16 @@ def test_random_numbers_are_those_of_c():
     assert ito.randn(ito.Generator(7, 3), (3,)).tolist() == a.tolist()
 
 
+def test_options_that_are_no_numbers():
+    g = ito.Generator(1)
+    x = ito.ones((1, 2, 4, 8))
+    dropped = ito.scaled_dot_product_attention(x, x, x, dropout_p=0.5, generator=g)
+    assert g.offset > 0 and dropped.tolist() != x.tolist()
+    weight = ito.tensor([1.0, 3.0])
+    assert ito.cross_entropy(ito.zeros((1, 2)), ito.tensor([1]), weight=weight).item() == pytest.approx(0.6931, 1e-3)
+    assert ito.pad(ito.ones((2,)), 5.0, (1, 2)).tolist() == [5, 1, 1, 5, 5]
+
+
 def test_printed_as_numpy_does():
     assert repr(ito.tensor([[1.0, 2.0], [3.0, 4.0]])) == \
         "ito.Tensor([[1., 2.],\n            [3., 4.]] (f32 [2, 2]))"

@@ -46,14 +46,16 @@ def test_a_loop_of_pytorch_learns_by_a_loss_of_ito():
     adam = torch.optim.Adam(net.parameters(), 1e-2)
     x = torch.linspace(-3, 3, 64)[:, None]
     mse = ito.torch.function(lambda y, t: ito.mse_loss(y, t))
-    losses = []
-    for _ in range(200):
+    losses, blocks = [], 0
+    for i in range(200):
+        blocks = ito.memory_blocks() if i == 10 else blocks
         adam.zero_grad()
         value = mse(net(x), torch.sin(x))
         value.backward()
         adam.step()
         losses.append(value.item())
     assert losses[-1] < 0.02 * losses[0]
+    assert ito.memory_blocks() == blocks, "a step leaves nothing behind"
 
 
 def test_memory_is_shared():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Distribution, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
@@ -38,11 +38,12 @@ class build_library(build_py):
         subprocess.run([sys.executable, str(HERE / "generate.py"), str(build / "include"), str(package)], check=True)
 
 
-class wheel_of_library(bdist_wheel):
-    def finalize_options(self):
-        super().finalize_options()
-        self.root_is_pure = False
+class OfOneMachine(Distribution):
+    def has_ext_modules(self):
+        return True
 
+
+class wheel_of_library(bdist_wheel):
     def get_tag(self):
         """Any Python 3 takes it, since the library knows nothing of Python."""
         return "py3", "none", super().get_tag()[2]
@@ -65,5 +66,5 @@ class sdist_with_library(sdist):
 
 
 os.chdir(HERE)
-setup(version=VERSION, cmdclass={"build_py": build_library, "bdist_wheel": wheel_of_library,
-                                 "sdist": sdist_with_library})
+setup(version=VERSION, distclass=OfOneMachine,
+      cmdclass={"build_py": build_library, "bdist_wheel": wheel_of_library, "sdist": sdist_with_library})

@@ -19,9 +19,8 @@ HERE = Path(__file__).resolve().parent
 CLONE = HERE.parents[1]
 SOURCE = CLONE if (CLONE / "ito.h").exists() else HERE / "source"
 VERSION = re.search(r"version: '(.*?)'", (SOURCE / "meson.build").read_text())[1]
-# What building the library takes.
-PARTS = ["ito.h", "ito.hpp", "renamed.h", "meson.build", "meson_options.txt", "meson", "tensor", "autograd", "nn",
-         "models", "examples", "LICENSE"]
+# What building the library does not take.
+LEFT_OUT = {"bindings", "runs", "tests"}
 
 
 class build_library(build_py):
@@ -49,20 +48,22 @@ class wheel_of_library(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+def copy(source, place):
+    place.parent.mkdir(exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, place, dirs_exist_ok=True)
+    else:
+        shutil.copy(source, place)
+
+
 class sdist_with_library(sdist):
     def make_release_tree(self, base_dir, files):
         super().make_release_tree(base_dir, files)
-        for part in PARTS:
-            place = Path(base_dir) / "source" / part
-            place.parent.mkdir(parents=True, exist_ok=True)
-            if (SOURCE / part).is_dir():
-                shutil.copytree(SOURCE / part, place)
-            else:
-                shutil.copy(SOURCE / part, place)
+        for part in SOURCE.iterdir():
+            if part.name not in LEFT_OUT and not part.name.startswith((".", "build")):
+                copy(part, Path(base_dir) / "source" / part.name)
         for name in ("generate.py", "tests", "examples"):
-            source = HERE / name
-            shutil.copytree(source, Path(base_dir) / name, dirs_exist_ok=True) if source.is_dir() else shutil.copy(
-                source, Path(base_dir) / name)
+            copy(HERE / name, Path(base_dir) / name)
 
 
 os.chdir(HERE)

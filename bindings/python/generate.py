@@ -21,7 +21,7 @@ OPERATIONS = re.compile(r"ito/(autograd/|tensor/(tensor|random|runtime)\.h|tenso
 # Those that the package has by hand, or that mean nothing there.
 BY_HAND = {"ito_" + name for name in """
     grads stride to_string dtype_of shape_of ndim numel size split_sizes unbind chunks tensor_split meshgrid
-    meshgrid_with error at version item has_grad_path grad_of requires_grad no_grad_begin no_grad_end
+    error at version item has_grad_path grad_of requires_grad no_grad_begin no_grad_end
     enable_grad_begin enable_grad_end autocast_begin autocast_end memory_fail_nth values_of
     """.split()}
 NUMBERS = {

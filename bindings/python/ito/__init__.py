@@ -1,8 +1,8 @@
 """Ito in Python: tensors, operations with gradients, trained diffusion models. docs/python.md has more."""
 from ._library import Error, lib
 from .operations import *  # noqa: F403
-from .operators import (Generator, autocast, chunk, enable_grad, grads, no_grad, split, tensor, tensor_split,
-                        unbind)
+from .operators import (Generator, autocast, chunks, enable_grad, grads, meshgrid, no_grad, split_sizes, tensor,
+                        tensor_split, unbind)
 from .tensor import Tensor, dtype, from_dlpack
 from .ddpm import DDPM
 

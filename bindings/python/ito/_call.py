@@ -1,5 +1,6 @@
 """How operations.py calls the library: what Python has becomes what C takes, and the other way."""
 import ctypes
+from numbers import Real
 
 from . import _c
 from ._library import Error, lib, raise_error
@@ -12,8 +13,8 @@ def _in(x):
         return x
     if hasattr(x, "__dlpack__"):
         return from_dlpack(x)
-    if isinstance(x, (bool, int, float)):
-        return _tensor(lib.ito_scalar, x, _dtype_class.f64)
+    if isinstance(x, Real):
+        return _tensor(lib.ito_scalar, float(x), _dtype_class.f64)
     raise TypeError(f"{type(x).__name__} is neither a tensor, an array nor a number")
 
 

@@ -1,8 +1,9 @@
 """What Tensor has besides the operations as methods: arithmetic signs, indices, pieces, making one of values."""
 import ctypes
+from numbers import Real
 
 from . import _c, operations as o
-from ._call import _in, _list, _list_of, _status, _tensor, lib
+from ._call import _enum, _in, _list, _list_of, _status, _tensor, lib
 from ._library import Error
 from .tensor import Tensor, as_shape, dtype, from_dlpack
 
@@ -74,7 +75,7 @@ def unbind(x, axis=0):
     return _list_of(n, lib.ito_unbind, x, axis, n)
 
 
-def chunk(x, n, axis=0):
+def chunks(x, n, axis=0):
     """n pieces of equal size along an axis, the last one maybe smaller: views."""
     return _list_of(n, lib.ito_chunks, _in(x), n, axis)
 
@@ -84,14 +85,16 @@ def tensor_split(x, n, axis=0):
     return _list_of(n, lib.ito_tensor_split, _in(x), n, axis)
 
 
-def split(x, sizes, axis=0):
-    """Pieces of these sizes along an axis, which they fill: views. A number: pieces of that size, the last
-    one maybe smaller."""
-    x = _in(x)
-    if isinstance(sizes, int):
-        n = x.shape[axis]
-        sizes = [sizes] * (n // sizes) + ([n % sizes] if n % sizes else [])
-    return _list_of(len(sizes), lib.ito_split_sizes, x, as_shape(sizes), axis)
+def split_sizes(x, sizes, axis=0):
+    """Pieces of these sizes along an axis, which they fill: views."""
+    return _list_of(len(sizes), lib.ito_split_sizes, _in(x), as_shape(sizes), axis)
+
+
+def meshgrid(tensors, indexing="ij"):
+    """Lists as coordinates of a grid, an axis for each: views. "xy" has the first two axes exchanged."""
+    tensors = [_in(t) for t in tensors]
+    return _list_of(len(tensors), lib.ito_meshgrid, _list(tensors), len(tensors),
+                    _enum("ito_indexing", indexing))
 
 
 # ---- gradients
@@ -140,11 +143,14 @@ def autocast(dtype="bf16"):
 
 def _number_like(x, value, sign):
     """A number as a tensor of x's dtype, which has to hold it."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if not isinstance(value, Real):
         return _in(value)
-    if not x.dtype.is_float and value != int(value):
+    if x.dtype.is_float:
+        return o.scalar(float(value), x.dtype)
+    number = tensor(int(value), x.dtype) if value == value // 1 else None
+    if number is None or number.item() != value:
         raise Error(f"{sign}: {value!r} is no number of {x.dtype.name}: cast the tensor first", "ITO_ERR_DTYPE")
-    return o.scalar(value, x.dtype)
+    return number
 
 
 def _binary(sign, function):
@@ -176,18 +182,25 @@ Tensor.__iter__ = lambda self: iter(unbind(self))
 
 # ---- indices
 
+END = 2**63 - 1  # beyond the end of any axis
+
+
+def _is_list(i):
+    return isinstance(i, (Tensor, list)) or hasattr(i, "__dlpack__")
+
+
 def _getitem(self, index):
     """x[1], x[..., 2:5], x[None], x[lists_of_places]: a view, but for the last of these."""
     index = index if isinstance(index, tuple) else (index,)
-    places = [i for i in index if isinstance(i, Tensor) or isinstance(i, list)]
+    places = [i for i in index if _is_list(i)]
     if places:
         if len(places) != len(index):
             raise Error("index: tensors of places do not mix with slices and numbers: index twice")
-        places = [tensor(i, "i64") if isinstance(i, list) else i for i in places]
+        places = [tensor(i, "i64") if isinstance(i, list) else _in(i) for i in places]
         if len(places) == 1 and places[0].dtype == dtype.bool:
             return o.masked_select(self, places[0])
         return o.index(self, places)
-    given = sum(i is not None and i is not Ellipsis for i in index)
+    used = sum(i is not None and i is not Ellipsis for i in index)
     if Ellipsis not in index:
         index += (Ellipsis,)
     x, axis = self, 0
@@ -195,22 +208,20 @@ def _getitem(self, index):
         if i is None:
             x, axis = o.unsqueeze(x, axis), axis + 1
         elif i is Ellipsis:
-            axis += self.ndim - given
+            axis += self.ndim - used
         elif isinstance(i, slice):
-            start, stop, step = i.start or 0, _c_end if i.stop is None else i.stop, i.step or 1
+            start, stop, step = (usual if given is None else given
+                                 for given, usual in ((i.start, 0), (i.stop, END), (i.step, 1)))
             x, axis = o.slice(x, axis, start, stop, step), axis + 1
         else:
             x = o.select(x, axis, i)
     return x
 
 
-_c_end = 2**63 - 1
-
-
 def _setitem(self, index, value):
     place = _getitem(self, index)
-    if isinstance(value, (bool, int, float)):
-        o.fill_(place, value)
+    if isinstance(value, Real):
+        o.copy_(place, _number_like(place, value, "="))
     else:
         o.copy_(place, value)
 
@@ -223,5 +234,5 @@ Tensor.__setitem__ = _setitem
 for _name in o.METHODS:
     if not hasattr(Tensor, _name):
         setattr(Tensor, _name, getattr(o, _name))
-for _function in (unbind, chunk, tensor_split, split):
+for _function in (unbind, chunks, tensor_split, split_sizes):
     setattr(Tensor, _function.__name__, _function)

@@ -89,7 +89,8 @@ class _Function(torch.autograd.Function):
         results = (results,) if ctx.single else results
         for i, t in enumerate(results):
             if not isinstance(t, Tensor):
-                raise TypeError(f"result {i} of {getattr(f, '__name__', f)} is a {type(t).__name__}, not a tensor of Ito")
+                raise TypeError(f"result {i} of {getattr(f, '__name__', f)} is a {type(t).__name__}, not a tensor of "
+                                "Ito")
         outputs = tuple(_apart(to_torch(t), inputs) for t in results)
         ctx.mark_non_differentiable(*[o for o, t in zip(outputs, results) if not t.requires_grad])
         ctx.graph = [arguments[i] for i in ctx.wanted], results

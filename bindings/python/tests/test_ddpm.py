@@ -1,4 +1,5 @@
 """A trained model in Python."""
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "sample_diffusers.p
 
 
 def refused(message):
-    return pytest.raises(ito.Error, match="^" + __import__("re").escape(message) + "$")
+    return pytest.raises(ito.Error, match="^" + re.escape(message) + "$")
 
 
 @pytest.fixture(scope="module")

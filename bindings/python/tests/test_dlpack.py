@@ -1,5 +1,6 @@
 """Arrays of NumPy and tensors of Ito on one memory."""
 import gc
+import re
 import threading
 import weakref
 
@@ -14,7 +15,7 @@ DTYPES = {"f32": np.float32, "f64": np.float64, "f16": np.float16, "i32": np.int
 
 def refused(message, code):
     """The whole sentence."""
-    return pytest.raises(ito.Error, match="^" + __import__("re").escape(message) + "$")
+    return pytest.raises(ito.Error, match="^" + re.escape(message) + "$")
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -113,6 +114,15 @@ def test_the_protocol_of_before_is_spoken():
     t = ito.from_dlpack(_Old(array))
     array[1] = 5
     assert t.tolist() == [0, 5, 2]
+
+
+def test_arrays_and_numbers_of_numpy_beside_tensors():
+    x = ito.tensor([1.0, 2.0])
+    array = np.array([10, 20], np.float32)
+    for made in (array + x, x + array):
+        assert isinstance(made, ito.Tensor) and made.tolist() == [11, 22]
+    assert (x * np.float32(2)).tolist() == (np.float32(2) * x).tolist() == [2, 4]
+    assert x[np.int64(1)].item() == 2 and x[np.array([1, 0])].tolist() == [2, 1]
 
 
 def test_copies_are_made_where_asked_for():

@@ -1,16 +1,20 @@
 """Tensors, operations with options by name, errors, gradients."""
 import gc
 import os
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import ito
 import pytest
 
+OPERATIONS = Path(__file__).resolve().parent / "../../../docs/operations.md"
+
 
 def refused(message):
-    return pytest.raises(ito.Error, match="^" + __import__("re").escape(message) + "$")
+    return pytest.raises(ito.Error, match="^" + re.escape(message) + "$")
 
 
 def test_made_of_values():
@@ -38,6 +42,9 @@ def test_arithmetic():
     assert (i + 1).dtype == ito.i64
     with refused("+: 0.5 is no number of i64: cast the tensor first"):
         i + 0.5
+    with refused("+: 300 is no number of u8: cast the tensor first"):
+        ito.cast(i, "u8") + 300
+    assert (i + 2**60).tolist() == [2**60 + 5, 2**60 - 5]
     assert (x @ x).item() == 17
 
 
@@ -46,6 +53,12 @@ def test_an_error_is_the_sentence_of_the_library():
         ito.matmul(ito.ones((2, 3)), ito.ones((2, 3)))
     assert raised.value.code == "ITO_ERR_SHAPE"
     assert ito.ones((2,)).sum().item() == 2, "the next call knows nothing of it"
+
+
+@pytest.mark.skipif(not OPERATIONS.exists(), reason="docs/operations.md is not here")
+def test_every_operation_is_here():
+    names = re.findall(r"^\| `ito_(\w+)`", OPERATIONS.read_text(), re.M)
+    assert len(names) > 370 and not [name for name in names if not hasattr(ito, name)]
 
 
 def test_options_by_name():
@@ -61,8 +74,12 @@ def test_options_by_name():
 def test_several_results():
     values, places = ito.sort(ito.tensor([3.0, 1.0, 2.0]), descending=True)
     assert values.tolist() == [3, 2, 1] and places.tolist() == [0, 2, 1]
-    assert [t.tolist() for t in ito.tensor([1, 2, 3]).split([1, 2])] == [[1], [2, 3]]
-    assert [t.tolist() for t in ito.tensor([1, 2, 3]).split(2)] == [[1, 2], [3]]
+    x = ito.tensor([1, 2, 3])
+    assert [t.tolist() for t in x.split_sizes([1, 2])] == [[1], [2, 3]]
+    assert [t.tolist() for t in x.chunks(2)] == [[1, 2], [3]]
+    assert [t.tolist() for t in x.tensor_split(3)] == [[1], [2], [3]]
+    assert [t.tolist() for t in ito.meshgrid([x[:2], x[:1]])] == [[[1], [2]], [[1], [1]]]
+    assert ito.meshgrid([x, x[:1]], "xy")[0].shape == (1, 3)
     assert [t.item() for t in ito.tensor([1, 2])] == [1, 2]
     assert ito.cat([ito.ones((1, 2)), ito.zeros((2, 2))], 0).shape == (3, 2)
 

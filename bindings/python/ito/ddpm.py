@@ -1,6 +1,6 @@
 """ito.DDPM: a trained diffusion model, of a run, a file or a directory of diffusers."""
 from . import _c
-from ._call import _choice, _tensor, _text, lib
+from ._call import _choice, _in, _tensor, _text, lib
 from ._library import Error, raise_error
 from .operations import full
 from .operators import tensor
@@ -47,6 +47,11 @@ class DDPM:
         """All settings as JSON."""
         return self._model.contents.text.decode()
 
+    @property
+    def notes(self):
+        """Of a directory of diffusers: what was assumed, or is otherwise here. "" if nothing."""
+        return (self._model.contents.notes or b"").decode()
+
     def _labels(self, n, label):
         """[n] i64 for a class by its name or number, or for a list of them."""
         if not isinstance(label, (list, tuple)):
@@ -57,13 +62,15 @@ class DDPM:
         raise_error()
         return tensor(numbers, "i64") if n else full((0,), 0, "i64")
 
-    def sample(self, n=1, *, steps=None, seed=0, sampler=None, label=None, guidance=None, **options):
-        """n images from noise, [n, C, H, W], about in [-1, 1].
+    def sample(self, n=1, *, steps=None, seed=0, sampler=None, label=None, guidance=None, noise=None, **options):
+        """n images, [n, C, H, W], about in [-1, 1], from noise of the seed, or from the noise given.
 
         steps, sampler ("ddim", "dpmpp_2m", ...) and guidance: those that the model comes with if it names
         some. label: a class by name or number, or a list of n. options: the other fields of
         ito_sample_options (docs/diffusion.md), eta=1 say."""
         model = self._model.contents
+        noise = _in(noise)
+        n = n if noise is None else noise.shape[0]
         usual = model.sampling
         labels = None
         if label is not None:
@@ -85,6 +92,8 @@ class DDPM:
             guidance = usual.guidance
         model.guidance.contents.scale = 1.0 if guidance is None else guidance
         try:
+            if noise is not None:
+                return _tensor(lib.ito_diffusion_sample_from_with, model.diffusion, model.network, noise, chosen)
             return _tensor(lib.ito_diffusion_sample_with, model.diffusion, model.network,
                            lib.ito_ddpm_shape(self._model, n), chosen)
         finally:

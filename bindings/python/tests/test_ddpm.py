@@ -48,7 +48,42 @@ def test_refusals(model, tmp_path):
         model.sample(1, stepz=3)
 
 
-def test_the_example_writes_a_picture(tmp_path):
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """A small one of diffusers at random weights, and its directory."""
+    pytest.importorskip("torch")
+    diffusers = pytest.importorskip("diffusers")
+    import torch
+    torch.manual_seed(0)
+    unet = diffusers.UNet2DModel(sample_size=8, in_channels=3, out_channels=3, layers_per_block=1,
+                                 block_out_channels=(16, 32), norm_num_groups=8, attention_head_dim=None,
+                                 down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+                                 up_block_types=("AttnUpBlock2D", "UpBlock2D"))
+    made = diffusers.DDPMPipeline(unet, diffusers.DDIMScheduler(num_train_timesteps=100, clip_sample=True))
+    place = tmp_path_factory.mktemp("pipeline")
+    made.save_pretrained(place)
+    return made, place
+
+
+def test_a_model_of_diffusers_draws_what_diffusers_draws(pipeline):
+    """From the same noise, by DDIM over the same steps."""
+    import torch
+    made, place = pipeline
+    model = ito.DDPM.load(place)
+    assert model.shape == (3, 8, 8) and model.notes == ""
+    noise = ito.randn(ito.Generator(3), (2, 3, 8, 8))
+    ours = model.sample(2, noise=noise, steps=10, sampler="ddim", spacing="leading")
+    x = torch.from_dlpack(noise).clone()
+    made.scheduler.set_timesteps(10)
+    with torch.no_grad():
+        for t in made.scheduler.timesteps:
+            x = made.scheduler.step(made.unet(x, t).sample, t, x).prev_sample
+    torch.testing.assert_close(torch.from_dlpack(ours), x, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("of_diffusers", [False, True])
+def test_the_example_writes_a_picture(of_diffusers, request, tmp_path):
     out = tmp_path / "samples.png"
-    subprocess.run([sys.executable, str(EXAMPLE), "--n", "2", "--steps", "2", "--out", str(out)], check=True)
+    model = ["--model", str(request.getfixturevalue("pipeline")[1])] if of_diffusers else []
+    subprocess.run([sys.executable, str(EXAMPLE), *model, "--n", "2", "--steps", "2", "--out", str(out)], check=True)
     assert out.read_bytes().startswith(b"\x89PNG")

@@ -106,6 +106,7 @@ check() { # quick or full
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
         step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
+        step 'the documentation as a site' docs
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2

@@ -35,6 +35,17 @@ check_notes() {
         ':!examples/common/program.c' ':!examples/common/progress.c' | xargs grep -n '[(, ]stderr[,)]'
 }
 
+# The version is written in three places.
+check_versions() {
+    local meson library debian
+    meson=$(sed -n "s/^  version: '\(.*\)',$/\1/p" meson.build)
+    library=$(sed -n '/^const char \*ito_version/,/^}/s/.*"\(.*\)".*/\1/p' tensor/error.c)
+    debian=$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+    [ -n "$meson" ] && [ "$meson" = "$library" ] && [ "$meson" = "$debian" ] && return
+    echo "versions differ: $meson in meson.build, $library in tensor/error.c, $debian in debian/changelog" >&2
+    return 1
+}
+
 check_build_and_test() { # directory, compiler, options...
     build_in "$@" && run_tests "$1"
 }
@@ -98,6 +109,7 @@ check() { # quick or full
     step 'public names are documented' tests/check/documented.sh
     step 'programs include what is public' check_program_includes
     step 'programs speak by note()' check_notes
+    step 'the version is one' check_versions
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true

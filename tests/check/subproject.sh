@@ -23,6 +23,14 @@ without_criterion() {
     export PKG_CONFIG_LIBDIR=$work/pc PKG_CONFIG_PATH=
 }
 
+# As for another processor: sleef.pc names a directory of headers, and these warn.
+sleef_elsewhere() {
+    mkdir "$work/sleef"
+    { echo 'static inline char sleef_warns(int x) { return x; }'; echo '#include_next <sleef.h>'; } >"$work/sleef/sleef.h"
+    sed "s|^Cflags:.*|Cflags: -I$work/sleef|" "$(readlink "$work/pc/sleef.pc")" >"$work/sleef.pc"
+    mv "$work/sleef.pc" "$work/pc/sleef.pc"
+}
+
 block() { # fence
     awk -v fence="\`\`\`$1" '$0 == fence { on = 1; next } /^```/ { on = 0 } on' "$root/docs/packages.md"
 }
@@ -51,6 +59,7 @@ builds_and_runs() {
     meson setup build --buildtype=debug -Ddebug=false >said 2>&1 || fail "$(cat said)"
     grep -q 'WARNING: Ito is built without optimisation, many times slower' said || fail "$(cat said)"
     ninja -C build program >said 2>&1 || fail "$(tail -n 30 said)"
+    ! grep -A2 'warning:' said | grep -q 'sleef' || fail "sleef.h warns: $(grep -m1 'warning:' said)"
     [ "$(build/program)" = 3 ] || fail "the program prints $(build/program)"
     ! ninja -C build -t targets all | grep -q 'subprojects/ito/\(examples\|tests\)' || fail 'programs or tests are built'
 }
@@ -60,7 +69,7 @@ leaks_no_flags() {
     local command
     command=$(ninja -C build -t commands program | grep -- ' -c [^ ]*program\.c$')
     [ -n "$command" ] || fail 'no command compiles program.c'
-    ! grep -E -- ' -(fopenmp|pthread|Werror|Wvla|Wshadow|D_GNU_SOURCE|ffp-contract|I[^ ]*cjson)' <<<"$command" ||
+    ! grep -E -- ' -(fopenmp|pthread|Werror|Wvla|Wshadow|D_GNU_SOURCE|ffp-contract|I[^ ]*(cjson|sleef))' <<<"$command" ||
         fail "program.c has flags of Ito's"
 }
 
@@ -73,6 +82,7 @@ says() { # yes or no; sentence; options...
 }
 
 without_criterion
+sleef_elsewhere
 make_project
 says yes 'no tests: they need Criterion (Debian has it as libcriterion-dev)'
 says no 'no tests: they need Criterion (Debian has it as libcriterion-dev)' -Dtests=enabled

@@ -87,13 +87,31 @@ static bool is_of_diffusers(const char *path, const char *dir)
     return diffusers_forget_error() && !says; /* of a file of another kind */
 }
 
+static void say_no_settings(const char *path)
+{
+    file_error(ITO_ERR_IO, path,
+               "neither the file nor a state.json beside it says what network it is for; weights "
+               "of diffusers need their config.json beside them");
+}
+
+/* A file with its settings in it, or in the checkpoint around it. */
+static ito_safetensors *open_own(const char *path)
+{
+    ito_weights *w = ito_weights_open(path);
+    bool own = w != NULL && strcmp(ito_weights_kind(w), "safetensors") == 0;
+    if (w != NULL && !own)
+        say_no_settings(path);
+    ito_weights_close(w);
+    return own ? ito_safetensors_open(path) : NULL;
+}
+
 static bool open_file(const char *path, source *out)
 {
     char *dir = directory_of(path);
     if (dir != NULL && is_of_diffusers(path, dir))
         diffusers_read_beside(dir, path, &out->diffusers);
     else if (dir != NULL && ito_error_code() == ITO_OK)
-        out->file = ito_safetensors_open(path);
+        out->file = open_own(path);
     free(dir);
     return out->file != NULL || out->diffusers.text != NULL;
 }
@@ -142,10 +160,7 @@ static bool read_checkpoint(ito_ddpm *m)
 {
     char *dir = directory_of(m->path);
     if (dir != NULL && !diffusers_has(dir, "state.json"))
-        file_error(
-            ITO_ERR_IO, m->path,
-            "neither the file nor a state.json beside it says what network it is for; weights "
-            "of diffusers need their config.json beside them");
+        say_no_settings(m->path);
     else if (dir != NULL)
         m->text = ito_checkpoint_settings(dir);
     m->step = m->text != NULL ? ito_checkpoint_step(dir) : -1;

@@ -41,6 +41,7 @@ def old_name(name):
 def main():
     shutil.rmtree(HERE, ignore_errors=True)
     os.makedirs(HERE + "/root")
+    torch.manual_seed(0)
     x, t = torch.randn(2, 1, 8, 8), torch.tensor([3, 700])
     expected = {"x": x, "t": t}
 

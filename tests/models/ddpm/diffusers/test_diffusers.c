@@ -299,6 +299,23 @@ Test(diffusers, classes_keep_their_names_and_have_no_pipeline)
     ito_ddpm_free(back);
 }
 
+/* Metadata of weights that no longer fit config.json say nothing of its classes. */
+Test(diffusers, classes_that_were_others_are_numbered)
+{
+    ito_ddpm *m = model_of_two_classes();
+    cr_assert_eq(ito_ddpm_save_diffusers(m, "d"), ITO_OK, "%s", ito_error());
+    cr_assert_eq(system("sed -i 's/\"num_class_embeds\":.*/\"num_class_embeds\": 7,/' "
+                        "d/unet/config.json"),
+                 0);
+    ito_ddpm *back = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(back, "%s", ito_error());
+    cr_expect_eq(back->settings.model.classes, 7);
+    cr_expect_eq(back->label_dropout, 0.0);
+    cr_expect_str_eq(back->class_names[6], "6");
+    ito_ddpm_free(back);
+    ito_ddpm_free(m);
+}
+
 /* As diffusers' own save_pretrained leaves them: without Ito's metadata. */
 Test(diffusers, classes_of_weights_of_diffusers_are_numbered)
 {
@@ -425,4 +442,53 @@ Test(diffusers, failed_allocations_are_errors)
     cr_expect_gt(loads, 100, "%d", (int)loads);
     cr_expect_eq(system("test -z \"$(find . -name '*.tmp*')\""), 0);
     ito_ddpm_free(m);
+}
+
+/* ---- weights that another program saved ---- */
+
+/* The weights of "d" once more, with something in front of their names. */
+static void put_in_front(const char *prefix)
+{
+    enum { MOST = 400 };
+    static char text[MOST][120];
+    static const char *names[MOST];
+    static ito_tensor *tensors[MOST];
+    const char *path = "d/unet/diffusion_pytorch_model.safetensors";
+    ito_weights *w = ito_weights_open(path);
+    int64_t n = ito_weights_count(w);
+    cr_assert(n > 0 && n <= MOST, "%s", ito_error());
+    for (int64_t i = 0; i < n; i++) {
+        snprintf(text[i], sizeof text[i], "%s%.90s", prefix, ito_weights_name(w, i));
+        names[i] = text[i];
+        tensors[i] = ito_weights_read(w, ito_weights_name(w, i));
+    }
+    ito_weights_close(w);
+    cr_assert_eq(ito_safetensors_save(path, n, names, tensors, 0, NULL, NULL), ITO_OK, "%s",
+                 ito_error());
+}
+
+Test(diffusers, what_stands_in_front_of_the_names_is_cut_off_with_a_word)
+{
+    ito_ddpm *m = model_with(tiny_settings(ITO_OPTIONS(ito_diffusion_options)), "");
+    cr_assert_eq(ito_ddpm_save_diffusers(m, "d"), ITO_OK, "%s", ito_error());
+    put_in_front("state_dict.module.");
+    ito_ddpm *back = ito_ddpm_load("d");
+    cr_assert_not_null(back, "%s", ito_error());
+    cr_expect_eq(checksum(back), checksum(m));
+    cr_expect_str_eq(back->notes, "d/unet/diffusion_pytorch_model.safetensors: "
+                                  "\"state_dict.module.\" in front of its names was left out\n");
+    ito_ddpm_free(m);
+    ito_ddpm_free(back);
+}
+
+Test(diffusers, weights_without_settings_are_refused)
+{
+    write_text("a.index.json", "{\"weight_map\": {\"a\": \"b.safetensors\"}}");
+    ito_tensor *t = ito_ones(ITO_SHAPE(2), ITO_F32);
+    cr_assert_eq(ito_safetensors_save("b.safetensors", 1, (const char *[]){"a"}, &t, 0, NULL, NULL),
+                 ITO_OK, "%s", ito_error());
+    cr_expect_null(ito_ddpm_load("a.index.json"));
+    expect_error(ITO_ERR_IO, "a.index.json: neither the file nor a state.json beside it says what "
+                             "network it is for; weights of diffusers need their config.json "
+                             "beside them");
 }

@@ -118,6 +118,7 @@ check() { # quick or full
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
         step 'the Python package' tests/check/python.sh build/gcc
+        step 'ONNX files in onnxruntime' tests/check/onnx.sh build/gcc
         step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
         step 'the documentation as a site' docs
         step 'report.html in a browser' tests/check/report.sh build/gcc

@@ -164,8 +164,7 @@ static bool copy_item(cJSON *to, const cJSON *from, const char *key)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, key);
     if (item == NULL || cJSON_HasObjectItem(to, key))
         return true;
-    cJSON *copy = cJSON_Duplicate(item, true);
-    return copy != NULL && cJSON_AddItemToObject(to, key, copy);
+    return diffusers_put(to, key, cJSON_Duplicate(item, true));
 }
 
 /* Names 0, 1, ... and, as nothing says that a row was trained for none, no dropout of labels. */

@@ -1,5 +1,9 @@
 /* PyTorch's zip files of a pickle and its storages: what the two parts of their reader share.
- * Not installed. */
+ * Not installed.
+ *
+ * What the two lists below cost comes to what the pickle does (pickle.h): 180 bytes a tensor and
+ * the names, 110 MiB at the bounds. A file of n bytes takes time in proportion to n, to the values,
+ * and to tensors times log(members). */
 #ifndef ITO_IO_WEIGHTS_PYTORCH_H
 #define ITO_IO_WEIGHTS_PYTORCH_H
 

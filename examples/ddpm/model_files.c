@@ -12,30 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Whether a file has a config.json of diffusers beside it. */
-static bool has_config(const char *path)
-{
-    const char *slash = strrchr(path, '/');
-    char *dir = slash == NULL ? strdup(".") : strndup(path, (size_t)(slash - path) + 1);
-    bool has = dir != NULL && ito_diffusers_is_directory(dir);
-    free(dir);
-    return has;
-}
-
-/* Weights of PyTorch do not say what network they are for. */
-static bool can_be_read(const char *path)
-{
-    if (has_config(path))
-        return true;
-    if (file_kind_of(path) != FILE_NPZ)
-        return file_is_weights(path);
-    ito_error_set(ITO_ERR_FORMAT,
-                  "%s: it is an archive of PyTorch or NumPy; weights in one need diffusers' "
-                  "config.json beside them",
-                  path);
-    return false;
-}
-
 ito_ddpm *model_load(const char *path, ito_ddpm_load_options options)
 {
     bool file = path_exists(path) && !path_is_directory(path);
@@ -45,7 +21,7 @@ ito_ddpm *model_load(const char *path, ito_ddpm_load_options options)
                       path);
         return NULL;
     }
-    if (file && !can_be_read(path))
+    if (file && !file_is_weights(path))
         return NULL;
     ito_ddpm *model = built_in ? ito_ddpm_fashion_mnist() : ito_ddpm_load_with(path, options);
     if (model != NULL && model->notes != NULL && !options.settings_only)

@@ -159,6 +159,6 @@ Test(cli_export, weights_of_pytorch_are_read_by_the_config_beside_them)
     cr_expect(same_file("a.npy", "c.npy"));
     cr_assert_eq(system("mv d/mine.bin ."), 0);
     fails_with(run("sample --model mine.bin --npy b.npy"),
-               "mine.bin: it is an archive of PyTorch or NumPy; weights in one need diffusers' "
-               "config.json beside them");
+               "mine.bin: neither the file nor a state.json beside it says what network it is for; "
+               "weights of diffusers need their config.json beside them");
 }

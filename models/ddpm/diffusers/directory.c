@@ -90,13 +90,13 @@ static bool check_pipeline(const char *dir)
     return good;
 }
 
-/* Where scheduler_config.json of a directory is, or of a pipeline whose unet it is; NULL: nowhere,
- * which is no error. */
-static char *find_scheduler(const char *dir, const char *unet)
+/* Where scheduler_config.json of a pipeline is, or of a U-Net alone, which may be that of a
+ * pipeline; NULL: nowhere, which is no error. */
+static char *find_scheduler(const char *dir, bool pipeline)
 {
-    static const char *const places[] = {"scheduler", ".", "../scheduler"};
-    for (int i = dir == unet ? 1 : 0; i < 3; i++) {
-        char *place = checkpoint_path(dir, places[i]);
+    static const char *const places[2][2] = {{".", "../scheduler"}, {"scheduler", "."}};
+    for (int i = 0; i < 2; i++) {
+        char *place = checkpoint_path(dir, places[pipeline][i]);
         if (place == NULL || diffusers_has(place, "scheduler_config.json"))
             return place;
         free(place);
@@ -129,6 +129,16 @@ static bool take_classes(ito_unet_config *c, const ito_unet_config *said)
     c->classes = said->classes;
     c->class_kind = said->class_kind;
     return true;
+}
+
+/* What is said of other classes, and of guidance by them. */
+static void forget_classes(cJSON *said)
+{
+    cJSON *sampling = cJSON_GetObjectItemCaseSensitive(said, "sampling");
+    cJSON_DeleteItemFromObjectCaseSensitive(said, "class_names");
+    cJSON_DeleteItemFromObjectCaseSensitive(said, "label_dropout");
+    cJSON_DeleteItemFromObjectCaseSensitive(sampling, "guidance");
+    cJSON_DeleteItemFromObjectCaseSensitive(sampling, "guidance_interval");
 }
 
 /* The loss, which no scheduler has, of a training with this variance; and the variance itself,
@@ -212,7 +222,7 @@ static bool make_text(diffusers_source *s, ito_unet_config *unet, diffusers_sche
     ito_ddpm_settings before;
     if (text != NULL && ito_ddpm_settings_parse(text, s->weights, &before) == ITO_OK) {
         if (!take_classes(unet, &before.model))
-            cJSON_DeleteItemFromObjectCaseSensitive(said, "class_names");
+            forget_classes(said);
         take_training(scheduler, &before.diffusion);
         free(before.betas);
     } else {
@@ -229,29 +239,33 @@ static bool make_text(diffusers_source *s, ito_unet_config *unet, diffusers_sche
 
 /* ---- reading ---- */
 
-static bool read_scheduler(diffusers_source *s, const char *dir, const char *unet,
+/* Without a scheduler it is the usual one, with a word. */
+static bool read_scheduler(diffusers_source *s, const char *dir, bool pipeline,
                            const ito_unet_config *c, diffusers_scheduler *out)
 {
-    char *place = find_scheduler(dir, unet);
-    diffusers_usual_scheduler(out);
-    bool good = place != NULL ? diffusers_read_scheduler(place, c, out, &s->notes)
-                              : ito_error_code() == ITO_OK &&
-                                    diffusers_note(&s->notes,
-                                                   "%s: it has no scheduler_config.json: taken as "
-                                                   "linear, 1000 steps, eps",
-                                                   dir);
+    char *place = find_scheduler(dir, pipeline);
+    bool good = false;
+    if (place != NULL)
+        good = diffusers_read_scheduler(place, c, out, &s->notes);
+    else if (ito_error_code() == ITO_OK)
+        good = diffusers_usual_scheduler(dir, c, out) &&
+               diffusers_note(&s->notes,
+                              "%s: it has no scheduler_config.json: taken as linear, 1000 steps, "
+                              "eps%s",
+                              dir, out->diffusion.variance->learned ? ", learned range" : "");
     free(place);
     return good;
 }
 
-/* unet is dir or a directory in it. Takes over the path of the weights, which may be NULL. */
+/* unet is dir or, of a pipeline, a directory in it. Takes over the path of the weights, which may
+ * be NULL. */
 static bool read_parts(diffusers_source *s, const char *dir, const char *unet, char *weights)
 {
     ito_unet_config c;
     diffusers_scheduler scheduler = {.betas = NULL};
     s->weights = weights;
     bool good = weights != NULL && diffusers_read_unet(unet, &c) &&
-                read_scheduler(s, dir, unet, &c, &scheduler) && make_text(s, &c, &scheduler);
+                read_scheduler(s, dir, unet != dir, &c, &scheduler) && make_text(s, &c, &scheduler);
     free(scheduler.betas);
     return good;
 }
@@ -292,7 +306,7 @@ bool diffusers_read_weights(const char *path, ito_unet *unet, char **notes)
         good = diffusers_note(notes, "%s: its tensors have the names of %s", path,
                               ito_unet_names_text(report.names));
     if (good && report.prefix[0] != '\0')
-        good = diffusers_note(notes, "%s: \"%s\" in front of its names was left out", path,
+        good = diffusers_note(notes, "the names of the weights begin with %s, which was cut off",
                               report.prefix);
     return good;
 }

@@ -27,8 +27,10 @@ typedef struct diffusers_scheduler {
     bool says_variance; /* false: it has no place for the variance of the ancestral sampler */
 } diffusers_scheduler;
 
-/* What a network is for whose directory has no scheduler. */
-void diffusers_usual_scheduler(diffusers_scheduler *out);
+/* What a network is for whose directory, for messages, has no scheduler. False with an error
+ * recorded if that cannot be. */
+bool diffusers_usual_scheduler(const char *dir, const ito_unet_config *unet,
+                               diffusers_scheduler *out);
 /* Notes are lines about what samples are made otherwise here. */
 bool diffusers_read_scheduler(const char *dir, const ito_unet_config *unet,
                               diffusers_scheduler *out, char **notes);

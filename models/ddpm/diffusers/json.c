@@ -97,7 +97,7 @@ bool diffusers_refuse(const diffusers_json *j, const char *key, const cJSON *ite
     return false;
 }
 
-static bool is_whole(const cJSON *item, int64_t *out)
+bool diffusers_is_whole(const cJSON *item, int64_t *out)
 {
     if (!cJSON_IsNumber(item) || !(fabs(item->valuedouble) <= 0x1p53) ||
         floor(item->valuedouble) != item->valuedouble)
@@ -110,7 +110,7 @@ bool diffusers_whole(diffusers_json *j, const char *key, int64_t usual, int64_t 
 {
     const cJSON *item = diffusers_take(j, key);
     *out = usual;
-    return item == NULL || is_whole(item, out) ||
+    return item == NULL || diffusers_is_whole(item, out) ||
            diffusers_refuse(j, key, item, "it is a whole number");
 }
 
@@ -118,7 +118,7 @@ bool diffusers_whole_or_null(diffusers_json *j, const char *key, int64_t usual, 
 {
     const cJSON *item = diffusers_take(j, key);
     *out = cJSON_IsNull(item) ? 0 : usual;
-    return item == NULL || cJSON_IsNull(item) || (is_whole(item, out) && *out > 0) ||
+    return item == NULL || cJSON_IsNull(item) || (diffusers_is_whole(item, out) && *out > 0) ||
            diffusers_refuse(j, key, item, "it is null or a whole number from 1 on");
 }
 

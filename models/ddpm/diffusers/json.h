@@ -28,6 +28,9 @@ const cJSON *diffusers_take(diffusers_json *j, const char *key);
 bool diffusers_refuse(const diffusers_json *j, const char *key, const cJSON *item,
                       const char *wanted, ...) ITO_PRINTF(4, 5);
 
+/* Whether an item is a whole number that a double holds exactly. */
+bool diffusers_is_whole(const cJSON *item, int64_t *out);
+
 /* One of a few names and what each stands for; closed by a NULL name. */
 typedef struct diffusers_word {
     const char *name;

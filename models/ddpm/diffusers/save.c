@@ -7,6 +7,7 @@
 #include "tensor/io/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +23,12 @@ static const char *const parts[] = {
 
 static void abandon(const char *temporary)
 {
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        char *path = checkpoint_path(temporary, parts[i]);
-        if (path != NULL && unlink(path) != 0)
-            rmdir(path);
-        free(path);
-    }
+    int fd = open(temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    for (size_t i = 0; fd >= 0 && i < sizeof parts / sizeof parts[0]; i++)
+        if (unlinkat(fd, parts[i], 0) != 0)
+            unlinkat(fd, parts[i], AT_REMOVEDIR);
+    if (fd >= 0)
+        close(fd);
     rmdir(temporary);
 }
 
@@ -163,6 +164,7 @@ static bool save(const ito_ddpm *m, const char *dir, bool bf16, char **notes)
         cJSON_Delete(scheduler);
         return false;
     }
+    abandon(temporary); /* of a process that had this number */
     bool good =
         write_all(temporary, m, unet, scheduler, bf16, notes) && put_in_place(temporary, dir);
     if (!good)

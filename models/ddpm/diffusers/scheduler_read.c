@@ -142,6 +142,12 @@ static bool read_process(reading *r)
         (heeds(r, HEEDS_RESCALE) &&
          !diffusers_truth(&r->j, "rescale_betas_zero_snr", false, &d->zero_terminal_snr)))
         return false;
+    if (d->steps < 1) {
+        file_error(ITO_ERR_FORMAT, r->j.path,
+                   "\"num_train_timesteps\" is %" PRId64 "; it is a whole number from 1 on",
+                   d->steps);
+        return false;
+    }
     const cJSON *list = diffusers_take(&r->j, "trained_betas");
     if (list == NULL || cJSON_IsNull(list)) {
         if (!diffusers_choice(&r->j, "beta_schedule", schedules, 0, &schedule))
@@ -170,17 +176,24 @@ static bool read_prediction(reading *r)
 }
 
 /* The network has a second head for a variance that it has learned, and for that alone. */
-static bool heads_fit(const reading *r, bool learned)
+static bool heads_fit(const char *path, const ito_unet_config *unet, bool learned)
 {
-    int64_t in = r->unet->in_channels, out = r->unet->out_channels;
+    int64_t in = unet->in_channels, out = unet->out_channels;
     if (out == (learned ? 2 * in : in))
         return true;
-    file_error(ITO_ERR_FORMAT, r->j.path,
+    file_error(ITO_ERR_FORMAT, path,
                "the network has %" PRId64 " channels in and %" PRId64
                " out; with this scheduler (%s) Ito takes %" PRId64 " out",
                in, out, learned ? "variance_type learned_range" : "no learned variance",
                learned ? 2 * in : in);
     return false;
+}
+
+static void set_variance(ito_diffusion_options *d, const ito_variance *variance)
+{
+    d->variance = variance;
+    if (variance->learned)
+        d->objective = &ito_objective_hybrid;
 }
 
 static bool read_variance(reading *r)
@@ -197,10 +210,8 @@ static bool read_variance(reading *r)
     r->out->says_variance = heeds(r, HEEDS_VARIANCE) && item != NULL && !cJSON_IsNull(item);
     if (r->out->says_variance && !diffusers_choice(&r->j, "variance_type", words, 0, &variance))
         return false;
-    r->out->diffusion.variance = variances[variance];
-    if (variances[variance]->learned)
-        r->out->diffusion.objective = &ito_objective_hybrid;
-    return heads_fit(r, variances[variance]->learned);
+    set_variance(&r->out->diffusion, variances[variance]);
+    return heads_fit(r->j.path, r->unet, variances[variance]->learned);
 }
 
 /* ---- samples ---- */
@@ -327,12 +338,21 @@ static bool read_end(reading *r)
 
 /* ---- all of it ---- */
 
-void diffusers_usual_scheduler(diffusers_scheduler *out)
+static void begin(diffusers_scheduler *out)
 {
     *out = (diffusers_scheduler){
         .diffusion = ITO_OPTIONS(ito_diffusion_options, .variance = &ito_variance_fixedsmall),
         .sampling = {
             .steps = ITO_ALL_STEPS, .guidance = ITO_UNSET, .guidance_hi = (double)INFINITY}};
+}
+
+bool diffusers_usual_scheduler(const char *dir, const ito_unet_config *unet,
+                               diffusers_scheduler *out)
+{
+    bool learned = unet->out_channels == 2 * unet->in_channels;
+    begin(out);
+    set_variance(&out->diffusion, learned ? &ito_variance_learned_range : &ito_variance_fixedsmall);
+    return heads_fit(dir, unet, learned);
 }
 
 /* Whether the process can be: a beta may be wrong. */
@@ -365,7 +385,7 @@ bool diffusers_read_scheduler(const char *dir, const ito_unet_config *unet,
                               diffusers_scheduler *out, char **notes)
 {
     reading r = {.unet = unet, .out = out, .notes = notes};
-    diffusers_usual_scheduler(out);
+    begin(out);
     bool good = diffusers_json_open(&r.j, dir, "scheduler_config.json") && read_all(&r);
     diffusers_json_close(&r.j);
     return good;

@@ -223,35 +223,33 @@ static bool read_size(diffusers_json *j, ito_unet_config *c)
     const cJSON *item = diffusers_take(j, "sample_size");
     bool pair = cJSON_IsArray(item) && cJSON_GetArraySize(item) == 2;
     const cJSON *height = pair ? item->child : item, *width = pair ? item->child->next : item;
-    if (cJSON_IsNumber(height) && cJSON_IsNumber(width)) {
-        c->height = (int64_t)height->valuedouble;
-        c->width = (int64_t)width->valuedouble;
+    if (diffusers_is_whole(height, &c->height) && diffusers_is_whole(width, &c->width))
         return true;
-    }
     return diffusers_refuse(j, "sample_size", item,
                             "Ito needs the height and width of the images: [32, 32]");
 }
 
+enum { MOST_SHIFT = 1 << 20 };
+
 static bool read_time(diffusers_json *j, ito_unet_config *c)
 {
     int kind;
-    double shift;
-    int64_t rows;
+    int64_t rows, shift, half = c->channels / 2;
     if (!diffusers_choice(j, "time_embedding_type", times, ITO_UNET_TIME_SINES, &kind) ||
-        !diffusers_real(j, "freq_shift", 0.0, &shift) ||
+        !diffusers_whole(j, "freq_shift", 0, &shift) ||
         !diffusers_whole_or_null(j, "num_train_timesteps", 0, &rows))
         return false;
     c->time = (ito_unet_time)kind;
     c->times = kind == ITO_UNET_TIME_LEARNED ? rows : 0;
-    double divisor = (double)(c->channels / 2) - shift;
-    if (kind == ITO_UNET_TIME_SINES && (divisor < 1.0 || divisor != (double)(int64_t)divisor)) {
+    bool sines = kind == ITO_UNET_TIME_SINES;
+    if (sines && (shift >= half || shift < -MOST_SHIFT)) {
         file_error(ITO_ERR_FORMAT, j->path,
-                   "\"freq_shift\" is %g; it is a whole number below %" PRId64
+                   "\"freq_shift\" is %" PRId64 "; it is a whole number below %" PRId64
                    ", half of the channels",
-                   shift, c->channels / 2);
+                   shift, half);
         return false;
     }
-    c->freq_divisor = kind == ITO_UNET_TIME_SINES && shift != 1.0 ? (int64_t)divisor : 0;
+    c->freq_divisor = sines && shift != 1 ? half - shift : 0;
     if (c->time_channels == 4 * c->channels)
         c->time_channels = 0;
     return true;
@@ -291,6 +289,16 @@ static bool read_classes(diffusers_json *j, ito_unet_config *c)
     return true;
 }
 
+/* What EMAModel.save_pretrained adds, of how the averages were made. */
+static void pass_over_averages(diffusers_json *j)
+{
+    static const char *const keys[] = {
+        "decay", "min_decay",      "optimization_step", "update_after_step",
+        "power", "use_ema_warmup", "inv_gamma"};
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        diffusers_take(j, keys[i]);
+}
+
 static bool read_kind(diffusers_json *j)
 {
     const cJSON *name = diffusers_take(j, "_class_name");
@@ -312,6 +320,7 @@ static bool read_config(diffusers_json *j, ito_unet_config *c)
         return false;
     c->activation = (ito_unet_activation)activation;
     c->scale_shift = norm;
+    pass_over_averages(j);
     return read_size(j, c) && read_time(j, c) && read_middle(j, c) && read_classes(j, c) &&
            diffusers_json_finish(j);
 }

@@ -1,8 +1,13 @@
-/* What tests/reference/diffusers_both_ways.py has Ito do; arrays travel as .npy files.
- *     diffusers_driver evaluate MODEL X T LABELS|none OUT   the network's output
- *     diffusers_driver sample MODEL NOISE STEPS OUT         samples by the model's own settings,
- * from NOISE [k, N, C, H, W]: x_T, then the rest diffusers_driver save MODEL DIR as diffusers'
- * directory Diagnostics go to stderr; exit code 1. */
+/* What tests/reference/diffusers_both_ways.py has Ito do; arrays travel as .npy files:
+ *
+ *     diffusers_driver evaluate MODEL X T LABELS|none OUT
+ *     diffusers_driver sample MODEL NOISE STEPS OUT
+ *     diffusers_driver save MODEL DIR
+ *
+ * The first gives the network's output; the second samples by the model's own settings from NOISE
+ * [k, N, C, H, W], which is x_T and then the noise of each step; the third a directory of
+ * diffusers. MODEL is what ito_ddpm_load takes, or fashion-mnist, the network that comes with Ito.
+ * Errors and notes go to stderr; the exit code of an error is 1. */
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <stdio.h>
@@ -73,7 +78,8 @@ int main(int argc, char **argv)
         if (strcmp(argv[1], commands[i].name) != 0 || argc != commands[i].arguments + 3)
             continue;
         ito_scope_begin();
-        ito_ddpm *m = ito_ddpm_load(argv[2]);
+        bool built_in = strcmp(argv[2], "fashion-mnist") == 0;
+        ito_ddpm *m = built_in ? ito_ddpm_fashion_mnist() : ito_ddpm_load(argv[2]);
         if (m != NULL && m->notes != NULL)
             fputs(m->notes, stderr);
         int code = m != NULL ? commands[i].run(m, argv + 3) : failed();

@@ -299,6 +299,23 @@ Test(diffusers, classes_keep_their_names_and_have_no_pipeline)
     ito_ddpm_free(back);
 }
 
+/* Metadata of weights that no longer fit config.json say nothing of its classes. */
+Test(diffusers, classes_that_were_others_are_numbered)
+{
+    ito_ddpm *m = model_of_two_classes();
+    cr_assert_eq(ito_ddpm_save_diffusers(m, "d"), ITO_OK, "%s", ito_error());
+    cr_assert_eq(system("sed -i 's/\"num_class_embeds\":.*/\"num_class_embeds\": 7,/' "
+                        "d/unet/config.json"),
+                 0);
+    ito_ddpm *back = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(back, "%s", ito_error());
+    cr_expect_eq(back->settings.model.classes, 7);
+    cr_expect_eq(back->label_dropout, 0.0);
+    cr_expect_str_eq(back->class_names[6], "6");
+    ito_ddpm_free(back);
+    ito_ddpm_free(m);
+}
+
 /* As diffusers' own save_pretrained leaves them: without Ito's metadata. */
 Test(diffusers, classes_of_weights_of_diffusers_are_numbered)
 {

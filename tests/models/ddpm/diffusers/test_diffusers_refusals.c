@@ -73,6 +73,13 @@ Test(diffusers_refusals, networks_that_ito_has_not)
     UNET("{\"sample_size\": null}",
          "\"sample_size\" is null; Ito needs the height and width of the "
          "images: [32, 32]");
+    UNET("{\"sample_size\": [8, 1e300]}",
+         "\"sample_size\" is [8,1e+300]; Ito needs the height and width of the images: [32, 32]");
+    UNET("{\"sample_size\": [8]}",
+         "\"sample_size\" is [8]; Ito needs the height and width of the images: [32, 32]");
+    UNET("{\"freq_shift\": -1e15}", "\"freq_shift\" is -1000000000000000; it is a whole number "
+                                    "below 4, half of the channels");
+    UNET("{\"freq_shift\": 0.5}", "\"freq_shift\" is 0.5; it is a whole number");
     UNET("{\"block_out_channels\": []}",
          "\"block_out_channels\" is []; it is a list of 1 to 8 numbers");
     UNET("{\"block_out_channels\": [8, 0.5]}",
@@ -151,6 +158,10 @@ Test(diffusers_refusals, schedulers_that_ito_has_not)
     SCHEDULER("{\"stochasticity\": 0.5}", "\"stochasticity\" is 0.5; Ito has no such setting");
     SCHEDULER("{\"num_train_timesteps\": \"x\"}",
               "\"num_train_timesteps\" is \"x\"; it is a whole number");
+    SCHEDULER("{\"num_train_timesteps\": -1}",
+              "\"num_train_timesteps\" is -1; it is a whole number from 1 on");
+    SCHEDULER("{\"num_train_timesteps\": 1e12}",
+              "process: 1000000000000 steps; there are 1 to 1000000");
     SCHEDULER("{\"beta_end\": 2, \"num_train_timesteps\": 3}",
               "process: with a beta of 1.00005 step 1 takes alpha_bar from 0.9999 to -4.9995e-05; "
               "it must fall, "
@@ -183,6 +194,23 @@ Test(diffusers_refusals, settings_of_other_classes_mean_nothing)
     cr_expect_str_eq(m->notes, "d/scheduler/scheduler_config.json: \"steps_offset\" is 1, and "
                                "leading steps begin at 0 here: samples differ a little\n");
     ito_ddpm_free(m);
+}
+
+Test(diffusers_refusals, networks_without_a_scheduler_have_its_heads)
+{
+    write_files("{\"out_channels\": 6, \"decay\": 0.9999, \"optimization_step\": 7}", "{}");
+    cr_assert_eq(system("rm -r d/scheduler"), 0);
+    ito_ddpm *m = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(m, "%s", ito_error());
+    cr_expect_eq(m->settings.diffusion.variance, &ito_variance_learned_range);
+    cr_expect_str_eq(m->notes, "d: it has no scheduler_config.json: taken as linear, 1000 steps, "
+                               "eps, learned range\n");
+    ito_ddpm_free(m);
+    write_files("{\"out_channels\": 4}", "{}");
+    cr_assert_eq(system("rm -r d/scheduler"), 0);
+    expect_refused(ito_ddpm_load("d", .settings_only = true), ITO_ERR_FORMAT,
+                   "d: the network has 3 channels in and 4 out; with this scheduler (no learned "
+                   "variance) Ito takes 3 out");
 }
 
 Test(diffusers_refusals, noise_that_diffusers_leaves_is_said)

@@ -305,7 +305,7 @@ bool diffusers_read_weights(const char *path, ito_unet *unet, char **notes)
         good = diffusers_note(notes, "%s: its tensors have the names of %s", path,
                               ito_unet_names_text(report.names));
     if (good && report.prefix[0] != '\0')
-        good = diffusers_note(notes, "the names of the weights begin with %s, which was cut off",
+        good = diffusers_note(notes, "%s: \"%s\" in front of its names was left out", path,
                               report.prefix);
     return good;
 }

@@ -60,6 +60,7 @@
 #include "nn/lr_schedule.h"
 #include "nn/memory.h"
 #include "nn/module.h"
+#include "nn/onnx.h"
 #include "nn/optim.h"
 #include "nn/parametrise.h"
 #include "nn/posthoc.h"

@@ -18,11 +18,11 @@ ITO_API ito_status ito_set_threads(int n);
 ITO_API int ito_threads(void);
 
 /**
- * The instruction set in use: "base", "avx2", "avx512", "avx512bf16" or "amx". The best that the
- * processor has is chosen at the first use; the environment variable ITO_ISA asks for a lesser one,
- * or for "amx-emulated": the bits of amx in products of bf16, slowly, on any processor. AMX takes a
- * permission of the system, which is asked for then, once for all threads; without it the next set
- * is used.
+ * The instruction set in use: "base", "avx2", "avx512", "avx512bf16" or "amx"; on AArch64 "base",
+ * "neon" or "neonbf16". The best that the processor has is chosen at the first use; the environment
+ * variable ITO_ISA asks for a lesser one, or for "amx-emulated": the bits of amx in products of
+ * bf16, slowly, on any processor. AMX takes a permission of the system, which is asked for then,
+ * once for all threads; without it the next set is used.
  */
 ITO_API const char *ito_isa(void);
 /**

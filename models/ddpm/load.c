@@ -7,6 +7,7 @@
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include "ddpm_weights.h"
 
@@ -35,7 +36,7 @@ static char *copy_text(const char *text, size_t length)
 
 static bool has(const char *dir, const char *name)
 {
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = system_open_directory(dir);
     bool there = fd >= 0 && faccessat(fd, name, F_OK, 0) == 0;
     if (fd >= 0)
         close(fd);

@@ -3,8 +3,8 @@
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/tiles.h"
 #include "tensor/system.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,16 +28,21 @@ ito_status ito_set_threads(int n)
 int ito_threads(void)
 {
     if (thread_count == 0) {
-        int n = omp_get_max_threads();
+        int n = threads_at_start();
         thread_count = n < 1 ? 1 : n > 1024 ? 1024 : n;
     }
-    return thread_count;
+    return thread_count < THREADS_MOST ? thread_count : THREADS_MOST;
+}
+
+int ito_threads_limit(void)
+{
+    return THREADS_MOST;
 }
 
 int threads_for(int64_t work)
 {
     enum { GRAIN = 1 << 15 }; /* below about 30 microseconds a team costs more than it brings */
-    if (work < 2 * GRAIN || omp_in_parallel())
+    if (work < 2 * GRAIN || in_parallel())
         return 1;
     int64_t n = work / GRAIN;
     return n < ito_threads() ? (int)n : ito_threads();

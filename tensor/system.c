@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,6 +102,12 @@ const char *system_error_text(int error, char *buffer, size_t size)
 #endif
 }
 
+double system_lgamma(double x)
+{
+    int sign;
+    return lgamma_r(x, &sign);
+}
+
 void system_sort(void *base, size_t count, size_t size,
                  int (*compare)(const void *a, const void *b, void *context), void *context)
 {
@@ -158,6 +165,11 @@ const char *system_error_text(int error, char *buffer, size_t size)
     if (strerror_r(error, buffer, size) != 0)
         snprintf(buffer, size, "error %d", error);
     return buffer;
+}
+
+double system_lgamma(double x)
+{
+    return lgamma(x);
 }
 
 static _Thread_local struct {

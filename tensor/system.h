@@ -48,7 +48,10 @@ int system_thread_number(void);
 /* The system's words for an errno: in the buffer or elsewhere. */
 const char *system_error_text(int error, char *buffer, size_t size);
 
-/* ---- sorting ---- */
+/* ---- functions ---- */
+
+/* lgamma, which writes a global variable where there is no better one. */
+double system_lgamma(double x);
 
 /* qsort, with a context handed to each comparison. */
 void system_sort(void *base, size_t count, size_t size,

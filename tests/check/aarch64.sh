@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds for AArch64 with Debian's cross compiler, and runs tests under qemu.
-#   aarch64.sh BUILD [PROGRAM [OPTIONS]]    test_PROGRAM with these options; without one: the chosen tests
-# QEMU_CPU chooses a processor of qemu's: cortex-a72 has no BF16, max has it.
+#   aarch64.sh BUILD [PROGRAM [OPTIONS]]    test_PROGRAM with these options; without one: those of kernels
+# QEMU_CPU=cortex-a72 chooses a processor without BF16; qemu's own has it.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 root=$PWD/${1:?build directory}-root
@@ -17,9 +17,9 @@ done
 tests/check/aarch64_root.sh "$root"
 if [ ! -f "$build/build.ninja" ]; then
     sed "s|@ROOT@|$root|" meson/aarch64.ini >"$root/aarch64.ini"
-    meson setup "$build" --cross-file "$root/aarch64.ini" -Dwerror=true -Dexamples=false
+    meson setup "$build" --cross-file "$root/aarch64.ini" -Dwerror=true
 fi
-ninja -C "$build" tests/test_tensor tests/test_ops tests/test_nn
+ninja -C "$build" "tests/test_${1:-tensor}"
 aarch64-linux-gnu-gcc --sysroot="$root" -shared -fPIC -D_GNU_SOURCE \
     -DQEMU="\"$(command -v qemu-aarch64-static)\"" tests/check/qemu_exec.c -o "$root/qemu_exec.so"
 
@@ -31,3 +31,10 @@ if [ $# -gt 0 ]; then
     run "$@"
     exit
 fi
+# The kernels of every instruction set against plain loops, and what chooses among them.
+status=0
+for suite in runtime gemm_bf16 gemm_thin winograd conv_depthwise exponentials random; do
+    run tensor --filter "$suite/*" || status=1
+done
+QEMU_CPU=cortex-a72 run tensor --filter 'runtime/*' || status=1
+exit $status

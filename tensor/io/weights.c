@@ -4,6 +4,7 @@
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/weights_kinds.h"
+#include "tensor/system.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ ito_status weights_sort(ito_weights *w)
 {
     for (int64_t i = 0; i < w->count; i++)
         w->by_name[i] = i;
-    qsort_r(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_name, w->entries);
+    system_sort(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_name, w->entries);
     for (int64_t i = 1; i < w->count; i++) {
         const char *name = w->entries[w->by_name[i]].name;
         if (strcmp(name, w->entries[w->by_name[i - 1]].name) == 0)

@@ -67,7 +67,7 @@ V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, cons
     }
 }
 
-#if !KERNEL_F64
+#if !KERNEL_F64 && !defined(PAIRS_NEON)
 /* From panels of pairs of both; k counts pairs. */
 V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const uint32_t *a,
                     const uint32_t *b)

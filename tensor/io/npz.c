@@ -3,6 +3,7 @@
  * for it, and the checksum of a member before its tensor is given. */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/io/npz.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/npy_header.h"
 #include "tensor/io/zstream.h"

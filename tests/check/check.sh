@@ -105,6 +105,8 @@ check() { # quick or full
         step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
+        step 'the library as one file' env ITO_COMPILERS='gcc clang' \
+            tests/check/amalgamated.sh build/gcc
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2

@@ -1,9 +1,9 @@
-/* The transcendental functions of vec.h: the one place where SLEEF is met. With ITO_NO_SLEEF they are
- * those of the C library, one lane after the other.
- * Accuracy is SLEEF's u10 level (1.0 ulp) in both real types; exp of floats is our own, at the same
- * level and inlined: 1.6 times as fast. What activations and softmax live on is a shorter one
- * again, since on AVX2 they are bound by the two units that multiply. A result depends on its lane
- * alone, so chunk boundaries never show. Different instruction sets may differ in the last bit. */
+/* The transcendental functions of vec.h: the one place where SLEEF is met. With ITO_NO_SLEEF they
+ * are those of the C library, one lane after the other. Accuracy is SLEEF's u10 level (1.0 ulp) in
+ * both real types; exp of floats is our own, at the same level and inlined: 1.6 times as fast. What
+ * activations and softmax live on is a shorter one again, since on AVX2 they are bound by the two
+ * units that multiply. A result depends on its lane alone, so chunk boundaries never show.
+ * Different instruction sets may differ in the last bit. */
 #ifdef ITO_NO_SLEEF
 #include <math.h>
 
@@ -18,7 +18,7 @@
         real lane[VL];                                                                             \
         v_storeu(lane, a);                                                                         \
         for (int i = 0; i < VL; i++)                                                               \
-            lane[i] = V_OF_LIBM(name)(lane[i]);                                                       \
+            lane[i] = V_OF_LIBM(name)(lane[i]);                                                    \
         return v_loadu(lane);                                                                      \
     }
 #define V_BINARY(name, level)                                                                      \
@@ -28,7 +28,7 @@
         v_storeu(lane, a);                                                                         \
         v_storeu(other, b);                                                                        \
         for (int i = 0; i < VL; i++)                                                               \
-            lane[i] = V_OF_LIBM(name)(lane[i], other[i]);                                             \
+            lane[i] = V_OF_LIBM(name)(lane[i], other[i]);                                          \
         return v_loadu(lane);                                                                      \
     }
 #else

@@ -1,5 +1,5 @@
-/* A program with the library as one file: it trains a small U-Net for a few steps, saves and loads its
- * weights, draws an image and prints the loss. */
+/* A program with the library as one file: it trains a small U-Net for a few steps, saves and loads
+ * its weights, draws an image and prints the loss. */
 #include "ito.h"
 
 #include <stdio.h>
@@ -41,8 +41,7 @@ int main(int argc, char **argv)
         return stop("weights");
     ito_scope_begin();
     ito_no_grad_begin();
-    ito_tensor *image =
-        ito_diffusion_sample(d, &unet->network, ITO_SHAPE(1, 1, 8, 8), .steps = 5);
+    ito_tensor *image = ito_diffusion_sample(d, &unet->network, ITO_SHAPE(1, 1, 8, 8), .steps = 5);
     if (image == NULL)
         return stop("sample");
     printf("%s: loss %.3f, %lld pixels\n", ito_isa(), loss, (long long)ito_numel(image));

@@ -21,8 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SHIMS = ROOT / 'meson' / 'amalgamated'  # take the place of <lapack.h> and <zlib.h>
 
 # What needs cJSON, stb_image, libwebp or more of zlib than a checksum.
-LEFT_OUT = ['tensor/io/cifar', 'tensor/io/idx', 'tensor/io/image', 'tensor/io/npz', 'nn/checkpoint.', 'nn/checkpoint_json',
-            'models/classifier/', 'models/ddpm/compress/', 'models/ddpm/load', 'models/ddpm/settings',
+LEFT_OUT = ['tensor/io/cifar', 'tensor/io/idx', 'tensor/io/image', 'tensor/io/npz', 'tensor/io/pickle',
+            'tensor/io/pytorch', 'tensor/io/weights_npz', 'tensor/io/weights_pytorch', 'tensor/io/zip',
+            'nn/checkpoint.', 'nn/checkpoint_json',
+            'models/classifier/', 'models/ddpm/compress/', 'models/ddpm/diffusers/', 'models/ddpm/load', 'models/ddpm/settings',
             'models/inception/', 'models/metrics/', 'renamed']
 
 INSTANCES = [(isa, elem) for isa in ('base', 'avx2') for elem in ('f32', 'f64', 'bf16')]
@@ -406,7 +408,7 @@ def source(public, public_text):
             '#ifndef KERNEL_ISA\n#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n' +
             ''.join(f'#include <{name}>\n' for name in system) +
             '#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n' + NO_CONTRACTION +
-            '@PRIVATE@#define ITO_BUILD\n#define ITO_AMALGAMATED\n#define ITO_NO_LAPACK\n#define ITO_NO_SLEEF\n#define TILES_AMX 0\n#include "ito.h"\n' + ''.join(out) + base + avx2 +
+            '@PRIVATE@#define ITO_BUILD\n#define ITO_AMALGAMATED\n#define ITO_NO_LAPACK\n#define ITO_NO_SLEEF\n#define ITO_NO_ZLIB\n#define TILES_AMX 0\n#include "ito.h"\n' + ''.join(out) + base + avx2 +
             '\n#else /* the kernels, of KERNEL_ISA and KERNEL_ELEM */\n' + kernels + '#endif\n')
 
 

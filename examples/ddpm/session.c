@@ -5,6 +5,7 @@
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
 #include "examples/common/results.h"
+#include "examples/ddpm/begin.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
@@ -111,7 +112,8 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     s->unet = ito_unet_create(&settings->model, &init);
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
     if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
-        !build_network(s, settings))
+        !build_network(s, settings) ||
+        (s->o.model != NULL && !s->o.resume && !begin_weights(&s->o, s->unet)))
         return false;
     if (s->o.uncertainty > 0) {
         s->uncertainty = ito_uncertainty_create(&s->unet->base, MODEL_UNCERTAINTY, s->o.uncertainty,
@@ -238,6 +240,30 @@ static bool open_loader(session *s)
     return s->loader != NULL;
 }
 
+/* Of the options, or of the network that the training begins with. */
+static bool find_settings(session *s, ito_ddpm_settings *out)
+{
+    int64_t classes = cJSON_GetArraySize(s->class_names);
+    *out = (ito_ddpm_settings){.betas = NULL};
+    if (s->o.model == NULL) {
+        bool good = train_settings(&s->o, s->channels, s->height, s->width, out);
+        out->model.classes = classes;
+        return good;
+    }
+    if (!begin_settings(&s->o, s->config, s->channels, s->height, s->width, out))
+        return false;
+    return out->model.classes == classes ||
+           options_error("--model: %s: its network has %" PRId64 " classes, and the images of "
+                         "--data have %" PRId64,
+                         s->o.model, out->model.classes, classes);
+}
+
+static bool open_parts(session *s, const ito_ddpm_settings *settings)
+{
+    return build(s, settings) && (!(s->o.minutes > 0.0) || plan_try(s)) && rehearse(s) &&
+           (s->o.dry_run || open_run(s, settings)) && open_loader(s);
+}
+
 bool session_open(session *s)
 {
     ito_ddpm_settings settings;
@@ -245,11 +271,11 @@ bool session_open(session *s)
         return false;
     if (!s->o.resume && !run_check_new(s->o.out))
         return false;
-    if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, &settings))
+    if (!open_data(s))
         return false;
-    settings.model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, &settings) || (s->o.minutes > 0.0 && !plan_try(s)) || !rehearse(s) ||
-        (!s->o.dry_run && !open_run(s, &settings)) || !open_loader(s))
+    bool good = find_settings(s, &settings) && open_parts(s, &settings);
+    free(settings.betas);
+    if (!good)
         return false;
     if (!s->o.dry_run)
         rehearse_report(s);

@@ -124,6 +124,8 @@ check() { # quick or full
         step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
+        step 'the library as one file' env ITO_COMPILERS='gcc clang' \
+            tests/check/amalgamated.sh build/gcc
         step 'the Python package' tests/check/python.sh build/gcc
         step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
         step 'the documentation as a site' docs

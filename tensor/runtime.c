@@ -60,10 +60,10 @@ DECLARE(avx2)
 #ifndef ITO_AMALGAMATED
 DECLARE(avx512)
 DECLARE(avx512bf16)
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
 DECLARE(neon)
 DECLARE(neonbf16)
-#endif
 #endif
 
 typedef struct isa_choice {
@@ -87,17 +87,19 @@ static const isa_choice isas[] = {
     CHOICE("avx512", avx512, NULL),
     CHOICE("avx512bf16", avx512bf16, NULL),
     CHOICE("amx", avx512bf16, &tile_kernels_amx),
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
     CHOICE("neon", neon, NULL),
     CHOICE("neonbf16", neonbf16, NULL),
-#endif
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas, AVX512BF16 = 3, AMX = 4, NEONBF16 = 2 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(ITO_AMALGAMATED)
+#define ISA_NAMES "base, avx2, amx-emulated"
+#elif defined(__x86_64__)
 #define ISA_NAMES "base, avx2, avx512, avx512bf16, amx, amx-emulated"
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
 #define ISA_NAMES "base, neon, neonbf16, amx-emulated"
 #else
 #define ISA_NAMES "base, amx-emulated"

@@ -206,7 +206,7 @@ bool pairs_are_fast(void)
     pthread_once(&isa_once, choose_isa);
 #if defined(__x86_64__) && !defined(ITO_AMALGAMATED)
     return chosen->f32 == &kernel_table_avx512bf16_f32 && __builtin_cpu_is("amd");
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
     return chosen->f32 == &kernel_table_neonbf16_f32;
 #else
     return false;

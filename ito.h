@@ -18,6 +18,7 @@
 #include "tensor/io/idx.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/npz.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/io/weights.h"
 #include "tensor/io/whole_file.h"

@@ -42,8 +42,8 @@ static const char doc[] =
     "Examples:\n"
     "  ito-ddpm export --model run --out clothes.safetensors\n"
     "  ito-ddpm sample --model clothes.safetensors --out grid.png\n"
-    "  ito-ddpm export --model run --format diffusers --out clothes\n"
-    "  ito-ddpm export --model run --format onnx --out clothes.onnx\n\n"
+    "  ito-ddpm export --model run --format diffusers clothes\n"
+    "  ito-ddpm export --model run --format onnx clothes.onnx\n\n"
     "The tensors of the file have the names and shapes of diffusers' UNet2DModel, but its default "
     "settings compute something else with them: it needs attention_head_dim None, "
     "downsample_padding "
@@ -55,10 +55,15 @@ static const char doc[] =
 
 static void parse(export_options *o, int argc, char **argv)
 {
-    command_line c = {.command = "export", .doc = doc, .options = rows, .values = o};
+    command_line c = {
+        .command = "export", .arguments = "[OUT]", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "model", "the network to write");
-    options_require(&c, "out", "the file or directory to write it to");
+    if (c.argument != NULL)
+        options_refuse_given(&c, "out", "where the network goes is said twice");
+    else
+        options_require(&c, "out", "the file or directory to write it to");
+    o->out = c.argument != NULL ? c.argument : o->out;
     if (strcmp(o->format, "onnx") == 0)
         options_refuse_given(&c, "dtype", "an ONNX file has the network's own");
     if (o->dtype == NULL)

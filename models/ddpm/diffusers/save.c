@@ -5,6 +5,7 @@
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static const char *const parts[] = {
 
 static void abandon(const char *temporary)
 {
-    int fd = open(temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = system_open_directory(temporary);
     for (size_t i = 0; fd >= 0 && i < sizeof parts / sizeof parts[0]; i++)
         if (unlinkat(fd, parts[i], 0) != 0)
             unlinkat(fd, parts[i], AT_REMOVEDIR);
@@ -108,18 +109,12 @@ static cJSON *index_json(const char *scheduler)
 {
     const char *const unet[] = {"diffusers", "UNet2DModel"}, *const own[] = {"diffusers",
                                                                              scheduler};
-    cJSON *o = cJSON_CreateObject(), *a = cJSON_CreateStringArray(own, 2),
-          *b = cJSON_CreateStringArray(unet, 2);
-    bool good = cJSON_AddStringToObject(o, "_class_name", "DDPMPipeline") != NULL &&
-                cJSON_AddStringToObject(o, "_diffusers_version", DIFFUSERS_VERSION) != NULL;
-    if (good && a != NULL && cJSON_AddItemToObject(o, "scheduler", a))
-        a = NULL;
-    if (good && b != NULL && cJSON_AddItemToObject(o, "unet", b))
-        b = NULL;
-    if (good && a == NULL && b == NULL)
+    cJSON *o = cJSON_CreateObject();
+    if (cJSON_AddStringToObject(o, "_class_name", "DDPMPipeline") != NULL &&
+        cJSON_AddStringToObject(o, "_diffusers_version", DIFFUSERS_VERSION) != NULL &&
+        diffusers_put(o, "scheduler", cJSON_CreateStringArray(own, 2)) &&
+        diffusers_put(o, "unet", cJSON_CreateStringArray(unet, 2)))
         return o;
-    cJSON_Delete(a);
-    cJSON_Delete(b);
     cJSON_Delete(o);
     return error_null(ITO_ERR_MEMORY, "save_diffusers: no memory for model_index.json");
 }

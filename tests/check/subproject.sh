@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Ito as a part of a project, by the recipe of docs/packages.md: without installation, without Criterion,
 # and with none of its flags in the project's own files. What is asked for and cannot be had is refused in
-# a sentence.    subproject.sh
+# a sentence. Sources without git have no commit.    subproject.sh
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 work=$(mktemp -d)
@@ -81,6 +81,16 @@ says() { # yes or no; sentence; options...
     [ $good = "$1" ] && grep -qF "$2" said || fail "meson setup ${*:3}: $(tail -n 5 said)"
 }
 
+# Sources that are no clone, nor in one, have no commit.
+no_commit_without_git() {
+    mkdir "$work/copy"
+    tar -C "$root" --exclude=./.git --exclude='./build*' --exclude=./runs -cf - . | tar -C "$work/copy" -xf -
+    meson setup "$work/copy/build" "$work/copy" -Dtests=disabled >said 2>&1 || fail "$(tail -n 5 said)"
+    ninja -C "$work/copy/build" examples/ddpm_commit.h >said 2>&1 || fail "$(cat said)"
+    grep -qx '#define ITO_COMMIT ""' "$work/copy/build/examples/ddpm_commit.h" ||
+        fail "without git: $(grep define "$work/copy/build/examples/ddpm_commit.h")"
+}
+
 without_criterion
 sleef_elsewhere
 make_project
@@ -89,5 +99,6 @@ says no 'no tests: they need Criterion (Debian has it as libcriterion-dev)' -Dte
 says no 'tests run the programs of examples/: -Dtests=enabled needs -Dexamples=enabled' \
     -Dtests=enabled -Dexamples=disabled
 says yes 'Build targets in project' -Dexamples=disabled
+no_commit_without_git
 builds_and_runs
 leaks_no_flags

@@ -7,6 +7,7 @@
 #define ITO_H
 
 #include "tensor/base.h"
+#include "tensor/dlpack.h"
 #include "tensor/options.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"
@@ -17,6 +18,7 @@
 #include "tensor/io/idx.h"
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/npz.h"
 #include "tensor/io/safetensors.h"
 #include "tensor/io/weights.h"
 #include "tensor/io/whole_file.h"
@@ -59,6 +61,7 @@
 #include "nn/lr_schedule.h"
 #include "nn/memory.h"
 #include "nn/module.h"
+#include "nn/onnx.h"
 #include "nn/optim.h"
 #include "nn/parametrise.h"
 #include "nn/posthoc.h"

@@ -57,9 +57,11 @@ int threads_for(int64_t work)
 DECLARE(base)
 #if defined(__x86_64__)
 DECLARE(avx2)
+#ifndef ITO_AMALGAMATED
 DECLARE(avx512)
 DECLARE(avx512bf16)
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
 DECLARE(neon)
 DECLARE(neonbf16)
 #endif
@@ -81,19 +83,23 @@ static const isa_choice isas[] = {
     CHOICE("base", base, NULL),
 #if defined(__x86_64__)
     CHOICE("avx2", avx2, NULL),
+#ifndef ITO_AMALGAMATED
     CHOICE("avx512", avx512, NULL),
     CHOICE("avx512bf16", avx512bf16, NULL),
     CHOICE("amx", avx512bf16, &tile_kernels_amx),
-#elif defined(__aarch64__)
+#endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
     CHOICE("neon", neon, NULL),
     CHOICE("neonbf16", neonbf16, NULL),
 #endif
 };
 enum { ISAS = sizeof isas / sizeof *isas, AVX512BF16 = 3, AMX = 4, NEONBF16 = 2 };
 
-#if defined(__x86_64__)
+#if defined(__x86_64__) && defined(ITO_AMALGAMATED)
+#define ISA_NAMES "base, avx2, amx-emulated"
+#elif defined(__x86_64__)
 #define ISA_NAMES "base, avx2, avx512, avx512bf16, amx, amx-emulated"
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
 #define ISA_NAMES "base, neon, neonbf16, amx-emulated"
 #else
 #define ISA_NAMES "base, amx-emulated"
@@ -198,9 +204,9 @@ const kernel_table *kernels(ito_dtype dtype)
 bool pairs_are_fast(void)
 {
     pthread_once(&isa_once, choose_isa);
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ITO_AMALGAMATED)
     return chosen->f32 == &kernel_table_avx512bf16_f32 && __builtin_cpu_is("amd");
-#elif defined(__aarch64__)
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
     return chosen->f32 == &kernel_table_neonbf16_f32;
 #else
     return false;

@@ -8,6 +8,9 @@ bool matrices_check(const char *op, const ito_tensor *a, bool square)
 {
     if (a == NULL)
         return error_missing(op, "a"), false;
+#ifdef ITO_NO_LAPACK
+    return error_false(ITO_ERR_ARGUMENT, "%s: needs LAPACK, which this build is without", op);
+#endif
     if (a->dtype != ITO_F32 && a->dtype != ITO_F64)
         return error_false(ITO_ERR_DTYPE, "%s: takes f32 or f64, not %s (see ito_cast)", op,
                            ito_dtype_name(a->dtype));

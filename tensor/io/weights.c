@@ -58,7 +58,12 @@ static const char legacy[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x
 static ito_status open_kind(ito_weights *w, const char head[HEAD])
 {
     if (memcmp(head, "PK\3\4", 4) == 0)
+#ifdef ITO_NO_ZLIB
+        return file_error(ITO_ERR_FORMAT, w->path,
+                          "is a zip archive, which this build, without zlib, does not read");
+#else
         return weights_open_zip(w);
+#endif
     if (memcmp(head, legacy, sizeof legacy - 1) == 0)
         return file_error(ITO_ERR_FORMAT, w->path,
                           "is in the format of PyTorch before 1.6, which is not read: load it with "

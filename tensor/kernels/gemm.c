@@ -193,7 +193,7 @@ V_FN void pack_rows(real *panel, int64_t width, const void *const *rows, int64_t
                 const elem *row = left + i < width ? rows[left + i] : NULL;
                 r[i] = row != NULL ? e_load(row + p, n) : v_zero();
             }
-            transpose(r);
+            transpose_vectors(r);
             store_rows(panel + p * width + left, width, r, n, width - left, p + n == k);
         }
     }

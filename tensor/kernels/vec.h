@@ -55,7 +55,7 @@ typedef real elem;
 
 #if defined(__AVX512F__)
 #include "tensor/kernels/vec_avx512.h"
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(KERNEL_AVX2) /* Clang's attributes define no macro */
 #include "tensor/kernels/vec_avx2.h"
 #elif defined(KERNEL_NEON)
 #include "tensor/kernels/vec_neon.h"

@@ -45,6 +45,7 @@
 #include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"
+#include "nn/communicator.h"
 #include "nn/data.h"
 #include "nn/ema.h"
 #include "nn/init.h"
@@ -59,6 +60,7 @@
 #include "nn/memory.h"
 #include "nn/module.h"
 #include "nn/optim.h"
+#include "nn/parallel.h"
 #include "nn/parametrise.h"
 #include "nn/posthoc.h"
 #include "nn/summary.h"

@@ -319,6 +319,11 @@ static void *block_at(const ito_tensor *block, int64_t i)
     return block == NULL ? NULL : flat_at(block, i);
 }
 
+static bool is_here(const ito_optimizer *o, const flat_piece *piece)
+{
+    return o->shard == NULL || shard_owner(&o->shard->of, piece->begin) == o->shard->of.rank;
+}
+
 /* A frozen piece is only averaged. */
 static void step_piece(const ito_optimizer *o, const flat_piece *piece, double lr, double scale,
                        const ito_tensor *average, double weight)
@@ -327,10 +332,14 @@ static void step_piece(const ito_optimizer *o, const flat_piece *piece, double l
     const algorithm *a = o->algorithm;
     const kernel_table *k = kernels(f->dtype);
     int64_t at = piece->begin;
+    if (!is_here(o, piece))
+        return;
+    int64_t place = o->shard == NULL ? at : shard_place(&o->shard->of, at);
     step_arrays s = {
         .p = flat_at(f->data, at),
         .g = flat_at(f->grad, at),
-        .state = {block_at(o->state[0], at), block_at(o->state[1], at), block_at(o->state[2], at)},
+        .state = {block_at(o->state[0], place), block_at(o->state[1], place),
+                  block_at(o->state[2], place)},
         .average = block_at(average, at),
         .n = piece->end - at,
         .scale = scale,
@@ -359,7 +368,11 @@ static double gradient_scale(const ito_optimizer *o, const ito_step_options *opt
     bool clips = options->max_norm < (double)INFINITY;
     if (!clips && options->grad_norm == NULL)
         return 1;
-    double norm = clip_norm(o->flat, flat_pieces(o->flat, NULL));
+    int64_t pieces = flat_pieces(o->flat, NULL);
+    clip_square_sums(o->flat, pieces, o->shard == NULL ? NULL : &o->shard->of);
+    if (o->shard != NULL && o->shard->share_sums(o->shard->context, pieces) != ITO_OK)
+        return -1;
+    double norm = clip_norm(o->flat, pieces);
     if (options->grad_norm != NULL)
         *options->grad_norm = norm;
     if (!isfinite(norm)) {
@@ -410,6 +423,60 @@ ito_status ito_optimizer_step_with(ito_optimizer *opt, double lr, ito_step_optio
     ito_scope_end();
     profile_end(&frame, &row);
     return status;
+}
+
+/* ---- shards ------------------------------------------------------------------------------------
+ */
+
+bool optimizer_shards(const ito_optimizer *o)
+{
+    const algorithm *a = o->algorithm;
+    return a->prepare == NULL && a->is_matrix == NULL && a->evaluation_weight == NULL &&
+           o->own == NULL;
+}
+
+/* Copy what is in both, which are state of all elements, one of them by parts. */
+static void copy_parts(const flat_shard *s, ito_tensor *parts, ito_tensor *all, bool to_parts)
+{
+    for (int64_t b = 0; b < s->buckets; b++) {
+        flat_range part = shard_part(s, b, s->rank);
+        if (part.begin == part.end)
+            continue;
+        void *here = flat_at(parts, shard_place(s, part.begin)), *there = flat_at(all, part.begin);
+        memcpy(to_parts ? here : there, to_parts ? there : here,
+               (size_t)(part.end - part.begin) * ito_dtype_size(all->dtype));
+    }
+}
+
+bool optimizer_set_shard(ito_optimizer *o, const optimizer_shard *shard)
+{
+    ito_tensor *made[MAX_STATES] = {NULL};
+    if ((shard == NULL) == (o->shard == NULL))
+        return true;
+    for (int s = 0; s < MAX_STATES; s++) {
+        if (o->state[s] == NULL)
+            continue;
+        made[s] =
+            shard == NULL ? flat_zeros(o->flat) : flat_zeros_of(o->flat, shard_size(&shard->of));
+        if (made[s] == NULL)
+            goto fail;
+    }
+    for (int s = 0; s < MAX_STATES; s++) {
+        if (made[s] == NULL)
+            continue;
+        if (shard == NULL)
+            copy_parts(&o->shard->of, o->state[s], made[s], false);
+        else
+            copy_parts(&shard->of, made[s], o->state[s], true);
+        ito_release(o->state[s]);
+        o->state[s] = made[s];
+    }
+    o->shard = shard;
+    return true;
+fail:
+    for (int s = 0; s < MAX_STATES; s++)
+        ito_release(made[s]);
+    return false;
 }
 
 /* ---- evaluation --------------------------------------------------------------------------------
@@ -508,6 +575,11 @@ ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt)
 {
     if (opt == NULL)
         return NULL;
+    if (opt->shard != NULL)
+        return error_null(ITO_ERR_ARGUMENT,
+                          "optimizer_state: it is kept in parts by %" PRId64
+                          " ranks; ito_parallel_checkpoint_save puts them together",
+                          opt->shard->of.ranks);
     const ito_named_tensors *parameters = opt->flat->list;
     size_t bytes = opt->own == NULL ? 1 : named_tensors_bytes(opt->own);
     int64_t n = opt->own == NULL ? 0 : opt->own->n;

@@ -1,0 +1,115 @@
+/* What ranks do with one function, exchange: gather, and agree. */
+#include "nn/communicator.h"
+
+#include "tensor/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void ito_communicator_free(ito_communicator *c)
+{
+    if (c != NULL && c->free != NULL)
+        c->free(c);
+}
+
+/* Send the same to all, and receive bytes[r] from rank r, one after the other, to `all`. */
+static ito_status gather(ito_communicator *c, const void *mine, const int64_t *bytes, void *all)
+{
+    ito_block *blocks = struct_alloc(2 * (size_t)c->ranks * sizeof *blocks);
+    if (blocks == NULL)
+        return ITO_ERR_MEMORY;
+    char *at = all;
+    for (int64_t r = 0; r < c->ranks; r++) {
+        blocks[r] = (ito_block){(void *)(uintptr_t)mine, bytes[c->rank]};
+        blocks[c->ranks + r] = (ito_block){at, bytes[r]};
+        at += bytes[r];
+    }
+    ito_status status = c->exchange(c, blocks, blocks + c->ranks);
+    free(blocks);
+    return status;
+}
+
+ito_status ito_communicator_gather(ito_communicator *c, const void *mine, int64_t bytes, void *all)
+{
+    if (mine == NULL || all == NULL)
+        return error_missing("communicator_gather", mine == NULL ? "what to send" : "the room");
+    if (bytes < 0)
+        return ito_error_set(ITO_ERR_ARGUMENT, "communicator_gather: %" PRId64 " bytes", bytes);
+    if (c == NULL || c->ranks == 1) {
+        memcpy(all, mine, (size_t)bytes);
+        return ITO_OK;
+    }
+    int64_t *each = struct_alloc((size_t)c->ranks * sizeof *each);
+    if (each == NULL)
+        return ITO_ERR_MEMORY;
+    for (int64_t r = 0; r < c->ranks; r++)
+        each[r] = bytes;
+    ito_status status = gather(c, mine, each, all);
+    free(each);
+    return status;
+}
+
+/* ---- agreement --------------------------------------------------------------------------------
+ */
+
+/* The first lines in which a and b differ. */
+static void find_difference(const char **a, const char **b, int length[2])
+{
+    size_t line = 0, i = 0;
+    for (; (*a)[i] == (*b)[i] && (*a)[i] != '\0'; i++)
+        if ((*a)[i] == '\n')
+            line = i + 1;
+    *a += line;
+    *b += line;
+    *a += strspn(*a, " \t");
+    *b += strspn(*b, " \t");
+    length[0] = (int)strcspn(*a, "\n");
+    length[1] = (int)strcspn(*b, "\n");
+}
+
+static ito_status compare(const char *what, const char *first, const char *other, int64_t rank)
+{
+    if (strcmp(first, other) == 0)
+        return ITO_OK;
+    int length[2];
+    find_difference(&first, &other, length);
+    return ito_error_set(ITO_ERR_ARGUMENT,
+                         "ranks: rank %" PRId64 " has not %s of rank 0: %.*s there, %.*s here",
+                         rank, what, length[1] > 120 ? 120 : length[1], other,
+                         length[0] > 120 ? 120 : length[0], first);
+}
+
+static ito_status agree_on(ito_communicator *c, const ito_agreement *a, int64_t *bytes)
+{
+    const char *text = a->text != NULL ? a->text : "";
+    int64_t mine = (int64_t)strlen(text) + 1, sum = 0;
+    ito_status status = ito_communicator_gather(c, &mine, sizeof mine, bytes);
+    if (status != ITO_OK)
+        return status;
+    for (int64_t r = 0; r < c->ranks; r++)
+        sum += bytes[r];
+    char *all = struct_alloc((size_t)sum), *at = all;
+    if (all == NULL)
+        return ITO_ERR_MEMORY;
+    status = gather(c, text, bytes, all);
+    for (int64_t r = 0; r < c->ranks && status == ITO_OK; at += bytes[r++])
+        status = compare(a->what, all, at, r);
+    free(all);
+    return status;
+}
+
+ito_status ito_communicator_agree(ito_communicator *c, const ito_agreement *list, int64_t n)
+{
+    if (n > 0 && list == NULL)
+        return error_missing("communicator_agree", "the list");
+    if (c == NULL || c->ranks == 1)
+        return ITO_OK;
+    int64_t *bytes = struct_alloc((size_t)c->ranks * sizeof *bytes);
+    if (bytes == NULL)
+        return ITO_ERR_MEMORY;
+    ito_status status = ITO_OK;
+    for (int64_t i = 0; i < n && status == ITO_OK; i++)
+        status = agree_on(c, &list[i], bytes);
+    free(bytes);
+    return status;
+}

@@ -12,9 +12,24 @@ void ito_communicator_free(ito_communicator *c)
         c->free(c);
 }
 
-/* Send the same to all, and receive bytes[r] from rank r, one after the other, to `all`. */
-static ito_status gather(ito_communicator *c, const void *mine, const int64_t *bytes, void *all)
+static bool check_gather(const void *mine, const void *all)
 {
+    if (mine == NULL || all == NULL)
+        error_missing("communicator_gather", mine == NULL ? "what to send" : "the room");
+    return mine != NULL && all != NULL;
+}
+
+ito_status ito_communicator_gather_parts(ito_communicator *c, const void *mine,
+                                         const int64_t *bytes, void *all)
+{
+    if (bytes == NULL)
+        return error_missing("communicator_gather", "the list of lengths");
+    if (!check_gather(mine, all))
+        return ITO_ERR_ARGUMENT;
+    if (c == NULL || c->ranks == 1) {
+        memcpy(all, mine, (size_t)bytes[0]);
+        return ITO_OK;
+    }
     ito_block *blocks = struct_alloc(2 * (size_t)c->ranks * sizeof *blocks);
     if (blocks == NULL)
         return ITO_ERR_MEMORY;
@@ -31,20 +46,17 @@ static ito_status gather(ito_communicator *c, const void *mine, const int64_t *b
 
 ito_status ito_communicator_gather(ito_communicator *c, const void *mine, int64_t bytes, void *all)
 {
-    if (mine == NULL || all == NULL)
-        return error_missing("communicator_gather", mine == NULL ? "what to send" : "the room");
+    int64_t ranks = c == NULL ? 1 : c->ranks;
+    if (!check_gather(mine, all))
+        return ITO_ERR_ARGUMENT;
     if (bytes < 0)
         return ito_error_set(ITO_ERR_ARGUMENT, "communicator_gather: %" PRId64 " bytes", bytes);
-    if (c == NULL || c->ranks == 1) {
-        memcpy(all, mine, (size_t)bytes);
-        return ITO_OK;
-    }
-    int64_t *each = struct_alloc((size_t)c->ranks * sizeof *each);
+    int64_t *each = struct_alloc((size_t)ranks * sizeof *each);
     if (each == NULL)
         return ITO_ERR_MEMORY;
-    for (int64_t r = 0; r < c->ranks; r++)
+    for (int64_t r = 0; r < ranks; r++)
         each[r] = bytes;
-    ito_status status = gather(c, mine, each, all);
+    ito_status status = ito_communicator_gather_parts(c, mine, each, all);
     free(each);
     return status;
 }
@@ -91,7 +103,7 @@ static ito_status agree_on(ito_communicator *c, const ito_agreement *a, int64_t 
     char *all = struct_alloc((size_t)sum), *at = all;
     if (all == NULL)
         return ITO_ERR_MEMORY;
-    status = gather(c, text, bytes, all);
+    status = ito_communicator_gather_parts(c, text, bytes, all);
     for (int64_t r = 0; r < c->ranks && status == ITO_OK; at += bytes[r++])
         status = compare(a->what, all, at, r);
     free(all);

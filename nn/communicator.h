@@ -50,6 +50,11 @@ ITO_API void ito_communicator_free(ito_communicator *c);
 ITO_API ito_status ito_communicator_gather(ito_communicator *c, const void *mine, int64_t bytes,
                                            void *all);
 
+/** The same for parts of any lengths: rank r's is bytes[r] long, which every rank knows; they lie
+ * in `all` one after the other. */
+ITO_API ito_status ito_communicator_gather_parts(ito_communicator *c, const void *mine,
+                                                 const int64_t *bytes, void *all);
+
 /** What all ranks should have alike. */
 typedef struct ito_agreement {
     const char *what; /* "the options", "the data", ... */
@@ -75,6 +80,7 @@ ITO_API ito_status ito_communicator_agree(ito_communicator *c, const ito_agreeme
 
 #ifndef ITO_BUILD
 #define ito_communicator_gather(...) ITO_AT(ito_communicator_gather(__VA_ARGS__))
+#define ito_communicator_gather_parts(...) ITO_AT(ito_communicator_gather_parts(__VA_ARGS__))
 #define ito_communicator_agree(...) ITO_AT(ito_communicator_agree(__VA_ARGS__))
 #endif
 

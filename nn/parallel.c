@@ -131,13 +131,34 @@ int64_t ito_parallel_all_slices(const ito_parallel *p)
     return p == NULL ? 0 : p->slices;
 }
 
+ito_batch_slice ito_slice_of(int64_t k, int64_t slices, int64_t n)
+{
+    int64_t whole = n / slices, more = n % slices, begin = k * whole + (k < more ? k : more);
+    return (ito_batch_slice){.index = k, .begin = begin, .end = begin + whole + (k < more), .n = n};
+}
+
 ito_batch_slice ito_parallel_slice(const ito_parallel *p, int64_t i, int64_t n)
 {
     if (p == NULL)
         return (ito_batch_slice){.n = n};
-    int64_t k = p->sum.shard.rank * p->sum.slices + i, whole = n / p->slices, more = n % p->slices;
-    int64_t begin = k * whole + (k < more ? k : more);
-    return (ito_batch_slice){.index = k, .begin = begin, .end = begin + whole + (k < more), .n = n};
+    return ito_slice_of(p->sum.shard.rank * p->sum.slices + i, p->slices, n);
+}
+
+ito_status ito_parallel_gather_rows(ito_parallel *p, const double *mine, int64_t n, double *all)
+{
+    if (p == NULL)
+        return error_missing("parallel_gather_rows", "the model");
+    int64_t ranks = ranks_of(p), each = p->sum.slices;
+    int64_t *bytes = struct_alloc((size_t)ranks * sizeof *bytes);
+    if (bytes == NULL)
+        return ITO_ERR_MEMORY;
+    for (int64_t r = 0; r < ranks; r++)
+        bytes[r] = (ito_slice_of((r + 1) * each - 1, p->slices, n).end -
+                    ito_slice_of(r * each, p->slices, n).begin) *
+                   (int64_t)sizeof *mine;
+    ito_status status = ito_communicator_gather_parts(p->c, mine, bytes, all);
+    free(bytes);
+    return status;
 }
 
 /* ---- a step -----------------------------------------------------------------------------------
@@ -274,6 +295,13 @@ ito_status ito_parallel_step_with(ito_parallel *p, double lr, ito_step_options o
     if (status == ITO_OK && p->sharded)
         status = reduction_spread(&p->sum, p->sum.flat->data);
     return status;
+}
+
+ito_status ito_parallel_gather_gradients(ito_parallel *p)
+{
+    if (p == NULL)
+        return error_missing("parallel_gather_gradients", "the model");
+    return reduction_spread(&p->sum, p->sum.flat->grad);
 }
 
 /* ---- state ------------------------------------------------------------------------------------

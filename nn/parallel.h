@@ -91,8 +91,10 @@ typedef struct ito_batch_slice {
 ITO_API int64_t ito_parallel_slices(const ito_parallel *p);
 /** The number of slices of all ranks. 0 for NULL. */
 ITO_API int64_t ito_parallel_all_slices(const ito_parallel *p);
-/** The i-th slice of this rank of a batch with n rows. Slices of n rows are as equal as can be; one
- * of a batch with fewer rows than slices may have none. */
+/** Slice k of so many, 1 or more, of a batch with n rows. Slices are as equal as can be; one of a
+ * batch with fewer rows than slices may have none. */
+ITO_API ito_batch_slice ito_slice_of(int64_t k, int64_t slices, int64_t n);
+/** The i-th slice of this rank of a batch with n rows. */
 ITO_API ito_batch_slice ito_parallel_slice(const ito_parallel *p, int64_t i, int64_t n);
 
 /**
@@ -104,6 +106,16 @@ ITO_API ito_batch_slice ito_parallel_slice(const ito_parallel *p, int64_t i, int
  *              gives; the communicator's own errors.
  */
 ITO_API ito_status ito_parallel_backward(ito_parallel *p, ito_batch_slice s, ito_tensor *loss);
+
+/** Give every rank a number for each of n rows, as losses: mine are those of this rank's slices,
+ * one after the other; all has room for n. With n the number of slices, they are numbers of slices.
+ * ITO_ERR_ARGUMENT for a NULL; the communicator's own errors. */
+ITO_API ito_status ito_parallel_gather_rows(ito_parallel *p, const double *mine, int64_t n,
+                                            double *all);
+
+/** Give every rank all of the gradients' sum, after the last slice: to look at. A step does
+ * without. The communicator's own errors. */
+ITO_API ito_status ito_parallel_gather_gradients(ito_parallel *p);
 
 /** Make the next step change nothing, on any rank: this one has met a loss that is not finite. */
 ITO_API void ito_parallel_veto(ito_parallel *p);
@@ -153,6 +165,8 @@ ITO_API ito_parallel_traffic ito_parallel_traffic_of(const ito_parallel *p);
 
 #ifndef ITO_BUILD
 #define ito_parallel_backward(...) ITO_AT(ito_parallel_backward(__VA_ARGS__))
+#define ito_parallel_gather_rows(...) ITO_AT(ito_parallel_gather_rows(__VA_ARGS__))
+#define ito_parallel_gather_gradients(...) ITO_AT(ito_parallel_gather_gradients(__VA_ARGS__))
 #define ito_parallel_gather_averages(...) ITO_AT(ito_parallel_gather_averages(__VA_ARGS__))
 #define ito_parallel_checkpoint_load(...) ITO_AT(ito_parallel_checkpoint_load(__VA_ARGS__))
 #endif

@@ -64,31 +64,35 @@ ito_status ito_communicator_gather(ito_communicator *c, const void *mine, int64_
 /* ---- agreement --------------------------------------------------------------------------------
  */
 
-/* The first lines in which a and b differ. */
-static void find_difference(const char **a, const char **b, int length[2])
+/* The line of text that has place i, without what is at its ends and tells nothing. */
+static void line_at(const char *text, size_t i, char out[121])
 {
-    size_t line = 0, i = 0;
-    for (; (*a)[i] == (*b)[i] && (*a)[i] != '\0'; i++)
-        if ((*a)[i] == '\n')
-            line = i + 1;
-    *a += line;
-    *b += line;
-    *a += strspn(*a, " \t");
-    *b += strspn(*b, " \t");
-    length[0] = (int)strcspn(*a, "\n");
-    length[1] = (int)strcspn(*b, "\n");
+    while (i > 0 && text[i - 1] != '\n')
+        i--;
+    i += strspn(text + i, " \t");
+    size_t n = strcspn(text + i, "\n");
+    while (n > 0 && strchr(" ,", text[i + n - 1]) != NULL)
+        n--;
+    n = n > 120 ? 120 : n;
+    for (size_t k = 0; k < n; k++)
+        out[k] = text[i + k] == '\t' ? ' ' : text[i + k];
+    out[n] = '\0';
 }
 
-static ito_status compare(const char *what, const char *first, const char *other, int64_t rank)
+static ito_status compare(const ito_agreement *a, const char *first, const char *other,
+                          int64_t rank)
 {
-    if (strcmp(first, other) == 0)
+    char here[121], there[121];
+    size_t i = 0;
+    while (first[i] == other[i] && first[i] != '\0')
+        i++;
+    if (first[i] == other[i])
         return ITO_OK;
-    int length[2];
-    find_difference(&first, &other, length);
-    return ito_error_set(ITO_ERR_ARGUMENT,
-                         "ranks: rank %" PRId64 " has not %s of rank 0: %.*s there, %.*s here",
-                         rank, what, length[1] > 120 ? 120 : length[1], other,
-                         length[0] > 120 ? 120 : length[0], first);
+    line_at(first, i, here);
+    line_at(other, i, there);
+    return ito_error_set(
+        ITO_ERR_ARGUMENT, "ranks: rank %" PRId64 " differs from rank 0 in its %s: %s, not %s%s%s",
+        rank, a->what, there, here, a->fix != NULL ? "; " : "", a->fix != NULL ? a->fix : "");
 }
 
 static ito_status agree_on(ito_communicator *c, const ito_agreement *a, int64_t *bytes)
@@ -105,7 +109,7 @@ static ito_status agree_on(ito_communicator *c, const ito_agreement *a, int64_t 
         return ITO_ERR_MEMORY;
     status = ito_communicator_gather_parts(c, text, bytes, all);
     for (int64_t r = 0; r < c->ranks && status == ITO_OK; at += bytes[r++])
-        status = compare(a->what, all, at, r);
+        status = compare(a, all, at, r);
     free(all);
     return status;
 }

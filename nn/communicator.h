@@ -57,8 +57,9 @@ ITO_API ito_status ito_communicator_gather_parts(ito_communicator *c, const void
 
 /** What all ranks should have alike. */
 typedef struct ito_agreement {
-    const char *what; /* "the options", "the data", ... */
+    const char *what; /* "options", "images", ... */
     const char *text; /* of this rank; NULL counts as "" */
+    const char *fix;  /* that the sentence ends with; NULL: none */
 } ito_agreement;
 
 /**

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef ITO_MPI
@@ -89,13 +90,15 @@ static int64_t exchange_outcomes(bool good, const char *message, outcome *first)
 }
 
 #ifdef ITO_MPI
-/* Say why this rank takes the others along; after a moment, in which rank 0 does, if it knows. */
+/* Say why this rank takes the others along; after a moment, in which rank 0 does, if it has met the
+ * same. */
 static void explain(void)
 {
+    const struct timespec moment = {0, 200000000};
     char name[32];
     if (ranks_writes())
         return;
-    sleep(1);
+    nanosleep(&moment, NULL);
     snprintf(name, sizeof name, "rank %" PRId64, all->rank);
     complaint_release(name);
 }

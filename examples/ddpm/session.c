@@ -254,18 +254,12 @@ static bool begin_run(session *s, const char *config)
            (s->o.resume ? plan_resume(s) : plan_begin(s));
 }
 
-/* The state is every rank's, the directory rank 0's alone. */
+/* The directory is rank 0's alone. */
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
-    s->settings = settings_text(s, settings);
-    if (s->settings == NULL)
-        return false;
-    if (s->o.resume && ((ranks_writes() && !run_open(&s->run, s->o.out)) || !resume_state(s)))
-        return false;
-    if (!ranks_writes())
-        return true;
     char *config = config_text(s, settings);
-    bool made = config != NULL && begin_run(s, config);
+    bool made =
+        config != NULL && (!s->o.resume || run_open(&s->run, s->o.out)) && begin_run(s, config);
     free(config);
     return made;
 }
@@ -297,9 +291,11 @@ static bool agree(const session *s, const ito_ddpm_settings *settings, bool good
     char *data = good ? cJSON_Print(s->identity) : NULL;
     snprintf(step, sizeof step, "step %" PRId64, s->step);
     const ito_agreement list[] = {
-        {"the version", version_text()}, {"the instruction set", ito_isa()},
-        {"the options", options},        {"the images", data},
-        {"the checkpoint", step},
+        {"version", version_text(), NULL},
+        {"instruction set", ito_isa(), "ITO_ISA sets the lower one for all"},
+        {"options", options, NULL},
+        {"images", data, NULL},
+        {"checkpoint", step, "all need the same files"},
     };
     good = ranks_agree(good && options != NULL && data != NULL, list, 5);
     free(options);
@@ -307,6 +303,7 @@ static bool agree(const session *s, const ito_ddpm_settings *settings, bool good
     return good;
 }
 
+/* All that writes nothing. */
 static bool open_all(session *s, ito_ddpm_settings *settings)
 {
     if (!options_set_threads(s->o.threads))
@@ -316,19 +313,15 @@ static bool open_all(session *s, ito_ddpm_settings *settings)
     if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, settings))
         return false;
     settings->model.classes = cJSON_GetArraySize(s->class_names);
-    return build(s, settings) && (!(s->o.minutes > 0.0) || plan_try(s)) &&
-           (!ranks_writes() || rehearse(s)) && (s->o.dry_run || open_run(s, settings)) &&
-           open_loader(s);
+    if (!build(s, settings) || (s->o.minutes > 0.0 && !plan_try(s)) ||
+        (ranks_writes() && !rehearse(s)))
+        return false;
+    s->settings = settings_text(s, settings);
+    return s->settings != NULL && (!s->o.resume || resume_state(s)) && open_loader(s);
 }
 
-bool session_open(session *s)
+static void say_what_is_trained(const session *s)
 {
-    ito_ddpm_settings settings;
-    bool good = open_all(s, &settings);
-    if (!agree(s, &settings, good))
-        return false;
-    if (!s->o.dry_run && ranks_writes())
-        rehearse_report(s);
     char ranks[32] = "";
     if (ranks_count() > 1)
         snprintf(ranks, sizeof ranks, "%" PRId64 " ranks, ", ranks_count());
@@ -337,6 +330,20 @@ bool session_open(session *s)
          s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
          ito_module_parameter_count(&s->unet->base), ranks, ito_threads(), PLURAL(ito_threads()),
          ito_isa(), s->o.precision);
+}
+
+bool session_open(session *s)
+{
+    ito_ddpm_settings settings;
+    bool good = open_all(s, &settings);
+    if (!agree(s, &settings, good))
+        return false;
+    if (!s->o.dry_run && ranks_writes()) {
+        if (!open_run(s, &settings))
+            return false;
+        rehearse_report(s);
+    }
+    say_what_is_trained(s);
     return true;
 }
 

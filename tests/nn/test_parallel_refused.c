@@ -198,13 +198,15 @@ Test(parallel_refused, a_checkpoint_that_rank_0_cannot_write)
 static void disagree(ito_communicator *c, void *context)
 {
     (void)context;
-    const char *options = c->rank == 2 ? "{\n  \"batch\": 8,\n  \"lr\": 0.002\n}"
-                                       : "{\n  \"batch\": 8,\n  \"lr\": 0.001\n}";
-    ito_agreement list[] = {{"the version", "1"}, {"the options", options}};
+    const char *options = c->rank == 2 ? "{\n  \"batch\": 8,\n\t\"lr\":\t0.002,\n  \"seed\": 1\n}"
+                                       : "{\n  \"batch\": 8,\n\t\"lr\":\t0.001,\n  \"seed\": 1\n}";
+    ito_agreement list[] = {{"version", "1", NULL},
+                            {"options", options, "take the same command line"}};
     cr_expect_eq(ito_communicator_agree(c, list, 1), ITO_OK);
     cr_expect_eq(ito_communicator_agree(c, list, 2), ITO_ERR_ARGUMENT);
-    expect_error(ITO_ERR_ARGUMENT, "ranks: rank 2 has not the options of rank 0: \"lr\": 0.002 "
-                                   "there, \"lr\": 0.001 here");
+    expect_error(ITO_ERR_ARGUMENT,
+                 "ranks: rank 2 differs from rank 0 in its options: \"lr\": 0.002, not \"lr\": "
+                 "0.001; take the same command line");
 }
 
 Test(communicator, a_rank_with_other_options_is_named_on_every_rank)
@@ -215,7 +217,7 @@ Test(communicator, a_rank_with_other_options_is_named_on_every_rank)
 Test(communicator, one_rank_agrees_with_itself_and_gathers_its_own)
 {
     int64_t mine = 7, all = 0;
-    ito_agreement a = {"the data", NULL};
+    ito_agreement a = {.what = "data"};
     cr_expect_eq(ito_communicator_agree(NULL, &a, 1), ITO_OK);
     cr_expect_eq(ito_communicator_gather(NULL, &mine, sizeof mine, &all), ITO_OK);
     cr_expect_eq(all, 7);

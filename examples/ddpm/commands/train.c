@@ -90,20 +90,41 @@ static double plain(double value)
     return isnan(value) ? (double)NAN : value;
 }
 
+/* What there is to go on from. */
+static const char *kept_text(const session *s, char text[64])
+{
+    if (s->saved < 0)
+        return "there is no checkpoint yet";
+    snprintf(text, 64, "the last good checkpoint is step-%" PRId64, s->saved);
+    return text;
+}
+
+/* A rank that is gone, or an error of one alone, ends the run of all. */
+static bool fail_alone(const session *s)
+{
+    char kept[64], text[1024];
+    if (ranks_count() == 1)
+        return false;
+    snprintf(text, sizeof text, "%s", ito_error_message());
+    ito_status code = ito_error_code();
+    ito_error_clear();
+    ito_error_set(code, "%s; %s", text, kept_text(s, kept));
+    return false;
+}
+
 /* Count a step that was not applied; the run ends after too many in a row. */
 static bool tolerate(session *s, const ito_train_result *r, double lr)
 {
     s->failures = r->applied ? 0 : s->failures + 1;
     if (s->failures < MOST_FAILURES)
         return true;
-    char kept[64] = "there is no checkpoint yet";
-    if (s->saved >= 0)
-        snprintf(kept, sizeof kept, "the last good checkpoint is step-%" PRId64, s->saved);
-    ito_error_set(
-        ITO_ERR_NUMERIC,
-        "step %" PRId64 ": loss %g or gradient norm %g was not finite %d times in a row at "
-        "learning rate %g; first not finite: %s; %s",
-        s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit, kept);
+    char kept[64];
+    ito_error_set(ITO_ERR_NUMERIC,
+                  "step %" PRId64
+                  ": loss %g or gradient norm %g was not finite %d times in a row at "
+                  "learning rate %g; first not finite: %s; %s",
+                  s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit,
+                  kept_text(s, kept));
     ranks_end_together(); /* all of them have met the same */
     return false;
 }
@@ -113,7 +134,7 @@ static bool one_step(session *s)
     ito_train_result r;
     double lr = learning_rate(&s->o, s->step);
     if (!session_step(s, lr, &r))
-        return false;
+        return fail_alone(s);
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
     if (ranks_writes() && (s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;

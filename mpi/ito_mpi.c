@@ -1,9 +1,8 @@
 /* The communicator of MPI: one message from each rank to each other in an exchange, nothing else of
  * it. Invariant: MPI adds up nothing, so no bit depends on it. */
-#include "ito_mpi.h"
-
 #include <errno.h>
 #include <inttypes.h>
+#include <ito_mpi.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdio.h>

@@ -151,12 +151,12 @@ ITO_API ito_status ito_parallel_checkpoint_save_with(ito_parallel *p, const char
 ITO_API ito_status ito_parallel_checkpoint_load(ito_parallel *p, const char *path,
                                                 ito_training_state *state);
 
-/** Bytes that this rank has sent to others so far, and seconds for which steps have waited for them
- * after their own work was done. */
+/** What the exchange has cost this rank so far. */
 typedef struct ito_parallel_traffic {
-    int64_t bytes;
-    double seconds;
+    int64_t bytes;  /* sent to other ranks */
+    double seconds; /* for which sweeps have waited for buckets after their own end */
 } ito_parallel_traffic;
+/** Zeros for NULL. */
 ITO_API ito_parallel_traffic ito_parallel_traffic_of(const ito_parallel *p);
 
 #ifdef __cplusplus

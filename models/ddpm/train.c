@@ -297,6 +297,7 @@ static ito_status gradients_by_slices(const ito_diffusion_trainer *tr, int64_t s
         status = take_slice(tr, step, d, i, first, &v);
     if (status == ITO_OK)
         status = join_slices(tr, d, &v, r, each);
+    seed_model(tr, step, ito_slice_of(0, slices, n)); /* checkpoints have the same on all ranks */
     free(v.each);
     return status;
 }

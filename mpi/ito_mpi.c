@@ -120,7 +120,7 @@ static ito_status exchange(ito_communicator *self, const ito_block *send, const 
     if (!make_room(m, messages_of(send, self->ranks) + messages_of(receive, self->ranks)))
         return ITO_ERR_MEMORY;
     if (send[self->rank].bytes > 0)
-        memcpy(receive[self->rank].data, send[self->rank].data, (size_t)send[self->rank].bytes);
+        memmove(receive[self->rank].data, send[self->rank].data, (size_t)send[self->rank].bytes);
     /* Each begins with its neighbour, so that they do not all send to rank 0 first. */
     for (int64_t k = 1; k < self->ranks && code == MPI_SUCCESS; k++) {
         int64_t from = (self->rank + self->ranks - k) % self->ranks;

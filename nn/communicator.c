@@ -27,7 +27,7 @@ ito_status ito_communicator_gather_parts(ito_communicator *c, const void *mine,
     if (!check_gather(mine, all))
         return ITO_ERR_ARGUMENT;
     if (c == NULL || c->ranks == 1) {
-        memcpy(all, mine, (size_t)bytes[0]);
+        memmove(all, mine, (size_t)bytes[0]);
         return ITO_OK;
     }
     ito_block *blocks = struct_alloc(2 * (size_t)c->ranks * sizeof *blocks);
@@ -90,9 +90,11 @@ static ito_status compare(const ito_agreement *a, const char *first, const char 
         return ITO_OK;
     line_at(first, i, here);
     line_at(other, i, there);
+    const char *nothing = "nothing";
     return ito_error_set(
         ITO_ERR_ARGUMENT, "ranks: rank %" PRId64 " differs from rank 0 in its %s: %s, not %s%s%s",
-        rank, a->what, there, here, a->fix != NULL ? "; " : "", a->fix != NULL ? a->fix : "");
+        rank, a->what, there[0] != '\0' ? there : nothing, here[0] != '\0' ? here : nothing,
+        a->fix != NULL ? "; " : "", a->fix != NULL ? a->fix : "");
 }
 
 static ito_status agree_on(ito_communicator *c, const ito_agreement *a, int64_t *bytes)

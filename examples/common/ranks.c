@@ -20,6 +20,7 @@
 
 static ito_communicator *all; /* NULL: alone */
 static bool agreed, together;
+static char command_line[8192];
 
 ito_communicator *ranks_communicator(void)
 {
@@ -141,6 +142,40 @@ bool ranks_agree(bool good, const ito_agreement *list, int64_t n)
     return found < 0 && good;
 }
 
+/* ---- shared jobs ---- */
+
+const char *ranks_command_line(void)
+{
+    return command_line;
+}
+
+ito_batch_slice ranks_rows(int64_t n)
+{
+    return ito_slice_of(ranks_rank(), ranks_count(), n);
+}
+
+bool ranks_gather_rows(ito_tensor *x)
+{
+    if (all == NULL)
+        return true;
+    int64_t n = ito_size(x, 0), ranks = all->ranks;
+    int64_t row = ito_numel(x) / (n > 0 ? n : 1) * (int64_t)ito_dtype_size(ito_dtype_of(x));
+    int64_t *bytes = calloc((size_t)ranks, sizeof *bytes);
+    if (bytes == NULL) {
+        ito_error_set(ITO_ERR_MEMORY, "no memory for %" PRId64 " ranks", ranks);
+        return false;
+    }
+    for (int64_t r = 0; r < ranks; r++) {
+        ito_batch_slice part = ito_slice_of(r, ranks, n);
+        bytes[r] = (part.end - part.begin) * row;
+    }
+    char *data = ito_data(x);
+    ito_status status =
+        ito_communicator_gather_parts(all, data + ranks_rows(n).begin * row, bytes, data);
+    free(bytes);
+    return status == ITO_OK;
+}
+
 /* ---- the beginning ---- */
 
 #ifdef ITO_MPI
@@ -183,9 +218,18 @@ static bool join(int64_t count)
 }
 #endif
 
-bool ranks_begin(const char *command, const char *able)
+static void note_command_line(int argc, char **argv)
 {
+    size_t n = 0;
+    for (int i = 1; i < argc && n < sizeof command_line; i++)
+        n += (size_t)snprintf(command_line + n, sizeof command_line - n, "%s\n", argv[i]);
+}
+
+bool ranks_begin(int argc, char **argv, const char *able)
+{
+    const char *command = argc > 1 ? argv[1] : NULL;
     int64_t count = started_count();
+    note_command_line(argc, argv);
     if (count <= 1 || command == NULL || command[0] == '-')
         return true;
     if (words_have(able, command))

@@ -5,11 +5,11 @@
 #ifndef ITO_EXAMPLES_RANKS_H
 #define ITO_EXAMPLES_RANKS_H
 
-#include <ito/nn/communicator.h>
+#include <ito/nn/parallel.h>
 
 /* Join the others, if there are any. `able` has the commands that can work together:
  * "train|sample". False with a complaint printed: the program ends with 1. */
-bool ranks_begin(const char *command, const char *able);
+bool ranks_begin(int argc, char **argv, const char *able);
 
 /* NULL if this process is alone. */
 ito_communicator *ranks_communicator(void);
@@ -26,6 +26,15 @@ static inline bool ranks_writes(void)
  * which all must have the same. False with an error recorded, on all of them, that names the rank.
  */
 bool ranks_agree(bool good, const ito_agreement *list, int64_t n);
+
+/* The command line, an argument a line: for ranks_agree. */
+const char *ranks_command_line(void);
+
+/* The rows of n that are this rank's part of a job: begin and end. */
+ito_batch_slice ranks_rows(int64_t n);
+/* Give every rank the rows of all: x is row-major and has n of them, each rank having filled in its
+ * own. False with an error recorded. */
+bool ranks_gather_rows(ito_tensor *x);
 
 /* From here on all ranks come to the same end, good or bad: rank 0 says it for all. */
 void ranks_end_together(void);

@@ -74,7 +74,7 @@ int main(int argc, char **argv)
     }
     limit_memory();
     version_commit = ITO_COMMIT;
-    if (!ranks_begin(argc > 1 ? argv[1] : NULL, "train"))
+    if (!ranks_begin(argc, argv, "train|sample|eval"))
         return 1;
     return program_run(&this_program, argc, argv);
 }

@@ -108,6 +108,51 @@ Test(cli_ranks, a_run_goes_on_with_another_number_of_ranks)
     same_directory("whole/checkpoints/step-6", "parts/checkpoints/step-6");
 }
 
+/* ---- sampling and evaluation ---- */
+
+Test(cli_ranks, ranks_share_images_and_make_the_same)
+{
+    static const char *const how = "sample --n 7 --batch 2 --steps 3 --class all --guidance 2 "
+                                   "--threads 1 --force";
+    succeeds(run("%s --npy one.npy", how));
+    succeeds(mpirun("-n 3 @ %s --npy three.npy --out three.png", how));
+    cr_expect(same_file("one.npy", "three.npy"));
+    cr_expect_not_null(strstr(complained, "7 images in three.png"), "%s", complained);
+    cr_expect_neq(mpirun("-n 2 @ %s --npy x.npy --frames frames", how), 0);
+    cr_expect_not_null(
+        strstr(complained, "ito-ddpm sample: --frames: it is for one process: leave out mpirun"),
+        "%s", complained);
+    cr_expect_neq(mpirun("-n 1 @ %s --npy x.npy : -n 1 @ %s --npy x.npy --seed 1", how, how), 0);
+    cr_expect_not_null(strstr(complained, "ito-ddpm sample: ranks: rank 1 differs from rank 0 in "
+                                          "its command line: --seed, not nothing\n"),
+                       "%s", complained);
+    cr_expect(!there("x.npy"));
+}
+
+/* More ranks than images: some have nothing to do. */
+Test(cli_ranks, ranks_share_evaluation_and_find_the_same_numbers)
+{
+    char one[65536];
+    static const char *const figures[] = {
+        "--model fashion-mnist --data npy:data28.npy --n 40 --steps 2 --precision-recall --score "
+        "--save-features f.npy",
+        "--model fashion-mnist --data npy:data28.npy --n 3 --bits-per-dim --monte-carlo 2",
+        "--model fashion-mnist --data npy:data28.npy --n 5 --bits-per-dim --monte-carlo 2",
+    };
+    write_images("data28.npy", 40, 28);
+    for (int i = 0; i < 3; i++) {
+        succeeds(run("eval %s --threads 1 --class none", figures[i]));
+        strcpy(one, said);
+        succeeds(mpirun("-n 4 @ eval %s --threads 1 --class none", figures[i]));
+        *strstr(one, "seconds") = *strstr(said, "seconds") = '\0';
+        cr_expect_str_eq(said, one);
+    }
+    cr_expect_neq(mpirun("-n 2 @ eval --images data28.npy --data npy:data28.npy --frechet"), 0);
+    cr_expect_not_null(strstr(complained, "ito-ddpm eval: --model: several processes share what is "
+                                          "to be done with one; without it leave out mpirun\n"),
+                       "%s", complained);
+}
+
 /* ---- ends ---- */
 
 /* Start a long run of two ranks, and wait for a checkpoint; then `do`, with $m as mpirun's process

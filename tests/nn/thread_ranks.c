@@ -33,7 +33,7 @@ static ito_status exchange(ito_communicator *self, const ito_block *send, const 
         cr_assert_eq(from->bytes, receive[r].bytes, "rank %d sends %d bytes, not %d", (int)r,
                      (int)from->bytes, (int)receive[r].bytes);
         if (from->bytes > 0)
-            memcpy(receive[r].data, from->data, (size_t)from->bytes);
+            memmove(receive[r].data, from->data, (size_t)from->bytes);
     }
     pthread_barrier_wait(&w->barrier);
     return ITO_OK;

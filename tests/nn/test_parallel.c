@@ -4,6 +4,7 @@
 
 #include "autograd/ops.h"
 #include "nn/layers.h"
+#include "nn/memory.h"
 #include "tensor/runtime.h"
 #include "tests/nn/nn_check.h"
 #include "tests/nn/thread_ranks.h"
@@ -23,8 +24,9 @@ typedef struct job {
     int64_t n;
     float value[MOST];
     double norm[STEPS];
-    bool freeze;  /* the first layer */
-    bool missing; /* the third layer's bias is reached by even slices alone */
+    bool freeze;                     /* the first layer */
+    bool missing;                    /* the third layer's bias is reached by even slices alone */
+    int64_t state_bytes[12], sent[12]; /* by rank: of the optimiser; to others in all steps */
 } job;
 
 typedef struct net {
@@ -122,6 +124,9 @@ static void train(ito_communicator *c, void *context)
                          ito_error());
         }
     }
+    int64_t rank = c == NULL ? 0 : c->rank;
+    j->sent[rank] = ito_parallel_traffic_of(p).bytes;
+    j->state_bytes[rank] = ito_memory_account_of(n.model, n.optimizer, NULL).optimizer;
     cr_assert_eq(ito_parallel_gather_averages(p, n.ema), ITO_OK);
     if (first) {
         j->n = 0;
@@ -355,4 +360,55 @@ Test(parallel, checkpoints_of_any_number_of_ranks_are_the_same_files)
     }
     remove_tree(one);
     remove_tree(four);
+}
+
+/* ---- what it costs ---- */
+
+/* Elements of the flat block: each parameter begins at a multiple of 16. */
+static int64_t flat_elements(void)
+{
+    net n = make_net("adam");
+    ito_named_tensors *p = ito_module_parameters(n.model);
+    int64_t elements = 0;
+    for (int64_t i = 0; i < p->n; i++)
+        elements += (ito_numel(p->tensors[i]) + 15) / 16 * 16;
+    ito_named_tensors_free(p);
+    free_net(&n);
+    return elements;
+}
+
+/* Each element's gradient goes from all ranks but one to that one, and its value back. */
+Test(parallel, ranks_send_what_the_formula_says)
+{
+    int64_t n = flat_elements();
+    for (int64_t ranks = 2; ranks <= 8; ranks *= 2)
+        for (int bf16 = 0; bf16 < 2; bf16++) {
+            job *j = run(ranks, (job){.optimizer = "adam", .slices = 8, .bf16 = bf16 != 0});
+            int64_t sent = 0;
+            for (int64_t r = 0; r < ranks; r++)
+                sent += j->sent[r];
+            cr_expect_eq(sent, STEPS * (ranks - 1) * n * (bf16 ? 6 : 8));
+            free(j);
+        }
+}
+
+Test(parallel, ranks_keep_optimiser_state_in_parts)
+{
+    job *alone = run(1, (job){.optimizer = "adam", .slices = 4, .bucket_bytes = 25 << 20});
+    job *shared = run(4, (job){.optimizer = "adam", .slices = 4, .bucket_bytes = 25 << 20});
+    int64_t sum = 0;
+    for (int r = 0; r < 4; r++) {
+        cr_expect_leq(shared->state_bytes[r], alone->state_bytes[0] / 2, "rank %d", r);
+        sum += shared->state_bytes[r];
+    }
+    /* The last square of the grid counts whole. */
+    cr_expect_geq(sum, alone->state_bytes[0]);
+    cr_expect_leq(sum, alone->state_bytes[0] + 2 * (1 << 16));
+    job *whole = run(4, (job){.optimizer = "muon", .slices = 4});
+    job *one = run(1, (job){.optimizer = "muon", .slices = 4});
+    cr_expect_eq(whole->state_bytes[3], one->state_bytes[0]);
+    free(alone);
+    free(shared);
+    free(whole);
+    free(one);
 }

@@ -18,6 +18,7 @@
 #include "tensor/io/image.h"
 #include "tensor/io/npy.h"
 #include "tensor/io/safetensors.h"
+#include "tensor/io/weights.h"
 #include "tensor/io/whole_file.h"
 
 #include "autograd/autograd.h"
@@ -68,6 +69,7 @@
 #include "models/classifier/classifier.h"
 #include "models/ddpm/choices.h"
 #include "models/ddpm/compress/codec.h"
+#include "models/ddpm/diffusers/diffusers.h"
 #include "models/ddpm/diffusion.h"
 #include "models/ddpm/edit/edit.h"
 #include "models/ddpm/likelihood/bound.h"
@@ -80,6 +82,7 @@
 #include "models/ddpm/network/noise_classifier.h"
 #include "models/ddpm/network/self_condition.h"
 #include "models/ddpm/network/unet.h"
+#include "models/ddpm/network/unet_weights.h"
 #include "models/ddpm/objective/objective.h"
 #include "models/ddpm/objective/uncertainty.h"
 #include "models/ddpm/process/pairing.h"

@@ -158,7 +158,7 @@ static ito_status stage(state_stage *s, const char *dir, const char *name, ito_n
 {
     ito_load_options options = ITO_OPTIONS(ito_load_options);
     char *path = checkpoint_path(dir, name);
-    ito_safetensors *file = path != NULL ? ito_safetensors_open(path) : NULL;
+    ito_weights *file = path != NULL ? ito_weights_open(path) : NULL;
     ito_status status = ITO_OK;
     if (file != NULL) {
         status = state_stage_read(s, list, whose, file, &options);
@@ -166,7 +166,7 @@ static ito_status stage(state_stage *s, const char *dir, const char *name, ito_n
         status = ito_error_code();
         ito_named_tensors_free(list);
     }
-    ito_safetensors_close(file);
+    ito_weights_close(file);
     free(path);
     return status;
 }

@@ -245,14 +245,14 @@ ITO_API ito_tensor *ito_fourier_features_forward(ito_fourier_features_layer *lay
 /* ---- attention ---------------------------------------------------------------------------------
  */
 
-/** Self-attention with one head over the positions of an image or a sequence, after a group norm
- * and with the input added to the result: diffusers' Attention, as DDPM's U-Net uses it. */
+/** Self-attention over the positions of an image or a sequence, after a group norm and with the
+ * input added to the result: diffusers' Attention, as DDPM's U-Net uses it. */
 typedef struct ito_attention_layer {
     ito_module base;
-    ito_group_norm_layer *group_norm;
+    ito_group_norm_layer *group_norm;     /* or NULL */
     ito_linear_layer *to_q, *to_k, *to_v; /* channels to channels */
     ito_linear_layer *to_out;             /* registered as "to_out.0" */
-    int64_t channels;
+    int64_t channels, heads;
 } ito_attention_layer;
 
 /** Options of ito_attention_create. */
@@ -261,11 +261,15 @@ typedef struct ito_attention_options {
     ito_generator *generator;     /* drawn for to_q, to_k, to_v, to_out in turn, as linear layers */
     double eps ITO_DEFAULT(1e-5); /* of the group norm */
     ito_dtype dtype;              /* of the parameters: ITO_F32 (the default) or ITO_F64 */
+    int64_t heads ITO_DEFAULT(1); /* divides channels; each scales its scores by the root of its own
+                                   * number of channels */
+    bool group_norm ITO_DEFAULT(true); /* without, `groups` is not looked at */
 } ito_attention_options;
-#define ITO_DEFAULTS_ito_attention_options .eps = 1e-5
+#define ITO_DEFAULTS_ito_attention_options .eps = 1e-5, .heads = 1, .group_norm = true
 
-/** An attention layer: ito_attention_create(&m->base, "attentions.0", 128, 32, .eps = 1e-6).
- * Errors are those of ito_group_norm_create. */
+/** An attention layer: ito_attention_create(&m->base, "attentions.0", 128, 32, .heads = 16).
+ * Errors are those of ito_group_norm_create, and ITO_ERR_SHAPE for heads that do not divide
+ * channels. */
 ITO_API ito_attention_layer *ito_attention_create_with(ito_module *parent, const char *name,
                                                        int64_t channels, int64_t groups,
                                                        ito_attention_options options);

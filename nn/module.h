@@ -13,7 +13,7 @@
 #define ITO_NN_MODULE_H
 
 #include "../autograd/autograd.h"
-#include "../tensor/io/safetensors.h"
+#include "../tensor/io/weights.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -173,33 +173,55 @@ typedef struct ito_rename {
     const char *in_file, *in_model;
 } ito_rename;
 
+/** What ito_module_load did, for the caller to tell: in a file of another program names may differ
+ * more than is meant. */
+typedef struct ito_load_report {
+    int64_t loaded;  /* tensors of the model that have their value from the file */
+    int64_t missing; /* tensors of the model that the file lacks: with .partial */
+    int64_t unused;  /* tensors of the file that the model lacks, or that are without the prefix */
+    char prefix[64]; /* what was cut off names of the file, given or found; "" */
+} ito_load_report;
+
 /** Options of ito_module_load. The array is borrowed. It must be a variable, not a compound literal
  * within the call, whose lifetime ends too early. */
 typedef struct ito_load_options {
     int reserved_;
     bool partial;              /* names only in the file or only in the model are skipped */
     const char *prefix;        /* skip names without it, cut it off the others: "unet."; or NULL */
+    ito_load_report *report;   /* receives what was done, on success; or NULL */
     const ito_rename *renames; /* [n_renames] for names of other libraries */
     int64_t n_renames;
 } ito_load_options;
 #define ITO_DEFAULTS_ito_load_options .reserved_ = 0
 
 /**
- * Read a state dict from a safetensors file: ito_module_load(&m->base, path, .partial = true).
+ * Read a state dict from a file of weights: ito_module_load(&m->base, path, .partial = true). It
+ * may be any that ito_weights_open reads: safetensors, in one file or several, PyTorch's, npz.
  *
  * All of it is read and checked before anything changes. Floats are converted to the model's dtype;
- * other dtypes must agree.
+ * other dtypes must agree. If .prefix is NULL and no name of the file is one of the model's, what
+ * wrappers and training programs put in front of names is found and cut off, as if it had been
+ * given: module., _orig_mod., model., ema_model., ema., unet., state_dict., model_state_dict.,
+ * ema_state_dict., and several of them. The report has it.
  * @return  ITO_ERR_SHAPE or ITO_ERR_DTYPE for the first tensor that disagrees, "FILE:
  *          conv_in.weight is [128, 3, 3, 3] in the file and [32, 1, 3, 3] in the model";
  *          ITO_ERR_FORMAT for the first name that is missing or unexpected, with .partial if no
- *          name agrees, for two names of the file that mean one tensor, and for a damaged file;
+ *          name agrees, for a prefix that no name has, for two names of the file that mean one
+ *          tensor, for a model that is there under several prefixes, and for a damaged file;
  *          ITO_ERR_ARGUMENT for a NULL or a rename without both names; ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options);
 #define ito_module_load(...)                                                                       \
     ITO_AT(ITO_CALL_2(ito_module_load_with, ito_load_options, __VA_ARGS__, ))
 
-/** Read a state dict from a file that is open already, or is in memory:
+/** Read a state dict from weights that are open already: ito_module_load_weights(&m->base, w).
+ * weights are borrowed. Errors as for ito_module_load. */
+ITO_API ito_status ito_module_load_weights_with(ito_module *m, const ito_weights *weights,
+                                                ito_load_options options);
+#define ito_module_load_weights(...)                                                               \
+    ITO_AT(ITO_CALL_2(ito_module_load_weights_with, ito_load_options, __VA_ARGS__, ))
+
+/** Read a state dict from a safetensors file that is open already, or is in memory:
  * ito_module_load_file(&m->base, f). file is borrowed. Errors as for ito_module_load. */
 ITO_API ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
                                              ito_load_options options);

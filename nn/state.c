@@ -1,58 +1,15 @@
-/* State dicts in safetensors files. */
+/* State dicts in files. */
 #include "nn/state.h"
 #include "autograd/ops.h"
 #include "nn/registry.h"
+#include "nn/state_names.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
-#include "tensor/io/safetensors.h"
+#include "tensor/io/weights_kinds.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- from names of the file to names of the model -----------------------------------------------
- */
-
-/* The rename whose in_file is the first part or parts of `at`, up to a dot or the end; or NULL. */
-static const ito_rename *rename_at(const ito_load_options *o, const char *at)
-{
-    for (int64_t i = 0; i < o->n_renames; i++) {
-        size_t length = strlen(o->renames[i].in_file);
-        if (strncmp(at, o->renames[i].in_file, length) == 0 &&
-            (at[length] == '.' || at[length] == '\0'))
-            return &o->renames[i];
-    }
-    return NULL;
-}
-
-/* Write the model's name for a name of the file to out, unless that is NULL, and return its size,
- * the 0 included; 0 if the name of the file does not begin with the prefix. */
-static size_t model_name(const ito_load_options *o, const char *name, char *out)
-{
-    size_t prefix = o->prefix == NULL ? 0 : strlen(o->prefix), used = 0;
-    if (prefix > 0 && strncmp(name, o->prefix, prefix) != 0)
-        return 0;
-    const char *at = name + prefix;
-    while (*at != '\0') {
-        const ito_rename *r = rename_at(o, at);
-        const char *from = r != NULL ? r->in_model : at;
-        size_t skip = r != NULL ? strlen(r->in_file) : strcspn(at, ".");
-        size_t length = r != NULL ? strlen(r->in_model) : skip;
-        if (out != NULL)
-            memcpy(out + used, from, length);
-        used += length;
-        at += skip;
-        if (*at == '.') {
-            if (out != NULL)
-                out[used] = '.';
-            used++;
-            at++;
-        }
-    }
-    if (out != NULL)
-        out[used] = '\0';
-    return used + 1;
-}
 
 /* ---- matching ----------------------------------------------------------------------------------
  */
@@ -65,11 +22,12 @@ typedef struct named_index {
 typedef struct match {
     const char *path, *whose;
     const ito_load_options *options;
-    const ito_safetensors *file;
+    state_names names;
+    const ito_weights *file;
     const ito_named_tensors *target;
     named_index *order; /* [target->n] by name */
     int64_t *source;    /* [target->n] the tensor of the file that has the value, or -1 */
-    char *name;         /* room for the longest model_name */
+    char *name;         /* room for the longest state_name */
     int64_t unexpected; /* the first tensor of the file that the target does not have, or -1 */
 } match;
 
@@ -80,13 +38,8 @@ static int by_name(const void *a, const void *b)
 
 static bool match_allocate(match *m)
 {
-    size_t longest = 1;
-    for (int64_t i = 0; i < ito_safetensors_count(m->file); i++) {
-        size_t size = model_name(m->options, ito_safetensors_name(m->file, i), NULL);
-        longest = size > longest ? size : longest;
-    }
     size_t n = (size_t)m->target->n;
-    m->name = struct_alloc(longest);
+    m->name = struct_alloc(state_longest_name(&m->names, m->file));
     m->order = struct_alloc(n * sizeof *m->order + 1);
     m->source = struct_alloc(n * sizeof *m->source + 1);
     if (m->name == NULL || m->order == NULL || m->source == NULL)
@@ -106,14 +59,25 @@ static void match_free(match *m)
     free(m->source);
 }
 
+/* The target of that name, or NULL. */
+static const named_index *find_target(const match *m, const char *name)
+{
+    named_index key = {name, 0};
+    return bsearch(&key, m->order, (size_t)m->target->n, sizeof key, by_name);
+}
+
+static bool has_target(const void *m, const char *name)
+{
+    return find_target(m, name) != NULL;
+}
+
 /* Tensor i of the file goes to the target of its name. */
 static ito_status match_one(match *m, int64_t i)
 {
-    const char *in_file = ito_safetensors_name(m->file, i);
-    if (model_name(m->options, in_file, m->name) == 0)
+    const char *in_file = ito_weights_name(m->file, i);
+    if (state_name(&m->names, in_file, m->name) == 0)
         return ITO_OK;
-    named_index key = {m->name, 0};
-    const named_index *found = bsearch(&key, m->order, (size_t)m->target->n, sizeof key, by_name);
+    const named_index *found = find_target(m, m->name);
     if (found == NULL) {
         m->unexpected = m->unexpected < 0 ? i : m->unexpected;
         return ITO_OK;
@@ -121,14 +85,14 @@ static ito_status match_one(match *m, int64_t i)
     int64_t *source = &m->source[found->index];
     if (*source >= 0)
         return file_error(ITO_ERR_FORMAT, m->path, "%s and %s are both %s of the %s",
-                          ito_safetensors_name(m->file, *source), in_file, m->name, m->whose);
+                          ito_weights_name(m->file, *source), in_file, m->name, m->whose);
     *source = i;
     return ITO_OK;
 }
 
 static bool dtypes_agree(ito_dtype a, ito_dtype b)
 {
-    return a == b || (ito_dtype_is_float(a) && ito_dtype_is_float(b));
+    return a == b || (a != ITO_DTYPES && ito_dtype_is_float(a) && ito_dtype_is_float(b));
 }
 
 /* Check that the file has target j, with its shape and a dtype that can be converted. */
@@ -141,14 +105,16 @@ static ito_status match_check(const match *m, int64_t j)
         return m->options->partial
                    ? ITO_OK
                    : file_error(ITO_ERR_FORMAT, m->path, "lacks %s of the %s", name, m->whose);
-    ito_shape shape = ito_safetensors_shape(m->file, i);
+    ito_shape shape = ito_weights_shape(m->file, i);
     if (!shape_equal(shape, ito_shape_of(t)))
         return file_error(ITO_ERR_SHAPE, m->path, "%s is %s in the file and %s in the %s", name,
                           shape_str(shape), tensor_shape_str(t), m->whose);
-    ito_dtype dtype = ito_safetensors_dtype(m->file, i);
+    ito_dtype dtype = ito_weights_dtype(m->file, i);
     if (!dtypes_agree(dtype, t->dtype))
         return file_error(ITO_ERR_DTYPE, m->path, "%s is %s in the file and %s in the %s", name,
-                          ito_dtype_name(dtype), ito_dtype_name(t->dtype), m->whose);
+                          dtype == ITO_DTYPES ? ito_weights_dtype_name(m->file, i)
+                                              : ito_dtype_name(dtype),
+                          ito_dtype_name(t->dtype), m->whose);
     return ITO_OK;
 }
 
@@ -168,7 +134,7 @@ static void first_names(char *out, size_t size, int64_t n,
 
 static const char *name_in_file(const void *file, int64_t i)
 {
-    return ito_safetensors_name(file, i);
+    return ito_weights_name(file, i);
 }
 
 static const char *name_in_target(const void *target, int64_t i)
@@ -185,7 +151,7 @@ static ito_status match_check_any(const match *m)
     if (m->target->n == 0)
         return ITO_OK;
     char in_file[140], in_target[140];
-    first_names(in_file, sizeof in_file, ito_safetensors_count(m->file), name_in_file, m->file);
+    first_names(in_file, sizeof in_file, ito_weights_count(m->file), name_in_file, m->file);
     first_names(in_target, sizeof in_target, m->target->n, name_in_target, m->target);
     const char *prefix = m->options->prefix == NULL ? "" : m->options->prefix;
     return file_error(ITO_ERR_FORMAT, m->path,
@@ -197,8 +163,10 @@ static ito_status match_check_any(const match *m)
  * first. */
 static ito_status match_all(match *m)
 {
-    ito_status status = ITO_OK;
-    for (int64_t i = 0; i < ito_safetensors_count(m->file) && status == ITO_OK; i++)
+    ito_status status = state_check_prefix(&m->names, m->file);
+    if (status == ITO_OK)
+        status = state_find_prefix(&m->names, m->file, has_target, m, m->name);
+    for (int64_t i = 0; i < ito_weights_count(m->file) && status == ITO_OK; i++)
         status = match_one(m, i);
     for (int64_t j = 0; j < m->target->n && status == ITO_OK; j++)
         status = match_check(m, j);
@@ -206,7 +174,7 @@ static ito_status match_all(match *m)
         status = match_check_any(m);
     else if (status == ITO_OK && m->unexpected >= 0)
         status = file_error(ITO_ERR_FORMAT, m->path, "holds %s, which the %s does not have",
-                            ito_safetensors_name(m->file, m->unexpected), m->whose);
+                            ito_weights_name(m->file, m->unexpected), m->whose);
     return status;
 }
 
@@ -218,30 +186,47 @@ static ito_status read_values(state_stage *s, const match *m)
     for (int64_t j = 0; j < s->target->n; j++) {
         if (m->source[j] < 0)
             continue;
-        const char *name = ito_safetensors_name(m->file, m->source[j]);
-        s->value[j] = tensor_disown(ito_safetensors_read(m->file, name));
+        const char *name = ito_weights_name(m->file, m->source[j]);
+        s->value[j] = tensor_disown(ito_weights_read(m->file, name));
         if (s->value[j] == NULL)
             return ito_error_code();
     }
     return ITO_OK;
 }
 
+/* What was found out about names and numbers, for the caller to tell. */
+static void put_report(const match *m)
+{
+    ito_load_report *r = m->options->report;
+    if (r == NULL)
+        return;
+    *r = (ito_load_report){0};
+    for (int64_t j = 0; j < m->target->n; j++)
+        r->loaded += m->source[j] >= 0;
+    r->missing = m->target->n - r->loaded;
+    r->unused = ito_weights_count(m->file) - r->loaded;
+    snprintf(r->prefix, sizeof r->prefix, "%s", state_prefix(&m->names));
+}
+
 ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const char *whose,
-                            const ito_safetensors *file, const ito_load_options *options)
+                            const ito_weights *file, const ito_load_options *options)
 {
     *s = (state_stage){.target = target};
     if (target == NULL)
         return ito_error_code();
     s->value = struct_alloc((size_t)target->n * sizeof *s->value + 1);
-    match m = {.path = ito_safetensors_path(file),
+    match m = {.path = ito_weights_path(file),
                .whose = whose,
                .options = options,
+               .names = {.options = options},
                .file = file,
                .target = target,
                .unexpected = -1};
     ito_status status = s->value != NULL && match_allocate(&m) ? match_all(&m) : ITO_ERR_MEMORY;
     if (status == ITO_OK)
         status = read_values(s, &m);
+    if (status == ITO_OK)
+        put_report(&m);
     match_free(&m);
     if (status != ITO_OK)
         state_stage_free(s);
@@ -319,15 +304,15 @@ static bool check_renames(const ito_load_options *o)
     return true;
 }
 
-ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
-                                     ito_load_options options)
+ito_status ito_module_load_weights_with(ito_module *m, const ito_weights *weights,
+                                        ito_load_options options)
 {
-    if (m == NULL || file == NULL)
+    if (m == NULL || weights == NULL)
         return error_missing("module_load", m == NULL ? "the module" : "the file");
     if (!check_renames(&options))
         return ITO_ERR_ARGUMENT;
     state_stage stage;
-    ito_status status = state_stage_read(&stage, ito_module_state(m), "model", file, &options);
+    ito_status status = state_stage_read(&stage, ito_module_state(m), "model", weights, &options);
     if (status != ITO_OK)
         return status;
     state_stage_commit(&stage);
@@ -335,13 +320,25 @@ ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
     return ITO_OK;
 }
 
+ito_status ito_module_load_file_with(ito_module *m, const ito_safetensors *file,
+                                     ito_load_options options)
+{
+    if (m == NULL || file == NULL)
+        return error_missing("module_load", m == NULL ? "the module" : "the file");
+    ito_weights *weights = weights_borrow(file);
+    ito_status status =
+        weights == NULL ? ito_error_code() : ito_module_load_weights_with(m, weights, options);
+    ito_weights_close(weights);
+    return status;
+}
+
 ito_status ito_module_load_with(ito_module *m, const char *path, ito_load_options options)
 {
     if (m == NULL)
         return error_missing("module_load", "the module");
-    ito_safetensors *file = ito_safetensors_open(path);
+    ito_weights *weights = ito_weights_open(path);
     ito_status status =
-        file == NULL ? ito_error_code() : ito_module_load_file_with(m, file, options);
-    ito_safetensors_close(file);
+        weights == NULL ? ito_error_code() : ito_module_load_weights_with(m, weights, options);
+    ito_weights_close(weights);
     return status;
 }

@@ -15,7 +15,7 @@ typedef struct state_stage {
 /* Read the file's values for the tensors of target. The stage owns target from now on; on failure
  * it is freed. whose ("model") is for messages. */
 ito_status state_stage_read(state_stage *s, ito_named_tensors *target, const char *whose,
-                            const ito_safetensors *file, const ito_load_options *options);
+                            const ito_weights *file, const ito_load_options *options);
 /* Copy the values to the tensors of target. */
 void state_stage_commit(state_stage *s);
 void state_stage_free(state_stage *s);

@@ -51,10 +51,21 @@ static bool has_sign(int i, const char head[HEAD], int64_t n)
            memcmp(head + signs[i].at, signs[i].bytes, signs[i].length) == 0;
 }
 
+/* PyTorch's files are zip archives or, the oldest, pickles; their names say what is in them. */
+static bool is_other_weights(const char *path, const char head[HEAD], int64_t n)
+{
+    bool archive = n >= 4 && memcmp(head, "PK\3\4", 4) == 0;
+    return path_ends_with(path, ".index.json") || path_ends_with(path, ".pt") ||
+           path_ends_with(path, ".pth") || path_ends_with(path, ".ckpt") ||
+           (archive && path_ends_with(path, ".bin"));
+}
+
 file_kind file_kind_of(const char *path)
 {
     char head[HEAD];
     int64_t n = read_head(path, head);
+    if (is_other_weights(path, head, n))
+        return FILE_WEIGHTS;
     for (int i = 0; i < SIGNS; i++)
         if (has_sign(i, head, n))
             return signs[i].kind;
@@ -82,14 +93,15 @@ const char *file_kind_name(file_kind kind)
                                                   "a .npz archive",
                                                   "an IDX file",
                                                   "an image",
-                                                  "a file of ito-ddpm compress"};
+                                                  "a file of ito-ddpm compress",
+                                                  "a file of weights"};
     return names[kind];
 }
 
 bool file_is_weights(const char *path)
 {
     file_kind kind = file_kind_of(path);
-    if (kind == FILE_SAFETENSORS)
+    if (kind == FILE_SAFETENSORS || kind == FILE_WEIGHTS)
         return true;
     ito_error_set(ITO_ERR_FORMAT, "%s: it is %s, not a file of weights", path,
                   file_kind_name(kind));

@@ -12,9 +12,10 @@
 
 /* Rows of a command's options. */
 #define MODEL_ROW                                                                                  \
-    TEXT_ROW("model", model, "RUN|FILE", NULL,                                                     \
+    TEXT_ROW("model", model, "RUN|FILE|DIR", NULL,                                                 \
              "A run (its newest checkpoint), a checkpoint step-N, a file of weights in one, a "    \
-             "file that export wrote, or " BUILT_IN ", the network that comes with ito-ddpm")
+             "file that export wrote, a directory of diffusers, or " BUILT_IN                      \
+             ", the network that comes with ito-ddpm")
 #define CLASS_ROW                                                                                  \
     TEXT_ROW("class", class, "NAME|K|all|none", NULL,                                              \
              "Of this class, of each in turn, or of none, if the network was trained with "        \

@@ -23,7 +23,10 @@ ito_ddpm *model_load(const char *path, ito_ddpm_load_options options)
     }
     if (file && !file_is_weights(path))
         return NULL;
-    return built_in ? ito_ddpm_fashion_mnist() : ito_ddpm_load_with(path, options);
+    ito_ddpm *model = built_in ? ito_ddpm_fashion_mnist() : ito_ddpm_load_with(path, options);
+    if (model != NULL && model->notes != NULL && !options.settings_only)
+        note("%s", model->notes);
+    return model;
 }
 
 cJSON *model_class_names(const ito_ddpm *model)

@@ -1,5 +1,5 @@
-/* A trained network by the name it has on the command line: a run, a checkpoint or a file of
- * weights. */
+/* A trained network by the name it has on the command line: a run, a checkpoint, a file of weights
+ * or a directory of diffusers. */
 #ifndef ITO_DDPM_MODEL_FILES_H
 #define ITO_DDPM_MODEL_FILES_H
 
@@ -16,8 +16,8 @@
  */
 #define BUILT_IN "fashion-mnist"
 
-/* What ito_ddpm_load takes; or BUILT_IN, unless there is a file of that name. NULL with an error
- * recorded. */
+/* What ito_ddpm_load takes, with its notes on stderr; or BUILT_IN, unless there is a file of that
+ * name. NULL with an error recorded. */
 ito_ddpm *model_load(const char *path, ito_ddpm_load_options options);
 /* The class of this name or number, as class_named has it, of a network that may have none; -1 with
  * an error recorded. */

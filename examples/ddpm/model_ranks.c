@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* FNV-1a of all state, eight bytes at a time; false with an error recorded. */
-static bool hash_of(const ito_module *m, char text[32])
+/* FNV-1a, eight bytes at a time. */
+bool model_hash(const ito_module *m, char text[32])
 {
     ito_named_tensors *state = ito_module_state(m);
     uint64_t hash = 0xcbf29ce484222325;
@@ -37,7 +37,7 @@ bool model_agree(const ito_ddpm *model)
     char weights[32];
     if (ranks_count() == 1)
         return true;
-    bool good = hash_of(&model->unet->base, weights);
+    bool good = model_hash(&model->unet->base, weights);
     const ito_agreement list[] = {
         {"version", version_text(), NULL},
         {"instruction set", ito_isa(), "ITO_ISA sets the lower one for all"},

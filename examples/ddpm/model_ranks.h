@@ -4,6 +4,8 @@
 
 #include <ito/ito.h>
 
+/* What tells weights from others: a hash of all state. False with an error recorded. */
+bool model_hash(const ito_module *m, char text[32]);
 /* Whether all ranks are of one version and have the same command line and network: see ranks_agree.
  */
 bool model_agree(const ito_ddpm *model);

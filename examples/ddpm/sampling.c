@@ -46,10 +46,11 @@ void refuse_idle_options(const command_line *c, const char *sampler)
 }
 
 /* What the run that the model is of says of its samples; nothing if it cannot be read. */
-static ito_ddpm_sampling find_run(const char *model)
+static ito_ddpm_sampling find_run(const char *model, bool *of_diffusers)
 {
     ito_ddpm *m = model_load(model, ITO_OPTIONS(ito_ddpm_load_options, .settings_only = true));
     ito_ddpm_sampling run = {.steps = ITO_ALL_STEPS, .guidance = ITO_UNSET};
+    *of_diffusers = m != NULL && m->file == NULL;
     if (m != NULL)
         run = m->sampling;
     else
@@ -59,7 +60,8 @@ static ito_ddpm_sampling find_run(const char *model)
 }
 
 /* What of it was taken, on stderr. */
-static void say_taken(const char *command, const ito_ddpm_sampling *taken, const char *interval)
+static void say_taken(const char *command, const ito_ddpm_sampling *taken, const char *interval,
+                      bool of_diffusers)
 {
     char text[200] = "";
     size_t n = 0, size = sizeof text;
@@ -69,14 +71,23 @@ static void say_taken(const char *command, const ito_ddpm_sampling *taken, const
         n += (size_t)snprintf(text + n, size - n, ", %" PRId64 " steps", taken->steps);
     if (taken->spacing != NULL)
         n += (size_t)snprintf(text + n, size - n, ", spacing %s", taken->spacing->name);
+    if (taken->no_clip)
+        n += (size_t)snprintf(text + n, size - n, ", no clipping");
+    if (taken->threshold > 0.0)
+        n += (size_t)snprintf(text + n, size - n, ", threshold %g", taken->threshold);
+    if (taken->end_at_first)
+        n += (size_t)snprintf(text + n, size - n, ", to the first level");
     if (!isnan(taken->guidance))
         n += (size_t)snprintf(text + n, size - n, ", guidance %g", taken->guidance);
     if (interval != NULL)
         n += (size_t)snprintf(text + n, size - n, " at %s", interval);
     if (n > 0)
-        note("ito-ddpm %s: as the %s%s of the run says: %s\n", command,
-             taken->recipe != NULL ? "recipe " : "config.json",
-             taken->recipe != NULL ? taken->recipe->name : "", text + 2);
+        note("ito-ddpm %s: as the %s%s of the %s says: %s\n", command,
+             taken->recipe != NULL ? "recipe "
+             : of_diffusers        ? "scheduler"
+                                   : "config.json",
+             taken->recipe != NULL ? taken->recipe->name : "", of_diffusers ? "model" : "run",
+             text + 2);
 }
 
 /* The interval of the run's guidance, if it says one, where no other is given. */
@@ -90,15 +101,32 @@ static const char *take_interval(const ito_ddpm_sampling *run, sampling_options 
     return guidance->interval = o->interval;
 }
 
+/* How estimates are limited and where samples end, unless it was said. */
+static void take_limits(const command_line *c, ito_ddpm_sampling *run, sampling_options *o)
+{
+    if (options_given(c, "no-clip") || options_given(c, "threshold")) {
+        run->no_clip = false;
+        run->threshold = 0.0;
+    }
+    if (options_given(c, "end-at-first"))
+        run->end_at_first = false;
+    o->no_clip = o->no_clip || run->no_clip;
+    o->threshold = run->threshold > 0.0 ? run->threshold : o->threshold;
+    o->end_at_first = o->end_at_first || run->end_at_first;
+}
+
 /* The spacing and the number of steps go with the sampler. */
 void sampling_take_run(const command_line *c, const char *model, bool guided, sampling_options *o,
                        guidance_options *guidance)
 {
-    ito_ddpm_sampling run = find_run(model);
+    bool of_diffusers;
+    ito_ddpm_sampling run = find_run(model, &of_diffusers);
     if (o->sampler != NULL && (run.sampler == NULL || strcmp(o->sampler, run.sampler->name) != 0)) {
         run.spacing = NULL;
         run.steps = ITO_ALL_STEPS;
+        run.end_at_first = false;
     }
+    take_limits(c, &run, o);
     run.sampler = o->sampler == NULL ? run.sampler : NULL;
     run.spacing = o->spacing == NULL ? run.spacing : NULL;
     run.steps = o->steps == UNSET_INT ? run.steps : ITO_ALL_STEPS;
@@ -110,7 +138,7 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
     if (run.steps != ITO_ALL_STEPS)
         o->steps = run.steps;
     guidance->scale = real_or(run.guidance, guidance->scale);
-    say_taken(c->command, &run, take_interval(&run, o, guidance));
+    say_taken(c->command, &run, take_interval(&run, o, guidance), of_diffusers);
 }
 
 bool sampling_steps(const inference *net, sampling_options *o)

@@ -8,9 +8,11 @@
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/common/version.h"
+#include "examples/ddpm/begin.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/model_ranks.h"
 #include "examples/ddpm/plan.h"
 #include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
@@ -139,7 +141,8 @@ static bool build(session *s, const ito_ddpm_settings *settings)
     s->unet = ito_unet_create(&settings->model, &init);
     s->diffusion = ito_diffusion_create_with(settings->diffusion);
     if (s->unet == NULL || s->diffusion == NULL || !build_timesteps(s) ||
-        !build_network(s, settings))
+        !build_network(s, settings) ||
+        (s->o.model != NULL && !s->o.resume && !begin_weights(&s->o, s->unet)))
         return false;
     if (s->o.uncertainty > 0) {
         s->uncertainty = ito_uncertainty_create(&s->unet->base, MODEL_UNCERTAINTY, s->o.uncertainty,
@@ -287,8 +290,12 @@ static char *shared_options(const session *s, const ito_ddpm_settings *settings)
 /* Whether all ranks can begin, with the same of everything. */
 static bool agree(const session *s, const ito_ddpm_settings *settings, bool good)
 {
-    char step[32], *options = good ? shared_options(s, settings) : NULL;
+    char step[32], weights[32];
+    if (ranks_count() == 1)
+        return good;
+    char *options = good ? shared_options(s, settings) : NULL;
     char *data = good ? cJSON_Print(s->identity) : NULL;
+    good = options != NULL && data != NULL && model_hash(&s->unet->base, weights);
     snprintf(step, sizeof step, "step %" PRId64, s->step);
     const ito_agreement list[] = {
         {"version", version_text(), NULL},
@@ -296,28 +303,50 @@ static bool agree(const session *s, const ito_ddpm_settings *settings, bool good
         {"options", options, NULL},
         {"images", data, NULL},
         {"checkpoint", step, "all need the same files"},
+        {"network", weights, "all need the same files"},
     };
-    good = ranks_agree(good && options != NULL && data != NULL, list, 5);
+    good = ranks_agree(good, list, 6);
     free(options);
     free(data);
     return good;
 }
 
+/* Of the options, or of the network that the training begins with. */
+static bool find_settings(session *s, ito_ddpm_settings *out)
+{
+    int64_t classes = cJSON_GetArraySize(s->class_names);
+    *out = (ito_ddpm_settings){.betas = NULL};
+    if (s->o.model == NULL) {
+        bool good = train_settings(&s->o, s->channels, s->height, s->width, out);
+        out->model.classes = classes;
+        return good;
+    }
+    if (!begin_settings(&s->o, s->config, s->channels, s->height, s->width, out))
+        return false;
+    return out->model.classes == classes ||
+           options_error("--model: %s: its network has %" PRId64 " classes, and the images of "
+                         "--data have %" PRId64,
+                         s->o.model, out->model.classes, classes);
+}
+
 /* All that writes nothing. */
+static bool open_parts(session *s, const ito_ddpm_settings *settings)
+{
+    if (!build(s, settings) || (s->o.minutes > 0.0 && !plan_try(s)) ||
+        (ranks_writes() && !rehearse(s)))
+        return false;
+    s->settings = settings_text(s, settings);
+    return s->settings != NULL && (!s->o.resume || resume_state(s)) && open_loader(s);
+}
+
+/* *settings has betas to be freed, also after an error. */
 static bool open_all(session *s, ito_ddpm_settings *settings)
 {
     if (!options_set_threads(s->o.threads))
         return false;
     if (!s->o.resume && ranks_writes() && !run_check_new(s->o.out))
         return false;
-    if (!open_data(s) || !train_settings(&s->o, s->channels, s->height, s->width, settings))
-        return false;
-    settings->model.classes = cJSON_GetArraySize(s->class_names);
-    if (!build(s, settings) || (s->o.minutes > 0.0 && !plan_try(s)) ||
-        (ranks_writes() && !rehearse(s)))
-        return false;
-    s->settings = settings_text(s, settings);
-    return s->settings != NULL && (!s->o.resume || resume_state(s)) && open_loader(s);
+    return open_data(s) && find_settings(s, settings) && open_parts(s, settings);
 }
 
 static void say_what_is_trained(const session *s)
@@ -334,15 +363,14 @@ static void say_what_is_trained(const session *s)
 
 bool session_open(session *s)
 {
-    ito_ddpm_settings settings;
-    bool good = open_all(s, &settings);
-    if (!agree(s, &settings, good))
+    ito_ddpm_settings settings = {.betas = NULL};
+    bool writes = !s->o.dry_run && ranks_writes();
+    bool good = agree(s, &settings, open_all(s, &settings)) && (!writes || open_run(s, &settings));
+    free(settings.betas);
+    if (!good)
         return false;
-    if (!s->o.dry_run && ranks_writes()) {
-        if (!open_run(s, &settings))
-            return false;
+    if (writes)
         rehearse_report(s);
-    }
     say_what_is_trained(s);
     return true;
 }

@@ -4,6 +4,7 @@
 
 #include "examples/common/ranks.h"
 #include "examples/common/settings.h"
+#include "examples/ddpm/begin.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/guidance.h"
@@ -60,7 +61,9 @@ static const char doc[] =
     "  ito-ddpm train --data cifar10:cifar-10-batches-bin --preset cifar10 --out run\n"
     "  ito-ddpm train --data folder:photos --size 64 --preset cifar10 --batch 32 --out run\n"
     "  ito-ddpm train --out run --resume\n"
-    "  ito-ddpm train --config run --lr 5e-4 --out other\n\n"
+    "  ito-ddpm train --config run --lr 5e-4 --out other\n"
+    "  ito-ddpm train --model ddpm-cat-256 --data folder:my-cats --size 256 --lr 1e-5 --out "
+    "cats\n\n"
     "Ctrl-C (SIGINT), SIGTERM and SIGHUP end the current step, write a checkpoint and leave with "
     "128 + the signal's number; --resume goes on as if nothing had happened, to the bit. A second "
     "signal ends at once.\n"
@@ -208,6 +211,8 @@ static bool new_options(train_options *o, const command_line *c, cJSON **config)
         return false;
     if (o->data == NULL)
         options_refuse(c, "--data is missing: what to learn");
+    if (o->model != NULL && !begin_options(o, c, known))
+        return false;
     train_options_set_defaults(o, known, o->recipe != NULL ? ito_recipe_find(o->recipe) : NULL);
     refuse_idle(o, c);
     fit_samples(o, c);
@@ -248,11 +253,14 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
 static bool put_options(cJSON *root, const train_options *o, const cJSON *data)
 {
     train_options stored = *o;
-    char *place = data_absolute(o->data);
+    char *place = data_absolute(o->data), *model = NULL;
     stored.data = place;
+    if (o->model != NULL && (model = realpath(o->model, NULL)) != NULL)
+        stored.model = model;
     cJSON *options = cJSON_AddObjectToObject(root, "options");
     bool good = place != NULL && options != NULL && settings_put(options, train_rows, &stored) &&
                 cJSON_AddItemToObject(root, "data", cJSON_Duplicate(data, true));
+    free(model);
     free(place);
     return good;
 }

@@ -3,6 +3,7 @@
  */
 #include "models/ddpm/load.h"
 
+#include "models/ddpm/diffusers/internal.h"
 #include "nn/checkpoint.h"
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
@@ -11,16 +12,12 @@
 #include "ddpm_weights.h"
 
 #include <cjson/cJSON.h>
-#include <fcntl.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
-/* The metadata of a file that has everything in it, as ito-ddpm export writes it. */
-static const char settings_key[] = "ito_ddpm_settings", step_key[] = "ito_ddpm_step";
 static const char other_step_key[] = "ito_step"; /* of some files of 0.2.0, before its release */
 
 /* ---- the file of weights ---- */
@@ -31,15 +28,6 @@ static char *copy_text(const char *text, size_t length)
     if (copy != NULL)
         memcpy(copy, text, length);
     return copy;
-}
-
-static bool has(const char *dir, const char *name)
-{
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool there = fd >= 0 && faccessat(fd, name, F_OK, 0) == 0;
-    if (fd >= 0)
-        close(fd);
-    return there;
 }
 
 /* The newest checkpoint of a run. */
@@ -56,10 +44,12 @@ static char *newest(const char *run)
 /* The weights of a run or a checkpoint. */
 static ito_safetensors *open_directory(const char *path, bool plain)
 {
-    bool run = has(path, "checkpoints") && !has(path, "state.json");
-    if (!run && !has(path, "state.json")) {
-        file_error(ITO_ERR_ARGUMENT, path,
-                   "it is neither a run (no checkpoints in it) nor a checkpoint (no state.json)");
+    bool run = diffusers_has(path, "checkpoints") && !diffusers_has(path, "state.json");
+    if (!run && !diffusers_has(path, "state.json")) {
+        file_error(
+            ITO_ERR_ARGUMENT, path,
+            "it is neither a run (no checkpoints in it) nor a checkpoint (no state.json), nor "
+            "does a config.json in it name a class of diffusers");
         return NULL;
     }
     char *checkpoint = run ? newest(path) : copy_text(path, strlen(path)), *weights = NULL;
@@ -71,21 +61,85 @@ static ito_safetensors *open_directory(const char *path, bool plain)
     return file;
 }
 
-static ito_safetensors *open_weights(const char *path, bool plain)
+/* The directory that a file is in. */
+static char *directory_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    size_t length = slash == NULL ? 0 : (size_t)(slash - path);
+    return slash == NULL ? copy_text(".", 1) : copy_text(path, length > 0 ? length : 1);
+}
+
+/* What to load: a file of weights with its settings in it or beside it, or what diffusers wrote. */
+typedef struct source {
+    ito_safetensors *file;
+    diffusers_source diffusers; /* its text is NULL for a file */
+} source;
+
+/* Whether neither the file itself nor a checkpoint around it says what it is, but diffusers' config
+ * does. */
+static bool is_of_diffusers(const char *path, const char *dir)
+{
+    if (diffusers_has(dir, "state.json") || !ito_diffusers_is_directory(dir))
+        return false;
+    ito_safetensors *f = ito_safetensors_open(path);
+    bool says = ito_safetensors_metadata(f, ITO_DDPM_SETTINGS_KEY) != NULL;
+    ito_safetensors_close(f);
+    return diffusers_forget_error() && !says; /* of a file of another kind */
+}
+
+static void say_no_settings(const char *path)
+{
+    file_error(ITO_ERR_IO, path,
+               "neither the file nor a state.json beside it says what network it is for; weights "
+               "of diffusers need their config.json beside them");
+}
+
+/* A file with its settings in it, or in the checkpoint around it. */
+static ito_safetensors *open_own(const char *path)
+{
+    ito_weights *w = ito_weights_open(path);
+    bool own = w != NULL && strcmp(ito_weights_kind(w), "safetensors") == 0;
+    if (w != NULL && !own)
+        say_no_settings(path);
+    ito_weights_close(w);
+    return own ? ito_safetensors_open(path) : NULL;
+}
+
+static bool open_file(const char *path, source *out)
+{
+    char *dir = directory_of(path);
+    if (dir != NULL && is_of_diffusers(path, dir))
+        diffusers_read_beside(dir, path, &out->diffusers);
+    else if (dir != NULL && ito_error_code() == ITO_OK)
+        out->file = open_own(path);
+    free(dir);
+    return out->file != NULL || out->diffusers.text != NULL;
+}
+
+/* Not a run or checkpoint, which have averages beside the weights themselves. */
+static bool has_one_kind(const char *path, const char *what, bool plain)
+{
+    if (plain)
+        file_error(ITO_ERR_ARGUMENT, path,
+                   "it is %s; a run or a checkpoint has plain weights beside averages", what);
+    return !plain;
+}
+
+static bool open_source(const char *path, bool plain, source *out)
 {
     struct stat info;
     if (stat(path, &info) != 0) {
         file_system_error(path, "open");
-        return NULL;
+        return false;
     }
-    if (S_ISDIR(info.st_mode))
-        return open_directory(path, plain);
-    if (!plain)
-        return ito_safetensors_open(path);
-    file_error(
-        ITO_ERR_ARGUMENT, path,
-        "it is one file of weights; a run or a checkpoint has plain weights beside averages");
-    return NULL;
+    if (!S_ISDIR(info.st_mode))
+        return has_one_kind(path, "one file of weights", plain) && open_file(path, out);
+    if (!diffusers_has(path, "checkpoints") && !diffusers_has(path, "state.json") &&
+        ito_diffusers_is_directory(path))
+        return has_one_kind(path, "a diffusers directory", plain) &&
+               diffusers_read(path, &out->diffusers);
+    out->file = ito_error_code() == ITO_OK ? open_directory(path, plain) : NULL;
+    return out->file != NULL;
 }
 
 /* ---- the text of the settings ---- */
@@ -93,7 +147,7 @@ static ito_safetensors *open_weights(const char *path, bool plain)
 /* The settings of a file that has them in it. */
 static bool read_metadata(ito_ddpm *m, const char *text)
 {
-    const char *step = ito_safetensors_metadata(m->file, step_key);
+    const char *step = ito_safetensors_metadata(m->file, ITO_DDPM_STEP_KEY);
     if (step == NULL)
         step = ito_safetensors_metadata(m->file, other_step_key);
     m->text = copy_text(text, strlen(text));
@@ -104,12 +158,9 @@ static bool read_metadata(ito_ddpm *m, const char *text)
 /* The settings of the checkpoint that the file is in. */
 static bool read_checkpoint(ito_ddpm *m)
 {
-    const char *slash = strrchr(m->path, '/');
-    size_t length = slash == NULL ? 0 : (size_t)(slash - m->path);
-    char *dir = slash == NULL ? copy_text(".", 1) : copy_text(m->path, length > 0 ? length : 1);
-    if (dir != NULL && !has(dir, "state.json"))
-        file_error(ITO_ERR_IO, m->path,
-                   "neither the file nor a state.json beside it says what network it is for");
+    char *dir = directory_of(m->path);
+    if (dir != NULL && !diffusers_has(dir, "state.json"))
+        say_no_settings(m->path);
     else if (dir != NULL)
         m->text = ito_checkpoint_settings(dir);
     m->step = m->text != NULL ? ito_checkpoint_step(dir) : -1;
@@ -181,6 +232,17 @@ static bool read_sigma(const char *text, size_t length, double *out)
     return good || infinite;
 }
 
+/* true or false; one that is missing is false. */
+static bool read_truth(const ito_ddpm *m, const cJSON *object, const char *name, bool *out)
+{
+    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, name);
+    *out = cJSON_IsTrue(item);
+    if (item == NULL || cJSON_IsBool(item))
+        return true;
+    file_error(ITO_ERR_FORMAT, m->path, "\"%s\" is not true or false", name);
+    return false;
+}
+
 /* "LOW,HIGH". */
 static bool read_interval(const ito_ddpm *m, const cJSON *said, ito_ddpm_sampling *s)
 {
@@ -208,7 +270,10 @@ static bool read_sampling(ito_ddpm *m, const cJSON *root)
         .steps = ITO_ALL_STEPS, .guidance = ITO_UNSET, .guidance_hi = (double)INFINITY};
     if (!read_choice(said, "recipe", &recipe) || !read_choice(said, "sampler", &sampler) ||
         !read_choice(said, "spacing", &spacing) || !read_number(m, said, "steps", &steps) ||
-        !read_number(m, said, "guidance", &s->guidance) || !read_interval(m, said, s))
+        !read_number(m, said, "guidance", &s->guidance) || !read_interval(m, said, s) ||
+        !read_truth(m, said, "no_clip", &s->no_clip) ||
+        !read_truth(m, said, "end_at_first", &s->end_at_first) ||
+        !read_number(m, said, "threshold", &s->threshold))
         return false;
     s->recipe = (const ito_recipe *)recipe;
     s->sampler = (const ito_sampler *)sampler;
@@ -218,11 +283,16 @@ static bool read_sampling(ito_ddpm *m, const cJSON *root)
     return true;
 }
 
+/* The settings as text: those of diffusers are there already. */
+static bool read_text(ito_ddpm *m)
+{
+    const char *text = ito_safetensors_metadata(m->file, ITO_DDPM_SETTINGS_KEY);
+    return m->text != NULL || (text != NULL ? read_metadata(m, text) : read_checkpoint(m));
+}
+
 static bool read_settings(ito_ddpm *m, bool *uncertain)
 {
-    const char *text = ito_safetensors_metadata(m->file, settings_key);
-    if (!(text != NULL ? read_metadata(m, text) : read_checkpoint(m)) ||
-        ito_ddpm_settings_parse(m->text, m->path, &m->settings) != ITO_OK)
+    if (!read_text(m) || ito_ddpm_settings_parse(m->text, m->path, &m->settings) != ITO_OK)
         return false;
     cJSON *root = cJSON_Parse(m->text);
     double features = 0.0;
@@ -259,8 +329,12 @@ static bool has_all(const ito_safetensors *file, const ito_unet *unet)
 static bool read_weights(ito_ddpm *m, bool uncertain)
 {
     m->unet = ito_unet_create(&m->settings.model, NULL);
-    if (m->unet == NULL || (uncertain && !has_all(m->file, m->unet)) ||
-        ito_module_load_file(&m->unet->base, m->file, .partial = uncertain) != ITO_OK)
+    if (m->unet == NULL || (uncertain && !has_all(m->file, m->unet)))
+        return false;
+    bool good = m->file != NULL
+                    ? ito_module_load_file(&m->unet->base, m->file, .partial = uncertain) == ITO_OK
+                    : diffusers_read_weights(m->path, m->unet, &m->notes);
+    if (!good)
         return false;
     ito_module_train(&m->unet->base, false);
     return true;
@@ -284,18 +358,24 @@ static bool build_around(ito_ddpm *m)
     return m->network != NULL;
 }
 
-/* Takes over the file, which may be NULL. */
-static ito_ddpm *load(ito_safetensors *file, bool settings_only)
+/* Takes over what is in the source. */
+static ito_ddpm *load(source *s, bool settings_only)
 {
-    ito_ddpm *m = file != NULL ? struct_alloc(sizeof *m) : NULL;
+    ito_ddpm *m = struct_alloc(sizeof *m);
     if (m == NULL) {
-        ito_safetensors_close(file);
+        ito_safetensors_close(s->file);
+        diffusers_source_free(&s->diffusers);
         return NULL;
     }
     bool uncertain;
-    m->file = file;
-    m->path = ito_safetensors_path(file);
-    bool good = read_settings(m, &uncertain);
+    m->file = s->file;
+    m->path = s->file == NULL
+                  ? s->diffusers.weights
+                  : copy_text(ito_safetensors_path(s->file), strlen(ito_safetensors_path(s->file)));
+    m->text = s->diffusers.text;
+    m->notes = s->diffusers.notes;
+    m->step = s->diffusers.step;
+    bool good = m->path != NULL && read_settings(m, &uncertain);
     if (good && !settings_only) {
         m->diffusion = ito_diffusion_create_with(m->settings.diffusion);
         good = m->diffusion != NULL && read_weights(m, uncertain) && build_around(m);
@@ -310,13 +390,15 @@ ito_ddpm *ito_ddpm_load_with(const char *path, ito_ddpm_load_options options)
 {
     if (path == NULL)
         return error_null(ITO_ERR_ARGUMENT, "ddpm_load: the path is NULL");
-    return load(open_weights(path, options.plain), options.settings_only);
+    source s = {.file = NULL};
+    return open_source(path, options.plain, &s) ? load(&s, options.settings_only) : NULL;
 }
 
 ito_ddpm *ito_ddpm_fashion_mnist(void)
 {
-    return load(ito_safetensors_open_memory(ddpm_weights, ddpm_weights_size(), "fashion-mnist"),
-                false);
+    source s = {
+        .file = ito_safetensors_open_memory(ddpm_weights, ddpm_weights_size(), "fashion-mnist")};
+    return s.file != NULL ? load(&s, false) : NULL;
 }
 
 ito_status ito_ddpm_save_with(const ito_ddpm *m, const char *path, ito_ddpm_save_options options)
@@ -329,10 +411,10 @@ ito_status ito_ddpm_save_with(const ito_ddpm *m, const char *path, ito_ddpm_save
         return ITO_ERR_MEMORY;
     cJSON_Minify(text);
     snprintf(step, sizeof step, "%" PRId64, m->step);
-    ito_status status =
-        ito_module_save(&m->unet->base, path, .bf16 = options.bf16,
-                        .metadata_keys = (const char *const[]){settings_key, step_key},
-                        .metadata_values = (const char *const[]){text, step}, .n_metadata = 2);
+    ito_status status = ito_module_save(
+        &m->unet->base, path, .bf16 = options.bf16,
+        .metadata_keys = (const char *const[]){ITO_DDPM_SETTINGS_KEY, ITO_DDPM_STEP_KEY},
+        .metadata_values = (const char *const[]){text, step}, .n_metadata = 2);
     free(text);
     return status;
 }
@@ -349,6 +431,9 @@ void ito_ddpm_free(ito_ddpm *m)
         ito_module_free(&m->unet->base);
     ito_safetensors_close(m->file);
     free((void *)m->class_names);
+    free((void *)m->path);
+    free(m->settings.betas);
+    free(m->notes);
     free(m->text);
     free(m);
 }

@@ -1,5 +1,5 @@
-/* A trained network in one call: what ito-ddpm train and ito-ddpm export write, with all that is
- * needed to sample from it.
+/* A trained network in one call: what ito-ddpm train and ito-ddpm export write, and diffusers, with
+ * all that is needed to sample from it.
  *
  *     ito_ddpm *model = ito_ddpm_load("runs/mine");
  *     model->guidance->scale = 2.0;
@@ -33,6 +33,8 @@ typedef struct ito_ddpm_sampling {
     int64_t steps;                   /* ITO_ALL_STEPS: it does not say */
     double guidance;                 /* the scale; NaN: it does not say */
     double guidance_lo, guidance_hi; /* sigma_lo and sigma_hi of guidance.h: 0, infinity */
+    bool no_clip, end_at_first;      /* as in ito_sample_options; likewise: */
+    double threshold;
 } ito_ddpm_sampling;
 
 /** A trained network. What is around it may be changed: the class of the next images by
@@ -49,9 +51,11 @@ typedef struct ito_ddpm {
     double label_dropout;               /* of the training; 0: "no class" was not learned */
     ito_ddpm_sampling sampling;
     int64_t step;          /* of the training */
-    ito_safetensors *file; /* the weights, open */
-    const char *path;      /* of file; borrowed from it */
+    ito_safetensors *file; /* the weights, open; NULL: of a diffusers directory */
+    const char *path;      /* of the weights */
     char *text;            /* all settings as they are stored: a JSON object */
+    char *notes; /* lines about a diffusers directory: what was assumed, or is otherwise here; NULL:
+                    nothing */
 } ito_ddpm;
 
 /** What to load. */
@@ -66,12 +70,14 @@ typedef struct ito_ddpm_load_options {
  * Load a trained network: ito_ddpm_load("runs/mine", .plain = true).
  *
  * @param path  the directory of a run, which gives its newest checkpoint; a checkpoint step-N; a
- *              file of weights in one; or a file that ito-ddpm export wrote.
+ *              file of weights in one; a file that ito-ddpm export wrote; or what diffusers wrote:
+ * a pipeline of a UNet2DModel, the directory of the UNet alone, or its file of weights with
+ * config.json beside it. docs/interchange.md has the settings that are read.
  * @return      freed by ito_ddpm_free. NULL on error: ITO_ERR_ARGUMENT for NULL, a directory that
- *              is neither run nor checkpoint, and .plain for a file; ITO_ERR_IO for what cannot be
- *              read, a run without a checkpoint, and a file that nothing says the settings of;
- *              ITO_ERR_FORMAT for settings or weights that are damaged, or do not fit each other;
- *              ITO_ERR_MEMORY. The message names the file.
+ *              is none of these, and .plain for all but a run or a checkpoint; ITO_ERR_IO for what
+ *              cannot be read, a run without a checkpoint, and a file that nothing says the
+ * settings of; ITO_ERR_FORMAT for settings or weights that are damaged, or do not fit each other,
+ * and for settings of diffusers that Ito has not; ITO_ERR_MEMORY. The message names the file.
  */
 ITO_API ito_ddpm *ito_ddpm_load_with(const char *path, ito_ddpm_load_options options);
 #define ito_ddpm_load(...)                                                                         \

@@ -6,9 +6,11 @@
 #include "models/ddpm/network/unet_config.h"
 #include "tensor/internal.h"
 
+#include <assert.h>
 #include <cjson/cJSON.h>
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,20 +19,33 @@ typedef enum field_kind {
     REAL,  /* double */
     TRUTH, /* bool; written where it is true */
     DTYPE, /* ito_dtype; written by its name where it is not f32 */
+    NAMED, /* an enum; written by its name */
     CHOICE /* pointer to a choice; written by its name */
 } field_kind;
 
 typedef struct field {
     const char *name;
     field_kind kind;
-    size_t offset;       /* in the struct */
-    bool optional;       /* files of earlier versions may lack it: the default applies */
-    const char *choices; /* CHOICE: the kind of choices.h */
-    const void *omitted; /* CHOICE: this one is not written, as in files of earlier versions */
-    unsigned when;       /* of the diffusion: only where a choice before it uses one of these */
+    size_t offset;            /* in the struct */
+    bool optional;            /* files of earlier versions may lack it: the default applies */
+    bool sparse;              /* written where it is not 0 */
+    const char *const *names; /* NAMED: of its values, in their order, and NULL */
+    const char *choices;      /* CHOICE: the kind of choices.h */
+    const void *omitted;      /* CHOICE: this one is not written, as in files of earlier versions */
+    unsigned when; /* of the diffusion: only where a choice before it uses one of these */
 } field;
 
 #define MODEL(name) #name, WHOLE, offsetof(ito_unet_config, name)
+/* What files of earlier versions lack; 0 is what they had. */
+#define LATER(member, its_kind)                                                                    \
+    .name = #member, .kind = its_kind, .offset = offsetof(ito_unet_config, member),                \
+    .optional = true, .sparse = true
+
+static const char *const middles[] = {"attention", "no_attention", "none", NULL};
+static const char *const activations[] = {"silu", "gelu", "mish", "relu", NULL};
+static const char *const times[] = {"sines", "fourier", "learned", NULL};
+static const char *const class_kinds[] = {"or_none", "always", "timestep", "embedded", NULL};
+static const char *const up_attentions[] = {"as_down", "attention", "no_attention", NULL};
 
 static const field model_fields[] = {
     {MODEL(in_channels), .optional = false},
@@ -44,6 +59,31 @@ static const field model_fields[] = {
     {MODEL(classes), .optional = true},
     {"self_condition", TRUTH, offsetof(ito_unet_config, self_condition), .optional = true},
     {"dtype", DTYPE, offsetof(ito_unet_config, dtype), .optional = true},
+    {LATER(head_channels, WHOLE)},
+    {LATER(middle, NAMED), .names = middles},
+    {LATER(middle_attention_groups, WHOLE)},
+    {LATER(middle_scale, REAL)},
+    {LATER(downsample_padding, WHOLE)},
+    {LATER(activation, NAMED), .names = activations},
+    {LATER(norm_eps, REAL)},
+    {LATER(scale_shift, TRUTH)},
+    {LATER(time, NAMED), .names = times},
+    {LATER(times, WHOLE)},
+    {LATER(freq_divisor, WHOLE)},
+    {LATER(flip_sin_to_cos, TRUTH)},
+    {LATER(time_channels, WHOLE)},
+    {LATER(class_kind, NAMED), .names = class_kinds},
+    {LATER(center_input, TRUTH)},
+};
+
+/* Lists with a value for each level; the first tells how many there are. */
+static const field level_fields[] = {
+    {MODEL(multipliers), .optional = false},
+    {"attention", TRUTH, offsetof(ito_unet_config, attention), .optional = false},
+    {LATER(up_attention, NAMED), .names = up_attentions},
+    {LATER(widths, WHOLE)},
+    {LATER(down_resnet, TRUTH)},
+    {LATER(up_resnet, TRUTH)},
 };
 
 #define DIFFUSION(member) offsetof(ito_diffusion_options, member)
@@ -98,32 +138,67 @@ static bool put_choice(cJSON *object, const field *f, const ito_choice *choice)
     return false;
 }
 
+static size_t size_of(field_kind kind)
+{
+    static const size_t sizes[] = {
+        [WHOLE] = sizeof(int64_t),   [REAL] = sizeof(double),    [TRUTH] = sizeof(bool),
+        [DTYPE] = sizeof(ito_dtype), [NAMED] = sizeof(unsigned), [CHOICE] = sizeof(void *)};
+    static_assert(sizeof(ito_unet_middle) == sizeof(unsigned), "enums are as wide as int");
+    return sizes[kind];
+}
+
+/* Whether n values are 0. */
+static bool are_zero(const field *f, const void *values, int64_t n)
+{
+    const unsigned char *bytes = values;
+    for (size_t i = 0; i < (size_t)n * size_of(f->kind); i++)
+        if (bytes[i] != 0)
+            return false;
+    return true;
+}
+
+static const char *name_of(const field *f, const void *value)
+{
+    unsigned i;
+    memcpy(&i, value, sizeof i); /* whichever enum it is */
+    return f->names[i];
+}
+
+/* A value that has no rule of its own. */
+static cJSON *item_of(const field *f, const void *value)
+{
+    return f->kind == WHOLE   ? cJSON_CreateNumber((double)*(const int64_t *)value)
+           : f->kind == REAL  ? cJSON_CreateNumber(*(const double *)value)
+           : f->kind == TRUTH ? cJSON_CreateBool(*(const bool *)value)
+                              : cJSON_CreateString(name_of(f, value));
+}
+
 static bool put_field(cJSON *object, const field *f, void *value)
 {
-    if (f->kind == WHOLE)
-        return cJSON_AddNumberToObject(object, f->name, (double)*(int64_t *)value) != NULL;
-    if (f->kind == REAL)
-        return cJSON_AddNumberToObject(object, f->name, *(double *)value) != NULL;
-    if (f->kind == TRUTH)
-        return !*(bool *)value || cJSON_AddTrueToObject(object, f->name) != NULL;
+    if (f->kind == CHOICE) {
+        const ito_choice *choice;
+        memcpy(&choice, value, sizeof choice); /* whatever kind of choice it points to */
+        return put_choice(object, f, choice);
+    }
     if (f->kind == DTYPE) {
         ito_dtype dtype = *(ito_dtype *)value;
         return dtype == ITO_F32 ||
                cJSON_AddStringToObject(object, f->name, ito_dtype_name(dtype)) != NULL;
     }
-    const ito_choice *choice;
-    memcpy(&choice, value, sizeof choice); /* whatever kind of choice it points to */
-    return put_choice(object, f, choice);
+    if ((f->sparse || f->kind == TRUTH) && are_zero(f, value, 1))
+        return true;
+    return cJSON_AddItemToObject(object, f->name, item_of(f, value));
 }
 
-static bool put_levels(cJSON *model, const ito_unet_config *c)
+static bool put_levels(cJSON *model, const field *f, const void *values, int64_t levels)
 {
-    cJSON *multipliers = cJSON_AddArrayToObject(model, "multipliers");
-    cJSON *attention = cJSON_AddArrayToObject(model, "attention");
-    bool good = multipliers != NULL && attention != NULL;
-    for (int64_t i = 0; i < c->levels && good; i++)
-        good = cJSON_AddItemToArray(multipliers, cJSON_CreateNumber((double)c->multipliers[i])) &&
-               cJSON_AddItemToArray(attention, cJSON_CreateBool(c->attention[i]));
+    if (f->sparse && are_zero(f, values, levels))
+        return true;
+    cJSON *list = cJSON_AddArrayToObject(model, f->name);
+    bool good = list != NULL;
+    for (int64_t i = 0; i < levels && good; i++)
+        good = cJSON_AddItemToArray(
+            list, item_of(f, (const char *)values + (size_t)i * size_of(f->kind)));
     return good;
 }
 
@@ -133,16 +208,31 @@ static bool put_model(cJSON *root, ito_unet_config *c)
     bool good = model != NULL;
     for (size_t i = 0; i < COUNT(model_fields) && good; i++)
         good = put_field(model, &model_fields[i], member_of(c, &model_fields[i]));
-    return good && put_levels(model, c);
+    for (size_t i = 0; i < COUNT(level_fields) && good; i++)
+        good = put_levels(model, &level_fields[i], member_of(c, &level_fields[i]), c->levels);
+    return good;
+}
+
+/* Whether a setting is of the schedule, which a list of betas is in the place of. */
+static bool of_schedule(const field *f)
+{
+    return f->offset == DIFFUSION(schedule) || f->offset == DIFFUSION(zero_terminal_snr) ||
+           f->when & (ITO_USES_BETAS | ITO_USES_SIGMAS | ITO_USES_SHIFT);
+}
+
+static bool put_betas(cJSON *d, const ito_diffusion_options *o)
+{
+    int64_t T = o->steps == ITO_USUAL_STEPS ? 1000 : o->steps;
+    cJSON *list = cJSON_CreateDoubleArray(o->betas, (int)T);
+    if (list != NULL && cJSON_AddItemToObject(d, "betas", list))
+        return true;
+    cJSON_Delete(list);
+    return false;
 }
 
 static bool put_diffusion(cJSON *root, ito_diffusion_options o)
 {
     cJSON *d = cJSON_AddObjectToObject(root, "diffusion");
-    if (o.betas != NULL) {
-        ito_error_set(ITO_ERR_ARGUMENT, "settings: a list of betas cannot be written");
-        return false;
-    }
     fill_choices(&o);
     if (o.steps == ITO_USUAL_STEPS)
         o.steps = o.schedule->level != NULL ? 0 : 1000;
@@ -153,9 +243,11 @@ static bool put_diffusion(cJSON *root, ito_diffusion_options o)
     if (isnan(o.sigma_data))
         o.sigma_data = o.prediction->uses & ITO_USES_SIGMA_DATA ? o.prediction->sigma_data
                                                                 : o.weighting->sigma_data;
-    bool good = d != NULL;
+    bool good = d != NULL && (o.betas == NULL || put_betas(d, &o));
     for (size_t i = 0; i < COUNT(diffusion_fields) && good; i++) {
         const field *f = &diffusion_fields[i];
+        if (o.betas != NULL && of_schedule(f))
+            continue;
         if (f->when == 0 || f->when & uses_of(&o))
             good = put_field(d, f, member_of(&o, f));
     }
@@ -213,6 +305,35 @@ static ito_status get_dtype(const cJSON *item, const field *f, const char *sourc
     return wrong(source, f->name, "the name of an element type");
 }
 
+static ito_status get_named(const cJSON *item, const field *f, const char *source, void *value)
+{
+    char names[200] = "one of";
+    for (unsigned i = 0; f->names[i] != NULL; i++) {
+        if (cJSON_IsString(item) && strcmp(item->valuestring, f->names[i]) == 0) {
+            memcpy(value, &i, sizeof i);
+            return ITO_OK;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, " \"%s\"%s", f->names[i],
+                 f->names[i + 1] != NULL ? "," : "");
+    }
+    return wrong(source, f->name, names);
+}
+
+/* A value that has no rule of its own. */
+static bool get_plain(const cJSON *item, const field *f, void *value)
+{
+    if (f->kind == WHOLE)
+        return whole(item, value);
+    if (!(f->kind == REAL ? cJSON_IsNumber(item) : cJSON_IsBool(item)))
+        return false;
+    if (f->kind == REAL)
+        *(double *)value = item->valuedouble;
+    else
+        *(bool *)value = cJSON_IsTrue(item);
+    return true;
+}
+
 static ito_status get_field(const cJSON *object, const field *f, const char *source, void *value)
 {
     static const char *const wanted[] = {"a whole number", "a number", "true or false"};
@@ -223,34 +344,27 @@ static ito_status get_field(const cJSON *object, const field *f, const char *sou
         return get_choice(item, f, source, value);
     if (f->kind == DTYPE)
         return get_dtype(item, f, source, value);
-    bool good = f->kind == WHOLE  ? whole(item, value)
-                : f->kind == REAL ? cJSON_IsNumber(item)
-                                  : cJSON_IsBool(item);
-    if (!good)
-        return wrong(source, f->name, wanted[f->kind]);
-    if (f->kind == REAL)
-        *(double *)value = item->valuedouble;
-    if (f->kind == TRUTH)
-        *(bool *)value = cJSON_IsTrue(item);
-    return ITO_OK;
+    if (f->kind == NAMED)
+        return get_named(item, f, source, value);
+    return get_plain(item, f, value) ? ITO_OK : wrong(source, f->name, wanted[f->kind]);
 }
 
-static ito_status get_levels(const cJSON *model, const char *source, ito_unet_config *c)
+static ito_status get_levels(const cJSON *model, const field *f, const char *source, int levels,
+                             void *values)
 {
-    const cJSON *multipliers = cJSON_GetObjectItemCaseSensitive(model, "multipliers");
-    const cJSON *attention = cJSON_GetObjectItemCaseSensitive(model, "attention");
-    c->levels = cJSON_IsArray(multipliers) ? cJSON_GetArraySize(multipliers) : 0;
-    if (c->levels < 1 || c->levels > ITO_UNET_MAX_LEVELS)
-        return wrong(source, "multipliers", "a list of 1 to 8 numbers");
-    if (!cJSON_IsArray(attention) || cJSON_GetArraySize(attention) != (int)c->levels)
-        return wrong(source, "attention", "a list as long as that of the multipliers");
-    for (int i = 0; i < (int)c->levels; i++) {
-        const cJSON *here = cJSON_GetArrayItem(attention, i);
-        if (!whole(cJSON_GetArrayItem(multipliers, i), &c->multipliers[i]))
-            return wrong(source, "multipliers", "a list of whole numbers");
-        if (!cJSON_IsBool(here))
-            return wrong(source, "attention", "a list of true and false");
-        c->attention[i] = cJSON_IsTrue(here);
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(model, f->name);
+    if (list == NULL && f->optional)
+        return ITO_OK;
+    if (!cJSON_IsArray(list) || cJSON_GetArraySize(list) != levels)
+        return wrong(source, f->name, "a list as long as that of the multipliers");
+    for (int i = 0; i < levels; i++) {
+        const cJSON *item = cJSON_GetArrayItem(list, i);
+        void *value = (char *)values + (size_t)i * size_of(f->kind);
+        if (f->kind == NAMED && get_named(item, f, source, value) != ITO_OK)
+            return ITO_ERR_FORMAT;
+        if (f->kind != NAMED && !get_plain(item, f, value))
+            return wrong(source, f->name,
+                         f->kind == WHOLE ? "a list of whole numbers" : "a list of true and false");
     }
     return ITO_OK;
 }
@@ -263,19 +377,51 @@ static ito_status get_model(const cJSON *root, const char *source, ito_unet_conf
     ito_status status = ITO_OK;
     for (size_t i = 0; i < COUNT(model_fields) && status == ITO_OK; i++)
         status = get_field(model, &model_fields[i], source, member_of(c, &model_fields[i]));
-    if (status == ITO_OK)
-        status = get_levels(model, source, c);
+    if (status != ITO_OK)
+        return status;
+    const cJSON *multipliers = cJSON_GetObjectItemCaseSensitive(model, "multipliers");
+    int levels = cJSON_IsArray(multipliers) ? cJSON_GetArraySize(multipliers) : 0;
+    if (levels < 1 || levels > ITO_UNET_MAX_LEVELS)
+        return wrong(source, "multipliers", "a list of 1 to 8 numbers");
+    c->levels = levels;
+    for (size_t i = 0; i < COUNT(level_fields) && status == ITO_OK; i++)
+        status =
+            get_levels(model, &level_fields[i], source, levels, member_of(c, &level_fields[i]));
     return status == ITO_OK ? unet_config_resolve(c) : status;
 }
 
-static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffusion_options *o)
+/* A list of betas in the place of a schedule. */
+static ito_status get_betas(const cJSON *d, const char *source, ito_ddpm_settings *s)
+{
+    const cJSON *list = cJSON_GetObjectItemCaseSensitive(d, "betas"), *item;
+    int64_t n = 0;
+    bool good = cJSON_IsArray(list) && cJSON_GetArraySize(list) > 0;
+    if (list == NULL)
+        return ITO_OK;
+    if (good &&
+        (s->betas = struct_alloc((size_t)cJSON_GetArraySize(list) * sizeof(double))) == NULL)
+        return ITO_ERR_MEMORY;
+    cJSON_ArrayForEach(item, list)
+    {
+        good = good && cJSON_IsNumber(item);
+        if (good)
+            s->betas[n++] = item->valuedouble;
+    }
+    s->diffusion.betas = s->betas;
+    return good ? ITO_OK : wrong(source, "betas", "a list of numbers");
+}
+
+static ito_status get_diffusion(const cJSON *root, const char *source, ito_ddpm_settings *s)
 {
     const cJSON *d = cJSON_GetObjectItemCaseSensitive(root, "diffusion");
+    ito_diffusion_options *o = &s->diffusion;
     if (!cJSON_IsObject(d))
         return wrong(source, "diffusion", "an object");
-    ito_status status = ITO_OK;
+    ito_status status = get_betas(d, source, s);
     for (size_t i = 0; i < COUNT(diffusion_fields) && status == ITO_OK; i++) {
         const field *f = &diffusion_fields[i];
+        if (o->betas != NULL && of_schedule(f))
+            continue;
         /* An optional number that no choice uses is read too, and refused with them below. */
         if (f->when == 0 || f->optional || f->when & uses_of(o))
             status = get_field(d, f, source, member_of(o, f));
@@ -284,6 +430,9 @@ static ito_status get_diffusion(const cJSON *root, const char *source, ito_diffu
         return status;
     if (o->steps < 0)
         return wrong(source, "steps", "a whole number from 0 on");
+    if (o->betas != NULL &&
+        o->steps != cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(d, "betas")))
+        return wrong(source, "betas", "as many numbers as there are steps");
     fill_choices(o);
     ito_diffusion *built = ito_diffusion_create_with(*o);
     if (built == NULL)
@@ -303,9 +452,11 @@ ito_status ito_ddpm_settings_parse(const char *text, const char *source, ito_ddp
     }
     ito_status status = get_model(root, source, &s.model);
     if (status == ITO_OK)
-        status = get_diffusion(root, source, &s.diffusion);
+        status = get_diffusion(root, source, &s);
     cJSON_Delete(root);
     if (status == ITO_OK)
         *out = s;
+    else
+        free(s.betas);
     return status;
 }

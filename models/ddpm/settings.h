@@ -16,11 +16,13 @@ extern "C" {
 typedef struct ito_ddpm_settings {
     ito_unet_config model;
     ito_diffusion_options diffusion;
+    double *betas; /* of ito_ddpm_settings_parse: what diffusion.betas points to, to be freed with
+                      free(), or NULL */
 } ito_ddpm_settings;
 
 /** As JSON text, freed with free(). NULL on error: ITO_ERR_ARGUMENT for settings that a file cannot
- * restore: a list of betas, and any choice that is not the one found by its name; the errors of
- * ito_unet_check; ITO_ERR_MEMORY. */
+ * restore: any choice that is not the one found by its name; the errors of ito_unet_check;
+ * ITO_ERR_MEMORY. */
 ITO_API char *ito_ddpm_settings_format(const ito_ddpm_settings *settings);
 
 /**

@@ -27,7 +27,7 @@ int json_utf8(const unsigned char *s, int64_t n)
 
 bool json_refuse(json_cursor *j, const char *fault)
 {
-    file_error(ITO_ERR_FORMAT, j->path, "header: %s at byte %" PRId64, fault,
+    file_error(ITO_ERR_FORMAT, j->path, "%s: %s at byte %" PRId64, j->part, fault,
                (int64_t)(j->next - j->start));
     return false;
 }
@@ -52,7 +52,7 @@ bool json_expect(json_cursor *j, char c)
 {
     if (json_take(j, c))
         return true;
-    file_error(ITO_ERR_FORMAT, j->path, "header: no '%c' at byte %" PRId64, c,
+    file_error(ITO_ERR_FORMAT, j->path, "%s: no '%c' at byte %" PRId64, j->part, c,
                (int64_t)(j->next - j->start));
     return false;
 }
@@ -185,4 +185,46 @@ bool json_object(json_cursor *j, bool (*member)(json_cursor *j, const char *key,
             return false;
     } while (json_take(j, ','));
     return json_take(j, '}') || json_refuse(j, "no ',' or '}'");
+}
+
+static bool skip_member(json_cursor *j, const char *key, void *depth)
+{
+    (void)key;
+    return json_skip(j, *(int *)depth);
+}
+
+static bool skip_list(json_cursor *j, int depth)
+{
+    j->next++;
+    if (json_take(j, ']'))
+        return true;
+    do
+        if (!json_skip(j, depth))
+            return false;
+    while (json_take(j, ','));
+    return json_take(j, ']') || json_refuse(j, "no ',' or ']'");
+}
+
+/* A number, true, false or null: what such words are made of, and no more. */
+static bool skip_word(json_cursor *j)
+{
+    static const char letters[] = "+-.0123456789Eaeflnrstu";
+    const char *first = j->next;
+    while (j->next < j->end && memchr(letters, *j->next, sizeof letters - 1) != NULL)
+        j->next++;
+    return j->next > first || json_refuse(j, "no value");
+}
+
+bool json_skip(json_cursor *j, int depth)
+{
+    json_skip_space(j);
+    char c = j->next < j->end ? *j->next : '\0';
+    if (c == '"')
+        return json_string(j) != NULL;
+    if (c != '{' && c != '[')
+        return skip_word(j);
+    if (depth == 0)
+        return json_refuse(j, "too many values within one another");
+    depth--;
+    return c == '{' ? json_object(j, skip_member, &depth) : skip_list(j, depth);
 }

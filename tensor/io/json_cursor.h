@@ -9,11 +9,11 @@
 #include "tensor/base.h"
 
 typedef struct json_cursor {
-    const char *path; /* of the file, for messages */
+    const char *path, *part; /* of the file, and what of it ("header"), for messages */
     char *start, *next, *end;
 } json_cursor;
 
-/* Record "PATH: header: <fault> at byte N" and give false. */
+/* Record "PATH: <part>: <fault> at byte N" and give false. */
 bool json_refuse(json_cursor *j, const char *fault);
 /* Past white space. */
 void json_skip_space(json_cursor *j);
@@ -28,6 +28,8 @@ bool json_size(json_cursor *j, int64_t *size);
 /* An object's members, each read by `member`, which finds the cursor before the value. */
 bool json_object(json_cursor *j, bool (*member)(json_cursor *j, const char *key, void *context),
                  void *context);
+/* Past any value, whose objects and lists are at most `depth` deep. */
+bool json_skip(json_cursor *j, int depth);
 /* Bytes of the UTF-8 sequence that begins at s, of which n bytes are there; 0 if it is none. */
 int json_utf8(const unsigned char *s, int64_t n);
 

@@ -65,6 +65,24 @@ static ito_status read_header(npy_source *s, npy_header *h)
     return status;
 }
 
+/* Whether the elements are what is left; false with an error recorded. */
+static bool fits(const npy_source *s, const npy_header *h)
+{
+    int64_t bytes = checked_mul(shape_numel(h->shape), h->elements.size);
+    if (bytes >= 0 && bytes == s->left)
+        return true;
+    file_error(ITO_ERR_FORMAT, s->path,
+               "holds %" PRId64 " bytes of elements, which is not what shape %s of %s takes",
+               s->left, shape_str(h->shape), h->elements.name);
+    return false;
+}
+
+ito_status npy_read_header(npy_source *s, npy_header *h)
+{
+    ito_status status = read_header(s, h);
+    return status == ITO_OK && !fits(s, h) ? ito_error_code() : status;
+}
+
 static ito_shape reversed(ito_shape s)
 {
     ito_shape r = {.ndim = s.ndim};
@@ -128,23 +146,9 @@ static ito_status read_converted(npy_source *s, const npy_header *h, char *out, 
     return ITO_OK;
 }
 
-/* Whether the elements are what is left; false with an error recorded. */
-static bool fits(const npy_source *s, const npy_header *h)
-{
-    int64_t bytes = checked_mul(shape_numel(h->shape), h->elements.size);
-    if (bytes >= 0 && bytes == s->left)
-        return true;
-    file_error(ITO_ERR_FORMAT, s->path,
-               "holds %" PRId64 " bytes of elements, which is not what shape %s of %s takes",
-               s->left, shape_str(h->shape), h->elements.name);
-    return false;
-}
-
 static ito_status read_elements(npy_source *s, const npy_header *h, ito_tensor **out)
 {
     int64_t n = shape_numel(h->shape), bytes = s->left;
-    if (!fits(s, h))
-        return ITO_ERR_FORMAT;
     ito_tensor *t =
         tensor_empty(h->fortran_order ? reversed(h->shape) : h->shape, h->elements.dtype);
     if (t == NULL)
@@ -168,7 +172,7 @@ ito_tensor *npy_read(npy_source *s)
 {
     npy_header h;
     ito_tensor *t = NULL;
-    if (read_header(s, &h) == ITO_OK)
+    if (npy_read_header(s, &h) == ITO_OK)
         read_elements(s, &h, &t);
     return t;
 }
@@ -220,7 +224,7 @@ ito_tensor *ito_npy_map(const char *path)
         return NULL;
     s.base = (npy_source){.path = path, .left = s.file.size, .read = read_file};
     ito_tensor *t = NULL;
-    if (read_header(&s.base, &h) == ITO_OK && fits(&s.base, &h) && can_map(&s, &h))
+    if (npy_read_header(&s.base, &h) == ITO_OK && can_map(&s, &h))
         t = file_map(&s.file, s.file.size - s.base.left, h.shape, h.elements.dtype);
     file_close(&s.file);
     return t;

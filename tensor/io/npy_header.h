@@ -3,6 +3,7 @@
 #define ITO_IO_NPY_HEADER_H
 
 #include "tensor/internal.h"
+#include "tensor/io/npy.h"
 
 /* How elements lie in a file, and what they become. */
 typedef struct npy_elements {
@@ -32,7 +33,13 @@ struct npy_source {
     ito_status (*read)(npy_source *s, void *out, int64_t n);
 };
 
+/* Read the header alone, behind which the elements come, and compare its claim with what is left.
+ */
+ito_status npy_read_header(npy_source *s, npy_header *h);
 /* The tensor in s, all of whose bytes are read; NULL with an error recorded. */
 ito_tensor *npy_read(npy_source *s);
+
+/* What array i of an archive is, by its header alone. */
+ito_status npz_describe(const ito_npz *f, int64_t i, npy_header *h);
 
 #endif

@@ -119,7 +119,13 @@ const char *ito_safetensors_name(const ito_safetensors *f, int64_t i)
 ito_dtype ito_safetensors_dtype(const ito_safetensors *f, int64_t i)
 {
     const safetensors_entry *e = entry(f, i);
-    return e == NULL ? ITO_DTYPES : e->dtype;
+    return e == NULL ? ITO_DTYPES : e->dtype->dtype;
+}
+
+const char *ito_safetensors_dtype_name(const ito_safetensors *f, int64_t i)
+{
+    const safetensors_entry *e = entry(f, i);
+    return e == NULL ? NULL : e->dtype->name;
 }
 
 ito_shape ito_safetensors_shape(const ito_safetensors *f, int64_t i)
@@ -167,33 +173,14 @@ static const safetensors_entry *entry_named(const ito_safetensors *f, const char
     return NULL;
 }
 
-/* n bytes of a tensor from `first` on, if they are bools. */
-static ito_status check_bools(const ito_safetensors *f, const safetensors_entry *e,
-                              const void *bytes, int64_t first, int64_t n)
-{
-    int64_t fault = e->dtype == ITO_BOOL ? file_bool_fault(bytes, n) : -1;
-    if (fault >= 0)
-        return file_error(ITO_ERR_FORMAT, f->path,
-                          "tensor %.100s: element %" PRId64 " is a bool that is neither 0 nor 1",
-                          e->name, first + fault);
-    return ITO_OK;
-}
-
 static ito_status check_sum(const ito_safetensors *f, const safetensors_entry *e, uint32_t found)
 {
     if (e->checksum != NULL && strtoul(e->checksum, NULL, 16) != found)
         return file_error(ITO_ERR_FORMAT, f->path,
-                          "tensor %.100s: checksum does not match (stored %s, found %08" PRIx32 ")",
+                          "tensor %.100s: checksum does not match (stored %s, found %08" PRIx32
+                          "): its bytes are damaged, or " SAFETENSORS_STALE,
                           e->name, e->checksum, found);
     return ITO_OK;
-}
-
-static ito_status check_bytes(const ito_safetensors *f, const safetensors_entry *e,
-                              const void *bytes)
-{
-    int64_t n = e->end - e->begin;
-    ito_status status = check_sum(f, e, (uint32_t)crc32_z(0, bytes, (size_t)n));
-    return status == ITO_OK ? check_bools(f, e, bytes, 0, n) : status;
 }
 
 ito_status ito_safetensors_verify(const ito_safetensors *f, const char *name)
@@ -210,24 +197,31 @@ ito_status ito_safetensors_verify(const ito_safetensors *f, const char *name)
     for (int64_t at = e->begin; at < e->end && status == ITO_OK; at += PART) {
         int64_t n = e->end - at < PART ? e->end - at : PART;
         status = file_read(&f->file, part, n, f->buffer + at);
-        if (status != ITO_OK)
-            break;
-        sum = (uint32_t)crc32_z(sum, (const Bytef *)part, (size_t)n);
-        status = check_bools(f, e, part, at - e->begin, n);
+        if (status == ITO_OK)
+            sum = (uint32_t)crc32_z(sum, (const Bytef *)part, (size_t)n);
     }
     mem_free(part);
     return status == ITO_OK ? check_sum(f, e, sum) : status;
 }
 
+typedef struct entry_source {
+    stored_source base;
+    const ito_safetensors *file;
+    const safetensors_entry *entry;
+} entry_source;
+
+static ito_status read_bytes(stored_source *base, void *out, int64_t bytes)
+{
+    const entry_source *s = (entry_source *)base;
+    ito_status status = file_read(&s->file->file, out, bytes, s->file->buffer + s->entry->begin);
+    return status == ITO_OK ? check_sum(s->file, s->entry, (uint32_t)crc32_z(0, out, (size_t)bytes))
+                            : status;
+}
+
 static ito_tensor *read_entry(const ito_safetensors *f, const safetensors_entry *e)
 {
-    ito_tensor *t = tensor_empty(e->shape, e->dtype);
-    if (t != NULL &&
-        file_read(&f->file, tensor_data(t), e->end - e->begin, f->buffer + e->begin) == ITO_OK &&
-        check_bytes(f, e, tensor_data(t)) == ITO_OK)
-        return t;
-    ito_release(tensor_disown(t));
-    return NULL;
+    entry_source s = {{read_bytes}, f, e};
+    return stored_read(e->dtype, f->path, e->name, e->shape, &s.base);
 }
 
 ito_tensor *ito_safetensors_read(const ito_safetensors *f, const char *name)
@@ -236,25 +230,33 @@ ito_tensor *ito_safetensors_read(const ito_safetensors *f, const char *name)
     return e == NULL ? NULL : read_entry(f, e);
 }
 
+/* Whether a tensor can be used where it lies. */
+static ito_status check_mappable(const ito_safetensors *f, const safetensors_entry *e)
+{
+    if (f->file.fd < 0)
+        return file_error(ITO_ERR_ARGUMENT, f->path, "is in memory; only a file can be mapped");
+    if (e->dtype->dtype == ITO_DTYPES || e->dtype->widen != NULL)
+        return file_error(ITO_ERR_DTYPE, f->path,
+                          "tensor %.100s: no tensor has its dtype %s, so that it cannot be mapped",
+                          e->name, e->dtype->name);
+    int64_t offset = f->buffer + e->begin, size = e->dtype->bits / 8;
+    if (offset % size != 0)
+        return file_error(ITO_ERR_FORMAT, f->path,
+                          "tensor %.100s: begins at byte %" PRId64
+                          ", which is not a multiple of its elements' %" PRId64
+                          ", so that it cannot be mapped",
+                          e->name, offset, size);
+    return ITO_OK;
+}
+
 ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name)
 {
     const safetensors_entry *e = entry_named(f, name);
-    if (e == NULL)
+    if (e == NULL || check_mappable(f, e) != ITO_OK)
         return NULL;
-    if (f->file.fd < 0) {
-        file_error(ITO_ERR_ARGUMENT, f->path, "is in memory; only a file can be mapped");
-        return NULL;
-    }
-    int64_t offset = f->buffer + e->begin, size = (int64_t)ito_dtype_size(e->dtype);
-    if (offset % size != 0) {
-        file_error(ITO_ERR_FORMAT, f->path,
-                   "tensor %.100s: begins at byte %" PRId64 ", which is not a multiple of its "
-                   "elements' %" PRId64 ", so that it cannot be mapped",
-                   e->name, offset, size);
-        return NULL;
-    }
-    ito_tensor *t = file_map(&f->file, offset, e->shape, e->dtype);
-    if (t == NULL || check_bools(f, e, tensor_data(t), 0, ito_numel(t)) == ITO_OK)
+    ito_tensor *t = file_map(&f->file, f->buffer + e->begin, e->shape, e->dtype->dtype);
+    if (t == NULL ||
+        stored_check_bools(e->dtype, f->path, e->name, tensor_data(t), ito_numel(t)) == ITO_OK)
         return t;
     ito_release(tensor_disown(t));
     return NULL;

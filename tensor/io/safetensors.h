@@ -26,7 +26,9 @@ typedef struct ito_safetensors ito_safetensors;
  * Open a file and check its whole header: bounds, JSON, keys that occur once, dtypes, shapes, and
  * tensors that fill the rest of the file without gap or overlap. No tensor is read yet.
  *
- * dtypes are F32 F64 BF16 F16 I32 I64 U8 BOOL; files that hold others are refused.
+ * Every dtype of the format may occur. Those that no tensor has are widened when they are read: I8,
+ * I16, U16 to I32; U32, U64 to I64; F8_E4M3, F8_E5M2, F8_E4M3FNUZ, F8_E5M2FNUZ, F8_E8M0 to F32,
+ * each value exactly. F4, F6_E2M3, F6_E3M2 and C64 can be listed and verified, and are not read.
  * @return  owned by the caller, who closes it with ito_safetensors_close. NULL on error: ITO_ERR_IO
  *          if the system refuses, ITO_ERR_FORMAT if the file breaks a rule, ITO_ERR_MEMORY.
  */
@@ -51,8 +53,12 @@ ITO_API int64_t ito_safetensors_count(const ito_safetensors *f);
 ITO_API const char *ito_safetensors_name(const ito_safetensors *f, int64_t i);
 /** The index of the tensor of that name, or -1; not finding it is no error. */
 ITO_API int64_t ito_safetensors_find(const ito_safetensors *f, const char *name);
-/** The dtype of tensor i. ITO_DTYPES and ITO_ERR_RANGE unless 0 <= i < count. */
+/** The dtype that tensor i has when it is read; ITO_DTYPES if it is one that is not read, and with
+ * ITO_ERR_RANGE unless 0 <= i < count. */
 ITO_API ito_dtype ito_safetensors_dtype(const ito_safetensors *f, int64_t i);
+/** The dtype of tensor i in the file, by the format's name: "F32", "F8_E4M3". NULL and
+ * ITO_ERR_RANGE unless 0 <= i < count. */
+ITO_API const char *ito_safetensors_dtype_name(const ito_safetensors *f, int64_t i);
 /** The shape of tensor i. No axes and ITO_ERR_RANGE unless 0 <= i < count. */
 ITO_API ito_shape ito_safetensors_shape(const ito_safetensors *f, int64_t i);
 /** The metadata's text under key, or NULL; not finding it is no error. Borrowed from f. */
@@ -66,10 +72,11 @@ ITO_API const char *ito_safetensors_metadata_key(const ito_safetensors *f, int64
 /**
  * Read one tensor; only its bytes of the file are touched.
  *
- * @return  a row-major tensor of the file's dtype and shape, owned by the current scope. NULL on
- *          error: ITO_ERR_ARGUMENT if there is no such tensor, ITO_ERR_FORMAT if the checksum does
- *          not match, the file has become shorter or a bool is neither 0 nor 1, ITO_ERR_IO,
- *          ITO_ERR_MEMORY.
+ * @return  a row-major tensor of the file's shape, and of its dtype or the wider one, owned by the
+ *          current scope. NULL on error: ITO_ERR_ARGUMENT if there is no such tensor,
+ *          ITO_ERR_FORMAT if the checksum does not match, the file has become shorter or a bool is
+ *          neither 0 nor 1, ITO_ERR_DTYPE for a dtype that is not read, ITO_ERR_RANGE for a number
+ *          of U64 beyond what I64 holds, ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_tensor *ito_safetensors_read(const ito_safetensors *f, const char *name);
 
@@ -94,15 +101,17 @@ ITO_API ito_status ito_safetensors_read_into(const ito_safetensors *f, const cha
  *
  * @return  as ito_safetensors_read. NULL on error: ITO_ERR_ARGUMENT if there is no such tensor, or
  *          f is in memory; ITO_ERR_FORMAT if the file has become shorter, the tensor is not aligned
- *          to its elements, or a bool is neither 0 nor 1; ITO_ERR_IO, ITO_ERR_MEMORY.
+ *          to its elements, or a bool is neither 0 nor 1; ITO_ERR_DTYPE if it would have to be
+ *          widened, or is not read; ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_tensor *ito_safetensors_map(const ito_safetensors *f, const char *name);
 
 /**
  * Read one tensor's bytes, a part at a time, and compare the checksum: for a file that is mapped,
- * or larger than memory.
+ * or larger than memory. What the bytes mean is not looked at, so that it serves every dtype.
  *
- * @return  as ito_safetensors_read records them.
+ * @return  ITO_ERR_ARGUMENT if there is no such tensor, ITO_ERR_FORMAT if the checksum does not
+ *          match or the file has become shorter, ITO_ERR_IO, ITO_ERR_MEMORY.
  */
 ITO_API ito_status ito_safetensors_verify(const ito_safetensors *f, const char *name);
 
@@ -175,6 +184,7 @@ ITO_API void ito_safetensors_writer_free(ito_safetensors_writer *w);
 #define ito_safetensors_open_memory(...) ITO_AT(ito_safetensors_open_memory(__VA_ARGS__))
 #define ito_safetensors_name(...) ITO_AT(ito_safetensors_name(__VA_ARGS__))
 #define ito_safetensors_dtype(...) ITO_AT(ito_safetensors_dtype(__VA_ARGS__))
+#define ito_safetensors_dtype_name(...) ITO_AT(ito_safetensors_dtype_name(__VA_ARGS__))
 #define ito_safetensors_shape(...) ITO_AT(ito_safetensors_shape(__VA_ARGS__))
 #define ito_safetensors_metadata_key(...) ITO_AT(ito_safetensors_metadata_key(__VA_ARGS__))
 #define ito_safetensors_read(...) ITO_AT(ito_safetensors_read(__VA_ARGS__))

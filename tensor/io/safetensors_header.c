@@ -11,16 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const dtype_names[ITO_DTYPES] = {
-    [ITO_F32] = "F32", [ITO_F64] = "F64", [ITO_BF16] = "BF16", [ITO_F16] = "F16",
-    [ITO_I32] = "I32", [ITO_I64] = "I64", [ITO_U8] = "U8",     [ITO_BOOL] = "BOOL",
-};
-
-const char *safetensors_dtype_name(ito_dtype dtype)
-{
-    return dtype_names[dtype];
-}
-
 static bool refuse_tensor(const char *path, const char *name, const char *fault)
 {
     file_error(ITO_ERR_FORMAT, path, "tensor %.100s: %s", name, fault);
@@ -49,13 +39,11 @@ static bool read_dtype(json_cursor *j, safetensors_entry *e)
     const char *text = json_string(j);
     if (text == NULL)
         return false;
-    for (int d = 0; d < ITO_DTYPES; d++)
-        if (strcmp(text, dtype_names[d]) == 0) {
-            e->dtype = (ito_dtype)d;
-            return true;
-        }
-    file_error(ITO_ERR_FORMAT, j->path, "tensor %.100s: dtype %.32s is not supported", e->name,
-               text);
+    e->dtype = stored_dtype_find(text);
+    if (e->dtype != NULL)
+        return true;
+    file_error(ITO_ERR_FORMAT, j->path, "tensor %.100s: its dtype %.32s is none of the format's",
+               e->name, text);
     return false;
 }
 
@@ -206,7 +194,7 @@ static bool check_names(const char *path, safetensors_header *h)
 
 static bool check_entry(const char *path, const safetensors_entry *e, int64_t buffer_size)
 {
-    int64_t bytes = checked_mul(shape_numel(e->shape), (int64_t)ito_dtype_size(e->dtype));
+    int64_t bytes = stored_bytes(e->dtype, shape_numel(e->shape));
     if (e->begin > e->end || e->end > buffer_size) {
         file_error(ITO_ERR_FORMAT, path,
                    "tensor %.100s: bytes %" PRId64 " to %" PRId64 " are not within the %" PRId64
@@ -217,7 +205,7 @@ static bool check_entry(const char *path, const safetensors_entry *e, int64_t bu
     if (bytes != e->end - e->begin) {
         file_error(ITO_ERR_FORMAT, path,
                    "tensor %.100s: has %" PRId64 " bytes, which is not what shape %s of %s takes",
-                   e->name, e->end - e->begin, shape_str(e->shape), dtype_names[e->dtype]);
+                   e->name, e->end - e->begin, shape_str(e->shape), e->dtype->name);
         return false;
     }
     return true;
@@ -255,9 +243,11 @@ static bool check_checksums(const char *path, safetensors_header *h)
             continue;
         int64_t index = safetensors_header_find(h, key + prefix);
         if (index < 0) {
-            file_error(ITO_ERR_FORMAT, path,
-                       "metadata: a checksum for tensor %.100s, which the file does not hold",
-                       key + prefix);
+            file_error(
+                ITO_ERR_FORMAT, path,
+                "metadata: a checksum for tensor %.100s, which the file does not hold: it is "
+                "damaged, or " SAFETENSORS_STALE,
+                key + prefix);
             return false;
         }
         if (strspn(value, "0123456789abcdef") != 8 || value[8] != '\0')
@@ -291,7 +281,8 @@ ito_status safetensors_header_parse(safetensors_header *h, const char *path, cha
 {
     *h = (safetensors_header){0};
     h->text = text;
-    json_cursor j = {.path = path, .start = text, .next = text, .end = text + size};
+    json_cursor j = {
+        .path = path, .part = "header", .start = text, .next = text, .end = text + size};
     if (read_header(&j, h) && check_header(path, h, buffer_size))
         return ITO_OK;
     safetensors_header_free(h);

@@ -3,16 +3,20 @@
 #ifndef ITO_IO_SAFETENSORS_HEADER_H
 #define ITO_IO_SAFETENSORS_HEADER_H
 
-#include "tensor/tensor.h"
+#include "tensor/io/stored_dtype.h"
 
 #define SAFETENSORS_MAX_HEADER 100000000 /* bytes: the limit of the format's own reader */
 #define SAFETENSORS_METADATA "__metadata__"
 #define SAFETENSORS_CHECKSUM "crc32:"
+/* Of checksums that do not fit, which cannot tell damage from a rewrite. */
+#define SAFETENSORS_STALE                                                                          \
+    "another program kept the checksums of an older file; then save it again without the "         \
+    "metadata keys that begin with crc32:"
 
 typedef struct safetensors_entry {
     const char *name;
     const char *checksum; /* eight hexadecimal digits, or NULL */
-    ito_dtype dtype;
+    const stored_dtype *dtype;
     ito_shape shape;
     int64_t begin, end; /* bytes of the buffer behind the header */
 } safetensors_entry;
@@ -40,8 +44,5 @@ void safetensors_header_free(safetensors_header *h);
 int64_t safetensors_header_find(const safetensors_header *h, const char *name);
 /* The value of key, or NULL. */
 const char *safetensors_header_metadata(const safetensors_header *h, const char *key);
-
-/* How the format calls a dtype. */
-const char *safetensors_dtype_name(ito_dtype dtype);
 
 #endif

@@ -117,7 +117,7 @@ static bool put_tensors(header *s, const ito_safetensors_writer *w)
     for (int64_t i = 0; i < w->plan.n; i++) {
         const ito_shape *shape = &w->tensors[i].shape;
         if (!put(s, ",\"") || !put_escaped(s, w->plan.names[i]) || !put(s, "\":{\"dtype\":\"") ||
-            !put(s, safetensors_dtype_name(w->plan.dtypes[i])) || !put(s, "\",\"shape\":["))
+            !put(s, stored_dtype_of(w->plan.dtypes[i])->name) || !put(s, "\",\"shape\":["))
             return false;
         char number[64];
         for (int axis = 0; axis < shape->ndim; axis++) {

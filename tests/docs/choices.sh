@@ -1,7 +1,7 @@
 #!/bin/sh
 # Compares the tables of choices in a page with the library: between "<!-- choices: KIND -->" and
 # "<!-- end -->" stands what the program `choices` prints for KIND, and every kind has its table; so have the
-# settings of the recipes.
+# settings of the recipes. Other tables of another program and page: $KINDS.
 # --write rewrites the tables.    choices.sh PROGRAM PAGE [--write]
 set -eu
 program=$1
@@ -9,8 +9,8 @@ page=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-for kind in schedule timestep_law prediction time_input variance weighting objective sampler spacing recipe \
-    recipe_settings optimizer ode_method; do
+for kind in ${KINDS:-schedule timestep_law prediction time_input variance weighting objective sampler spacing recipe \
+    recipe_settings optimizer ode_method}; do
     "$program" "$kind" >"$work/$kind"
     if [ "$(grep -cxF "<!-- choices: $kind -->" "$page")" != 1 ]; then
         echo "$page: one \"<!-- choices: $kind -->\" is needed" >&2

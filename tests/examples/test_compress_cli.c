@@ -233,8 +233,8 @@ Test(cli_compress, info_describes_the_file_having_verified_it)
     put_file("words.ito", "Item");
     fails_with(run("info words.ito"), "words.ito: it holds no images compressed by ito-ddpm");
     put_file("words.txt", "some words");
-    fails_with(run("info words.txt"),
-               "words.txt: it is neither a safetensors, npy, npz, IDX, image nor compressed file");
+    fails_with(run("info words.txt"), "words.txt: it is neither a safetensors, PyTorch, npy, npz, "
+                                      "IDX, image nor compressed file");
 }
 
 Test(cli_compress, refuses_what_does_not_fit_and_writes_nothing)

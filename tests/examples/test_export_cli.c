@@ -60,7 +60,9 @@ Test(cli_export, half_the_bytes_are_usual)
 Test(cli_export, what_cannot_be_exported_is_said)
 {
     is_usage_error("export --out x.safetensors", "--model is missing: the network to write");
-    is_usage_error("export --model r", "--out is missing: the file to write it to");
+    is_usage_error("export --model r", "--out is missing: the file or directory to write it to");
+    is_usage_error("export --model r --out d --format diffusers --force",
+                   "--force: a directory is never written over");
     is_usage_error("export --model r --out x --dtype f16", "--dtype");
     train_tiny("r", "--steps 1 " QUIET);
     fails_with(run("export --model r --out nowhere/x.safetensors"),
@@ -72,4 +74,91 @@ Test(cli_export, what_cannot_be_exported_is_said)
                "is for");
     fails_with(run("sample --model data.npy --out g.png"), "data.npy: ");
     cr_expect(!there("y.safetensors"));
+}
+
+/* ---- diffusers ---- */
+
+Test(cli_export, a_directory_of_diffusers_makes_the_images_of_its_run)
+{
+    write_classes();
+    succeeds(run(FOLDER "--out r --steps 2 --conditional --schedule quad " QUIET));
+    succeeds(run("export --model r --format diffusers --out d"));
+    cr_expect_not_null(strstr(complained, "step 2 of r/checkpoints/step-2/ema.safetensors: for "
+                                          "diffusers, in d\nDDPMPipeline gives no labels"),
+                       "%s", complained);
+    const char *how = "--n 3 --sampler ddim --steps 4 --class dog --guidance 2";
+    succeeds(run("sample --model r --npy a.npy %s", how));
+    succeeds(run("sample --model d --npy b.npy --json %s", how));
+    cr_expect_not_null(strstr(said, "\"step\":2"), "%s", said);
+    cr_expect(same_file("a.npy", "b.npy"));
+    succeeds(run("export --model d --out exact.safetensors --dtype f32"));
+    succeeds(run("sample --model exact.safetensors --npy c.npy %s", how));
+    cr_expect(same_file("a.npy", "c.npy"));
+    fails_with(run("export --model r --format diffusers --out d"),
+               "d: it is there already; name a directory that is new or empty");
+}
+
+Test(cli_export, samples_follow_the_scheduler)
+{
+    train_tiny("r", "--steps 1 --sampler ddim --spacing leading " QUIET);
+    succeeds(run("export --model r --format diffusers --out d"));
+    succeeds(run("sample --model d --npy a.npy --n 2 --steps 3"));
+    cr_expect_not_null(strstr(complained, "as the scheduler of the model says: ddim, spacing "
+                                          "leading"),
+                       "%s", complained);
+    cr_assert_eq(system("sed -i '/clip_sample\"/s/true/false/' d/scheduler/scheduler_config.json"),
+                 0);
+    succeeds(run("sample --model d --npy b.npy --n 2 --steps 3"));
+    cr_expect_not_null(strstr(complained, "ddim, spacing leading, no clipping"), "%s", complained);
+    cr_expect(!same_file("a.npy", "b.npy"));
+    succeeds(run("sample --model d --npy c.npy --n 2 --steps 3 --threshold 1"));
+    cr_expect_null(strstr(complained, "no clipping"), "%s", complained);
+}
+
+Test(cli_export, a_directory_without_a_scheduler_is_said)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    succeeds(run("export --model r --format diffusers --out d"));
+    cr_assert_eq(system("rm -r d/scheduler"), 0);
+    succeeds(run("sample --model d --npy a.npy --n 1 --steps 2"));
+    cr_expect_not_null(strstr(complained, "d: it has no scheduler_config.json: taken as linear, "
+                                          "1000 steps, eps\n"),
+                       "%s", complained);
+    succeeds(run("info d"));
+    cr_expect_not_null(strstr(said, "kind: directory of diffusers\n"), "%s", said);
+    cr_expect_not_null(strstr(said, "weights: d/unet/diffusion_pytorch_model.safetensors\n"), "%s",
+                       said);
+    cr_expect_not_null(strstr(said, "notes: [\"d: it has no scheduler_config.json"), "%s", said);
+}
+
+Test(cli_export, what_diffusers_has_not_is_said)
+{
+    train_tiny("r", "--steps 1 --schedule flow --prediction flow --diffusion-steps 0 " QUIET);
+    fails_with(run("export --model r --format diffusers --out d"),
+               "save_diffusers: the schedule flow has no form in diffusers: it is in continuous "
+               "time, and schedulers have steps");
+    cr_expect(!there("d"));
+}
+
+Test(cli_export, weights_of_pytorch_are_read_by_the_config_beside_them)
+{
+    char command[600];
+    snprintf(command, sizeof command, "cp -r %s/tests/reference/diffusers/root d",
+             getenv("ITO_SOURCE") != NULL ? getenv("ITO_SOURCE") : ".");
+    cr_assert_eq(system(command), 0);
+    succeeds(run("sample --model d --npy a.npy --n 2 --steps 3"));
+    cr_expect_not_null(strstr(complained,
+                              "d/diffusion_pytorch_model.bin: its tensors have the names "
+                              "of diffusers before 0.17\n"),
+                       "%s", complained);
+    cr_assert_eq(system("cd d && mv diffusion_pytorch_model.bin mine.bin"), 0);
+    succeeds(run("sample --model d/mine.bin --npy b.npy --n 2 --steps 3"));
+    cr_expect(same_file("a.npy", "b.npy"));
+    succeeds(run("export --model d/mine.bin --format diffusers --out e"));
+    succeeds(run("sample --model e --npy c.npy --n 2 --steps 3"));
+    cr_expect(same_file("a.npy", "c.npy"));
+    cr_assert_eq(system("mv d/mine.bin ."), 0);
+    fails_with(run("sample --model mine.bin --npy b.npy"),
+               "mine.bin: neither the file nor a state.json beside it says what network it is for; "
+               "weights of diffusers need their config.json beside them");
 }

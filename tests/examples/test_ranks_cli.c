@@ -148,8 +148,8 @@ Test(cli_ranks, ranks_share_evaluation_and_find_the_same_numbers)
         cr_expect_str_eq(said, one);
     }
     cr_expect_neq(mpirun("-n 2 @ eval --images data28.npy --data npy:data28.npy --frechet"), 0);
-    cr_expect_not_null(strstr(complained, "ito-ddpm eval: --model: several processes share what is "
-                                          "to be done with one; without it leave out mpirun\n"),
+    cr_expect_not_null(strstr(complained, "ito-ddpm eval: --model is missing: several processes "
+                                          "share the work with one\n"),
                        "%s", complained);
 }
 

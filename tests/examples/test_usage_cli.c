@@ -96,7 +96,8 @@ Test(cli_usage, a_file_that_is_called_like_an_option_is_no_wrong_usage)
 {
     fails_with(run("info -- --missing"), "--missing: cannot open: No such file");
     put_file("--words", "some words");
-    fails_with(run("info -- --words"), "--words: it is neither a safetensors, npy, npz, IDX");
+    fails_with(run("info -- --words"),
+               "--words: it is neither a safetensors, PyTorch, npy, npz, IDX");
 }
 
 Test(cli_usage, outputs_that_cannot_all_be_are_refused_before_the_work)

@@ -284,10 +284,9 @@ Test(layers, fourier_features_are_drawn_with_their_scale)
     ito_module_free(&l->base);
 }
 
-/* One image of 2 x 3 positions and 4 channels in 2 groups, in double and step by step. */
-static void attention_by_hand(const ito_attention_layer *l, const double x[4][6], double y[4][6])
+/* Two groups of 2 channels at 6 positions, normalised. */
+static void norm_by_hand(const double x[4][6], double h[4][6])
 {
-    double h[4][6], p[3][6][4], out[6][4];
     for (int group = 0; group < 2; group++) {
         double sum = 0, squares = 0;
         for (int c = 2 * group; c < 2 * group + 2; c++)
@@ -299,6 +298,37 @@ static void attention_by_hand(const ito_attention_layer *l, const double x[4][6]
             for (int t = 0; t < 6; t++)
                 h[c][t] = (x[c][t] - sum) / sqrt(squares - sum * sum + 1e-6);
     }
+}
+
+/* Channels [first, first + width) of queries, keys and values: one head. */
+static void head_by_hand(double p[3][6][4], int first, int width, double out[6][4])
+{
+    for (int t = 0; t < 6; t++) {
+        double weight[6], total = 0;
+        for (int s = 0; s < 6; s++) {
+            double dot = 0;
+            for (int c = first; c < first + width; c++)
+                dot += p[0][t][c] * p[1][s][c];
+            weight[s] = exp(dot / sqrt(width));
+            total += weight[s];
+        }
+        for (int c = first; c < first + width; c++) {
+            out[t][c] = 0;
+            for (int s = 0; s < 6; s++)
+                out[t][c] += weight[s] / total * p[2][s][c];
+        }
+    }
+}
+
+/* One image of 2 x 3 positions and 4 channels, in double and step by step. */
+static void attention_by_hand(const ito_attention_layer *l, int heads, const double x[4][6],
+                              double y[4][6])
+{
+    double h[4][6], p[3][6][4], out[6][4];
+    if (l->group_norm != NULL)
+        norm_by_hand(x, h);
+    else
+        memcpy(h, x, sizeof h);
     const ito_linear_layer *map[3] = {l->to_q, l->to_k, l->to_v};
     for (int m = 0; m < 3; m++)
         for (int t = 0; t < 6; t++)
@@ -307,21 +337,8 @@ static void attention_by_hand(const ito_attention_layer *l, const double x[4][6]
                 for (int c = 0; c < 4; c++)
                     p[m][t][o] += element(map[m]->weight, o * 4 + c) * h[c][t];
             }
-    for (int t = 0; t < 6; t++) {
-        double weight[6], total = 0;
-        for (int s = 0; s < 6; s++) {
-            double dot = 0;
-            for (int c = 0; c < 4; c++)
-                dot += p[0][t][c] * p[1][s][c];
-            weight[s] = exp(dot / 2); /* sqrt(4) */
-            total += weight[s];
-        }
-        for (int c = 0; c < 4; c++) {
-            out[t][c] = 0;
-            for (int s = 0; s < 6; s++)
-                out[t][c] += weight[s] / total * p[2][s][c];
-        }
-    }
+    for (int i = 0; i < heads; i++)
+        head_by_hand(p, 4 / heads * i, 4 / heads, out);
     for (int t = 0; t < 6; t++)
         for (int o = 0; o < 4; o++) {
             y[o][t] = x[o][t] + element(l->to_out->bias, o);
@@ -330,16 +347,18 @@ static void attention_by_hand(const ito_attention_layer *l, const double x[4][6]
         }
 }
 
-Test(layers, attention_over_images_and_sequences)
+static void check_attention(int heads, bool normed)
 {
     ito_generator g = ito_generator_make(1, 0);
-    ito_attention_layer *l = ito_attention_create(NULL, "", 4, 2, .eps = 1e-6, .generator = &g);
+    ito_attention_layer *l = ito_attention_create(NULL, "", 4, 2, .eps = 1e-6, .generator = &g,
+                                                  .heads = heads, .group_norm = normed);
     cr_assert_not_null(l, "%s", ito_error());
+    cr_expect_eq(l->group_norm != NULL, normed);
     ito_tensor *x = ito_randn(&g, ITO_SHAPE(1, 4, 2, 3), ITO_F32);
     double in[4][6], out[4][6];
     for (int i = 0; i < 24; i++)
         in[i / 6][i % 6] = element(x, i);
-    attention_by_hand(l, in, out);
+    attention_by_hand(l, heads, in, out);
     ito_tensor *y = ito_module_forward(&l->base, x);
     cr_assert_not_null(y, "%s", ito_error());
     cr_expect_eq(ito_ndim(y), 4);
@@ -352,6 +371,14 @@ Test(layers, attention_over_images_and_sequences)
         for (int c = 0; c < 4; c++)
             expect_near(y, t * 4 + c, out[c][t]);
     ito_module_free(&l->base);
+}
+
+Test(layers, attention_over_images_and_sequences)
+{
+    for (int heads = 1; heads <= 4; heads *= 2) {
+        check_attention(heads, true);
+        check_attention(heads, false);
+    }
 }
 
 Test(layers, attention_registers_diffusers_names)
@@ -428,6 +455,10 @@ Test(layers, refuse_sizes_that_make_no_sense)
     expect_error(ITO_ERR_RANGE, "dropout: probability nan is not in [0, 1)");
     cr_expect_null(ito_attention_create(NULL, "", 4, 3));
     expect_error(ITO_ERR_SHAPE, "group_norm: 4 channels do not form 3 groups");
+    cr_expect_null(ito_attention_create(NULL, "", 4, 2, .heads = 3));
+    expect_error(ITO_ERR_SHAPE, "attention: 4 channels do not form 3 heads");
+    cr_expect_null(ito_attention_create(NULL, "", 4, 2, .heads = 0));
+    expect_error(ITO_ERR_SHAPE, "attention: 4 channels do not form 0 heads");
     cr_expect_null(ito_activation_create(NULL, "", NULL));
     expect_error(ITO_ERR_ARGUMENT, "activation: no function");
 }

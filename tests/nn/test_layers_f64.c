@@ -115,6 +115,10 @@ Test(layers_f64, attention_has_the_right_gradients)
     ito_generator g = ito_generator_make(1, 0);
     check_gradients(&ito_attention_create(NULL, "", 4, 2, .generator = &g, .dtype = ITO_F64)->base,
                     random_f64(ITO_SHAPE(1, 4, 2, 2)));
+    check_gradients(&ito_attention_create(NULL, "", 4, 2, .generator = &g, .dtype = ITO_F64,
+                                          .heads = 2, .group_norm = false)
+                         ->base,
+                    random_f64(ITO_SHAPE(1, 4, 2, 2)));
 }
 
 /* ---- training ---- */

@@ -303,6 +303,8 @@ Test(options, norms_take_eps_as_it_is)
     cr_expect_eq(ITO_OPTIONS(ito_layer_norm_layer_options).eps, 1e-5);
     cr_expect(isnan(ITO_OPTIONS(ito_rms_norm_layer_options).eps));
     cr_expect_null(ITO_OPTIONS(ito_attention_options).generator);
+    cr_expect_eq(ITO_OPTIONS(ito_attention_options).heads, 1);
+    cr_expect(ITO_OPTIONS(ito_attention_options).group_norm);
     const double eps[] = {0, 1e-6, 1e300};
     for (int i = 0; i < 3; i++) {
         ito_group_norm_layer *l = ito_group_norm_create(NULL, "", 4, 2, .eps = eps[i]);

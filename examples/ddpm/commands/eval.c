@@ -234,9 +234,8 @@ static void parse(eval_options *o, int argc, char **argv)
     else if (o->monte_carlo != UNSET_INT)
         options_refuse(&c, "--monte-carlo: it is a way to --bits-per-dim");
     check_source(o, &c);
-    if (o->model == NULL && ranks_count() > 1)
-        options_refuse(&c, "--model: several processes share what is to be done with one; without "
-                           "it leave out mpirun");
+    if (ranks_count() > 1)
+        options_require(&c, "model", "several processes share the work with one");
     if (o->model != NULL && !o->bits_per_dim) {
         sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
                           &o->sampling, &o->guidance);

@@ -1,4 +1,4 @@
-/* ito-ddpm export: a trained network as one self-contained file. */
+/* ito-ddpm export: a trained network as one self-contained file, or as diffusers' directory. */
 #include "examples/common/messages.h"
 #include "examples/common/outputs.h"
 #include "examples/ddpm/commands/commands.h"
@@ -7,11 +7,12 @@
 #include <inttypes.h>
 #include <ito/ito.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 typedef struct export_options {
-    const char *model, *out, *weights, *dtype;
+    const char *model, *out, *format, *weights, *dtype;
     bool force;
 } export_options;
 
@@ -19,21 +20,30 @@ typedef struct export_options {
 
 static const option_row rows[] = {
     MODEL_ROW,
-    TEXT_ROW("out", out, "FILE.safetensors", NULL, "Where the network goes"),
+    TEXT_ROW("out", out, "FILE.safetensors|DIR", NULL, "Where the network goes"),
+    WORDS_ROW("format", format, "ito|diffusers", "ito",
+              "One file for ito-ddpm, or a new directory for DDPMPipeline.from_pretrained"),
     WEIGHTS_ROW,
-    WORDS_ROW("dtype", dtype, "bf16|f32", "bf16",
-              "In half the bytes, rounded to 8 bits of precision, or exactly"),
+    WORDS_ROW(
+        "dtype", dtype, "bf16|f32", NULL,
+        "In half the bytes, rounded to 8 bits of precision, or exactly (bf16; diffusers f32)"),
     FORCE_ROW,
     END_ROW,
 };
 
 static const char doc[] =
-    "Write a trained network with its settings to one safetensors file, which every --model takes."
+    "Write a trained network with its settings to one safetensors file, which every --model takes, "
+    "or to a directory that diffusers reads."
     "\v"
     "Examples:\n"
     "  ito-ddpm export --model run --out clothes.safetensors\n"
-    "  ito-ddpm sample --model clothes.safetensors --out grid.png\n\n"
-    "PyTorch reads it too: the names and shapes are those of diffusers' UNet2DModel.\n"
+    "  ito-ddpm sample --model clothes.safetensors --out grid.png\n"
+    "  ito-ddpm export --model run --format diffusers --out clothes\n\n"
+    "The tensors of the file have the names and shapes of diffusers' UNet2DModel, but its default "
+    "settings compute something else with them: it needs attention_head_dim None, "
+    "downsample_padding "
+    "0, flip_sin_to_cos False, freq_shift 1 and norm_eps 1e-6, and says nothing if they are wrong. "
+    "--format diffusers writes them beside the weights.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 static void parse(export_options *o, int argc, char **argv)
@@ -41,20 +51,43 @@ static void parse(export_options *o, int argc, char **argv)
     command_line c = {.command = "export", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "model", "the network to write");
-    options_require(&c, "out", "the file to write it to");
+    options_require(&c, "out", "the file or directory to write it to");
+    if (o->dtype == NULL)
+        o->dtype = strcmp(o->format, "diffusers") == 0 ? "f32" : "bf16";
+    if (strcmp(o->format, "diffusers") == 0)
+        options_refuse_given(&c, "force", "a directory is never written over");
+}
+
+static bool write_file(const ito_ddpm *model, const export_options *o, bool bf16)
+{
+    struct stat info;
+    if (ito_ddpm_save(model, o->out, .bf16 = bf16) != ITO_OK)
+        return false;
+    if (stat(o->out, &info) == 0)
+        note("step %" PRId64 " of %s: %" PRId64 " bytes in %s\n", model->step, model->path,
+             (int64_t)info.st_size, o->out);
+    return true;
+}
+
+static bool write_directory(const ito_ddpm *model, const export_options *o, bool bf16)
+{
+    char *notes = NULL;
+    if (ito_ddpm_save_diffusers(model, o->out, .bf16 = bf16, .notes = &notes) != ITO_OK)
+        return false;
+    note("step %" PRId64 " of %s: for diffusers, in %s\n%s", model->step, model->path, o->out,
+         notes != NULL ? notes : "");
+    free(notes);
+    return true;
 }
 
 static bool export_model(const export_options *o)
 {
     bool plain = strcmp(o->weights, "model") == 0, bf16 = strcmp(o->dtype, "bf16") == 0;
-    if (!output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force))
+    bool file = strcmp(o->format, "ito") == 0;
+    if (file && !output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force))
         return false;
     ito_ddpm *model = model_load(o->model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
-    bool good = model != NULL && ito_ddpm_save(model, o->out, .bf16 = bf16) == ITO_OK;
-    struct stat info;
-    if (good && stat(o->out, &info) == 0)
-        note("step %" PRId64 " of %s: %" PRId64 " bytes in %s\n", model->step, model->path,
-             (int64_t)info.st_size, o->out);
+    bool good = model != NULL && (file ? write_file : write_directory)(model, o, bf16);
     ito_ddpm_free(model);
     return good;
 }

@@ -7,9 +7,9 @@
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/info_folder.h"
 #include "examples/ddpm/commands/info_run.h"
+#include "examples/ddpm/commands/info_weights.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/model_files.h"
-#include "examples/ddpm/prepared.h"
 #include "examples/ddpm/run_directory.h"
 
 #include <inttypes.h>
@@ -31,8 +31,9 @@ static const option_row rows[] = {
 
 static const char doc[] =
     "Say what a file or directory holds, having verified it: a run, a checkpoint, a safetensors, "
-    "npy, npz, IDX or image file, one of ito-ddpm compress or prepare, or a directory of images, "
-    "of IDX files or of CIFAR-10, also as --data names it; or " BUILT_IN
+    "PyTorch, npy, npz, IDX or image file, an index of files of weights, one of ito-ddpm compress "
+    "or prepare, or a directory of images, of IDX files, of CIFAR-10 or of diffusers, also as "
+    "--data names it; or " BUILT_IN
     ", the network that comes with ito-ddpm. Of images in a directory all are read, and each file "
     "that is left out is named, with the reason."
     "\v"
@@ -51,15 +52,6 @@ static bool no_memory(const char *path)
 {
     ito_error_set(ITO_ERR_MEMORY, "%s: no memory to describe it", path);
     return false;
-}
-
-static const char *shape_text(char text[160], ito_shape shape)
-{
-    int n = snprintf(text, 160, "[");
-    for (int i = 0; i < shape.ndim; i++)
-        n += snprintf(text + n, 160 - (size_t)n, "%s%" PRId64, i > 0 ? ", " : "", shape.dim[i]);
-    snprintf(text + n, 160 - (size_t)n, "]");
-    return text;
 }
 
 /* ---- tensors ---- */
@@ -81,55 +73,13 @@ static bool put_tensor(cJSON *o, ito_tensor *x)
 {
     char shape[160];
     return result_text(o, "dtype", ito_dtype_name(ito_dtype_of(x))) &&
-           result_text(o, "shape", shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
-}
-
-/* One tensor of a safetensors file, whose checksum is compared. */
-static bool put_entry(cJSON *list, const ito_safetensors *f, int64_t i, double *numbers)
-{
-    const char *name = ito_safetensors_name(f, i);
-    char shape[160], text[200];
-    snprintf(text, sizeof text, "%s %s", ito_dtype_name(ito_safetensors_dtype(f, i)),
-             shape_text(shape, ito_safetensors_shape(f, i)));
-    *numbers += (double)ito_shape_numel(ito_safetensors_shape(f, i));
-    return ito_safetensors_verify(f, name) == ITO_OK && result_text(list, name, text);
-}
-
-/* f, which is closed then. */
-static bool describe_weights(cJSON *o, const ito_safetensors *f)
-{
-    double numbers = 0.0;
-    cJSON *list = cJSON_CreateObject(), *metadata = cJSON_CreateObject();
-    bool good = list != NULL && metadata != NULL;
-    int64_t n = ito_safetensors_count(f), checksums = 0;
-    for (int64_t i = 0; i < n && good; i++)
-        good = put_entry(list, f, i, &numbers);
-    for (int64_t i = 0; i < ito_safetensors_metadata_count(f) && good; i++) {
-        const char *key = ito_safetensors_metadata_key(f, i);
-        if (strncmp(key, "crc32:", 6) == 0)
-            checksums++;
-        else
-            good = result_text(metadata, key, ito_safetensors_metadata(f, key));
-    }
-    const char *format = ito_safetensors_metadata(f, PREPARED_FORMAT);
-    bool prepared = format != NULL && strcmp(format, PREPARED_FORMAT_VALUE) == 0;
-    good = good &&
-           result_text(o, "kind", prepared ? "data set of ito-ddpm prepare" : "safetensors file") &&
-           result_number(o, "tensors", (double)n) && result_number(o, "numbers", numbers) &&
-           result_number(o, "checksums", (double)checksums);
-    if (good && cJSON_AddItemToObject(o, "metadata", metadata))
-        metadata = NULL;
-    if (good && cJSON_AddItemToObject(o, "contents", list))
-        list = NULL;
-    cJSON_Delete(list);
-    cJSON_Delete(metadata);
-    return good;
+           result_text(o, "shape", info_shape_text(shape, ito_shape_of(x))) && put_statistics(o, x);
 }
 
 static bool describe_safetensors(cJSON *o, const char *path)
 {
     ito_safetensors *f = ito_safetensors_open(path);
-    bool good = f != NULL && describe_weights(o, f);
+    bool good = f != NULL && info_safetensors(o, f);
     ito_safetensors_close(f);
     return good;
 }
@@ -137,7 +87,7 @@ static bool describe_safetensors(cJSON *o, const char *path)
 static bool describe_built_in(cJSON *o)
 {
     ito_ddpm *model = ito_ddpm_fashion_mnist();
-    bool good = model != NULL && describe_weights(o, model->file);
+    bool good = model != NULL && info_safetensors(o, model->file);
     ito_ddpm_free(model);
     return good;
 }
@@ -207,7 +157,7 @@ static bool describe_compressed(cJSON *o, const char *path)
     free(bytes);
     return good && result_text(o, "kind", "images compressed by ito-ddpm") &&
            result_number(o, "images", (double)info.shape.dim[0]) &&
-           result_text(o, "shape", shape_text(shape, info.shape)) &&
+           result_text(o, "shape", info_shape_text(shape, info.shape)) &&
            result_number(o, "bytes", (double)info.size) &&
            (size == info.size || result_number(o, "bytes_there", (double)size)) &&
            result_number(o, "bits_per_dim",
@@ -283,6 +233,34 @@ static bool describe_run(cJSON *o, const char *dir)
     return good;
 }
 
+/* ---- directories of diffusers ---- */
+
+/* Each line of what reading it had to say. */
+static bool put_notes(cJSON *o, char *notes)
+{
+    cJSON *list = notes != NULL ? cJSON_AddArrayToObject(o, "notes") : NULL;
+    bool good = notes == NULL || list != NULL;
+    char *rest = notes;
+    for (char *line = strtok_r(notes, "\n", &rest); good && line != NULL;
+         line = strtok_r(NULL, "\n", &rest))
+        good = cJSON_AddItemToArray(list, cJSON_CreateString(line));
+    return good;
+}
+
+/* Its settings as ito-ddpm takes them, once all of its weights were read. */
+static bool describe_diffusers(cJSON *o, const char *dir)
+{
+    ito_ddpm *model = ito_ddpm_load(dir);
+    bool good =
+        model != NULL && result_text(o, "kind", "directory of diffusers") &&
+        result_text(o, "weights", model->path) &&
+        result_number(o, "parameters", (double)ito_module_parameter_count(&model->unet->base)) &&
+        cJSON_AddItemToObject(o, "settings", cJSON_Parse(model->text)) &&
+        put_notes(o, model->notes);
+    ito_ddpm_free(model);
+    return good;
+}
+
 /* ---- kinds of files ---- */
 
 /* The names that the classes have as --data. */
@@ -297,10 +275,12 @@ static bool put_class_names(cJSON *o, const char *data)
 
 static bool describe_directory(cJSON *o, const char *dir)
 {
-    if (path_has(dir, "config.json"))
-        return describe_run(o, dir);
     if (path_has(dir, "state.json"))
         return describe_checkpoint(o, dir);
+    if (!path_has(dir, "checkpoints") && ito_diffusers_is_directory(dir))
+        return describe_diffusers(o, dir);
+    if (path_has(dir, "config.json"))
+        return describe_run(o, dir);
     char *idx = idx_directory_find(dir);
     if (idx != NULL) {
         bool good = describe_images(o, "IDX files, training images", idx_images_load(idx));
@@ -320,9 +300,9 @@ static bool describe_directory(cJSON *o, const char *dir)
 static bool describe_unknown(cJSON *o, const char *path)
 {
     (void)o;
-    ito_error_set(ITO_ERR_FORMAT,
-                  "%s: it is neither a safetensors, npy, npz, IDX, image nor compressed file",
-                  path);
+    ito_error_set(
+        ITO_ERR_FORMAT,
+        "%s: it is neither a safetensors, PyTorch, npy, npz, IDX, image nor compressed file", path);
     return false;
 }
 
@@ -340,8 +320,8 @@ static bool describe(cJSON *o, const char *path)
     if (path_is_directory(path))
         return describe_directory(o, path);
     static bool (*const describe_file[FILE_KINDS])(cJSON *, const char *) = {
-        describe_unknown, describe_safetensors, describe_npy,       describe_npz,
-        describe_idx,     describe_image,       describe_compressed};
+        describe_unknown, describe_safetensors, describe_npy,        describe_npz,
+        describe_idx,     describe_image,       describe_compressed, info_other_weights};
     return describe_file[file_kind_of(path)](o, path);
 }
 

@@ -31,8 +31,14 @@ static bool add_level(ito_noise_classifier *c, int i, int64_t in, int64_t out)
 {
     char name[32];
     snprintf(name, sizeof name, "blocks.%d", i);
-    c->layers->block[i] = resnet_create(&c->base, name, in, out, 4 * c->config.channels,
-                                        c->config.channels / GROUP, 0.0, c->config.dtype);
+    c->layers->block[i] = resnet_create(&c->base, name,
+                                        &(resnet_options){.in = in,
+                                                          .out = out,
+                                                          .time = 4 * c->config.channels,
+                                                          .groups = c->config.channels / GROUP,
+                                                          .eps = UNET_NORM_EPS,
+                                                          .scale = 1.0,
+                                                          .dtype = c->config.dtype});
     snprintf(name, sizeof name, "downsamplers.%d", i);
     c->layers->down[i] = ito_conv2d_create(&c->base, name, out, out, 3, .stride = 2, .padding = 1,
                                            .dtype = c->config.dtype);

@@ -1,4 +1,5 @@
-/* The U-Net of Ho, Jain, Abbeel 2020, with the names and shapes of diffusers' UNet2DModel.
+/* The U-Net of Ho, Jain, Abbeel 2020, with the names and shapes of diffusers' UNet2DModel, and the
+ * other networks that one can be.
  *
  * Per level: residual blocks, each followed by self-attention where the level has it, then a
  * halving of the image; a middle of block, attention, block; and the up path, which concatenates
@@ -22,15 +23,57 @@ extern "C" {
 
 #define ITO_UNET_MAX_LEVELS 8
 
-/** Settings of a U-Net. */
+/** The activation of the residual blocks, for the time's embedding too: diffusers' act_fn. */
+typedef enum ito_unet_activation {
+    ITO_UNET_SILU, /* "silu" and "swish" */
+    ITO_UNET_GELU, /* "gelu": the exact one */
+    ITO_UNET_MISH, /* "mish" */
+    ITO_UNET_RELU  /* "relu" */
+} ito_unet_activation;
+
+/** Attention on a level of the up path. */
+typedef enum ito_unet_up_attention {
+    ITO_UNET_UP_AS_DOWN, /* where the down path has it */
+    ITO_UNET_UP_ATTENTION,
+    ITO_UNET_UP_NO_ATTENTION
+} ito_unet_up_attention;
+
+/** What stands between the down and the up path. */
+typedef enum ito_unet_middle {
+    ITO_UNET_MIDDLE_ATTENTION,    /* block, attention, block */
+    ITO_UNET_MIDDLE_NO_ATTENTION, /* two blocks: diffusers' add_attention false */
+    ITO_UNET_MIDDLE_NONE          /* nothing: its mid_block_type null */
+} ito_unet_middle;
+
+/** Features of a time: diffusers' time_embedding_type. */
+typedef enum ito_unet_time {
+    ITO_UNET_TIME_SINES,   /* "positional": sines and cosines of t, ch in all */
+    ITO_UNET_TIME_FOURIER, /* "fourier": sines and cosines of 2 pi w log t, 2 ch in all, with random
+                            * w, the buffer "time_proj.weight" [ch]. The result is divided by t, so
+                            * t is positive: Song et al. 2021, arXiv:2011.13456, on sigma. */
+    ITO_UNET_TIME_LEARNED  /* "learned": a row of "time_proj.weight" [times, ch] for each t */
+} ito_unet_time;
+
+/** What labels are: diffusers' class_embed_type. Each kind adds to the embedding of the time. All
+ * but the first need a label for each image, and classes is 0 with the last two. */
+typedef enum ito_unet_class {
+    ITO_UNET_CLASS_OR_NONE,  /* a class's row of "class_embedding.weight", or the last one: none */
+    ITO_UNET_CLASS_ALWAYS,   /* the same without that row: diffusers' null with num_class_embeds */
+    ITO_UNET_CLASS_TIMESTEP, /* "timestep": labels are numbers, embedded as times are by
+                              * "class_embedding.linear_1" and "linear_2" of their own */
+    ITO_UNET_CLASS_EMBEDDED  /* "identity": labels are the rows to be added, [N, time_channels] */
+} ito_unet_class;
+
+/** Settings of a U-Net. Those after dtype are for the other networks that diffusers' UNet2DModel
+ * can be; 0 for each is DDPM's. */
 typedef struct ito_unet_config {
     int64_t in_channels;   /* of the images */
     int64_t out_channels;  /* 0: as in_channels */
     int64_t height, width; /* of the images; multiples of 2^(levels - 1) */
-    int64_t channels;      /* ch: the width of the first level; even, at least 4 */
+    int64_t channels;      /* ch: the width of the first convolution; even, at least 4 */
     int64_t levels;
     int64_t multipliers[ITO_UNET_MAX_LEVELS]; /* of ch, by level */
-    bool attention[ITO_UNET_MAX_LEVELS];      /* by level; the middle always has it */
+    bool attention[ITO_UNET_MAX_LEVELS];      /* by level; see up_attention and middle */
     int64_t blocks;                           /* residual blocks a level of the down path */
     double dropout;                           /* in [0, 1) */
     int64_t groups;      /* of the norms, a divisor of ch; 0: the largest one up to 32 */
@@ -38,6 +81,34 @@ typedef struct ito_unet_config {
     bool self_condition; /* it also takes an earlier estimate of the clean images, as channels after
                             those of x */
     ito_dtype dtype;     /* of the parameters: ITO_F32 or ITO_F64 */
+    int64_t widths[ITO_UNET_MAX_LEVELS]; /* by level; 0: ch times the multiplier, which is 0 where a
+                                          * width is not */
+    ito_unet_up_attention up_attention[ITO_UNET_MAX_LEVELS]; /* by level, as attention */
+    int64_t head_channels; /* of an attention head; 0: one head. diffusers' attention_head_dim */
+    int64_t middle_attention_groups; /* of the norm in the middle's attention; 0: as groups, and no
+                                      * norm with scale_shift. Its attn_norm_num_groups */
+    ito_unet_middle middle;
+    double middle_scale; /* blocks and attention of the middle are divided by it; 0: 1.
+                          * Its mid_block_scale_factor */
+    bool down_resnet[ITO_UNET_MAX_LEVELS]; /* by level: it is halved by a residual block with a mean
+                                            * of 2 x 2 pixels, not by a convolution. The last level
+                                            * is not halved */
+    bool up_resnet[ITO_UNET_MAX_LEVELS];   /* by level: it is doubled by a residual block; the first
+                                            * level is not */
+    int64_t downsample_padding; /* of the halving convolution: 0: a row and a column at the end; 1:
+                                 * one at each side */
+    ito_unet_activation activation;
+    double norm_eps;  /* of all norms; 0: 1e-6 */
+    bool scale_shift; /* the time scales and shifts the second norm of a block, and is not added
+                       * before it: its resnet_time_scale_shift "scale_shift" */
+    ito_unet_time time;
+    int64_t times;         /* rows of ITO_UNET_TIME_LEARNED; else 0 */
+    int64_t freq_divisor;  /* d of the frequencies 10000^(-i / d), i from 0 on; 0: ch / 2 - 1, its
+                            * freq_shift 1, where freq_shift 0 is ch / 2 */
+    bool flip_sin_to_cos;  /* the cosines come first */
+    int64_t time_channels; /* of the time's embedding; 0: 4 ch. Its time_embedding_dim */
+    ito_unet_class class_kind; /* what labels are */
+    bool center_input;         /* 2 x - 1 enters, for x in [0, 1]: its center_input_sample */
 } ito_unet_config;
 
 /** Tested settings, for images of this size:
@@ -61,7 +132,7 @@ typedef struct ito_unet {
     ito_network network;
     /** The same, but each position of the attention in the middle attends to itself alone: a worse
      * network, for perturbed attention guidance by ito_autoguidance_create (Ahn et al. 2024,
-     * arXiv:2403.17377, eq. (14)). */
+     * arXiv:2403.17377, eq. (14)). ITO_ERR_ARGUMENT without attention there. */
     ito_network perturbed;
     ito_unet_config config; /* out_channels and groups filled in */
     ito_dtype precision;    /* see ito_unet_set_precision */
@@ -94,18 +165,19 @@ ITO_API ito_status ito_unet_set_precision(ito_unet *unet, ito_dtype precision);
  *           2^(levels - 1).
  * @param t  [N] i64, f32 or f64: the time of each image.
  * @return   [N, out_channels, H, W], of the current scope. NULL on error: ITO_ERR_SHAPE,
- *           ITO_ERR_DTYPE.
+ *           ITO_ERR_DTYPE, ITO_ERR_RANGE for times that its kind of times does not have.
  */
 ITO_API ito_tensor *ito_unet_forward(ito_unet *unet, ito_tensor *x, ito_tensor *t);
 
 /**
  * The same for images whose classes are known: a row for each class, and one for none, is added to
- * the embedding of the time ("class_embedding.weight", [classes + 1, 4 ch]).
+ * the embedding of the time ("class_embedding.weight", [classes + 1, time_channels]).
  *
  * @param labels  [N] i64: 0 .. classes - 1, or classes for none. NULL: none for all, as
- *                ito_unet_forward has it.
- * @return        NULL also for labels of a network without classes, ITO_ERR_ARGUMENT, and labels
- *                that do not fit, ITO_ERR_SHAPE or ITO_ERR_RANGE.
+ *                ito_unet_forward has it. With another class_kind, what that says, and not NULL.
+ * @return        NULL also for labels of a network without classes and for none where it needs
+ *                them, ITO_ERR_ARGUMENT, and labels that do not fit, ITO_ERR_SHAPE or
+ *                ITO_ERR_RANGE.
  */
 ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_tensor *t,
                                            ito_tensor *labels);
@@ -113,16 +185,19 @@ ITO_API ito_tensor *ito_unet_forward_class(ito_unet *unet, ito_tensor *x, ito_te
 /** Options of ito_time_embedding. */
 typedef struct ito_time_embedding_options {
     int reserved_;
-    ito_dtype dtype; /* of the result: ITO_F32 (the default) or ITO_F64 */
+    ito_dtype dtype;      /* of the result: ITO_F32 (the default) or ITO_F64 */
+    int64_t freq_divisor; /* d below; 0: half - 1 */
+    bool flip_sin_to_cos; /* the cosines come first */
 } ito_time_embedding_options;
 #define ITO_DEFAULTS_ito_time_embedding_options .reserved_ = 0
 
 /**
- * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / (half - 1)),
- * half = channels / 2: ito_time_embedding(t, 128), ito_time_embedding(t, 128, .dtype = ITO_F64).
+ * The sinusoidal embedding of times: sin(t f_i), then cos(t f_i), f_i = 10000^(-i / d), i from 0 to
+ * half - 1, half = channels / 2: ito_time_embedding(t, 128, .dtype = ITO_F64). diffusers'
+ * freq_shift is half - d.
  * @param t  [N] i64, f32 or f64.
  * @return   [N, channels], computed in double and rounded once; channels is even, at least 4. NULL
- *           on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE.
+ *           on error: ITO_ERR_SHAPE, ITO_ERR_DTYPE, ITO_ERR_RANGE for a freq_divisor below 0.
  */
 ITO_API ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
                                             ito_time_embedding_options options);

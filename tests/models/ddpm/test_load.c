@@ -296,7 +296,8 @@ Test(load, paths_that_lead_nowhere_are_refused)
     expect_refused(ito_ddpm_load("no"), ITO_ERR_IO, "no: cannot open: No such file or directory");
     expect_refused(
         ito_ddpm_load("empty"), ITO_ERR_ARGUMENT,
-        "empty: it is neither a run (no checkpoints in it) nor a checkpoint (no state.json)");
+        "empty: it is neither a run (no checkpoints in it) nor a checkpoint (no state.json), nor "
+        "does a config.json in it name a class of diffusers");
     expect_refused(ito_ddpm_load("young"), ITO_ERR_IO, "young: the run has no checkpoint yet");
     write_run("r", SAYS, 1, false);
     expect_refused(
@@ -306,7 +307,7 @@ Test(load, paths_that_lead_nowhere_are_refused)
     cr_assert_eq(system("cp r/checkpoints/step-1/ema.safetensors lone.safetensors"), 0);
     expect_refused(ito_ddpm_load("lone.safetensors"), ITO_ERR_IO,
                    "lone.safetensors: neither the file nor a state.json beside it says what "
-                   "network it is for");
+                   "network it is for; weights of diffusers need their config.json beside them");
 }
 
 /* What a run says that is wrong is refused by what it is loaded from. */

@@ -307,14 +307,52 @@ Test(settings, refuses_to_write_what_has_no_name)
     }
 }
 
-Test(settings, refuses_to_write_a_list_of_betas)
+/* ---- a list of betas ---- */
+
+Test(settings, a_list_of_betas_is_in_the_place_of_a_schedule)
 {
-    static const double betas[] = {0.1, 0.2};
-    ito_ddpm_settings s = example();
+    static const double betas[] = {0.1, 0.2, 1.0};
+    ito_ddpm_settings s = example(), back;
     s.diffusion.betas = betas;
-    s.diffusion.steps = 2;
-    assert_refused(ito_ddpm_settings_format(&s), ITO_ERR_ARGUMENT,
-                   "settings: a list of betas cannot be written");
+    s.diffusion.steps = 3;
+    s.diffusion.prediction = &ito_prediction_v;
+    char *text = ito_ddpm_settings_format(&s);
+    cr_assert_not_null(text, "%s", ito_error());
+    cr_expect_null(strstr(text, "schedule"), "%s", text);
+    cr_expect_null(strstr(text, "beta_start"), "%s", text);
+    cr_assert_eq(ito_ddpm_settings_parse(text, "here", &back), ITO_OK, "%s", ito_error());
+    cr_assert_eq(back.diffusion.betas, back.betas);
+    cr_expect_eq(back.diffusion.steps, 3);
+    cr_expect_arr_eq(back.betas, betas, sizeof betas);
+    free(back.betas);
+    free(text);
+}
+
+static void betas_are_refused(const char *diffusion, const char *message)
+{
+    ito_ddpm_settings s = example(), out;
+    char *text = ito_ddpm_settings_format(&s), *all = NULL;
+    *strstr(text, "\"diffusion\"") = '\0';
+    cr_assert_gt(asprintf(&all,
+                          "%s\"diffusion\": {%s, \"prediction\": \"eps\", \"variance\": "
+                          "\"fixedsmall\"}}",
+                          text, diffusion),
+                 0);
+    assert_refused_status(ito_ddpm_settings_parse(all, "here", &out), ITO_ERR_FORMAT, message);
+    free(text);
+    free(all);
+}
+
+Test(settings, a_list_of_betas_that_is_none_is_refused)
+{
+    betas_are_refused("\"betas\": 1, \"steps\": 1",
+                      "here: \"betas\" is missing or not a list of numbers");
+    betas_are_refused("\"betas\": [], \"steps\": 0",
+                      "here: \"betas\" is missing or not a list of numbers");
+    betas_are_refused("\"betas\": [0.1, \"x\"], \"steps\": 2",
+                      "here: \"betas\" is missing or not a list of numbers");
+    betas_are_refused("\"betas\": [0.1, 0.2], \"steps\": 3",
+                      "here: \"betas\" is missing or not as many numbers as there are steps");
 }
 
 /* ---- what is not read ---- */

@@ -32,6 +32,11 @@ static inline void expect_refused(const char *path, const char *fault)
     expect_nothing_left(open_files);
 }
 
+/* What is said of checksums that do not fit. */
+#define STALE                                                                                      \
+    "another program kept the checksums of an older file; then save it again without the "         \
+    "metadata keys that begin with crc32:"
+
 static const float values[6] = {1, 2, 3, -4, 5.5f, 6};
 
 #define HEADER                                                                                     \

@@ -1,9 +1,7 @@
 /* .npz files against bytes that NumPy 2.4.6 wrote, and archives made here with every field to be
  * set wrong. */
-#include "files.h"
+#include "archives.h"
 #include "tensor/io/npy.h"
-
-#include <zlib.h>
 
 TestSuite(npz, .init = make_directory, .fini = remove_directory);
 
@@ -46,103 +44,6 @@ Test(npz, what_numpy_wrote_is_read)
 }
 
 /* ---- archives made here ---- */
-
-enum { STORED = 0, DEFLATED = 8, MEMBER = 46, END = 22 };
-
-typedef struct archive {
-    unsigned char bytes[1 << 16], directory[4096];
-    size_t size, directory_size;
-    int members;
-} archive;
-
-static void put(unsigned char *to, size_t *size, uint64_t value, int bytes)
-{
-    memcpy(to + *size, &value, (size_t)bytes);
-    *size += (size_t)bytes;
-}
-
-static size_t deflate_raw(unsigned char *out, size_t room, const void *in, size_t n)
-{
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)in, .avail_in = (uInt)n};
-    cr_assert_eq(deflateInit2(&z, 9, Z_DEFLATED, -15, 8, Z_DEFAULT_STRATEGY), Z_OK);
-    z.next_out = out;
-    z.avail_out = (uInt)room;
-    cr_assert_eq(deflate(&z, Z_FINISH), Z_STREAM_END);
-    deflateEnd(&z);
-    return room - z.avail_out;
-}
-
-/* Add a member of n bytes. */
-static void add(archive *a, const char *name, const void *bytes, size_t n, int method)
-{
-    unsigned char packed[1 << 15];
-    size_t m = n, at = a->size, length = strlen(name);
-    if (method == DEFLATED)
-        m = deflate_raw(packed, sizeof packed, bytes, n);
-    else
-        memcpy(packed, bytes, n);
-    uint64_t crc = crc32(0, bytes, (uInt)n);
-    for (int local = 1; local >= 0; local--) {
-        unsigned char *to = local ? a->bytes : a->directory;
-        size_t *size = local ? &a->size : &a->directory_size;
-        put(to, size, local ? 0x04034b50 : 0x02014b50, 4);
-        put(to, size, 20, local ? 2 : 4);
-        put(to, size, 0, 2);
-        put(to, size, (uint64_t)method, 2);
-        put(to, size, 0, 4);
-        put(to, size, crc, 4);
-        put(to, size, m, 4);
-        put(to, size, n, 4);
-        put(to, size, length, 2);
-        put(to, size, local ? 3 : 0, 2); /* an extra field */
-        if (!local) {
-            put(to, size, 0, 8);
-            put(to, size, 0, 2);
-            put(to, size, at, 4);
-        }
-        memcpy(to + *size, name, length);
-        *size += length;
-        if (local)
-            put(to, size, 0, 3);
-    }
-    memcpy(a->bytes + a->size, packed, m);
-    a->size += m;
-    a->members++;
-}
-
-/* Where the directory's first entry will be. */
-static size_t entry(const archive *a)
-{
-    return a->size;
-}
-
-static const char *finish(archive *a, const char *comment)
-{
-    size_t at = a->size;
-    memcpy(a->bytes + at, a->directory, a->directory_size);
-    a->size += a->directory_size;
-    put(a->bytes, &a->size, 0x06054b50, 4);
-    put(a->bytes, &a->size, 0, 4);
-    put(a->bytes, &a->size, (uint64_t)a->members, 2);
-    put(a->bytes, &a->size, (uint64_t)a->members, 2);
-    put(a->bytes, &a->size, a->directory_size, 4);
-    put(a->bytes, &a->size, at, 4);
-    put(a->bytes, &a->size, strlen(comment), 2);
-    memcpy(a->bytes + a->size, comment, strlen(comment));
-    a->size += strlen(comment);
-    return write_file("a.npz", a->bytes, a->size);
-}
-
-/* The archive once more, with so many bytes at a place set to a value. */
-static const char *patched(archive *a, size_t at, uint64_t value, int bytes)
-{
-    unsigned char kept[8];
-    memcpy(kept, a->bytes + at, (size_t)bytes);
-    memcpy(a->bytes + at, &value, (size_t)bytes);
-    const char *path = write_file("p.npz", a->bytes, a->size);
-    memcpy(a->bytes + at, kept, (size_t)bytes);
-    return path;
-}
 
 static const char three[] = "\x93NUMPY\1\0\x3a\0{'descr': '|u1', 'fortran_order': False, 'shape': "
                             "(3,), }\n\1\2\3";
@@ -299,7 +200,7 @@ Test(npz, damaged_members_are_refused)
         opens_to_refuse(patched(&made, local + 26, 60000, 2), ITO_ERR_FORMAT, place);
         opens_to_refuse(patched(&made, e + 8, 1, 2), ITO_ERR_FORMAT, "it is encrypted");
         opens_to_refuse(patched(&made, e + 10, 14, 2), ITO_ERR_FORMAT,
-                        "it is compressed by method 14; stored and deflated arrays are read");
+                        "it is compressed by method 14; stored and deflated members are read");
         uint32_t crc = (uint32_t)crc32(0, (const Bytef *)three, THREE);
         char fault[128];
         snprintf(fault, sizeof fault,

@@ -97,8 +97,12 @@ Test(safetensors, bad_strings_are_refused)
 Test(safetensors, bad_types_shapes_and_numbers_are_refused)
 {
     static const bad_header cases[] = {
-        {ONE("I8", "[4]", "[0,4]"), "tensor a: dtype I8 is not supported"},
-        {ONE("f32", "[1]", "[0,4]"), "tensor a: dtype f32 is not supported"},
+        {ONE("I4", "[8]", "[0,4]"), "tensor a: its dtype I4 is none of the format's"},
+        {ONE("f32", "[1]", "[0,4]"), "tensor a: its dtype f32 is none of the format's"},
+        {ONE("F4", "[9]", "[0,4]"),
+         "tensor a: has 4 bytes, which is not what shape [9] of F4 takes"},
+        {ONE("F6_E2M3", "[5]", "[0,4]"),
+         "tensor a: has 4 bytes, which is not what shape [5] of F6_E2M3 takes"},
         {ONE("U8", "4", "[0,4]"), "header: no '[' at byte 27"},
         {ONE("U8", "[4,]", "[0,4]"), "header: no whole number at byte 30"},
         {ONE("U8", "[-4]", "[0,4]"), "header: a negative number at byte 28"},
@@ -153,7 +157,8 @@ Test(safetensors, bad_metadata_and_checksums_are_refused)
          "metadata: key a occurs twice"},
         {"{\"__metadata__\":{},\"__metadata__\":{}}", "header: a second __metadata__ at byte 34"},
         {"{\"__metadata__\":{\"crc32:b\":\"00000000\"}," TENSOR("a", "U8", "[4]", "[0,4]") "}",
-         "metadata: a checksum for tensor b, which the file does not hold"},
+         "metadata: a checksum for tensor b, which the file does not hold: it is damaged, "
+         "or " STALE},
         {"{\"__metadata__\":{\"crc32:a\":\"0000000\"}," TENSOR("a", "U8", "[4]", "[0,4]") "}",
          "tensor a: its checksum is not eight hexadecimal digits"},
         {"{\"__metadata__\":{\"crc32:a\":\"0000000G\"}," TENSOR("a", "U8", "[4]", "[0,4]") "}",

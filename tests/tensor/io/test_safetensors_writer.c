@@ -167,7 +167,8 @@ Test(safetensors_writer, verifying_compares_the_checksum_part_by_part)
     cr_assert_eq(ito_safetensors_save(path, 2, names, all, 0, NULL, NULL), ITO_OK);
     ito_safetensors *f = ito_safetensors_open(path);
     cr_assert_eq(ito_safetensors_verify(f, "a"), ITO_OK, "%s", ito_error_message());
-    cr_assert_eq(ito_safetensors_verify(f, "b"), ITO_ERR_FORMAT);
+    cr_assert_eq(ito_safetensors_verify(f, "b"), ITO_OK); /* its bytes are what was written */
+    cr_assert_null(ito_safetensors_read(f, "b"));
     expect_error(ITO_ERR_FORMAT, "%s: tensor b: element 2999999 is a bool that is neither 0 nor 1",
                  path);
     cr_assert_eq(ito_safetensors_verify(f, "c"), ITO_ERR_ARGUMENT);

@@ -190,6 +190,24 @@ Test(unet, time_embedding_is_sines_then_cosines)
     }
 }
 
+/* diffusers' freq_shift 0, cosines first. */
+Test(unet, time_embedding_has_other_frequencies_and_orders)
+{
+    ito_tensor *t = ito_from_data((const double[]){0, 12.75, 999}, ITO_SHAPE(3), ITO_F64);
+    ito_tensor *y =
+        ito_time_embedding(t, 10, .freq_divisor = 5, .flip_sin_to_cos = true, .dtype = ITO_F64);
+    cr_assert_not_null(y, "%s", ito_error());
+    const double *values = ito_const_data(y), *time = ito_const_data(t);
+    for (int n = 0; n < 3; n++)
+        for (int i = 0; i < 5; i++) {
+            double angle = time[n] / pow(10000.0, i / 5.0);
+            cr_assert_float_eq(values[10 * n + i], cos(angle), 1e-12);
+            cr_assert_float_eq(values[10 * n + 5 + i], sin(angle), 1e-12);
+        }
+    assert_refused(ito_time_embedding(t, 10, .freq_divisor = -1), ITO_ERR_RANGE,
+                   "time_embedding: freq_divisor is -1; it must be 0 or more");
+}
+
 Test(unet, time_embedding_refuses_odd_widths_and_what_are_no_times)
 {
     assert_refused(ito_time_embedding(ito_zeros(ITO_SHAPE(4), ITO_I64), 7), ITO_ERR_SHAPE,

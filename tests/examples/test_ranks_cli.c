@@ -134,8 +134,7 @@ Test(cli_ranks, ranks_share_evaluation_and_find_the_same_numbers)
 {
     char one[65536];
     static const char *const figures[] = {
-        "--model fashion-mnist --data npy:data28.npy --n 40 --steps 2 --precision-recall --score "
-        "--save-features f.npy",
+        "--model fashion-mnist --data npy:data28.npy --n 40 --steps 2 --precision-recall --score",
         "--model fashion-mnist --data npy:data28.npy --n 3 --bits-per-dim --monte-carlo 2",
         "--model fashion-mnist --data npy:data28.npy --n 5 --bits-per-dim --monte-carlo 2",
     };

@@ -307,6 +307,11 @@ static ito_status check_step(const ito_optimizer *o, double lr, const ito_step_o
                              options->max_norm);
     if (o->resting != NULL)
         return ito_error_set(ITO_ERR_ARGUMENT, "%s: no step in evaluation mode", kind);
+    if (o->shard != NULL && !o->shard->steps)
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "%s: its state is kept in parts by %" PRId64
+                             " ranks; ito_parallel_step takes the step of all",
+                             kind, o->shard->of.ranks);
     if (options->ema != NULL && options->ema->flat != o->flat)
         return ito_error_set(ITO_ERR_ARGUMENT, "%s: the averages are those of another model", kind);
     if (!flat_check(o->flat, kind) || (options->ema != NULL && !ema_ready(options->ema)))

@@ -70,7 +70,7 @@ static ito_status share_sums(void *context, int64_t pieces);
 
 static bool shard_optimizer(ito_parallel *p)
 {
-    p->shard = (optimizer_shard){p->sum.shard, share_sums, p};
+    p->shard = (optimizer_shard){.of = p->sum.shard, .share_sums = share_sums, .context = p};
     p->sharded = ranks_of(p) > 1 && optimizer_shards(p->optimizer);
     return !p->sharded || optimizer_set_shard(p->optimizer, &p->shard);
 }
@@ -111,8 +111,12 @@ void ito_parallel_free(ito_parallel *p)
 {
     if (p == NULL)
         return;
-    if (p->optimizer->shard == &p->shard && !optimizer_set_shard(p->optimizer, NULL))
+    ito_optimizer *o = p->optimizer;
+    if (o->shard == &p->shard && !optimizer_set_shard(o, NULL)) {
+        o->left = p->shard;
+        o->shard = &o->left; /* takes no step any more */
         ito_error_clear();
+    }
     reduction_free(&p->sum);
     free(p->sums);
     free(p);
@@ -215,7 +219,10 @@ ito_status ito_parallel_backward(ito_parallel *p, ito_batch_slice s, ito_tensor 
     ito_scope_begin();
     ito_status status = sweep(p, s, loss);
     ito_scope_end();
-    return status == ITO_OK ? reduction_end(&p->sum) : status;
+    if (status == ITO_OK)
+        return reduction_end(&p->sum);
+    p->sum.slice = 0; /* one rank may begin the step anew */
+    return status;
 }
 
 void ito_parallel_veto(ito_parallel *p)
@@ -290,8 +297,10 @@ ito_status ito_parallel_step_with(ito_parallel *p, double lr, ito_step_options o
         return ito_error_set(ITO_ERR_NUMERIC, "parallel_step: a loss was not finite");
     if (status == ITO_OK && !p->sharded)
         status = reduction_spread(&p->sum, p->sum.flat->grad);
+    p->shard.steps = true;
     if (status == ITO_OK)
         status = ito_optimizer_step_with(p->optimizer, lr, options);
+    p->shard.steps = false;
     if (status == ITO_OK && p->sharded)
         status = reduction_spread(&p->sum, p->sum.flat->data);
     return status;
@@ -314,6 +323,9 @@ ito_status ito_parallel_gather_averages(ito_parallel *p, ito_ema *ema)
     if (ema->flat != p->sum.flat)
         return ito_error_set(ITO_ERR_ARGUMENT,
                              "parallel_gather_averages: the averages are those of another model");
+    if (ema->swapped)
+        return ito_error_set(ITO_ERR_ARGUMENT, "parallel_gather_averages: the averages are in the "
+                                               "model's place; swap them back");
     return p->sharded ? reduction_spread(&p->sum, ema->average) : ITO_OK;
 }
 

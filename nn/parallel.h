@@ -73,8 +73,8 @@ ITO_API ito_parallel *ito_parallel_create_with(ito_communicator *c, ito_module *
                                                ito_optimizer *opt, ito_parallel_options options);
 #define ito_parallel_create(...)                                                                   \
     ITO_AT(ITO_CALL_3(ito_parallel_create_with, ito_parallel_options, __VA_ARGS__, ))
-/** Free it; with several ranks the optimiser's state that is not this rank's is lost. Accepts
- * NULL. */
+/** Free it, before the optimiser; with several ranks the state that is not this rank's is lost.
+ * Accepts NULL. */
 ITO_API void ito_parallel_free(ito_parallel *p);
 
 /* ---- a step ------------------------------------------------------------------------------------
@@ -99,7 +99,7 @@ ITO_API ito_batch_slice ito_parallel_slice(const ito_parallel *p, int64_t i, int
 
 /**
  * The gradient of one slice, in place of ito_module_zero_grad and ito_backward. This rank's slices
- * come in their order, and each of them comes.
+ * come in their order, and each of them comes; after an error one rank may begin with the first.
  *
  * @param loss  the mean over the slice's rows; it counts as its share of the batch.
  * @return      ITO_ERR_ARGUMENT for a NULL p or a slice out of its order; whatever ito_backward
@@ -134,7 +134,8 @@ ITO_API ito_status ito_parallel_step_with(ito_parallel *p, double lr, ito_step_o
  */
 
 /** Give every rank all of the averages, to sample with or to save. Every rank calls it. ITO_ERR_*
- * of the communicator; ITO_ERR_ARGUMENT for a NULL or averages of another model. */
+ * of the communicator; ITO_ERR_ARGUMENT for a NULL, averages of another model or such as are
+ * swapped. */
 ITO_API ito_status ito_parallel_gather_averages(ito_parallel *p, ito_ema *ema);
 
 /**

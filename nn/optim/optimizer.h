@@ -54,6 +54,7 @@ typedef struct optimizer_shard {
     /* Give every rank the sums of pieces in flat->partial that it lacks. */
     ito_status (*share_sums)(void *context, int64_t pieces);
     void *context;
+    bool steps; /* all ranks are at a step now; none is taken else */
 } optimizer_shard;
 
 struct ito_optimizer {
@@ -62,7 +63,8 @@ struct ito_optimizer {
     int64_t steps;
     ito_tensor *state[MAX_STATES]; /* [flat->n] references, beside the parameters; or NULL. Of a
                                       shard: [shard_size] */
-    const optimizer_shard *shard;  /* borrowed; NULL: all of it is here */
+    const optimizer_shard *shard;  /* borrowed, or &left; NULL: all of it is here */
+    optimizer_shard left;          /* of ranks that have left, when there was no memory for all */
     ito_named_tensors *own;        /* further state, of other shapes; or NULL */
     parameter_setting *setting;    /* [flat->list->n] */
     int64_t *run;                  /* [flat->list->n] the first of neighbours with one setting */

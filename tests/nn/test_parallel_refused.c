@@ -117,9 +117,32 @@ Test(parallel_refused, slices_out_of_order)
     expect_error(ITO_ERR_ARGUMENT,
                  "parallel_gather_averages: the averages are those of another model");
     ito_ema_free(ema);
+    ema = ito_ema_create(n.model);
+    cr_assert_eq(ito_ema_swap(ema), ITO_OK);
+    cr_expect_eq(ito_parallel_gather_averages(p, ema), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "parallel_gather_averages: the averages are in the model's "
+                                   "place; swap them back");
+    ito_ema_free(ema);
     ito_parallel_free(p);
     free_net(&n);
     free_net(&other);
+}
+
+/* A sweep that fails leaves a step that can begin anew. */
+Test(parallel_refused, a_step_begins_anew_after_an_error)
+{
+    net n = make_net(ITO_F32);
+    ito_parallel *p = ito_parallel_create(NULL, n.model, n.optimizer, .slices = 2);
+    ito_tensor *constant = ito_ones(ITO_SHAPE(), ITO_F32);
+    cr_assert_eq(ito_parallel_backward(p, ito_parallel_slice(p, 0, 4), ito_sum(n.w)), ITO_OK);
+    cr_expect_eq(ito_parallel_backward(p, ito_parallel_slice(p, 1, 4), constant), ITO_ERR_GRAD);
+    ito_error_clear();
+    for (int64_t i = 0; i < 2; i++)
+        cr_expect_eq(ito_parallel_backward(p, ito_parallel_slice(p, i, 4), ito_sum(n.w)), ITO_OK);
+    cr_expect_eq(ito_parallel_step(p, 1e-3), ITO_OK);
+    cr_expect_float_eq(element(n.w, 0), 1 - 1e-3, 1e-6);
+    ito_parallel_free(p);
+    free_net(&n);
 }
 
 /* Rank 1 vetoes, or has a gradient that is not finite: no rank's weights change. */
@@ -164,6 +187,9 @@ static void ask_for_state(ito_communicator *c, void *context)
     expect_refused(ito_optimizer_state(n.optimizer), ITO_ERR_ARGUMENT,
                    "optimizer_state: it is kept in parts by 2 ranks; ito_parallel_checkpoint_save "
                    "puts them together");
+    cr_expect_eq(ito_optimizer_step(n.optimizer, 1e-3), ITO_ERR_ARGUMENT);
+    expect_error(ITO_ERR_ARGUMENT, "adam: its state is kept in parts by 2 ranks; "
+                                   "ito_parallel_step takes the step of all");
     ito_parallel_free(p);
     ito_named_tensors *all = ito_optimizer_state(n.optimizer);
     cr_expect_not_null(all);

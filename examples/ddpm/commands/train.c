@@ -103,7 +103,7 @@ static const char *kept_text(const session *s, char text[64])
 static bool fail_alone(const session *s)
 {
     char kept[64], text[1024];
-    if (ranks_count() == 1)
+    if (ranks_count() == 1 || s->failures == MOST_FAILURES) /* which all have met, and say so */
         return false;
     snprintf(text, sizeof text, "%s", ito_error_message());
     ito_status code = ito_error_code();
@@ -134,7 +134,7 @@ static bool one_step(session *s)
     ito_train_result r;
     double lr = learning_rate(&s->o, s->step);
     if (!session_step(s, lr, &r))
-        return fail_alone(s);
+        return false;
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
     if (ranks_writes() && (s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;
@@ -279,7 +279,7 @@ int command_train(int argc, char **argv)
         stop_on_signals();
         if (ranks_count() > 1)
             stop_together();
-        bool good = train(&s);
+        bool good = train(&s) || fail_alone(&s);
         code = good ? report(&s) : fail(&s);
         if (good && stop_signal() != 0)
             code = 128 + stop_signal();

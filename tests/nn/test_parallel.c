@@ -24,8 +24,8 @@ typedef struct job {
     int64_t n;
     float value[MOST];
     double norm[STEPS];
-    bool freeze;                     /* the first layer */
-    bool missing;                    /* the third layer's bias is reached by even slices alone */
+    bool freeze;                       /* the first layer */
+    bool missing;                      /* the third layer's bias is reached by even slices alone */
     int64_t state_bytes[12], sent[12]; /* by rank: of the optimiser; to others in all steps */
 } job;
 

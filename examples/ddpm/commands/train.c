@@ -90,25 +90,31 @@ static double plain(double value)
     return isnan(value) ? (double)NAN : value;
 }
 
-/* What there is to go on from. */
-static const char *kept_text(const session *s, char text[64])
+/* What there is to go on from: the newest checkpoint, which may be newer than this rank knows. */
+static const char *kept_text(const session *s, char text[320])
 {
-    if (s->saved < 0)
-        return "there is no checkpoint yet";
-    snprintf(text, 64, "the last good checkpoint is step-%" PRId64, s->saved);
+    char *dir = path_join(s->o.out, "checkpoints");
+    char *path = dir != NULL && path_exists(dir) ? ito_checkpoint_latest(dir) : NULL;
+    if (path == NULL)
+        snprintf(text, 320, "there is no checkpoint yet");
+    else
+        snprintf(text, 320, "the last good checkpoint is %.280s", strrchr(path, '/') + 1);
+    free(dir);
+    free(path);
+    ito_error_clear(); /* a directory that cannot be read */
     return text;
 }
 
 /* A rank that is gone, or an error of one alone, ends the run of all. */
 static bool fail_alone(const session *s)
 {
-    char kept[64], text[1024];
+    char kept[320], text[1024];
     if (ranks_count() == 1 || s->failures == MOST_FAILURES) /* which all have met, and say so */
         return false;
     snprintf(text, sizeof text, "%s", ito_error_message());
     ito_status code = ito_error_code();
-    ito_error_clear();
-    ito_error_set(code, "%s; %s", text, kept_text(s, kept));
+    kept_text(s, kept);
+    ito_error_set(code, "%s; %s", text, kept);
     return false;
 }
 
@@ -118,7 +124,7 @@ static bool tolerate(session *s, const ito_train_result *r, double lr)
     s->failures = r->applied ? 0 : s->failures + 1;
     if (s->failures < MOST_FAILURES)
         return true;
-    char kept[64];
+    char kept[320];
     ito_error_set(ITO_ERR_NUMERIC,
                   "step %" PRId64
                   ": loss %g or gradient norm %g was not finite %d times in a row at "

@@ -7,6 +7,7 @@
 #define ITO_H
 
 #include "tensor/base.h"
+#include "tensor/dlpack.h"
 #include "tensor/options.h"
 #include "tensor/random.h"
 #include "tensor/runtime.h"

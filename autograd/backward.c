@@ -145,11 +145,11 @@ static void sweep_mark_needed(sweep *s)
  * -------------------------------------------------------------------------------------- */
 
 /* Whether g's memory belongs to one reference of the caller's and to the innermost scope, if to
- * any: scopes further out are the user's. */
+ * any: scopes further out are the user's. What mem_alloc has not made may have other owners. */
 static bool is_sole(const ito_tensor *g)
 {
     return g->refs == 1 + scope_is_innermost(g->scope) && g->storage->refs == 1 &&
-           tensor_is_dense(g);
+           g->storage->release == NULL && tensor_is_dense(g);
 }
 
 /* *sum += g, a reference that is swapped as needed. */

@@ -1,9 +1,13 @@
 #!/bin/sh
-# The commit of the sources, for --version; fails where they are no clone: a tarball, even one that lies
-# in a clone of something else.
+# The commit of the sources, for --version: of a clone, or of a release's tarball by meson/dist.sh. Fails where
+# they are neither, even if they lie in a clone of something else.
 #     commit.sh SOURCE_ROOT
 set -e
 cd "$1"
+if [ -f meson/commit ]; then
+    cat meson/commit
+    exit
+fi
 git() {
     command git --no-optional-locks -c safe.directory='*' "$@"
 }

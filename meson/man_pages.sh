@@ -1,11 +1,15 @@
 #!/bin/sh
-# All man pages of a program, by itself.
-#     man_pages.sh PROGRAM DIRECTORY
+# All man pages of programs, by themselves: one of each, and one of each command.
+#     man_pages.sh DIRECTORY PROGRAM...
 set -e
-rm -rf "$2"
-mkdir "$2"
-name=$(basename "$1")
-"$1" man >"$2/$name.1"
-"$1" complete '' | cut -f1 | grep -v -e '^-' -e '^help$' | while read -r command; do
-    "$1" man "$command" >"$2/$name-$command.1"
+directory=$1
+shift
+rm -rf "$directory"
+mkdir "$directory"
+for program; do
+    name=$(basename "$program")
+    "$program" man >"$directory/$name.1"
+    "$program" complete '' | cut -f1 | grep -v -e '^-' -e '^help$' | while read -r command; do
+        "$program" man "$command" >"$directory/$name-$command.1"
+    done
 done

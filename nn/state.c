@@ -163,7 +163,7 @@ static ito_status match_check_any(const match *m)
  * first. */
 static ito_status match_all(match *m)
 {
-    ito_status status = state_check_prefix(&m->names, m->file);
+    ito_status status = m->target->n > 0 ? state_check_prefix(&m->names, m->file) : ITO_OK;
     if (status == ITO_OK)
         status = state_find_prefix(&m->names, m->file, has_target, m, m->name);
     for (int64_t i = 0; i < ito_weights_count(m->file) && status == ITO_OK; i++)

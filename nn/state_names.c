@@ -140,11 +140,11 @@ ito_status state_find_prefix(state_names *n, const ito_weights *file, state_has 
 
 /* ---- what names begin with ---- */
 
-/* The length of a name's first part, with its dot. */
+/* The length of a name's first part, with its dot or slash. */
 static size_t first_part(const char *name)
 {
-    size_t length = strcspn(name, ".");
-    return length + (name[length] == '.');
+    size_t length = strcspn(name, "./");
+    return length + (name[length] != '\0');
 }
 
 /* "module., ema., ..." */

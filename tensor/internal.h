@@ -94,7 +94,9 @@ typedef struct storage {
     _Atomic uint64_t version; /* raised by every change in place */
     void *data;
     size_t bytes;
-    void (*release)(void *data, size_t bytes); /* NULL: data are from mem_alloc */
+    /* Lets go of data where they are not of mem_alloc; the struct itself is of struct_alloc then.
+     */
+    void (*release)(struct storage *self);
 } storage;
 
 /* What autograd hangs on a tensor; tensor/ only knows how to let go of it. */
@@ -134,10 +136,11 @@ static inline void *tensor_data(const ito_tensor *t)
 
 /* A tensor with uninitialised storage of its own; row-major. */
 ito_tensor *tensor_empty(ito_shape shape, ito_dtype dtype);
-/* The same on memory that is not of mem_alloc, as large as it needs and aligned to its elements;
- * release gets it when the last tensor on it goes, and on failure. */
-ito_tensor *tensor_over(void *data, ito_shape shape, ito_dtype dtype,
-                        void (*release)(void *data, size_t bytes));
+/* A tensor on a storage whose memory is not of mem_alloc, as large as it needs and aligned to its
+ * elements. It takes over the caller's reference, also on failure. stride NULL: row-major. */
+ito_tensor *tensor_over(storage *s, ito_shape shape, const int64_t *stride, ito_dtype dtype);
+/* One reference to s less, in any thread; the last one lets go of its memory. */
+void storage_release(storage *s);
 /* The same as tensor_empty for [N, C, H, W] laid out in memory as N H W C. */
 ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype);
 /* Uninitialised, dense and shaped as t; its axes lie in memory in t's order, row-major where one of

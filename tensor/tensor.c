@@ -48,7 +48,7 @@ static storage *storage_create(size_t bytes)
     return s;
 }
 
-static void storage_release(storage *s)
+void storage_release(storage *s)
 {
     if (!reference_drop(&s->refs))
         return;
@@ -56,7 +56,7 @@ static void storage_release(storage *s)
         mem_free(s->data);
         return;
     }
-    s->release(s->data, s->bytes);
+    s->release(s);
     free(s);
 }
 
@@ -114,22 +114,14 @@ ito_tensor *tensor_empty_channels_last(ito_shape nchw, ito_dtype dtype)
     return empty_in_order(&nchw, dtype, nhwc);
 }
 
-ito_tensor *tensor_over(void *data, ito_shape shape, ito_dtype dtype,
-                        void (*release)(void *data, size_t bytes))
+ito_tensor *tensor_over(storage *s, ito_shape shape, const int64_t *stride, ito_dtype dtype)
 {
-    size_t bytes = (size_t)sizes_numel(&shape) * dtypes[dtype].size;
-    storage *s = struct_alloc(sizeof *s);
-    if (s == NULL) {
-        release(data, bytes);
-        return NULL;
-    }
-    *s = (storage){.refs = 1, .data = data, .bytes = bytes, .release = release};
-    int64_t stride[ITO_MAX_DIMS], step = 1;
+    int64_t row_major[ITO_MAX_DIMS], step = 1;
     for (int k = shape.ndim - 1; k >= 0; k--) {
-        stride[k] = step;
+        row_major[k] = step;
         step *= shape.dim[k] > 0 ? shape.dim[k] : 1;
     }
-    return tensor_on(s, &shape, stride, 0, dtype);
+    return tensor_on(s, &shape, stride != NULL ? stride : row_major, 0, dtype);
 }
 
 static bool axis_repeats(const ito_tensor *t)

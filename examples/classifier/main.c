@@ -1,7 +1,9 @@
 /* ito-classifier: train the network whose features compare images (models/classifier), and measure
  * its accuracy. `train` writes the weights in bf16, as they are shipped. */
 #include "examples/classifier/augmentation.h"
+#include "examples/common/completion.h"
 #include "examples/common/idx_directory.h"
+#include "examples/common/man_page.h"
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/outputs.h"
@@ -211,6 +213,8 @@ int main(int argc, char **argv)
     static const program_command commands[] = {
         {"train", run, "train a classifier, and judge it"},
         {"eval", run, "say how often one is right"},
+        {"complete", completion_print, NULL}, /* for the shells */
+        {"man", man_page_command, NULL},      /* for the build */
         {NULL, NULL, NULL},
     };
     static const program classifier = {.doc = "The classifier that evaluation uses.",

@@ -57,8 +57,7 @@ static const option_row *row_before_value(const command_line *c, const char *wor
     return o != NULL && o->type != OPTION_FLAG ? o : NULL;
 }
 
-/* The command's words: argv[0] is its name, the last is completed. */
-static void complete_words(const command_line *c, int argc, char **argv)
+void completion_of_command(const command_line *c, int argc, char **argv)
 {
     const char *word = argv[argc - 1], *previous = argc > 2 ? argv[argc - 2] : "";
     bool at_equals = strcmp(word, "=") == 0;
@@ -88,7 +87,7 @@ int completion_print(int argc, char **argv)
     place first = {"", argc == 2 ? argv[1] : ""};
     for (const program_command *c = p->commands; c->name != NULL; c++) {
         if (argc > 2 && strcmp(c->name, argv[1]) == 0) {
-            options_parse_prints(complete_words);
+            options_parse_prints(completion_of_command);
             return c->run(argc - 1, argv + 1);
         }
         bool named = argc == 2 || (argc == 3 && words_have("help|man", argv[1]));

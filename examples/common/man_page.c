@@ -4,6 +4,7 @@
 
 #include "examples/common/messages.h"
 #include "examples/common/options_help.h"
+#include "examples/common/results.h"
 
 #include <errno.h>
 #include <ito/tensor/base.h>
@@ -72,14 +73,14 @@ static void put_page_name(const char *command)
     put_escaped(command, strlen(command));
 }
 
-static void put_head(const char *command, const char *doc)
+static void put_head(const char *command, const char *doc, size_t length)
 {
     fputs(".TH \"", stdout);
     put_page_name(command);
     printf("\" 1 \"\" \"Ito %s\" \"Ito\"\n.SH NAME\n", ito_version());
     put_page_name(command);
     printf(" \\- ");
-    put_escaped(doc, strlen(doc));
+    put_escaped(doc, length);
     fputs("\n.SH SYNOPSIS\n", stdout);
 }
 
@@ -154,16 +155,24 @@ static void put_see_also(const char *command)
     putchar('\n');
 }
 
-void man_page_of_command(const command_line *c)
+/* What the program's table says of the command; its own words where there is no table. */
+static const char *doc_of_command(const command_line *c)
 {
+    if (program_running() == NULL)
+        return c->doc;
     const program_command *named = program_running()->commands;
     while (named->name != NULL && strcmp(named->name, c->command) != 0)
         named++;
-    const char *after = strchr(c->doc, '\v');
-    put_head(c->command, named->doc != NULL ? named->doc : "");
+    return named->doc != NULL ? named->doc : "";
+}
+
+void man_page_of_command(const command_line *c)
+{
+    const char *after = strchr(c->doc, '\v'), *doc = doc_of_command(c);
+    put_head(c->command, doc, strcspn(doc, "\v"));
     fputs(".B ", stdout);
     put_escaped(program_invocation_short_name, strlen(program_invocation_short_name));
-    printf(" %s\n[\\fIOPTION\\fR...]", c->command);
+    printf("%s%s\n[\\fIOPTION\\fR...]", c->command[0] != '\0' ? " " : "", c->command);
     if (c->arguments != NULL) {
         printf(" \\fI");
         put_escaped(c->arguments, strlen(c->arguments));
@@ -179,14 +188,15 @@ void man_page_of_command(const command_line *c)
         puts(".SH NOTES");
         put_paragraphs(after + 1);
     }
-    put_see_also(c->command);
+    if (program_running() != NULL)
+        put_see_also(c->command);
 }
 
 /* ---- the program ---- */
 
-void man_page_of_program(const program *p)
+static void put_program(const program *p)
 {
-    put_head("", p->doc);
+    put_head("", p->doc, strlen(p->doc));
     fputs(".B ", stdout);
     put_escaped(program_invocation_short_name, strlen(program_invocation_short_name));
     puts("\n\\fICOMMAND\\fR [\\fIOPTION\\fR...]\n.SH COMMANDS");
@@ -202,4 +212,29 @@ void man_page_of_program(const program *p)
         put_paragraphs(p->after);
     }
     put_see_also("");
+}
+
+static void put_command(const command_line *c, int argc, char **argv)
+{
+    (void)argc;
+    (void)argv;
+    man_page_of_command(c);
+}
+
+int man_page_print(const char *name)
+{
+    if (name == NULL) {
+        put_program(program_running());
+        return results_end("man", true);
+    }
+    const program_command *command = program_find(program_running(), name);
+    if (command == NULL)
+        return EXIT_USAGE;
+    options_parse_prints(put_command);
+    return command->run(1, (char *[]){(char *)command->name, NULL});
+}
+
+int man_page_command(int argc, char **argv)
+{
+    return man_page_print(argc > 1 ? argv[1] : NULL);
 }

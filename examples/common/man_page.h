@@ -5,8 +5,12 @@
 #include "examples/common/options.h"
 #include "examples/common/program.h"
 
-/* Print the page of a command, or of the program, in roff. */
+/* Print the page of the command of this name, or of the program that runs if it is NULL, in roff.
+ * The exit code; or EXIT_USAGE after a complaint that there is no such command. */
+int man_page_print(const char *command);
+/* A command of a program (program_command) that does so. */
+int man_page_command(int argc, char **argv);
+/* Print the page of a program without commands. */
 void man_page_of_command(const command_line *c);
-void man_page_of_program(const program *p);
 
 #endif

@@ -2,6 +2,8 @@
  * Invariant: a number that is stored was written out in full and lies in its row's range. */
 #include "examples/common/options.h"
 
+#include "examples/common/completion.h"
+#include "examples/common/man_page.h"
 #include "examples/common/messages.h"
 #include "examples/common/nearest.h"
 #include "examples/common/options_help.h"
@@ -374,8 +376,24 @@ static void set_option_of_argument(command_line *c)
     set_row(c, o, c->argument);
 }
 
+/* A program without commands has its man page and completion as words, as a program of commands has
+ * them as commands. */
+static void print_if_asked(const command_line *c, int argc, char **argv)
+{
+    if (c->command[0] != '\0' || c->arguments != NULL || argc < 2)
+        return;
+    if (strcmp(argv[1], "man") == 0)
+        man_page_of_command(c);
+    else if (strcmp(argv[1], "complete") == 0 && argc > 2)
+        completion_of_command(c, argc - 1, argv + 1);
+    else
+        return;
+    end_after_printing();
+}
+
 void options_parse(command_line *c, int argc, char **argv)
 {
+    print_if_asked(c, argc, argv);
     if (print_instead != NULL) {
         print_instead(c, argc, argv);
         end_after_printing();

@@ -42,7 +42,8 @@ static const char *name_commands(const program *p, char text[256])
     enum { LONGEST = 45 };
     size_t n = 0;
     for (const program_command *c = p->commands; c->name != NULL && n < 200; c++)
-        n += (size_t)snprintf(text + n, 256 - n, "%s%.40s", n > 0 ? "|" : "", c->name);
+        if (c->doc != NULL)
+            n += (size_t)snprintf(text + n, 256 - n, "%s%.40s", n > 0 ? "|" : "", c->name);
     return n <= LONGEST ? text : "COMMAND";
 }
 

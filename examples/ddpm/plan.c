@@ -10,12 +10,21 @@
 
 /* ---- the first plan ---- */
 
+/* The network alone, but one that needs a class for each image with labels. */
+static ito_network *trial_network(session *s)
+{
+    if (s->labelled == NULL || s->unet->config.class_kind == ITO_UNET_CLASS_OR_NONE)
+        return &s->unet->network;
+    s->labelled->labels = ito_zeros(ITO_SHAPE(s->o.batch), ITO_I64);
+    return &s->labelled->base;
+}
+
 /* One forward and backward pass on black images; nothing is kept. */
 static bool trial_step(session *s)
 {
     ito_tensor *x_0 = ito_zeros(ITO_SHAPE(s->o.batch, s->channels, s->height, s->width), ITO_F32);
     ito_tensor *t = ito_full(ITO_SHAPE(s->o.batch), s->diffusion->process->t_min, ITO_F64);
-    ito_tensor *loss = ito_diffusion_loss(s->diffusion, &s->unet->network, x_0, t, x_0);
+    ito_tensor *loss = ito_diffusion_loss(s->diffusion, trial_network(s), x_0, t, x_0);
     return loss != NULL && ito_backward(loss) == ITO_OK;
 }
 

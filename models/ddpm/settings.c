@@ -173,6 +173,15 @@ static cJSON *item_of(const field *f, const void *value)
                               : cJSON_CreateString(name_of(f, value));
 }
 
+/* item, which may be NULL, is the object's, or gone. */
+static bool put_item(cJSON *object, const char *name, cJSON *item)
+{
+    if (item != NULL && cJSON_AddItemToObject(object, name, item))
+        return true;
+    cJSON_Delete(item);
+    return false;
+}
+
 static bool put_field(cJSON *object, const field *f, void *value)
 {
     if (f->kind == CHOICE) {
@@ -187,7 +196,7 @@ static bool put_field(cJSON *object, const field *f, void *value)
     }
     if ((f->sparse || f->kind == TRUTH) && are_zero(f, value, 1))
         return true;
-    return cJSON_AddItemToObject(object, f->name, item_of(f, value));
+    return put_item(object, f->name, item_of(f, value));
 }
 
 static bool put_levels(cJSON *model, const field *f, const void *values, int64_t levels)
@@ -223,11 +232,7 @@ static bool of_schedule(const field *f)
 static bool put_betas(cJSON *d, const ito_diffusion_options *o)
 {
     int64_t T = o->steps == ITO_USUAL_STEPS ? 1000 : o->steps;
-    cJSON *list = cJSON_CreateDoubleArray(o->betas, (int)T);
-    if (list != NULL && cJSON_AddItemToObject(d, "betas", list))
-        return true;
-    cJSON_Delete(list);
-    return false;
+    return put_item(d, "betas", cJSON_CreateDoubleArray(o->betas, (int)T));
 }
 
 static bool put_diffusion(cJSON *root, ito_diffusion_options o)

@@ -2,7 +2,7 @@
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 
-#include <errno.h>
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,10 +13,10 @@ static size_t within_page(uint64_t place)
     return (size_t)(place % (uint64_t)sysconf(_SC_PAGESIZE));
 }
 
-static void unmap(void *data, size_t bytes)
+static void unmap(storage *s)
 {
-    size_t before = within_page((uintptr_t)data);
-    munmap((char *)data - before, before + bytes);
+    size_t before = within_page((uintptr_t)s->data);
+    munmap((char *)s->data - before, before + s->bytes);
 }
 
 ito_tensor *file_map(const file_reader *f, int64_t offset, ito_shape shape, ito_dtype dtype)
@@ -37,11 +37,16 @@ ito_tensor *file_map(const file_reader *f, int64_t offset, ito_shape shape, ito_
     /* A private copy of each page that is written; no swap space is set aside for them all, or a
      * file larger than memory would be refused. */
     size_t before = within_page((uint64_t)offset);
+    storage *s = struct_alloc(sizeof *s);
+    if (s == NULL)
+        return NULL;
     char *pages = mmap(NULL, before + (size_t)bytes, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_NORESERVE, f->fd, offset - (int64_t)before);
     if (pages == MAP_FAILED) {
         file_system_error(f->path, "map");
+        free(s);
         return NULL;
     }
-    return tensor_over(pages + before, shape, dtype, unmap);
+    *s = (storage){.refs = 1, .data = pages + before, .bytes = (size_t)bytes, .release = unmap};
+    return tensor_over(s, shape, NULL, dtype);
 }

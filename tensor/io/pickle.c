@@ -405,84 +405,48 @@ static bool step(machine *m)
     const char *at = take(m, 1);
     if (at == NULL)
         return false;
+    /* clang-format off */
     switch ((unsigned char)*at) {
-    case 0x80:
-        return protocol(m);
-    case 0x95:
-        return skip(m, 8); /* FRAME */
-    case '.':
-        return stop(m);
-    case '(':
-        return append(m, &m->marks, m->stack.n);
-    case 'N':
-        return push_empty(m, PICKLE_OPAQUE);
-    case 0x88:
-        return push_int(m, 1); /* NEWTRUE */
-    case 0x89:
-        return push_int(m, 0); /* NEWFALSE */
-    case 'J':
-        return fixed_int(m, 4);
-    case 'K':
-        return fixed_int(m, 1);
-    case 'M':
-        return fixed_int(m, 2);
-    case 0x8a:
-        return push_long(m); /* LONG1 */
-    case 'G':
-        return skip(m, 8) && push_empty(m, PICKLE_OPAQUE); /* BINFLOAT */
-    case 'X':
-        return push_text(m, 4, PICKLE_TEXT);
-    case 0x8c:
-        return push_text(m, 1, PICKLE_TEXT); /* SHORT_BINUNICODE */
-    case 'B':
-        return push_text(m, 4, PICKLE_OPAQUE); /* BINBYTES */
-    case 'C':
-        return push_text(m, 1, PICKLE_OPAQUE); /* SHORT_BINBYTES */
-    case ']':
-        return push_empty(m, PICKLE_LIST);
-    case '}':
-        return push_empty(m, PICKLE_DICT);
-    case ')':
-        return push_empty(m, PICKLE_TUPLE);
-    case 't':
-        return make_tuple(m, pop_mark(m));
-    case 0x85:
-        return make_tuple(m, 1);
-    case 0x86:
-        return make_tuple(m, 2);
-    case 0x87:
-        return make_tuple(m, 3);
-    case 'a':
-        return add_few(m, PICKLE_LIST, 1);
-    case 'e':
-        return add_marked(m, PICKLE_LIST);
-    case 's':
-        return add_few(m, PICKLE_DICT, 2);
-    case 'u':
-        return add_marked(m, PICKLE_DICT);
-    case 'q':
-        return put_key(m, 1);
-    case 'r':
-        return put_key(m, 4);
-    case 0x94:
-        return put(m, (uint64_t)m->memo.n); /* MEMOIZE */
-    case 'h':
-        return get_key(m, 1);
-    case 'j':
-        return get_key(m, 4);
-    case 'c':
-        return global_in_lines(m);
-    case 0x93:
-        return global_on_stack(m); /* STACK_GLOBAL */
-    case 'R':
-        return reduce(m);
-    case 'b':
-        return build(m);
-    case 'Q':
-        return persistent(m);
-    default:
-        return unknown(m, (unsigned char)*at);
+    case 0x80: return protocol(m);
+    case 0x95: return skip(m, 8); /* FRAME */
+    case '.': return stop(m);
+    case '(': return append(m, &m->marks, m->stack.n);
+    case 'N': return push_empty(m, PICKLE_OPAQUE);
+    case 0x88: return push_int(m, 1); /* NEWTRUE */
+    case 0x89: return push_int(m, 0); /* NEWFALSE */
+    case 'J': return fixed_int(m, 4);
+    case 'K': return fixed_int(m, 1);
+    case 'M': return fixed_int(m, 2);
+    case 0x8a: return push_long(m); /* LONG1 */
+    case 'G': return skip(m, 8) && push_empty(m, PICKLE_OPAQUE); /* BINFLOAT */
+    case 'X': return push_text(m, 4, PICKLE_TEXT);
+    case 0x8c: return push_text(m, 1, PICKLE_TEXT); /* SHORT_BINUNICODE */
+    case 'B': return push_text(m, 4, PICKLE_OPAQUE); /* BINBYTES */
+    case 'C': return push_text(m, 1, PICKLE_OPAQUE); /* SHORT_BINBYTES */
+    case ']': return push_empty(m, PICKLE_LIST);
+    case '}': return push_empty(m, PICKLE_DICT);
+    case ')': return push_empty(m, PICKLE_TUPLE);
+    case 't': return make_tuple(m, pop_mark(m));
+    case 0x85: return make_tuple(m, 1);
+    case 0x86: return make_tuple(m, 2);
+    case 0x87: return make_tuple(m, 3);
+    case 'a': return add_few(m, PICKLE_LIST, 1);
+    case 'e': return add_marked(m, PICKLE_LIST);
+    case 's': return add_few(m, PICKLE_DICT, 2);
+    case 'u': return add_marked(m, PICKLE_DICT);
+    case 'q': return put_key(m, 1);
+    case 'r': return put_key(m, 4);
+    case 0x94: return put(m, (uint64_t)m->memo.n); /* MEMOIZE */
+    case 'h': return get_key(m, 1);
+    case 'j': return get_key(m, 4);
+    case 'c': return global_in_lines(m);
+    case 0x93: return global_on_stack(m); /* STACK_GLOBAL */
+    case 'R': return reduce(m);
+    case 'b': return build(m);
+    case 'Q': return persistent(m);
+    default: return unknown(m, (unsigned char)*at);
     }
+    /* clang-format on */
 }
 
 ito_status pickle_read(pickle *p, const char *path, const char *bytes, int64_t size,

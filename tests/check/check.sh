@@ -35,6 +35,17 @@ check_notes() {
         ':!examples/common/program.c' ':!examples/common/progress.c' | xargs grep -n '[(, ]stderr[,)]'
 }
 
+# The version is written in three places.
+check_versions() {
+    local meson library debian
+    meson=$(sed -n "s/^  version: '\(.*\)',$/\1/p" meson.build)
+    library=$(sed -n '/^const char \*ito_version/,/^}/s/.*"\(.*\)".*/\1/p' tensor/error.c)
+    debian=$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
+    [ -n "$meson" ] && [ "$meson" = "$library" ] && [ "$meson" = "$debian" ] && return
+    echo "versions differ: $meson in meson.build, $library in tensor/error.c, $debian in debian/changelog" >&2
+    return 1
+}
+
 check_build_and_test() { # directory, compiler, options...
     build_in "$@" && run_tests "$1"
 }
@@ -98,6 +109,7 @@ check() { # quick or full
     step 'public names are documented' tests/check/documented.sh
     step 'programs include what is public' check_program_includes
     step 'programs speak by note()' check_notes
+    step 'the version is one' check_versions
     if [ "$1" != quick ]; then
         step 'gcc: build and tests' \
             check_build_and_test build/gcc gcc -Dwerror=true
@@ -105,6 +117,9 @@ check() { # quick or full
         step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
+        step 'the Python package' tests/check/python.sh build/gcc
+        step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
+        step 'the documentation as a site' docs
         step 'report.html in a browser' tests/check/report.sh build/gcc
         step 'tests with ITO_ISA=base' check_isa build/gcc base
         step 'tests with ITO_ISA=avx2' check_isa build/gcc avx2

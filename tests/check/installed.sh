@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What is installed suffices: a program compiles against the headers and ito.pc and runs with the
-# shared and with the static library; so it does by the recipes of docs/cookbook.md for pkg-config, Meson
-# and CMake, and so does the one in C++, where these are there.    installed.sh BUILD [programs]
+# shared and with the static library; so it does by the recipes of docs/packages.md for pkg-config, Meson
+# and CMake, and so does the one of docs/cookbook.md in C++, where these are there.
+#     installed.sh BUILD [programs]
 # With "programs" so do those of examples/, from their sources and flags of pkg-config alone.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -70,13 +71,52 @@ END
     done
 }
 
-# The blocks of the cookbook with this fence.
-block() { awk -v fence="\`\`\`$1" '$0 == fence { on = 1; next } /^```/ { on = 0 } on' "$root/docs/cookbook.md"; }
+# Flags name this library and what it needs, each once.
+flags_of_pkgconfig() {
+    local said
+    said=$(flags --cflags --libs ito)
+    [ "$said" = "-I$prefix/include -L$libdir -lito " ] || fail "pkg-config ito: $said"
+    said=$(flags --static --libs-only-other ito | tr -s ' ' '\n' | sort | uniq -d)
+    [ -z "$said" ] || fail "pkg-config --static ito repeats $said"
+}
+
+files() {
+    local file
+    for file in "${libdir#"$prefix/"}/cmake/ito/itoConfig.cmake" share/doc/ito/{LICENSE,README.md,CHANGELOG.md,docs/tutorial.md} \
+        bin/ito-{ddpm,classifier,toy} share/man/man1/ito-{ddpm,ddpm-train,classifier,toy}.1 \
+        share/bash-completion/completions/ito-{ddpm,classifier,toy} \
+        share/zsh/site-functions/_ito-ddpm \
+        share/fish/vendor_completions.d/ito-{ddpm,classifier,toy}.fish; do
+        compgen -G "$prefix/$file" >/dev/null || fail "$file is not installed"
+    done
+}
+
+# The blocks of a page with this fence.
+block() { # page, fence
+    awk -v fence="\`\`\`$2" '$0 == fence { on = 1; next } /^```/ { on = 0 } on' "$root/docs/$1"
+}
 
 runs() { # program
     local printed
     printed=$(LD_LIBRARY_PATH=$libdir "$1") || fail "$1 fails"
     [ "$printed" = "$(flags --modversion ito) 6" ] || fail "$1 prints $printed"
+}
+
+by_cmake() { # kind of library, target
+    mkdir "cmake-$1"
+    cp program.c "cmake-$1"
+    block packages.md cmake | sed "s/ito::ito/$2/" >"cmake-$1/CMakeLists.txt"
+    cmake -S "cmake-$1" -B "cmake-$1/build" -DCMAKE_PREFIX_PATH="$prefix" >said 2>&1 &&
+        cmake --build "cmake-$1/build" >>said 2>&1 || fail "CMake: $(cat said)"
+    linked "$1" "cmake-$1/build/program"
+    runs "cmake-$1/build/program"
+}
+
+# A version that is not installed is not taken.
+cmake_refuses() {
+    sed -i 's/ito 0\.2/ito 0.3/' cmake-shared/CMakeLists.txt
+    ! cmake -S cmake-shared -B cmake-refused -DCMAKE_PREFIX_PATH="$prefix" >said 2>&1 || fail "CMake takes ito 0.3"
+    grep -q 'with requested version "0.3"' said || fail "CMake: $(cat said)"
 }
 
 recipes() {
@@ -87,20 +127,23 @@ recipes() {
         cd "$work/recipe"
         export PKG_CONFIG_PATH=$work/pc
         local command
-        command=$(sed -n 's/^    \(cc program\.c .*\)/\1/p' "$root/docs/cookbook.md")
+        command=$(sed -n 's/^    \(cc program\.c .*\)/\1/p' "$root/docs/packages.md")
         [ -n "$command" ] || fail "no recipe for pkg-config"
         eval "${command/#cc/"${cc[@]}"}"
         runs ./program
-        block meson >meson.build
+        block packages.md meson >meson.build
         meson setup by-meson >said 2>&1 && ninja -C by-meson >>said 2>&1 || fail "Meson: $(cat said)"
+        linked shared by-meson/program
         runs by-meson/program
         if command -v cmake >/dev/null; then
-            block cmake >CMakeLists.txt
-            cmake -B by-cmake >said 2>&1 && cmake --build by-cmake >>said 2>&1 || fail "CMake: $(cat said)"
-            runs by-cmake/program
+            by_cmake shared ito::ito
+            by_cmake static ito::static
+            cmake_refuses
+        else
+            echo 'installed.sh: no cmake here: its recipe is not tried'
         fi
         if command -v "${CXX:-c++}" >/dev/null; then
-            block cpp >program.cpp
+            block cookbook.md cpp >program.cpp
             "${CXX:-c++}" -std=c++17 -Wall -Wextra -Werror program.cpp \
                 $(pkg-config --cflags --libs ito) -o in-cpp
             [ "$(LD_LIBRARY_PATH=$libdir ./in-cpp)" = $'learned\nrefused' ] || fail "the program in C++"
@@ -143,6 +186,8 @@ all_programs() {
     cmp "$work/shared.png" "$work/static.png" || fail "the libraries draw different images"
 }
 
+files
+flags_of_pkgconfig
 small_program
 recipes
 [ "${2:-}" != programs ] || all_programs

@@ -60,7 +60,14 @@ Test(cli_begin, classes_go_on)
                  0);
     is_usage_error(PHOTOS "--out t --model d " BARELY,
                    "--model: d: its network has 3 classes, and the images of --data have 2");
-    is_usage_error(PHOTOS "--out t --model d --label-dropout 0.1 " BARELY,
+    cr_assert_eq(system("mkdir photos/fox && cp photos/cat/* photos/fox"), 0);
+    succeeds(run(PHOTOS "--out t --model d --minutes 0.001 --sample-every 1 --sample-count 3 "
+                        "--sample-steps 2 --lr 1e-30 --warmup 0"));
+    succeeds(run("sample --model t --npy b.npy --n 3 --steps 2 --class all"));
+    is_usage_error("sample --model t --npy c.npy --n 3 --steps 2",
+                   "--class: the network was trained with --label-dropout 0 and knows no images "
+                   "without a class");
+    is_usage_error(PHOTOS "--out u --model d --label-dropout 0.1 " BARELY,
                    "--label-dropout: the network of --model has no place for images without a "
                    "class");
 }

@@ -72,6 +72,19 @@ Test(cli_completion, options_and_their_values_are_offered)
     offers("frob --x", "");
 }
 
+/* Of each program that is installed, with commands and without. */
+Test(cli_completion, other_programs_complete_too)
+{
+    program = "ito-classifier";
+    offers("tr", "train\n");
+    offers("train --ep", "--epochs\n");
+    program = "ito-toy";
+    offers("--reci", "--recipe\n");
+    offers("--data moo", "moons\n");
+    offers("--n 3 --qui", "--quiet\n");
+    offers("''", "");
+}
+
 /* Each candidate is valid: the program takes it. */
 Test(cli_completion, what_is_offered_is_accepted)
 {
@@ -175,13 +188,22 @@ Test(cli_completion, a_shell_is_named)
 
 /* ---- man pages ---- */
 
+/* What was said has a line that begins with this and goes on with the program's name. */
+static void names_itself(const char *before)
+{
+    char line[128], *end = stpcpy(line, before);
+    for (const char *p = program; *p != '\0'; p++)
+        end = stpcpy(end, *p == '-' ? "\\-" : (char[]){*p, '\0'});
+    cr_expect_not_null(strstr(said, line), "%s: %s", line, said);
+}
+
 /* The page of the command; groff has nothing to say of it, if it is there. */
 static void page_is_good(const char *command)
 {
     succeeds(run("man %s", command));
     cr_expect_eq(strncmp(said, ".TH \"ito", 8), 0, "%s", said);
-    cr_expect_not_null(strstr(said, "\n.SH NAME\nito\\-ddpm"), "%s", said);
-    cr_expect_not_null(strstr(said, "\n.SH SYNOPSIS\n.B ito\\-ddpm"), "%s", said);
+    names_itself("\n.SH NAME\n");
+    names_itself("\n.SH SYNOPSIS\n.B ");
     if (!has_program("groff"))
         return;
     cr_assert_eq(rename("stdout.txt", "page.1"), 0);
@@ -205,4 +227,17 @@ Test(cli_completion, every_command_has_a_man_page)
     cr_expect_not_null(strstr(said, "\n.SS \"Choices of \\-\\-sampler\"\n"), "%s", said);
     is_usage_error("man sampel",
                    "ito-ddpm: there is no command \"sampel\"; did you mean sample?\n");
+}
+
+Test(cli_completion, other_programs_have_man_pages_too)
+{
+    program = "ito-classifier";
+    page_is_good("");
+    cr_expect_null(strstr(said, "complete"), "%s", said);
+    page_is_good("train");
+    cr_expect_not_null(strstr(said, "\n.TP\n\\fB\\-\\-epochs\\fR"), "%s", said);
+    program = "ito-toy";
+    page_is_good("");
+    cr_expect_not_null(strstr(said, "\n.TP\n\\fB\\-\\-recipe\\fR"), "%s", said);
+    cr_expect_null(strstr(said, "\n.SH SEE ALSO\n"), "%s", said);
 }

@@ -61,6 +61,7 @@ Test(cli_export, what_cannot_be_exported_is_said)
 {
     is_usage_error("export --out x.safetensors", "--model is missing: the network to write");
     is_usage_error("export --model r", "--out is missing: the file or directory to write it to");
+    is_usage_error("export --model r --out d e", "--out: where the network goes is said twice");
     is_usage_error("export --model r --out d --format diffusers --force",
                    "--force: a directory is never written over");
     is_usage_error("export --model r --out x --dtype f16", "--dtype");
@@ -91,7 +92,7 @@ Test(cli_export, a_directory_of_diffusers_makes_the_images_of_its_run)
     succeeds(run("sample --model d --npy b.npy --json %s", how));
     cr_expect_not_null(strstr(said, "\"step\":2"), "%s", said);
     cr_expect(same_file("a.npy", "b.npy"));
-    succeeds(run("export --model d --out exact.safetensors --dtype f32"));
+    succeeds(run("export --model d exact.safetensors --dtype f32"));
     succeeds(run("sample --model exact.safetensors --npy c.npy %s", how));
     cr_expect(same_file("a.npy", "c.npy"));
     fails_with(run("export --model r --format diffusers --out d"),

@@ -155,7 +155,7 @@ Test(cli_help, the_version_has_what_a_report_of_a_fault_needs)
     cr_expect_eq(strncmp(said, "ito-toy 0.", 10), 0, "%s", said);
 }
 
-/* meson/commit.sh prints the commit of a clone, and fails for anything else. */
+/* meson/commit.sh prints the commit of a clone or a release, and fails for anything else. */
 Test(cli_help, the_commit_is_that_of_the_sources_or_none)
 {
     char text[256];
@@ -178,6 +178,9 @@ Test(cli_help, the_commit_is_that_of_the_sources_or_none)
     slurp("commit", text, sizeof text);
     cr_expect_str_empty(text);
     cr_expect_eq(system("echo >clone/tarball/file; " COMMIT "clone | grep -q -e '-dirty$'"), 0);
+    cr_expect_eq(system("mkdir clone/tarball/meson && echo 1234abc >clone/tarball/meson/commit && "
+                        "test $(" COMMIT "clone/tarball) = 1234abc"),
+                 0); /* a release's (meson/dist.sh) */
 }
 
 /* ---- in a terminal ---- */

@@ -170,6 +170,17 @@ Test(cli_train, info_lists_tensors_on_request)
     }
 }
 
+/* Of a network that began as another library's, the widths need not be multiples. */
+Test(cli_train, info_tells_of_widths_that_are_no_multiples)
+{
+    train_tiny("r", "--steps 2 " QUIET);
+    cr_assert_eq(system("sed -i '/\"multipliers\"/s/\\[1, 2\\]/[1, 0], \"widths\": [0, 12]/' "
+                        "r/config.json && grep -q widths r/config.json"),
+                 0);
+    succeeds(run("info r"));
+    cr_expect(says("8 channels x [1,1.5], "), "%s", said);
+}
+
 /* What was learned, how long, the loss, where things are and what to type, in twenty lines. */
 Test(cli_train, info_tells_of_a_run_in_twenty_lines)
 {

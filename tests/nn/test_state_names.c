@@ -130,10 +130,25 @@ Test(state_names, a_prefix_that_no_name_has_is_refused)
                  ITO_ERR_FORMAT);
     expect_error_with(ITO_ERR_FORMAT,
                       "names.safetensors: no name begins with nosuch.: names begin with step");
+    cr_expect_eq(ito_module_load(m, write_names(dir, 1, (const char *[]){"model/conv/bias"}),
+                                 .prefix = "nosuch."),
+                 ITO_ERR_FORMAT);
+    expect_error_with(ITO_ERR_FORMAT,
+                      "names.safetensors: no name begins with nosuch.: names begin with model/");
     cr_expect_eq(ito_module_load(m, write_names(dir, 0, names), .prefix = "nosuch."),
                  ITO_ERR_FORMAT);
     expect_error_with(ITO_ERR_FORMAT,
                       "names.safetensors: no name begins with nosuch.: names begin with nothing");
+    ito_module_free(m);
+    remove_tree(dir);
+}
+
+Test(state_names, a_module_without_tensors_needs_no_names)
+{
+    const char *dir = temporary_directory(), *names[] = {"conv.bias"};
+    ito_module *m = ito_module_create(NULL, "", sizeof *m);
+    cr_expect_eq(ito_module_load(m, write_names(dir, 1, names), .prefix = "nosuch."), ITO_OK, "%s",
+                 ito_error());
     ito_module_free(m);
     remove_tree(dir);
 }

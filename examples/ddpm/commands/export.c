@@ -38,7 +38,7 @@ static const char doc[] =
     "Examples:\n"
     "  ito-ddpm export --model run --out clothes.safetensors\n"
     "  ito-ddpm sample --model clothes.safetensors --out grid.png\n"
-    "  ito-ddpm export --model run --format diffusers --out clothes\n\n"
+    "  ito-ddpm export --model run --format diffusers clothes\n\n"
     "The tensors of the file have the names and shapes of diffusers' UNet2DModel, but its default "
     "settings compute something else with them: it needs attention_head_dim None, "
     "downsample_padding "
@@ -48,10 +48,15 @@ static const char doc[] =
 
 static void parse(export_options *o, int argc, char **argv)
 {
-    command_line c = {.command = "export", .doc = doc, .options = rows, .values = o};
+    command_line c = {
+        .command = "export", .arguments = "[OUT]", .doc = doc, .options = rows, .values = o};
     options_parse(&c, argc, argv);
     options_require(&c, "model", "the network to write");
-    options_require(&c, "out", "the file or directory to write it to");
+    if (c.argument != NULL)
+        options_refuse_given(&c, "out", "where the network goes is said twice");
+    else
+        options_require(&c, "out", "the file or directory to write it to");
+    o->out = c.argument != NULL ? c.argument : o->out;
     if (o->dtype == NULL)
         o->dtype = strcmp(o->format, "diffusers") == 0 ? "f32" : "bf16";
     if (strcmp(o->format, "diffusers") == 0)

@@ -95,17 +95,32 @@ static void say_data(const run_summary *r)
     putchar('\n');
 }
 
-static void say_network(const run_summary *r)
+/* The width of each level over the network's, as text: its multiplier, or the width itself. */
+static char *multipliers_of(const run_summary *r)
 {
     const cJSON *model = cJSON_GetObjectItemCaseSensitive(r->config, "model");
-    char *widths = cJSON_PrintUnformatted(cJSON_GetObjectItemCaseSensitive(model, "multipliers"));
+    const cJSON *widths = cJSON_GetObjectItemCaseSensitive(model, "widths");
+    cJSON *list = cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(model, "multipliers"), true);
+    for (int i = 0; i < cJSON_GetArraySize(list); i++) {
+        double width = cJSON_GetNumberValue(cJSON_GetArrayItem(widths, i));
+        if (width > 0)
+            cJSON_SetNumberValue(cJSON_GetArrayItem(list, i), width / model_number(r, "channels"));
+    }
+    char *text = cJSON_PrintUnformatted(list);
+    cJSON_Delete(list);
+    return text;
+}
+
+static void say_network(const run_summary *r)
+{
+    char *multipliers = multipliers_of(r);
     say("network: preset %s, %.0f channels", option_of(r, "preset"), model_number(r, "channels"));
-    if (widths != NULL)
-        say(" x %s", widths);
+    if (multipliers != NULL)
+        say(" x %s", multipliers);
     say_number(", %.0f parameters", r->parameters);
     say(", %s", option_of(r, "precision"));
     putchar('\n');
-    free(widths);
+    free(multipliers);
 }
 
 static void say_training(const run_summary *r)

@@ -1,4 +1,4 @@
-# Completion of ito-ddpm for bash: the program says what may follow; where it says nothing, files may.
+# Completion of Ito's programs for bash: the program says what may follow; where it says nothing, files may.
 _ito_ddpm() {
     local line
     COMPREPLY=()
@@ -9,4 +9,4 @@ _ito_ddpm() {
         compopt -o nospace 2>/dev/null
     fi
 }
-complete -o default -F _ito_ddpm ito-ddpm
+complete -o default -F _ito_ddpm ito-ddpm ito-classifier ito-toy

@@ -1,4 +1,4 @@
-# Completion of ito-ddpm for fish: the program says what may follow; where it says nothing, files may.
+# Completion of Ito's programs for fish: the program says what may follow; where it says nothing, files may.
 function __ito_ddpm_complete
     set -l before (commandline -opc)
     set -l word (commandline -ct)
@@ -9,4 +9,4 @@ function __ito_ddpm_complete
         __fish_complete_path "$word"
     end
 end
-complete -c ito-ddpm -f -a '(__ito_ddpm_complete)'
+complete -c ito-ddpm -c ito-classifier -c ito-toy -f -a '(__ito_ddpm_complete)'

@@ -1,5 +1,5 @@
-#compdef ito-ddpm
-# Completion of ito-ddpm for zsh: the program says what may follow; where it says nothing, files may.
+#compdef ito-ddpm ito-classifier ito-toy
+# Completion of Ito's programs for zsh: the program says what may follow; where it says nothing, files may.
 _ito-ddpm() {
     local line tab=$'\t'
     local -a described
@@ -7,7 +7,7 @@ _ito-ddpm() {
         described+=("${${line%%$tab*}//:/\\:}:${line#*$tab}")
     done
     if (( $#described )); then
-        _describe ito-ddpm described
+        _describe "${words[1]:t}" described
     else
         _files
     fi
@@ -15,5 +15,5 @@ _ito-ddpm() {
 if [[ $zsh_eval_context[-1] == loadautofunc ]]; then
     _ito-ddpm "$@"
 else
-    compdef _ito-ddpm ito-ddpm
+    compdef _ito-ddpm ito-ddpm ito-classifier ito-toy
 fi

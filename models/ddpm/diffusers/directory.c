@@ -164,8 +164,7 @@ static bool copy_item(cJSON *to, const cJSON *from, const char *key)
     const cJSON *item = cJSON_GetObjectItemCaseSensitive(from, key);
     if (item == NULL || cJSON_HasObjectItem(to, key))
         return true;
-    cJSON *copy = cJSON_Duplicate(item, true);
-    return copy != NULL && cJSON_AddItemToObject(to, key, copy);
+    return diffusers_put(to, key, cJSON_Duplicate(item, true));
 }
 
 /* Names 0, 1, ... and, as nothing says that a row was trained for none, no dropout of labels. */
@@ -306,7 +305,7 @@ bool diffusers_read_weights(const char *path, ito_unet *unet, char **notes)
         good = diffusers_note(notes, "%s: its tensors have the names of %s", path,
                               ito_unet_names_text(report.names));
     if (good && report.prefix[0] != '\0')
-        good = diffusers_note(notes, "the names of the weights begin with %s, which was cut off",
+        good = diffusers_note(notes, "%s: \"%s\" in front of its names was left out", path,
                               report.prefix);
     return good;
 }

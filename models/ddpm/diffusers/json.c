@@ -171,6 +171,16 @@ bool diffusers_choice(diffusers_json *j, const char *key, const diffusers_word *
     return diffusers_refuse(j, key, item, "it can be %s", names);
 }
 
+/* ---- writing ---- */
+
+bool diffusers_put(cJSON *o, const char *key, cJSON *item)
+{
+    if (item != NULL && cJSON_AddItemToObject(o, key, item))
+        return true;
+    cJSON_Delete(item);
+    return false;
+}
+
 /* ---- notes ---- */
 
 bool diffusers_note(char **text, const char *format, ...)

@@ -50,6 +50,10 @@ bool diffusers_choice(diffusers_json *j, const char *key, const diffusers_word *
 int diffusers_word_value(const diffusers_word *words, const char *name);
 const char *diffusers_word_name(const diffusers_word *words, int value);
 
+/* Add a setting to an object that is written; item, which may be NULL, is the object's then, or
+ * gone. */
+bool diffusers_put(cJSON *o, const char *key, cJSON *item);
+
 /* Append a line to *text, NULL at first; freed with free(). False: ITO_ERR_MEMORY. */
 bool diffusers_note(char **text, const char *format, ...) ITO_PRINTF(2, 3);
 

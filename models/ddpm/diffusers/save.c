@@ -108,18 +108,12 @@ static cJSON *index_json(const char *scheduler)
 {
     const char *const unet[] = {"diffusers", "UNet2DModel"}, *const own[] = {"diffusers",
                                                                              scheduler};
-    cJSON *o = cJSON_CreateObject(), *a = cJSON_CreateStringArray(own, 2),
-          *b = cJSON_CreateStringArray(unet, 2);
-    bool good = cJSON_AddStringToObject(o, "_class_name", "DDPMPipeline") != NULL &&
-                cJSON_AddStringToObject(o, "_diffusers_version", DIFFUSERS_VERSION) != NULL;
-    if (good && a != NULL && cJSON_AddItemToObject(o, "scheduler", a))
-        a = NULL;
-    if (good && b != NULL && cJSON_AddItemToObject(o, "unet", b))
-        b = NULL;
-    if (good && a == NULL && b == NULL)
+    cJSON *o = cJSON_CreateObject();
+    if (cJSON_AddStringToObject(o, "_class_name", "DDPMPipeline") != NULL &&
+        cJSON_AddStringToObject(o, "_diffusers_version", DIFFUSERS_VERSION) != NULL &&
+        diffusers_put(o, "scheduler", cJSON_CreateStringArray(own, 2)) &&
+        diffusers_put(o, "unet", cJSON_CreateStringArray(unet, 2)))
         return o;
-    cJSON_Delete(a);
-    cJSON_Delete(b);
     cJSON_Delete(o);
     return error_null(ITO_ERR_MEMORY, "save_diffusers: no memory for model_index.json");
 }

@@ -92,16 +92,14 @@ static bool put_process(cJSON *o, const ito_process *p)
         if (p->family == names[i].family)
             name = names[i].name;
     bool uses = p->family != NULL && p->family->uses & ITO_USES_BETAS;
-    cJSON *betas =
-        name != NULL ? cJSON_CreateNull() : cJSON_CreateDoubleArray(p->beta, (int)p->steps);
-    if (!put_number(o, "num_train_timesteps", (double)p->steps) ||
-        !put_number(o, "beta_start", uses ? p->options.beta_start : 1e-4) ||
-        !put_number(o, "beta_end", uses ? p->options.beta_end : 0.02) ||
-        !put_text(o, "beta_schedule", name != NULL ? name : "linear") || betas == NULL)
-        return false;
-    if (!cJSON_AddItemToObject(o, "trained_betas", betas))
-        return false;
-    return put_truth(o, "rescale_betas_zero_snr", name != NULL && p->options.zero_terminal_snr);
+    return put_number(o, "num_train_timesteps", (double)p->steps) &&
+           put_number(o, "beta_start", uses ? p->options.beta_start : 1e-4) &&
+           put_number(o, "beta_end", uses ? p->options.beta_end : 0.02) &&
+           put_text(o, "beta_schedule", name != NULL ? name : "linear") &&
+           diffusers_put(o, "trained_betas",
+                         name != NULL ? cJSON_CreateNull()
+                                      : cJSON_CreateDoubleArray(p->beta, (int)p->steps)) &&
+           put_truth(o, "rescale_betas_zero_snr", name != NULL && p->options.zero_terminal_snr);
 }
 
 /* Equal steps in t have names there. */

@@ -401,7 +401,7 @@ static bool write_size(cJSON *o, const ito_unet_config *c)
     const int sides[] = {(int)c->height, (int)c->width};
     cJSON *item = c->height == c->width ? cJSON_CreateNumber((double)c->height)
                                         : cJSON_CreateIntArray(sides, 2);
-    return item != NULL && cJSON_AddItemToObject(o, "sample_size", item);
+    return diffusers_put(o, "sample_size", item);
 }
 
 /* The rows of class_embedding: one more for "no class". */

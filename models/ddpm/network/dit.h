@@ -27,7 +27,7 @@ typedef enum ito_dit_positions {
                         "pos_embed", a buffer */
     ITO_DIT_LEARNED, /* a parameter in their place, "pos_embed" [1, tokens, hidden_size] */
     ITO_DIT_ROTARY   /* queries and keys are turned instead, half of the pairs by the column, half
-                        by the row, by the angle place 100^(-4 j / width of a head), j = 0, 1, ..
+                        by the row, by the angle place 100^(-4 j / width of a head), j = 0, 1, ...
                         (Heo et al. 2024, arXiv:2403.13298, eq. (9), axial) */
 } ito_dit_positions;
 

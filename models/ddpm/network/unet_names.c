@@ -202,7 +202,7 @@ static int64_t lookup_same(const unet_naming *n, const char *here)
 
 int64_t unet_naming_lookup(const unet_naming *n, const char *here, int *third)
 {
-    name_here h;
+    name_here h = {.part = -1};
     *third = -1;
     if (n->names == ITO_UNET_NAMES_DIFFUSERS || !take_apart(here, &h))
         return n->names <= ITO_UNET_NAMES_OLD_DIFFUSERS ? lookup_same(n, here) : -1;

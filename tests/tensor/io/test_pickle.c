@@ -268,6 +268,36 @@ Test(pickle, nesting_and_repetition_are_bounded)
     expect_fault(pickle, 2016, "its pickle has a name of more than 1023 bytes");
 }
 
+/* The bounds of pickle.h and weights_pytorch.h, of pickles that shrink to a few kilobytes. */
+Test(pickle, values_tensors_and_names_are_bounded)
+{
+    expect_repeated_fault("](", "N", 1, 4194304, "e.", 2,
+                          "its pickle has more than 4194304 values, at byte 4194305");
+    static const char tensor[] =
+        "]q\0ctorch._utils\n_rebuild_tensor_v2\n(" FLOATS "K\0))\x89}tRq\1a";
+    char begin[2048];
+    memcpy(begin, tensor, sizeof tensor - 1);
+    const size_t n = sizeof tensor - 1;
+    char *bytes = malloc(n + 2 * 262144 + 4);
+    memcpy(bytes, begin, n);
+    bytes[n] = '(';
+    for (int i = 0; i < 262144; i++)
+        memcpy(bytes + n + 1 + 2 * i, "h\1", 2);
+    memcpy(bytes + n + 1 + 2 * 262144, "e.", 2);
+    expect_fault(bytes, n + 1 + 2 * 262144 + 2, "its pickle has more than 262144 tensors");
+    /* The same list under a name of a thousand bytes. */
+    const size_t long_key = 6 + 1000;
+    char *named = malloc(long_key + n + 2 * 262144 + 8);
+    memcpy(named, "}X\xe8\3\0\0", 6);
+    memset(named + 6, 'a', 1000);
+    memcpy(named + long_key, bytes, n + 1 + 2 * 262144 + 1);
+    memcpy(named + long_key + n + 1 + 2 * 262144 + 1, "s.", 2);
+    expect_fault(named, long_key + n + 1 + 2 * 262144 + 3,
+                 "its pickle has more than 67108864 bytes of names");
+    free(bytes);
+    free(named);
+}
+
 /* ---- archives ---- */
 
 Test(pickle, archives_of_other_kinds_are_named)

@@ -114,6 +114,28 @@ Test(weights_pytorch, what_a_file_calls_is_named_and_not_executed)
     cr_expect_eq(access("executed", F_OK), -1);
 }
 
+static void copy_fixture(const char *name)
+{
+    size_t n;
+    unsigned char *bytes = read_file(fixture(name), &n);
+    write_file(name, bytes, n);
+    free(bytes);
+}
+
+Test(weights_pytorch, several_files_are_read_by_their_index)
+{
+    static const char index[] = "{\"weight_map\": {\"tensor\": \"alone.pt\", "
+                                "\"a.weight\": \"small.pt\", \"a.bias\": \"small.pt\"}}";
+    copy_fixture("small.pt");
+    copy_fixture("alone.pt");
+    ito_weights *w = ito_weights_open(write_file("m.bin.index.json", index, sizeof index - 1));
+    cr_assert_not_null(w, "%s", ito_error_message());
+    cr_expect_str_eq(ito_weights_kind(w), "PyTorch in 2 files");
+    expect_tensor(ito_weights_read(w, "tensor"), (float[]){1, 2}, ITO_SHAPE(2), ITO_F32);
+    expect_tensor(ito_weights_read(w, "a.weight"), (float[]){1, 2, 3, 4}, ITO_SHAPE(2, 2), ITO_F32);
+    ito_weights_close(w);
+}
+
 static bool open_and_read(void *context)
 {
     ito_weights *w = ito_weights_open(context);

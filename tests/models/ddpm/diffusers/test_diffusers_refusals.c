@@ -224,6 +224,41 @@ Test(diffusers_refusals, noise_that_diffusers_leaves_is_said)
     ito_ddpm_free(m);
 }
 
+/* One byte of a file is another one; the file is as before at the end. */
+static void change_a_byte(const char *path, ito_generator *g)
+{
+    static const char likely[] = "{}[]\",:0-9etfn\\ \n\xff\1";
+    char *text = read_text(path);
+    size_t length = strlen(text), at = (size_t)(ito_uniform(g) * (double)length);
+    char before = text[at];
+    text[at] = likely[(size_t)(ito_uniform(g) * (double)(sizeof likely - 1))];
+    cr_assert_eq(ito_file_write(path, text, length), ITO_OK);
+    ito_ddpm *m = ito_ddpm_load("d", .settings_only = true);
+    cr_expect(m != NULL || ito_error_code() != ITO_OK, "%s", text);
+    cr_expect(m == NULL || ito_error_code() == ITO_OK, "%s", text);
+    ito_ddpm_free(m);
+    ito_error_clear();
+    text[at] = before;
+    cr_assert_eq(ito_file_write(path, text, length), ITO_OK);
+    free(text);
+}
+
+Test(diffusers_refusals, any_byte_may_be_another)
+{
+    static const char *const paths[] = {"d/unet/config.json", "d/scheduler/scheduler_config.json",
+                                        "d/model_index.json"};
+    ito_generator g = ito_generator_make(15, 0);
+    write_files("{\"num_class_embeds\": 3, \"freq_shift\": 1, \"sample_size\": [8, 8]}",
+                "{\"trained_betas\": [0.1, 0.2, 0.3], \"num_train_timesteps\": 3}");
+    write_text("d/model_index.json", "{\"_class_name\": \"DDPMPipeline\", \"unet\": []}");
+    for (int i = 0; i < 900; i++)
+        change_a_byte(paths[i % 3], &g);
+    ito_ddpm *m = ito_ddpm_load("d", .settings_only = true);
+    cr_assert_not_null(m, "%s", ito_error());
+    cr_expect_eq(m->settings.model.classes, 3);
+    ito_ddpm_free(m);
+}
+
 Test(diffusers_refusals, directories_that_are_not_whole)
 {
     write_files("{}", "{}");

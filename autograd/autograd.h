@@ -193,6 +193,9 @@ typedef struct ito_custom_op {
      * to be written with operations. */
     ito_tensor *(*jvp)(ito_tensor *const *tangents, ito_tensor *const *inputs, int64_t n,
                        ito_tensor *output, const void *params);
+    /** The same function as forward, made of operations of this library: what ito_onnx_save writes.
+     * NULL: forward has to be made of them itself, or the operation cannot be saved. */
+    ito_tensor *(*composed)(ito_tensor *const *inputs, int64_t n, const void *params);
 } ito_custom_op;
 
 /** Apply it. op must outlive the graph; params may be NULL if params_size is 0. */

@@ -2,6 +2,7 @@
  * own at the head of its parameters.
  */
 #include "autograd/graph.h"
+#include "autograd/observe.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -15,12 +16,17 @@ typedef struct custom_params {
 static ito_tensor *custom_forward(op_call *c)
 {
     const custom_params *p = c->params;
+    bool composed = op_traced() && p->op->composed != NULL;
+    const char *file;
+    int line;
+    error_place(&file, &line);
     ito_no_grad_begin();
-    ito_tensor *y = p->op->forward(c->in, c->n, p->user);
+    ito_tensor *y = (composed ? p->op->composed : p->op->forward)(c->in, c->n, p->user);
     ito_no_grad_end();
+    ito_at(file, line); /* of the call again, not of one within */
     for (int64_t i = 0; i < c->n && y != NULL; i++)
         if (y == c->in[i])
-            y = tensor_view(y, ito_shape_of(y), y->stride, y->offset);
+            y = ito_detach(y);
     if (y == NULL && ito_error_code() == ITO_OK)
         ito_error_set(ITO_ERR_ARGUMENT, "%s: its forward gave no result", p->op->name);
     return y;

@@ -1,6 +1,7 @@
 /* Nodes: made when an operation is recorded, released with an explicit stack. Leaves, hooks, modes.
  * What nodes keep is in saved.c. */
 #include "autograd/graph.h"
+#include "autograd/observe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -344,7 +345,9 @@ bool tensor_set_grad_buffer(ito_tensor *leaf, ito_tensor *grad)
 
 ito_tensor *ito_detach(ito_tensor *t)
 {
-    return t == NULL ? NULL : tensor_view(t, ito_shape_of(t), t->stride, t->offset);
+    ito_tensor *same = t == NULL ? NULL : tensor_view(t, ito_shape_of(t), t->stride, t->offset);
+    op_tell_same(same, t);
+    return same;
 }
 
 ito_status ito_add_grad_hook(ito_tensor *t, ito_grad_hook *hook, void *context)

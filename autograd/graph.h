@@ -69,6 +69,11 @@ typedef struct autograd_meta {
     int64_t last_place;                  /* in a sweep's list, of the last node that adds to it */
     ito_tensor *tangent[FORWARD_LEVELS]; /* see forward.h; references */
     uint64_t tangent_level[FORWARD_LEVELS]; /* the numbers of the levels that they belong to */
+    struct {
+        uint64_t by; /* the number of the observation */
+        int64_t value;
+        uint64_t fingerprint; /* of the elements then */
+    } traced;                 /* what onnx/trace.c notes of a tensor */
 } autograd_meta;
 
 static inline autograd_meta *tensor_meta(const ito_tensor *t)

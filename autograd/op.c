@@ -39,6 +39,17 @@ op_observer *op_observe(op_observer *o)
     return before;
 }
 
+bool op_traced(void)
+{
+    return observer != NULL && observer->same != NULL;
+}
+
+void op_tell_same(ito_tensor *x, const ito_tensor *of)
+{
+    if (x != NULL && op_traced())
+        observer->same(observer, x, of);
+}
+
 static bool dtype_allowed(op_dtypes allowed, ito_dtype dtype)
 {
     if (allowed == ANY || dtype == ITO_F32 || dtype == ITO_F64 || dtype == ITO_BF16)

@@ -16,7 +16,7 @@ trap 'rm -rf "$work"' EXIT
         echo "ADDLIB $part"
     done
     printf 'SAVE\nEND\n'
-} | ar -M
-nm --extern-only --defined-only "$work/all.a" |
+} | "${AR:-ar}" -M
+"${NM:-nm}" --extern-only --defined-only "$work/all.a" |
     awk 'NF == 3 && $3 !~ /^ito_/ { print $3, "ito_private_" $3 }' | sort -u >"$work/names"
-objcopy --enable-deterministic-archives --redefine-syms="$work/names" "$work/all.a" "$out"
+"${OBJCOPY:-objcopy}" --enable-deterministic-archives --redefine-syms="$work/names" "$work/all.a" "$out"

@@ -5,6 +5,7 @@
 #include "nn/checkpoint.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -228,7 +229,7 @@ static ito_status put_in_place(const checkpoint_writing *w)
     if (rename(w->temporary, w->final) == 0)
         return ITO_OK;
     if (errno == EEXIST || errno == ENOTEMPTY) {
-        if (renameat2(AT_FDCWD, w->temporary, AT_FDCWD, w->final, RENAME_EXCHANGE) == 0) {
+        if (system_exchange(w->temporary, w->final)) {
             remove_directory(w->temporary);
             return ITO_OK;
         }

@@ -15,7 +15,7 @@
 typedef struct made_batch {
     ito_batch batch;
     ito_status status;
-    char message[512];
+    char message[ERROR_BYTES];
 } made_batch;
 
 struct ito_loader {

@@ -250,6 +250,44 @@ void ito_module_train(ito_module *m, bool training)
         ito_module_train(c, training);
 }
 
+static int64_t count_modules(const ito_module *m)
+{
+    int64_t n = 1;
+    for (const ito_module *c = m->first_child; c != NULL; c = c->next)
+        n += count_modules(c);
+    return n;
+}
+
+/* In registry order from modes[*at] on: noted, or brought back. */
+static void visit_modes(ito_module *m, bool *modes, int64_t *at, bool restore)
+{
+    if (restore)
+        m->training = modes[*at];
+    else
+        modes[*at] = m->training;
+    ++*at;
+    for (ito_module *c = m->first_child; c != NULL; c = c->next)
+        visit_modes(c, modes, at, restore);
+}
+
+bool *module_modes_evaluate(ito_module *m)
+{
+    bool *modes = struct_alloc((size_t)count_modules(m) * sizeof *modes);
+    if (modes == NULL)
+        return NULL;
+    int64_t at = 0;
+    visit_modes(m, modes, &at, false);
+    ito_module_train(m, false);
+    return modes;
+}
+
+void module_modes_restore(ito_module *m, bool *modes)
+{
+    int64_t at = 0;
+    visit_modes(m, modes, &at, true);
+    free(modes);
+}
+
 static bool freeze_entry(const ito_module *m, ito_module_entry *e, void *context)
 {
     (void)m;

@@ -85,7 +85,7 @@ static double number_of(const ito_safetensors *f, const char *key)
 {
     const char *text = ito_safetensors_metadata(f, key);
     char *end = NULL;
-    double value = text == NULL ? (double)NAN : strtod_l(text, &end, c_locale());
+    double value = text == NULL ? (double)NAN : c_strtod(text, &end);
     return end == NULL || end == text || *end != '\0' ? (double)NAN : value;
 }
 

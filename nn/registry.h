@@ -36,6 +36,10 @@ void registry_remove(ito_module *m, const char *name);
 /* Free m's list of computed parameters; nn/parametrise.c. */
 void parametrisations_free(ito_module *m);
 
+/* Evaluation mode for m and all below. The value, NULL without memory, brings the modes back. */
+bool *module_modes_evaluate(ito_module *m);
+void module_modes_restore(ito_module *m, bool *modes);
+
 /* An empty list with room for n tensors and name_bytes bytes of names, 0s included. */
 ito_named_tensors *named_tensors_create(int64_t n, size_t name_bytes);
 /* Append t under the name "<prefix><name>"; the list takes over the reference. False, and nothing

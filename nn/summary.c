@@ -195,33 +195,11 @@ static bool see_modules(summary *s)
 /* ---- the forward pass --------------------------------------------------------------------------
  */
 
-/* Modes of m and all below, in registry order: saved to modes from *at on, or set to these. */
-static void modes(ito_module *m, bool *saved, int64_t *at, bool restore)
-{
-    if (restore)
-        m->training = saved[(*at)++];
-    else
-        saved[(*at)++] = m->training;
-    for (ito_module *c = m->first_child; c != NULL; c = c->next)
-        modes(c, saved, at, restore);
-}
-
-static int64_t count_modules(const ito_module *m)
-{
-    int64_t n = 1;
-    for (const ito_module *c = m->first_child; c != NULL; c = c->next)
-        n += count_modules(c);
-    return n;
-}
-
 static ito_status run(summary *s, ito_module *m, ito_tensor *x, const ito_summary_options *o)
 {
-    bool *saved = struct_alloc((size_t)count_modules(m) * sizeof *saved);
-    if (saved == NULL)
+    bool *modes = module_modes_evaluate(m);
+    if (modes == NULL)
         return ITO_ERR_MEMORY;
-    int64_t at = 0;
-    modes(m, saved, &at, false);
-    ito_module_train(m, false);
     ito_scope_begin();
     ito_no_grad_begin();
     op_observer *before = op_observe(&s->base);
@@ -229,9 +207,7 @@ static ito_status run(summary *s, ito_module *m, ito_tensor *x, const ito_summar
     op_observe(before);
     ito_no_grad_end();
     ito_scope_end();
-    at = 0;
-    modes(m, saved, &at, true);
-    free(saved);
+    module_modes_restore(m, modes);
     if (y == NULL)
         return error_missing("module_summary", "the result");
     return s->failed ? ITO_ERR_MEMORY : ITO_OK;

@@ -14,6 +14,13 @@
 
 #include "options.h"
 
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "Ito needs a little-endian processor: files are read into memory as they are."
+#endif
+#if UINTPTR_MAX < UINT64_MAX
+#error "Ito needs 64-bit pointers: the sizes of tensors have 64 bits."
+#endif
+
 #if defined(__GNUC__)
 #define ITO_API __attribute__((visibility("default")))
 #define ITO_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))

@@ -9,7 +9,7 @@
 
 typedef struct error_record {
     ito_status code;
-    char message[768];
+    char message[ERROR_BYTES];
     char full[1024];
     const char *file; /* of the operation under way */
     int line;

@@ -4,7 +4,6 @@
 #include "tensor/profile.h"
 
 #include <math.h>
-#include <omp.h>
 #include <string.h>
 
 enum { FFT_LARGEST_RADIX = 32, FFT_FACTORS = 48 };
@@ -25,6 +24,7 @@ typedef struct fft_plan {
 #define real double
 #define SUFFIX f64
 #include "tensor/fft_passes.h"
+#include "tensor/threads.h"
 #undef real
 #undef SUFFIX
 
@@ -435,7 +435,7 @@ static void run(const job *j, double *scratch, int team)
 {
 #pragma omp parallel for num_threads(team) schedule(static)
     for (int64_t first = 0; first < j->count; first += j->lanes)
-        work_on(j, scratch + omp_get_thread_num() * j->scratch, first);
+        work_on(j, scratch + thread_number() * j->scratch, first);
 }
 
 static int64_t least(int64_t a, int64_t b)

@@ -40,6 +40,8 @@ bool memory_request_fails(void);
 /* ---- errors ------------------------------------------------------------------------------------
  */
 
+enum { ERROR_BYTES = 768 }; /* that a message may take, with its end */
+
 /* Record an error and give NULL: return error_null(ITO_ERR_SHAPE, "add: ...", ...). */
 void *error_null(ito_status code, const char *format, ...) ITO_PRINTF(2, 3);
 /* The same, giving false: of functions that say whether they succeeded. A macro, so that the

@@ -6,12 +6,13 @@
  * blocks kept for one size are lost to the others. In a training step of DDPM's U-Net that was two
  * fifths of what was in use; this way it is a twentieth. */
 #include "tensor/ranges.h"
+#include "tensor/system.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(ITO_POSIX)
 #define EACH_ALONE 1
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer)
@@ -19,7 +20,9 @@
 #endif
 #endif
 
-#ifdef EACH_ALONE /* the sanitizer watches the ends and the life of each block */
+/* A sanitizer watches the ends and the life of each block; POSIX has no memory at an address of
+ * one's choice. */
+#ifdef EACH_ALONE
 
 void *range_take(size_t size, size_t *grown)
 {
@@ -52,12 +55,6 @@ typedef struct range {
 static range *ranges;
 static char *end; /* where more memory would go on from what is there */
 
-static char *map(char *where, size_t size)
-{
-    char *p = mmap(where, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
-}
-
 static char *round_up(char *p)
 {
     return p + (-(uintptr_t)p & (HUGE_PAGE - 1));
@@ -66,17 +63,14 @@ static char *round_up(char *p)
 /* An address with a lot of room above that nobody uses yet. */
 static char *find_room(void)
 {
-    char *p = mmap(NULL, ROOM, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED)
-        return NULL;
-    munmap(p, ROOM);
-    return round_up(p);
+    char *p = system_find_room(ROOM);
+    return p == NULL ? NULL : round_up(p);
 }
 
 /* Memory at `end`, a multiple of a huge page. */
 static char *extend(size_t size)
 {
-    char *p = end == NULL ? NULL : map(end, size);
+    char *p = end == NULL ? NULL : system_map(end, size);
     if (p == end)
         return p;
     if (p != NULL)
@@ -87,7 +81,7 @@ static char *extend(size_t size)
 /* Memory anywhere, on a huge page's boundary. */
 static char *map_elsewhere(size_t size)
 {
-    char *p = map(NULL, size + HUGE_PAGE);
+    char *p = system_map(NULL, size + HUGE_PAGE);
     if (p == NULL)
         return NULL;
     char *start = round_up(p), *stop = p + size + HUGE_PAGE;
@@ -115,7 +109,7 @@ static size_t grow(size_t size)
     }
     if (p == NULL)
         return 0;
-    madvise(p, more, MADV_HUGEPAGE);
+    system_want_huge_pages(p, more);
     end = p + more;
     range_give(p, more);
     return more;

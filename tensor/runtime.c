@@ -2,15 +2,14 @@
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
 #include "tensor/kernels/tiles.h"
+#include "tensor/system.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #if defined(__x86_64__)
 #include <cpuid.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 #endif
 
 /* ---- threads -----------------------------------------------------------------------------------
@@ -29,16 +28,21 @@ ito_status ito_set_threads(int n)
 int ito_threads(void)
 {
     if (thread_count == 0) {
-        int n = omp_get_max_threads();
+        int n = threads_at_start();
         thread_count = n < 1 ? 1 : n > 1024 ? 1024 : n;
     }
-    return thread_count;
+    return thread_count < THREADS_MOST ? thread_count : THREADS_MOST;
+}
+
+int ito_threads_limit(void)
+{
+    return THREADS_MOST;
 }
 
 int threads_for(int64_t work)
 {
     enum { GRAIN = 1 << 15 }; /* below about 30 microseconds a team costs more than it brings */
-    if (work < 2 * GRAIN || omp_in_parallel())
+    if (work < 2 * GRAIN || in_parallel())
         return 1;
     int64_t n = work / GRAIN;
     return n < ito_threads() ? (int)n : ito_threads();
@@ -53,8 +57,13 @@ int threads_for(int64_t work)
 DECLARE(base)
 #if defined(__x86_64__)
 DECLARE(avx2)
+#ifndef ITO_AMALGAMATED
 DECLARE(avx512)
 DECLARE(avx512bf16)
+#endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
+DECLARE(neon)
+DECLARE(neonbf16)
 #endif
 
 typedef struct isa_choice {
@@ -69,28 +78,42 @@ typedef struct isa_choice {
             tiles                                                                                  \
     }
 
-/* From the least to the best. */
+/* From the least to the best; those of this architecture. */
 static const isa_choice isas[] = {
     CHOICE("base", base, NULL),
 #if defined(__x86_64__)
     CHOICE("avx2", avx2, NULL),
+#ifndef ITO_AMALGAMATED
     CHOICE("avx512", avx512, NULL),
     CHOICE("avx512bf16", avx512bf16, NULL),
     CHOICE("amx", avx512bf16, &tile_kernels_amx),
 #endif
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
+    CHOICE("neon", neon, NULL),
+    CHOICE("neonbf16", neonbf16, NULL),
+#endif
 };
-enum { ISAS = sizeof isas / sizeof *isas, AVX512BF16 = 3, AMX = 4 };
+enum { ISAS = sizeof isas / sizeof *isas, AVX512BF16 = 3, AMX = 4, NEONBF16 = 2 };
+
+#if defined(__x86_64__) && defined(ITO_AMALGAMATED)
+#define ISA_NAMES "base, avx2, amx-emulated"
+#elif defined(__x86_64__)
+#define ISA_NAMES "base, avx2, avx512, avx512bf16, amx, amx-emulated"
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
+#define ISA_NAMES "base, neon, neonbf16, amx-emulated"
+#else
+#define ISA_NAMES "base, amx-emulated"
+#endif
 
 #if defined(__x86_64__)
 /* Tiles have state that the kernel saves for processes which ask for it, once for all threads. It
  * refuses where the processor or the kernel lacks them, or where a signal stack is too small. */
 static bool tiles_permitted(void)
 {
-    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
     enum { EDX_AMX_BF16 = 1 << 22, EDX_AMX_TILE = 1 << 24, BOTH = EDX_AMX_BF16 | EDX_AMX_TILE };
     unsigned a, b, c, d;
     return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & BOTH) == BOTH &&
-           syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+           system_permits_tiles();
 }
 
 static bool processor_has(int isa)
@@ -101,6 +124,11 @@ static bool processor_has(int isa)
     bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
     return isa == 0 || (isa == 1 && avx2) || (isa == 2 && avx512) || (isa == AVX512BF16 && bf16) ||
            (isa == AMX && bf16 && tiles_permitted());
+}
+#elif defined(__aarch64__)
+static bool processor_has(int isa) /* every one has NEON */
+{
+    return isa < NEONBF16 || system_has_bf16();
 }
 #else
 static bool processor_has(int isa)
@@ -171,13 +199,15 @@ const kernel_table *kernels(ito_dtype dtype)
     return dtype == ITO_F64 ? chosen->f64 : dtype == ITO_BF16 ? chosen->bf16 : chosen->f32;
 }
 
-/* Dot products of pairs of bf16 are twice as fast as multiply-adds of f32 on Zen 4 and later, and
- * half as fast on Intel's processors. A table, no measurement: bits depend on it. */
+/* Dot products of pairs of bf16 are twice as fast as multiply-adds of f32 on Zen 4 and later and on
+ * Arm's processors, and half as fast on Intel's. A table, no measurement: bits depend on it. */
 bool pairs_are_fast(void)
 {
     pthread_once(&isa_once, choose_isa);
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !defined(ITO_AMALGAMATED)
     return chosen->f32 == &kernel_table_avx512bf16_f32 && __builtin_cpu_is("amd");
+#elif defined(__aarch64__) && !defined(ITO_AMALGAMATED)
+    return chosen->f32 == &kernel_table_neonbf16_f32;
 #else
     return false;
 #endif
@@ -210,10 +240,8 @@ ito_status ito_isa_check(void)
 {
     pthread_once(&isa_once, choose_isa);
     if (isa_verdict == ISA_UNKNOWN)
-        return ito_error_set(ITO_ERR_ARGUMENT,
-                             "ITO_ISA: \"%s\" is none of base, avx2, avx512, avx512bf16, amx, "
-                             "amx-emulated",
-                             getenv("ITO_ISA"));
+        return ito_error_set(ITO_ERR_ARGUMENT, "ITO_ISA: \"%s\" is none of %s", getenv("ITO_ISA"),
+                             ISA_NAMES);
     if (isa_verdict == ISA_LACKING)
         return ito_error_set(
             ITO_ERR_ARGUMENT, "ITO_ISA: this processor lacks %s%s; the best it has is %s",

@@ -10,19 +10,23 @@ extern "C" {
 
 /**
  * How many threads operations use from now on, in every thread of the program. The default is
- * OMP_NUM_THREADS or the number of processors. Results do not depend on it.
+ * OMP_NUM_THREADS or the number of processors. Results do not depend on it. At most
+ * ito_threads_limit() are used, whatever is asked for.
  * @return ITO_ERR_RANGE unless 1 <= n <= 1024.
  */
 ITO_API ito_status ito_set_threads(int n);
 /** How many threads operations use now. */
 ITO_API int ito_threads(void);
+/** The most threads that operations can use: 1024, or 1 where the library was built without OpenMP.
+ */
+ITO_API int ito_threads_limit(void);
 
 /**
- * The instruction set in use: "base", "avx2", "avx512", "avx512bf16" or "amx". The best that the
- * processor has is chosen at the first use; the environment variable ITO_ISA asks for a lesser one,
- * or for "amx-emulated": the bits of amx in products of bf16, slowly, on any processor. AMX takes a
- * permission of the system, which is asked for then, once for all threads; without it the next set
- * is used.
+ * The instruction set in use: "base", "avx2", "avx512", "avx512bf16" or "amx"; on AArch64 "base",
+ * "neon" or "neonbf16". The best that the processor has is chosen at the first use; the environment
+ * variable ITO_ISA asks for a lesser one, or for "amx-emulated": the bits of amx in products of
+ * bf16, slowly, on any processor. AMX takes a permission of the system, which is asked for then,
+ * once for all threads; without it the next set is used.
  */
 ITO_API const char *ito_isa(void);
 /**

@@ -1,6 +1,7 @@
 /* Activations with a kernel: one pass forward and, but for relu and softplus, one pass backward,
  * from the input alone. */
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/params.h"
 
 #include <math.h>
 
@@ -156,11 +157,6 @@ ito_tensor *ito_leaky_relu_with(ito_tensor *x, ito_leaky_relu_options options)
     double slope = options.negative_slope;
     return op_apply(OP_leaky_relu, &x, 1, &slope, sizeof slope);
 }
-
-/* x where it is above 0, else scale (exp(rate x) - 1). */
-typedef struct elu_params {
-    double scale, rate;
-} elu_params;
 
 ito_tensor *op_elu_forward(op_call *c)
 {

@@ -2,6 +2,7 @@
  * was repeated. */
 #include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/params.h"
 
 /* dx[i] = the expression, summed to input i's shape, if it is wanted. */
 #define GRADIENT(i, expression)                                                                    \
@@ -177,10 +178,6 @@ bool op_logaddexp_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 }
 
 /* ---- a x + b y ------------------------------------------------------------------------------- */
-
-typedef struct axpby_params {
-    double a, b;
-} axpby_params;
 
 ito_tensor *op_axpby_forward(op_call *c)
 {

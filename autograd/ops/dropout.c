@@ -5,12 +5,8 @@
  * C of [N, C, H, W], so that numbers follow memory in a U-Net. So the mask depends on neither
  * memory order, element type nor threads. */
 #include "autograd/ops/dropout.h"
+#include "autograd/ops/params.h"
 #include "tensor/kernels/kernels.h"
-
-typedef struct dropout_params {
-    double p;
-    ito_generator generator; /* as it was before the draw */
-} dropout_params;
 
 /* x and y as rows of elements in the order of their numbers; axis ndim - 1 runs along a row. */
 typedef struct number_order {

@@ -7,16 +7,11 @@
  * and the statistics.
  */
 #include "autograd/ops/group_norm.h"
+#include "autograd/ops/params.h"
 #include "tensor/kernels/kernels.h"
 
 #include <math.h>
 #include <string.h>
-
-typedef struct group_norm_params {
-    int64_t groups;
-    double eps;
-    bool silu;
-} group_norm_params;
 
 /* Memory is [images][pixels][channels]. */
 typedef struct norm_size {

@@ -1,4 +1,5 @@
 /* Places in sorted lists, and counts of what falls where. */
+#include "autograd/observe.h"
 #include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
@@ -51,6 +52,16 @@ static ito_tensor *searchsorted(const ito_tensor *sorted, const ito_tensor *valu
     return y;
 }
 
+/* The same by operations, for whoever follows these: counted one by one. */
+static ito_tensor *count_below(ito_tensor *sorted, ito_tensor *values, bool right)
+{
+    ito_tensor *v = ito_unsqueeze(values, -1);
+    ito_tensor *x = sorted->ndim == 1 ? sorted : ito_unsqueeze(sorted, -2);
+    ito_tensor *above = right ? ito_gt(x, v) : ito_ge(x, v); /* of NaN none */
+    ito_tensor *all = ito_scalar((double)ito_size(sorted, -1), ITO_I64);
+    return ito_sub(all, ito_count_nonzero(above, .dims = ITO_DIMS(-1)));
+}
+
 static ito_tensor *search(const char *op, ito_tensor *sorted, ito_tensor *values, bool right)
 {
     if (sorted == NULL || values == NULL || !takes_numbers(op, sorted))
@@ -66,7 +77,8 @@ static ito_tensor *search(const char *op, ito_tensor *sorted, ito_tensor *values
         return error_null(ITO_ERR_SHAPE, "%s: values %s do not go into lists %s", op,
                           tensor_shape_str(values), tensor_shape_str(sorted));
     ito_scope_begin();
-    ito_tensor *y = ito_keep(searchsorted(sorted, values, right));
+    ito_tensor *y = ito_keep(op_traced() ? count_below(sorted, values, right)
+                                         : searchsorted(sorted, values, right));
     ito_scope_end();
     return y;
 }

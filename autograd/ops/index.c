@@ -6,6 +6,7 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/layout.h"
 #include "autograd/ops/lines.h"
+#include "autograd/ops/params.h"
 
 #include <string.h>
 
@@ -155,11 +156,6 @@ ito_tensor *ito_index_select(ito_tensor *x, int axis, ito_tensor *index)
 
 /* ---- index_add
  * ----------------------------------------------------------------------------------- */
-
-typedef struct index_add_params {
-    int axis;
-    int64_t size;
-} index_add_params;
 
 #define ADD_TYPES(F) F(ITO_F32, float) F(ITO_F64, double) F(ITO_I32, int32_t) F(ITO_I64, int64_t)
 
@@ -339,11 +335,6 @@ ito_tensor *op_gather_forward(op_call *c)
     return out;
 }
 
-typedef struct scatter_add_params {
-    int axis;
-    ito_shape shape;
-} scatter_add_params;
-
 ito_tensor *scatter_add_to_zeros(ito_tensor *src, int axis, ito_tensor *index, ito_shape shape)
 {
     scatter_add_params p = {.axis = axis, .shape = shape};
@@ -449,11 +440,6 @@ ito_tensor *ito_scatter_add(ito_tensor *x, int axis, ito_tensor *index, ito_tens
 
 /* ---- one_hot
  * ------------------------------------------------------------------------------------- */
-
-typedef struct one_hot_params {
-    int64_t classes;
-    ito_dtype dtype;
-} one_hot_params;
 
 ito_tensor *op_one_hot_forward(op_call *c)
 {

@@ -2,6 +2,7 @@
  * is recorded, and whatever is written to gets a new version, so that a backward pass that saved
  * the old values says so instead of using the new ones. */
 #include "autograd/graph.h"
+#include "autograd/observe.h"
 #include "autograd/ops/elementwise.h"
 #include "tensor/profile.h"
 
@@ -53,6 +54,27 @@ static ito_tensor *spread(ito_tensor *src, const ito_tensor *dst)
     return tensor_view(src, ito_shape_of(dst), stride, src->offset);
 }
 
+/* For an observer that follows changes: dst becomes y, which an operation made and which no longer
+ * shares dst's memory. */
+static ito_tensor *become(ito_tensor *dst, ito_tensor *y)
+{
+    if (y == NULL)
+        return NULL;
+    tensor_copy(dst, y);
+    ito_touch(dst);
+    op_tell_same(dst, y);
+    return dst;
+}
+
+/* The same in a scope of its own. */
+#define BECOME(dst, expression)                                                                    \
+    ({                                                                                             \
+        ito_scope_begin();                                                                         \
+        ito_tensor *became_ = become(dst, expression);                                             \
+        ito_scope_end();                                                                           \
+        became_;                                                                                   \
+    })
+
 ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src)
 {
     if (dst == NULL || src == NULL || !writable("copy_", dst, src))
@@ -62,6 +84,8 @@ ito_tensor *ito_copy_(ito_tensor *dst, ito_tensor *src)
         !shape_equal(shape, ito_shape_of(dst)))
         return error_null(ITO_ERR_SHAPE, "copy_: %s does not broadcast to %s",
                           tensor_shape_str(src), tensor_shape_str(dst));
+    if (op_traced())
+        return BECOME(dst, ito_cast(ito_expand_to(ito_clone(src), shape), dst->dtype));
     ito_scope_begin();
     ito_tensor *from = apart_from(src, dst);
     from = from == NULL ? NULL : spread(from, dst);
@@ -79,6 +103,7 @@ ito_tensor *ito_fill_(ito_tensor *dst, double value)
         return NULL;
     tensor_fill(dst, value);
     ito_touch(dst);
+    op_tell_same(dst, NULL);
     return dst;
 }
 
@@ -174,6 +199,8 @@ ito_tensor *ito_add_(ito_tensor *dst, ito_tensor *src, double alpha)
     if (!shape_equal(ito_shape_of(dst), ito_shape_of(src)))
         return error_null(ITO_ERR_SHAPE, "add_: shapes %s and %s differ", tensor_shape_str(dst),
                           tensor_shape_str(src));
+    if (op_traced())
+        return BECOME(dst, ito_axpby(1, dst, alpha, src));
     ito_scope_begin();
     ito_tensor *from = apart_from(src, dst);
     if (from != NULL)
@@ -186,6 +213,8 @@ ito_tensor *ito_mul_scalar_(ito_tensor *dst, double c)
 {
     if (dst == NULL || !writable("mul_scalar_", dst, NULL) || !is_real("mul_scalar_", dst))
         return NULL;
+    if (op_traced())
+        return BECOME(dst, ito_mul_scalar(dst, c));
     update_rows(dst, NULL, 1, scale_row, c);
     return dst;
 }

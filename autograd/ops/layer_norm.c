@@ -5,15 +5,11 @@
  * results depend on neither threads nor, but for these two, on the other rows.
  */
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/params.h"
 #include "tensor/kernels/kernels.h"
 
 #include <float.h>
 #include <math.h>
-
-typedef struct layer_norm_params {
-    ito_shape normalized_shape;
-    double eps;
-} layer_norm_params;
 
 /* The columns of a gradient that are added up by one thread. */
 enum { TOTAL_COLUMNS = 256 };

@@ -1,13 +1,16 @@
 /* Stacks of matrices: reading, writing, and the loop over them. */
 #include "autograd/ops/matrices.h"
+#include "tensor/threads.h"
 
 #include <math.h>
-#include <omp.h>
 
 bool matrices_check(const char *op, const ito_tensor *a, bool square)
 {
     if (a == NULL)
         return error_missing(op, "a"), false;
+#ifdef ITO_NO_LAPACK
+    return error_false(ITO_ERR_ARGUMENT, "%s: needs LAPACK, which this build is without", op);
+#endif
     if (a->dtype != ITO_F32 && a->dtype != ITO_F64)
         return error_false(ITO_ERR_DTYPE, "%s: takes f32 or f64, not %s (see ito_cast)", op,
                            ito_dtype_name(a->dtype));
@@ -117,7 +120,7 @@ ito_tensor *each_matrix(const op_call *c, ito_tensor *y, int64_t scratch, int64_
     int32_t *failed = tensor_data(outcome);
 #pragma omp parallel for num_threads((int)team) schedule(static)
     for (int64_t b = 0; b < count; b++)
-        failed[b] = work(c, y, b, own + omp_get_thread_num() * scratch);
+        failed[b] = work(c, y, b, own + thread_number() * scratch);
     for (int64_t b = 0; b < count; b++)
         if (failed[b] != 0)
             return matrix_fault(c, b, failed[b] == NOT_FINITE ? "is not finite" : fault);

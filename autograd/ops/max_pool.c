@@ -5,6 +5,7 @@
  */
 #include "autograd/ops/max_pool.h"
 #include "autograd/ops/layout.h"
+#include "autograd/ops/params.h"
 #include "tensor/convert.h"
 
 #include <math.h>
@@ -317,11 +318,6 @@ ito_tensor *op_gather_places_forward(op_call *c)
     return y;
 }
 
-typedef struct scatter_params {
-    ito_shape shape;
-    bool add;
-} scatter_params;
-
 bool op_gather_places_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
 {
     dx[0] = scatter_places(dy, c->in[1], c->shape[0], true);
@@ -344,7 +340,7 @@ static ito_tensor *converted(const ito_tensor *t, ito_dtype dtype)
 /* Sums of bf16 are made in f32 and rounded once. */
 ito_tensor *op_scatter_places_forward(op_call *c)
 {
-    const scatter_params *s = c->params;
+    const scatter_places_params *s = c->params;
     const ito_tensor *x = c->in[0];
     bool widened = s->add && x->dtype == ITO_BF16;
     places p;
@@ -374,6 +370,6 @@ bool op_scatter_places_backward(const op_call *c, ito_tensor *dy, ito_tensor **d
 
 ito_tensor *scatter_places(ito_tensor *x, ito_tensor *indices, ito_shape shape, bool add)
 {
-    scatter_params p = {shape, add};
+    scatter_places_params p = {shape, add};
     return op_apply(OP_scatter_places, (ito_tensor *[]){x, indices}, 2, &p, sizeof p);
 }

@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
+#include "autograd/ops/params.h"
 
 #include <math.h>
 #include <string.h>
@@ -118,15 +119,6 @@ static int64_t first_with(const uint64_t *key, uint64_t wanted)
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-typedef enum choice { IN_ORDER, KTH, MEDIAN, NANMEDIAN, MODE } choice;
-
-typedef struct order_params {
-    int axis;
-    choice choice;
-    bool descending, sorted;
-    int64_t k; /* how many of the best, or which */
-} order_params;
-
 /* What a thread works in: keys, items and spare ones of a line. */
 typedef struct workspace {
     uint64_t *key;
@@ -206,17 +198,17 @@ static void one_line(const order_params *p, const workspace *w, int64_t n, int64
                      int64_t stride)
 {
     switch (p->choice) {
-    case IN_ORDER:
+    case ORDER_ALL:
         in_order(p, w, n, y, stride);
         break;
-    case KTH:
+    case ORDER_KTH:
         *y = first_with(w->key, key_of_rank(w->key, n, p->k - 1));
         break;
-    case MEDIAN:
-    case NANMEDIAN:
-        *y = median_place(w->key, n, p->choice == NANMEDIAN);
+    case ORDER_MEDIAN:
+    case ORDER_NANMEDIAN:
+        *y = median_place(w->key, n, p->choice == ORDER_NANMEDIAN);
         break;
-    case MODE:
+    case ORDER_MODE:
         *y = most_frequent(w, n);
         break;
     }
@@ -247,7 +239,7 @@ static ito_tensor *order_forward(const op_call *c)
     const order_params *p = c->params;
     const ito_tensor *x = c->in[0];
     ito_shape shape = x->sizes;
-    shape.dim[p->axis] = p->choice == IN_ORDER ? p->k : 1;
+    shape.dim[p->axis] = p->choice == ORDER_ALL ? p->k : 1;
     ito_tensor *y = tensor_empty(shape, ITO_I64);
     int64_t n = x->shape[p->axis], lines = line_count(&x->sizes, p->axis), parts = ito_threads();
     if (y == NULL || lines == 0 || n == 0)
@@ -350,7 +342,7 @@ static ito_tensor *one_of(const char *op, ito_tensor *x, int dim, bool keepdim, 
     ito_scope_begin();
     ito_tensor *line = along(op, x, dim, &p.axis), *places = NULL;
     bool fine = line != NULL && takes_numbers(op, line) && has_elements(op, line, p.axis);
-    if (fine && p.choice == KTH && (p.k < 1 || p.k > line->shape[p.axis]))
+    if (fine && p.choice == ORDER_KTH && (p.k < 1 || p.k > line->shape[p.axis]))
         ito_error_set(ITO_ERR_RANGE,
                       "%s: k is %" PRId64 ", not 1 to the %" PRId64 " elements along axis %d", op,
                       p.k, line->shape[p.axis], p.axis);
@@ -364,25 +356,25 @@ static ito_tensor *one_of(const char *op, ito_tensor *x, int dim, bool keepdim, 
 ito_tensor *ito_kthvalue_with(ito_tensor *x, int64_t k, ito_tensor **indices,
                               ito_along_options options)
 {
-    order_params p = {.choice = KTH, .k = k};
+    order_params p = {.choice = ORDER_KTH, .k = k};
     return one_of("kthvalue", x, options.dim, options.keepdim, p, indices);
 }
 
 ito_tensor *ito_median_with(ito_tensor *x, ito_tensor **indices, ito_arg_options options)
 {
-    order_params p = {.choice = MEDIAN};
+    order_params p = {.choice = ORDER_MEDIAN};
     return one_of("median", x, options.dim, options.keepdim, p, indices);
 }
 
 ito_tensor *ito_nanmedian_with(ito_tensor *x, ito_tensor **indices, ito_arg_options options)
 {
-    order_params p = {.choice = NANMEDIAN};
+    order_params p = {.choice = ORDER_NANMEDIAN};
     return one_of("nanmedian", x, options.dim, options.keepdim, p, indices);
 }
 
 ito_tensor *ito_mode_with(ito_tensor *x, ito_tensor **indices, ito_along_options options)
 {
-    order_params p = {.choice = MODE};
+    order_params p = {.choice = ORDER_MODE};
     return one_of("mode", x, options.dim, options.keepdim, p, indices);
 }
 

@@ -4,15 +4,11 @@
  * Images are channels-last in memory: a window is a sum of vectors of channels.
  */
 #include "autograd/ops/pool.h"
+#include "autograd/ops/params.h"
 #include "autograd/ops/spatial.h"
 #include "tensor/kernels/kernels.h"
 
 #include <string.h>
-
-typedef struct pool_params {
-    int64_t size;
-    double factor;
-} pool_params;
 
 /* ---- avg_pool2d ---- */
 

@@ -1,16 +1,13 @@
 /* Rotary position embedding: pairs of features turned by angles. A turn is linear and its transpose
  * is the turn back, so backward is the same operation. It goes by rows of features, each of which
  * is read once. */
+#include "autograd/ops/rotary.h"
 #include "autograd/graph.h"
 #include "autograd/ops.h"
+#include "autograd/ops/params.h"
 #include "tensor/convert.h"
 
 #include <math.h>
-
-typedef struct rotary_params {
-    bool interleaved;
-    bool back; /* by -angle */
-} rotary_params;
 
 /* What is done to each row. */
 typedef struct rotary_rows {
@@ -127,8 +124,8 @@ bool op_apply_rotary_backward(const op_call *c, ito_tensor *dy, ito_tensor **dx)
     return dx[0] != NULL;
 }
 
-static ito_tensor *by_operations(ito_tensor *x, ito_tensor *cosine, ito_tensor *sine,
-                                 bool interleaved)
+ito_tensor *apply_rotary_by_operations(ito_tensor *x, ito_tensor *cosine, ito_tensor *sine,
+                                       bool interleaved)
 {
     int64_t pairs = ito_size(cosine, -1), features = ito_size(x, -1);
     ito_tensor *turned = ito_narrow(x, -1, 0, 2 * pairs);
@@ -166,7 +163,7 @@ bool tangent_apply_rotary(const op_call *c, ito_tensor *const *t, ito_tensor **d
     ito_tensor *sine = t[2] != NULL ? t[2] : ito_zeros_like(c->in[2]);
     ito_tensor *x = ito_narrow(c->in[0], -1, 0, turned);
     ito_tensor *by_tables =
-        ito_pad(by_operations(x, cosine, sine, interleaved), 0, 0, features - turned);
+        ito_pad(apply_rotary_by_operations(x, cosine, sine, interleaved), 0, 0, features - turned);
     *dt = *dt == NULL ? by_tables : ito_add(*dt, by_tables);
     return *dt != NULL;
 }
@@ -199,7 +196,7 @@ ito_tensor *ito_apply_rotary_with(ito_tensor *x, ito_tensor *cosine, ito_tensor 
     if (!wanted || cosine->dtype != type || sine->dtype != type) /* which refuses other types */
         return op_apply(OP_apply_rotary, (ito_tensor *[]){x, cosine, sine}, 3, &p, sizeof p);
     ito_scope_begin();
-    ito_tensor *y = ito_keep(by_operations(x, cosine, sine, options.interleaved));
+    ito_tensor *y = ito_keep(apply_rotary_by_operations(x, cosine, sine, options.interleaved));
     ito_scope_end();
     return y;
 }

@@ -6,13 +6,9 @@
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
 #include "autograd/ops/pad.h"
+#include "autograd/ops/params.h"
 
 #include <math.h>
-
-typedef struct scan_params {
-    int axis;
-    bool reverse; /* from the end on */
-} scan_params;
 
 /* y along x; strides in elements. In reverse the caller begins at the end. */
 typedef void scan_line(void *y, int64_t y_stride, const void *x, int64_t x_stride, int64_t n);

@@ -2,11 +2,8 @@
  * brought there first, and the result is a view of what they wrote, in that order of memory.
  */
 #include "autograd/op.h"
+#include "autograd/ops/params.h"
 #include "tensor/kernels/kernels.h"
-
-typedef struct softmax_params {
-    int axis;
-} softmax_params;
 
 /* t with `axis` exchanged with the last one: a view. */
 static ito_tensor *axis_last(const ito_tensor *t, int axis)

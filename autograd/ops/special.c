@@ -2,6 +2,7 @@
  * rounded once. The derivatives of polygamma and sinc are of their own kind, one order higher. */
 #include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
+#include "tensor/system.h"
 
 #include <math.h>
 
@@ -11,9 +12,8 @@ enum { COST_SPECIAL = 60 }; /* nanoseconds an element, about */
 
 static double lgamma_of(double x, double unused)
 {
-    int sign;
     (void)unused;
-    return lgamma_r(x, &sign);
+    return system_lgamma(x);
 }
 
 /* B_2k / (2k)! for k = 1, 2, ... of Euler and Maclaurin's sum. */

@@ -1,5 +1,6 @@
 /* Elements by coordinates and by masks. Coordinates of several axes become places along one, masks
  * become lists of places; then it is index_select, and index_add or scatter the other way. */
+#include "autograd/observe.h"
 #include "autograd/ops.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/lines.h"
@@ -50,6 +51,14 @@ static bool add_coordinate(const char *op, int64_t *place, const ito_tensor *ind
     return true;
 }
 
+/* The same by operations, for whoever follows these: place * size + k. */
+static ito_tensor *add_by_operations(ito_tensor *place, ito_tensor *index, int64_t size)
+{
+    ito_tensor *all = ito_scalar((double)size, ITO_I64), *none = ito_scalar(0, ITO_I64);
+    ito_tensor *k = ito_where(ito_lt(index, none), ito_add(index, all), index);
+    return ito_add(ito_mul(place, all), k);
+}
+
 /* The places that the indices name among x's first n axes made one; NULL with an error. */
 static ito_tensor *places_of(const char *op, const ito_tensor *x, ito_tensor *const *indices,
                              int64_t n)
@@ -57,13 +66,15 @@ static ito_tensor *places_of(const char *op, const ito_tensor *x, ito_tensor *co
     ito_shape shape;
     if (!index_shape(op, x, indices, n, &shape))
         return NULL;
-    ito_tensor *places = ito_zeros(shape, ITO_I64);
+    ito_tensor *places = ito_zeros(shape, ITO_I64), *followed = op_traced() ? places : NULL;
     for (int64_t i = 0; i < n && places != NULL; i++) {
-        const ito_tensor *index = ito_expand_to(indices[i], shape);
+        ito_tensor *index = ito_expand_to(indices[i], shape);
+        if (followed != NULL)
+            followed = add_by_operations(followed, index, x->shape[i]);
         if (index == NULL || !add_coordinate(op, tensor_data(places), index, (int)i, x->shape[i]))
             return NULL;
     }
-    return places;
+    return op_traced() ? followed : places;
 }
 
 /* x with its first n axes made one. */

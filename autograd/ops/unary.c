@@ -2,6 +2,7 @@
  * Where a rule can use the result instead of the input it does, since the result is at hand. */
 #include "autograd/ops.h"
 #include "autograd/ops/elementwise.h"
+#include "autograd/ops/params.h"
 
 #include <math.h>
 
@@ -140,10 +141,6 @@ ito_tensor *ito_neg(ito_tensor *x)
 }
 
 /* ---- with numbers ---------------------------------------------------------------------------- */
-
-typedef struct two_numbers {
-    double p, q;
-} two_numbers;
 
 ito_tensor *op_scale_shift_forward(op_call *c)
 {

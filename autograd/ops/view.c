@@ -2,14 +2,10 @@
 #include "autograd/op.h"
 #include "autograd/ops/index.h"
 #include "autograd/ops/pad.h"
+#include "autograd/ops/params.h"
 
 /* ---- reshape
  * ------------------------------------------------------------------------------------- */
-
-typedef struct reshape_params {
-    ito_shape shape; /* without -1 */
-    bool view;       /* a copy is refused */
-} reshape_params;
 
 /* The strides that show t's elements, in order, in another shape of as many; false if none do.
  * Going from the last axis to the first, old axes that run on into each other form a block, and new
@@ -264,11 +260,6 @@ ito_tensor *ito_expand_to(ito_tensor *x, ito_shape shape)
 
 /* ---- slice
  * --------------------------------------------------------------------------------------- */
-
-typedef struct slice_params {
-    int axis;
-    int64_t start, count, step; /* in bounds */
-} slice_params;
 
 ito_tensor *op_slice_forward(op_call *c)
 {

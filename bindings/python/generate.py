@@ -364,7 +364,7 @@ def options(h, name):
     return found
 
 
-RESULTS = {"tensor": "_tensor", "number": "_number", "bool": "_value", "integer": "_value", "dtype": "_dtype_of",
+RESULTS = {"tensor": "_tensor", "number": "_value", "bool": "_value", "integer": "_value", "dtype": "_dtype_of",
            "string": "_string", "status": "_status", "none": "_value"}
 
 
@@ -427,7 +427,7 @@ def operation(h, name, function):
 def write_operations(h, out):
     print('"""The operations, made by generate.py from the public headers."""', file=out)
     print("from . import _c\nfrom ._call import (_address, _byref, _choice, _dtype, _dtype_of, _enum, _in, _list, "
-          "_number, _pointer,\n                    _shape, _status, _string, _tensor, _tensors, _text, "
+          "_pointer,\n                    _shape, _status, _string, _tensor, _tensors, _text, "
           "_value)\nfrom ._library import lib as _lib\n", file=out)
     names = []
     for name, function in h.functions.items():

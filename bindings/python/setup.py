@@ -20,7 +20,7 @@ CLONE = HERE.parents[1]
 SOURCE = CLONE if (CLONE / "ito.h").exists() else HERE / "source"
 VERSION = re.search(r"version: '(.*?)'", (SOURCE / "meson.build").read_text())[1]
 # What building the library does not take.
-LEFT_OUT = {"bindings", "runs", "tests"}
+LEFT_OUT = {"bindings", "examples", "runs", "tests"}
 
 
 class build_library(build_py):
@@ -30,7 +30,8 @@ class build_library(build_py):
         build = Path(os.environ.get("ITO_BUILD") or
                      Path(self.get_finalized_command("build").build_temp).resolve() / "libito")
         if not (build / "build.ninja").exists():
-            subprocess.run(["meson", "setup", str(build), str(SOURCE), "-Dtests=false"], check=True)
+            subprocess.run(["meson", "setup", str(build), str(SOURCE), "-Dtests=disabled", "-Dexamples=disabled"],
+                           check=True)
         subprocess.run(["ninja", "-C", str(build), "libito.so." + VERSION], check=True)
         shutil.copy(build / ("libito.so." + VERSION), package / "libito.so")
         subprocess.run(["strip", "--strip-unneeded", str(package / "libito.so")], check=True)

@@ -1,5 +1,6 @@
 /* ito-audio: a diffusion of sound. Learns tones of eight notes from their waves alone, by a network
  * of one-dimensional convolutions, and makes new ones of the note that is asked for. */
+#include "examples/audio/network.h"
 #include "examples/audio/sound.h"
 #include "examples/common/options.h"
 #include "examples/common/progress.h"
@@ -8,8 +9,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
-
-enum { PATCH = 8, EMBEDDING = 64, BLOCKS = 12 };
 
 typedef struct audio_options {
     const char *out;
@@ -31,73 +30,6 @@ static const option_row rows[] = {
     THREADS_ROW,
     END_ROW,
 };
-
-/* ---- the network: patches of samples, and residual blocks whose convolutions reach further and
- * further (WaveNet: van den Oord et al. 2016, arXiv:1609.03499) ---- */
-
-typedef struct wave_block {
-    ito_group_norm_layer *norm;
-    ito_linear_layer *film; /* of the time and the note: scales and shifts */
-    ito_conv1d_layer *dilated, *out;
-} wave_block;
-
-typedef struct wave_net {
-    ito_module base;
-    ito_network network;
-    ito_conv1d_layer *enter;
-    ito_linear_layer *time;
-    ito_embedding_layer *note;
-    wave_block block[BLOCKS];
-    ito_group_norm_layer *norm;
-    ito_conv_transpose1d_layer *leave;
-} wave_net;
-
-static ito_tensor *wave_evaluate(ito_network *self, const ito_network_input *in)
-{
-    wave_net *m = self->context;
-    ito_tensor *e = ito_linear_forward(m->time, ito_time_embedding(in->t, EMBEDDING));
-    e = ito_silu(ito_add(e, ito_embedding_forward(m->note, in->labels)));
-    ito_tensor *x = ito_conv1d_forward(m->enter, in->x); /* [N, width, LENGTH / PATCH] */
-    for (const wave_block *b = m->block; b < m->block + BLOCKS; b++) {
-        ito_tensor *film = ito_unsqueeze(ito_linear_forward(b->film, e), 2);
-        ito_tensor *scale = ito_add_scalar(ito_chunk(film, 2, 1, 0), 1.0);
-        ito_tensor *h = ito_mul(ito_group_norm_forward(b->norm, x), scale);
-        h = ito_silu(ito_add(h, ito_chunk(film, 2, 1, 1)));
-        h = ito_silu(ito_conv1d_forward(b->dilated, h));
-        x = ito_add(x, ito_conv1d_forward(b->out, h));
-    }
-    return ito_conv_transpose1d_forward(m->leave, ito_silu(ito_group_norm_forward(m->norm, x)));
-}
-
-static bool add_block(ito_module *parent, wave_block *b, int i, int64_t c, ito_generator *g)
-{
-    char name[16];
-    snprintf(name, sizeof name, "block.%d", i);
-    ito_module *m = ito_module_create(parent, name, sizeof *m);
-    int64_t far = 1 << i % 6;
-    return m != NULL && (b->norm = ito_group_norm_create(m, "norm", c, 8)) != NULL &&
-           (b->film = ito_linear_create(m, "film", c, 2 * c, .generator = g)) != NULL &&
-           (b->dilated = ito_conv1d_create(m, "dilated", c, c, 3, .padding = far, .dilation = far,
-                                           .generator = g)) != NULL &&
-           (b->out = ito_conv1d_create(m, "out", c, c, 1, .generator = g)) != NULL;
-}
-
-/* Freed with its module, also if it is not whole. */
-static bool wave_net_build(wave_net *m, int64_t c, ito_generator *g)
-{
-    m->network = (ito_network){.evaluate = wave_evaluate, .context = m};
-    m->enter = ito_conv1d_create(&m->base, "enter", 1, c, 2 * PATCH, .stride = PATCH,
-                                 .padding = PATCH / 2, .generator = g);
-    m->time = ito_linear_create(&m->base, "time", EMBEDDING, c, .generator = g);
-    m->note = ito_embedding_create(&m->base, "note", NOTES, c, .generator = g);
-    m->norm = ito_group_norm_create(&m->base, "norm", c, 8);
-    m->leave = ito_conv_transpose1d_create(&m->base, "leave", c, 1, 2 * PATCH, .stride = PATCH,
-                                           .padding = PATCH / 2, .generator = g);
-    bool good = m->enter != NULL && m->time != NULL && m->note != NULL && m->norm != NULL;
-    for (int i = 0; i < BLOCKS; i++)
-        good = good && add_block(&m->base, &m->block[i], i, c, g);
-    return good && m->leave != NULL;
-}
 
 /* ---- the run ---- */
 
@@ -162,8 +94,8 @@ static bool run(const audio_options *o)
     ito_generator g = ito_diffusion_generator((uint64_t)o->seed, ITO_DRAW_INIT, 0);
     ito_diffusion *d =
         ito_diffusion_create(.schedule = &ito_schedule_flow, .prediction = &ito_prediction_flow);
-    wave_net *m = ito_module_create(NULL, "", sizeof *m);
-    bool good = d != NULL && m != NULL && wave_net_build(m, o->width, &g);
+    wave_net *m = wave_net_create(o->width, &g);
+    bool good = d != NULL && m != NULL;
     ito_class_condition *labelled = good ? ito_class_condition_create(&m->network, NOTES) : NULL;
     ito_diffusion_trainer t = {.diffusion = d, .max_norm = 1.0, .seed = (uint64_t)o->seed};
     if (labelled != NULL) {

@@ -29,6 +29,7 @@ static const struct {
     {FILE_IDX, 0, 3, "\0\0\x08", "-ubyte"},
     {FILE_IDX, 0, 2, "\x1f\x8b", ".gz"},
     {FILE_SAFETENSORS, 8, 1, "{", ".safetensors"}, /* after the length of its header */
+    {FILE_ONNX, 0, 1, "\x08", ".onnx"},            /* its version, the first field */
 };
 
 enum { SIGNS = sizeof signs / sizeof signs[0] };
@@ -94,7 +95,8 @@ const char *file_kind_name(file_kind kind)
                                                   "an IDX file",
                                                   "an image",
                                                   "a file of ito-ddpm compress",
-                                                  "a file of weights"};
+                                                  "a file of weights",
+                                                  "an ONNX file"};
     return names[kind];
 }
 

@@ -13,6 +13,7 @@ typedef enum file_kind {
     FILE_IMAGE,
     FILE_COMPRESSED, /* by ito-ddpm compress */
     FILE_WEIGHTS,    /* PyTorch's, or an index of several files */
+    FILE_ONNX,
     FILE_KINDS
 } file_kind;
 

@@ -63,7 +63,11 @@ int options_report(const char *command)
 
 bool options_set_threads(int64_t threads)
 {
-    return threads == UNSET_INT || ito_set_threads((int)threads) == ITO_OK;
+    if (threads == UNSET_INT)
+        return true;
+    if (threads > ito_threads_limit() && threads <= 1024)
+        note("--threads %" PRId64 ": built without OpenMP, this program uses one\n", threads);
+    return ito_set_threads((int)threads) == ITO_OK;
 }
 
 void options_refuse(const command_line *c, const char *format, ...)

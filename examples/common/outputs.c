@@ -13,7 +13,8 @@ static bool name_is_true(const output *o)
         const char *what, *end;
     } kinds[FILE_KINDS] = {[FILE_NPY] = {"an array", ".npy"},
                            [FILE_SAFETENSORS] = {"a network", ".safetensors"},
-                           [FILE_COMPRESSED] = {"compressed images", ".ito"}};
+                           [FILE_COMPRESSED] = {"compressed images", ".ito"},
+                           [FILE_ONNX] = {"a graph", ".onnx"}};
     if (o->kind == FILE_IMAGE && !ito_image_can_save(o->path))
         return options_error("--%s: %s: the name of a picture ends in .png, .jpg or .jpeg",
                              o->option, o->path);

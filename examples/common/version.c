@@ -27,4 +27,6 @@ void version_print(void)
     if (version_commit[0] != '\0')
         printf("commit %s\n", version_commit);
     printf("instruction set %s\ncompiler %s\n", ito_isa(), COMPILER);
+    if (ito_threads_limit() == 1)
+        printf("one thread: built without OpenMP\n");
 }

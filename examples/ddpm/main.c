@@ -47,8 +47,8 @@ static const program this_program = {
         "  ito-ddpm sample --model run --out grid.png\n"
         "  ito-ddpm info run\n"
         "\n"
-        "ITO_ISA=base|avx2|avx512|avx512bf16|amx in the environment asks for an instruction set, "
-        "and NO_COLOR=1 for plain text in a terminal.\n"
+        "ITO_ISA=base|avx2|avx512|avx512bf16|amx (on Arm base|neon|neonbf16) in the environment "
+        "asks for an instruction set, and NO_COLOR=1 for plain text in a terminal.\n"
         "Exit codes: 0 done, 1 failed, 2 wrong usage, 128 + n stopped by signal n.",
     .commands = commands,
 };

@@ -201,7 +201,7 @@ static bool read_numbers(const ito_safetensors *file, double *numbers)
     for (int i = 0; i < NUMBERS; i++) {
         const char *text = ito_safetensors_metadata(file, keys[i]);
         char *end = NULL;
-        numbers[i] = text != NULL ? strtod_l(text, &end, c_locale()) : 0;
+        numbers[i] = text != NULL ? c_strtod(text, &end) : 0;
         if (text == NULL || end == text || *end != '\0' || !(fabs(numbers[i]) <= 1e9))
             return false;
     }

@@ -9,8 +9,8 @@
 #include "tensor/conv/conv_phase.h"
 #include "tensor/gemm/gemm_blocks.h"
 #include "tensor/kernels/kernels.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -293,7 +293,7 @@ static void run(const depthwise *d, const char *filters, const conv_addends *e, 
 #pragma omp parallel for num_threads(threads_of(d)) schedule(static)
     for (int64_t i = 0; i < window_count(d); i++) {
         window w = window_at(d, i);
-        run_window(d, &w, filters, e, planes + omp_get_thread_num() * own);
+        run_window(d, &w, filters, e, planes + thread_number() * own);
     }
 }
 
@@ -416,7 +416,7 @@ ito_status depthwise_backward_weight(ito_dtype dtype, void *dw, const void *x, c
     for (int64_t i = 0; i < window_count(&d); i++) {
         window w = window_at(&d, i);
         filters_of_window(&d, &w, &g, sums + i / d.blocks * part, offset,
-                          planes + omp_get_thread_num() * own);
+                          planes + thread_number() * own);
     }
     add_up(&d, dw, total, sums, parts);
     mem_free(scratch);

@@ -14,8 +14,8 @@
 #include "tensor/conv/conv_tiles.h"
 
 #include "tensor/gemm/gemm_blocks.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -266,7 +266,7 @@ static ito_status convolve(tiles_work *q)
     int64_t units = q->line_units * q->column_units;
 #pragma omp parallel num_threads(q->threads)
     {
-        char *own = q->filters + bytes + omp_get_thread_num() * q->own_bytes;
+        char *own = q->filters + bytes + thread_number() * q->own_bytes;
         q->kernels->begin();
 #pragma omp for schedule(dynamic)
         for (int64_t unit = 0; unit < packing; unit++)
@@ -496,7 +496,7 @@ ito_status tiles_backward_weight(float *dw, const void *x, const void *dy, const
     int64_t units = q.parts * q.co_units * q.ci_units;
 #pragma omp parallel num_threads(q.threads)
     {
-        char *own = scratch + own_sums + zeros + omp_get_thread_num() * q.own_bytes;
+        char *own = scratch + own_sums + zeros + thread_number() * q.own_bytes;
         q.kernels->begin();
 #pragma omp for schedule(dynamic)
         for (int64_t unit = 0; unit < units; unit++)

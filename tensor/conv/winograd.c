@@ -15,8 +15,8 @@
 #include "tensor/conv/winograd.h"
 
 #include "tensor/gemm/gemm_blocks.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -304,7 +304,7 @@ static ito_status convolve(ito_dtype dtype, void *y, const void *x, const float 
     int64_t panels = p.n / p.columns, units = p.blocks * p.spans;
 #pragma omp parallel num_threads(p.threads)
     {
-        float *own = scratch + omp_get_thread_num() * p.own;
+        float *own = scratch + thread_number() * p.own;
 #pragma omp for schedule(dynamic)
         for (int64_t panel = 0; panel < panels; panel++)
             transform_panel(&p, u, w, panel, own);
@@ -513,7 +513,7 @@ static void sum_in_groups(const weight_plan *p, float *own, int64_t own_floats, 
     float *partial = own + p->threads * own_floats;
 #pragma omp parallel num_threads(p->threads)
     {
-        weight_scratch s = scratch_at(p, own + omp_get_thread_num() * own_floats);
+        weight_scratch s = scratch_at(p, own + thread_number() * own_floats);
 #pragma omp for schedule(dynamic)
         for (int64_t unit = 0; unit < p->groups * chunks; unit++) {
             int64_t g = unit / chunks;

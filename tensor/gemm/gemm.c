@@ -14,8 +14,7 @@
 
 #include "tensor/gemm/gemm_blocks.h"
 #include "tensor/gemm/gemm_thin.h"
-
-#include <omp.h>
+#include "tensor/threads.h"
 
 /* ---- the work ------------------------------------------------------------------------------- */
 
@@ -406,7 +405,7 @@ void gemm_blocks_run(const gemm_blocks *p, void *scratch)
     }
 #pragma omp parallel num_threads(q->threads)
     {
-        int64_t me = omp_get_thread_num();
+        int64_t me = thread_number();
         if (q->by_item) {
             char *mine = shared + me * (q->shared_bytes + q->own_bytes);
 #pragma omp for schedule(dynamic)

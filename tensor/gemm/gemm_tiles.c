@@ -6,8 +6,8 @@
  * the steps of tiles in order. Which unit or block it lies in changes nothing.
  */
 #include "tensor/gemm/gemm_blocks.h"
+#include "tensor/threads.h"
 
-#include <omp.h>
 #include <string.h>
 
 enum {
@@ -351,7 +351,7 @@ static void run_item_in_team(const gemm_blocks *p, int64_t item, char *shared,
 static void run_thread(const gemm_blocks *p, char *scratch)
 {
     const tile_plan *q = &p->by_tiles;
-    int64_t me = omp_get_thread_num();
+    int64_t me = thread_number();
     q->kernels->begin();
     if (q->by_item) {
         char *mine = scratch + me * (q->shared_bytes + q->own_bytes);

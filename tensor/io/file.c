@@ -3,6 +3,7 @@
 #include "tensor/io/file.h"
 #include "tensor/internal.h"
 #include "tensor/io/whole_file.h"
+#include "tensor/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,7 +45,7 @@ const char *file_error_fault(const char *path)
 ito_status file_system_error(const char *path, const char *action)
 {
     char buffer[128];
-    const char *reason = strerror_r(errno, buffer, sizeof buffer);
+    const char *reason = system_error_text(errno, buffer, sizeof buffer);
     return file_error(ITO_ERR_IO, path, "cannot %s: %s", action, reason);
 }
 
@@ -195,7 +196,7 @@ ito_status file_write_begin(file_writer *w, const char *path)
         return ITO_ERR_MEMORY;
     memcpy(w->path, path, length + 1);
     w->temporary = w->path + length + 1;
-    snprintf(w->temporary, room, "%s.tmp-%d", path, (int)gettid());
+    snprintf(w->temporary, room, "%s.tmp-%d", path, system_thread_number());
     const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
     w->fd = open(w->temporary, flags, 0666);
     if (w->fd < 0 && errno == EEXIST && unlink(w->temporary) == 0) /* left by a process killed */

@@ -1,6 +1,7 @@
 /* Tensors on the pages of a file: read when they are touched, dropped when memory is short. */
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -34,15 +35,12 @@ ito_tensor *file_map(const file_reader *f, int64_t offset, ito_shape shape, ito_
                    (int64_t)info.st_size);
         return NULL;
     }
-    /* A private copy of each page that is written; no swap space is set aside for them all, or a
-     * file larger than memory would be refused. */
     size_t before = within_page((uint64_t)offset);
     storage *s = struct_alloc(sizeof *s);
     if (s == NULL)
         return NULL;
-    char *pages = mmap(NULL, before + (size_t)bytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_NORESERVE, f->fd, offset - (int64_t)before);
-    if (pages == MAP_FAILED) {
+    char *pages = system_map_file(f->fd, offset - (int64_t)before, before + (size_t)bytes);
+    if (pages == NULL) {
         file_system_error(f->path, "map");
         free(s);
         return NULL;

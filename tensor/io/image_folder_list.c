@@ -176,8 +176,10 @@ static bool is_circle(const chain *here)
 static bool is_folder(DIR *d, const struct dirent *entry)
 {
     struct stat info;
+#if defined(DT_LNK)
     if (entry->d_type != DT_LNK && entry->d_type != DT_UNKNOWN)
         return entry->d_type == DT_DIR;
+#endif
     return fstatat(dirfd(d), entry->d_name, &info, 0) == 0 && S_ISDIR(info.st_mode);
 }
 

@@ -40,6 +40,6 @@ ito_status npy_read_header(npy_source *s, npy_header *h);
 ito_tensor *npy_read(npy_source *s);
 
 /* What array i of an archive is, by its header alone. */
-ito_status npz_describe(const ito_npz *f, int64_t i, npy_header *h);
+ito_status npz_describe(const struct ito_npz *f, int64_t i, npy_header *h);
 
 #endif

@@ -7,6 +7,7 @@
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/json_cursor.h"
+#include "tensor/system.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -175,7 +176,7 @@ static int compare_key(const void *a, const void *b)
 
 static bool check_names(const char *path, safetensors_header *h)
 {
-    qsort_r(h->by_name, (size_t)h->count, sizeof *h->by_name, compare_name, h->entries);
+    system_sort(h->by_name, (size_t)h->count, sizeof *h->by_name, compare_name, h->entries);
     for (int64_t i = 1; i < h->count; i++) {
         const char *name = h->entries[h->by_name[i]].name;
         if (strcmp(name, h->entries[h->by_name[i - 1]].name) == 0)
@@ -269,7 +270,7 @@ static bool check_header(const char *path, safetensors_header *h, int64_t buffer
         return false;
     for (int64_t i = 0; i < h->count; i++)
         order[i] = h->by_name[i] = i;
-    qsort_r(order, (size_t)h->count, sizeof *order, compare_place, h->entries);
+    system_sort(order, (size_t)h->count, sizeof *order, compare_place, h->entries);
     bool good = check_names(path, h) && check_places(path, h, order, buffer_size) &&
                 check_checksums(path, h);
     mem_free(order);

@@ -4,6 +4,7 @@
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
 #include "tensor/io/weights_kinds.h"
+#include "tensor/system.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +33,7 @@ ito_status weights_sort(ito_weights *w)
 {
     for (int64_t i = 0; i < w->count; i++)
         w->by_name[i] = i;
-    qsort_r(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_name, w->entries);
+    system_sort(w->by_name, (size_t)w->count, sizeof *w->by_name, compare_name, w->entries);
     for (int64_t i = 1; i < w->count; i++) {
         const char *name = w->entries[w->by_name[i]].name;
         if (strcmp(name, w->entries[w->by_name[i - 1]].name) == 0)
@@ -57,7 +58,12 @@ static const char legacy[] = "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x
 static ito_status open_kind(ito_weights *w, const char head[HEAD])
 {
     if (memcmp(head, "PK\3\4", 4) == 0)
+#ifdef ITO_NO_ZLIB
+        return file_error(ITO_ERR_FORMAT, w->path,
+                          "is a zip archive, which this build, without zlib, does not read");
+#else
         return weights_open_zip(w);
+#endif
     if (memcmp(head, legacy, sizeof legacy - 1) == 0)
         return file_error(ITO_ERR_FORMAT, w->path,
                           "is in the format of PyTorch before 1.6, which is not read: load it with "

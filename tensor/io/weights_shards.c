@@ -11,9 +11,9 @@
 #include <string.h>
 
 enum {
-    MOST_INDEX = 100000000, /* bytes, as of a safetensors header */
-    MOST_SHARDS = 4096,
-    DEEPEST = 16 /* objects and lists of the metadata within one another */
+    MOST_INDEX = 1 << 24, /* bytes; a tensor takes fifty */
+    MOST_SHARDS = 1000,   /* so that looking for one's name takes seconds at most in all */
+    DEEPEST = 16          /* objects and lists of the metadata within one another */
 };
 
 typedef struct mapped_tensor {

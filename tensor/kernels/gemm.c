@@ -67,7 +67,7 @@ V_FN void sum_rows(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, cons
     }
 }
 
-#if !KERNEL_F64
+#if !KERNEL_F64 && !defined(PAIRS_NEON)
 /* From panels of pairs of both; k counts pairs. */
 V_FN void sum_pairs(vec acc[TILE_ROWS][2], int rows, int vectors, int64_t k, const uint32_t *a,
                     const uint32_t *b)
@@ -193,7 +193,7 @@ V_FN void pack_rows(real *panel, int64_t width, const void *const *rows, int64_t
                 const elem *row = left + i < width ? rows[left + i] : NULL;
                 r[i] = row != NULL ? e_load(row + p, n) : v_zero();
             }
-            transpose(r);
+            transpose_vectors(r);
             store_rows(panel + p * width + left, width, r, n, width - left, p + n == k);
         }
     }

@@ -70,7 +70,7 @@ V_FN void transpose_within_halves(vec r[VL])
 #endif
 }
 
-V_FN void transpose(vec r[VL])
+V_FN void transpose_vectors(vec r[VL])
 {
 #if VL == 16
     SWAP_STEP(r, 8)
@@ -91,7 +91,7 @@ V_FN void load_transposed(vec r[VL], const real *const rows[VL], int64_t p)
 #if VL == 2
     r[0] = v_loadu(rows[0] + p);
     r[1] = v_loadu(rows[1] + p);
-    transpose(r);
+    transpose_vectors(r);
 #else
     typedef real half __attribute__((vector_size(VL / 2 * sizeof(real))));
     UNROLL
@@ -144,7 +144,7 @@ V_FN void store_flipped(vec acc[TILE_ROWS][2], const gemm_tile *to)
             UNROLL
             for (int i = 0; i < VL; i++)
                 r[i] = j + i < TILE_ROWS ? acc[j + i][half] : v_zero();
-            transpose(r);
+            transpose_vectors(r);
             UNROLL
             for (int i = 0; i < VL; i++)
                 if (half * VL + i < to->m && j < to->n)

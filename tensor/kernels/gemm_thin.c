@@ -182,7 +182,7 @@ V_FN void sum_along(int rows, int64_t k, const few *x, const real *y, int64_t y_
         vec r[VL];
         for (int i = 0; i < VL; i++)
             r[i] = v_load(column[half][i] + p, k - p);
-        transpose(r);
+        transpose_vectors(r);
         add_square(acc, half, rows, k - p, row, p * x->step, x->step, r);
     }
 }

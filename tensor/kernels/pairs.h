@@ -1,7 +1,7 @@
 /* Dot products of pairs of bf16, for gemm.c. A pair is 32 bits, its element of lower index in the
  * lower half. pairs_dot(a, b, c) is c + a1 b1 + a0 b0 in each lane, the products in this order and
  * each sum rounded once, to nearest even: what VDPBF16PS computes, but for denormals, which the
- * instruction takes for 0. */
+ * instruction takes for 0. AArch64's instructions have sums of their own: pairs_neon.h. */
 #ifndef ITO_KERNELS_PAIRS_H
 #define ITO_KERNELS_PAIRS_H
 
@@ -25,7 +25,12 @@ V_FN void pairs_store(uint32_t *p, vec low, vec high)
     memcpy(p, &v, sizeof v);
 }
 
-#if defined(__AVX512BF16__)
+#if defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+
+#define PAIRS_NEON
+#include "tensor/kernels/pairs_neon.h"
+
+#elif defined(__AVX512BF16__)
 
 typedef __m512bh pairs;
 

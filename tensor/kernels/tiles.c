@@ -186,11 +186,11 @@ typedef uint32_t lanes __attribute__((vector_size(TILE_SIDE * sizeof(uint32_t)))
 typedef uint16_t halves __attribute__((vector_size(TILE_SIDE * sizeof(uint16_t))));
 
 /* f32_to_bf16 of each lane, from its bits. */
-T_FN lanes narrow(lanes u)
+T_FN void narrow(lanes *u)
 {
-    lanes nan = (lanes)((u & 0x7fffffff) > 0x7f800000);
-    lanes rounded = u + 0x7fff + (u >> 16 & 1);
-    return ((nan & (u | 0x400000)) | (~nan & rounded)) >> 16;
+    lanes nan = (lanes)((*u & 0x7fffffff) > 0x7f800000);
+    lanes rounded = *u + 0x7fff + (*u >> 16 & 1);
+    *u = ((nan & (*u | 0x400000)) | (~nan & rounded)) >> 16;
 }
 
 /* n <= 16 elements that lie side by side, as bf16 in the lower halves; zeros behind them. */
@@ -209,7 +209,8 @@ T_FN lanes load_elements(ito_dtype dtype, const char *from, int64_t n)
         memcpy(&u, from, sizeof u);
     else
         memcpy(&u, from, (size_t)n * sizeof(float));
-    return narrow(u);
+    narrow(&u);
+    return u;
 }
 
 /* 16 pairs from n <= 32 elements of one row or column that lie side by side. */

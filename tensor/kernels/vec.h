@@ -1,7 +1,8 @@
 /* The vector header: one vocabulary for every instruction set and element type.
  *
  * A kernel file is compiled once per instruction set and element type (see meson.build), with
- *     KERNEL_ISA    base, avx2, avx512 or avx512bf16   (a suffix of the names it defines)
+ *     KERNEL_ISA    base, avx2, avx512, avx512bf16, neon or neonbf16   (a suffix of the names it
+ *                   defines; for the last two with KERNEL_NEON: base is compiled with NEON as well)
  *     KERNEL_ELEM   f32, f64 or bf16                   (another suffix)
  *     KERNEL_F64, KERNEL_BF16   1 where KERNEL_ELEM is that type, else 0
  * and sees: `elem`, what lies in tensors; `real`, what it is computed in: double for f64, else
@@ -27,6 +28,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(KERNEL_NEON)
+#include <arm_neon.h>
 #endif
 
 #define KERNEL_CAT3_(a, b, c) a##_##b##_##c
@@ -52,8 +55,10 @@ typedef real elem;
 
 #if defined(__AVX512F__)
 #include "tensor/kernels/vec_avx512.h"
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(KERNEL_AVX2) /* Clang's attributes define no macro */
 #include "tensor/kernels/vec_avx2.h"
+#elif defined(KERNEL_NEON)
+#include "tensor/kernels/vec_neon.h"
 #else
 #include "tensor/kernels/vec_base.h"
 #endif
@@ -89,8 +94,8 @@ V_FN vec v_first(vec v, int64_t n, real fill)
     return v_select(v_lt(v_loadu(lane), v_set1((real)n)), v, v_set1(fill));
 }
 
-/* Sum and maximum of all lanes, by halving: the same tree whatever surrounds it. AVX-512 has a sum
- * of its own, by the same tree: GCC takes this one through memory. */
+/* Sum and maximum of all lanes, by halving: the same tree whatever surrounds it. AVX-512 and NEON
+ * have sums of their own, by the same tree: GCC takes this one through memory. */
 #ifndef V_HSUM
 V_FN real v_hsum(vec a)
 {

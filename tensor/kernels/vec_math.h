@@ -1,8 +1,37 @@
-/* The transcendental functions of vec.h: the one place where SLEEF is met.
- * Accuracy is SLEEF's u10 level (1.0 ulp) in both real types; exp of floats is our own, at the same
- * level and inlined: 1.6 times as fast. What activations and softmax live on is a shorter one
- * again, since on AVX2 they are bound by the two units that multiply. A result depends on its lane
- * alone, so chunk boundaries never show. Different instruction sets may differ in the last bit. */
+/* The transcendental functions of vec.h: the one place where SLEEF is met. With ITO_NO_SLEEF they
+ * are those of the C library, one lane after the other. Accuracy is SLEEF's u10 level (1.0 ulp) in
+ * both real types; exp of floats is our own, at the same level and inlined: 1.6 times as fast. What
+ * activations and softmax live on is a shorter one again, since on AVX2 they are bound by the two
+ * units that multiply. A result depends on its lane alone, so chunk boundaries never show.
+ * Different instruction sets may differ in the last bit. */
+#ifdef ITO_NO_SLEEF
+#include <math.h>
+
+#if KERNEL_F64
+#define V_OF_LIBM(name) name
+#else
+#define V_OF_LIBM(name) name##f
+#endif
+#define V_UNARY(name, level)                                                                       \
+    V_FN vec v_##name(vec a)                                                                       \
+    {                                                                                              \
+        real lane[VL];                                                                             \
+        v_storeu(lane, a);                                                                         \
+        for (int i = 0; i < VL; i++)                                                               \
+            lane[i] = V_OF_LIBM(name)(lane[i]);                                                    \
+        return v_loadu(lane);                                                                      \
+    }
+#define V_BINARY(name, level)                                                                      \
+    V_FN vec v_##name(vec a, vec b)                                                                \
+    {                                                                                              \
+        real lane[VL], other[VL];                                                                  \
+        v_storeu(lane, a);                                                                         \
+        v_storeu(other, b);                                                                        \
+        for (int i = 0; i < VL; i++)                                                               \
+            lane[i] = V_OF_LIBM(name)(lane[i], other[i]);                                          \
+        return v_loadu(lane);                                                                      \
+    }
+#else
 #ifdef __clang__
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wstrict-prototypes"
@@ -26,6 +55,12 @@
     {                                                                                              \
         return V_SLEEF(name, level)(a);                                                            \
     }
+#define V_BINARY(name, level)                                                                      \
+    V_FN vec v_##name(vec a, vec b)                                                                \
+    {                                                                                              \
+        return V_SLEEF(name, level)(a, b);                                                         \
+    }
+#endif
 V_UNARY(acos, u10)
 V_UNARY(acosh, u10)
 V_UNARY(asin, u10)
@@ -67,22 +102,11 @@ V_FN vec v_exp(vec a)
     return v_scale(v_set1(1.0f) + v_fma(r * r, q, r), n);
 }
 #endif
+V_BINARY(pow, u10)
+V_BINARY(atan2, u10)
+V_BINARY(hypot, u05)
 #undef V_UNARY
-
-V_FN vec v_pow(vec a, vec b)
-{
-    return V_SLEEF(pow, u10)(a, b);
-}
-
-V_FN vec v_atan2(vec a, vec b)
-{
-    return V_SLEEF(atan2, u10)(a, b);
-}
-
-V_FN vec v_hypot(vec a, vec b)
-{
-    return V_SLEEF(hypot, u05)(a, b);
-}
+#undef V_BINARY
 
 /* ---- exponentials for activations and softmax, V_ROWS vectors at a time: step by step for all of
  * them, since one after the other they fill the scheduler with instructions that wait. */

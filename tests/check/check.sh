@@ -99,9 +99,16 @@ check_tidy() { # build directory of clang
         grep -v '^tensor/kernels/' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$1"
 }
 
+check_aarch64() {
+    local status=0
+    tests/check/aarch64.sh build/aarch64 || status=$?
+    [ $status = 77 ] || return $status # it has said what is missing
+}
+
 check() { # quick or full
     step 'format' check_format
     step 'includes point one way' check_includes
+    step 'big-endian and 32-bit systems are refused' tests/check/refused_systems.sh
     step 'the checks of includes, checked' tests/check/includes.sh
     step 'public headers alone, in C and C++' tests/check/public_headers.sh
     step 'public headers without warnings, where used' tests/check/header_use.sh
@@ -117,6 +124,8 @@ check() { # quick or full
         step 'symbols begin with ito_' tests/check/symbols.sh build/gcc
         step 'the installed library, and the programs built with it' \
             tests/check/installed.sh build/gcc programs
+        step 'the library as one file' env ITO_COMPILERS='gcc clang' \
+            tests/check/amalgamated.sh build/gcc
         step 'the Python package' tests/check/python.sh build/gcc
         step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
         step 'the documentation as a site' docs
@@ -128,6 +137,12 @@ check() { # quick or full
             check_build_and_test build/clang clang -Dwerror=true
         step 'AddressSanitizer, UBSan: build and tests' check_sanitized build/sanitized clang
         step 'ThreadSanitizer' check_threads build/tsan
+        step 'POSIX alone, and musl: the sources compile' tests/check/portable.sh
+        step 'POSIX alone: build and tests' \
+            check_build_and_test build/posix gcc -Dwerror=true -Dposix_only=true
+        step 'without OpenMP: build and tests' \
+            check_build_and_test build/one_thread clang -Dwerror=true -Dopenmp=disabled
+        step 'AArch64: build, tests of kernels under qemu' check_aarch64
         step 'cppcheck' check_cppcheck
         step 'clang-tidy' check_tidy build/clang
     fi

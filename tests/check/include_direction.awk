@@ -15,7 +15,7 @@ BEGIN {
     # The folders of a part from the lowest level to the highest; "." are the files beside them.
     # Folders of one level may include each other, and what is not named stands outside the order.
     levels("tensor", ". kernels gemm conv | io")
-    levels("autograd", ". | ops")
+    levels("autograd", ". | ops | onnx")
     levels("models/ddpm", "process | network objective sampler likelihood | compress edit")
 }
 

@@ -55,7 +55,7 @@ Test(cli_begin, classes_go_on)
     succeeds(run("sample --model s --npy a.npy --n 2 --steps 2 --class dog --guidance 2"));
     succeeds(run("export --model r --format diffusers --out d"));
     /* As diffusers itself would have written it: without names, and nothing for no class. */
-    cr_assert_eq(system("sed -i 's/ito_ddpm_settings/ito_ddpm_forgotten/' "
+    cr_assert_eq(system("sed -i 's/ito_ddpm_settings/ito_ddpm_sottings/' "
                         "d/unet/diffusion_pytorch_model.safetensors"),
                  0);
     is_usage_error(PHOTOS "--out t --model d " BARELY,

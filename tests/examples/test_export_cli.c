@@ -77,6 +77,57 @@ Test(cli_export, what_cannot_be_exported_is_said)
     cr_expect(!there("y.safetensors"));
 }
 
+/* ---- ONNX ---- */
+
+static unsigned char first_byte(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    cr_assert_not_null(f, "%s", path);
+    int byte = fgetc(f);
+    fclose(f);
+    return (unsigned char)byte;
+}
+
+/* What the graph computes is checked with onnxruntime: tests/reference/onnx_check.py. */
+Test(cli_export, a_graph_is_written_for_onnx_runtimes)
+{
+    write_classes();
+    succeeds(run(FOLDER "--out r --steps 1 --conditional " QUIET));
+    succeeds(run("export --model r --format onnx --out net.onnx"));
+    cr_expect_not_null(strstr(complained, ": an ONNX graph in net.onnx, of sample (f32), timestep "
+                                          "(i64), class_labels (i64), to out_sample\n"),
+                       "%s", complained);
+    cr_expect_eq(first_byte("net.onnx"), 8);
+    succeeds(run("export --model r --format onnx --out again.onnx"));
+    cr_expect(same_file("net.onnx", "again.onnx"));
+    succeeds(run("export --model r --format onnx --weights model --out net.onnx"));
+    cr_expect(!there("net.onnx.data"));
+    fails_with(run("sample --model net.onnx --out g.png"),
+               "net.onnx: it is an ONNX file, not a file of weights");
+}
+
+Test(cli_export, a_graph_of_continuous_time_and_of_its_own_estimate)
+{
+    train_tiny("r", "--steps 1 --schedule flow --prediction flow --self-condition " QUIET);
+    succeeds(run("export --model r --format onnx --out net.onnx"));
+    cr_expect_not_null(strstr(complained, "of sample (f32), timestep (f32), x_0 (f32), to "
+                                          "out_sample\n"),
+                       "%s", complained);
+}
+
+Test(cli_export, what_no_graph_is_written_for_is_said)
+{
+    is_usage_error("export --model r --format onnx --dtype f32 --out net.onnx",
+                   "--dtype: an ONNX file has the network's own");
+    is_usage_error("export --model r --format onnx --out net.bin",
+                   "--out: net.bin: the name of a file of a graph ends in .onnx");
+    cr_assert_eq(system("echo text > other.onnx"), 0);
+    fails_with(
+        run("export --model r --format onnx --out other.onnx"),
+        "other.onnx: it is there and is not an ONNX file; name another file, or write over it "
+        "by --force");
+}
+
 /* ---- diffusers ---- */
 
 Test(cli_export, a_directory_of_diffusers_makes_the_images_of_its_run)

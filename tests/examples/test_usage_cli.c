@@ -258,6 +258,7 @@ static void refuses_isa(const char *isa, const char *words)
 
 Test(cli_usage, instruction_sets_that_cannot_be_used_are_refused)
 {
+#if defined(__x86_64__)
     refuses_isa("avx3",
                 "ITO_ISA: \"avx3\" is none of base, avx2, avx512, avx512bf16, amx, amx-emulated");
     if (!isa_use("avx512bf16"))
@@ -266,4 +267,9 @@ Test(cli_usage, instruction_sets_that_cannot_be_used_are_refused)
         refuses_isa(
             "amx",
             "ITO_ISA: this processor lacks amx, or the system forbids it; the best it has is ");
+#elif defined(__aarch64__)
+    refuses_isa("sve", "ITO_ISA: \"sve\" is none of base, neon, neonbf16, amx-emulated");
+    if (!isa_use("neonbf16"))
+        refuses_isa("neonbf16", "ITO_ISA: this processor lacks neonbf16; the best it has is neon");
+#endif
 }

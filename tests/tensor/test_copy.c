@@ -2,6 +2,7 @@
 #include "tensor/convert.h"
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
+#include "tests/isas.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -162,8 +163,7 @@ static void conversions_meet_the_scalar_form(const char *isa)
 
 Test(copy, bf16_is_rounded_alike_by_every_instruction_set)
 {
-    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+    for (int i = 0; i < ISAS; i++)
         if (isa_use(isas[i]))
             conversions_meet_the_scalar_form(isas[i]);
 }

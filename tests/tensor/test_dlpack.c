@@ -130,7 +130,7 @@ Test(dlpack, strides_and_offsets_are_followed)
     float got[24];
     cr_assert_eq(ito_to_data(ito_mul_scalar(t, 2), got, ITO_F32), ITO_OK);
     for (int i = 0; i < 24; i++)
-        cr_assert_eq(got[i], 2 * (3 + 17 * (i / 12) + 5 * (i % 3)), "element %d", i);
+        cr_assert_eq(got[i], 2 * (float)(3 + 17 * (i / 12) + 5 * (i % 3)), "element %d", i);
     ito_scope_end();
 }
 

@@ -3,6 +3,7 @@
 #include "tensor/convert.h"
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
+#include "tests/isas.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -122,10 +123,9 @@ static void holds_everywhere(const function *f)
 
 Test(exponentials, are_close_to_the_truth_at_every_exponent)
 {
-    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
     for (int i = 0; i < CHUNK; i++)
         ones[i] = 1;
-    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++)
+    for (int k = 0; k < ISAS; k++)
         for (size_t i = 0; i < sizeof functions / sizeof *functions && isa_use(isas[k]); i++)
             holds_everywhere(&functions[i]);
 }

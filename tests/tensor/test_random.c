@@ -1,5 +1,6 @@
 /* Philox against its authors' test vectors; distributions; independence of threads and splits. */
 #include "tensor/internal.h"
+#include "tests/isas.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -121,9 +122,8 @@ Test(random, instruction_sets_differ_by_rounding_only)
 /* Each step of the formula is off by a few units in the last place: 1e-6 of a normal below 6. */
 Test(random, normals_are_what_box_and_muller_say)
 {
-    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
     enum { N = 1 << 16 };
-    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
+    for (int k = 0; k < ISAS; k++) {
         if (!isa_use(isas[k]))
             continue;
         ito_generator g = ito_generator_make(7, 3);

@@ -119,9 +119,6 @@ def _status(function, *args):
     raise_error()
 
 
-_number = _value
-
-
 def _string(function, *args):
     text = _value(function, *args)
     return None if text is None else text.decode()

@@ -1,9 +1,9 @@
 """What Tensor has besides the operations as methods: arithmetic signs, indices, pieces, making one of values."""
 import ctypes
-from numbers import Real
+from numbers import Integral, Real
 
 from . import _c, operations as o
-from ._call import _enum, _in, _list, _list_of, _status, _tensor, lib
+from ._call import _enum, _in, _list, _list_of, _tensor, lib
 from ._library import Error
 from .tensor import Tensor, as_shape, dtype, from_dlpack
 
@@ -53,8 +53,11 @@ def _of_lists(values, wanted):
         first = first[0] if first else 0.0
     flat = []
     _flatten(values, shape, 0, flat)
-    if flat and all(isinstance(v, int) for v in flat):
-        data = (ctypes.c_int64 * len(flat))(*flat)
+    if flat and all(isinstance(v, Integral) for v in flat):
+        for v in flat:
+            if not -2**63 <= v < 2**63:
+                raise Error(f"tensor: {v} is no number of i64", "ITO_ERR_RANGE")
+        data = (ctypes.c_int64 * len(flat))(*map(int, flat))
         made = _tensor(lib.ito_from_data, data, as_shape(shape), dtype.i64)
         return o.cast(made, "bool") if wanted is None and all(isinstance(v, bool) for v in flat) else made
     data = (ctypes.c_double * max(len(flat), 1))(*flat)
@@ -189,17 +192,28 @@ def _is_list(i):
     return isinstance(i, (Tensor, list)) or hasattr(i, "__dlpack__")
 
 
+def _places(x, index):
+    """An index of lists as one of places alone: a bool list stands for the places where it is true."""
+    places = []
+    for i in index:
+        if not _is_list(i):
+            raise Error("index: lists of places do not mix with slices and numbers: index twice")
+        i = _in(i) if not isinstance(i, list) else tensor(i) if i else o.zeros((0,), "i64")
+        if i.dtype != dtype["bool"]:
+            places.append(i)
+            continue
+        axes = x.shape[len(places):len(places) + i.ndim]
+        if i.shape != axes:
+            raise Error(f"index: a mask of shape {list(i.shape)} for axes {list(axes)}", "ITO_ERR_SHAPE")
+        places += unbind(o.nonzero(i), 1)
+    return places
+
+
 def _getitem(self, index):
     """x[1], x[..., 2:5], x[None], x[lists_of_places]: a view, but for the last of these."""
     index = index if isinstance(index, tuple) else (index,)
-    places = [i for i in index if _is_list(i)]
-    if places:
-        if len(places) != len(index):
-            raise Error("index: tensors of places do not mix with slices and numbers: index twice")
-        places = [tensor(i, "i64") if isinstance(i, list) else _in(i) for i in places]
-        if len(places) == 1 and places[0].dtype == dtype.bool:
-            return o.masked_select(self, places[0])
-        return o.index(self, places)
+    if any(_is_list(i) for i in index):
+        return o.index(self, _places(self, index))
     used = sum(i is not None and i is not Ellipsis for i in index)
     if Ellipsis not in index:
         index += (Ellipsis,)
@@ -219,11 +233,11 @@ def _getitem(self, index):
 
 
 def _setitem(self, index, value):
+    if any(_is_list(i) for i in (index if isinstance(index, tuple) else (index,))):
+        raise Error("index: what is at lists of places is no view, so it is not assigned to: ito.index_put and "
+                    "ito.where make a new tensor")
     place = _getitem(self, index)
-    if isinstance(value, Real):
-        o.copy_(place, _number_like(place, value, "="))
-    else:
-        o.copy_(place, value)
+    o.copy_(place, _number_like(place, value, "="))
 
 
 Tensor.__getitem__ = _getitem

@@ -13,7 +13,7 @@ import functools
 import torch
 
 from . import _c, operators
-from ._call import _list, _tensor, lib
+from ._call import _in, _list, _tensor, lib
 from .tensor import Tensor, from_dlpack
 
 
@@ -141,6 +141,7 @@ class operation:
         _operations.append(self)
 
     def __call__(self, *inputs):
+        inputs = [_in(t) for t in inputs]
         return _tensor(lib.ito_custom, ctypes.byref(self.op), _list(inputs), len(inputs), None)
 
     def _forward(self, inputs, n, params):

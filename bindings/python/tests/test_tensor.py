@@ -24,6 +24,8 @@ def test_made_of_values():
     assert ito.tensor(3.0, "f64").shape == ()
     assert ito.tensor([]).shape == (0,)
     assert ito.tensor(2**60 + 1).item() == 2**60 + 1
+    with refused("tensor: 9223372036854775808 is no number of i64"):
+        ito.tensor([1, 2**63])
     with refused("tensor: lists beside each other have different lengths"):
         ito.tensor([[1, 2], [3]])
     with refused("tensor: a number stands where a list is elsewhere"):
@@ -90,7 +92,17 @@ def test_indices():
     assert x[:, 1:].tolist() == [[1, 2], [4, 5]] and x[..., ::2].tolist() == [[0, 2], [3, 5]]
     assert x[None, :, None].shape == (1, 2, 1, 3)
     assert x[[1, 0, 1]].tolist() == [[3, 4, 5], [0, 1, 2], [3, 4, 5]]
-    assert x[x > 3].tolist() == [4, 5]
+    assert x[x > 3].tolist() == [4, 5] and x[[False, True]].tolist() == [[3, 4, 5]]
+    assert x[[0, 1], [2, 0]].tolist() == [2, 3] and x[[]].shape == (0, 3)
+    with refused("index: a mask of shape [3] for axes [2]"):
+        x[[True, False, True]]
+    with refused("index: lists of places do not mix with slices and numbers: index twice"):
+        x[[0, 1], 1:]
+    with refused("index: what is at lists of places is no view, so it is not assigned to: ito.index_put and ito.where "
+                 "make a new tensor"):
+        x[x > 3] = 0
+    with refused("=: 0.5 is no number of i64: cast the tensor first"):
+        x[0] = 0.5
     x[0] = 7
     x[:, 2] = ito.tensor([8, 9])
     assert x.tolist() == [[7, 7, 8], [3, 4, 9]]

@@ -1,8 +1,10 @@
-/* ito-ddpm export: a trained network as one self-contained file, or as diffusers' directory. */
+/* ito-ddpm export: a trained network as one self-contained file, as diffusers' directory, or as an
+ * ONNX file. */
 #include "examples/common/messages.h"
 #include "examples/common/outputs.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/onnx.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -20,30 +22,35 @@ typedef struct export_options {
 
 static const option_row rows[] = {
     MODEL_ROW,
-    TEXT_ROW("out", out, "FILE.safetensors|DIR", NULL, "Where the network goes"),
-    WORDS_ROW("format", format, "ito|diffusers", "ito",
-              "One file for ito-ddpm, or a new directory for DDPMPipeline.from_pretrained"),
-    WEIGHTS_ROW,
+    TEXT_ROW("out", out, "FILE.safetensors|FILE.onnx|DIR", NULL, "Where the network goes"),
     WORDS_ROW(
-        "dtype", dtype, "bf16|f32", NULL,
-        "In half the bytes, rounded to 8 bits of precision, or exactly (bf16; diffusers f32)"),
+        "format", format, "ito|diffusers|onnx", "ito",
+        "One file for ito-ddpm, a new directory for DDPMPipeline.from_pretrained, or the graph "
+        "for ONNX runtimes"),
+    WEIGHTS_ROW,
+    WORDS_ROW("dtype", dtype, "bf16|f32", NULL,
+              "In half the bytes, rounded to 8 bits of precision, or exactly (bf16; diffusers and "
+              "onnx f32)"),
     FORCE_ROW,
     END_ROW,
 };
 
 static const char doc[] =
     "Write a trained network with its settings to one safetensors file, which every --model takes, "
-    "or to a directory that diffusers reads."
+    "to a directory that diffusers reads, or as an ONNX file, which runtimes take."
     "\v"
     "Examples:\n"
     "  ito-ddpm export --model run --out clothes.safetensors\n"
     "  ito-ddpm sample --model clothes.safetensors --out grid.png\n"
-    "  ito-ddpm export --model run --format diffusers clothes\n\n"
+    "  ito-ddpm export --model run --format diffusers clothes\n"
+    "  ito-ddpm export --model run --format onnx clothes.onnx\n\n"
     "The tensors of the file have the names and shapes of diffusers' UNet2DModel, but its default "
     "settings compute something else with them: it needs attention_head_dim None, "
     "downsample_padding "
     "0, flip_sin_to_cos False, freq_shift 1 and norm_eps 1e-6, and says nothing if they are wrong. "
-    "--format diffusers writes them beside the weights.\n"
+    "--format diffusers writes them beside the weights.\n\n"
+    "--format onnx writes the network alone, for batches of any size: sample, timestep and "
+    "class_labels, if it takes these, to out_sample.\n"
     "Exit codes: 0 done, 1 failed, 2 wrong usage.";
 
 static void parse(export_options *o, int argc, char **argv)
@@ -57,6 +64,8 @@ static void parse(export_options *o, int argc, char **argv)
     else
         options_require(&c, "out", "the file or directory to write it to");
     o->out = c.argument != NULL ? c.argument : o->out;
+    if (strcmp(o->format, "onnx") == 0)
+        options_refuse_given(&c, "dtype", "an ONNX file has the network's own");
     if (o->dtype == NULL)
         o->dtype = strcmp(o->format, "diffusers") == 0 ? "f32" : "bf16";
     if (strcmp(o->format, "diffusers") == 0)
@@ -85,14 +94,35 @@ static bool write_directory(const ito_ddpm *model, const export_options *o, bool
     return true;
 }
 
+static bool write_onnx(const ito_ddpm *model, const export_options *o, bool bf16)
+{
+    (void)bf16;
+    return onnx_export(model, o->out);
+}
+
+/* A format: how it is written, and the kind of its file, or FILE_KINDS for a directory. */
+typedef struct format {
+    const char *name;
+    bool (*write)(const ito_ddpm *model, const export_options *o, bool bf16);
+    file_kind kind;
+} format;
+
+static const format formats[] = {
+    {"ito", write_file, FILE_SAFETENSORS},
+    {"diffusers", write_directory, FILE_KINDS},
+    {"onnx", write_onnx, FILE_ONNX},
+};
+
 static bool export_model(const export_options *o)
 {
     bool plain = strcmp(o->weights, "model") == 0, bf16 = strcmp(o->dtype, "bf16") == 0;
-    bool file = strcmp(o->format, "ito") == 0;
-    if (file && !output_can_write((output){"out", o->out, FILE_SAFETENSORS}, o->force))
+    const format *f = formats;
+    while (strcmp(f->name, o->format) != 0)
+        f++;
+    if (f->kind != FILE_KINDS && !output_can_write((output){"out", o->out, f->kind}, o->force))
         return false;
     ito_ddpm *model = model_load(o->model, ITO_OPTIONS(ito_ddpm_load_options, .plain = plain));
-    bool good = model != NULL && (file ? write_file : write_directory)(model, o, bf16);
+    bool good = model != NULL && f->write(model, o, bf16);
     ito_ddpm_free(model);
     return good;
 }

@@ -12,7 +12,8 @@
 
 static const char magic[4] = {'I', 't', 'o', 1};
 /* Files hold the place in this list: new names go to its end. */
-static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16", "amx", "amx-emulated"};
+static const char *const isas[] = {"base", "avx2",         "avx512", "avx512bf16",
+                                   "amx",  "amx-emulated", "neon",   "neonbf16"};
 
 enum { ISAS = sizeof isas / sizeof *isas, CHECK = 2 };
 /* Numbers of all images; more would not fit into memory where such networks run. */

@@ -8,6 +8,7 @@
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -26,7 +27,7 @@ enum { WEIGHT_NAMES = sizeof weight_names / sizeof weight_names[0] };
 
 bool diffusers_has(const char *dir, const char *name)
 {
-    int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = system_open_directory(dir);
     bool there = fd >= 0 && faccessat(fd, name, F_OK, 0) == 0;
     if (fd >= 0)
         close(fd);

@@ -5,6 +5,7 @@
 #include "nn/checkpoint_dir.h"
 #include "tensor/internal.h"
 #include "tensor/io/file.h"
+#include "tensor/system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,7 +24,7 @@ static const char *const parts[] = {
 
 static void abandon(const char *temporary)
 {
-    int fd = open(temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = system_open_directory(temporary);
     for (size_t i = 0; fd >= 0 && i < sizeof parts / sizeof parts[0]; i++)
         if (unlinkat(fd, parts[i], 0) != 0)
             unlinkat(fd, parts[i], AT_REMOVEDIR);

@@ -2,6 +2,7 @@
  * Invariant: features of times are computed in double and rounded once. */
 #include "models/ddpm/network/unet_embedding.h"
 
+#include "autograd/observe.h"
 #include "autograd/ops.h"
 #include "models/ddpm/diffusion_internal.h"
 #include "models/ddpm/network/resnet.h"
@@ -21,15 +22,34 @@ static void store(ito_tensor *y, int64_t i, double value)
         ((float *)tensor_data(y))[i] = (float)value;
 }
 
-/* sin and cos of t frequency, at columns `sine` and `cosine`. */
-static void store_wave(ito_tensor *y, const ito_tensor *t, bool logarithm, double frequency,
-                       int64_t sine, int64_t cosine)
+/* The same by operations, for whoever follows these. */
+static ito_tensor *waves_by_operations(ito_tensor *t, ito_tensor *frequency, bool logarithm,
+                                       bool cosines_first, ito_dtype dtype)
 {
-    for (int64_t i = 0; i < t->shape[0]; i++) {
-        double time = vector_at(t, i), angle = (logarithm ? log(time) : time) * frequency;
-        store(y, i * y->shape[1] + sine, sin(angle));
-        store(y, i * y->shape[1] + cosine, cos(angle));
-    }
+    ito_tensor *time = ito_unsqueeze(ito_cast(t, ITO_F64), 1);
+    ito_tensor *angle = ito_mul(logarithm ? ito_log(time) : time, frequency);
+    ito_tensor *sine = ito_sin(angle), *cosine = ito_cos(angle);
+    ito_tensor *y = cosines_first ? ito_cat(ITO_TENSORS(cosine, sine), 1)
+                                  : ito_cat(ITO_TENSORS(sine, cosine), 1);
+    return ito_cast(y, dtype);
+}
+
+/* [N, 2 n]: the sines, then the cosines, of t [N] or its logarithm times frequency [n] f64. */
+static ito_tensor *waves(ito_tensor *t, ito_tensor *frequency, bool logarithm, bool cosines_first,
+                         ito_dtype dtype)
+{
+    if (op_traced())
+        return waves_by_operations(t, frequency, logarithm, cosines_first, dtype);
+    int64_t n = frequency->shape[0], sines = cosines_first ? n : 0;
+    ito_tensor *y = tensor_empty(ITO_SHAPE(t->shape[0], 2 * n), dtype);
+    for (int64_t i = 0; y != NULL && i < t->shape[0]; i++)
+        for (int64_t k = 0; k < n; k++) {
+            double time = vector_at(t, i);
+            double angle = (logarithm ? log(time) : time) * vector_at(frequency, k);
+            store(y, i * 2 * n + sines + k, sin(angle));
+            store(y, i * 2 * n + n - sines + k, cos(angle));
+        }
+    return y;
 }
 
 static bool are_numbers(const ito_tensor *t)
@@ -56,38 +76,25 @@ ito_tensor *ito_time_embedding_with(ito_tensor *t, int64_t channels,
                           options.freq_divisor);
     int64_t half = channels / 2;
     int64_t divisor = options.freq_divisor != 0 ? options.freq_divisor : half - 1;
-    int64_t sines = options.flip_sin_to_cos ? half : 0;
-    ito_tensor *y = tensor_empty(ITO_SHAPE(t->shape[0], channels), options.dtype);
-    if (y == NULL)
-        return NULL;
-    for (int64_t k = 0; k < half; k++) {
-        double frequency = exp(-log(10000.0) * (double)k / (double)divisor);
-        store_wave(y, t, false, frequency, sines + k, half - sines + k);
-    }
+    ito_scope_begin();
+    ito_tensor *frequency = tensor_empty(ITO_SHAPE(half), ITO_F64), *y = NULL;
+    for (int64_t k = 0; k < half && frequency != NULL; k++)
+        ((double *)tensor_data(frequency))[k] = exp(-log(10000.0) * (double)k / (double)divisor);
+    if (frequency != NULL)
+        y = ito_keep(waves(t, frequency, false, options.flip_sin_to_cos, options.dtype));
+    ito_scope_end();
     return y;
 }
 
 /* Song et al. 2021, arXiv:2011.13456: sin, then cos of 2 pi w log t, of t above 0. */
-static ito_tensor *fourier_features(const ito_tensor *w, const ito_tensor *t, ito_dtype dtype)
+static ito_tensor *fourier_features(const ito_tensor *w, ito_tensor *t, ito_dtype dtype)
 {
     const double tau = 6.283185307179586476925;
     int64_t n = w->shape[0];
-    ito_tensor *y = tensor_empty(ITO_SHAPE(t->shape[0], 2 * n), dtype);
-    if (y == NULL)
-        return NULL;
-    for (int64_t k = 0; k < n; k++)
-        store_wave(y, t, true, tau * vector_at(w, k), k, n + k);
-    return y;
-}
-
-static ito_tensor *learned_features(ito_embedding_layer *rows, const ito_tensor *t)
-{
-    ito_tensor *index = tensor_empty(ITO_SHAPE(t->shape[0]), ITO_I64);
-    if (index == NULL)
-        return NULL;
-    for (int64_t i = 0; i < t->shape[0]; i++)
-        ((int64_t *)tensor_data(index))[i] = (int64_t)vector_at(t, i);
-    return ito_embedding_forward(rows, index);
+    ito_tensor *frequency = tensor_empty(ITO_SHAPE(n), ITO_F64);
+    for (int64_t k = 0; k < n && frequency != NULL; k++)
+        ((double *)tensor_data(frequency))[k] = tau * vector_at(w, k);
+    return frequency == NULL ? NULL : waves(t, frequency, true, false, dtype);
 }
 
 static ito_tensor *features(const ito_unet *u, const unet_embedding *e, ito_tensor *t)
@@ -96,7 +103,7 @@ static ito_tensor *features(const ito_unet *u, const unet_embedding *e, ito_tens
     if (e->fourier != NULL)
         return fourier_features(e->fourier, t, c->dtype);
     if (e->learned != NULL)
-        return learned_features(e->learned, t);
+        return ito_embedding_forward(e->learned, ito_cast(t, ITO_I64));
     return ito_time_embedding(t, c->channels, .dtype = c->dtype, .freq_divisor = c->freq_divisor,
                               .flip_sin_to_cos = c->flip_sin_to_cos);
 }

@@ -4,6 +4,7 @@
 #include "tensor/convert.h"
 #include "tensor/kernels/kernels.h"
 #include "tests/autograd/op_check.h"
+#include "tests/isas.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
@@ -633,8 +634,7 @@ static void exp_is_within_an_ulp(const char *isa)
 
 Test(ops_unary, exp_is_within_an_ulp_of_the_truth)
 {
-    static const char *const isas[] = {"base", "avx2", "avx512", "avx512bf16"};
-    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++)
+    for (int i = 0; i < ISAS; i++)
         if (isa_use(isas[i]))
             exp_is_within_an_ulp(isas[i]);
 }

@@ -1,5 +1,6 @@
 /* Winograd convolution against a plain sum in double, straight from the definition in conv.h, and
  * the laws of its bits. */
+#include "tests/isas.h"
 #include "tests/tensor/conv/winograd_data.h"
 
 /* The largest of up to a million errors is some six times their root-mean-square. */
@@ -157,9 +158,8 @@ Test(winograd, of_nothing_gives_zeros)
 
 Test(winograd, is_the_same_on_every_instruction_set)
 {
-    static const char *isas[] = {"base", "avx2", "avx512", "avx512bf16"};
     const char *best = ito_isa();
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < ISAS; i++)
         if (isa_use(isas[i])) {
             check(shape_of(2, 7, 9, 37, 19, 1));
             check(shape_of(1, 8, 8, 64, 40, 1));

@@ -1,4 +1,5 @@
 /* Which convolutions go by way of Winograd, and the switch that sends all to implicit GEMM. */
+#include "tests/isas.h"
 #include "tests/tensor/conv/winograd_data.h"
 
 static void run_conv(data *d)
@@ -67,18 +68,17 @@ Test(winograd, is_chosen_by_dtype_pass_and_shape_and_the_same_on_every_instructi
                  {3, 64, 64, 1, true, true, true},     {5, 64, 64, 1, false, false, false},
                  {4, 64, 64, 0, false, true, false}, /* 2x2 outputs of 4x4 pixels */
                  {2, 64, 64, 2, true, false, true}};
-    static const char *isas[] = {"base", "avx2", "avx512", "avx512bf16"};
     const char *best = ito_isa();
     winograd_enable(true);
-    for (size_t i = 0; i < 4 * sizeof cases / sizeof *cases; i++) {
-        if (!isa_use(isas[i % 4]))
+    for (size_t i = 0; i < ISAS * sizeof cases / sizeof *cases; i++) {
+        if (!isa_use(isas[i % ISAS]))
             continue;
-        conv_shape s = shape_of(1, cases[i / 4].h, cases[i / 4].h, cases[i / 4].ci, cases[i / 4].co,
-                                cases[i / 4].pad);
-        bool wanted[] = {cases[i / 4].forward, cases[i / 4].data, cases[i / 4].weight};
+        conv_shape s = shape_of(1, cases[i / ISAS].h, cases[i / ISAS].h, cases[i / ISAS].ci,
+                                cases[i / ISAS].co, cases[i / ISAS].pad);
+        bool wanted[] = {cases[i / ISAS].forward, cases[i / ISAS].data, cases[i / ISAS].weight};
         for (conv_pass pass = CONV_FORWARD; pass <= CONV_WEIGHT; pass++) {
             cr_assert_eq(conv_by_winograd(pass, ITO_F32, &s), wanted[pass], "case %d, pass %d",
-                         (int)i / 4, (int)pass);
+                         (int)i / ISAS, (int)pass);
             cr_assert_eq(conv_by_winograd(pass, ITO_BF16, &s), wanted[pass]);
             cr_assert_not(conv_by_winograd(pass, ITO_F64, &s));
             s.n = 64;

@@ -89,19 +89,41 @@ Test(gemm_bf16, rounds_as_f32_does_and_then_once)
 
 /* ---- pairs ---- */
 
-/* What the instruction does: the upper product first, each sum rounded once. A product of two bf16
- * is exact in f32. */
+/* x + y in f32, rounded to odd: of its two neighbours an inexact sum becomes the one whose last bit
+ * is 1. */
+static float sum_to_odd(double x, double y)
+{
+    double sum = x + y, rest = sum - x, lost = (x - (sum - rest)) + (y - rest);
+    float near = (float)sum;
+    double error = (sum - (double)near) + lost;
+    if (error == 0)
+        return near;
+    uint32_t bits = float_bits(near); /* one less where it is away from 0 */
+    return bits_float((bits - ((error < 0) == (near > 0))) | 1);
+}
+
+/* A product of two bf16 is exact in f32. */
+static double product_of(const gemm_problem *p, int64_t i, int64_t j, int64_t k)
+{
+    if (k >= p->k)
+        return 0;
+    return rounded_to_bf16(get(p->a_dtype, p->a, i * p->a_row + k * p->a_col)) *
+           rounded_to_bf16(get(p->b_dtype, p->b, k * p->b_row + j * p->b_col));
+}
+
+/* What the instruction does: the upper product first, each sum rounded once; on AArch64 both
+ * products together. */
 static float sum_of_pairs(const data *d, int64_t i, int64_t j)
 {
-    const gemm_problem *p = &d->p;
+    bool to_odd = strcmp(ito_isa(), "neonbf16") == 0;
     float sum = 0.0f;
-    for (int64_t q = 0; q < p->k; q += 2)
-        for (int64_t half = 1; half >= 0; half--)
-            if (q + half < p->k) {
-                double a = get(p->a_dtype, p->a, i * p->a_row + (q + half) * p->a_col);
-                double b = get(p->b_dtype, p->b, (q + half) * p->b_row + j * p->b_col);
-                sum = (float)(rounded_to_bf16(a) * rounded_to_bf16(b)) + sum;
-            }
+    for (int64_t k = 0; k < d->p.k; k += 2) {
+        double low = product_of(&d->p, i, j, k), high = product_of(&d->p, i, j, k + 1);
+        if (to_odd)
+            sum = sum_to_odd((double)sum, (double)sum_to_odd(low, high));
+        else
+            sum = (float)low + ((float)high + sum);
+    }
     return sum;
 }
 

@@ -1,7 +1,7 @@
 /* .npz files against bytes that NumPy 2.4.6 wrote, and archives made here with every field to be
  * set wrong. */
 #include "archives.h"
-#include "tensor/io/npy.h"
+#include "tensor/io/npz.h"
 
 TestSuite(npz, .init = make_directory, .fini = remove_directory);
 

@@ -211,6 +211,21 @@ Test(weights, an_index_that_is_none_is_refused)
         expect_unopened(write_index(cases[i].text), ITO_ERR_FORMAT, cases[i].fault);
 }
 
+Test(weights, files_of_an_index_are_bounded)
+{
+    char *text = malloc(1 << 16);
+    size_t n = (size_t)sprintf(text, "{\"weight_map\": {\"0\": \"0.safetensors\"");
+    for (int i = 1; i <= 1000; i++)
+        n += (size_t)sprintf(text + n, ", \"%d\": \"%d.safetensors\"", i, i);
+    n += (size_t)sprintf(text + n, "}}");
+    expect_unopened(write_file("m.index.json", text, n), ITO_ERR_FORMAT,
+                    "names more than 1000 files");
+    free(text);
+    const char *path = write_index(INDEX);
+    cr_assert_eq(truncate(path, (1 << 24) + 1), 0); /* sparse */
+    expect_unopened(path, ITO_ERR_FORMAT, "has 16777217 bytes, more than the 16777216 allowed");
+}
+
 static bool open_and_read(void *context)
 {
     ito_weights *w = ito_weights_open(context);

@@ -48,6 +48,7 @@
 #include "autograd/transforms.h"
 
 #include "nn/checkpoint.h"
+#include "nn/communicator.h"
 #include "nn/data.h"
 #include "nn/ema.h"
 #include "nn/init.h"
@@ -63,6 +64,7 @@
 #include "nn/module.h"
 #include "nn/onnx.h"
 #include "nn/optim.h"
+#include "nn/parallel.h"
 #include "nn/parametrise.h"
 #include "nn/posthoc.h"
 #include "nn/summary.h"

@@ -56,6 +56,9 @@ ITO_API ito_dtype ito_autocast_begin(ito_dtype dtype);
 /** End the block whose begin returned this. */
 ITO_API void ito_autocast_end(ito_dtype before);
 
+/** Told of a leaf whose gradient is complete: nothing more of the sweep will be added to it. */
+typedef void ito_leaf_hook(ito_tensor *leaf, void *context);
+
 /** What sweeps take. */
 typedef struct ito_backward_options {
     int reserved_;
@@ -63,6 +66,11 @@ typedef struct ito_backward_options {
         *cotangent;    /* dL/d(output), shaped as the output; by default 1 for a single number */
     bool retain_graph; /* keep what backward needs, for another sweep */
     bool create_graph; /* record the sweep itself, so that its result can be differentiated */
+    /* Of ito_backward: called once for each leaf behind the output, as soon as its gradient is
+     * complete, in an order that depends on the graph alone: so that gradients are sent while the
+     * sweep goes on. It starts no sweep. NULL: none. */
+    ito_leaf_hook *leaf_done;
+    void *leaf_context; /* for leaf_done */
 } ito_backward_options;
 #define ITO_DEFAULTS_ito_backward_options .reserved_ = 0
 

@@ -369,9 +369,33 @@ static bool sweep_node(sweep *s, visit *v)
     return passed;
 }
 
+/* Note at each leaf which node is the last to add to it. */
+static void sweep_find_last(sweep *s)
+{
+    for (int64_t v = 0; v < s->count; v++)
+        for (int64_t i = 0; i < s->visit[v].node->n; i++)
+            if (leaf_wanted(s, s->visit[v].node->edge[i].leaf))
+                tensor_meta(s->visit[v].node->edge[i].leaf)->last_place = v;
+}
+
+/* Tell of the leaves to which the node at v was the last to add, of each once. */
+static void sweep_tell(const sweep *s, int64_t v)
+{
+    const node *n = s->visit[v].node;
+    for (int64_t i = 0; i < n->n; i++) {
+        ito_tensor *leaf = n->edge[i].leaf;
+        if (!leaf_wanted(s, leaf) || tensor_meta(leaf)->last_place != v)
+            continue;
+        tensor_meta(leaf)->last_place = -1;
+        s->options.leaf_done(leaf, s->options.leaf_context);
+    }
+}
+
 static bool sweep_run(sweep *s)
 {
-    bool done = true;
+    bool done = true, tells = s->inputs == NULL && s->options.leaf_done != NULL;
+    if (tells)
+        sweep_find_last(s);
     for (int64_t v = 0; v < s->count && done; v++) {
         visit *now = &s->visit[v];
         if (now->needed && now->grad != NULL) {
@@ -382,6 +406,8 @@ static bool sweep_run(sweep *s)
         ito_release(now->grad);
         now->grad = NULL;
         node_drop_recomputed(now->node); /* all that need it have had their turn */
+        if (tells && done)
+            sweep_tell(s, v);
     }
     return done;
 }
@@ -431,6 +457,8 @@ static bool sweep_from(sweep *s, ito_tensor *output, ito_tensor *dy)
     if (root == NULL) {
         bool done = reach_leaf(s, output, ito_retain(dy));
         ito_release(dy);
+        if (done && s->inputs == NULL && s->options.leaf_done != NULL)
+            s->options.leaf_done(output, s->options.leaf_context);
         return done;
     }
     if (!sweep_collect(s, root))

@@ -64,9 +64,10 @@ typedef struct autograd_meta {
     ito_tensor *grad;   /* of a leaf */
     node *node;         /* of a result */
     bool fresh; /* the handle that the operation returned, which counts as a user of the node */
-    uint64_t version;                       /* of the result's storage when the node was attached */
-    grad_hooks hooks;                       /* of a leaf */
-    ito_tensor *tangent[FORWARD_LEVELS];    /* see forward.h; references */
+    uint64_t version;                    /* of the result's storage when the node was attached */
+    grad_hooks hooks;                    /* of a leaf */
+    int64_t last_place;                  /* in a sweep's list, of the last node that adds to it */
+    ito_tensor *tangent[FORWARD_LEVELS]; /* see forward.h; references */
     uint64_t tangent_level[FORWARD_LEVELS]; /* the numbers of the levels that they belong to */
     struct {
         uint64_t by; /* the number of the observation */

@@ -7,23 +7,27 @@
 
 static profile_row row = PROFILE_ROW("clip");
 
-static double square_sum(const module_flat *f, const flat_piece *piece)
+static double square_sum(const module_flat *f, const flat_piece *piece, const flat_shard *shard)
 {
-    return piece->frozen ? 0
-                         : kernels(f->dtype)->square_sum(flat_at(f->grad, piece->begin),
-                                                         piece->end - piece->begin);
+    if (piece->frozen || (shard != NULL && shard_owner(shard, piece->begin) != shard->rank))
+        return 0;
+    return kernels(f->dtype)->square_sum(flat_at(f->grad, piece->begin), piece->end - piece->begin);
 }
 
-/* A sum for each piece, then a sum over pieces in order: the same for any number of threads. */
-double clip_norm(module_flat *f, int64_t pieces)
+void clip_square_sums(module_flat *f, int64_t pieces, const flat_shard *shard)
 {
     profile_frame frame;
     profile_begin(&frame);
-    PARALLEL_FOR(i, pieces, f->n, f->partial[i] = square_sum(f, &f->piece[i]));
+    PARALLEL_FOR(i, pieces, f->n, f->partial[i] = square_sum(f, &f->piece[i], shard));
+    profile_end(&frame, &row);
+}
+
+/* A sum over pieces in order: the same for any number of threads and ranks. */
+double clip_norm(const module_flat *f, int64_t pieces)
+{
     double sum = 0;
     for (int64_t i = 0; i < pieces; i++)
         sum += f->partial[i];
-    profile_end(&frame, &row);
     return sqrt(sum);
 }
 
@@ -58,6 +62,7 @@ double ito_clip_grad_norm(ito_module *model, double max_norm)
         return (double)NAN;
     flat_gather_gradients(f);
     int64_t pieces = flat_pieces(f, NULL);
+    clip_square_sums(f, pieces, NULL);
     double norm = clip_norm(f, pieces), factor = clip_factor(norm, max_norm);
     if (factor < 1)
         scale_gradients(f, pieces, factor);

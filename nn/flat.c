@@ -6,10 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum {
-    ALIGN = 16,      /* elements: a cache line of f32 */
-    PIECE = 1 << 14, /* elements of a pass taken by one thread at a time */
-};
+enum { ALIGN = 16 }; /* elements: a cache line of f32 */
 
 void flat_free(module_flat *f)
 {
@@ -55,12 +52,17 @@ static bool lay_out(module_flat *f)
     return true;
 }
 
+ito_tensor *flat_zeros_of(const module_flat *f, int64_t n)
+{
+    ito_tensor *t = tensor_disown(tensor_empty(ITO_SHAPE(n), f->dtype));
+    if (t != NULL)
+        memset(tensor_data(t), 0, (size_t)n * ito_dtype_size(f->dtype));
+    return t;
+}
+
 ito_tensor *flat_zeros(const module_flat *f)
 {
-    ito_tensor *t = tensor_disown(tensor_empty(ITO_SHAPE(f->n), f->dtype));
-    if (t != NULL)
-        memset(tensor_data(t), 0, (size_t)f->n * ito_dtype_size(f->dtype));
-    return t;
+    return flat_zeros_of(f, f->n);
 }
 
 ito_tensor *flat_view(const module_flat *f, int64_t i, const ito_tensor *t)
@@ -71,7 +73,7 @@ ito_tensor *flat_view(const module_flat *f, int64_t i, const ito_tensor *t)
 
 static bool allocate(module_flat *f)
 {
-    int64_t pieces = f->n / PIECE + f->list->n + 1;
+    int64_t pieces = f->n / FLAT_PIECE + f->list->n + 1;
     f->piece = struct_alloc((size_t)pieces * sizeof *f->piece);
     f->partial = struct_alloc((size_t)pieces * sizeof *f->partial);
     f->grad_view = struct_alloc((size_t)f->list->n * sizeof *f->grad_view + 1);
@@ -176,31 +178,33 @@ bool flat_check(const module_flat *f, const char *op)
     return true;
 }
 
-void flat_gather_gradients(module_flat *f)
+void flat_gather_gradient(module_flat *f, int64_t i)
 {
-    for (int64_t i = 0; i < f->list->n; i++) {
-        ito_tensor *p = f->list->tensors[i];
-        if (!ito_has_grad_path(p))
-            continue;
-        ito_tensor *g = ito_grad_of(p);
-        if (g == f->grad_view[i])
-            continue;
-        /* A backward sweep with create_graph has replaced the view by a tensor with history. */
-        if (g != NULL)
-            tensor_copy(f->grad_view[i], g);
-        else
-            tensor_fill(f->grad_view[i], 0);
-        tensor_set_grad_buffer(p, f->grad_view[i]);
-        tensor_meta(p)->grad_stale = false;
-    }
+    ito_tensor *p = f->list->tensors[i];
+    ito_tensor *g = ito_has_grad_path(p) ? ito_grad_of(p) : f->grad_view[i];
+    if (g == f->grad_view[i])
+        return;
+    /* A backward sweep with create_graph has replaced the view by a tensor with history. */
+    if (g != NULL)
+        tensor_copy(f->grad_view[i], g);
+    else
+        tensor_fill(f->grad_view[i], 0);
+    tensor_set_grad_buffer(p, f->grad_view[i]);
+    tensor_meta(p)->grad_stale = false;
 }
 
-/* Append pieces of [begin, end) like `like`, divided at multiples of PIECE of the block; returns
- * the new count. */
+void flat_gather_gradients(module_flat *f)
+{
+    for (int64_t i = 0; i < f->list->n; i++)
+        flat_gather_gradient(f, i);
+}
+
+/* Append pieces of [begin, end) like `like`, divided at multiples of FLAT_PIECE of the block;
+ * returns the new count. */
 static int64_t add_pieces(flat_piece *piece, int64_t count, int64_t end, flat_piece like)
 {
     while (like.begin < end) {
-        int64_t next = (like.begin / PIECE + 1) * PIECE;
+        int64_t next = (like.begin / FLAT_PIECE + 1) * FLAT_PIECE;
         like.end = next < end ? next : end;
         piece[count++] = like;
         like.begin = next;

@@ -11,6 +11,9 @@
 #include "tensor/internal.h"
 #include "tensor/kernels/kernels.h"
 
+/* Elements of the grid that pieces are cut at: no piece reaches over one of its lines. */
+enum { FLAT_PIECE = 1 << 14 };
+
 /* A part of the blocks that one thread takes at a time. */
 typedef struct flat_piece {
     int64_t begin, end; /* elements of the block */
@@ -40,12 +43,16 @@ bool flat_check(const module_flat *f, const char *op);
 /* Copy the gradients of all parameters that are not frozen into f->grad, where they are not there
  * already; a missing one is zero. */
 void flat_gather_gradients(module_flat *f);
+/* The same for parameter i alone. */
+void flat_gather_gradient(module_flat *f, int64_t i);
 /* Fill in f->piece with all of the block and return their number. run: [list->n] what each
  * parameter's piece is to say of it, so that pieces end where it changes; or NULL. */
 int64_t flat_pieces(module_flat *f, const int64_t *run);
 
 /* A tensor [n] of zeros beside the blocks, owned by the caller: optimiser state, averages. */
 ito_tensor *flat_zeros(const module_flat *f);
+/* The same with n elements. */
+ito_tensor *flat_zeros_of(const module_flat *f, int64_t n);
 /* A view of t, one of the blocks or a tensor that flat_zeros made, shaped as parameter i; a
  * reference. */
 ito_tensor *flat_view(const module_flat *f, int64_t i, const ito_tensor *t);

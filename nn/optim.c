@@ -307,6 +307,11 @@ static ito_status check_step(const ito_optimizer *o, double lr, const ito_step_o
                              options->max_norm);
     if (o->resting != NULL)
         return ito_error_set(ITO_ERR_ARGUMENT, "%s: no step in evaluation mode", kind);
+    if (o->shard != NULL && !o->shard->steps)
+        return ito_error_set(ITO_ERR_ARGUMENT,
+                             "%s: its state is kept in parts by %" PRId64
+                             " ranks; ito_parallel_step takes the step of all",
+                             kind, o->shard->of.ranks);
     if (options->ema != NULL && options->ema->flat != o->flat)
         return ito_error_set(ITO_ERR_ARGUMENT, "%s: the averages are those of another model", kind);
     if (!flat_check(o->flat, kind) || (options->ema != NULL && !ema_ready(options->ema)))
@@ -319,6 +324,11 @@ static void *block_at(const ito_tensor *block, int64_t i)
     return block == NULL ? NULL : flat_at(block, i);
 }
 
+static bool is_here(const ito_optimizer *o, const flat_piece *piece)
+{
+    return o->shard == NULL || shard_owner(&o->shard->of, piece->begin) == o->shard->of.rank;
+}
+
 /* A frozen piece is only averaged. */
 static void step_piece(const ito_optimizer *o, const flat_piece *piece, double lr, double scale,
                        const ito_tensor *average, double weight)
@@ -327,10 +337,14 @@ static void step_piece(const ito_optimizer *o, const flat_piece *piece, double l
     const algorithm *a = o->algorithm;
     const kernel_table *k = kernels(f->dtype);
     int64_t at = piece->begin;
+    if (!is_here(o, piece))
+        return;
+    int64_t place = o->shard == NULL ? at : shard_place(&o->shard->of, at);
     step_arrays s = {
         .p = flat_at(f->data, at),
         .g = flat_at(f->grad, at),
-        .state = {block_at(o->state[0], at), block_at(o->state[1], at), block_at(o->state[2], at)},
+        .state = {block_at(o->state[0], place), block_at(o->state[1], place),
+                  block_at(o->state[2], place)},
         .average = block_at(average, at),
         .n = piece->end - at,
         .scale = scale,
@@ -359,7 +373,11 @@ static double gradient_scale(const ito_optimizer *o, const ito_step_options *opt
     bool clips = options->max_norm < (double)INFINITY;
     if (!clips && options->grad_norm == NULL)
         return 1;
-    double norm = clip_norm(o->flat, flat_pieces(o->flat, NULL));
+    int64_t pieces = flat_pieces(o->flat, NULL);
+    clip_square_sums(o->flat, pieces, o->shard == NULL ? NULL : &o->shard->of);
+    if (o->shard != NULL && o->shard->share_sums(o->shard->context, pieces) != ITO_OK)
+        return -1;
+    double norm = clip_norm(o->flat, pieces);
     if (options->grad_norm != NULL)
         *options->grad_norm = norm;
     if (!isfinite(norm)) {
@@ -508,6 +526,11 @@ ito_named_tensors *ito_optimizer_state(const ito_optimizer *opt)
 {
     if (opt == NULL)
         return NULL;
+    if (opt->shard != NULL)
+        return error_null(ITO_ERR_ARGUMENT,
+                          "optimizer_state: it is kept in parts by %" PRId64
+                          " ranks; ito_parallel_checkpoint_save puts them together",
+                          opt->shard->of.ranks);
     const ito_named_tensors *parameters = opt->flat->list;
     size_t bytes = opt->own == NULL ? 1 : named_tensors_bytes(opt->own);
     int64_t n = opt->own == NULL ? 0 : opt->own->n;

@@ -166,7 +166,7 @@ static onnx_value add_node(onnx_graph *g, onnx_node node, const onnx_value *in)
     }
     for (int64_t i = 0; i < node.n; i++)
         node.in[i] = in[i];
-    snprintf(node.op, sizeof node.op, "%s", g->op != NULL ? g->op : "");
+    snprintf(node.op, sizeof node.op, "%s", g->op);
     error_place(&node.file, &node.line);
     for (int i = 0; i < node.outputs; i++) {
         onnx_value v = add(g, (onnx_slot){.kind = ONNX_RESULT, .node = g->nodes, .output = i});

@@ -67,6 +67,9 @@ static void follow(trace *t, ito_tensor *x, onnx_value v)
     m->traced.fingerprint = v != 0 ? onnx_fingerprint(t->g, x) : 0;
 }
 
+static const char changed[] = "an input of it was changed in place through another view or by its "
+                              "elements";
+
 /* Whether x still has the elements that it had when it got its value. */
 static bool is_unchanged(trace *t, const ito_tensor *x)
 {
@@ -78,9 +81,7 @@ static onnx_value value_of(trace *t, ito_tensor *x)
     onnx_value v = x == NULL ? 0 : traced(t, x);
     if (x == NULL || v == 0)
         return x == NULL ? 0 : onnx_tensor(t->g, x);
-    return is_unchanged(t, x) ? v
-                              : onnx_refuse(t->g, "an input of it was changed in place through "
-                                                  "another view or by its elements");
+    return is_unchanged(t, x) ? v : onnx_refuse(t->g, changed);
 }
 
 /* ---- an operation ------------------------------------------------------------------------------
@@ -162,7 +163,13 @@ static void see(op_observer *base, const op_call *c, ito_tensor *out)
 static void same(op_observer *base, ito_tensor *x, const ito_tensor *of)
 {
     trace *t = (trace *)base;
-    follow(t, x, of == NULL ? 0 : traced(t, of));
+    onnx_value v = of == NULL ? 0 : traced(t, of);
+    const char *outer = t->g->op;
+    t->g->op = outer != NULL ? outer : "detach";
+    if (v != 0 && !is_unchanged(t, of))
+        v = onnx_refuse(t->g, changed);
+    t->g->op = outer;
+    follow(t, x, v);
 }
 
 /* ---- a run -------------------------------------------------------------------------------------
@@ -181,6 +188,7 @@ static bool run(trace *t, ito_function *f, void *context, ito_tensor *const *inp
         return error_false(ITO_ERR_ARGUMENT, "onnx_save: the function gave no result");
     if (t->g->failed)
         return false;
+    t->g->op = "the result";
     t->g->output = value_of(t, y);
     t->g->output_shape = y->sizes;
     t->g->output_dtype = y->dtype;
@@ -192,7 +200,7 @@ ito_status onnx_trace(onnx_graph *g, ito_function *f, void *context, ito_tensor 
 {
     static _Atomic uint64_t runs;
     trace t = {.base = {see, same}, .g = g, .number = atomic_fetch_add(&runs, 1) + 1};
-    ito_tensor **own = struct_alloc((size_t)n * sizeof *own);
+    ito_tensor **own = struct_alloc((size_t)(n + 1) * sizeof *own);
     bool done = own != NULL && onnx_graph_init(g, n);
     ito_scope_begin();
     ito_no_grad_begin();

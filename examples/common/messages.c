@@ -51,12 +51,44 @@ command_name command_name_of(const char *command)
     return name;
 }
 
+static bool held;
+static char kept[1000];
+static const char *kept_command = "";
+
+void complaints_hold(void)
+{
+    held = true;
+}
+
+bool complaints_are_held(void)
+{
+    return held;
+}
+
+const char *complaint_held(void)
+{
+    return kept;
+}
+
 void complain_list(const char *command, const char *format, va_list arguments)
 {
+    if (held) {
+        if (kept[0] == '\0')
+            vsnprintf(kept, sizeof kept, format, arguments);
+        kept_command = command;
+        return;
+    }
     fprintf(stderr, "%s%s:%s ", style(stderr, STYLE_ERROR), command_name_of(command).text,
             style(stderr, STYLE_PLAIN));
     put(format, arguments);
     fputc('\n', stderr);
+}
+
+void complaint_release(const char *who)
+{
+    held = false;
+    if (kept[0] != '\0')
+        complain(kept_command, "%s: %s", who, kept);
 }
 
 void complain(const char *command, const char *format, ...)

@@ -14,6 +14,13 @@ bool notes_are_silent(void);
 void complain(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void complain_list(const char *command, const char *format, va_list arguments)
     __attribute__((format(printf, 2, 0)));
+/* From now on keep complaints in place of printing them. */
+void complaints_hold(void);
+bool complaints_are_held(void);
+/* The first that was kept; "" if there is none. */
+const char *complaint_held(void);
+/* Print it, with who else than usual says so: "ito-ddpm train: rank 2: MESSAGE". */
+void complaint_release(const char *who);
 /* "ito-ddpm train", or "ito-toy" for the command "". */
 typedef struct command_name {
     char text[64];

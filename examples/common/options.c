@@ -25,6 +25,8 @@ enum { ERROR_USAGE = 1000 };
 static void print_usage(const char *command, const char *arguments)
 {
     command_name name = command_name_of(command);
+    if (complaints_are_held())
+        return;
     fprintf(stderr, "Usage: %s [OPTION...]%s%s (see %s --help)\n", name.text,
             arguments != NULL ? " " : "", arguments != NULL ? arguments : "", name.text);
 }

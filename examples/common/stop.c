@@ -2,9 +2,12 @@
 #include "examples/common/stop.h"
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 static volatile sig_atomic_t requested;
+static bool agrees;
+static int agreed;
 
 static void note(int signal_number)
 {
@@ -29,5 +32,22 @@ void stop_on_signals(void)
 
 int stop_signal(void)
 {
+    return agrees ? agreed : requested;
+}
+
+void stop_together(void)
+{
+    struct sigaction action = {.sa_handler = note, .sa_flags = SA_RESTART};
+    sigaction(SIGUSR1, &action, NULL);
+    agrees = true;
+}
+
+int stop_requested(void)
+{
     return requested;
+}
+
+void stop_agree(int signal_number)
+{
+    agreed = signal_number;
 }

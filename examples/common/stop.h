@@ -7,4 +7,12 @@ void stop_on_signals(void);
 /* The signal that came, or 0. */
 int stop_signal(void);
 
+/* Several ranks stop after the same step: from now on stop_signal gives what they agreed on, and
+ * SIGUSR1, which mpirun passes on, is noted too. */
+void stop_together(void);
+/* The signal that came to this process, or 0. */
+int stop_requested(void);
+/* What all ranks agreed on. */
+void stop_agree(int signal_number);
+
 #endif

@@ -13,6 +13,14 @@
 
 const char *version_commit = "";
 
+const char *version_text(void)
+{
+    static char text[128];
+    snprintf(text, sizeof text, "%s%s%s", ito_version(),
+             version_commit[0] != '\0' ? " of commit " : "", version_commit);
+    return text;
+}
+
 void version_print(void)
 {
     printf("%s %s\n", program_invocation_short_name, ito_version());

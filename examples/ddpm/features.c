@@ -3,6 +3,7 @@
 
 #include "examples/common/options.h"
 #include "examples/common/progress.h"
+#include "examples/common/ranks.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -72,9 +73,12 @@ static bool put(ito_tensor *all, int64_t first, ito_tensor *part)
     return part != NULL && ito_copy_(ito_narrow(all, 0, first, ito_size(part, 0)), part) != NULL;
 }
 
-static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, ito_tensor *logits)
+/* Those of images begin to end. */
+static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, ito_tensor *logits,
+                 ito_batch_slice rows)
 {
-    int64_t n = ito_size(images, 0), at_once = f->inception != NULL ? OF_INCEPTION : OF_CLASSIFIER;
+    int64_t n = rows.end - rows.begin,
+            at_once = f->inception != NULL ? OF_INCEPTION : OF_CLASSIFIER;
     progress p = {.quiet = false};
     progress_begin(&p, "features", "images", 0, (n + at_once - 1) / at_once);
     bool good = true;
@@ -82,9 +86,10 @@ static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, i
         int64_t count = n - first < at_once ? n - first : at_once;
         ito_tensor *some = NULL;
         ito_scope_begin();
-        good = put(features, first,
-                   run(f, ito_narrow(images, 0, first, count), logits != NULL ? &some : NULL)) &&
-               (logits == NULL || put(logits, first, some));
+        int64_t at = rows.begin + first;
+        good = put(features, at,
+                   run(f, ito_narrow(images, 0, at, count), logits != NULL ? &some : NULL)) &&
+               (logits == NULL || put(logits, at, some));
         ito_scope_end();
         progress_step(&p, first / at_once + 1, count, (double)NAN);
     }
@@ -92,7 +97,9 @@ static bool fill(feature_network *f, ito_tensor *images, ito_tensor *features, i
     return good;
 }
 
-ito_tensor *features_of(feature_network *f, ito_tensor *images, ito_tensor **logits)
+/* Features of images, of which these rows are computed. */
+static ito_tensor *compute(feature_network *f, ito_tensor *images, ito_tensor **logits,
+                           ito_batch_slice rows)
 {
     int64_t n = ito_size(images, 0);
     int64_t classes =
@@ -103,11 +110,24 @@ ito_tensor *features_of(feature_network *f, ito_tensor *images, ito_tensor **log
         return NULL;
     double started = progress_clock();
     ito_no_grad_begin();
-    bool good = fill(f, images, features, all);
+    bool good = fill(f, images, features, all, rows);
     ito_no_grad_end();
     f->seconds += progress_clock() - started;
-    f->images += n;
+    f->images += rows.end - rows.begin;
     if (logits != NULL)
         *logits = all;
+    return good ? features : NULL;
+}
+
+ito_tensor *features_of(feature_network *f, ito_tensor *images, ito_tensor **logits)
+{
+    return compute(f, images, logits, ito_slice_of(0, 1, ito_size(images, 0)));
+}
+
+ito_tensor *features_shared(feature_network *f, ito_tensor *images, ito_tensor **logits)
+{
+    ito_tensor *features = compute(f, images, logits, ranks_rows(ito_size(images, 0)));
+    bool good = features != NULL && ranks_gather_rows(features) &&
+                (logits == NULL || ranks_gather_rows(*logits));
     return good ? features : NULL;
 }

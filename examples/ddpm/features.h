@@ -26,5 +26,7 @@ bool features_fit(const feature_network *f, const ito_tensor *images, const char
  * current scope; NULL with an error recorded. Logits of Inception-v3 are without the bias, as in
  * the code of the Inception score. Shows progress. */
 ito_tensor *features_of(feature_network *f, ito_tensor *images, ito_tensor **logits);
+/* The same by all ranks, which have the same images and get the features of all. */
+ito_tensor *features_shared(feature_network *f, ito_tensor *images, ito_tensor **logits);
 
 #endif

@@ -4,6 +4,7 @@
 #include "examples/common/messages.h"
 #include "examples/common/options.h"
 #include "examples/common/program.h"
+#include "examples/common/ranks.h"
 #include "examples/common/version.h"
 #include "examples/ddpm/commands/commands.h"
 
@@ -73,5 +74,7 @@ int main(int argc, char **argv)
     }
     limit_memory();
     version_commit = ITO_COMMIT;
+    if (!ranks_begin(argc, argv, "train|sample|eval"))
+        return 1;
     return program_run(&this_program, argc, argv);
 }

@@ -112,13 +112,14 @@ static void warn_of_other_isa(const session *s)
 bool resume_state(session *s)
 {
     warn_of_other_isa(s);
-    if (!path_exists(s->run.checkpoints))
-        return true;
-    char *path = ito_checkpoint_latest(s->run.checkpoints);
+    char *dir = path_join(s->o.out, "checkpoints"); /* ranks that write nothing have no run */
+    char *path = dir != NULL && path_exists(dir) ? ito_checkpoint_latest(dir) : NULL;
+    free(dir);
     if (path == NULL)
         return ito_error_code() == ITO_OK;
     ito_training_state state = session_state(s);
-    bool good = ito_checkpoint_load(path, &state) == ITO_OK;
+    bool good = (s->parallel != NULL ? ito_parallel_checkpoint_load(s->parallel, path, &state)
+                                     : ito_checkpoint_load(path, &state)) == ITO_OK;
     if (good && state.position != state.step * s->o.batch) {
         ito_error_set(ITO_ERR_FORMAT,
                       "%s: its %" PRId64 " images are not those of %" PRId64 " steps with %" PRId64

@@ -3,6 +3,8 @@
 #include "examples/ddpm/sampling.h"
 
 #include "examples/common/messages.h"
+#include "examples/common/ranks.h"
+#include "examples/ddpm/model_ranks.h"
 
 #include <inttypes.h>
 #include <ito/ito.h>
@@ -190,6 +192,7 @@ static bool sample_batch(int64_t first, int64_t n, void *context)
 {
     sampling *s = context;
     ito_sample_options options;
+    first += s->begin;
     s->batch_first = first;
     return library_options(s, first, &options) &&
            inference_put(s->net, s->images, first, sample(s, first, n, options),
@@ -198,10 +201,14 @@ static bool sample_batch(int64_t first, int64_t n, void *context)
 
 bool sampling_run(sampling *s)
 {
+    ito_batch_slice mine = ranks_rows(s->o->n);
+    if (!model_agree(s->net->model))
+        return false;
+    s->begin = mine.begin;
     s->batches = (batches){.what = "sampling step",
-                           .n = s->o->n,
+                           .n = mine.end - mine.begin,
                            .size = s->o->batch,
                            .run = sample_batch,
                            .context = s};
-    return batches_run(&s->batches);
+    return batches_run(&s->batches) && ranks_gather_rows(s->images);
 }

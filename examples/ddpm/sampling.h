@@ -30,6 +30,7 @@ typedef struct sampling {
     double guidance_scale;
     trajectory *trajectory; /* NULL: not kept */
     ito_tensor *images;     /* [n, C, H, W] f32, row-major: what sampling_run fills */
+    int64_t begin;          /* first image of this rank's */
     int64_t batch_first;    /* first image of the current batch */
     batches batches;
 } sampling;
@@ -43,7 +44,7 @@ void sampling_take_run(const command_line *c, const char *model, bool guided, sa
 void refuse_idle_options(const command_line *c, const char *sampler);
 /* Set o->steps where it is unset, and check it. False with an error recorded. */
 bool sampling_steps(const inference *net, sampling_options *o);
-/* Make all images. False with an error recorded. */
+/* Make all images, with other ranks. False with an error recorded. */
 bool sampling_run(sampling *s);
 
 #endif

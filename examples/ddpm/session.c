@@ -4,11 +4,15 @@
 
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
+#include "examples/common/ranks.h"
 #include "examples/common/results.h"
+#include "examples/common/stop.h"
+#include "examples/common/version.h"
 #include "examples/ddpm/begin.h"
 #include "examples/ddpm/data.h"
 #include "examples/ddpm/data_identity.h"
 #include "examples/ddpm/model_files.h"
+#include "examples/ddpm/model_ranks.h"
 #include "examples/ddpm/plan.h"
 #include "examples/ddpm/rehearsal.h"
 #include "examples/ddpm/resume.h"
@@ -106,6 +110,31 @@ static ito_optimizer *make_optimizer(const session *s)
     return a == NULL ? NULL : a->create(&s->unet->base);
 }
 
+/* What the network takes beside noisy images, for the rows of a slice. */
+static ito_status take_slice(ito_batch_slice p, void *context)
+{
+    session *s = context;
+    s->draw = ito_slice_generator(
+        ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step), p.index);
+    if (s->labelled == NULL || s->labels == NULL)
+        return ITO_OK;
+    s->labelled->labels = ito_narrow(s->labels, 0, p.begin, p.end - p.begin);
+    return s->labelled->labels != NULL ? ITO_OK : ito_error_code();
+}
+
+static bool build_parallel(session *s)
+{
+    if (ranks_count() == 1 && s->o.slices == 1)
+        return true;
+    s->parallel =
+        ito_parallel_create(ranks_communicator(), &s->unet->base, s->optimizer,
+                            .slices = s->o.slices, .bf16 = strcmp(s->o.gradients, "bf16") == 0);
+    s->trainer.parallel = s->parallel;
+    s->trainer.slice = take_slice;
+    s->trainer.slice_context = s;
+    return s->parallel != NULL;
+}
+
 static bool build(session *s, const ito_ddpm_settings *settings)
 {
     ito_generator init = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_INIT, 0);
@@ -139,7 +168,7 @@ static bool build(session *s, const ito_ddpm_settings *settings)
                                          .max_norm = s->o.clip,
                                          .seed = (uint64_t)s->o.seed,
                                          .each = true};
-    return s->ema != NULL;
+    return s->ema != NULL && build_parallel(s);
 }
 
 ito_training_state session_state(const session *s)
@@ -213,24 +242,29 @@ static char *settings_text(const session *s, const ito_ddpm_settings *settings)
     return text;
 }
 
+/* The text of config.json, freed with free(). */
+static char *config_text(const session *s, const ito_ddpm_settings *settings)
+{
+    return s->o.resume ? train_options_update(&s->o, s->config, s->identity)
+                       : train_options_format(&s->o, settings, s->identity);
+}
+
+static bool begin_run(session *s, const char *config)
+{
+    return (s->o.resume ? run_set_config(&s->run, config)
+                        : run_create(&s->run, s->o.out, config)) &&
+           run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s) &&
+           (s->o.resume ? plan_resume(s) : plan_begin(s));
+}
+
+/* The directory is rank 0's alone. */
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
-    s->settings = settings_text(s, settings);
-    if (s->settings == NULL)
-        return false;
-    if (s->o.resume) {
-        if (!run_open(&s->run, s->o.out) || !resume_state(s))
-            return false;
-    }
-    char *config = s->o.resume ? train_options_update(&s->o, s->config, s->identity)
-                               : train_options_format(&s->o, settings, s->identity);
-    bool made = config != NULL && (s->o.resume ? run_set_config(&s->run, config)
-                                               : run_create(&s->run, s->o.out, config));
+    char *config = config_text(s, settings);
+    bool made =
+        config != NULL && (!s->o.resume || run_open(&s->run, s->o.out)) && begin_run(s, config);
     free(config);
-    if (!made)
-        return false;
-    return run_log_open(&s->run.log, s->o.out, s->step, &s->seconds) && open_events(s) &&
-           (s->o.resume ? plan_resume(s) : plan_begin(s));
+    return made;
 }
 
 static bool open_loader(session *s)
@@ -238,6 +272,43 @@ static bool open_loader(session *s)
     s->loader = ito_loader_create(s->data, s->o.batch, (uint64_t)s->o.seed,
                                   .position = s->step * s->o.batch, .prefetch = 2);
     return s->loader != NULL;
+}
+
+/* The options as all ranks should have them: wherever each finds the images. */
+static char *shared_options(const session *s, const ito_ddpm_settings *settings)
+{
+    char *config = config_text(s, settings);
+    cJSON *root = config != NULL ? cJSON_Parse(config) : NULL;
+    cJSON *options = cJSON_GetObjectItemCaseSensitive(root, "options");
+    cJSON_DeleteItemFromObjectCaseSensitive(options, "data");
+    free(config);
+    config = options != NULL ? cJSON_Print(options) : NULL;
+    cJSON_Delete(root);
+    return config;
+}
+
+/* Whether all ranks can begin, with the same of everything. */
+static bool agree(const session *s, const ito_ddpm_settings *settings, bool good)
+{
+    char step[32], weights[32];
+    if (ranks_count() == 1)
+        return good;
+    char *options = good ? shared_options(s, settings) : NULL;
+    char *data = good ? cJSON_Print(s->identity) : NULL;
+    good = options != NULL && data != NULL && model_hash(&s->unet->base, weights);
+    snprintf(step, sizeof step, "step %" PRId64, s->step);
+    const ito_agreement list[] = {
+        {"version", version_text(), NULL},
+        {"instruction set", ito_isa(), "ITO_ISA sets the lower one for all"},
+        {"options", options, NULL},
+        {"images", data, NULL},
+        {"checkpoint", step, "all need the same files"},
+        {"network", weights, "all need the same files"},
+    };
+    good = ranks_agree(good, list, 6);
+    free(options);
+    free(data);
+    return good;
 }
 
 /* Of the options, or of the network that the training begins with. */
@@ -258,43 +329,74 @@ static bool find_settings(session *s, ito_ddpm_settings *out)
                          s->o.model, out->model.classes, classes);
 }
 
+/* All that writes nothing. */
 static bool open_parts(session *s, const ito_ddpm_settings *settings)
 {
-    return build(s, settings) && (!(s->o.minutes > 0.0) || plan_try(s)) && rehearse(s) &&
-           (s->o.dry_run || open_run(s, settings)) && open_loader(s);
+    if (!build(s, settings) || (s->o.minutes > 0.0 && !plan_try(s)) ||
+        (ranks_writes() && !rehearse(s)))
+        return false;
+    s->settings = settings_text(s, settings);
+    return s->settings != NULL && (!s->o.resume || resume_state(s)) && open_loader(s);
+}
+
+/* *settings has betas to be freed, also after an error. */
+static bool open_all(session *s, ito_ddpm_settings *settings)
+{
+    if (!options_set_threads(s->o.threads))
+        return false;
+    if (!s->o.resume && ranks_writes() && !run_check_new(s->o.out))
+        return false;
+    return open_data(s) && find_settings(s, settings) && open_parts(s, settings);
+}
+
+static void say_what_is_trained(const session *s)
+{
+    char ranks[32] = "";
+    if (ranks_count() > 1)
+        snprintf(ranks, sizeof ranks, "%" PRId64 " ranks, ", ranks_count());
+    note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
+         " parameters; %s%d thread%s, %s, %s\n",
+         s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
+         ito_module_parameter_count(&s->unet->base), ranks, ito_threads(), PLURAL(ito_threads()),
+         ito_isa(), s->o.precision);
 }
 
 bool session_open(session *s)
 {
-    ito_ddpm_settings settings;
-    if (!options_set_threads(s->o.threads))
-        return false;
-    if (!s->o.resume && !run_check_new(s->o.out))
-        return false;
-    if (!open_data(s))
-        return false;
-    bool good = find_settings(s, &settings) && open_parts(s, &settings);
+    ito_ddpm_settings settings = {.betas = NULL};
+    bool writes = !s->o.dry_run && ranks_writes();
+    bool good = agree(s, &settings, open_all(s, &settings)) && (!writes || open_run(s, &settings));
     free(settings.betas);
     if (!good)
         return false;
-    if (!s->o.dry_run)
+    if (writes)
         rehearse_report(s);
-    note("%s: %" PRId64 " image%s of %" PRId64 "x%" PRId64 "x%" PRId64 "; %" PRId64
-         " parameters; %d thread%s, %s, %s\n",
-         s->o.data, s->data->size, PLURAL(s->data->size), s->channels, s->height, s->width,
-         ito_module_parameter_count(&s->unet->base), ito_threads(), PLURAL(ito_threads()),
-         ito_isa(), s->o.precision);
+    say_what_is_trained(s);
     return true;
+}
+
+/* Ranks stop after the same step, whichever of them is told to. */
+static bool agree_to_stop(void)
+{
+    int64_t mine = stop_requested(), *all = calloc((size_t)ranks_count(), sizeof *all);
+    bool good = all != NULL &&
+                ito_communicator_gather(ranks_communicator(), &mine, sizeof mine, all) == ITO_OK;
+    for (int64_t r = 0; good && r < ranks_count(); r++)
+        if (all[r] != 0)
+            stop_agree((int)all[r]);
+    free(all);
+    return good;
 }
 
 bool session_step(session *s, double lr, ito_train_result *r)
 {
     ito_batch batch;
-    ito_generator draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
     ito_scope_begin();
     bool good = ito_loader_next(s->loader, &batch) == ITO_OK;
     if (good) {
-        session_draw_from(s, &draw);
+        session_draw_from(s, &s->draw);
+        s->draw = ito_diffusion_generator((uint64_t)s->o.seed, ITO_DRAW_LABEL, s->step);
+        s->labels = batch.labels;
         if (s->labelled != NULL)
             s->labelled->labels = batch.labels;
         good = ito_diffusion_train_step(&s->trainer, batch.x, s->step, lr, r) == ITO_OK &&
@@ -302,7 +404,12 @@ bool session_step(session *s, double lr, ito_train_result *r)
     }
     ito_scope_end();
     s->step += good;
-    return good;
+    return good && (ranks_count() == 1 || agree_to_stop());
+}
+
+bool session_gather(session *s)
+{
+    return s->parallel == NULL || ito_parallel_gather_averages(s->parallel, s->ema) == ITO_OK;
 }
 
 bool session_save(session *s)
@@ -310,7 +417,11 @@ bool session_save(session *s)
     if (s->saved == s->step)
         return true;
     ito_training_state state = session_state(s);
-    if (ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep) != ITO_OK)
+    ito_status status = s->parallel != NULL
+                            ? ito_parallel_checkpoint_save(s->parallel, s->run.checkpoints, &state,
+                                                           .keep = s->o.keep)
+                            : ito_checkpoint_save(s->run.checkpoints, &state, .keep = s->o.keep);
+    if (status != ITO_OK)
         return false;
     s->saved = s->step;
     return plan_hold(s);
@@ -320,6 +431,7 @@ void session_close(session *s)
 {
     ito_loader_free(s->loader);
     ito_dataset_free(s->data);
+    ito_parallel_free(s->parallel);
     ito_ema_free(s->ema);
     ito_optimizer_free(s->optimizer);
     ito_timestep_sampler_free(s->timesteps);

@@ -1,4 +1,5 @@
-/* A training run in one process: everything that its steps work on, from the data to the log. */
+/* A training run in one process, or one rank of several: everything that its steps work on, from
+ * the data to the log. */
 #ifndef ITO_DDPM_SESSION_H
 #define ITO_DDPM_SESSION_H
 
@@ -31,6 +32,9 @@ typedef struct session {
     ito_tensor *memory[2];           /* of timesteps, for checkpoints */
     ito_optimizer *optimizer;
     ito_ema *ema;
+    ito_parallel *parallel; /* NULL: one slice, alone */
+    ito_tensor *labels;     /* of the batch that is trained on, or NULL */
+    ito_generator draw;     /* from which that batch drops labels and estimates */
     char *settings;
     training_run run;
     event_file events; /* for TensorBoard, if requested */
@@ -57,6 +61,8 @@ bool session_step(session *s, double lr, ito_train_result *r);
 ito_training_state session_state(const session *s);
 /* Write a checkpoint of the current step, unless there is one. False with an error recorded. */
 bool session_save(session *s);
+/* Let this process have all of the averages, which ranks keep in parts. All ranks call it. */
+bool session_gather(session *s);
 /* Set the generator that drops the network's labels and estimates in training; NULL for sampling.
  */
 void session_draw_from(session *s, ito_generator *g);

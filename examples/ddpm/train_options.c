@@ -2,6 +2,7 @@
  * line, the run, the recipe, the preset or the table, except those without a default. */
 #include "examples/ddpm/train_options.h"
 
+#include "examples/common/ranks.h"
 #include "examples/common/settings.h"
 #include "examples/ddpm/begin.h"
 #include "examples/ddpm/data.h"
@@ -140,6 +141,67 @@ static void fit_samples(train_options *o, const command_line *c)
         o->sample_steps = o->sampling_steps;
 }
 
+/* ---- slices and ranks ---- */
+
+enum { USUAL_SLICES = 8 }; /* of several ranks: so the same bits on 1 to 8 */
+
+/* The slices, from as many as ranks up, that these can share: the most up to `most`. */
+static int64_t shared_slices(int64_t most)
+{
+    int64_t slices = ranks_count();
+    while (slices < USUAL_SLICES && 2 * slices <= most)
+        slices *= 2;
+    return slices;
+}
+
+static bool can_share(int64_t slices)
+{
+    int64_t ranks = ranks_count(), each = slices / ranks;
+    return ranks == 1 || (slices % ranks == 0 && each > 0 && (each & (each - 1)) == 0);
+}
+
+/* Refuse what several ranks cannot do. */
+static void fit_ranks(train_options *o, const command_line *c, const cJSON *config)
+{
+    int64_t ranks = ranks_count();
+    if (ranks > 1 && options_given(c, "minutes"))
+        options_refuse(c, "--minutes: with several ranks say --steps");
+    if (ranks > 1 && cJSON_GetObjectItemCaseSensitive(config, "plan") != NULL)
+        options_refuse(c,
+                       "--steps: how long the run in %s is, it plans by the clock of one "
+                       "process; with several ranks say how many",
+                       o->out);
+    if (o->batch < ranks)
+        options_refuse(c,
+                       "--batch: %" PRId64 " image%s for %" PRId64
+                       " ranks; each takes one or more, so start fewer",
+                       o->batch, PLURAL(o->batch), ranks);
+}
+
+static void fit_slices(train_options *o, const command_line *c)
+{
+    bool unset = o->slices == UNSET_INT;
+    if (unset)
+        o->slices = o->resume || ranks_count() == 1 ? 1 : shared_slices(o->batch);
+    if (!can_share(o->slices) && o->resume && !options_given(c, "slices"))
+        options_refuse(
+            c,
+            "--slices: the run in %s has %" PRId64 ", which %" PRId64
+            " ranks cannot share; it goes on, with other last bits, by --slices %" PRId64,
+            o->out, o->slices, ranks_count(), shared_slices(o->batch));
+    if (!can_share(o->slices))
+        options_refuse(c,
+                       "--slices: %" PRId64 " ranks cannot share %" PRId64
+                       "; each takes a power of 2 of them, as of %" PRId64,
+                       ranks_count(), o->slices, shared_slices(o->batch));
+    if (o->batch < o->slices)
+        options_refuse(
+            c, "--slices: %" PRId64 " slices of %" PRId64 " image%s; each takes one or more",
+            o->slices, o->batch, PLURAL(o->batch));
+    if (o->slices == 1)
+        options_refuse_given(c, "gradients", "it is for several slices");
+}
+
 /* The options of a run that begins. */
 static bool new_options(train_options *o, const command_line *c, cJSON **config)
 {
@@ -178,6 +240,8 @@ bool train_options_parse(train_options *o, int argc, char **argv, cJSON **config
         return false;
     }
     limit_steps(o, &c);
+    fit_ranks(o, &c, *config);
+    fit_slices(o, &c);
     double lo, hi;
     return guidance_interval(&(guidance_options){.interval = o->guidance_interval}, &lo, &hi);
 }

@@ -2,14 +2,16 @@
  * optimiser, averages.
  *
  * The random numbers of a step depend only on (seed, step number), and on earlier losses if the law
- * of times uses them. A resumed run and a run with another number of threads draw the same noise. A
- * step whose loss or gradient is not finite changes nothing.
+ * of times uses them. A resumed run and a run with another number of threads draw the same noise.
+ * With slices (parallel.h), times and noise are those of the batch in one; dropout and dropped
+ * labels are drawn for each slice. A step whose loss or gradient is not finite changes nothing.
  */
 #ifndef ITO_DDPM_TRAIN_H
 #define ITO_DDPM_TRAIN_H
 
 #include "../../nn/ema.h"
 #include "../../nn/optim.h"
+#include "../../nn/parallel.h"
 #include "diffusion.h"
 #include "objective/uncertainty.h"
 #include "process/timestep_sampler.h"
@@ -45,7 +47,16 @@ typedef struct ito_diffusion_trainer {
     double max_norm;                 /* of the gradient; 0: no clipping */
     uint64_t seed;
     bool each; /* also report the time and the loss of each example, which changes no bit */
+    ito_parallel *parallel; /* of model and optimizer: slices, and ranks; NULL: one of each */
+    /* With parallel: called before each slice, so that what the network takes beside noisy data
+     * (labels, generators) is of its rows. NULL: nothing is. */
+    ito_status (*slice)(ito_batch_slice s, void *context);
+    void *slice_context;
 } ito_diffusion_trainer;
+
+/** A generator for slice `index` of what `g` draws for a batch: g itself for the first, and far
+ * from it for others. */
+ITO_API ito_generator ito_slice_generator(ito_generator g, int64_t index);
 
 /** What a training step did. */
 typedef struct ito_train_result {
@@ -62,11 +73,12 @@ typedef struct ito_train_result {
 /**
  * Train on one batch.
  *
- * @param x_0   [N, ...] f32; images have pixels scaled to [-1, 1].
+ * @param x_0   [N, ...] f32; images have pixels scaled to [-1, 1]. The whole batch, on every rank.
  * @param step  counts from 0.
  * @param lr    learning rate of this step.
  * @param out   written on success; a step that is not applied is a success too.
- * @return      ITO_OK, or an error of the network, of memory or of the arguments.
+ * @return      ITO_OK, or an error of the network, of memory, of the arguments or of other ranks;
+ *              ITO_ERR_SHAPE for fewer examples than slices.
  * Source: Ho et al. 2020, algorithm 1.
  */
 ITO_API ito_status ito_diffusion_train_step(const ito_diffusion_trainer *trainer, ito_tensor *x_0,

@@ -6,8 +6,8 @@
 #ifndef ITO_NN_OPTIM_OPTIMIZER_H
 #define ITO_NN_OPTIM_OPTIMIZER_H
 
-#include "nn/flat.h"
 #include "nn/optim.h"
+#include "nn/shard.h"
 
 enum { MAX_STATES = 3 };
 
@@ -47,11 +47,24 @@ typedef struct pending_copy {
     ito_tensor *to, *value;
 } pending_copy;
 
+/* How ranks share a step: each updates the elements that are its own and keeps state for these
+ * alone. */
+typedef struct optimizer_shard {
+    flat_shard of;
+    /* Give every rank the sums of pieces in flat->partial that it lacks. */
+    ito_status (*share_sums)(void *context, int64_t pieces);
+    void *context;
+    bool steps; /* all ranks are at a step now; none is taken else */
+} optimizer_shard;
+
 struct ito_optimizer {
     const algorithm *algorithm;
     module_flat *flat; /* the model's */
     int64_t steps;
-    ito_tensor *state[MAX_STATES]; /* [flat->n] references, beside the parameters; or NULL */
+    ito_tensor *state[MAX_STATES]; /* [flat->n] references, beside the parameters; or NULL. Of a
+                                      shard: [shard_size] */
+    const optimizer_shard *shard;  /* borrowed, or &left; NULL: all of it is here */
+    optimizer_shard left;          /* of ranks that have left, when there was no memory for all */
     ito_named_tensors *own;        /* further state, of other shapes; or NULL */
     parameter_setting *setting;    /* [flat->list->n] */
     int64_t *run;                  /* [flat->list->n] the first of neighbours with one setting */
@@ -98,6 +111,11 @@ step_rates optimizer_rates(const ito_optimizer *o, int64_t i, double lr);
  * outside. False if one is NULL. */
 bool optimizer_later(ito_optimizer *o, ito_tensor *to, ito_tensor *value);
 
+/* Whether each element's step depends on that element alone, so that ranks can share it. */
+bool optimizer_shards(const ito_optimizer *o);
+/* Keep state for this shard alone, or with NULL for all elements. What is at both sides stays, the
+ * rest is zero. False without memory, and nothing has changed. */
+bool optimizer_set_shard(ito_optimizer *o, const optimizer_shard *shard);
 /* Bytes of all blocks and tensors that it keeps; 0 for NULL. */
 int64_t optimizer_bytes(const ito_optimizer *o);
 

@@ -4,6 +4,7 @@
 
 #include "tensor/internal.h"
 #include "tensor/io/npy.h"
+#include "tensor/io/npz.h"
 
 /* How elements lie in a file, and what they become. */
 typedef struct npy_elements {

@@ -502,3 +502,66 @@ Test(backward, what_is_null_is_said_where_nothing_else_was)
     cr_assert_eq(ito_add_grad_hook(w, NULL, NULL), ITO_ERR_ARGUMENT);
     assert_error(ITO_ERR_ARGUMENT, "add_grad_hook: the hook is NULL");
 }
+
+/* ---- leaves that are done ---- */
+
+/* In which order leaves were done, and their gradients at that time. */
+typedef struct done_list {
+    int n;
+    const ito_tensor *leaf[8];
+    double grad[8];
+} done_list;
+
+static void note_done(ito_tensor *leaf, void *context)
+{
+    done_list *d = context;
+    cr_assert_lt(d->n, 8);
+    cr_assert_eq(ito_to_data(ito_grad_of(leaf), &d->grad[d->n], ITO_F64), ITO_OK);
+    d->leaf[d->n++] = leaf;
+}
+
+/* y = a b a + c: a has two gradients, and is done with the second of them. */
+Test(backward, a_leaf_is_done_when_all_of_its_gradient_has_come)
+{
+    ito_tensor *a = ito_requires_grad(ito_full(ITO_SHAPE(), 3, ITO_F64), true);
+    ito_tensor *b = ito_requires_grad(ito_full(ITO_SHAPE(), 5, ITO_F64), true);
+    ito_tensor *c = ito_requires_grad(ito_full(ITO_SHAPE(), 7, ITO_F64), true);
+    done_list d = {0};
+    ito_tensor *y = ito_add(ito_mul(ito_mul(a, b), a), c);
+    cr_assert_eq(ito_backward(y, .leaf_done = note_done, .leaf_context = &d), ITO_OK);
+    cr_assert_eq(d.n, 3);
+    cr_expect_eq(d.leaf[0], c);
+    cr_expect_eq(d.grad[0], 1);
+    for (int i = 1; i < 3; i++)
+        cr_expect_eq(d.grad[i], d.leaf[i] == a ? 30 : 9);
+    cr_expect_neq(d.leaf[1], d.leaf[2]);
+}
+
+Test(backward, an_output_that_is_a_leaf_is_done)
+{
+    ito_tensor *a = ito_requires_grad(ito_full(ITO_SHAPE(), 3, ITO_F64), true);
+    done_list d = {0};
+    cr_assert_eq(ito_backward(a, .leaf_done = note_done, .leaf_context = &d), ITO_OK);
+    cr_assert_eq(d.n, 1);
+    cr_expect_eq(d.grad[0], 1);
+}
+
+static ito_tensor *times_leaf(ito_tensor *const *inputs, int64_t n, void *context)
+{
+    (void)n;
+    return ito_mul(inputs[0], context);
+}
+
+/* What is computed again sends gradients by a sweep of its own. */
+Test(backward, a_leaf_inside_recompute_is_done_once)
+{
+    ito_tensor *w = ito_requires_grad(ito_full(ITO_SHAPE(), 2, ITO_F64), true);
+    ito_tensor *x = ito_requires_grad(ito_full(ITO_SHAPE(), 3, ITO_F64), true);
+    done_list d = {0};
+    ito_tensor *h = ito_recompute(times_leaf, w, &x, 1);
+    h = ito_recompute(times_leaf, w, &h, 1);
+    cr_assert_eq(ito_backward(h, .leaf_done = note_done, .leaf_context = &d), ITO_OK);
+    cr_assert_eq(d.n, 2);
+    for (int i = 0; i < 2; i++)
+        cr_expect_eq(d.grad[i], d.leaf[i] == w ? 12 : 4);
+}

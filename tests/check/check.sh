@@ -63,7 +63,7 @@ check_isa() { # build directory, instruction set
 check_sanitized() {
     ASAN_OPTIONS=abort_on_error=1:detect_leaks=1 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
         check_build_and_test "$@" --buildtype=debugoptimized -Dwerror=true \
-        -Db_sanitize=address,undefined -Db_lundef=false
+        -Db_sanitize=address,undefined -Db_lundef=false -Dmpi=disabled
 }
 
 # Criterion does not start under ThreadSanitizer, so this is the plain program of tests/threads; with
@@ -127,6 +127,7 @@ check() { # quick or full
         step 'the library as one file' env ITO_COMPILERS='gcc clang' \
             tests/check/amalgamated.sh build/gcc
         step 'the Python package' tests/check/python.sh build/gcc
+        step 'ONNX files in onnxruntime' tests/check/onnx.sh build/gcc
         step 'Ito in a project of Meson, and without Criterion' tests/check/subproject.sh
         step 'the documentation as a site' docs
         step 'report.html in a browser' tests/check/report.sh build/gcc

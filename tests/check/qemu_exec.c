@@ -16,8 +16,7 @@ static int is_ours(const char *path)
         return 0;
     size_t whole = fread(&head, sizeof head, 1, f);
     fclose(f);
-    return whole == 1 && memcmp(head.e_ident, ELFMAG, SELFMAG) == 0 &&
-           head.e_machine == EM_AARCH64;
+    return whole == 1 && memcmp(head.e_ident, ELFMAG, SELFMAG) == 0 && head.e_machine == EM_AARCH64;
 }
 
 int execve(const char *path, char *const argv[], char *const environment[])

@@ -57,6 +57,17 @@ void slurp(const char *path, char *out, size_t room)
     fclose(f);
 }
 
+int run_shell(const char *commands)
+{
+    char whole[4200];
+    snprintf(whole, sizeof whole, "{ %.4100s\n} >stdout.txt 2>stderr.txt </dev/null", commands);
+    int status = system(whole);
+    slurp("stdout.txt", said, sizeof said);
+    slurp("stderr.txt", complained, sizeof complained);
+    cr_assert(WIFEXITED(status), "%s", commands);
+    return WEXITSTATUS(status);
+}
+
 int run(const char *format, ...)
 {
     char arguments[2048], command[4096];
@@ -64,13 +75,8 @@ int run(const char *format, ...)
     va_start(list, format);
     vsnprintf(arguments, sizeof arguments, format, list);
     va_end(list);
-    snprintf(command, sizeof command,
-             "\"${ITO_DDPM%%/*}/%s\" %s >stdout.txt 2>stderr.txt </dev/null", program, arguments);
-    int status = system(command);
-    slurp("stdout.txt", said, sizeof said);
-    slurp("stderr.txt", complained, sizeof complained);
-    cr_assert(WIFEXITED(status), "%s", command);
-    return WEXITSTATUS(status);
+    snprintf(command, sizeof command, "\"${ITO_DDPM%%/*}/%s\" %s", program, arguments);
+    return run_shell(command);
 }
 
 int run_in_terminal(const char *term, const char *command, const char *keys)

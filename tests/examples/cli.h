@@ -25,6 +25,8 @@ extern const char *program; /* "ito-ddpm" */
 
 /* Run the program with these arguments, a piece of shell; its exit code. */
 int run(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Run commands of the shell; the exit code of the last. */
+int run_shell(const char *commands);
 /* Run a command of the shell in a terminal of its own of this kind (TERM), where these keys are
  * pressed; what the terminal shows is in said. The exit code. */
 int run_in_terminal(const char *term, const char *command, const char *keys);

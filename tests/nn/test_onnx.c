@@ -273,6 +273,7 @@ Test(onnx, changes_in_place_become_operators)
 
 FUNCTION(through_a_view, (h = through_view(x[0]), ito_neg(h)))
 FUNCTION(by_elements, (h = by_its_elements(x[0]), ito_neg(h)))
+FUNCTION(detached, (h = by_its_elements(x[0]), h = ito_detach(h), ito_neg(h)))
 
 FUNCTION(by_hand, ito_add_scalar(x[0], ito_item(ito_sum(x[0]))))
 FUNCTION(branch, ito_item(ito_mean(x[0])) > 3.75 ? ito_exp(x[0]) : ito_tanh(x[0]))
@@ -309,6 +310,7 @@ Test(onnx, what_has_no_form_is_named_with_its_place)
         "another view or by its elements";
     expect_refusal(through_a_view, NULL, "neg", line_of_through_a_view, changed);
     expect_refusal(by_elements, NULL, "neg", line_of_by_elements, changed);
+    expect_refusal(detached, NULL, "detach", line_of_detached, changed);
 }
 
 Test(onnx, what_the_result_does_not_depend_on_needs_no_form)

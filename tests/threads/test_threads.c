@@ -3,6 +3,7 @@
  * since Criterion does not start under ThreadSanitizer, for which this is meant (see README.md); it
  * says what is wrong and ends with 1. */
 #include "ito.h"
+#include "tests/nn/thread_ranks.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -266,10 +267,48 @@ static void training(outcome *o)
     ito_dataset_free(data);
 }
 
+/* Two ranks, threads here, each with a thread of its own that sends gradients while the sweep goes
+ * on. */
+static void train_rank(ito_communicator *c, void *context)
+{
+    ito_generator g = ito_generator_make(8, 0);
+    ito_module *root = ito_module_create(NULL, "", sizeof *root);
+    ito_linear_layer *in = ito_linear_create(root, "in", 196, 300, .generator = &g);
+    ito_linear_layer *out = ito_linear_create(root, "out", 300, 196, .generator = &g);
+    ito_optimizer *adam = ito_adam_create(root);
+    ito_parallel *p = ito_parallel_create(c, root, adam, .slices = 4, .bucket_bytes = 1 << 17);
+    CHECK(in != NULL && out != NULL && p != NULL, "ranks:");
+    for (int step = 0; step < 3; step++)
+        for (int64_t i = 0; i <= ito_parallel_slices(p); i++) {
+            if (i == ito_parallel_slices(p)) {
+                CHECK(ito_parallel_step(p, 1e-3, .max_norm = 1) == ITO_OK, "ranks:");
+                continue;
+            }
+            ito_batch_slice s = ito_parallel_slice(p, i, 8);
+            ito_tensor *x = ito_rand(&g, ITO_SHAPE(s.end - s.begin, 196), ITO_F32);
+            ito_tensor *y = ito_linear_forward(out, ito_silu(ito_linear_forward(in, x)));
+            CHECK(ito_parallel_backward(p, s, ito_mse_loss(y, x)) == ITO_OK, "ranks:");
+        }
+    if (c->rank == 0)
+        CHECK(ito_to_data(in->weight, context, ITO_F32) == ITO_OK, "ranks:");
+    ito_parallel_free(p);
+    ito_optimizer_free(adam);
+    ito_module_free(root);
+}
+
+static void ranks(outcome *o)
+{
+    float *weights = malloc(300 * 196 * sizeof *weights);
+    CHECK(weights != NULL, "ranks:");
+    thread_ranks_run(2, train_rank, weights);
+    keep(o, "weights of ranks", ito_from_data(weights, ITO_SHAPE(300, 196), ITO_F32));
+    free(weights);
+}
+
 static void everything(outcome *o)
 {
-    void (*const parts[])(outcome *) = {products, convolutions, norms,   attentions,
-                                        elements, images,       training};
+    void (*const parts[])(outcome *) = {products, convolutions, norms,    attentions,
+                                        elements, images,       training, ranks};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         ito_scope_begin();
         parts[i](o);

@@ -2,6 +2,7 @@
  * that comes with Ito, of Inception-v3, or in features that were computed elsewhere.
  * Invariant: the generated images are those that ito-ddpm sample makes of the same settings. */
 #include "examples/common/messages.h"
+#include "examples/common/ranks.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/commands/eval_bits_per_dim.h"
@@ -233,6 +234,8 @@ static void parse(eval_options *o, int argc, char **argv)
     else if (o->monte_carlo != UNSET_INT)
         options_refuse(&c, "--monte-carlo: it is a way to --bits-per-dim");
     check_source(o, &c);
+    if (ranks_count() > 1)
+        options_require(&c, "model", "several processes share the work with one");
     if (o->model != NULL && !o->bits_per_dim) {
         sampling_take_run(&c, o->model, o->class == NULL || strcmp(o->class, "none") != 0,
                           &o->sampling, &o->guidance);
@@ -405,8 +408,13 @@ static bool find_features(job *j)
         !find_images(j, &made, &real))
         return false;
     if (made != NULL)
-        j->made = features_of(&j->network, made, o->metrics.score ? &j->logits : NULL);
-    if (j->made == NULL || !save(o->save_features, j->made))
+        j->made = features_shared(&j->network, made, o->metrics.score ? &j->logits : NULL);
+    if (j->made == NULL)
+        return false;
+    ranks_end_together();
+    if (!ranks_writes())
+        return true; /* rank 0 does the rest */
+    if (!save(o->save_features, j->made))
         return false;
     if (real == NULL || (!metrics_compare(&o->metrics) && o->save_against == NULL))
         return true;
@@ -474,7 +482,8 @@ int command_eval(int argc, char **argv)
     if (j.o.bits_per_dim)
         return run_bound(&j.o);
     ito_scope_begin();
-    cJSON *results = find_features(&j) ? describe(&j) : NULL;
+    bool found = find_features(&j), silent = found && !ranks_writes();
+    cJSON *results = found && !silent ? describe(&j) : NULL;
     if (results != NULL && j.o.model != NULL)
         run_results_add(j.o.model, results);
     if (results != NULL && j.o.usual_n)
@@ -483,6 +492,7 @@ int command_eval(int argc, char **argv)
              "the same --n\n",
              j.o.sampling.n);
     int code = results != NULL ? results_print("eval", results, started, j.o.json)
+               : silent        ? 0
                                : options_report("eval");
     features_close(&j.network);
     inference_close(&j.net);

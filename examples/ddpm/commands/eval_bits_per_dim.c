@@ -7,10 +7,12 @@
 #include "examples/common/chart.h"
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
+#include "examples/common/ranks.h"
 #include "examples/common/results.h"
 #include "examples/common/text_file.h"
 #include "examples/ddpm/image_files.h"
 #include "examples/ddpm/inference.h"
+#include "examples/ddpm/model_ranks.h"
 #include "examples/ddpm/run_results.h"
 
 #include <inttypes.h>
@@ -23,9 +25,11 @@ enum { USUAL_IMAGES = 64, USUAL_ESTIMATES = 10000 };
 typedef struct job {
     const bits_options *o;
     inference net;
-    ito_tensor *images; /* [n, C, H, W] u8 or f32 */
-    ito_bits bits;      /* of all of them; but terms and squares are [1, T], their means */
-    char *chart;        /* the path of the chart, or NULL */
+    ito_tensor *images;          /* [n, C, H, W] u8 or f32 */
+    ito_bits bits;               /* of all of them; but terms and squares are [1, T], their means */
+    ito_tensor *terms, *squares; /* [n, T] of each image, to be added up; of several ranks alone */
+    int64_t begin;               /* first image of this rank's */
+    char *chart;                 /* the path of the chart, or NULL */
     batches batches;
 } job;
 
@@ -135,12 +139,26 @@ static void add_rows(ito_tensor *mean, const ito_tensor *rows, double share)
             sum[t] += share * values[i * T + t];
 }
 
-/* Images first .. first + n - 1, into their places. */
+/* Terms and squares of images first .. first + n - 1: added up at once, or kept until those of all
+ * ranks are there, since they are added in the order of the images. */
+static bool take_rows(job *j, const ito_bits *b, int64_t first, int64_t n)
+{
+    double share = 1.0 / (double)ito_size(j->images, 0);
+    if (ranks_count() > 1)
+        return ito_copy_(ito_narrow(j->terms, 0, first, n), b->terms) != NULL &&
+               ito_copy_(ito_narrow(j->squares, 0, first, n), b->squares) != NULL;
+    add_rows(j->bits.terms, b->terms, share);
+    add_rows(j->bits.squares, b->squares, share);
+    return true;
+}
+
+/* Images first .. first + n - 1 of this rank's, into their places. */
 static bool run_batch(int64_t first, int64_t n, void *context)
 {
     job *j = context;
     const ito_bits *all = &j->bits;
     ito_bits b;
+    first += j->begin;
     ito_tensor *x = images_scaled(ito_narrow(j->images, 0, first, n));
     ito_network *network = inference_network(&j->net, first, n);
     ito_status status =
@@ -149,21 +167,52 @@ static bool run_batch(int64_t first, int64_t n, void *context)
                          .first_image = first, .progress = show, .progress_context = &j->batches);
     if (status != ITO_OK)
         return false;
-    add_rows(all->terms, b.terms, 1.0 / (double)ito_size(j->images, 0));
-    add_rows(all->squares, b.squares, 1.0 / (double)ito_size(j->images, 0));
-    return ito_copy_(ito_narrow(all->total, 0, first, n), b.total) != NULL &&
+    return take_rows(j, &b, first, n) &&
+           ito_copy_(ito_narrow(all->total, 0, first, n), b.total) != NULL &&
            ito_copy_(ito_narrow(all->prior, 0, first, n), b.prior) != NULL &&
            ito_copy_(ito_narrow(all->decoded, 1, first, n), b.decoded) != NULL;
 }
 
+/* Let this rank have what all have found. */
+static bool gather(job *j)
+{
+    int64_t n = ito_size(j->images, 0);
+    if (ranks_count() == 1)
+        return true;
+    bool good = ranks_gather_rows(j->bits.total) && ranks_gather_rows(j->bits.prior) &&
+                ranks_gather_rows(j->terms) && ranks_gather_rows(j->squares);
+    for (int64_t k = 0; k < 2 && good; k++)
+        good = ranks_gather_rows(ito_reshape(ito_narrow(j->bits.decoded, 0, k, 1), n));
+    if (!good)
+        return false;
+    add_rows(j->bits.terms, j->terms, 1.0 / (double)n);
+    add_rows(j->bits.squares, j->squares, 1.0 / (double)n);
+    return true;
+}
+
+static bool begin_rows(job *j)
+{
+    ito_shape shape = ITO_SHAPE(ito_size(j->images, 0), j->net.diffusion->process->steps);
+    if (ranks_count() == 1)
+        return true;
+    j->terms = ito_empty(shape, ITO_F64);
+    j->squares = ito_empty(shape, ITO_F64);
+    return j->terms != NULL && j->squares != NULL && model_agree(j->net.model);
+}
+
 static bool run_all(job *j)
 {
+    ito_batch_slice mine = ranks_rows(ito_size(j->images, 0));
+    j->begin = mine.begin;
     j->batches = (batches){.what = "step of the bound",
-                           .n = ito_size(j->images, 0),
+                           .n = mine.end - mine.begin,
                            .size = j->o->batch,
                            .run = run_batch,
                            .context = j};
-    return batches_run(&j->batches);
+    if (!begin_rows(j) || !batches_run(&j->batches) || !gather(j))
+        return false;
+    ranks_end_together();
+    return true;
 }
 
 /* ---- rate and distortion ---- */
@@ -272,11 +321,14 @@ int bits_run(const bits_options *o)
     job j = {.o = o};
     double started = progress_clock();
     ito_scope_begin();
-    bool good = prepare(&j) && run_all(&j) && write_rate_distortion(&j);
+    bool found = prepare(&j) && run_all(&j), silent = found && !ranks_writes();
+    bool good = found && !silent && write_rate_distortion(&j);
     cJSON *results = good ? describe(&j) : NULL;
     if (good)
         run_results_add(o->model, results);
-    int code = good ? results_print("eval", results, started, o->json) : options_report("eval");
+    int code = good     ? results_print("eval", results, started, o->json)
+               : silent ? 0
+                        : options_report("eval");
     inference_close(&j.net);
     free(j.chart);
     ito_scope_end();

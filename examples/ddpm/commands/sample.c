@@ -2,6 +2,7 @@
  * Invariant: image i depends on the network, the settings, the seed and i alone; nothing is written
  * unless all images are finite. */
 #include "examples/common/paths.h"
+#include "examples/common/ranks.h"
 #include "examples/common/results.h"
 #include "examples/ddpm/commands/commands.h"
 #include "examples/ddpm/pictures.h"
@@ -144,6 +145,8 @@ static void parse(sample_options *o, int argc, char **argv)
     pictures_check(&c, &o->pictures, o->frames != NULL || o->trajectory != NULL);
     if (o->sampling.no_clip)
         options_refuse_given(&c, "threshold", "it is a way to clip, which --no-clip leaves out");
+    if (ranks_count() > 1)
+        options_refuse_given(&c, "trajectory|frames", "it is for one process: leave out mpirun");
     bool guided = o->class != NULL && strcmp(o->class, "none") != 0 && o->classifier == NULL;
     sampling_take_run(&c, o->model, guided, &o->sampling, &o->guidance);
     if (o->sampling.sampler == NULL)
@@ -180,7 +183,7 @@ static bool can_write(const sample_options *o)
 static bool prepare(job *j)
 {
     sample_options *o = &j->o;
-    if (!options_set_threads(o->threads) || !can_write(o) || !open_network(j) ||
+    if (!options_set_threads(o->threads) || (ranks_writes() && !can_write(o)) || !open_network(j) ||
         !sampling_steps(&j->net, &o->sampling))
         return false;
     j->trajectory = (trajectory){.path = o->trajectory,
@@ -201,9 +204,13 @@ static bool prepare(job *j)
            trajectory_begin(&j->trajectory, shape, o->sampling.steps);
 }
 
+/* Rank 0 writes the images of all. */
 static bool write_images(job *j)
 {
     const sample_options *o = &j->o;
+    ranks_end_together();
+    if (!ranks_writes())
+        return true;
     return (o->npy == NULL || ito_npy_save(o->npy, j->sampling.images) == ITO_OK) &&
            trajectory_write(&j->trajectory) &&
            pictures_write(&o->pictures, j->sampling.images, o->sampling.first);

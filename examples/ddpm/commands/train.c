@@ -4,6 +4,7 @@
  * resumed from any checkpoint gives the same bits. */
 #include "examples/common/messages.h"
 #include "examples/common/paths.h"
+#include "examples/common/ranks.h"
 #include "examples/common/results.h"
 #include "examples/common/stop.h"
 #include "examples/ddpm/commands/commands.h"
@@ -43,7 +44,8 @@ static void tell_lost(session *s, const char *what, bool good)
 
 static void write_report(session *s)
 {
-    tell_lost(s, "report", report_write(s->o.out));
+    if (ranks_writes())
+        tell_lost(s, "report", report_write(s->o.out));
 }
 
 /* A number in JSON, which has no NaN. */
@@ -88,20 +90,48 @@ static double plain(double value)
     return isnan(value) ? (double)NAN : value;
 }
 
+/* What there is to go on from: the newest checkpoint, which may be newer than this rank knows. */
+static const char *kept_text(const session *s, char text[320])
+{
+    char *dir = path_join(s->o.out, "checkpoints");
+    char *path = dir != NULL && path_exists(dir) ? ito_checkpoint_latest(dir) : NULL;
+    if (path == NULL)
+        snprintf(text, 320, "there is no checkpoint yet");
+    else
+        snprintf(text, 320, "the last good checkpoint is %.280s", strrchr(path, '/') + 1);
+    free(dir);
+    free(path);
+    ito_error_clear(); /* a directory that cannot be read */
+    return text;
+}
+
+/* A rank that is gone, or an error of one alone, ends the run of all. */
+static bool fail_alone(const session *s)
+{
+    char kept[320], text[1024];
+    if (ranks_count() == 1 || s->failures == MOST_FAILURES) /* which all have met, and say so */
+        return false;
+    snprintf(text, sizeof text, "%s", ito_error_message());
+    ito_status code = ito_error_code();
+    kept_text(s, kept);
+    ito_error_set(code, "%s; %s", text, kept);
+    return false;
+}
+
 /* Count a step that was not applied; the run ends after too many in a row. */
 static bool tolerate(session *s, const ito_train_result *r, double lr)
 {
     s->failures = r->applied ? 0 : s->failures + 1;
     if (s->failures < MOST_FAILURES)
         return true;
-    char kept[64] = "there is no checkpoint yet";
-    if (s->saved >= 0)
-        snprintf(kept, sizeof kept, "the last good checkpoint is step-%" PRId64, s->saved);
-    ito_error_set(
-        ITO_ERR_NUMERIC,
-        "step %" PRId64 ": loss %g or gradient norm %g was not finite %d times in a row at "
-        "learning rate %g; first not finite: %s; %s",
-        s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit, kept);
+    char kept[320];
+    ito_error_set(ITO_ERR_NUMERIC,
+                  "step %" PRId64
+                  ": loss %g or gradient norm %g was not finite %d times in a row at "
+                  "learning rate %g; first not finite: %s; %s",
+                  s->step, plain(r->loss), plain(r->grad_norm), MOST_FAILURES, lr, r->culprit,
+                  kept_text(s, kept));
+    ranks_end_together(); /* all of them have met the same */
     return false;
 }
 
@@ -112,7 +142,7 @@ static bool one_step(session *s)
     if (!session_step(s, lr, &r))
         return false;
     progress_step(&s->progress, s->step, s->o.batch, r.loss);
-    if ((s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
+    if (ranks_writes() && (s->step % s->o.log_every == 0 || !r.applied) && !log_step(s, &r, lr))
         return false;
     return tolerate(s, &r, lr);
 }
@@ -121,6 +151,12 @@ static bool sample_due(const session *s)
 {
     return s->o.sample_every > 0 && s->step > 0 &&
            (s->step % s->o.sample_every == 0 || s->step == s->o.steps);
+}
+
+/* Rank 0 draws, by averages that are in parts on all. */
+static bool draw_samples(session *s)
+{
+    return session_gather(s) && (!ranks_writes() || run_samples_write(s));
 }
 
 static int64_t last_step(const session *s)
@@ -136,6 +172,8 @@ static bool one_profiled_step(session *s, int64_t first)
         step_profile_begin(&s->profile, s->step);
     if (!one_step(s))
         return false;
+    if (!ranks_writes())
+        return true;
     if (step_profile_full(&s->profile, s->step) || sample_due(s) || s->step == last_step(s) ||
         s->step % s->o.checkpoint_every == 0 || stop_signal() != 0)
         tell_lost(s, "profile", step_profile_end(&s->profile, s->step, s->o.out));
@@ -150,7 +188,7 @@ static bool train(session *s)
     s->started = progress_clock();
     s->bins.since = s->step;
     /* Draw the samples that an earlier process was stopped at. */
-    if (sample_due(s) && !run_samples_write(s))
+    if (sample_due(s) && !draw_samples(s))
         return false;
     while (s->step < last_step(s) && stop_signal() == 0) {
         if (!plan_follow(s) || !one_profiled_step(s, first))
@@ -160,7 +198,7 @@ static bool train(session *s)
         bool checkpoint_due = s->step % s->o.checkpoint_every == 0 && s->failures == 0;
         if (checkpoint_due && !session_save(s))
             return false;
-        if (sample_due(s) && stop_signal() == 0 && !run_samples_write(s))
+        if (sample_due(s) && stop_signal() == 0 && !draw_samples(s))
             return false;
         if (checkpoint_due) {
             write_report(s);
@@ -171,6 +209,7 @@ static bool train(session *s)
     if (!session_save(s))
         return false;
     write_report(s);
+    ranks_end_together();
     return true;
 }
 
@@ -241,9 +280,12 @@ int command_train(int argc, char **argv)
         code = fail(&s);
     } else if (s.o.dry_run) {
         code = dry_run(&s);
+        ranks_end_together();
     } else {
         stop_on_signals();
-        bool good = train(&s);
+        if (ranks_count() > 1)
+            stop_together();
+        bool good = train(&s) || fail_alone(&s);
         code = good ? report(&s) : fail(&s);
         if (good && stop_signal() != 0)
             code = 128 + stop_signal();

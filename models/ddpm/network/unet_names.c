@@ -237,7 +237,9 @@ static const char *find_landmark(ito_unet_names names, const char *name, const c
     size_t length;
     const char *mark;
     for (int k = 0; (mark = alternative(landmarks[names], k, &length)) != NULL; k++)
-        for (const char *at = name; (at = memmem(at, strlen(at), mark, length)) != NULL; at++) {
+        for (const char *at = name; *at != '\0'; at++) {
+            if (strncmp(at, mark, length) != 0)
+                continue;
             *behind = at + length;
             if ((at == name || at[-1] == joint) &&
                 (**behind == '\0' || (joint == '/' && (**behind == '/' || **behind == ':'))))

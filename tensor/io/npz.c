@@ -1,7 +1,7 @@
 /* NumPy's .npz files: zip archives whose members are .npy files, stored or deflated.
  * Invariant: the checksum of a member is compared before its tensor is given. */
-#include "tensor/internal.h"
 #include "tensor/io/npz.h"
+#include "tensor/internal.h"
 #include "tensor/io/npy_header.h"
 #include "tensor/io/zip.h"
 

@@ -475,8 +475,9 @@ Test(diffusers, what_stands_in_front_of_the_names_is_cut_off_with_a_word)
     ito_ddpm *back = ito_ddpm_load("d");
     cr_assert_not_null(back, "%s", ito_error());
     cr_expect_eq(checksum(back), checksum(m));
-    cr_expect_str_eq(back->notes, "the names of the weights begin with state_dict.module., which "
-                                  "was cut off\n");
+    cr_expect_str_eq(back->notes,
+                     "d/unet/diffusion_pytorch_model.safetensors: \"state_dict.module.\" in front "
+                     "of its names was left out\n");
     ito_ddpm_free(m);
     ito_ddpm_free(back);
 }

@@ -178,6 +178,14 @@ bool ranks_gather_rows(ito_tensor *x)
 
 /* ---- the beginning ---- */
 
+/* Ends all but the first process, as if nothing were wrong: mpirun ends the others as soon as one
+ * has failed, and the first has to have spoken by then. */
+static void leave_word_to_first(void)
+{
+    if (started_rank() > 0)
+        exit(0);
+}
+
 #ifdef ITO_MPI
 static bool join(int64_t count)
 {
@@ -208,12 +216,12 @@ static bool join(int64_t count)
 #else
 static bool join(int64_t count)
 {
-    if (started_rank() <= 0)
-        complain("",
-                 "%" PRId64 " processes were started together, and this program was built without "
-                 "MPI: each would do the same; start one, or build with -Dmpi=enabled (Debian: "
-                 "mpi-default-dev)",
-                 count);
+    leave_word_to_first();
+    complain("",
+             "%" PRId64 " processes were started together, and this program was built without "
+             "MPI: each would do the same; start one, or build with -Dmpi=enabled (Debian: "
+             "mpi-default-dev)",
+             count);
     return false;
 }
 #endif
@@ -234,10 +242,10 @@ bool ranks_begin(int argc, char **argv, const char *able)
         return true;
     if (words_have(able, command))
         return join(count);
-    if (started_rank() <= 0)
-        complain(command,
-                 "%" PRId64 " processes were started together; it is a command for one: leave out "
-                 "mpirun or srun",
-                 count);
+    leave_word_to_first();
+    complain(command,
+             "%" PRId64 " processes were started together; it is a command for one: leave out "
+             "mpirun or srun",
+             count);
     return false;
 }

@@ -261,8 +261,7 @@ static bool begin_run(session *s, const char *config)
 static bool open_run(session *s, const ito_ddpm_settings *settings)
 {
     char *config = config_text(s, settings);
-    bool made =
-        config != NULL && (!s->o.resume || run_open(&s->run, s->o.out)) && begin_run(s, config);
+    bool made = config != NULL && begin_run(s, config);
     free(config);
     return made;
 }
@@ -329,14 +328,20 @@ static bool find_settings(session *s, ito_ddpm_settings *out)
                          s->o.model, out->model.classes, classes);
 }
 
-/* All that writes nothing. */
+/* The state is read under the lock, or another process might be writing a newer one. */
+static bool open_state(session *s)
+{
+    return !s->o.resume || ((!ranks_writes() || run_open(&s->run, s->o.out)) && resume_state(s));
+}
+
+/* All that writes nothing, but for directories of a run that have been removed. */
 static bool open_parts(session *s, const ito_ddpm_settings *settings)
 {
     if (!build(s, settings) || (s->o.minutes > 0.0 && !plan_try(s)) ||
         (ranks_writes() && !rehearse(s)))
         return false;
     s->settings = settings_text(s, settings);
-    return s->settings != NULL && (!s->o.resume || resume_state(s)) && open_loader(s);
+    return s->settings != NULL && open_state(s) && open_loader(s);
 }
 
 /* *settings has betas to be freed, also after an error. */

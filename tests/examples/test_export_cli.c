@@ -108,7 +108,8 @@ Test(cli_export, a_graph_is_written_for_onnx_runtimes)
 
 Test(cli_export, a_graph_of_continuous_time_and_of_its_own_estimate)
 {
-    train_tiny("r", "--steps 1 --schedule flow --prediction flow --self-condition " QUIET);
+    train_tiny("r", "--steps 1 --schedule flow --prediction flow --diffusion-steps 0 "
+                    "--self-conditioning " QUIET);
     succeeds(run("export --model r --format onnx --out net.onnx"));
     cr_expect_not_null(strstr(complained, "of sample (f32), timestep (f32), x_0 (f32), to "
                                           "out_sample\n"),

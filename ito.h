@@ -65,6 +65,7 @@
 #include "nn/onnx.h"
 #include "nn/optim.h"
 #include "nn/parallel.h"
+#include "nn/parallel_checkpoint.h"
 #include "nn/parametrise.h"
 #include "nn/posthoc.h"
 #include "nn/summary.h"

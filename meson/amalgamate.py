@@ -23,7 +23,7 @@ SHIMS = ROOT / 'meson' / 'amalgamated'  # take the place of <lapack.h> and <zlib
 # What needs cJSON, stb_image, libwebp or more of zlib than a checksum.
 LEFT_OUT = ['tensor/io/cifar', 'tensor/io/idx', 'tensor/io/image', 'tensor/io/npz', 'tensor/io/pickle',
             'tensor/io/pytorch', 'tensor/io/weights_npz', 'tensor/io/weights_pytorch', 'tensor/io/zip',
-            'nn/checkpoint.', 'nn/checkpoint_json',
+            'nn/checkpoint.', 'nn/checkpoint_json', 'nn/parallel_checkpoint',
             'models/classifier/', 'models/ddpm/compress/', 'models/ddpm/diffusers/', 'models/ddpm/load', 'models/ddpm/settings',
             'models/inception/', 'models/metrics/', 'renamed']
 

@@ -1,36 +1,16 @@
 /* Data-parallel steps: slices of a batch, their gradients' sum over ranks, and each rank's part of
  * the update. Invariant: parameters, averages and state after a step are functions of the batch and
  * the number of its slices, not of the number of ranks. */
-#include "nn/parallel.h"
+#include "nn/parallel_internal.h"
 
 #include "autograd/autograd.h"
 #include "nn/ema_pass.h"
-#include "nn/optim/optimizer.h"
-#include "nn/reduction.h"
 #include "tensor/internal.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct ito_parallel {
-    ito_communicator *c; /* NULL: one rank */
-    ito_module *model;
-    ito_optimizer *optimizer;
-    int64_t slices; /* of all ranks */
-    reduction sum;
-    optimizer_shard shard;
-    bool sharded; /* the optimiser's state is kept by parts */
-    bool vetoed;
-    double *sums; /* [ranks, most] of pieces, as they travel; made for the pieces of a step */
-    int64_t room; /* of sums */
-};
-
-static int64_t ranks_of(const ito_parallel *p)
-{
-    return p->c == NULL ? 1 : p->c->ranks;
-}
 
 /* ---- creation ---------------------------------------------------------------------------------
  */
@@ -71,7 +51,7 @@ static ito_status share_sums(void *context, int64_t pieces);
 static bool shard_optimizer(ito_parallel *p)
 {
     p->shard = (optimizer_shard){.of = p->sum.shard, .share_sums = share_sums, .context = p};
-    p->sharded = ranks_of(p) > 1 && optimizer_shards(p->optimizer);
+    p->sharded = parallel_ranks(p) > 1 && optimizer_shards(p->optimizer);
     return !p->sharded || optimizer_set_shard(p->optimizer, &p->shard);
 }
 
@@ -152,7 +132,7 @@ ito_status ito_parallel_gather_rows(ito_parallel *p, const double *mine, int64_t
 {
     if (p == NULL)
         return error_missing("parallel_gather_rows", "the model");
-    int64_t ranks = ranks_of(p), each = p->sum.slices;
+    int64_t ranks = parallel_ranks(p), each = p->sum.slices;
     int64_t *bytes = struct_alloc((size_t)ranks * sizeof *bytes);
     if (bytes == NULL)
         return ITO_ERR_MEMORY;
@@ -236,7 +216,7 @@ static ito_status share_sums(void *context, int64_t pieces)
 {
     ito_parallel *p = context;
     module_flat *f = p->sum.flat;
-    int64_t ranks = ranks_of(p), n = 0, most = 0;
+    int64_t ranks = parallel_ranks(p), n = 0, most = 0;
     int64_t *count = struct_alloc((size_t)ranks * sizeof *count);
     if (count == NULL)
         return ITO_ERR_MEMORY;
@@ -268,7 +248,7 @@ static ito_status share_sums(void *context, int64_t pieces)
 /* Whether any rank has vetoed. */
 static ito_status hear_vetoes(ito_parallel *p, bool *any)
 {
-    int64_t ranks = ranks_of(p);
+    int64_t ranks = parallel_ranks(p);
     char mine = p->vetoed, *all = struct_alloc((size_t)ranks);
     if (all == NULL)
         return ITO_ERR_MEMORY;
@@ -327,72 +307,6 @@ ito_status ito_parallel_gather_averages(ito_parallel *p, ito_ema *ema)
         return ito_error_set(ITO_ERR_ARGUMENT, "parallel_gather_averages: the averages are in the "
                                                "model's place; swap them back");
     return p->sharded ? reduction_spread(&p->sum, ema->average) : ITO_OK;
-}
-
-/* Let every rank have all of the optimiser's state, until it is sharded again. */
-static ito_status gather_state(ito_parallel *p)
-{
-    if (!optimizer_set_shard(p->optimizer, NULL))
-        return ITO_ERR_MEMORY;
-    ito_status status = ITO_OK;
-    for (int s = 0; s < MAX_STATES && status == ITO_OK; s++)
-        if (p->optimizer->state[s] != NULL)
-            status = reduction_spread(&p->sum, p->optimizer->state[s]);
-    return status;
-}
-
-/* What became of something on rank 0. */
-typedef struct outcome {
-    ito_status status;
-    char message[1024];
-} outcome;
-
-static ito_status hear_outcome(ito_parallel *p, ito_status status)
-{
-    outcome mine = {.status = status}, *all = struct_alloc((size_t)ranks_of(p) * sizeof *all);
-    if (all == NULL)
-        return ITO_ERR_MEMORY;
-    if (status != ITO_OK)
-        snprintf(mine.message, sizeof mine.message, "%s", ito_error_message());
-    ito_status heard = ito_communicator_gather(p->c, &mine, sizeof mine, all);
-    if (heard == ITO_OK && all[0].status != ITO_OK && p->c != NULL && p->c->rank != 0)
-        ito_error_set(all[0].status, "%s", all[0].message);
-    status = heard == ITO_OK ? all[0].status : heard;
-    free(all);
-    return status;
-}
-
-ito_status ito_parallel_checkpoint_save_with(ito_parallel *p, const char *dir,
-                                             const ito_training_state *state,
-                                             ito_checkpoint_options options)
-{
-    if (p == NULL || state == NULL)
-        return error_missing("checkpoint", p == NULL ? "the model" : "the state");
-    ito_status status = ITO_OK;
-    if (p->sharded && state->ema != NULL)
-        status = ito_parallel_gather_averages(p, state->ema);
-    if (status == ITO_OK && p->sharded && state->optimizer == p->optimizer)
-        status = gather_state(p);
-    if (status == ITO_OK) {
-        bool writes = p->c == NULL || p->c->rank == 0;
-        status = hear_outcome(p, writes ? ito_checkpoint_save_with(dir, state, options) : ITO_OK);
-    }
-    if (p->sharded && !optimizer_set_shard(p->optimizer, &p->shard))
-        status = status == ITO_OK ? ITO_ERR_MEMORY : status;
-    return status;
-}
-
-ito_status ito_parallel_checkpoint_load(ito_parallel *p, const char *path,
-                                        ito_training_state *state)
-{
-    if (p == NULL)
-        return error_missing("checkpoint", "the model");
-    if (!optimizer_set_shard(p->optimizer, NULL))
-        return ITO_ERR_MEMORY;
-    ito_status status = ito_checkpoint_load(path, state);
-    if (p->sharded && !optimizer_set_shard(p->optimizer, &p->shard))
-        status = status == ITO_OK ? ITO_ERR_MEMORY : status;
-    return status;
 }
 
 ito_parallel_traffic ito_parallel_traffic_of(const ito_parallel *p)

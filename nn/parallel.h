@@ -29,7 +29,6 @@
 #ifndef ITO_NN_PARALLEL_H
 #define ITO_NN_PARALLEL_H
 
-#include "checkpoint.h"
 #include "communicator.h"
 #include "ema.h"
 #include "optim.h"
@@ -63,7 +62,7 @@ typedef struct ito_parallel_options {
  * @param c      NULL: one rank, which still has slices. Borrowed, as model and opt are; they must
  *               outlive this.
  * @param model  a root; it is flattened.
- * @param opt    of this model. With several ranks its state is had by the functions below alone.
+ * @param opt    of this model. With several ranks its state is had by parallel_checkpoint.h alone.
  * @return       owned by the caller. NULL: ITO_ERR_ARGUMENT for a NULL, an optimiser of another
  *               model, or slices that ranks cannot share; ITO_ERR_RANGE for numbers below the
  * least; ITO_ERR_DTYPE for bf16 with f64 parameters; ITO_ERR_MEMORY, also if the system gives no
@@ -138,20 +137,6 @@ ITO_API ito_status ito_parallel_step_with(ito_parallel *p, double lr, ito_step_o
  * swapped. */
 ITO_API ito_status ito_parallel_gather_averages(ito_parallel *p, ito_ema *ema);
 
-/**
- * ito_checkpoint_save by rank 0, with the state of all ranks: the file that one rank writes. Every
- * rank calls it and gets what rank 0 got.
- */
-ITO_API ito_status ito_parallel_checkpoint_save_with(ito_parallel *p, const char *dir,
-                                                     const ito_training_state *state,
-                                                     ito_checkpoint_options options);
-#define ito_parallel_checkpoint_save(...)                                                          \
-    ITO_AT(ITO_CALL_3(ito_parallel_checkpoint_save_with, ito_checkpoint_options, __VA_ARGS__, ))
-
-/** ito_checkpoint_load on every rank, of a checkpoint that any number of ranks has saved. */
-ITO_API ito_status ito_parallel_checkpoint_load(ito_parallel *p, const char *path,
-                                                ito_training_state *state);
-
 /** What the exchange has cost this rank so far. */
 typedef struct ito_parallel_traffic {
     int64_t bytes;  /* sent to other ranks */
@@ -169,7 +154,6 @@ ITO_API ito_parallel_traffic ito_parallel_traffic_of(const ito_parallel *p);
 #define ito_parallel_gather_rows(...) ITO_AT(ito_parallel_gather_rows(__VA_ARGS__))
 #define ito_parallel_gather_gradients(...) ITO_AT(ito_parallel_gather_gradients(__VA_ARGS__))
 #define ito_parallel_gather_averages(...) ITO_AT(ito_parallel_gather_averages(__VA_ARGS__))
-#define ito_parallel_checkpoint_load(...) ITO_AT(ito_parallel_checkpoint_load(__VA_ARGS__))
 #endif
 
 #endif

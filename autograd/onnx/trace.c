@@ -35,9 +35,9 @@ const onnx_form onnx_forms[OP_COUNT] = {
 #define ONNX_NONE ONNX_AS
 enum {
 #include "autograd/onnx/forms.def"
-    ROWS
+    FORMS
 };
-_Static_assert((int)ROWS == (int)OP_COUNT, "forms.def has a row for each row of ops.def");
+_Static_assert((int)FORMS == (int)OP_COUNT, "forms.def has a row for each row of ops.def");
 
 typedef struct trace {
     op_observer base;

@@ -1,6 +1,7 @@
 /* Data-parallel steps: the same bits for any number of ranks, checkpoints between numbers of ranks,
  * and refusals. Ranks are threads here. */
 #include "nn/parallel.h"
+#include "nn/parallel_checkpoint.h"
 
 #include "autograd/ops.h"
 #include "nn/layers.h"

@@ -3,6 +3,7 @@
 #include "autograd/ops.h"
 #include "nn/layers.h"
 #include "nn/parallel.h"
+#include "nn/parallel_checkpoint.h"
 #include "tests/nn/nn_check.h"
 #include "tests/nn/thread_ranks.h"
 

@@ -23,7 +23,7 @@ static ito_status gather_state(ito_parallel *p)
 /* What became of something on rank 0. */
 typedef struct outcome {
     ito_status status;
-    char message[1024];
+    char message[ERROR_BYTES];
 } outcome;
 
 static ito_status hear_outcome(ito_parallel *p, ito_status status)

@@ -34,7 +34,7 @@ typedef struct reduction {
     int64_t next; /* the bucket to be reduced, from the last to the first; -1: none is left */
     bool stop;
     ito_status status;
-    char message[512];
+    char message[ERROR_BYTES];
     int64_t slice; /* of this rank, that comes next */
     double waited; /* seconds: until the thread was done, after the sweep */
     int64_t bytes; /* sent to other ranks so far */

@@ -124,7 +124,7 @@ static ito_status missing(const char *index, const char *path, const char *name)
     ito_status code = ito_error_code();
     if (code != ITO_ERR_IO)
         return code;
-    char fault[200];
+    char fault[ERROR_BYTES];
     snprintf(fault, sizeof fault, "%s", file_error_fault(path));
     ito_error_clear(); /* the first error would stay */
     return file_error(code, index, "the file %.100s that it names: %s", name, fault);

@@ -17,7 +17,7 @@ int main(int argc, char **argv)
     ito_generator g = ito_generator_make(1, 0);
     ito_unet_config config;
     ito_unet_preset("small", 1, 8, 8, &config);
-    config.channels = 8;
+    config.channels = config.groups = 8;
     ito_unet *unet = ito_unet_create(&config, &g);
     ito_diffusion *d = ito_diffusion_create();
     ito_optimizer *adam = unet == NULL ? NULL : ito_adam_create(&unet->base);

@@ -305,8 +305,8 @@ NO_CONTRACTION = """#ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
 #else
 #pragma GCC optimize("fp-contract=off")
-#pragma GCC diagnostic ignored "-Wpsabi"
 #endif
+#pragma GCC diagnostic ignored "-Wpsabi"
 """
 
 

@@ -310,7 +310,7 @@ ito_status ito_module_summary_with(ito_module *m, ito_tensor *x, FILE *to,
 {
     if (m == NULL || (x == NULL && options.forward == NULL))
         return error_missing("module_summary", m == NULL ? "the module" : "x");
-    summary s = {.base = {see}, .root = m};
+    summary s = {.base = {see, NULL}, .root = m};
     ito_status status = see_modules(&s) ? run(&s, m, x, &options) : ITO_ERR_MEMORY;
     if (status == ITO_OK && to != NULL)
         status = write_all(&s, to);

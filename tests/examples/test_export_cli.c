@@ -184,6 +184,15 @@ Test(cli_export, a_directory_without_a_scheduler_is_said)
     cr_expect_not_null(strstr(said, "notes: [\"d: it has no scheduler_config.json"), "%s", said);
 }
 
+Test(cli_export, info_of_a_directory_of_which_there_is_nothing_to_say)
+{
+    train_tiny("r", "--steps 1 " QUIET);
+    succeeds(run("export --model r --format diffusers --out d"));
+    succeeds(run("info d"));
+    cr_expect_not_null(strstr(said, "kind: directory of diffusers\n"), "%s", said);
+    cr_expect_null(strstr(said, "notes"), "%s", said);
+}
+
 Test(cli_export, what_diffusers_has_not_is_said)
 {
     train_tiny("r", "--steps 1 --schedule flow --prediction flow --diffusion-steps 0 " QUIET);

@@ -238,9 +238,11 @@ static bool describe_run(cJSON *o, const char *dir)
 /* Each line of what reading it had to say. */
 static bool put_notes(cJSON *o, char *notes)
 {
-    cJSON *list = notes != NULL ? cJSON_AddArrayToObject(o, "notes") : NULL;
-    bool good = notes == NULL || list != NULL;
-    char *rest = notes;
+    if (notes == NULL)
+        return true;
+    cJSON *list = cJSON_AddArrayToObject(o, "notes");
+    bool good = list != NULL;
+    char *rest;
     for (char *line = strtok_r(notes, "\n", &rest); good && line != NULL;
          line = strtok_r(NULL, "\n", &rest))
         good = cJSON_AddItemToArray(list, cJSON_CreateString(line));

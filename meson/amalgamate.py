@@ -23,8 +23,8 @@ SHIMS = ROOT / 'meson' / 'amalgamated'  # take the place of <lapack.h> and <zlib
 # What needs cJSON, stb_image, libwebp or more of zlib than a checksum.
 LEFT_OUT = ['tensor/io/cifar', 'tensor/io/idx', 'tensor/io/image', 'tensor/io/npz', 'tensor/io/pickle',
             'tensor/io/pytorch', 'tensor/io/weights_npz', 'tensor/io/weights_pytorch', 'tensor/io/zip',
-            'nn/checkpoint.', 'nn/checkpoint_json', 'nn/parallel_checkpoint',
-            'models/classifier/', 'models/ddpm/compress/', 'models/ddpm/diffusers/', 'models/ddpm/load', 'models/ddpm/settings',
+            'nn/checkpoint.', 'nn/checkpoint_json', 'nn/parallel_checkpoint', 'models/classifier/',
+            'models/ddpm/compress/', 'models/ddpm/diffusers/', 'models/ddpm/load', 'models/ddpm/settings',
             'models/inception/', 'models/metrics/', 'renamed']
 
 INSTANCES = [(isa, elem) for isa in ('base', 'avx2') for elem in ('f32', 'f64', 'bf16')]
@@ -104,7 +104,7 @@ def conditions(text, at):
 
 
 def guarded(path):
-    return path.endswith('.h') and re.search(r'^#ifndef ITO_\w+_H$|^#ifndef ITO_H$', read(path), re.M) is not None
+    return path.endswith('.h') and bool(re.search(r'^#ifndef ITO_(\w+_)?H$', read(path), re.M))
 
 
 def sources():
@@ -197,7 +197,8 @@ def made_by_macros(text):
     outside = DEFINE.sub('', text)
     for macro, parameters, body in DEFINE.findall(text):
         parameters = [p.strip() for p in parameters.split(',')]
-        static = re.match(r'[\s\\]*(?:static|V_FN)\b[^(]*?(\w+(?: *## *\w+)*)\(', ATTRIBUTE.sub('', body))
+        static = re.match(r'[\s\\]*(?:static|V_FN)\b[^(]*?(\w+(?: *## *\w+)*)\(',
+                          ATTRIBUTE.sub('', body))
         pasted = re.fullmatch(r'[\s\\]*(\w+(?: *## *\w+)+)\s*', body)
         uses = (re.findall(rf'^[ \t]*{macro}\(([^()]*)', outside, re.M) if static else
                 re.findall(rf'^static [^(;]*\b{macro}\(([^()]*)\)\(', outside, re.M) if pasted else [])
@@ -231,7 +232,8 @@ def pasting_macros(text, known=()):
 def rename(text, names, suffix, pasting):
     """Each of names with the suffix, but for members of structs and parts of other names."""
     all_tokens = tokens(text)
-    words = [i for i, token in enumerate(all_tokens) if not token.isspace() and not token.startswith(('/*', '//'))]
+    words = [i for i, token in enumerate(all_tokens)
+             if not token.isspace() and not token.startswith(('/*', '//'))]
     members = 0  # the depth of braces, from that of a struct on
     kept = set()
     for k, i in enumerate(words):
@@ -310,6 +312,15 @@ NO_CONTRACTION = """#ifdef __clang__
 """
 
 
+SETTINGS = """#define ITO_BUILD
+#define ITO_AMALGAMATED
+#define ITO_NO_LAPACK
+#define ITO_NO_SLEEF
+#define ITO_NO_ZLIB
+#define TILES_AMX 0
+"""
+
+
 def version():
     return re.search(r"version: '([^']+)'", read('meson.build')).group(1)
 
@@ -328,7 +339,8 @@ def header():
  *
 {licence()} */
 """
-    return notice + '#ifndef ITO_H\n#define ITO_H\n' + system + body.replace('#ifndef ITO_H\n#define ITO_H\n', ''), text
+    guard = '#ifndef ITO_H\n#define ITO_H\n'
+    return notice + guard + system + body.replace(guard, ''), text
 
 
 def licence():
@@ -340,7 +352,8 @@ def kernel_files():
     lists = {}
     for name in ('element_kernels', 'real_kernels'):
         start = build.index(name + ' = files(')
-        lists[name] = ['tensor/' + f for f in re.findall(r"'([\w/]+\.c)'", build[start:build.index(')', start)])]
+        found = re.findall(r"'([\w/]+\.c)'", build[start:build.index(')', start)])
+        lists[name] = ['tensor/' + file for file in found]
     return lists['element_kernels'], lists['real_kernels']
 
 
@@ -352,9 +365,11 @@ def kernel_section(outer):
     for path in elements + reals:
         headers, rest = text.headers_and_rest(path)
         own, own_macros = names_defined(rest)
-        rest = rename(rest, own, '_' + Path(path).stem, pasting_macros(headers + rest)) + undefine(own_macros)
+        rest = (rename(rest, own, '_' + Path(path).stem, pasting_macros(headers + rest)) +
+                undefine(own_macros))
         shared_names, shared_macros = names_defined(headers)
-        names |= shared_names | made_by_macros(headers) | made_by_macros(rest) | {f'{name}_{Path(path).stem}' for name in own}
+        names |= shared_names | made_by_macros(headers) | made_by_macros(rest)
+        names |= {f'{name}_{Path(path).stem}' for name in own}
         macros |= shared_macros
         parts.append(headers)
         parts.append(undefine(own_macros) + (f'#if !KERNEL_BF16\n{rest}#endif\n' if path in reals else rest))
@@ -365,7 +380,8 @@ def kernel_section(outer):
 
 def is_kernels_own(path):
     """Whether a header is of one compilation of the kernels."""
-    return path.startswith('tensor/kernels/') and ('vec' in path or Path(path).name in ('pairs.h', 'tile.h', 'gemm_store.h'))
+    name = Path(path).name
+    return path.startswith('tensor/kernels/') and name.startswith(('vec', 'pairs', 'tile.h', 'gemm_store.h'))
 
 
 def source(public, public_text):
@@ -408,7 +424,7 @@ def source(public, public_text):
             '#ifndef KERNEL_ISA\n#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n' +
             ''.join(f'#include <{name}>\n' for name in system) +
             '#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\n' + NO_CONTRACTION +
-            '@PRIVATE@#define ITO_BUILD\n#define ITO_AMALGAMATED\n#define ITO_NO_LAPACK\n#define ITO_NO_SLEEF\n#define ITO_NO_ZLIB\n#define TILES_AMX 0\n#include "ito.h"\n' + ''.join(out) + base + avx2 +
+            '@PRIVATE@' + SETTINGS + '#include "ito.h"\n' + ''.join(out) + base + avx2 +
             '\n#else /* the kernels, of KERNEL_ISA and KERNEL_ELEM */\n' + kernels + '#endif\n')
 
 

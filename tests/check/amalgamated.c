@@ -48,6 +48,12 @@ int main(int argc, char **argv)
     if (ito_linalg_inv(ito_eye(2, ITO_F32)) != NULL)
         return stop("linalg_inv");
     printf("%s\n", ito_error());
+    ito_error_clear();
+    FILE *zip = fopen("weights.zip", "w");
+    if (zip == NULL || fputs("PK\003\004", zip) < 0 || fclose(zip) != 0 ||
+        ito_module_load(&unet->base, "weights.zip") == ITO_OK)
+        return stop("zip");
+    printf("%s\n", ito_error());
     ito_no_grad_end();
     ito_scope_end();
     ito_optimizer_free(adam);

@@ -22,6 +22,8 @@ for cc in ${ITO_COMPILERS:-cc}; do
     for isa in base ''; do
         ITO_ISA=$isa ./yours weights.safetensors >out || fail "the program fails: $(cat out)"
         grep -q 'loss [0-9.]*, 64 pixels' out || fail "the program prints: $(cat out)"
+        grep -q 'weights.zip: is a zip archive, which this build, without zlib, does not read' out ||
+            fail "a zip archive says: $(cat out)"
         grep -q 'linalg_inv: needs LAPACK, which this build is without' out || fail "linalg_inv says: $(cat out)"
     done
 done
